@@ -1,0 +1,1 @@
+"""The outside world: file formats, external programs, embedded engines, the operating system."""

@@ -1,0 +1,1 @@
+"""Engines that run cctbx in a worker process of its own."""

@@ -1,0 +1,1 @@
+"""External programs, all started by the runner."""

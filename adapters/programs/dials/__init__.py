@@ -1,0 +1,1 @@
+"""DIALS: inputs, output and the engine."""

@@ -1,0 +1,1 @@
+"""SHELX: inputs, output and the engines."""

@@ -1,0 +1,1 @@
+"""XDS: inputs, output and the engine."""

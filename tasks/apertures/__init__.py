@@ -1,0 +1,1 @@
+"""Which scan positions belong to which crystal, at every tilt."""

@@ -1,0 +1,1 @@
+"""Virtual apertures summed to centred diffraction frames."""

@@ -1,0 +1,47 @@
+"""Frames: centred diffraction patterns of one crystal over the tilts."""
+
+from pydantic import Field
+
+from tasks.model import Beam, Detector, Document, FileRef, Vector
+from tasks.model.experiment import PixelPosition
+from tasks.model.provenance import Provenance
+
+
+class Frame(Document):
+    """One diffraction pattern."""
+
+    number: int = Field(ge=0, description="number in the series; a gap in the numbers is a gap in the rotation")
+    angle_deg: float = Field(description="goniometer angle at the start of the exposure; the angle of a still")
+    width_deg: float = Field(ge=0, description="rotation during the exposure; 0 for a still")
+    counts: float = Field(ge=0, description="sum of all pixels, in electrons where the gain is known")
+    beam_found_px: PixelPosition | None = Field(default=None, description="direct beam before centring")
+    positions: int = Field(default=0, ge=0, description="scan positions summed")
+    source: str = ""
+
+
+class FrameSeries(Document):
+    """The rotation or tilt series of one crystal, sorted by angle, every frame centred on `direct_beam_px`.
+
+    ``stack`` is an HDF5 file: ``frames`` (n, slow, fast) unsigned integers in the order of `frames`, chunked by
+    frame; ``half`` of the same shape where the events were split by a seeded coin (the other half is
+    ``frames - half``), absent otherwise; ``mask`` (slow, fast) bool, True where a pixel is valid.
+    """
+
+    id: str = Field(description="crystal-01 ...")
+    sample: str
+    composition: str | None
+    beam: Beam
+    detector: Detector
+    direct_beam_px: PixelPosition = Field(description="(slow, fast) of every frame after centring")
+    rotation_axis: Vector
+    frames: tuple[Frame, ...]
+    stack: FileRef
+    gain: float = Field(default=1.0, gt=0, description="detector units per electron")
+    pedestal: float = Field(default=0.0, description="value of a pixel without electrons")
+    saturation: float | None = Field(default=None, description="largest valid pixel value")
+    provenance: Provenance
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the goniometer stood still during every exposure."""
+        return all(frame.width_deg == 0 for frame in self.frames)

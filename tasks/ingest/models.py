@@ -1,0 +1,54 @@
+"""What ingest hands on: a tilt series with its events on disk."""
+
+from pydantic import Field
+
+from tasks.model import Beam, Detector, Document, FileRef, Vector
+from tasks.model.provenance import Provenance
+
+
+class ScanGrid(Document):
+    """The raster of probe positions."""
+
+    shape: tuple[int, int] = Field(description="(rows, columns) without flyback")
+    step_nm: float = Field(gt=0)
+    rotation_deg: float = Field(
+        description="from the detector's fast axis to the scan's fast axis, counter-clockwise as displayed"
+    )
+
+
+class TiltScan(Document):
+    """One scan: its events in compressed sparse rows.
+
+    ``offsets`` is a .npy file of (n_positions + 1,) uint64, ``events`` one of (n_events,) uint32: the events of
+    scan position i (row * columns + column) are ``events[offsets[i]:offsets[i + 1]]``, each the flat detector
+    pixel (row * n_columns + column) of one electron; repeated values are several electrons.
+    """
+
+    tilt_deg: float
+    source: str = Field(description="file name within the source folder")
+    offsets: FileRef
+    events: FileRef
+    counts: int = Field(ge=0, description="electrons in the positions that are kept (flyback dropped)")
+
+
+class LostScan(Document):
+    """A listed scan that cannot be used, and why."""
+
+    source: str
+    tilt_deg: float
+    reason: str
+
+
+class TiltSeries(Document):
+    """A tilt series of 4D-STEM scans, sorted by tilt."""
+
+    sample: str
+    composition: str | None
+    beam: Beam
+    detector: Detector
+    scan: ScanGrid
+    tilt_axis: Vector
+    scans: tuple[TiltScan, ...]
+    lost: tuple[LostScan, ...] = ()
+    metadata: dict[str, str] = {}
+    provenance: Provenance

@@ -1,0 +1,1 @@
+"""Frames to merged intensities: spots, lattice, integration, scaling, statistics."""

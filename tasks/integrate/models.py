@@ -1,0 +1,84 @@
+"""Integrated intensities with their statistics."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.model import Document, FileRef, UnitCell, Vector
+from tasks.model.provenance import Provenance
+
+
+class ShellStatistics(Document):
+    """Merging statistics of one resolution range; fractions in [0, 1], None where they cannot be computed."""
+
+    d_max_angstrom: float
+    d_min_angstrom: float
+    observations: int
+    unique: int
+    completeness: float
+    multiplicity: float
+    i_over_sigma: float | None = Field(description="mean I/sigma(I) of the merged intensities")
+    r_meas: float | None
+    r_pim: float | None
+    cc_half: float | None
+    cc_half_events: float | None = Field(default=None, description="CC1/2 between the two halves of the events")
+
+
+class SpaceGroupCandidate(Document):
+    """A space group that the intensities allow, and how well."""
+
+    symbol: str = Field(description="extended Hermann-Mauguin symbol with spaces, as gemmi writes it: 'F m -3 m'")
+    hall: str
+    score: float = Field(description="higher is better; comparable within one list only")
+    reasons: tuple[str, ...] = ()
+
+
+class AxisTest(Document):
+    """The two senses of the rotation axis, tried, with the evidence."""
+
+    axis: Vector = Field(description="the winner")
+    reversed: bool = Field(description="whether the winner is opposite to the axis that was given")
+    indexed_fraction: tuple[float, float] = Field(description="(as given, reversed)")
+    rmsd_px: tuple[float | None, float | None]
+    verdict: str
+
+
+class Reflections(Document):
+    """The intensities of one crystal, or of several merged.
+
+    ``unmerged`` is an .npz file: ``hkl`` (n, 3) int32, ``intensity`` (n,), ``sigma`` (n,), ``angle_deg`` (n,),
+    ``crystal`` (n,) int32 (index into `members`), on one scale, outliers removed. ``merged`` is an .npz file:
+    ``hkl`` (m, 3) int32 in the asymmetric unit of `laue_group`, ``intensity``, ``sigma``, ``multiplicity`` (m,),
+    Friedel mates merged (electron diffraction of light to medium atoms, kinematical). ``hklf4`` is the
+    unmerged data in SHELX's HKLF 4 format.
+    """
+
+    id: str
+    members: tuple[str, ...] = Field(description="crystals whose data these are")
+    radiation: Literal["electron", "xray"] = "electron"
+    wavelength_angstrom: float = Field(gt=0)
+    unit_cell: UnitCell
+    unit_cell_esd: tuple[float, float, float, float, float, float] | None = None
+    laue_group: str = Field(description="Hermann-Mauguin symbol of the Laue class with centring: 'F m -3 m'")
+    space_group: str = Field(description="symbol of the best candidate")
+    candidates: tuple[SpaceGroupCandidate, ...]
+    overall: ShellStatistics
+    shells: tuple[ShellStatistics, ...]
+    indexed_fraction: float | None = None
+    spots: int | None = None
+    axis_test: AxisTest | None = None
+    unmerged: FileRef
+    merged: FileRef
+    hklf4: FileRef
+    mtz: FileRef | None = None
+    pictures: FileRef | None = Field(
+        default=None,
+        description="HDF5 for the report: predictions per frame, `frame` (k,), `px` (k, 2), `hkl` (k, 3)",
+    )
+    warnings: tuple[str, ...] = ()
+    provenance: Provenance
+
+    @property
+    def d_min_angstrom(self) -> float:
+        """The high-resolution limit."""
+        return self.overall.d_min_angstrom

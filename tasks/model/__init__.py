@@ -1,0 +1,44 @@
+"""The vocabulary that all stages share."""
+
+from tasks.model.document import Document, FileRef
+from tasks.model.errors import (
+    ApertureError,
+    DivergedError,
+    InputError,
+    LicenceExpiredError,
+    NoCrystalsError,
+    NoSolutionError,
+    NotIndexedError,
+    ProgramFailedError,
+    ProgramNotFoundError,
+    ProgramTimeoutError,
+    ScienceError,
+    SettingsError,
+    SourceError,
+    is_retryable,
+)
+from tasks.model.experiment import Beam, Composition, Detector, UnitCell, Vector
+
+__all__ = [
+    "ApertureError",
+    "Beam",
+    "Composition",
+    "Detector",
+    "DivergedError",
+    "Document",
+    "FileRef",
+    "InputError",
+    "LicenceExpiredError",
+    "NoCrystalsError",
+    "NoSolutionError",
+    "NotIndexedError",
+    "ProgramFailedError",
+    "ProgramNotFoundError",
+    "ProgramTimeoutError",
+    "ScienceError",
+    "SettingsError",
+    "SourceError",
+    "UnitCell",
+    "Vector",
+    "is_retryable",
+]

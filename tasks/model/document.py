@@ -1,0 +1,51 @@
+"""Documents: the small, frozen models that cross task boundaries. Arrays stay in files that a FileRef names."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, SerializationInfo, ValidationInfo, field_serializer, field_validator
+
+
+class Document(BaseModel):
+    """A frozen, closed model. NaN and infinity are refused: what is unknown is None."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FileRef(Document):
+    """A file and the SHA-256 of its bytes.
+
+    In memory the path is absolute. Serialised or validated with the context
+    ``{"root": folder}`` it is relative to that folder, so that a run folder can be moved.
+    """
+
+    path: Path
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the reference of an existing file; reads it once."""
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return cls(path=path.resolve(), sha256=digest)
+
+    def unchanged(self) -> bool:
+        """Tell whether the file is there with the same bytes."""
+        return self.path.is_file() and FileRef.of(self.path).sha256 == self.sha256
+
+    @field_serializer("path")
+    def _relative(self, path: Path, info: SerializationInfo) -> str:
+        root = _root(info.context)
+        return str(path) if root is None else os.path.relpath(path, root)
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: Path, info: ValidationInfo) -> Path:
+        root = _root(info.context)
+        return path if root is None or path.is_absolute() else Path(os.path.normpath(root / path))
+
+
+def _root(context: Any) -> Path | None:
+    return Path(context["root"]).resolve() if isinstance(context, dict) and "root" in context else None

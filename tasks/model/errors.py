@@ -1,0 +1,113 @@
+"""Typed errors. Their class says who must act, their code which case it is (style.md's table).
+
+State is kept in positional ``args`` so that the errors survive pickling between processes.
+"""
+
+
+class ApertureError(Exception):
+    """Base of all errors that apertura raises on purpose.
+
+    Parameters
+    ----------
+    message
+        What is wrong, naming the file and field.
+    advice
+        What the reader can do about it, or the tail of a program's output.
+    """
+
+    code = "X000"
+    retryable = False
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message, advice)
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return str(self.args[0])
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return str(self.args[1])
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.advice}" if self.advice else self.message
+
+
+class InputError(ApertureError):
+    """The request or the data are wrong: the user must act."""
+
+    code = "I100"
+
+
+class SourceError(InputError):
+    """The source is missing, damaged or contradicts itself."""
+
+    code = "I110"
+
+
+class SettingsError(InputError):
+    """A setting or a command-line argument is wrong."""
+
+    code = "I120"
+
+
+class ProgramNotFoundError(ApertureError):
+    """A required program or service is not installed."""
+
+    code = "E201"
+
+
+class LicenceExpiredError(ApertureError):
+    """A licensed program refuses to run."""
+
+    code = "E202"
+
+
+class ProgramFailedError(ApertureError):
+    """A program crashed, or its output is incomplete or unreadable."""
+
+    code = "P302"
+
+
+class ProgramTimeoutError(ProgramFailedError):
+    """A program was stopped at its time limit."""
+
+    code = "P301"
+    retryable = True
+
+
+class ScienceError(ApertureError):
+    """The programs ran well and the data said no."""
+
+    code = "S400"
+
+
+class NoCrystalsError(ScienceError):
+    """No crystal was found in the scans."""
+
+    code = "S401"
+
+
+class NotIndexedError(ScienceError):
+    """No lattice explains the spots."""
+
+    code = "S402"
+
+
+class NoSolutionError(ScienceError):
+    """No structure explains the intensities."""
+
+    code = "S403"
+
+
+class DivergedError(ScienceError):
+    """Least squares did not converge."""
+
+    code = "S404"
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Tell whether running the same work again may help."""
+    return isinstance(error, ApertureError) and error.retryable

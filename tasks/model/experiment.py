@@ -1,0 +1,115 @@
+"""Beam, detector, unit cell and composition: what describes an experiment and its sample."""
+
+import math
+import re
+from typing import Annotated, Self
+
+import gemmi
+from pydantic import Field, model_validator
+from scipy import constants
+
+from tasks.model.document import Document
+from tasks.model.errors import InputError
+
+Vector = tuple[float, float, float]
+PixelPosition = tuple[float, float]
+"""(slow, fast); integers are pixel centres."""
+
+
+class Beam(Document):
+    """The electron beam."""
+
+    energy_kev: float = Field(gt=1, le=3000, description="kinetic energy of the electrons in keV")
+
+    @property
+    def wavelength_angstrom(self) -> float:
+        """The relativistic de Broglie wavelength: 0.019687 A at 300 keV."""
+        energy = self.energy_kev * 1e3 * constants.e
+        rest = constants.m_e * constants.c**2
+        return constants.h * constants.c / math.sqrt(energy * (energy + 2 * rest)) * 1e10
+
+
+class Detector(Document):
+    """A flat detector normal to the beam.
+
+    Laboratory frame: x along the fast axis, y opposite to the slow axis, z towards the source.
+    """
+
+    name: str = Field(min_length=1, max_length=200)
+    shape_px: tuple[Annotated[int, Field(gt=0, le=65536)], Annotated[int, Field(gt=0, le=65536)]] = Field(
+        description="(slow, fast)"
+    )
+    pixel_size_mm: float = Field(gt=0, le=10)
+    camera_length_mm: float = Field(gt=0, le=1e6)
+    direct_beam_px: PixelPosition | None = Field(default=None, description="(slow, fast); None = find it")
+
+
+class UnitCell(Document):
+    """Unit cell: lengths in angstrom, angles in degrees."""
+
+    a: float = Field(gt=0)
+    b: float = Field(gt=0)
+    c: float = Field(gt=0)
+    alpha: float = Field(gt=0, lt=180)
+    beta: float = Field(gt=0, lt=180)
+    gamma: float = Field(gt=0, lt=180)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if not self.gemmi().volume > 0:
+            raise ValueError(f"the angles of {self.parameters} enclose no volume")
+        return self
+
+    @classmethod
+    def of(cls, parameters: tuple[float, float, float, float, float, float]) -> Self:
+        """Return the cell with these six parameters."""
+        a, b, c, alpha, beta, gamma = parameters
+        return cls(a=a, b=b, c=c, alpha=alpha, beta=beta, gamma=gamma)
+
+    @property
+    def parameters(self) -> tuple[float, float, float, float, float, float]:
+        """(a, b, c, alpha, beta, gamma)."""
+        return (self.a, self.b, self.c, self.alpha, self.beta, self.gamma)
+
+    @property
+    def volume_angstrom3(self) -> float:
+        """The volume of the cell."""
+        return float(self.gemmi().volume)
+
+    def gemmi(self) -> gemmi.UnitCell:
+        """Return gemmi's object of this cell."""
+        return gemmi.UnitCell(*self.parameters)
+
+
+class Composition(Document):
+    """Empirical contents, in any multiple: how many atoms of each element."""
+
+    counts: dict[str, Annotated[float, Field(gt=0)]] = Field(min_length=1)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a formula such as ``C19 H22 N2 O`` (spaces are optional).
+
+        Raises
+        ------
+        InputError
+            If a part is not an element symbol with an optional positive number.
+        """
+        counts: dict[str, float] = {}
+        compact = re.sub(r"[\s*]+", "", text)
+        if not compact or re.fullmatch(r"(?:[A-Z][a-z]?\d*\.?\d*)+", compact) is None:
+            raise InputError(f"composition {text!r} is not a formula", 'write it like "C19 H22 N2 O"')
+        for symbol, number in re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", compact):
+            if gemmi.Element(symbol).atomic_number == 0:
+                raise InputError(f"composition {text!r}: {symbol!r} is not an element", 'write it like "C19 H22 N2 O"')
+            count = float(number) if number else 1.0
+            if not count > 0:
+                raise InputError(f"composition {text!r}: {symbol} has the count {number}", "give a positive number")
+            counts[symbol] = counts.get(symbol, 0.0) + count
+        return cls(counts=counts)
+
+    def formula(self) -> str:
+        """Return the formula in Hill order: C and H first, then alphabetical."""
+        first = [symbol for symbol in ("C", "H") if symbol in self.counts and "C" in self.counts]
+        rest = sorted(symbol for symbol in self.counts if symbol not in first)
+        return " ".join(f"{symbol}{self.counts[symbol]:g}" for symbol in [*first, *rest])

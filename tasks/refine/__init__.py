@@ -1,0 +1,1 @@
+"""A first structure to a refined one."""

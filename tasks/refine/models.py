@@ -1,0 +1,57 @@
+"""Refined structures."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.model import Document, FileRef, UnitCell, Vector
+from tasks.model.provenance import Provenance
+
+
+class RefinedAtom(Document):
+    """One atom of the asymmetric unit after least squares."""
+
+    label: str
+    element: str
+    position: Vector
+    position_esd: Vector | None = None
+    u_iso_angstrom2: float
+    u_aniso_angstrom2: tuple[float, float, float, float, float, float] | None = Field(
+        default=None, description="U11 U22 U33 U12 U13 U23"
+    )
+    occupancy: float = 1.0
+    riding: bool = False
+
+
+class Refinement(Document):
+    """The result of least squares on F^2."""
+
+    id: str
+    space_group: str
+    hall: str
+    unit_cell: UnitCell
+    formula: str = Field(description="contents of the asymmetric unit times symmetry over Z, Hill order")
+    atoms: tuple[RefinedAtom, ...]
+    r1: float = Field(description="on F for I > 2 sigma")
+    r1_all: float
+    wr2: float
+    goof: float
+    reflections: int = Field(description="unique reflections used")
+    reflections_observed: int = Field(description="with I > 2 sigma")
+    parameters: int
+    restraints: int = 0
+    shift_over_esd_max: float
+    density_max: float = Field(description="highest residual peak, electrons or volts per angstrom^3 scale of the map")
+    density_min: float
+    extinction: float | None = None
+    weights: Vector | tuple[float, float] = (0.1, 0.0)
+    converged: bool
+    verdict: Literal["solved", "doubtful", "not-solved"]
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    cif: FileRef
+    res: FileRef
+    ins: FileRef
+    hkl: FileRef
+    fcf: FileRef
+    provenance: Provenance

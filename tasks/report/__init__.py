@@ -1,0 +1,1 @@
+"""Everything to results.json and one HTML page."""

@@ -1,0 +1,1 @@
+"""A forward model of tilt series, for the demo and the tests."""

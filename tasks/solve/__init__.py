@@ -1,0 +1,1 @@
+"""Intensities to a first structure."""
