@@ -155,7 +155,8 @@ def _as_prefect_task(
             create_markdown_artifact(summary(document), key=_artifact_key(run_name), description=run_name)
         return document
 
-    return task(
+    prefect_task: Any = task
+    made = prefect_task(
         body,
         name=run_name.split(" ", maxsplit=1)[0],
         task_run_name=run_name,
@@ -165,7 +166,7 @@ def _as_prefect_task(
         retry_delay_seconds=[2.0 * 2**attempt for attempt in range(retries)],
         retry_condition_fn=_retry_condition,
     )
-    return cast(Callable[P, D], decorate(body))
+    return cast("Callable[P, D]", made)
 
 
 def _retry_condition(_task: Any, _run: Any, state: Any) -> bool:
