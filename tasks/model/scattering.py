@@ -1,0 +1,102 @@
+"""Scattering factors and structure factors by direct summation."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.model.errors import InputError
+from tasks.model.experiment import UnitCell
+
+Radiation = Literal["electron", "xray"]
+
+CHUNK_BYTES = 64 * 2**20
+
+
+def d_star_squared(hkl: NDArray[np.int32], cell: UnitCell) -> NDArray[np.float64]:
+    """Return 1/d^2 in 1/angstrom^2, (n,), of Miller indices (n, 3)."""
+    fractionalisation = np.array(cell.gemmi().frac.mat.tolist())
+    reciprocal = np.asarray(hkl, dtype=np.float64) @ fractionalisation
+    return np.einsum("ij,ij->i", reciprocal, reciprocal)
+
+
+def scattering_factor(element: str, d_star_sq: NDArray[np.float64], radiation: Radiation) -> NDArray[np.float64]:
+    """Return the scattering factor of a neutral atom at rest, (n,), at 1/d^2 in 1/angstrom^2.
+
+    Electrons: International Tables C (2006) table 4.3.2.2 after Peng et al., Acta Cryst. A52, 257-276 (1996), in
+    angstrom, without the relativistic factor (it is the same for all elements and goes into the scale). X-rays:
+    table 6.1.1.4 (Cromer-Mann), in electrons, without anomalous dispersion. Both as tabulated by gemmi.
+
+    Raises
+    ------
+    InputError
+        If the tables have no entry for the element.
+    """
+    symbol = "H" if element == "D" else element
+    entry = gemmi.Element(symbol)
+    coefficients = entry.c4322 if radiation == "electron" else entry.it92
+    if entry.atomic_number == 0 or coefficients is None:
+        raise InputError(f"no {radiation} scattering factor for the element {element!r}", "correct the composition")
+    stol_sq = np.asarray(d_star_sq, dtype=np.float64) / 4.0
+    exponent = np.exp(-np.multiply.outer(stol_sq, np.array(coefficients.b)))
+    constant = getattr(coefficients, "c", 0.0)  # the electron table has no constant term
+    return exponent @ np.array(coefficients.a) + constant
+
+
+def structure_factors(
+    hkl: NDArray[np.int32],
+    cell: UnitCell,
+    group: gemmi.GroupOps,
+    *,
+    elements: Sequence[str],
+    positions: NDArray[np.float64],
+    u_iso_angstrom2: NDArray[np.float64],
+    occupancies: NDArray[np.float64],
+    radiation: Radiation,
+) -> NDArray[np.complex128]:
+    """Return F(hkl), (n,), of isotropic atoms by direct summation over the space group.
+
+    Parameters
+    ----------
+    hkl
+        (n, 3) Miller indices.
+    group
+        All operations of the space group, centring included.
+    elements, positions, u_iso_angstrom2, occupancies
+        The asymmetric unit: (m,) symbols, (m, 3) fractional coordinates, (m,) and (m,). Occupancies are chemical
+        (1 for a full atom on a special position): the multiplicity of the site is taken care of here.
+    """
+    indices = np.asarray(hkl, dtype=np.float64)
+    positions = np.asarray(positions, dtype=np.float64).reshape(-1, 3)
+    d_star_sq = d_star_squared(hkl, cell)
+    operations = list(group)
+    rotations = np.array([operation.rot for operation in operations], dtype=np.float64) / gemmi.Op.DEN
+    translations = np.array([operation.tran for operation in operations], dtype=np.float64) / gemmi.Op.DEN
+    weights = occupancies * site_multiplicities(positions, rotations, translations, cell) / len(operations)
+    factors = {element: scattering_factor(element, d_star_sq, radiation) for element in set(elements)}
+    total = np.zeros(len(indices), dtype=np.complex128)
+    step = max(1, CHUNK_BYTES // (16 * max(1, len(positions))))
+    for begin in range(0, len(indices), step):
+        part = slice(begin, begin + step)
+        stol_sq = d_star_sq[part, None] / 4.0
+        amplitude = np.stack([factors[element][part] for element in elements], axis=1)
+        amplitude = amplitude * np.exp(-8.0 * np.pi**2 * stol_sq * u_iso_angstrom2) * weights
+        phases = np.zeros_like(amplitude, dtype=np.complex128)
+        for rotation, translation in zip(rotations, translations, strict=True):
+            phases += np.exp(2j * np.pi * (indices[part] @ (positions @ rotation.T + translation).T))
+        total[part] = (amplitude * phases).sum(axis=1)
+    return total
+
+
+def site_multiplicities(
+    positions: NDArray[np.float64], rotations: NDArray[np.float64], translations: NDArray[np.float64], cell: UnitCell
+) -> NDArray[np.float64]:
+    """Return how many distinct images each position (m, 3) has in the cell, (m,); images within 0.1 A are one."""
+    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    images = np.einsum("oij,mj->moi", rotations, positions) + translations
+    delta = images - positions[:, None, :]
+    delta -= np.round(delta)
+    distance = np.linalg.norm(delta @ orthogonal.T, axis=2)
+    return len(rotations) / (distance < 0.1).sum(axis=1).astype(np.float64)
