@@ -1,0 +1,23 @@
+# Debian with DIALS from its own packages, and apertura's wheel with the locked dependencies.
+FROM debian:bookworm-slim AS build
+RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY flows flows
+COPY tasks tasks
+COPY adapters adapters
+RUN python3 -m venv /opt/apertura && /opt/apertura/bin/pip install --no-cache-dir -c constraints.txt .
+
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends python3 dials && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home --uid 1000 apertura && mkdir -p /data && chown apertura /data
+COPY --from=build /opt/apertura /opt/apertura
+COPY deployments /opt/apertura/deployments
+ENV PATH=/opt/apertura/bin:$PATH \
+    PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    DO_NOT_TRACK=1 \
+    NUMBA_CACHE_DIR=/home/apertura/.cache/numba
+USER apertura
+WORKDIR /data
+ENTRYPOINT ["apertura"]
+CMD ["--help"]

@@ -1,0 +1,85 @@
+"""What a person sees while a run goes on: one line per step on stderr, and how long each step took."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+log = logging.getLogger("apertura.run")
+
+
+class Steps(Protocol):
+    """Told about every step of the pipeline; keeps the times."""
+
+    timings_s: dict[str, float]
+
+    @contextmanager
+    def step(self, stage: str, crystal: str = "") -> Iterator[None]:
+        """Enclose one step; may be entered from several threads at once."""
+        ...
+
+
+class QuietSteps:
+    """Keeps the times and writes log lines: for flows in a Prefect worker and for tests."""
+
+    def __init__(self) -> None:
+        self.timings_s: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def step(self, stage: str, crystal: str = "") -> Iterator[None]:
+        """Enclose one step."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stage, crystal, time.perf_counter() - begin)
+
+    def add(self, stage: str, crystal: str, seconds: float) -> None:
+        """Add the time of one step."""
+        name = f"{stage} {crystal}".strip()
+        with self._lock:
+            self.timings_s[name] = round(self.timings_s.get(name, 0.0) + seconds, 3)
+        log.info("%s took %.1f s", name, seconds)
+
+
+class TerminalSteps(QuietSteps):
+    """Shows running steps with a spinner and finished ones as lines, on stderr."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.fields[stage]:<10}[/] {task.fields[crystal]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    @contextmanager
+    def step(self, stage: str, crystal: str = "") -> Iterator[None]:
+        """Enclose one step."""
+        row = self._progress.add_task("", total=None, stage=stage, crystal=crystal)
+        begin = time.perf_counter()
+        ended = "failed"
+        try:
+            yield
+            ended = "done"
+        finally:
+            seconds = time.perf_counter() - begin
+            self._progress.remove_task(row)
+            self.console.print(f"{stage:<10} {crystal:<12} {ended} in {seconds:.1f} s")
+            self.add(stage, crystal, seconds)

@@ -1,0 +1,97 @@
+"""What a run came to: everything that the report and results.json are made from."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tasks.apertures.models import ApertureSet, CrystalAperture
+from tasks.frames.models import FrameSeries
+from tasks.ingest.models import LostScan
+from tasks.integrate.models import Reflections
+from tasks.model import ApertureError, Document, FileRef
+from tasks.refine.models import Refinement
+from tasks.solve.models import Solutions
+
+Status = Literal["solved", "not-solved", "not-indexed", "no-crystals"]
+
+
+class Failure(Document):
+    """Where the work on one crystal, or on the whole series, stopped."""
+
+    stage: str
+    code: str
+    message: str
+    advice: str
+
+    @classmethod
+    def of(cls, stage: str, error: ApertureError) -> "Failure":
+        """Record a typed error."""
+        return cls(stage=stage, code=error.code, message=error.message, advice=error.advice)
+
+
+class SourceSummary(Document):
+    """The source, as it was read."""
+
+    kind: Literal["tilt series", "rotation series", "intensities"]
+    path: str
+    sample: str
+    composition: str | None
+    energy_kev: float | None
+    files: int
+    counts_total: int | None = None
+    tilt_deg: tuple[float, ...] = ()
+    lost: tuple[LostScan, ...] = ()
+    metadata: dict[str, str] = {}
+    sha256: str = Field(description="over the manifest and all files")
+
+
+class CrystalOutcome(Document):
+    """One crystal: whatever its chain of stages produced, and why it stopped if it did."""
+
+    id: str
+    aperture: CrystalAperture | None = None
+    frames: FrameSeries | None = None
+    reflections: Reflections | None = None
+    solutions: Solutions | None = None
+    refinement: Refinement | None = None
+    failure: Failure | None = None
+    rejected: bool = False
+
+    @property
+    def status(self) -> Literal["solved", "not-solved", "not-indexed", "rejected"]:
+        """Solved only if refinement says so: a plausible wrong answer is the worst outcome."""
+        if self.rejected:
+            return "rejected"
+        if self.reflections is None:
+            return "not-indexed"
+        return "solved" if self.refinement is not None and self.refinement.verdict == "solved" else "not-solved"
+
+
+class RunOutcome(Document):
+    """The whole run."""
+
+    source: SourceSummary
+    apertures: ApertureSet | None = None
+    crystals: tuple[CrystalOutcome, ...] = ()
+    merged: CrystalOutcome | None = Field(default=None, description="the best set of merged crystals")
+    merged_others: tuple[CrystalOutcome, ...] = Field(default=(), description="further forms, merged")
+    failure: Failure | None = Field(default=None, description="why there are no crystals")
+    settings_changed: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    timings_s: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
+    tables: tuple[FileRef, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """The best that any crystal, or the merged data, came to."""
+        reached = [crystal.status for crystal in (*self.crystals, *self.merged_all) if not crystal.rejected]
+        for status in ("solved", "not-solved", "not-indexed"):
+            if status in reached:
+                return status
+        return "no-crystals"
+
+    @property
+    def merged_all(self) -> tuple[CrystalOutcome, ...]:
+        """All merged sets, the best first."""
+        return () if self.merged is None else (self.merged, *self.merged_others)
