@@ -15,8 +15,15 @@ class Frame(Document):
     width_deg: float = Field(ge=0, description="rotation during the exposure; 0 for a still")
     counts: float = Field(ge=0, description="sum of all pixels, in electrons where the gain is known")
     beam_found_px: PixelPosition | None = Field(default=None, description="direct beam before centring")
+    beam_residual_px: PixelPosition | None = Field(
+        default=None, description="(slow, fast): where the direct beam truly lies, less `direct_beam_px` of the series"
+    )
     positions: int = Field(default=0, ge=0, description="scan positions summed")
+    aperture_box: tuple[int, int, int, int] | None = Field(
+        default=None, description="first row, first column, rows, columns of the scan that enclose the aperture"
+    )
     source: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class FrameSeries(Document):
@@ -39,6 +46,7 @@ class FrameSeries(Document):
     gain: float = Field(default=1.0, gt=0, description="detector units per electron")
     pedestal: float = Field(default=0.0, description="value of a pixel without electrons")
     saturation: float | None = Field(default=None, description="largest valid pixel value")
+    warnings: tuple[str, ...] = ()
     provenance: Provenance
 
     @property

@@ -1,5 +1,7 @@
 """Reading the frame stack that a FrameSeries names."""
 
+from collections.abc import Iterator
+
 import h5py
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,14 @@ from tasks.frames.models import FrameSeries
 def read_frames(series: FrameSeries) -> NDArray[np.unsignedinteger]:
     """Return all frames, (n, slow, fast) unsigned integers as stored."""
     return _read(series, "frames")
+
+
+def each_frame(series: FrameSeries) -> Iterator[NDArray[np.unsignedinteger]]:
+    """Yield the frames one by one, (slow, fast): for series that do not fit into memory."""
+    with h5py.File(series.stack.path, "r") as file:
+        frames = file["frames"]
+        for index in range(len(frames)):
+            yield np.asarray(frames[index])
 
 
 def read_half(series: FrameSeries) -> NDArray[np.unsignedinteger] | None:

@@ -1,0 +1,90 @@
+"""Equal steps in a series: programs for rotation data know only sweeps of contiguous wedges of one width."""
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tasks.frames.models import Frame, FrameSeries
+from tasks.model import Document
+
+TOLERANCE = 0.02
+"""Largest deviation of a frame from its place in a sweep, as a fraction of the step."""
+
+
+class Sweep(Document):
+    """Frames of equal steps, as contiguous wedges.
+
+    Frame ``indices[k]`` is presented as the rotation from ``start_deg + k * step_deg`` to the next start. A
+    contiguous rotation series is represented exactly. A still has no width: it is presented as a wedge as wide as
+    the step (one alone: the median step of the series) and centred on its tilt: the programs know nothing narrower.
+    """
+
+    indices: tuple[int, ...] = Field(min_length=1, description="positions in `FrameSeries.frames`, ascending")
+    start_deg: float
+    step_deg: float = Field(gt=0)
+    deviation_deg: float = Field(ge=0, description="largest distance of a frame's true middle from its place")
+    exact: bool = Field(description="whether every wedge is the rotation during the exposure")
+
+
+def sweeps(series: FrameSeries) -> list[Sweep]:
+    """Return the fewest sweeps that hold every frame once, in the order of the angles.
+
+    Gaps and changes of the step begin a new sweep. Where several partitions have equally few sweeps, the one with
+    the smallest sum of wedge widths is taken: it stretches the fewest frames over gaps.
+    """
+    middles = np.array([frame.angle_deg + frame.width_deg / 2 for frame in series.frames])
+    count = len(middles)
+    best: list[tuple[int, float, int]] = [(0, 0.0, -1)]
+    for end in range(1, count + 1):
+        candidates = []
+        for begin in range(end - 1, -1, -1):
+            if not _equal_steps(middles[begin:end]):
+                break
+            width = _step(series.frames, middles, begin, end)
+            candidates.append((best[begin][0] + 1, best[begin][1] + width * (end - begin), begin))
+        best.append(min(candidates))
+    found: list[Sweep] = []
+    end = count
+    while end > 0:
+        begin = best[end][2]
+        found.append(_sweep(series.frames, middles, begin, end))
+        end = begin
+    return found[::-1]
+
+
+def _equal_steps(middles: NDArray[np.float64]) -> bool:
+    if len(middles) < 3:
+        return len(middles) < 2 or bool(middles[1] > middles[0])
+    step = (middles[-1] - middles[0]) / (len(middles) - 1)
+    return bool(step > 0 and np.abs(middles - _places(middles, step)).max() <= TOLERANCE * step)
+
+
+def _places(middles: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    places = np.arange(len(middles)) * step
+    return places + (middles - places).mean()
+
+
+def _step(frames: tuple[Frame, ...], middles: NDArray[np.float64], begin: int, end: int) -> float:
+    if end - begin > 1:
+        return float((middles[end - 1] - middles[begin]) / (end - 1 - begin))
+    if frames[begin].width_deg > 0:
+        return frames[begin].width_deg
+    near = [float(b - a) for a, b in pairwise(middles[max(0, begin - 1) : begin + 2]) if b > a]
+    return min([*near, float(np.median(np.diff(middles)))] if near else [1.0])
+
+
+def _sweep(frames: tuple[Frame, ...], middles: NDArray[np.float64], begin: int, end: int) -> Sweep:
+    step = _step(frames, middles, begin, end)
+    places = _places(middles[begin:end], step)
+    widths = np.array([frame.width_deg for frame in frames[begin:end]])
+    deviation = float(np.abs(middles[begin:end] - places).max())
+    # Round-off of decimal angles must not show in the headers: 12 digits are exact for any goniometer.
+    return Sweep(
+        indices=tuple(range(begin, end)),
+        start_deg=round(float(places[0]) - step / 2, 9),
+        step_deg=round(step, 9),
+        deviation_deg=round(deviation, 9),
+        exact=bool(deviation < 1e-6 and np.abs(widths - step).max() < 1e-6),
+    )

@@ -1,0 +1,174 @@
+"""SMV and CBF: what DIALS's dxtbx and fabio read is what the series says."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import fabio
+import h5py
+import numpy as np
+import pytest
+
+from adapters.formats.cbf import write_cbf
+from adapters.formats.smv import write_smv
+from tasks.frames.models import Frame, FrameSeries
+from tasks.frames.sweeps import sweeps
+from tasks.model import Beam, Detector, FileRef, SourceError
+from tasks.model.provenance import Provenance
+
+DXTBX = """
+import json, sys
+from dxtbx.model.experiment_list import ExperimentListFactory
+import dxtbx
+out = []
+for name in sys.argv[1:]:
+    image = dxtbx.load(name)
+    panel, beam = image.get_detector()[0], image.get_beam()
+    scan = image.get_scan()
+    data = image.get_raw_data()
+    data = data[0] if isinstance(data, tuple) else data
+    out.append(dict(
+        wavelength=beam.get_wavelength(), distance=panel.get_distance(), centre=panel.get_beam_centre_px(beam.get_s0()),
+        pixel=panel.get_pixel_size(), size=panel.get_image_size(), gain=panel.get_gain(), pedestal=panel.get_pedestal(),
+        oscillation=scan.get_oscillation(), number=scan.get_array_range(), focus=data.focus(), data=list(data),
+        fast=panel.get_fast_axis(), slow=panel.get_slow_axis(), trusted=panel.get_trusted_range()))
+json.dump(out, sys.stdout)
+"""
+
+
+@pytest.fixture
+def dxtbx_python() -> str:
+    for name in ("dials.python", "/usr/bin/python3"):
+        found = shutil.which(name)
+        if found and subprocess.run([found, "-c", "import dxtbx"], capture_output=True, check=False).returncode == 0:
+            return found
+    pytest.skip("DIALS's Python is not installed")
+
+
+def series_of(
+    folder: Path, *, angles: list[float], width: float = 0.0, largest: int = 3000, gain: float = 1.0
+) -> FrameSeries:
+    rng = np.random.default_rng(7)
+    stack = rng.poisson(0.7, (len(angles), 37, 41)).astype(np.uint32)
+    stack[:, 5, 9] = largest
+    with h5py.File(folder / "stack.h5", "w") as file:
+        file["frames"] = stack
+        file["mask"] = np.ones(stack.shape[1:], dtype=bool)
+    frames = tuple(
+        Frame(number=i, angle_deg=a, width_deg=width, counts=float(stack[i].sum()), source="a=b;.h5",
+              aperture_box=(1, 2, 3, 4))
+        for i, a in enumerate(angles)
+    )  # fmt: skip
+    return FrameSeries(
+        id="crystal-01",
+        sample="test",
+        composition=None,
+        beam=Beam(energy_kev=300),
+        detector=Detector(name="4D Camera", shape_px=(37, 41), pixel_size_mm=0.01, camera_length_mm=110.123456789),
+        direct_beam_px=(17.3456789, 20.98765432),
+        rotation_axis=(0.7933, 0.6088, 0.0),
+        frames=frames,
+        stack=FileRef.of(folder / "stack.h5"),
+        gain=gain,
+        provenance=Provenance(engine="test", version="0"),
+    )
+
+
+def frames_of(series: FrameSeries) -> np.ndarray:
+    with h5py.File(series.stack.path) as file:
+        return file["frames"][()]
+
+
+def read_by_dxtbx(python: str, paths: list[Path]) -> list[dict]:
+    run = subprocess.run([python, "-c", DXTBX, *map(str, paths)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+@pytest.mark.needs_dials
+@pytest.mark.parametrize(("write", "largest"), [(write_smv, 3000), (write_cbf, 3000), (write_cbf, 1_000_000)])
+@pytest.mark.parametrize("width", [0.0, 0.5])
+def test_dxtbx_reads_the_geometry_and_every_pixel(
+    tmp_path: Path, dxtbx_python: str, write, largest: int, width: float
+) -> None:
+    angles = [-1.0, -0.5, 0.0, 0.5, 3.0, 3.5]
+    series = series_of(tmp_path, angles=angles, width=width, largest=largest)
+    stack = frames_of(series)
+
+    got = read_by_dxtbx(dxtbx_python, write(series, tmp_path))
+
+    for frame, angle, image in zip(stack, angles, got, strict=True):
+        start = angle if width else angle - 0.25
+        assert image["oscillation"] == pytest.approx([start, 0.5], rel=1e-6, abs=1e-9)
+        assert image["wavelength"] == pytest.approx(series.beam.wavelength_angstrom, rel=1e-6)
+        assert image["distance"] == pytest.approx(110.123456789, rel=1e-6)
+        assert image["centre"] == pytest.approx([20.98765432 + 0.5, 17.3456789 + 0.5], rel=1e-6)
+        assert image["pixel"] == pytest.approx([0.01, 0.01], rel=1e-9)
+        assert image["size"] == [41, 37]
+        assert image["fast"] == pytest.approx([1, 0, 0])
+        assert image["slow"] == pytest.approx([0, -1, 0])
+        assert image["gain"] == pytest.approx(1.0)
+        np.testing.assert_array_equal(np.reshape(image["data"], image["focus"]) - image["pedestal"], frame)
+        low, high = image["trusted"]
+        assert low < 0 < largest < high
+    assert [image["number"] for image in got] == [[0, 1], [1, 2], [2, 3], [3, 4], [0, 1], [1, 2]]
+
+
+@pytest.mark.needs_dials
+@pytest.mark.parametrize("write", [write_smv, write_cbf])
+def test_dials_imports_one_sweep_per_equal_step_with_the_axis_it_is_told(
+    tmp_path: Path, dxtbx_python: str, write
+) -> None:
+    program = shutil.which("dials.import")
+    if program is None:
+        pytest.skip("DIALS is not installed")
+    series = series_of(tmp_path, angles=[-1.0, -0.5, 0.0, 0.5, 3.0, 3.5])
+    paths = write(series, tmp_path)
+    axis = ",".join(f"{x:.12g}" for x in series.rotation_axis)
+    subprocess.run(
+        [program, *map(str, paths), f"geometry.goniometer.axis={axis}", "output.experiments=i.expt"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+
+    models = json.loads((tmp_path / "i.expt").read_text())
+
+    found = sorted((tuple(s["oscillation"]), s["image_range"][1]) for s in models["scan"])
+    want = sorted(((s.start_deg, s.step_deg), len(s.indices)) for s in sweeps(series))
+    assert [n for _, n in found] == [n for _, n in want]
+    for (got, _), (expected, _) in zip(found, want, strict=True):
+        assert got == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    norm = np.hypot(0.7933, 0.6088)
+    for goniometer in models["goniometer"]:
+        rotated = goniometer.get("rotation_axis", goniometer.get("axes", [None])[0])
+        assert rotated == pytest.approx([0.7933 / norm, 0.6088 / norm, 0.0], rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("write", [write_smv, write_cbf])
+def test_fabio_reads_every_pixel_and_equal_series_give_equal_bytes(tmp_path: Path, write) -> None:
+    series = series_of(tmp_path, angles=[0.0, 1.0, 2.0])
+    (tmp_path / "again").mkdir()
+    first = write(series, tmp_path)
+    second = write(series, tmp_path / "again")
+
+    pedestal = 1 if write is write_smv else 0
+    for frame, path, twin in zip(frames_of(series), first, second, strict=True):
+        np.testing.assert_array_equal(fabio.open(path).data.astype(np.int64) - pedestal, frame)
+        assert path.read_bytes() == twin.read_bytes()
+
+
+def test_smv_header_keeps_where_the_frame_came_from(tmp_path: Path) -> None:
+    path = write_smv(series_of(tmp_path, angles=[0.0]), tmp_path)[0]
+
+    header = fabio.open(path).header
+
+    assert header["4DCAMERA_FILENAME"] == "a_b_.h5"
+    assert [header[f"4DCAMERA_{key}"] for key in ("REAL_X", "REAL_Y", "BOXSIZE_X", "BOXSIZE_Y")] == ["2", "1", "4", "3"]
+    assert float(header["GAIN"]) == 1
+    assert int(header["IMAGE_PEDESTAL"]) == 1
+
+
+def test_smv_refuses_what_sixteen_bits_cannot_hold(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="frame 0: a pixel of 65534 does not fit"):
+        write_smv(series_of(tmp_path, angles=[0.0], largest=65534), tmp_path)
+    assert write_smv(series_of(tmp_path, angles=[0.0], largest=65533), tmp_path)

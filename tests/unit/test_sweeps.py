@@ -1,0 +1,70 @@
+"""Sweeps: every frame once, equal steps only, gaps never bridged."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.frames.models import Frame, FrameSeries
+from tasks.frames.sweeps import sweeps
+from tasks.model import Beam, Detector, FileRef
+from tasks.model.provenance import Provenance
+
+
+def series_at(angles: list[float], width: float = 0.0) -> FrameSeries:
+    return FrameSeries(
+        id="crystal-01",
+        sample="s",
+        composition=None,
+        beam=Beam(energy_kev=300),
+        detector=Detector(name="d", shape_px=(4, 4), pixel_size_mm=0.01, camera_length_mm=100),
+        direct_beam_px=(1.5, 1.5),
+        rotation_axis=(1, 0, 0),
+        frames=tuple(Frame(number=i, angle_deg=a, width_deg=width, counts=0) for i, a in enumerate(angles)),
+        stack=FileRef(path=Path("/nowhere"), sha256=""),
+        provenance=Provenance(engine="test", version="0"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("angles", "expected"),
+    [
+        ([0, 1, 2, 3], [(4, -0.5, 1)]),
+        ([0, 0.5, 1, 4, 4.5], [(3, -0.25, 0.5), (2, 3.75, 0.5)]),
+        ([0, 1, 2, 2.5, 3, 3.5], [(2, -0.5, 1), (4, 1.75, 0.5)]),
+        ([0, 7, 8, 9, 10], [(1, -0.5, 1), (4, 6.5, 1)]),
+        ([5], [(1, 4.5, 1)]),
+        ([-60, -59.333, -58.667, -58], [(4, -60.3333333, 0.6666667)]),
+    ],
+)
+def test_stills_become_wedges_centred_on_their_tilts(angles: list[float], expected: list[tuple]) -> None:
+    got = [(len(s.indices), s.start_deg, s.step_deg) for s in sweeps(series_at(angles))]
+
+    assert [g[0] for g in got] == [e[0] for e in expected]
+    np.testing.assert_allclose([g[1:] for g in got], [e[1:] for e in expected], atol=1e-6)
+
+
+def test_a_rotation_series_is_represented_exactly_and_its_gap_splits_it() -> None:
+    angles = [-50.46 + 0.2522 * k for k in (0, 1, 2, 5, 6)]
+    first, second = sweeps(series_at(angles, width=0.2522))
+
+    assert first.exact
+    assert second.exact
+    assert (first.indices, second.indices) == ((0, 1, 2), (3, 4))
+    assert first.start_deg == pytest.approx(-50.46, abs=1e-9)
+    assert second.start_deg == pytest.approx(-50.46 + 5 * 0.2522, abs=1e-9)
+
+
+@given(st.lists(st.integers(1, 400), min_size=0, max_size=30), st.sampled_from([0.0, 0.1]))
+def test_any_series_is_covered_once_and_no_frame_is_moved(steps: list[int], width: float) -> None:
+    angles = np.concatenate([[0.0], np.cumsum(steps)]) / 10
+    found = sweeps(series_at(angles.tolist(), width))
+
+    assert [i for sweep in found for i in sweep.indices] == list(range(len(angles)))
+    for sweep in found:
+        middles = sweep.start_deg + sweep.step_deg * (np.arange(len(sweep.indices)) + 0.5)
+        error = np.abs(middles - angles[list(sweep.indices)] - width / 2).max()
+        assert error <= 0.02 * sweep.step_deg + 1e-8
+        assert error == pytest.approx(sweep.deviation_deg, abs=1e-8)
