@@ -1,0 +1,123 @@
+"""Sets of Miller indices: hemispheres, Laue orbits, primitive cells, missing reflections."""
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.model import InputError, UnitCell
+
+ASSUMED_LARGEST = 4096  # |h|, |k|, |l| below this: packs an index into one integer
+
+
+def laue_operations(symbol: str) -> gemmi.GroupOps:
+    """Return the operations of a Laue group with centring, `symbol` as in ``F m -3 m``.
+
+    A chiral or polar group is accepted: its point group is completed by inversion and its translations are dropped.
+
+    Raises
+    ------
+    InputError
+        If gemmi does not know the symbol.
+    """
+    group = gemmi.find_spacegroup_by_name(symbol)
+    if group is None:
+        raise InputError(f"unknown Laue or space group {symbol!r}", 'write it like "P 1 2/m 1"')
+    operations = group.operations().derive_symmorphic()
+    operations.add_inversion()
+    return operations
+
+
+def rotations_of(operations: gemmi.GroupOps) -> NDArray[np.int32]:
+    """Return the rotation parts of the symmetry operations, (k, 3, 3); ``hkl @ rotation`` is equivalent to ``hkl``."""
+    return np.array([operation.rot for operation in operations.sym_ops], dtype=np.int32) // gemmi.Op.DEN
+
+
+def to_hemisphere(hkl: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Return each index or its Friedel mate, whichever has the last non-zero of (h, k, l) positive, and who flipped."""
+    h, k, l = hkl.T
+    flipped = (l < 0) | ((l == 0) & ((k < 0) | ((k == 0) & (h < 0))))
+    return np.where(flipped[:, None], -hkl, hkl).astype(np.int32), flipped
+
+
+def pack(hkl: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return one integer per index, (n,): equal exactly for equal indices."""
+    wide = np.asarray(hkl, dtype=np.int64) + ASSUMED_LARGEST
+    return (wide[:, 0] * (2 * ASSUMED_LARGEST) + wide[:, 1]) * (2 * ASSUMED_LARGEST) + wide[:, 2]
+
+
+def expand_to_p1(hkl: NDArray[np.int32], operations: gemmi.GroupOps) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the P1 hemisphere (n, 3) of the orbits of `hkl` (m, 3), and for each the row of `hkl` it came from.
+
+    Where two rows are equivalent the first one counts.
+    """
+    images = np.einsum("mi,kij->kmj", hkl, rotations_of(operations)).reshape(-1, 3)
+    images, _ = to_hemisphere(images)
+    parent = np.tile(np.arange(len(hkl)), len(images) // max(1, len(hkl)))
+    order = np.lexsort((parent, pack(images)))
+    images, parent = images[order], parent[order]
+    first = np.ones(len(images), dtype=bool)
+    first[1:] = np.diff(pack(images)) != 0
+    return images[first], parent[first]
+
+
+def sphere(cell: UnitCell, operations: gemmi.GroupOps, d_min_angstrom: float) -> NDArray[np.int32]:
+    """Return all indices of the P1 hemisphere down to `d_min_angstrom` that the centring allows, without 0 0 0."""
+    reciprocal = np.array(cell.gemmi().frac.mat.tolist())
+    direct = np.array(cell.gemmi().orth.mat.tolist())
+    limit = np.floor(np.linalg.norm(direct, axis=0) / d_min_angstrom + 1e-9).astype(int)
+    h, k, l = (np.arange(-top, top + 1) for top in limit)
+    grid = np.stack(np.meshgrid(h, k, l[l >= 0], indexing="ij"), axis=-1).reshape(-1, 3)
+    grid = grid[~to_hemisphere(grid)[1] & grid.any(axis=1)]
+    grid = grid[np.linalg.norm(grid @ reciprocal, axis=1) <= 1.0 / d_min_angstrom * (1 + 1e-9)]
+    return grid[centring_allows(grid, operations)].astype(np.int32)
+
+
+def centring_allows(hkl: NDArray[np.int32], operations: gemmi.GroupOps) -> NDArray[np.bool_]:
+    """Tell which indices (n, 3) are not extinguished by the lattice centring."""
+    allowed = np.ones(len(hkl), dtype=bool)
+    for vector in operations.cen_ops:
+        allowed &= (hkl @ np.array(vector, dtype=np.int64)) % gemmi.Op.DEN == 0
+    return allowed
+
+
+def primitive_basis(operations: gemmi.GroupOps) -> NDArray[np.int32]:
+    """Return the integer matrix M, (3, 3), that takes centred indices to primitive ones: ``hkl @ M / DEN``.
+
+    The columns of ``M / DEN`` are the axes of a primitive cell in fractional coordinates of the centred one.
+    """
+    lattice = [np.array(vector, dtype=np.int64) for vector in operations.cen_ops if any(vector)]
+    basis = np.eye(3, dtype=np.int64) * gemmi.Op.DEN
+    for vector in lattice:
+        basis = _with_vector(basis, vector)
+    return basis.T.astype(np.int32)
+
+
+def _with_vector(basis: NDArray[np.int64], vector: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a basis (rows) of the lattice that `basis` and `vector` span together, by integer row reduction."""
+    rows = np.vstack([basis, vector])
+    for column in range(3):
+        while np.count_nonzero(rows[column:, column]) > 1:
+            active = column + np.flatnonzero(rows[column:, column])
+            pivot = active[np.argmin(np.abs(rows[active, column]))]
+            for row in active:
+                if row != pivot:
+                    rows[row] -= (rows[row, column] // rows[pivot, column]) * rows[pivot]
+        pivot = column + int(np.flatnonzero(rows[column:, column])[0])
+        rows[[column, pivot]] = rows[[pivot, column]]
+    return rows[:3]
+
+
+def primitive_cell(cell: UnitCell, basis: NDArray[np.int32]) -> UnitCell:
+    """Return the primitive cell of the matrix that `primitive_basis` returns."""
+    axes = np.array(cell.gemmi().orth.mat.tolist()) @ (basis / gemmi.Op.DEN)
+    metric = axes.T @ axes
+    a, b, c = (float(value) for value in np.sqrt(np.diag(metric)))
+    cosines = metric[1, 2] / (b * c), metric[0, 2] / (a * c), metric[0, 1] / (a * b)
+    alpha, beta, gamma = (float(value) for value in np.degrees(np.arccos(cosines)))
+    return UnitCell(a=a, b=b, c=c, alpha=alpha, beta=beta, gamma=gamma)
+
+
+def general_class(hkl: NDArray[np.int32], operations: gemmi.GroupOps) -> NDArray[np.int64]:
+    """Return how many Laue rotations map each index (n, 3) on itself, (n,): 1 for a general reflection."""
+    images = np.einsum("ni,kij->kni", hkl, rotations_of(operations).transpose(0, 2, 1))
+    return (images == hkl).all(axis=2).sum(axis=0)

@@ -1,0 +1,122 @@
+"""Maxima of a periodic map."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from tasks.model import UnitCell
+
+
+class Peaks(NamedTuple):
+    """Maxima, highest first."""
+
+    position: NDArray[np.float64]
+    """(m, 3) fractional, in [0, 1)."""
+    height: NDArray[np.float64]
+    """(m,) interpolated, in the units of the map."""
+
+
+def find_peaks(
+    density: NDArray[np.float32], cell: UnitCell, *, count: int, distance_angstrom: float, floor: float = 0.0
+) -> Peaks:
+    """Return the `count` highest maxima that are no nearer to a higher one than `distance_angstrom`.
+
+    Positions and heights come from parabolas through three points along each axis.
+
+    Parameters
+    ----------
+    density
+        Periodic map, axes along a, b, c.
+    floor
+        Maxima must exceed this.
+    """
+    index = _local_maxima(density, np.float32(floor))
+    if len(index) == 0:
+        return Peaks(np.zeros((0, 3)), np.zeros(0))
+    height = density[index[:, 0], index[:, 1], index[:, 2]]
+    order = np.argsort(-height, kind="stable")[: 8 * count]
+    position, height64 = _interpolated(density, index[order])
+    order = np.argsort(-height64, kind="stable")
+    position, height64 = position[order], height64[order]
+    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    kept = _keep_apart(position, orthogonal, distance_angstrom**2, count)
+    return Peaks(position[kept] % 1.0, height64[kept])
+
+
+@njit(cache=True)
+def _local_maxima(density: NDArray[np.float32], floor: np.float32) -> NDArray[np.int64]:
+    n0, n1, n2 = density.shape
+    found = np.empty((density.size // 8 + 1, 3), dtype=np.int64)
+    count = 0
+    for i in range(n0):
+        for j in range(n1):
+            for k in range(n2):
+                value = density[i, j, k]
+                if value <= floor or count >= len(found) or not _is_maximum(density, i, j, k):
+                    continue
+                found[count, 0], found[count, 1], found[count, 2] = i, j, k
+                count += 1
+    return found[:count].copy()
+
+
+@njit(cache=True)
+def _is_maximum(density: NDArray[np.float32], i: int, j: int, k: int) -> bool:
+    n0, n1, n2 = density.shape
+    value = density[i, j, k]
+    for di in (-1, 0, 1):
+        for dj in (-1, 0, 1):
+            for dk in (-1, 0, 1):
+                other = density[(i + di) % n0, (j + dj) % n1, (k + dk) % n2]
+                # of equal neighbours the first in the order of the array is the maximum
+                if other > value or (other == value and (di, dj, dk) < (0, 0, 0)):
+                    return False
+    return True
+
+
+@njit(cache=True)
+def _interpolated(
+    density: NDArray[np.float32], index: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    shape = np.array(density.shape)
+    position = np.empty((len(index), 3))
+    height = np.empty(len(index))
+    for row in range(len(index)):
+        i, j, k = index[row]
+        centre = float(density[i, j, k])
+        height[row] = centre
+        for axis in range(3):
+            low, high = index[row].copy(), index[row].copy()
+            low[axis] = (low[axis] - 1) % shape[axis]
+            high[axis] = (high[axis] + 1) % shape[axis]
+            left = float(density[low[0], low[1], low[2]])
+            right = float(density[high[0], high[1], high[2]])
+            curvature = 2.0 * centre - left - right
+            step = 0.5 * (right - left) / curvature if curvature > 0 else 0.0
+            height[row] += 0.25 * (right - left) * step
+            position[row, axis] = (index[row, axis] + step) / shape[axis]
+    return position, height
+
+
+@njit(cache=True)
+def _keep_apart(
+    position: NDArray[np.float64], orthogonal: NDArray[np.float64], distance_sq: float, count: int
+) -> NDArray[np.int64]:
+    kept = np.empty(min(count, len(position)), dtype=np.int64)
+    number = 0
+    for row in range(len(position)):
+        if number >= len(kept):
+            break
+        clear = True
+        for other in range(number):
+            delta = position[row] - position[kept[other]]
+            delta -= np.floor(delta + 0.5)
+            step = orthogonal @ delta
+            if (step * step).sum() < distance_sq:
+                clear = False
+                break
+        if clear:
+            kept[number] = row
+            number += 1
+    return kept[:number]
