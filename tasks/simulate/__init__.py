@@ -1,1 +1,1 @@
-"""A forward model of tilt series, for the demo and the tests."""
+"""The forward model: a structure to a tilt series of electron-counted 4D-STEM scans with known truth."""

@@ -1,0 +1,97 @@
+"""Which reflections a still pattern shows, how strongly and where: exact Ewald geometry.
+
+Frame: x along the detector's fast axis, y opposite to its slow axis, z towards the source; beam (0, 0, -1/lambda).
+A reflection q scatters into the direction s1 with s1_xy = q_xy and |s1| = 1/lambda: momentum along the surface of the
+crystal is conserved, along the beam it is short of the excitation error s (Williams & Carter, Transmission Electron
+Microscopy, 2nd ed. 2009, ch. 12 and 13). The intensity is |F|^2 times a normal distribution of s whose variance adds
+
+- the finite thickness t: sinc^2(pi t s) has the width (FWHM) 0.886/t; the fringes wash out over a polyhedron;
+- the mosaic spread eta: s moves by eta |q|;
+- the semi-angle alpha of the beam: a uniform disc, so the standard deviation is alpha |q_xy| / 2.
+
+A normal distribution of unit area keeps the kinematical integral, proportional to |F|^2 and to the volume, whatever
+the width; the Lorentz factor of a rotation arises from the geometry. Departures from nature: tails lighter than those
+of one perfect parallel plate, no correlation between s and the place within the disc, no multiple scattering.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FWHM_OF_SIGMA = 2.3548200450309493
+SINC2_FWHM = 0.8858929413789047
+CUT_SIGMA = 4.5
+
+
+class Rocking(NamedTuple):
+    """What widens the reflections of one crystal."""
+
+    thickness_angstrom: float
+    mosaic_rad: float
+    convergence_rad: float
+
+
+class Excited(NamedTuple):
+    """The reflections that one still pattern shows: row (k,) in the table, strength (k,), q_xy (k, 2)."""
+
+    row: NDArray[np.int64]
+    strength: NDArray[np.float64]
+    q_xy: NDArray[np.float64]
+
+
+def excitation_error(q: NDArray[np.float64], wavelength_angstrom: float) -> NDArray[np.float64]:
+    """Return s in 1/angstrom, (n,): how far along z the Ewald sphere lies above the point q (n, 3)."""
+    inverse = 1.0 / wavelength_angstrom
+    transverse_sq = q[:, 0] ** 2 + q[:, 1] ** 2
+    # inverse - sqrt(inverse^2 - transverse^2), without cancellation
+    below = transverse_sq / (inverse + np.sqrt(np.maximum(inverse**2 - transverse_sq, 0.0)))
+    return below - q[:, 2]
+
+
+def rocking_sigma(q: NDArray[np.float64], rocking: Rocking) -> NDArray[np.float64]:
+    """Return the standard deviation of s in 1/angstrom, (n,)."""
+    shape = SINC2_FWHM / FWHM_OF_SIGMA / rocking.thickness_angstrom
+    transverse = np.hypot(q[:, 0], q[:, 1])
+    mosaic = rocking.mosaic_rad * np.linalg.norm(q, axis=1)
+    return np.sqrt(shape**2 + mosaic**2 + (rocking.convergence_rad * transverse / 2) ** 2)
+
+
+def excited_reflections(
+    q: NDArray[np.float64], intensity: NDArray[np.float64], wavelength_angstrom: float, rocking: Rocking
+) -> Excited:
+    """Return the reflections near the Ewald sphere with ``intensity * p(s)``; q (n, 3) in the laboratory frame."""
+    error = excitation_error(q, wavelength_angstrom)
+    sigma = rocking_sigma(q, rocking)
+    index = np.flatnonzero(np.abs(error) < CUT_SIGMA * sigma)
+    error, sigma = error[index], sigma[index]
+    density = np.exp(-0.5 * (error / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
+    return Excited(index, intensity[index] * density, q[index, :2])
+
+
+class Projection(NamedTuple):
+    """The flat detector: q_xy to pixels (slow, fast) relative to the direct beam."""
+
+    wavelength_angstrom: float
+    camera_length_px: float
+    distortion: NDArray[np.float64]
+    """(2, 2) on (x, y)."""
+
+    def offsets(self, q_xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (n, 2) pixels (slow, fast) from the direct beam; waves beyond 90 degrees come out as NaN."""
+        inverse = 1.0 / self.wavelength_angstrom
+        forward_sq = inverse**2 - (q_xy**2).sum(axis=1)
+        forward = np.sqrt(np.where(forward_sq > 0, forward_sq, np.nan))
+        xy = (q_xy / forward[:, None] * self.camera_length_px) @ self.distortion.T
+        return np.stack([-xy[:, 1], xy[:, 0]], axis=1)
+
+
+def elliptical(ellipticity: float, angle_deg: float) -> NDArray[np.float64]:
+    """Return the distortion (2, 2) on (x, y) that draws a circle as an ellipse of the same area.
+
+    Long over short axis is 1 + `ellipticity`; the long axis lies `angle_deg` counter-clockwise from x.
+    """
+    angle = np.radians(angle_deg)
+    along = np.array([[np.cos(angle)], [np.sin(angle)]])
+    stretch = np.sqrt(1 + ellipticity)
+    return np.eye(2) / stretch + (stretch - 1 / stretch) * (along @ along.T)
