@@ -1,0 +1,208 @@
+"""Aperture files: HDF5 masks (written and read) and JSON polygons (read).
+
+HDF5: attributes ``format`` = "apertura apertures" and ``version`` = 1 on the root, dataset ``tilt_deg`` (n_tilts,),
+and per crystal a group ``crystal-01`` with ``masks`` (n_tilts, ny, nx), or (ny, nx) for all tilts, of 0 and 1.
+
+JSON::
+
+    {"format": "apertura apertures", "version": 1, "scan_shape": [64, 64],
+     "crystals": [{"id": "crystal-01",
+                   "apertures": [{"tilt_deg": -60.0, "polygon": [[10, 12], [10, 20], [18, 20]]},
+                                 {"tilt_deg": null, "mask": [[0, 1, 1], [0, 0, 1]]}]}]}
+
+Polygon corners are (row, column), integers are the centres of positions; ``tilt_deg`` null stands for all tilts that
+have no entry of their own; several polygons of one tilt are joined.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+from skimage.draw import polygon2mask
+
+from tasks.model import Document, InputError
+
+FORMAT = "apertura apertures"
+TILT_TOLERANCE_DEG = 0.01
+
+Masks = dict[str, NDArray[np.bool_]]
+
+
+class DrawnAperture(Document):
+    """One polygon or mask."""
+
+    tilt_deg: float | None
+    polygon: tuple[tuple[float, float], ...] | None = Field(default=None, min_length=3)
+    mask: tuple[tuple[Annotated[int, Field(ge=0, le=1)], ...], ...] | None = None
+
+
+class DrawnCrystal(Document):
+    """All that was drawn for one crystal."""
+
+    id: str = Field(pattern=r"^crystal-\d{2,}$")
+    apertures: tuple[DrawnAperture, ...] = Field(min_length=1)
+
+
+class DrawnApertures(Document):
+    """A JSON aperture file."""
+
+    format: Literal["apertura apertures"]
+    version: Literal[1]
+    scan_shape: tuple[int, int]
+    crystals: tuple[DrawnCrystal, ...] = Field(min_length=1)
+
+
+def read_apertures(
+    path: Path, *, scan_shape: tuple[int, int], tilt_deg: Sequence[float], known_tilts: Sequence[float] = ()
+) -> Masks:
+    """Read an aperture file.
+
+    Parameters
+    ----------
+    tilt_deg
+        Tilts of the series, in order.
+    known_tilts
+        Further tilts that the file may name although the series has no usable scan there.
+
+    Returns
+    -------
+    Crystal id -> masks (n_tilts, ny, nx); empty where the file names no aperture.
+
+    Raises
+    ------
+    InputError
+        If the file is unreadable, or a field, shape or tilt does not fit the series.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such aperture file", "correct apertures.file")
+    reader = _read_hdf5 if h5py.is_hdf5(path) else _read_json
+    masks = reader(path, scan_shape, np.asarray(tilt_deg, dtype=np.float64), np.asarray(known_tilts, dtype=np.float64))
+    empty = [name for name, mask in masks.items() if not mask.any()]
+    if empty:
+        raise InputError(f"{path}: {empty[0]} holds no position at any tilt", "draw at least one position")
+    return masks
+
+
+def write_apertures(masks: Masks, tilt_deg: Sequence[float], path: Path) -> None:
+    """Write masks (n_tilts, ny, nx) per crystal; read back by `read_apertures`."""
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["version"] = 1
+        file["tilt_deg"] = np.asarray(tilt_deg, dtype=np.float64)
+        for name, mask in masks.items():
+            file.create_group(name).create_dataset("masks", data=mask.astype(np.uint8), compression="gzip")
+
+
+def _read_hdf5(
+    path: Path, scan_shape: tuple[int, int], tilt_deg: NDArray[np.float64], known: NDArray[np.float64]
+) -> Masks:
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT or file.attrs.get("version") != 1:
+                raise InputError(
+                    f"{path}: format, version: not {FORMAT!r}, 1", "write it as the developers' guide says"
+                )
+            names = [name for name in file if isinstance(file[name], h5py.Group)]
+            drawn = {name: np.asarray(file[name]["masks"]) for name in names if "masks" in file[name]}
+            tilts = np.asarray(file["tilt_deg"], dtype=np.float64) if "tilt_deg" in file else None
+    except OSError as error:
+        raise InputError(f"{path}: not a readable HDF5 file: {error}", "correct apertures.file") from error
+    if not drawn:
+        raise InputError(f"{path}: no group crystal-NN with a dataset masks", "write one group per crystal")
+    return {name: _fit(path, name, mask, scan_shape, tilts, tilt_deg, known) for name, mask in sorted(drawn.items())}
+
+
+def _fit(
+    path: Path,
+    name: str,
+    mask: NDArray[np.generic],
+    scan_shape: tuple[int, int],
+    tilts: NDArray[np.float64] | None,
+    tilt_deg: NDArray[np.float64],
+    known: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    field = f"{path}: {name}/masks"
+    if mask.ndim not in (2, 3) or mask.shape[-2:] != scan_shape:
+        raise InputError(f"{field} has the shape {mask.shape}, the scan is {scan_shape}", "redraw the aperture")
+    if not np.isin(mask, (0, 1)).all():
+        raise InputError(f"{field} holds values other than 0 and 1", "write a boolean mask")
+    if mask.ndim == 2:
+        return np.repeat(mask[None].astype(bool), len(tilt_deg), axis=0)
+    if tilts is None or tilts.shape != (len(mask),):
+        raise InputError(f"{path}: tilt_deg does not give one tilt for each of {len(mask)} masks", "add tilt_deg")
+    out = np.zeros((len(tilt_deg), *scan_shape), dtype=bool)
+    for tilt, one in zip(tilts, mask, strict=True):
+        index = _index_of(float(tilt), f"{path}: tilt_deg", tilt_deg, known)
+        if index is not None:
+            out[index] |= one.astype(bool)
+    return out
+
+
+def _index_of(tilt: float, field: str, tilt_deg: NDArray[np.float64], known: NDArray[np.float64]) -> int | None:
+    distance = np.abs(tilt_deg - tilt)
+    if distance.size and distance.min() <= TILT_TOLERANCE_DEG:
+        return int(np.argmin(distance))
+    if known.size and np.abs(known - tilt).min() <= TILT_TOLERANCE_DEG:
+        return None
+    raise InputError(f"{field}: {tilt:g} is not a tilt of the series", "the file is for other tilts: correct it")
+
+
+def _read_json(
+    path: Path, scan_shape: tuple[int, int], tilt_deg: NDArray[np.float64], known: NDArray[np.float64]
+) -> Masks:
+    try:
+        drawn = DrawnApertures.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {where}: {first['msg']}", "see the documented format of aperture files") from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: neither HDF5 nor JSON: {error}", "correct apertures.file") from error
+    if drawn.scan_shape != scan_shape:
+        raise InputError(f"{path}: scan_shape is {drawn.scan_shape}, the scan is {scan_shape}", "redraw the apertures")
+    if len({crystal.id for crystal in drawn.crystals}) < len(drawn.crystals):
+        raise InputError(f"{path}: crystals: an id occurs twice", "give every crystal its own id")
+    return {crystal.id: _draw(path, crystal, scan_shape, tilt_deg, known) for crystal in drawn.crystals}
+
+
+def _draw(
+    path: Path,
+    crystal: DrawnCrystal,
+    scan_shape: tuple[int, int],
+    tilt_deg: NDArray[np.float64],
+    known: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    own = np.zeros((len(tilt_deg), *scan_shape), dtype=bool)
+    named = np.zeros(len(tilt_deg), dtype=bool)
+    general = np.zeros(scan_shape, dtype=bool)
+    for number, aperture in enumerate(crystal.apertures):
+        field = f"{path}: {crystal.id}.apertures.{number}"
+        mask = _area(aperture, scan_shape, field)
+        if aperture.tilt_deg is None:
+            general |= mask
+            continue
+        index = _index_of(aperture.tilt_deg, f"{field}.tilt_deg", tilt_deg, known)
+        if index is not None:
+            own[index] |= mask
+            named[index] = True
+    own[~named] = general
+    return own
+
+
+def _area(aperture: DrawnAperture, scan_shape: tuple[int, int], field: str) -> NDArray[np.bool_]:
+    if (aperture.polygon is None) == (aperture.mask is None):
+        raise InputError(f"{field}: give a polygon or a mask", "one of the two, not both")
+    if aperture.polygon is not None:
+        corners = np.array(aperture.polygon)
+        if not np.all((corners > -1) & (corners < np.array(scan_shape))):
+            raise InputError(f"{field}.polygon leaves the scan {scan_shape}", "corners are (row, column) from 0")
+        return np.asarray(polygon2mask(scan_shape, corners), dtype=bool)
+    rows = aperture.mask or ()
+    if len(rows) != scan_shape[0] or any(len(row) != scan_shape[1] for row in rows):
+        raise InputError(f"{field}.mask has not the shape {scan_shape} of the scan", "one 0 or 1 per position")
+    return np.array(rows, dtype=bool)

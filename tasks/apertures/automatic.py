@@ -1,0 +1,128 @@
+"""Apertures proposed from the data alone."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tasks.apertures.geometry import axis_on_detector, inverse_angstrom_per_px
+from tasks.apertures.masks import masks_of
+from tasks.apertures.models import ApertureSet, CrystalAperture
+from tasks.apertures.output import write_crystal, write_maps
+from tasks.apertures.segment import Segmentation, SegmentParameters, segment_scan
+from tasks.apertures.tracking import Track, track_regions
+from tasks.ingest.events import open_events
+from tasks.ingest.models import TiltSeries
+from tasks.model import Document, NoCrystalsError
+from tasks.model.provenance import Provenance
+
+
+class AutomaticApertures(Document):
+    """Find every crystal of a series, follow it through the tilts, and take the positions that are its alone."""
+
+    spot_threshold: float = Field(
+        default=3.5, ge=2, le=50, description="Bragg spots: standard deviations above the radial background"
+    )
+    max_spots: int = Field(default=2000, ge=10, le=20000, description="spots per scan, strongest first")
+    min_significance: float = Field(
+        default=6.0, ge=1, le=100, description="of a spot's dark-field image, to take part in the grouping"
+    )
+    same_image: float = Field(
+        default=0.85, gt=0, le=1, description="correlation above which two groups of spots are one crystal"
+    )
+    min_spots: int = Field(default=3, ge=1, le=100, description="spots that make a crystal at one tilt")
+    min_positions: int = Field(default=9, ge=1, le=100000, description="clean positions, in the mean over the tilts")
+    min_tilts: int = Field(default=3, ge=1, le=10000, description="tilts at which a crystal must be seen")
+    max_crystals: int = Field(default=50, ge=1, le=500, description="largest first")
+    iterations: int = Field(default=40, ge=1, le=1000, description="of the mixture model of every scan")
+    seed: int = Field(default=0, ge=0, description="splits the events in two halves")
+
+    def propose(self, series: TiltSeries, workdir: Path) -> ApertureSet:
+        """Return the apertures of all crystals; files go into `workdir`."""
+        if not series.scans:
+            raise NoCrystalsError("the series has no usable scan", "see the reasons for the lost scans")
+        segmentations = self._segment(series)
+        tilts = np.array([scan.tilt_deg for scan in series.scans])
+        tracks = track_regions(
+            segmentations, tilts, axis=axis_on_detector(series), inverse_angstrom_per_px=inverse_angstrom_per_px(series)
+        )
+        clean, confidence = _masks(segmentations, tracks)
+        chosen = self._worth_having(clean)
+        if not chosen:
+            raise NoCrystalsError(
+                "no region diffracts coherently at enough positions and tilts",
+                "check the scans for diffraction, or draw apertures and name the file as apertures.file",
+            )
+        crystals = tuple(
+            write_crystal(
+                f"crystal-{number:02d}", clean[track], tilts, workdir, origin="automatic", confidence=confidence[track]
+            )
+            for number, track in enumerate(chosen, start=1)
+        )
+        return ApertureSet(
+            tilt_deg=tuple(float(tilt) for tilt in tilts),
+            scan_shape=series.scan.shape,
+            crystals=crystals,
+            maps=write_maps([one.maps for one in segmentations], tilts, workdir),
+            notes=_notes(crystals, series),
+            provenance=Provenance(
+                engine="apertura automatic apertures", version="1", parameters=self.model_dump(), seed=self.seed
+            ),
+        )
+
+    def _segment(self, series: TiltSeries) -> list[Segmentation]:
+        start = series.detector.direct_beam_px
+        middle = tuple((n - 1) / 2 for n in series.detector.shape_px)
+        parameters = SegmentParameters(
+            spot_threshold=self.spot_threshold, max_spots=self.max_spots, min_significance=self.min_significance,
+            same_image=self.same_image, min_spots=self.min_spots, iterations=self.iterations, seed=self.seed,
+        )  # fmt: skip
+
+        def one(index: int) -> Segmentation:
+            return segment_scan(
+                open_events(series.scans[index]), series.detector.shape_px, series.scan.shape,
+                start=np.array(start or middle), parameters=parameters,
+            )  # fmt: skip
+
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            return list(pool.map(one, range(len(series.scans))))
+
+    def _worth_having(self, clean: NDArray[np.bool_]) -> list[int]:
+        positions = clean.sum(axis=(2, 3))
+        seen = (positions > 0).sum(axis=1)
+        mean = positions.sum(axis=1) / np.maximum(seen, 1)
+        needed = min(self.min_tilts, clean.shape[1])
+        order = np.argsort(-positions.sum(axis=1), kind="stable")
+        good = [int(t) for t in order if seen[t] >= needed and mean[t] >= self.min_positions]
+        return good[: self.max_crystals]
+
+
+def _masks(segmentations: list[Segmentation], tracks: list[Track]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return clean masks (n_tracks, n_tilts, ny, nx) and confidences (n_tracks, n_tilts)."""
+    shape = segmentations[0].good.shape
+    clean = np.zeros((len(tracks), len(segmentations), *shape), dtype=bool)
+    confidence = np.zeros((len(tracks), len(segmentations)))
+    for tilt, segmentation in enumerate(segmentations):
+        masks = masks_of(segmentation.factors.weights, shape, good=segmentation.good)
+        for number, track in enumerate(tracks):
+            if tilt in track.regions:
+                clean[number, tilt] = masks.clean[track.regions[tilt]]
+                confidence[number, tilt] = track.confidence[tilt]
+    return clean, confidence
+
+
+def _notes(crystals: tuple[CrystalAperture, ...], series: TiltSeries) -> tuple[str, ...]:
+    notes = [f"{len(crystals)} crystals in {len(series.scans)} scans"]
+    area = series.scan.shape[0] * series.scan.shape[1]
+    notes += [
+        f"{crystal.id} fills the field of view" for crystal in crystals if max(crystal.positions_per_tilt) > 0.9 * area
+    ]
+    return tuple(notes)
+
+
+def real_space_maps(series: TiltSeries, *, seed: int) -> list[dict[str, NDArray[np.float64]]]:
+    """Return the maps of every scan, without apertures."""
+    return [one.maps for one in AutomaticApertures(seed=seed)._segment(series)]  # noqa: SLF001

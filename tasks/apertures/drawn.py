@@ -1,0 +1,40 @@
+"""Apertures that a user drew, or corrected, in a file."""
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from tasks.apertures.aperture_file import read_apertures
+from tasks.apertures.automatic import real_space_maps
+from tasks.apertures.models import ApertureSet
+from tasks.apertures.output import write_crystal, write_maps
+from tasks.ingest.models import TiltSeries
+from tasks.model import Document, FileRef
+from tasks.model.provenance import Provenance
+
+
+class ApertureFile(Document):
+    """Read the apertures of all crystals from an aperture file; the maps are made from the data."""
+
+    file: FileRef
+    seed: int = Field(default=0, ge=0, description="splits the events in two halves")
+
+    def propose(self, series: TiltSeries, workdir: Path) -> ApertureSet:
+        """Return the apertures of the file; raises InputError if the file does not fit the series."""
+        tilts = [scan.tilt_deg for scan in series.scans]
+        drawn = read_apertures(
+            self.file.path, scan_shape=series.scan.shape, tilt_deg=tilts,
+            known_tilts=[scan.tilt_deg for scan in series.lost],
+        )  # fmt: skip
+        maps = real_space_maps(series, seed=self.seed)
+        return ApertureSet(
+            tilt_deg=tuple(tilts),
+            scan_shape=series.scan.shape,
+            crystals=tuple(
+                write_crystal(name, masks, np.array(tilts), workdir, origin="user") for name, masks in drawn.items()
+            ),
+            maps=write_maps(maps, np.array(tilts), workdir),
+            notes=(f"{len(drawn)} crystals from {self.file.path.name}",),
+            provenance=Provenance(engine="aperture file", version="1", inputs={"apertures.file": self.file.sha256}),
+        )

@@ -1,0 +1,98 @@
+"""Poisson factorisation of spot counts: positions x spots = weights x patterns + background."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+
+class Factors(NamedTuple):
+    """``weights`` (n_positions, k) electrons per position and component; ``patterns`` (k, n_spots), rows sum to 1."""
+
+    weights: NDArray[np.float64]
+    patterns: NDArray[np.float64]
+
+
+@njit(cache=True, nogil=True)
+def _expectation_maximisation(
+    indptr: NDArray[np.int32],
+    indices: NDArray[np.int32],
+    data: NDArray[np.float64],
+    amplitude: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    patterns: NDArray[np.float64],
+    free_patterns: bool,
+    iterations: int,
+) -> None:
+    """Update in place; `patterns` is (n_spots, k) here, columns sum to 1."""
+    k = weights.shape[1]
+    new_weights = np.empty(k)
+    for _ in range(iterations):
+        new_patterns = np.zeros_like(patterns)
+        for row in range(weights.shape[0]):
+            new_weights[:] = 0.0
+            for entry in range(indptr[row], indptr[row + 1]):
+                spot = indices[entry]
+                model = amplitude[row] * expected[spot] + 1e-12
+                for c in range(k):
+                    model += weights[row, c] * patterns[spot, c]
+                ratio = data[entry] / model
+                for c in range(k):
+                    part = ratio * weights[row, c] * patterns[spot, c]
+                    new_weights[c] += part
+                    new_patterns[spot, c] += part
+            for c in range(k):
+                weights[row, c] = new_weights[c]
+        if free_patterns:
+            for c in range(k):
+                total = new_patterns[:, c].sum()
+                if total > 0:
+                    patterns[:, c] = new_patterns[:, c] / total
+
+
+def factorise(
+    counts: csr_matrix,
+    amplitude: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    *,
+    start: Factors,
+    iterations: int,
+    free_patterns: bool = True,
+) -> Factors:
+    """Refine weights (and patterns) to the maximum of the Poisson likelihood by expectation maximisation.
+
+    These are the multiplicative updates of non-negative matrix factorisation with the Kullback-Leibler divergence
+    (Lee & Seung, NIPS 13, 556 (2001)) with one fixed component, the background; they touch non-zero counts only.
+
+    Parameters
+    ----------
+    counts
+        (n_positions, n_spots) electrons.
+    amplitude
+        (n_positions,) share of each position in the background; sums to 1 over the scan.
+    expected
+        (n_spots,) background electrons in each spot over the whole scan.
+    start
+        Zero weights and patterns stay zero.
+    """
+    weights = np.ascontiguousarray(start.weights, dtype=np.float64).copy()
+    patterns = np.ascontiguousarray(start.patterns.T, dtype=np.float64).copy()
+    _expectation_maximisation(
+        counts.indptr, counts.indices, counts.data.astype(np.float64), amplitude, expected, weights, patterns,
+        free_patterns, iterations,
+    )  # fmt: skip
+    return Factors(weights, patterns.T.copy())
+
+
+def log_likelihood(
+    counts: csr_matrix, amplitude: NDArray[np.float64], expected: NDArray[np.float64], *, factors: Factors
+) -> float:
+    """Return the Poisson log likelihood up to a constant of the counts."""
+    coo = counts.tocoo()
+    model = amplitude[coo.row] * expected[coo.col]
+    model = model + np.einsum("ik,ki->i", factors.weights[coo.row], factors.patterns[:, coo.col])
+    total = amplitude.sum() * expected.sum() + (factors.weights.sum(axis=0) * factors.patterns.sum(axis=1)).sum()
+    return float((coo.data * np.log(np.maximum(model, 1e-12))).sum() - total)

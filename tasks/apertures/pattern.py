@@ -1,0 +1,149 @@
+"""The sum pattern of one scan: direct beam, radial background, Bragg spots."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, signal
+from skimage.feature import peak_local_max
+
+from tasks.apertures.event_pass import BACKGROUND, BEAM, IGNORED
+
+CLIP_SIGMA = 3.0
+
+
+class DirectBeam(NamedTuple):
+    """Centre (slow, fast) and standard deviation of the direct beam, px; `seen` is False behind a beam stop."""
+
+    centre: NDArray[np.float64]
+    sigma: float
+    seen: bool
+
+
+class Spots(NamedTuple):
+    """Bragg spots of one scan.
+
+    ``px`` (n, 2) slow and fast; ``expected`` (n,) background electrons in each spot's region over the whole scan;
+    ``labels`` (slow, fast) int32: spot number + 1, or BACKGROUND, BEAM, IGNORED; ``radial`` (slow, fast) background.
+    """
+
+    px: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    labels: NDArray[np.int32]
+    radial: NDArray[np.float64]
+
+
+def find_direct_beam(total: NDArray[np.uint32], *, start: NDArray[np.float64]) -> DirectBeam:
+    """Find the direct beam in the sum pattern of a scan.
+
+    The highest maximum within a quarter of the detector of `start`, if it stands out of its surroundings;
+    otherwise (beam stop, missing beam) the inversion centre of the pattern, from its self-convolution.
+    """
+    image = ndimage.gaussian_filter(total.astype(np.float64), 1.0)
+    reach = 0.25 * min(total.shape)
+    far = _distance(total.shape, start)
+    peak = np.array(np.unravel_index(np.argmax(np.where(far <= reach, image, -1.0)), total.shape), dtype=np.float64)
+    near = _distance(total.shape, peak)
+    ring = total[(near > 12) & (near < 20)]
+    height = image[int(peak[0]), int(peak[1])]
+    if height > 10 * max(float(ring.mean()), 1e-9) and height > 20:
+        return _beam_core(total, peak, level=float(ring.mean()))
+    return DirectBeam(_inversion_centre(total, start=start, reach=reach), 1.5, seen=False)
+
+
+def _beam_core(total: NDArray[np.uint32], peak: NDArray[np.float64], *, level: float) -> DirectBeam:
+    grid = np.indices(total.shape).astype(np.float64)
+    slow, fast = grid[0], grid[1]
+    centre, sigma = peak, 1.5
+    for _ in range(5):
+        inside = np.hypot(slow - centre[0], fast - centre[1]) <= max(4.0, 3.0 * sigma)
+        weight = np.maximum(total[inside] - level, 0.0)
+        centre = np.array([np.average(slow[inside], weights=weight), np.average(fast[inside], weights=weight)])
+        spread = (slow[inside] - centre[0]) ** 2 + (fast[inside] - centre[1]) ** 2
+        sigma = float(np.clip(np.sqrt(np.average(spread, weights=weight) / 2), 0.7, 6.0))
+    return DirectBeam(centre, sigma, seen=True)
+
+
+def _inversion_centre(total: NDArray[np.uint32], *, start: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+    """Return the centre c for which I(c + r) and I(c - r) agree best (Friedel's law)."""
+    image = ndimage.gaussian_filter(np.sqrt(total.astype(np.float64)), 1.5)
+    image -= image.mean()
+    twice = signal.fftconvolve(image, image, mode="full")  # peak at 2 c
+    slow, fast = np.indices(twice.shape)
+    allowed = np.hypot(slow / 2 - start[0], fast / 2 - start[1]) <= reach
+    peak = np.unravel_index(np.argmax(np.where(allowed, twice, -np.inf)), twice.shape)
+    return np.array(peak, dtype=np.float64) / 2
+
+
+def find_spots(
+    total: NDArray[np.uint32], beam: DirectBeam, *, sigma_px: float, threshold: float, max_spots: int
+) -> Spots:
+    """Find Bragg spots: maxima that exceed a Poisson expectation from the radial background.
+
+    Parameters
+    ----------
+    total
+        Sum pattern of the whole scan.
+    sigma_px
+        Standard deviation of a spot; matched Gaussian filter, regions of 2.2 sigma radius, nearest spot wins.
+    threshold
+        In standard deviations of the filtered background.
+    """
+    radius = _distance(total.shape, beam.centre)
+    inner = (5.0 if beam.seen else 2.0) * max(beam.sigma, sigma_px) + 2.0
+    image = total.astype(np.float64)
+    smooth = ndimage.gaussian_filter(image, sigma_px)
+    area = 4.0 * np.pi * sigma_px**2
+    radial, _ = radial_background(image, smooth, radius, area=area)
+    floor = 0.25 / area
+    score = (smooth - radial) / np.sqrt(np.maximum(radial, floor) / area)
+    score[radius < inner] = 0.0
+    px = peak_local_max(
+        score, min_distance=max(2, round(1.5 * sigma_px)), threshold_abs=threshold, num_peaks=max_spots,
+        exclude_border=False,
+    )  # fmt: skip
+    labels = _regions(total.shape, px, reach=2.2 * sigma_px)
+    away = ndimage.gaussian_filter((labels == IGNORED).astype(np.float64), 0.8 * sigma_px) > 0.98
+    labels[(labels == IGNORED) & away & (score < CLIP_SIGMA) & (radius >= inner)] = BACKGROUND
+    labels[radius < inner] = BEAM if beam.seen else IGNORED
+    expected = np.bincount(np.maximum(labels, 0).ravel(), weights=radial.ravel(), minlength=len(px) + 1)[1:]
+    return Spots(px.astype(np.float64), expected.astype(np.float64), labels, radial)
+
+
+def radial_background(
+    image: NDArray[np.float64], smooth: NDArray[np.float64], radius: NDArray[np.float64], *, area: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the background as a function of the radius, per pixel, and the pixels that made it.
+
+    Iterated mean over rings of 2 px, without pixels whose smoothed value exceeds it by 3 standard deviations
+    (the smoothing averages `area` pixels); starts from the ring medians.
+    """
+    ring = (radius / 2.0).astype(np.int64)
+    n = int(ring.max()) + 1
+    level = np.asarray(ndimage.median(smooth, ring, np.arange(n)), dtype=np.float64)
+    used = np.ones(image.shape, dtype=bool)
+    for _ in range(4):
+        limit = level + CLIP_SIGMA * np.sqrt(np.maximum(level, 0.25 / area) / area)
+        used = smooth <= limit[ring]
+        number = np.bincount(ring[used], minlength=n)
+        mean = np.bincount(ring[used], weights=image[used], minlength=n) / np.maximum(number, 1)
+        level = np.where(number > 0, mean, level)
+    centres = 2.0 * np.arange(n) + 1.0
+    return np.interp(radius, centres, level), used
+
+
+def _regions(shape: tuple[int, ...], px: NDArray[np.int64], *, reach: float) -> NDArray[np.int32]:
+    labels = np.zeros(shape, dtype=np.int32)
+    if not len(px):
+        return labels
+    seeds = np.zeros(shape, dtype=np.int32)
+    seeds[px[:, 0], px[:, 1]] = np.arange(1, len(px) + 1)
+    distance, nearest = ndimage.distance_transform_edt(seeds == 0, return_indices=True)
+    within = distance <= reach
+    labels[within] = seeds[tuple(nearest[:, within])]
+    return labels
+
+
+def _distance(shape: tuple[int, ...], centre: NDArray[np.float64]) -> NDArray[np.float64]:
+    slow, fast = np.indices(shape, dtype=np.float64)
+    return np.hypot(slow - centre[0], fast - centre[1])

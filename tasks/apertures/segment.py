@@ -1,0 +1,185 @@
+"""One scan: real-space maps and the regions that diffract coherently."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.sparse import csr_matrix
+
+from tasks.apertures.beam_shift import fit_beam_shift
+from tasks.apertures.clusters import DarkFields, cluster_spots
+from tasks.apertures.event_pass import BACKGROUND, LabelledEvents, sum_patterns
+from tasks.apertures.factorise import Factors, factorise
+from tasks.apertures.pattern import DirectBeam, Spots, find_direct_beam, find_spots
+from tasks.ingest.events import ScanEvents
+
+
+class SegmentParameters(NamedTuple):
+    """See `AutomaticApertures` for their meaning."""
+
+    spot_threshold: float
+    max_spots: int
+    min_significance: float
+    same_image: float
+    min_spots: int
+    iterations: int
+    seed: int
+
+
+class Segmentation(NamedTuple):
+    """Regions of one scan.
+
+    ``factors``: weights (n_positions, k), patterns (k, n_spots); ``counts``: spot electrons (n_positions, n_spots);
+    ``amplitude``: (n_positions,) share of the background, sums to 1; ``maps``: images (ny, nx) by name;
+    ``good``: (ny, nx) False at hot, empty and glitched positions.
+    """
+
+    beam: DirectBeam
+    spots: Spots
+    counts: csr_matrix
+    amplitude: NDArray[np.float64]
+    factors: Factors
+    maps: dict[str, NDArray[np.float64]]
+    good: NDArray[np.bool_]
+
+
+def segment_scan(
+    scan: ScanEvents,
+    detector_shape: tuple[int, int],
+    scan_shape: tuple[int, int],
+    *,
+    start: NDArray[np.float64],
+    parameters: SegmentParameters,
+) -> Segmentation:
+    """Find the coherently diffracting regions of one scan.
+
+    Spots are found in the sum of all patterns, grouped by their dark-field images, and each position's spot counts
+    are explained as a non-negative mixture of the groups' patterns and the background.
+    """
+    n = scan_shape[0] * scan_shape[1]
+    totals = np.ediff1d(scan.offsets.astype(np.int64)).astype(np.int64)
+    good = good_positions(totals.reshape(scan_shape))
+    none = np.zeros((n, 2), dtype=np.int32)
+    total = sum_patterns(scan, detector_shape, shifts=none, keep=good.ravel())
+    beam = find_direct_beam(total, start=start)
+    shift, integer = fit_beam_shift(scan, beam, detector_shape, scan_shape=scan_shape, good=good)
+    if integer.any():
+        total = sum_patterns(scan, detector_shape, shifts=integer, keep=good.ravel())
+        beam = find_direct_beam(total, start=beam.centre)
+    spots = find_spots(
+        total, beam, sigma_px=beam.sigma, threshold=parameters.spot_threshold, max_spots=parameters.max_spots
+    )
+    labelled = LabelledEvents(scan, spots.labels, shifts=integer, seed=parameters.seed)
+    amplitude = _amplitude(labelled.background, good)
+    halves = _halves(labelled, good, len(spots.px))
+    counts = (halves[0] + halves[1]).tocsr()
+    factors = _regions(halves, counts, amplitude, spots, scan_shape=scan_shape, parameters=parameters)
+    maps = _maps(totals, labelled, counts, amplitude, spots, scan_shape=scan_shape)
+    maps |= {"quality": _quality(maps, good), "shift_slow": shift[..., 0], "shift_fast": shift[..., 1]}
+    return Segmentation(beam, spots, counts, amplitude, factors, maps, good)
+
+
+def good_positions(totals: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return False at positions without electrons, or with far more than their neighbours (glitches)."""
+    local = ndimage.median_filter(totals.astype(np.float64), size=5, mode="nearest")
+    limit = local + 8.0 * np.sqrt(np.maximum(local, 4.0)) + 1.0 * local
+    return (totals > 0) & (totals <= limit)
+
+
+def _halves(labelled: LabelledEvents, good: NDArray[np.bool_], n_spots: int) -> tuple[csr_matrix, csr_matrix]:
+    keep = good.ravel()[labelled.position]
+    made = []
+    for value in (0, 1):
+        chosen = keep & (labelled.half == value)
+        ones = np.ones(int(chosen.sum()))
+        where = (labelled.position[chosen], labelled.spot[chosen])
+        made.append(csr_matrix((ones, where), shape=(good.size, n_spots)))
+    return made[0], made[1]
+
+
+def _amplitude(background: NDArray[np.int32], good: NDArray[np.bool_]) -> NDArray[np.float64]:
+    image = np.where(good, background.reshape(good.shape), 0.0)
+    weight = ndimage.gaussian_filter(good.astype(np.float64), 1.0)
+    smooth = ndimage.gaussian_filter(image, 1.0) / np.maximum(weight, 1e-6) * good
+    return (smooth / max(smooth.sum(), 1e-12)).ravel()
+
+
+def _regions(
+    halves: tuple[csr_matrix, csr_matrix],
+    counts: csr_matrix,
+    amplitude: NDArray[np.float64],
+    spots: Spots,
+    *,
+    scan_shape: tuple[int, int],
+    parameters: SegmentParameters,
+) -> Factors:
+    empty = Factors(np.zeros((len(amplitude), 0)), np.zeros((0, len(spots.px))))
+    if not len(spots.px):
+        return empty
+    bin_positions = max(1, round((amplitude.size / 1500.0) ** 0.5))
+    fields = DarkFields(
+        halves,
+        amplitude,
+        spots.expected,
+        scan_shape=scan_shape,
+        bin_positions=bin_positions,
+        smooth=max(0.6, 1.2 / bin_positions),
+    )
+    groups = cluster_spots(
+        fields,
+        min_significance=parameters.min_significance,
+        same_image=parameters.same_image,
+        min_spots=parameters.min_spots,
+    )
+    if not groups:
+        return empty
+    start = _start(groups, counts, amplitude, spots, scan_shape=scan_shape)
+    return factorise(counts, amplitude, spots.expected, start=start, iterations=parameters.iterations)
+
+
+def _start(
+    groups: list[NDArray[np.int64]],
+    counts: csr_matrix,
+    amplitude: NDArray[np.float64],
+    spots: Spots,
+    *,
+    scan_shape: tuple[int, int],
+) -> Factors:
+    net = np.asarray(counts.sum(axis=0)).ravel() - spots.expected
+    patterns = np.full((len(groups), len(spots.px)), 1e-4)
+    weights = np.zeros((len(amplitude), len(groups)))
+    for index, group in enumerate(groups):
+        patterns[index, group] += np.maximum(net[group], 0.0) / max(float(net[group].sum()), 1e-9)
+        image = np.asarray(counts[:, group].sum(axis=1)).ravel() - amplitude * spots.expected[group].sum()
+        weights[:, index] = np.maximum(ndimage.gaussian_filter(image.reshape(scan_shape), 1.0), 1e-3).ravel()
+    return Factors(weights, patterns / patterns.sum(axis=1, keepdims=True))
+
+
+def _maps(
+    totals: NDArray[np.int64],
+    labelled: LabelledEvents,
+    counts: csr_matrix,
+    amplitude: NDArray[np.float64],
+    spots: Spots,
+    *,
+    scan_shape: tuple[int, int],
+) -> dict[str, NDArray[np.float64]]:
+    in_spots = np.asarray(counts.sum(axis=1)).ravel()
+    images = {
+        "counts": totals,
+        "bright_field": labelled.beam,
+        "dark_field": labelled.background + in_spots,
+        "bragg": in_spots - amplitude * spots.expected.sum(),
+    }
+    return {name: np.asarray(image, dtype=np.float64).reshape(scan_shape) for name, image in images.items()}
+
+
+def _quality(maps: dict[str, NDArray[np.float64]], good: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the Bragg signal over its standard deviation after pooling 3 x 3 positions; 0 where not good."""
+    signal = ndimage.uniform_filter(maps["bragg"], 3)
+    noise = ndimage.uniform_filter(np.maximum(maps["dark_field"], 1.0), 3) / 9.0
+    return np.where(good, signal / np.sqrt(noise), 0.0)
+
+
+__all__ = ["BACKGROUND", "SegmentParameters", "Segmentation", "good_positions", "segment_scan"]
