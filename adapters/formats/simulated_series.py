@@ -120,10 +120,9 @@ def _write_truth(file: h5py.File, structure: Structure, specimen: Specimen) -> N
     file["domain_bad"] = np.array([domain.bad for domain in domains], dtype=bool)
     file["domain_ub"] = np.array([domain.ub for domain in domains]).reshape(-1, 3, 3)
     shape = (len(tilts.recorded_deg), *specimen.settings.instrument.scan_shape)
-    crystals = specimen.settings.cluster.crystals
     for name in ("thickness_nm", "bragg_fraction"):
-        file.create_dataset(name, (*shape, crystals), dtype=np.float32, chunks=(1, *shape[1:], max(crystals, 1)))
-    file.create_dataset("bad", shape, dtype=bool, chunks=(1, *shape[1:]))
+        file.create_dataset(name, (*shape, specimen.settings.cluster.crystals), dtype=np.float32)
+    file.create_dataset("bad", shape, dtype=bool)
 
 
 def _write_truth_of_scan(file: h5py.File, specimen: Specimen, index: int, exposure: Exposure) -> None:

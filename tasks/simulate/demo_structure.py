@@ -9,7 +9,7 @@ from tasks.simulate.models import Structure, StructureAtom
 
 
 def uio66() -> Structure:
-    """Return UiO-66; distances: Zr-O 2.12 and 2.23 A, C-O 1.26 A, aromatic C-C 1.38-1.40 A."""
+    """Return UiO-66; distances: Zr-O 2.11 and 2.22 A, C-O 1.27 A, aromatic C-C 1.36 and 1.42 A."""
     sites = (
         ("Zr1", "Zr", (0.1200, 0.0, 0.0), 0.020),
         ("O1", "O", (0.0560, 0.0560, 0.0560), 0.030),
@@ -17,7 +17,7 @@ def uio66() -> Structure:
         ("C1", "C", (0.1540, 0.1540, 0.0), 0.035),
         ("C2", "C", (0.2050, 0.2050, 0.0), 0.040),
         ("C3", "C", (0.2675, 0.1840, 0.0), 0.050),
-        ("H3", "H", (0.2790, 0.1300, 0.0), 0.060),
+        ("H3", "H", (0.2793, 0.1396, 0.0), 0.060),
     )
     return Structure(
         name="UiO-66",
