@@ -1,0 +1,124 @@
+"""Merging and its statistics against closed forms and against gemmi's own implementation."""
+
+import gemmi
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.integrate.merging import (
+    fit_error_model,
+    group_equivalents,
+    is_centring_absent,
+    keep_consistent,
+    merge_equivalents,
+)
+from tasks.integrate.reflection_file import Unmerged
+from tasks.integrate.statistics import cc_half, merging_statistics, r_meas, r_pim
+from tasks.model import UnitCell
+
+CELL = UnitCell(a=8.1, b=9.3, c=11.2, alpha=90, beta=104, gamma=90)
+LAUE = gemmi.SpaceGroup("P 1 2/m 1")
+
+
+def observations(seed: int, relative: float = 0.1, repeats: int = 4) -> Unmerged:
+    """Return noisy observations of random symmetry mates of random true intensities."""
+    rng = np.random.default_rng(seed)
+    unique = gemmi.make_miller_array(CELL.gemmi(), LAUE, 1.2)
+    truth = rng.exponential(100.0, len(unique))
+    operations = [np.array(op.rot) // gemmi.Op.DEN for op in LAUE.operations().sym_ops]
+    hkl = np.concatenate([unique @ operations[rng.integers(len(operations))] for _ in range(repeats)])
+    true = np.tile(truth, repeats)
+    sigma = np.hypot(2.0, relative * true)
+    n = len(hkl)
+    return Unmerged(
+        hkl.astype(np.int32), true + sigma * rng.normal(size=n), sigma, np.zeros(n), np.zeros(n, dtype=np.int32)
+    )
+
+
+@given(a=st.floats(1, 1e6), b=st.floats(1, 1e6))
+def test_a_pair_gives_the_closed_forms(a: float, b: float) -> None:
+    intensity, member = np.array([a, b, 7.0]), np.array([1, 1, 0])
+    assert r_meas(intensity, member) == pytest.approx(np.sqrt(2.0) * abs(a - b) / (a + b), rel=1e-9, abs=1e-12)
+    assert r_pim(intensity, member) == pytest.approx(abs(a - b) / (a + b), rel=1e-9, abs=1e-12)
+
+
+def test_statistics_agree_with_gemmi() -> None:
+    data = observations(1)
+    other = gemmi.Intensities()
+    other.set_data(CELL.gemmi(), LAUE, data.hkl, data.intensity, data.sigma)
+    other.sort()
+    stats = other.calculate_merging_stats(None, use_weights="U")[0]
+    ours = merging_statistics(data, LAUE, CELL).overall
+    assert ours.r_meas == pytest.approx(stats.r_meas(), rel=1e-6)
+    assert ours.r_pim == pytest.approx(stats.r_pim(), rel=1e-6)
+    assert ours.cc_half == pytest.approx(stats.cc_half(), rel=1e-3)
+    assert ours.observations == stats.all_refl
+    assert ours.unique == stats.unique_refl
+
+
+def test_all_unique_reflections_are_complete_and_shells_add_up() -> None:
+    statistics = merging_statistics(observations(2), LAUE, CELL, shells=7)
+    assert statistics.overall.completeness == pytest.approx(1.0)
+    assert len(statistics.shells) == 7
+    assert sum(s.observations for s in statistics.shells) == statistics.overall.observations
+    assert sum(s.unique for s in statistics.shells) == statistics.overall.unique
+
+
+def test_half_of_the_reflections_is_half_complete() -> None:
+    data = observations(3, repeats=1)
+    keep = np.random.default_rng(0).random(len(data.hkl)) < 0.5
+    got = merging_statistics(Unmerged(*(c[keep] for c in data)), LAUE, CELL, d_min_angstrom=1.2).overall
+    assert got.completeness == pytest.approx(np.count_nonzero(keep) / len(data.hkl), abs=0.01)
+    assert got.r_meas is None
+    assert got.cc_half is None
+
+
+def test_cc_half_follows_the_noise() -> None:
+    """With noise n times the spread of the truth, four repeats: V / (V + n^2 V / 2) by construction."""
+    rng = np.random.default_rng(4)
+    truth = rng.normal(size=20000)
+    intensity = np.concatenate([truth + 2.0 * rng.normal(size=20000) for _ in range(4)])
+    got = cc_half(intensity, np.tile(np.arange(20000), 4))
+    assert got == pytest.approx(1 / (1 + 4 / 2), abs=0.02)
+
+
+def test_merging_weights_by_variance_and_counts() -> None:
+    data = Unmerged(
+        np.array([[1, 2, 3], [-1, 2, -3], [1, -2, 3]], dtype=np.int32),
+        np.array([10.0, 20.0, 30.0]),
+        np.array([1.0, 2.0, 100.0]),
+        np.zeros(3),
+        np.zeros(3, dtype=np.int32),
+    )
+    merged = merge_equivalents(data, LAUE)
+    assert merged.multiplicity.tolist() == [3]
+    weights = np.array([1.0, 0.25, 1e-4])
+    mean = (weights * data.intensity).sum() / weights.sum()
+    assert merged.intensity[0] == pytest.approx(mean)
+    external = np.abs(data.intensity - mean).sum() / (3 * np.sqrt(2))
+    assert merged.sigma[0] == pytest.approx(max(external, weights.sum() ** -0.5))
+
+
+def test_the_error_model_finds_underestimated_sigmas() -> None:
+    data = observations(5)
+    model = fit_error_model(data._replace(sigma=data.sigma / 3.0), group_equivalents(data.hkl, LAUE))
+    assert model.factor * np.hypot(1.0 / 3.0, 0) == pytest.approx(1.0, abs=0.25)
+
+
+def test_a_gross_outlier_is_dropped_and_pairs_are_left_alone() -> None:
+    data = observations(6)
+    data.intensity[5] += 3000.0
+    keep = keep_consistent(data, LAUE)
+    assert not keep[5]
+    assert np.count_nonzero(~keep) < 10
+    pairs = Unmerged(*(column[: len(data.hkl) // 2] for column in observations(6)))
+    pairs.intensity[5] += 3000.0
+    assert np.all(keep_consistent(pairs, LAUE))
+
+
+@pytest.mark.parametrize("symbol", ["F m -3 m", "C 1 2/m 1", "I m m m", "R -3 m:H", "A m m m"])
+def test_centring_absences_match_gemmi(symbol: str) -> None:
+    group = gemmi.SpaceGroup(symbol)
+    hkl = np.random.default_rng(0).integers(-9, 10, size=(300, 3)).astype(np.int32)
+    assert np.array_equal(is_centring_absent(hkl, group), group.operations().systematic_absences(hkl))
