@@ -1,0 +1,71 @@
+"""The files that a manifest names: confined to the source folder, numbered, complete."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+from tasks.model import SourceError
+
+LARGEST_FILE_COUNT = 20000
+
+
+def size_problem(source: Path, name: str, listed_bytes: int) -> str | None:
+    """Say why a listed file is not what the manifest says; None if it is.
+
+    Raises
+    ------
+    SourceError
+        If the file lies outside the source folder.
+    """
+    path = confined(source, name)
+    if not path.is_file():
+        return "the file is absent"
+    size = path.stat().st_size
+    return None if size == listed_bytes else f"the file has {size} bytes, the manifest says {listed_bytes}"
+
+
+def confined(source: Path, name: str) -> Path:
+    """Return the file `name` of a source, symbolic links resolved.
+
+    Raises
+    ------
+    SourceError
+        If it lies outside the folder.
+    """
+    root = source.resolve()
+    path = (root / name).resolve()
+    if not path.is_relative_to(root):
+        raise SourceError(f"{source}: {name} lies outside the source folder", "put the file itself into the folder")
+    return path
+
+
+def numbered_frames(source: Path, pattern: str) -> list[tuple[int, Path]]:
+    """Return the files that match a glob, with the number in each name, sorted by it.
+
+    The number is the last group of digits that differs between the names (``cryst2_0001_a.tif``: 1).
+
+    Raises
+    ------
+    SourceError
+        If nothing matches, a name has no number, or two have the same.
+    """
+    try:
+        paths = sorted(path for path in source.glob(pattern) if path.is_file())
+    except (ValueError, NotImplementedError, OSError) as error:
+        raise SourceError(f"{source}: files: {pattern!r} is not a pattern: {error}") from error
+    if not paths or len(paths) > LARGEST_FILE_COUNT:
+        raise SourceError(f"{source}: files: {len(paths)} files match {pattern!r}", "check the pattern")
+    for path in paths:
+        confined(source, path.relative_to(source).as_posix())
+    groups = [re.findall(r"\d+", path.stem) for path in paths]
+    depth = min(len(group) for group in groups)
+    if depth == 0 and len(paths) > 1:
+        name = next(path.name for path, group in zip(paths, groups, strict=True) if not group)
+        raise SourceError(f"{source}: {name} has no number", "the frames are sorted by the number in their names")
+    varying = [i for i in range(-depth, 0) if len({group[i] for group in groups}) > 1]
+    place = varying[-1] if varying else -1
+    found = sorted((int(group[place]) if group else 0, path) for path, group in zip(paths, groups, strict=True))
+    for (number, first), (following, second) in pairwise(found):
+        if number == following:
+            raise SourceError(f"{source}: {first.name} and {second.name} have the same number {number}")
+    return found

@@ -1,0 +1,122 @@
+"""Reading the manifest of a source folder, and telling whether the folder is complete."""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tasks.ingest.contracts import RotationSeriesManifest, TiltSeriesManifest
+from tasks.ingest.files import numbered_frames, size_problem
+from tasks.model import SourceError
+
+__all__ = ["MANIFEST_NAMES", "RotationSeriesManifest", "TiltSeriesManifest", "completeness", "load_manifest"]
+
+TILT_SERIES_NAME = "tilt_series.json"
+ROTATION_SERIES_NAME = "rotation_series.json"
+MANIFEST_NAMES = (TILT_SERIES_NAME, ROTATION_SERIES_NAME)
+LARGEST_MANIFEST_BYTES = 16 * 2**20
+PROBLEMS_SHOWN = 20
+
+
+def manifest_path(source: Path) -> Path:
+    """Return the one manifest of a source folder.
+
+    Raises
+    ------
+    SourceError
+        If the folder or the manifest is missing, or if there are two.
+    """
+    if not source.is_dir():
+        raise SourceError(f"{source}: no such folder", "give the folder that holds the manifest")
+    found = [source / name for name in MANIFEST_NAMES if (source / name).is_file()]
+    if len(found) != 1:
+        what = "neither" if not found else "both"
+        raise SourceError(f"{source}: {what} of {' and '.join(MANIFEST_NAMES)} found", "a source has one manifest")
+    return found[0]
+
+
+def load_manifest(source: Path) -> TiltSeriesManifest | RotationSeriesManifest:
+    """Read and check the manifest of a source folder.
+
+    Raises
+    ------
+    SourceError
+        Naming the file and every wrong field, one line each.
+    """
+    path = manifest_path(source)
+    text = _manifest_text(path)
+    model = TiltSeriesManifest if path.name == TILT_SERIES_NAME else RotationSeriesManifest
+    try:
+        return model.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        lines = [f"{path}: {problem}" for problem in _problems(error)]
+        raise SourceError("\n".join(lines), "correct the manifest: its fields are listed in the users' guide") from None
+
+
+def completeness(source: Path) -> tuple[str, ...]:
+    """Return what a source still lacks, one text per file; empty when it can start.
+
+    A manifest that is wrong has nothing to wait for, because it is written last: the run will say what is wrong.
+    """
+    try:
+        manifest = load_manifest(source)
+        if isinstance(manifest, RotationSeriesManifest):
+            numbered_frames(source, manifest.files)
+            return ()
+        sizes = [(scan.file, size_problem(source, scan.file, scan.bytes)) for scan in manifest.scans]
+    except SourceError:
+        return () if source.is_dir() else (f"{source}: no such folder",)
+    return tuple(f"{name}: {problem}" for name, problem in sizes if problem is not None)
+
+
+def _manifest_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST_MANIFEST_BYTES:
+            raise SourceError(f"{path}: larger than {LARGEST_MANIFEST_BYTES} bytes", "this is not a manifest")
+        text = path.read_bytes().decode("utf-8")
+        content = json.loads(text, object_pairs_hook=_unique)
+        wrong = _not_finite(content)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}", "check its permissions") from error
+    except RecursionError as error:
+        raise SourceError(f"{path}: nested too deeply", "this is not a manifest") from error
+    except ValueError as error:
+        raise SourceError(f"{path}: not valid JSON: {error}", "correct the manifest") from error
+    if not isinstance(content, dict):
+        raise SourceError(f"{path}: holds no JSON object", "correct the manifest")
+    if wrong:
+        raise SourceError("\n".join(f"{path}: {problem}" for problem in wrong[:PROBLEMS_SHOWN]), "correct the manifest")
+    return text
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, times in Counter(key for key, _ in pairs).items():
+        if times > 1:
+            raise ValueError(f"field {key[:80]!r} is given {times} times")
+    return dict(pairs)
+
+
+def _not_finite(value: object, place: str = "") -> list[str]:
+    """Return the places of NaN and infinity anywhere in a JSON value."""
+    if isinstance(value, float):
+        return [] if math.isfinite(value) else [f"{place.lstrip('.')}: {value} is not a number that can be used"]
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    shown = "[{}]" if isinstance(value, list) else ".{}"
+    return [found for key, item in items for found in _not_finite(item, place + shown.format(key))]
+
+
+def _problems(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors(include_url=False):
+        field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+        message = {"missing": "required field is missing", "extra_forbidden": "unknown field"}.get(
+            problem["type"], problem["msg"].removeprefix("Value error, ")
+        )
+        scalar = isinstance(problem["input"], str | int | float | bool) or problem["input"] is None
+        got = f" (got {json.dumps(problem['input'])[:80]})" if scalar and problem["type"] != "extra_forbidden" else ""
+        lines.append(f"{field or 'manifest'}: {message}{got}")
+    more = len(lines) - PROBLEMS_SHOWN
+    return lines if more <= 0 else [*lines[:PROBLEMS_SHOWN], f"and {more} problems more"]

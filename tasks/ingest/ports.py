@@ -1,0 +1,36 @@
+"""What ingest needs from the outside: a reader of event files."""
+
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ScanData(NamedTuple):
+    """One scan in memory, flyback dropped; the layout is that of `TiltScan`."""
+
+    offsets: NDArray[np.uint64]
+    events: NDArray[np.uint32]
+    flyback_events: int
+    """Electrons in the flyback columns."""
+    metadata: dict[str, str]
+    """What the file says about itself, as short texts."""
+
+
+class ScanReader(Protocol):
+    """Reads one scan of electron events."""
+
+    engine: str
+
+    def read(
+        self, path: Path, *, scan_shape: tuple[int, int], flyback_columns: int, frame_shape: tuple[int, int]
+    ) -> ScanData:
+        """Return every electron of one scan.
+
+        Raises
+        ------
+        SourceError
+            If the file is damaged or contradicts the shapes.
+        """
+        ...

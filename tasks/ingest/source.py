@@ -1,0 +1,64 @@
+"""What a source folder holds: its manifest and the bytes of its files. The hashed input of a run."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pydantic import Field
+
+from tasks.ingest.contracts import RotationSeriesManifest, TiltSeriesManifest
+from tasks.ingest.files import confined, numbered_frames, size_problem
+from tasks.ingest.manifest import load_manifest, manifest_path
+from tasks.model import Document, FileRef
+
+
+class SourceFile(Document):
+    """One data file of a source; `data` is None, and `problem` says why, where it cannot be used."""
+
+    name: str
+    data: FileRef | None
+    problem: str | None = None
+    number: int | None = Field(default=None, description="number in the name of a frame of a rotation series")
+
+
+class SourceDocument(Document):
+    """A source folder, read: equal documents mean equal bytes, wherever the folder lies."""
+
+    manifest: TiltSeriesManifest | RotationSeriesManifest = Field(discriminator="format")
+    manifest_file: FileRef
+    files: tuple[SourceFile, ...] = Field(description="tilt series: in the order of `scans`; frames: by number")
+
+    @property
+    def is_tilt_series(self) -> bool:
+        """Whether the source holds scans (or else frames)."""
+        return isinstance(self.manifest, TiltSeriesManifest)
+
+
+def read_source(source: Path) -> SourceDocument:
+    """Read the manifest and hash every file it names; a file that is absent or of the wrong size is recorded.
+
+    Raises
+    ------
+    SourceError
+        If the manifest is wrong, a file lies outside the folder, or a rotation series has no frames.
+    """
+    manifest = load_manifest(source)
+    if isinstance(manifest, TiltSeriesManifest):
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            names = [(scan.file, scan.bytes) for scan in manifest.scans]
+            files = tuple(pool.map(lambda item: _scan_file(source, *item), names))
+    else:
+        files = tuple(
+            SourceFile(name=path.relative_to(source).as_posix(), data=FileRef.of(path), number=number)
+            for number, path in numbered_frames(source, manifest.files)
+        )
+    return SourceDocument(manifest=manifest, manifest_file=FileRef.of(manifest_path(source)), files=files)
+
+
+def _scan_file(source: Path, name: str, listed_bytes: int) -> SourceFile:
+    problem = size_problem(source, name, listed_bytes)
+    if problem is not None:
+        return SourceFile(name=name, data=None, problem=problem)
+    try:
+        return SourceFile(name=name, data=FileRef.of(confined(source, name)))
+    except OSError as error:
+        return SourceFile(name=name, data=None, problem=f"the file cannot be read: {error.strerror}")

@@ -1,0 +1,120 @@
+"""The unit of work: the scans of a source become a tilt series with its events on disk."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from tasks.ingest.contracts import ScanFile, TiltSeriesManifest
+from tasks.ingest.metadata import common_texts, note_texts
+from tasks.ingest.models import LostScan, ScanGrid, TiltScan, TiltSeries
+from tasks.ingest.ports import ScanData, ScanReader
+from tasks.ingest.settings import IngestSettings
+from tasks.ingest.source import SourceDocument, SourceFile
+from tasks.model import FileRef, InputError, SourceError
+from tasks.model.provenance import Provenance
+from tasks.stage import code_version, stage
+
+log = logging.getLogger("apertura.ingest")
+
+
+def summary(series: TiltSeries) -> str:
+    """Return the scans, used and lost, as Markdown."""
+    electrons = sum(scan.counts for scan in series.scans)
+    rows = [f"| {scan.source} | {scan.tilt_deg:g} | {scan.reason} |" for scan in series.lost]
+    head = f"{series.sample}: {len(series.scans)} scans, {electrons} electrons, {len(series.lost)} scans lost"
+    return "\n".join([head, "", "| lost scan | tilt | reason |", "|---|---|---|", *rows] if rows else [head])
+
+
+@stage(name="ingest", summary=summary)
+def ingest_tilt_series(
+    source: SourceDocument, reader: ScanReader, workdir: Path, settings: IngestSettings | None = None
+) -> TiltSeries:
+    """Read every listed scan into the event store; a damaged scan costs its tilt and is recorded.
+
+    Raises
+    ------
+    SourceError
+        If fewer scans than `settings.tilts_min` can be used.
+    """
+    manifest = source.manifest
+    if not isinstance(manifest, TiltSeriesManifest):
+        raise InputError(f"{source.manifest_file.path} describes no tilt series")
+    scans: list[TiltScan] = []
+    lost: list[LostScan] = []
+    texts: list[dict[str, str]] = []
+    for index, (listed, file) in enumerate(zip(manifest.scans, source.files, strict=True)):
+        try:
+            data = _read(manifest, file, reader)
+            scans.append(store_scan(data, listed, workdir, name=f"scan-{index:05d}"))
+            texts.append(data.metadata)
+        except SourceError as error:
+            lost.append(LostScan(source=listed.file, tilt_deg=listed.tilt_deg, reason=error.message))
+            log.warning("%s (tilt %g deg) is lost: %s", listed.file, listed.tilt_deg, error.message)
+    _enough(scans, lost, (settings or IngestSettings()).tilts_min, source.manifest_file.path)
+    scans.sort(key=lambda scan: scan.tilt_deg)
+    log.info("%s: %d scans, %d electrons, %d lost", manifest.sample, len(scans), _electrons(scans), len(lost))
+    return TiltSeries(
+        sample=manifest.sample,
+        composition=manifest.composition,
+        beam=manifest.beam,
+        detector=manifest.detector,
+        scan=ScanGrid(
+            shape=manifest.scan.shape, step_nm=manifest.scan.step_nm, rotation_deg=manifest.scan.rotation_deg
+        ),
+        tilt_axis=manifest.tilt_axis,
+        scans=tuple(scans),
+        lost=tuple(sorted(lost, key=lambda scan: scan.tilt_deg)),
+        metadata={**note_texts(manifest.notes), **common_texts(texts)},
+        provenance=Provenance(
+            engine=reader.engine,
+            version=code_version(),
+            inputs={
+                "manifest": source.manifest_file.sha256,
+                **{file.name: file.data.sha256 for file in source.files if file.data is not None},
+            },
+        ),
+    )
+
+
+def store_scan(data: ScanData, listed: ScanFile, folder: Path, *, name: str) -> TiltScan:
+    """Write one scan into the event store and check what is on disk against what was read."""
+    offsets, events = folder / f"{name}.offsets.npy", folder / f"{name}.events.npy"
+    np.save(offsets, data.offsets, allow_pickle=False)
+    np.save(events, data.events, allow_pickle=False)
+    stored = np.load(events, mmap_mode="r", allow_pickle=False)
+    bounds = np.load(offsets, mmap_mode="r", allow_pickle=False)
+    if not len(stored) == len(data.events) == int(bounds[-1]) or int(bounds[0]) != 0:
+        raise SourceError(f"the event store holds {len(stored)} of {len(data.events)} electrons", "is the disk full?")
+    return TiltScan(
+        tilt_deg=listed.tilt_deg,
+        source=listed.file,
+        offsets=FileRef.of(offsets),
+        events=FileRef.of(events),
+        counts=len(data.events),
+        flyback_counts=data.flyback_events,
+    )
+
+
+def _read(manifest: TiltSeriesManifest, file: SourceFile, reader: ScanReader) -> ScanData:
+    if file.data is None:
+        raise SourceError(file.problem or "the file is absent")
+    return reader.read(
+        file.data.path,
+        scan_shape=manifest.scan.shape,
+        flyback_columns=manifest.scan.flyback_columns,
+        frame_shape=manifest.detector.shape_px,
+    )
+
+
+def _enough(scans: list[TiltScan], lost: list[LostScan], least: int, manifest: Path) -> None:
+    if len(scans) < least:
+        reasons = [f"{scan.source}: {scan.reason}" for scan in lost[:10]]
+        raise SourceError(
+            "\n".join([f"{manifest}: {len(scans)} usable scans, at least {least} are needed", *reasons]),
+            "copy the damaged files again, or measure more tilts",
+        )
+
+
+def _electrons(scans: list[TiltScan]) -> int:
+    return sum(scan.counts for scan in scans)

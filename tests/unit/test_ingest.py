@@ -1,0 +1,129 @@
+"""Ingest: scans become an event store, damage costs its tilt only, and finished work is taken up again."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adapters.formats.stempy_hdf5 import StempyReader, write_scan
+from tasks.ingest.events import open_events
+from tasks.ingest.models import TiltSeries
+from tasks.ingest.settings import IngestSettings
+from tasks.ingest.source import read_source
+from tasks.ingest.task import ingest_tilt_series, summary
+from tasks.model import SourceError
+
+SCAN, FRAME, FLYBACK = (3, 4), (6, 5), 1
+
+
+def make_source(folder: Path, tilts: list[float]) -> dict[str, np.ndarray]:
+    """Write a small series; return the events of each file with the flyback, as (position, pixel) rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    truth, listed = {}, []
+    for index, tilt in enumerate(tilts):
+        rng = np.random.default_rng(index)
+        lengths = rng.poisson(5, SCAN[0] * (SCAN[1] + FLYBACK))
+        events = rng.integers(0, FRAME[0] * FRAME[1], lengths.sum())
+        path = folder / f"FOURD_{index:05d}.h5"
+        write_scan(
+            path,
+            np.concatenate([[0], np.cumsum(lengths)]),
+            events,
+            scan_shape_with_flyback=(SCAN[0], SCAN[1] + FLYBACK),
+            frame_shape=FRAME,
+        )
+        truth[path.name] = np.stack([np.repeat(np.arange(len(lengths)), lengths), events], axis=1)
+        listed.append({"file": path.name, "tilt_deg": tilt, "bytes": path.stat().st_size})
+    manifest = {
+        "format": "4D-STEM tilt series",
+        "version": 1,
+        "sample": "test",
+        "composition": "C6 H6",
+        "beam": {"energy_kev": 300.0},
+        "detector": {"name": "d", "shape_px": list(FRAME), "pixel_size_mm": 0.01, "camera_length_mm": 110.0},
+        "scan": {"shape": list(SCAN), "step_nm": 10.0, "flyback_columns": FLYBACK, "rotation_deg": 0.0},
+        "tilt_axis": [1.0, 0.0, 0.0],
+        "scans": listed,
+        "notes": {"operator": "Ada", "dose": {"e_per_A2": 3}},
+    }
+    (folder / "tilt_series.json").write_text(json.dumps(manifest))
+    return truth
+
+
+def ingest(source: Path, workdir: Path, **settings: int) -> TiltSeries:
+    return ingest_tilt_series(read_source(source), StempyReader(), workdir, IngestSettings(**settings))
+
+
+def test_the_event_store_holds_every_electron_sorted_by_tilt(tmp_path: Path) -> None:
+    truth = make_source(tmp_path / "s", [10.0, -20.0, 0.0, 3.0, 2.5])
+
+    series = ingest(tmp_path / "s", tmp_path / "work")
+
+    assert [scan.tilt_deg for scan in series.scans] == [-20.0, 0.0, 2.5, 3.0, 10.0]
+    for scan in series.scans:
+        offsets, events = open_events(scan)
+        rows, columns = np.divmod(truth[scan.source][:, 0], SCAN[1] + FLYBACK)
+        kept = columns < SCAN[1]
+        position = np.repeat(np.arange(SCAN[0] * SCAN[1]), np.diff(offsets.astype(np.int64)))
+        np.testing.assert_array_equal(position, (rows * SCAN[1] + columns)[kept])
+        np.testing.assert_array_equal(events, truth[scan.source][kept, 1])
+        assert scan.counts == kept.sum()
+        assert scan.counts + scan.flyback_counts == len(truth[scan.source])
+    assert series.metadata["notes/operator"] == "Ada"
+    assert series.metadata["notes/dose"] == '{"e_per_A2": 3}'
+    assert len(series.provenance.inputs) == 6
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.unlink(), "the file is absent"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "the manifest says"),
+        (lambda path: path.write_bytes(b"\0" * path.stat().st_size), "not a readable stempy file"),
+        (lambda path: path.unlink() or path.mkdir(), "the file is absent"),
+    ],
+    ids=["absent", "truncated", "overwritten", "folder"],
+)
+def test_a_damaged_scan_costs_its_tilt_and_is_recorded(tmp_path: Path, damage, reason: str) -> None:
+    make_source(tmp_path / "s", [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    damage(tmp_path / "s" / "FOURD_00002.h5")
+
+    series = ingest(tmp_path / "s", tmp_path / "work")
+
+    assert [scan.tilt_deg for scan in series.scans] == [0.0, 1.0, 3.0, 4.0, 5.0]
+    (lost,) = series.lost
+    assert (lost.source, lost.tilt_deg) == ("FOURD_00002.h5", 2.0)
+    assert reason in lost.reason
+    assert "FOURD_00002.h5 | 2 |" in summary(series)
+
+
+def test_too_few_usable_scans_stop_the_run_and_say_why(tmp_path: Path) -> None:
+    make_source(tmp_path / "s", [0.0, 1.0, 2.0])
+    (tmp_path / "s" / "FOURD_00001.h5").unlink()
+    with pytest.raises(SourceError) as caught:
+        ingest(tmp_path / "s", tmp_path / "work")
+    assert "2 usable scans, at least 5 are needed" in caught.value.message
+    assert "FOURD_00001.h5: the file is absent" in caught.value.message
+    assert len(ingest(tmp_path / "s", tmp_path / "work", tilts_min=2).scans) == 2
+
+
+def test_finished_work_is_taken_up_and_changed_data_are_read_again(tmp_path: Path) -> None:
+    make_source(tmp_path / "s", [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    first = ingest(tmp_path / "s", tmp_path / "work")
+    stamp = first.scans[0].events.path.stat().st_mtime_ns
+    again = ingest(tmp_path / "s", tmp_path / "work")
+    assert again == first
+    assert again.scans[0].events.path.stat().st_mtime_ns == stamp
+
+    (tmp_path / "s" / "FOURD_00003.h5").unlink()
+    assert [scan.source for scan in ingest(tmp_path / "s", tmp_path / "work").lost] == ["FOURD_00003.h5"]
+
+
+def test_a_moved_run_folder_still_finds_its_events(tmp_path: Path) -> None:
+    make_source(tmp_path / "s", [0.0, 1.0, 2.0, 3.0, 4.0])
+    ingest(tmp_path / "s", tmp_path / "work")
+    (tmp_path / "work").rename(tmp_path / "moved")
+    series = ingest(tmp_path / "s", tmp_path / "moved")
+    assert series.scans[0].events.path.is_relative_to(tmp_path / "moved")
+    assert series.scans[0].events.unchanged()
