@@ -1,0 +1,136 @@
+"""Which external programs are installed, and in which version."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from adapters.programs.runner import ProgramRun, run_program
+from tasks.model import Document, ProgramFailedError, ProgramNotFoundError
+
+PROBE_TIMEOUT_S = 120.0
+
+
+class Program(Document):
+    """An external program: how to ask its version, how to get it, and what is lost without it."""
+
+    name: str
+    executable: str
+    version_argv: tuple[str, ...] = ()
+    """Empty: starting it is no cheap way to learn the version."""
+    version_pattern: str = r"(\d+(?:\.\d+)+(?:[-\w.]*)?)"
+    install: str
+    without: str
+    needed_with: tuple[str, ...] = ()
+    """Further executables of the same package."""
+
+
+class ProbeResult(Document):
+    """What was found of one program."""
+
+    name: str
+    path: Path | None
+    version: str | None
+    note: str = ""
+
+
+DIALS = Program(
+    name="DIALS",
+    executable="dials.import",
+    version_argv=("dials.version",),
+    version_pattern=r"DIALS\s+(\S+)",
+    install="install DIALS: `apt-get install dials` on Debian 12, or https://dials.github.io/installation.html",
+    without="frames are integrated by the built-in integrator or by XDS",
+    needed_with=(
+        "dials.find_spots",
+        "dials.index",
+        "dials.refine_bravais_settings",
+        "dials.refine",
+        "dials.integrate",
+        "dials.scale",
+        "dials.export",
+    ),
+)
+XDS = Program(
+    name="XDS",
+    executable="xds",
+    install="XDS is free for academic use: https://xds.mr.mpg.de",
+    without="frames are integrated by DIALS or by the built-in integrator",
+)
+SHELXT = Program(
+    name="SHELXT",
+    executable="shelxt",
+    install="SHELX is free for academic use: https://shelx.uni-goettingen.de",
+    without="structures are solved by the embedded direct methods and charge flipping",
+)
+SHELXS = SHELXT.model_copy(update={"name": "SHELXS", "executable": "shelxs"})
+SHELXD = SHELXT.model_copy(update={"name": "SHELXD", "executable": "shelxd"})
+SHELXL = SHELXT.model_copy(
+    update={"name": "SHELXL", "executable": "shelxl", "without": "structures are refined by the embedded least squares"}
+)
+PROGRAMS = (DIALS, XDS, SHELXT, SHELXS, SHELXD, SHELXL)
+
+
+def probe(program: Program) -> ProbeResult:
+    """Look for a program on PATH and ask its version; never raises for one that is missing or broken."""
+    found = shutil.which(program.executable)
+    if found is None:
+        return ProbeResult(name=program.name, path=None, version=None, note=program.install)
+    missing = [name for name in program.needed_with if shutil.which(name) is None]
+    if missing:
+        return ProbeResult(name=program.name, path=Path(found), version=None, note=f"incomplete: no {missing[0]}")
+    try:
+        return ProbeResult(name=program.name, path=Path(found), version=version_of(program))
+    except (ProgramFailedError, ProgramNotFoundError) as error:
+        return ProbeResult(name=program.name, path=Path(found), version=None, note=error.message)
+
+
+def version_of(program: Program) -> str | None:
+    """Return the version that a program states; None for programs that cannot be asked.
+
+    Raises
+    ------
+    ProgramNotFoundError
+        If it is not installed.
+    ProgramFailedError
+        If it does not state one.
+    """
+    if not program.version_argv:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        run = run_program(
+            program.version_argv, workdir=Path(folder), timeout_s=PROBE_TIMEOUT_S, install=program.install
+        )
+        text = run.stdout.read_text(errors="replace") + run.stderr.read_text(errors="replace")
+    match = re.search(program.version_pattern, text)
+    if run.returncode != 0 or match is None:
+        raise ProgramFailedError(f"{program.executable} states no version", text[-500:])
+    return match.group(1)
+
+
+def require(program: Program) -> None:
+    """Check that a program and its companions are on PATH.
+
+    Raises
+    ------
+    ProgramNotFoundError
+        Naming what is missing and how to install it.
+    """
+    for name in (program.executable, *program.needed_with):
+        if shutil.which(name) is None:
+            raise ProgramNotFoundError(f"{program.name} is not installed: {name!r} is not on PATH", program.install)
+
+
+def check_ended_well(run: ProgramRun, *, output: Path) -> None:
+    """Judge a run by its output file first, then by its exit code.
+
+    Raises
+    ------
+    ProgramFailedError
+        With the tail of what the program said.
+    """
+    name = Path(run.argv[0]).name
+    if not output.is_file():
+        raise ProgramFailedError(f"{name} ended with {run.returncode} and without {output.name}", run.tail())
+    if run.returncode != 0:
+        raise ProgramFailedError(f"{name} ended with {run.returncode}", run.tail())
