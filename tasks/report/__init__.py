@@ -1,1 +1,1 @@
-"""Everything to results.json and one HTML page."""
+"""What a run came to: tables, pictures, results.json and the page to read."""

@@ -1,0 +1,301 @@
+"""results.json: the machine-readable account of a run. Schema 1: fields are added, never renamed."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from tasks.integrate.models import Reflections
+from tasks.model import Document
+from tasks.model.provenance import Provenance
+from tasks.refine.models import Refinement
+from tasks.report.models import CrystalOutcome, Failure, RunOutcome, SourceSummary, Status
+from tasks.solve.models import Solutions
+
+CellList = tuple[float, float, float, float, float, float]
+
+
+class ApertureEntry(Document):
+    """The virtual aperture of a crystal."""
+
+    positions_per_tilt: tuple[int, ...]
+    masks: str = Field(description="path in the run folder")
+    origin: str
+    notes: tuple[str, ...]
+
+
+class FramesEntry(Document):
+    """The frames of a crystal."""
+
+    count: int
+    counts_total: float = Field(description="electrons where the gain is known")
+
+
+class IntegrationEntry(Document):
+    """Merging statistics over all resolutions; fractions in [0, 1]."""
+
+    engine: str
+    version: str
+    unit_cell: CellList
+    unit_cell_esd: CellList | None
+    space_group: str
+    laue_group: str
+    d_min_angstrom: float
+    observations: int
+    unique: int
+    completeness: float
+    multiplicity: float
+    i_over_sigma: float | None
+    r_meas: float | None
+    r_pim: float | None
+    cc_half: float | None
+    cc_half_events: float | None
+    indexed_fraction: float | None
+    rotation_axis_reversed: bool | None
+    hkl: str = Field(description="path in the run folder, HKLF 4")
+    warnings: tuple[str, ...]
+
+
+class SolutionEntry(Document):
+    """The best candidate structure."""
+
+    engine: str
+    version: str
+    space_group: str
+    trials: int
+    figures: dict[str, float]
+    r1: float
+    verdict: str
+    margin: str
+    seed: int | None
+
+
+class RefinementEntry(Document):
+    """The refined structure; R factors are fractions."""
+
+    engine: str
+    version: str
+    space_group: str
+    unit_cell: CellList
+    formula: str
+    r1: float
+    r1_all: float
+    wr2: float
+    goof: float
+    reflections: int
+    reflections_observed: int
+    parameters: int
+    restraints: int
+    verdict: str
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
+    cif: str = Field(description="path in the run folder")
+
+
+class CrystalEntry(Document):
+    """One crystal."""
+
+    id: str
+    status: Literal["solved", "not-solved", "not-indexed", "rejected"]
+    reason: str | None
+    failure: Failure | None
+    aperture: ApertureEntry | None
+    frames: FramesEntry | None
+    integration: IntegrationEntry | None
+    solution: SolutionEntry | None
+    refinement: RefinementEntry | None
+
+
+class MergedEntry(Document):
+    """Several crystals merged."""
+
+    id: str
+    status: Literal["solved", "not-solved", "not-indexed", "rejected"]
+    reason: str | None
+    failure: Failure | None
+    members: tuple[str, ...]
+    integration: IntegrationEntry | None
+    solution: SolutionEntry | None
+    refinement: RefinementEntry | None
+
+
+class RunProvenance(Document):
+    """What the run was made with."""
+
+    versions: dict[str, str]
+    settings_changed: dict[str, Any]
+    seeds: dict[str, int]
+    input_sha256: str
+    stages: dict[str, Provenance] = Field(description="by crystal and stage: 'crystal-01/integrate'")
+
+
+class Results(Document):
+    """results.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    status: Status
+    source: SourceSummary
+    provenance: RunProvenance
+    timings_s: dict[str, float]
+    failure: Failure | None
+    notes: tuple[str, ...]
+    crystals: tuple[CrystalEntry, ...]
+    merged: MergedEntry | None
+    merged_others: tuple[MergedEntry, ...]
+
+
+def results(outcome: RunOutcome, rundir: Path) -> dict[str, Any]:
+    """Return results.json as plain values; paths are relative to `rundir`."""
+    stages = stage_provenance(outcome)
+    document = Results(
+        status=outcome.status,
+        source=outcome.source,
+        provenance=RunProvenance(
+            versions=outcome.versions,
+            settings_changed=outcome.settings_changed,
+            seeds={name: made.seed for name, made in stages.items() if made.seed is not None},
+            input_sha256=outcome.source.sha256,
+            stages=stages,
+        ),
+        timings_s=outcome.timings_s,
+        failure=outcome.failure,
+        notes=outcome.notes,
+        crystals=tuple(_crystal(crystal, rundir) for crystal in outcome.crystals),
+        merged=None if outcome.merged is None else _merged(outcome.merged, rundir),
+        merged_others=tuple(_merged(merged, rundir) for merged in outcome.merged_others),
+    )
+    return document.model_dump(mode="json", by_alias=True, context={"root": rundir})
+
+
+def reason_of(crystal: CrystalOutcome) -> str | None:
+    """Return in words why a crystal is not solved; None if it is."""
+    if crystal.status == "solved":
+        return None
+    if crystal.failure is not None:
+        return crystal.failure.message
+    verdicts = [stage for stage in (crystal.refinement, crystal.solutions) if stage is not None]
+    if not verdicts:
+        return "the work on it did not begin" if crystal.frames is None else "its frames were not integrated"
+    last = verdicts[0]
+    said = last.reasons if isinstance(last, Refinement) else last.best.reasons
+    name = "the refined model" if isinstance(last, Refinement) else "the best candidate structure"
+    return "; ".join(said) or f"{name} is {last.verdict.replace('-', ' ')}"
+
+
+def stage_provenance(outcome: RunOutcome) -> dict[str, Provenance]:
+    """Return the provenance of every stage of every crystal, keyed ``crystal/stage``."""
+    found: dict[str, Provenance] = {}
+    if outcome.apertures is not None:
+        found["apertures"] = outcome.apertures.provenance
+    for crystal in (*outcome.crystals, *outcome.merged_all):
+        stages = {
+            "frames": crystal.frames,
+            "integrate": crystal.reflections,
+            "solve": crystal.solutions,
+            "refine": crystal.refinement,
+        }
+        found |= {f"{crystal.id}/{name}": stage.provenance for name, stage in stages.items() if stage is not None}
+    return found
+
+
+def relative(path: Path, rundir: Path) -> str:
+    """Return a path as seen from the run folder, with forward slashes."""
+    return Path(os.path.relpath(path, rundir.resolve())).as_posix()
+
+
+def _crystal(crystal: CrystalOutcome, rundir: Path) -> CrystalEntry:
+    aperture, frames = crystal.aperture, crystal.frames
+    return CrystalEntry(
+        id=crystal.id,
+        status=crystal.status,
+        reason=reason_of(crystal),
+        failure=crystal.failure,
+        aperture=None
+        if aperture is None
+        else ApertureEntry(
+            positions_per_tilt=aperture.positions_per_tilt,
+            masks=relative(aperture.masks.path, rundir),
+            origin=aperture.origin,
+            notes=aperture.notes,
+        ),
+        frames=None
+        if frames is None
+        else FramesEntry(count=len(frames.frames), counts_total=sum(frame.counts for frame in frames.frames)),
+        integration=_integration(crystal.reflections, rundir),
+        solution=_solution(crystal.solutions),
+        refinement=_refinement(crystal.refinement, rundir),
+    )
+
+
+def _merged(merged: CrystalOutcome, rundir: Path) -> MergedEntry:
+    return MergedEntry(
+        id=merged.id,
+        status=merged.status,
+        reason=reason_of(merged),
+        failure=merged.failure,
+        members=() if merged.reflections is None else merged.reflections.members,
+        integration=_integration(merged.reflections, rundir),
+        solution=_solution(merged.solutions),
+        refinement=_refinement(merged.refinement, rundir),
+    )
+
+
+def _integration(data: Reflections | None, rundir: Path) -> IntegrationEntry | None:
+    if data is None:
+        return None
+    overall = data.overall
+    return IntegrationEntry(
+        engine=data.provenance.engine,
+        version=data.provenance.version,
+        unit_cell=data.unit_cell.parameters,
+        unit_cell_esd=data.unit_cell_esd,
+        space_group=data.space_group,
+        laue_group=data.laue_group,
+        d_min_angstrom=overall.d_min_angstrom,
+        observations=overall.observations,
+        unique=overall.unique,
+        completeness=overall.completeness,
+        multiplicity=overall.multiplicity,
+        i_over_sigma=overall.i_over_sigma,
+        r_meas=overall.r_meas,
+        r_pim=overall.r_pim,
+        cc_half=overall.cc_half,
+        cc_half_events=overall.cc_half_events,
+        indexed_fraction=data.indexed_fraction,
+        rotation_axis_reversed=None if data.axis_test is None else data.axis_test.reversed,
+        hkl=relative(data.hklf4.path, rundir),
+        warnings=data.warnings,
+    )
+
+
+def _solution(solutions: Solutions | None) -> SolutionEntry | None:
+    if solutions is None:
+        return None
+    best = solutions.best
+    return SolutionEntry(
+        engine=solutions.provenance.engine,
+        version=solutions.provenance.version,
+        space_group=best.space_group,
+        trials=solutions.trials,
+        figures=best.figures,
+        r1=best.r1,
+        verdict=solutions.verdict,
+        margin=solutions.margin,
+        seed=solutions.provenance.seed,
+    )
+
+
+def _refinement(refined: Refinement | None, rundir: Path) -> RefinementEntry | None:
+    if refined is None:
+        return None
+    same = set(RefinementEntry.model_fields) - {"engine", "version", "unit_cell", "cif"}
+    return RefinementEntry(
+        engine=refined.provenance.engine,
+        version=refined.provenance.version,
+        unit_cell=refined.unit_cell.parameters,
+        cif=relative(refined.cif.path, rundir),
+        **{name: getattr(refined, name) for name in same},
+    )
