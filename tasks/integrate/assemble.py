@@ -135,10 +135,9 @@ def assemble_reflections(
 
 def laue_warnings(choice: LaueChoice) -> tuple[str, ...]:
     """Return what a reader must know about an uncertain Laue group, with the runner-up."""
-    known = [e for e in choice.elements if e.correlation is not None]
-    if choice.elements and not known:
+    if choice.laue.number > 2 and choice.trials[0].mean_correlation is None:
         return (
-            f"the Laue group {choice.laue.xhm()} is the lattice's: no symmetry-related reflections to test it with",
+            f"the Laue group {choice.laue.xhm()} is that of the cell: the data hold no equivalents to test it with",
         )
     if choice.probability >= MIN_PROBABILITY:
         return ()

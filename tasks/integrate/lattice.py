@@ -55,9 +55,8 @@ def symmetrised_cell(cell: UnitCell, laue: gemmi.SpaceGroup) -> UnitCell:
     """Return the cell averaged over the rotations of a group: exactly 90 degrees where symmetry says so."""
     tensor = metric(cell)
     mean = np.mean([r.T @ tensor @ r for r in rotations_of(laue)], axis=0)
-    exact = cell_of_metric(mean).parameters
-    special = [round(x) if round(x) in (90, 120) and abs(x - round(x)) < 1e-9 else x for x in exact[3:]]
-    return UnitCell.of((*exact[:3], *special))  # type: ignore[arg-type]
+    a, b, c, alpha, beta, gamma = (float(f"{x:.10g}") for x in cell_of_metric(mean).parameters)
+    return UnitCell(a=a, b=b, c=c, alpha=alpha, beta=beta, gamma=gamma)
 
 
 def rotations_of(group: gemmi.SpaceGroup) -> list[Matrix]:

@@ -1,0 +1,112 @@
+"""Reading XDS_ASCII.HKL, the reflection file of XDS's CORRECT and XSCALE."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from adapters.formats.intensity_table import IntensityTable, observations
+from tasks.model import SourceError, UnitCell
+
+ITEM = re.compile(r"^!ITEM_([^=]+)=\s*(\d+)")
+
+
+def read_xds_ascii(path: Path) -> IntensityTable:
+    """Read a file of the format XDS_ASCII; misfits (negative sigma) are left out, as XDS documents them.
+
+    The angle of an observation is that of its centroid: starting angle + (ZD - starting frame) * width, with
+    ZD counted in frames. Source: XDS documentation, file XDS_ASCII.HKL.
+
+    Raises
+    ------
+    SourceError
+        Naming the file and what is missing or the line that is damaged.
+    """
+    try:
+        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    if not lines or "FORMAT=XDS_ASCII" not in lines[0]:
+        raise SourceError(f"{path}: does not begin with !FORMAT=XDS_ASCII")
+    header, body, first = _split(path, lines)
+    items = {m.group(1): int(m.group(2)) - 1 for m in map(ITEM.match, header) if m}
+    for needed in ("H", "K", "L", "IOBS", "SIGMA(IOBS)"):
+        if needed not in items:
+            raise SourceError(f"{path}: the header has no ITEM_{needed}")
+    table = _numbers(path, body, first, max(items.values()) + 1)
+    sigma = table[:, items["SIGMA(IOBS)"]]
+    keep = sigma > 0
+    fields = _fields(header)
+    angle = _angles(fields, table[:, items["ZD"]]) if "ZD" in items else np.zeros(len(table))
+    crystal = table[:, items["ISET"]].astype(np.int32) - 1 if "ISET" in items else np.zeros(len(table), np.int32)
+    data = observations(
+        np.rint(table[keep][:, [items["H"], items["K"], items["L"]]]).astype(np.int32),
+        table[keep, items["IOBS"]],
+        sigma[keep],
+        angle_deg=angle[keep],
+        crystal=crystal[keep],
+    )
+    misfits = int(np.count_nonzero(~keep))
+    wavelength = fields.get("X-RAY_WAVELENGTH", fields.get("INCLUDE_X-RAY_WAVELENGTH"))
+    return IntensityTable(
+        data,
+        unit_cell=_cell(path, fields),
+        wavelength_angstrom=wavelength[0] if wavelength else None,
+        warnings=(f"{misfits} of {len(table)} observations left out: marked as misfits by XDS",) if misfits else (),
+    )
+
+
+def _split(path: Path, lines: list[str]) -> tuple[list[str], list[str], int]:
+    """Return header, data lines and the number of the first data line."""
+    end = next((i for i, line in enumerate(lines) if line.startswith("!END_OF_HEADER")), None)
+    if end is None:
+        raise SourceError(f"{path}: has no !END_OF_HEADER")
+    stop = next((i for i in range(end + 1, len(lines)) if lines[i].startswith("!END_OF_DATA")), None)
+    if stop is None:
+        raise SourceError(f"{path}: has no !END_OF_DATA: the file is cut off", "run the program that wrote it again")
+    if stop == end + 1:
+        raise SourceError(f"{path}: holds no reflections")
+    return lines[:end], lines[end + 1 : stop], end + 2
+
+
+def _numbers(
+    path: Path, body: list[str], first: int, columns: int
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    table = np.empty((len(body), columns))
+    for i, line in enumerate(body):
+        words = line.split()
+        try:
+            table[i] = [float(word) for word in words[:columns]]
+        except ValueError:
+            raise SourceError(f"{path}, line {first + i}: {line.rstrip()[:60]!r} has not {columns} numbers") from None
+    return table
+
+
+def _fields(header: list[str]) -> dict[str, list[float]]:
+    """Return the header's numeric fields; a line may hold several ``NAME= numbers``."""
+    fields: dict[str, list[float]] = {}
+    for line in header:
+        for name, text in re.findall(r"([A-Z][-A-Z_.()']*)=\s*([-+.\dEe\s]+)", line[1:]):
+            numbers = re.findall(r"[-+]?\d*\.?\d+(?:[Ee][-+]?\d+)?", text)
+            if numbers:
+                fields.setdefault(name, [float(x) for x in numbers])
+    return fields
+
+
+def _cell(path: Path, fields: dict[str, list[float]]) -> UnitCell | None:
+    numbers = fields.get("UNIT_CELL_CONSTANTS")
+    if numbers is None:
+        return None
+    if len(numbers) != 6:
+        raise SourceError(f"{path}: UNIT_CELL_CONSTANTS has {len(numbers)} numbers")
+    a, b, c, alpha, beta, gamma = numbers
+    return UnitCell(a=a, b=b, c=c, alpha=alpha, beta=beta, gamma=gamma)
+
+
+def _angles(
+    fields: dict[str, list[float]], z: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    width = fields.get("OSCILLATION_RANGE", [0.0])[0]
+    start = fields.get("STARTING_ANGLE", [0.0])[0]
+    frame = fields.get("STARTING_FRAME", [0.0])[0]
+    return start + (z - (frame - 1.0 if frame else 0.0)) * width
