@@ -107,7 +107,7 @@ def _is_one_number_across(line: str, column: int) -> bool:
     """Tell whether the word across a column boundary is one number, so that the columns are wider than 8."""
     if not line[column - 1 : column + 1].strip() or " " in line[column - 1 : column + 1]:
         return False
-    word = line[:column].split()[-1] + line[column:].split()[0]
+    word = line[:column].rsplit(maxsplit=1)[-1] + line[column:].split(maxsplit=1)[0]
     try:
         float(word)
     except ValueError:
