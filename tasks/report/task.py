@@ -7,24 +7,30 @@ from pathlib import Path
 
 from tasks.model import Document, FileRef
 from tasks.report.models import RunOutcome
+from tasks.report.page import render_page
 from tasks.report.results import results
 
 log = logging.getLogger("apertura.report")
 
 RESULTS_NAME = "results.json"
+PAGE_NAME = "report.html"
 
 
 class ReportFiles(Document):
     """What the report stage wrote."""
 
     results: FileRef
+    page: FileRef
 
 
 def write_report(outcome: RunOutcome, rundir: Path) -> ReportFiles:
     """Write the report of a run into its folder, each file in place by an atomic rename."""
     rundir.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results(outcome, rundir), indent=1, ensure_ascii=False, allow_nan=False)
-    made = ReportFiles(results=_put(rundir / RESULTS_NAME, text + "\n"))
+    made = ReportFiles(
+        results=_put(rundir / RESULTS_NAME, text + "\n"),
+        page=_put(rundir / PAGE_NAME, render_page(outcome, rundir)),
+    )
     log.info("%s: %d crystals, report in %s", outcome.status, len(outcome.crystals), rundir)
     return made
 

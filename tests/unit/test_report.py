@@ -1,15 +1,21 @@
 """The report says what happened, completely and safely."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
-from tasks.report.models import RunOutcome
+from tasks.refine.models import RefinedAtom
+from tasks.report.drawing import structure_svg
+from tasks.report.models import Failure, RunOutcome
 from tasks.report.results import Results
 from tasks.report.task import write_report
+from tasks.report.wording import with_esd
 from tests.synthetic.outcomes import example_outcome
+from tests.synthetic.structures import naphthalene
 
 SCHEMA_1 = {
     "": {"schema", "status", "source", "provenance", "timings_s", "crystals", "merged"},
@@ -87,3 +93,123 @@ def test_numbers_agree_with_the_documents(written: dict[str, Any], run: tuple[Ru
     assert crystal.frames is not None
     assert first["frames"]["counts_total"] == sum(frame.counts for frame in crystal.frames.frames)
     assert written["provenance"]["seeds"]["crystal-01/solve"] == 11
+
+
+@pytest.fixture(scope="module")
+def page(written: dict[str, Any], run: tuple[RunOutcome, Path]) -> str:
+    return (run[1] / "report.html").read_text()
+
+
+def test_the_page_fetches_nothing(page: str) -> None:
+    without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
+    assert not re.findall(r"https?://|//[a-z]+\.", without_namespaces)
+    assert not re.findall(r'<(?:link|iframe|object|embed)\b|@import|url\(["\']?(?!#)', page)
+    assert set(re.findall(r'\bsrc="([^"]{0,5})', page)) == {"data:"}
+    assert "default-src 'none'" in page
+
+
+def test_the_page_names_every_crystal_failure_and_advice(page: str, run: tuple[RunOutcome, Path]) -> None:
+    for crystal in (*run[0].crystals, *run[0].merged_all):
+        assert f'id="{crystal.id}"' in page
+        if crystal.failure is not None:
+            assert crystal.failure.message in page
+            assert crystal.failure.advice in page
+    assert run[0].source.lost[0].reason in page
+    assert "never claimed" in page
+
+
+def test_links_of_the_page_lead_to_files(page: str, run: tuple[RunOutcome, Path]) -> None:
+    links = [link for link in re.findall(r'<a href="([^"#][^"]*)"', page) if not link.startswith("#")]
+    assert len(links) > 8
+    for link in links:
+        assert (run[1] / unquote(link)).is_file(), link
+
+
+def test_ids_in_the_page_are_unique(page: str) -> None:
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', page)) <= set(ids)
+
+
+HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>\' " & </title>'
+
+
+def test_hostile_text_is_escaped_wherever_it_comes_from(run: tuple[RunOutcome, Path], tmp_path: Path) -> None:
+    outcome, _ = run
+    failure = Failure(stage=HOSTILE, code="S402", message=HOSTILE, advice=HOSTILE)
+    model = outcome.crystals[0].refinement
+    assert model is not None
+    atoms = tuple(atom.model_copy(update={"label": HOSTILE}) for atom in model.atoms)
+    refinement = model.model_copy(update={"atoms": atoms, "warnings": (HOSTILE,), "formula": HOSTILE})
+    first = outcome.crystals[0].model_copy(update={"id": HOSTILE, "refinement": refinement, "failure": failure})
+    source = outcome.source.model_copy(
+        update={"sample": HOSTILE, "path": HOSTILE, "metadata": {HOSTILE: HOSTILE}, "composition": HOSTILE}
+    )
+    hostile = outcome.model_copy(
+        update={
+            "source": source,
+            "crystals": (first,),
+            "notes": (HOSTILE,),
+            "settings_changed": {HOSTILE: HOSTILE},
+            "versions": {HOSTILE: HOSTILE},
+            "timings_s": {HOSTILE: 1.0},
+        }
+    )
+    write_report(hostile, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert page.count("</title></head>") + page.count("</title>\n<style>") == 1
+    assert json.loads((tmp_path / "results.json").read_text())["source"]["sample"] == HOSTILE
+
+
+@pytest.mark.parametrize("missing", ["apertures", "merged", "crystals", "everything"])
+def test_a_run_that_stopped_early_still_has_a_page(run: tuple[RunOutcome, Path], tmp_path: Path, missing: str) -> None:
+    empty: dict[str, Any] = {"apertures": None, "merged": None, "crystals": ()}
+    failure = Failure(stage="apertures", code="S401", message="no position diffracts", advice="look at the dose")
+    gone = empty if missing == "everything" else {missing: empty[missing]}
+    outcome = run[0].model_copy(update={**gone, "failure": failure})
+    write_report(outcome, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "no position diffracts" in page
+    assert "look at the dose" in page
+    if missing == "everything":
+        assert outcome.status == "no-crystals"
+        assert "was not solved" in page
+
+
+def test_reports_of_equal_outcomes_are_equal(run: tuple[RunOutcome, Path], written: dict[str, Any]) -> None:
+    first = (run[1] / "report.html").read_bytes()
+    write_report(*run)
+    assert (run[1] / "report.html").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("value", "esd", "text"),
+    [(20.70042, 0.0037, "20.700(4)"), (90.0, None, "90"), (5.5, 0.0012, "5.5000(12)"), (108.1234, 0.02, "108.12(2)")],
+)
+def test_a_standard_uncertainty_stands_in_the_last_digits(value: float, esd: float | None, text: str) -> None:
+    assert with_esd(value, esd) == text
+
+
+def test_a_molecule_is_drawn_whole_and_a_framework_as_its_cell(run: tuple[RunOutcome, Path]) -> None:
+    model = run[0].crystals[0].refinement
+    assert model is not None
+    ring = naphthalene()
+    molecule = model.model_copy(
+        update={
+            "hall": ring.hall,
+            "unit_cell": ring.cell,
+            "atoms": tuple(
+                RefinedAtom(label=atom.label, element=atom.element, position=atom.position, u_iso_angstrom2=0.03)
+                for atom in ring.atoms
+            ),
+        }
+    )
+    drawing = structure_svg(molecule)
+    assert drawing.count("<circle") == 10
+    assert drawing.count('class="bond"') == 11
+    assert 'class="cell"' not in drawing
+    cell = structure_svg(model)
+    assert cell.count('class="cell"') == 12
+    assert cell.count("<circle") > 424

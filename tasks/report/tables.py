@@ -1,0 +1,103 @@
+"""Tables of the report as rows of text."""
+
+import gemmi
+
+from tasks.integrate.models import Reflections, ShellStatistics
+from tasks.refine.models import Refinement
+from tasks.report.wording import DASH, fixed, number, percent, with_esd
+
+Row = tuple[str, ...]
+
+SHELL_HEADER: Row = (
+    "d (Å)", "observations", "unique", "complete", "mult.", "I/σ(I)", "R meas", "R pim", "CC½", "CC½ events",
+)  # fmt: skip
+
+
+def shell_rows(data: Reflections) -> tuple[Row, ...]:
+    """Return one row per shell and the overall row last."""
+    return tuple(_shell_row(shell) for shell in (*data.shells, data.overall))
+
+
+def refinement_rows(model: Refinement, data: Reflections | None) -> tuple[Row, ...]:
+    """Return the table of a publication: (what, value)."""
+    esd = data.unit_cell_esd if data is not None and data.unit_cell_esd is not None else (None,) * 6
+    a, b, c, alpha, beta, gamma = (
+        with_esd(value, sigma) for value, sigma in zip(model.unit_cell.parameters, esd, strict=True)
+    )
+    crystal: list[Row] = [
+        ("Formula", model.formula),
+        ("Crystal system, space group", f"{_system(model.hall)}, {model.space_group}"),
+        ("a, b, c (Å)", f"{a}, {b}, {c}"),
+        ("α, β, γ (°)", f"{alpha}, {beta}, {gamma}"),
+        ("Volume (Å³)", number(model.unit_cell.volume_angstrom3, 5)),
+    ]
+    return (*crystal, *_data_rows(model, data), *_fit_rows(model))
+
+
+def _data_rows(model: Refinement, data: Reflections | None) -> list[Row]:
+    if data is None:
+        return [("Unique reflections, I > 2σ(I)", f"{model.reflections}, {model.reflections_observed}")]
+    kind = "Electrons" if data.radiation == "electron" else "X-rays"
+    overall = data.overall
+    return [
+        ("Radiation, λ (Å)", f"{kind}, {data.wavelength_angstrom:.6f}"),
+        ("Resolution (Å)", f"{overall.d_max_angstrom:.2f} – {overall.d_min_angstrom:.2f}"),
+        (
+            "Reflections measured, unique, I > 2σ(I)",
+            f"{overall.observations}, {model.reflections}, {model.reflections_observed}",
+        ),
+        ("Completeness, multiplicity", f"{percent(overall.completeness)}, {fixed(overall.multiplicity, 1)}"),
+        ("R meas, R pim, CC½", f"{fixed(overall.r_meas, 3)}, {fixed(overall.r_pim, 3)}, {fixed(overall.cc_half, 3)}"),
+    ]
+
+
+def _fit_rows(model: Refinement) -> list[Row]:
+    ratio = model.reflections / model.parameters if model.parameters else None
+    return [
+        ("Data, restraints, parameters", f"{model.reflections}, {model.restraints}, {model.parameters}"),
+        ("Data per parameter", fixed(ratio, 1)),
+        ("R1 [I > 2σ(I)], R1 (all)", f"{fixed(model.r1, 4)}, {fixed(model.r1_all, 4)}"),
+        ("wR2 (all)", fixed(model.wr2, 4)),
+        ("Goodness of fit on F²", fixed(model.goof, 3)),
+        ("Largest shift/esd", f"{model.shift_over_esd_max:.3f}" + ("" if model.converged else " (not converged)")),
+        ("Residual potential, max, min", f"{model.density_max:.2f}, {model.density_min:.2f}"),
+        ("Extinction", DASH if model.extinction is None else f"{model.extinction:.3g}"),
+    ]
+
+
+def atom_rows(model: Refinement) -> tuple[Row, ...]:
+    """Return label, element, x, y, z, U, occupancy per atom."""
+    rows = []
+    for atom in model.atoms:
+        esds = atom.position_esd or (None, None, None)
+        places = [with_esd(value, esd) for value, esd in zip(atom.position, esds, strict=True)]
+        kind = "riding" if atom.riding else "Uani" if atom.u_aniso_angstrom2 else "Uiso"
+        rows.append((atom.label, atom.element, *places, f"{atom.u_iso_angstrom2:.4f}", kind, f"{atom.occupancy:g}"))
+    return tuple(rows)
+
+
+def may_be_chiral(hall: str) -> bool:
+    """Tell whether the space group holds rotations only, so that a structure has a hand."""
+    return gemmi.symops_from_hall(hall) is not None and all(
+        operation.det_rot() > 0 for operation in gemmi.symops_from_hall(hall)
+    )
+
+
+def _shell_row(shell: ShellStatistics) -> Row:
+    return (
+        f"{fixed(shell.d_max_angstrom)} – {fixed(shell.d_min_angstrom)}",
+        number(shell.observations, 9) if shell.observations else "0",
+        number(shell.unique, 9) if shell.unique else "0",
+        percent(shell.completeness),
+        fixed(shell.multiplicity, 1),
+        fixed(shell.i_over_sigma, 1),
+        fixed(shell.r_meas, 3),
+        fixed(shell.r_pim, 3),
+        fixed(shell.cc_half, 3),
+        fixed(shell.cc_half_events, 3),
+    )
+
+
+def _system(hall: str) -> str:
+    group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(hall))
+    return group.crystal_system_str().capitalize() if group is not None else DASH

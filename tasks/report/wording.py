@@ -1,0 +1,102 @@
+"""Numbers and sentences as a reader wants them."""
+
+import math
+
+from tasks.model import UnitCell
+from tasks.report.models import CrystalOutcome, RunOutcome
+
+DASH = "–"
+NO_BREAK = " "
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return `digits` significant digits; a dash for None."""
+    if value is None:
+        return DASH
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}".replace(",", NO_BREAK)
+
+
+def fixed(value: float | None, decimals: int = 2) -> str:
+    """Return `decimals` digits after the point; a dash for None."""
+    return DASH if value is None else f"{value:,.{decimals}f}".replace(",", NO_BREAK)
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """Return a fraction in per cent; a dash for None."""
+    return DASH if value is None else f"{100 * value:.{decimals}f}{NO_BREAK}%"
+
+
+def with_esd(value: float, esd: float | None) -> str:
+    """Return a value with its standard uncertainty in the last digits: 20.700(4)."""
+    if esd is None or not esd > 0:
+        return f"{value:.4f}".rstrip("0").rstrip(".")
+    decimals = max(0, -math.floor(math.log10(esd)))
+    last = round(esd * 10**decimals)
+    if last == 1:
+        decimals, last = decimals + 1, round(esd * 10 ** (decimals + 1))
+    return f"{value:.{decimals}f}({last})"
+
+
+def cell_text(cell: UnitCell) -> str:
+    """Return the cell in a few words: only what the lattice leaves free."""
+    a, b, c, alpha, beta, gamma = cell.parameters
+    right = all(abs(angle - 90) < 0.005 for angle in (alpha, beta, gamma))
+    if right and max(abs(a - b), abs(b - c)) < 5e-4 * a:
+        return f"a = {a:.3f} Å"
+    lengths = f"a = {a:.3f}, b = {b:.3f}, c = {c:.3f} Å"
+    free = [f"{name} = {angle:.2f}°" for name, angle in zip("αβγ", (alpha, beta, gamma)) if abs(angle - 90) > 0.005]
+    return ", ".join([lengths, *free])
+
+
+def duration(seconds: float) -> str:
+    """Return a time as 42 s, 3 min 5 s or 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 5400:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def headline(outcome: RunOutcome) -> str:
+    """Return the sentence that says what the run came to."""
+    everything = (*outcome.crystals, *outcome.merged_all)
+    sample = outcome.source.sample
+    solved = [crystal for crystal in everything if crystal.status == "solved"]
+    if solved:
+        return _solved_sentence(outcome, solved)
+    if outcome.failure is not None and not everything:
+        return f"{sample} was not solved: {outcome.failure.message}"
+    integrated = [crystal for crystal in everything if crystal.reflections is not None]
+    if integrated:
+        return f"{sample} is not solved. {_counted(len(integrated), len(everything))} gave intensities."
+    if everything:
+        return (
+            f"{sample} is not solved: no lattice was found for {_counted(len(everything), len(everything), 'any of')}."
+        )
+    return f"{sample} is not solved: no crystals were found in the scans."
+
+
+def _solved_sentence(outcome: RunOutcome, solved: list[CrystalOutcome]) -> str:
+    best = min(solved, key=lambda crystal: crystal.refinement.r1 if crystal.refinement else 1.0)
+    own = [crystal for crystal in outcome.crystals if crystal.status == "solved"]
+    parts = []
+    if outcome.source.kind == "intensities" or len(outcome.crystals) == 1:
+        parts.append(f"{outcome.source.sample} is solved")
+    elif own:
+        parts.append(f"{outcome.source.sample} is solved from {_counted(len(own), len(outcome.crystals))}")
+    else:
+        parts.append(f"{outcome.source.sample} is solved from merged data only")
+    if best.refinement is not None:
+        parts.append(f"{best.refinement.space_group}, {cell_text(best.refinement.unit_cell)}")
+        limit = f" at {best.reflections.d_min_angstrom:.2f} Å" if best.reflections is not None else ""
+        parts.append(f"R1 = {percent(best.refinement.r1)}{limit} ({best.id})")
+    return "; ".join(parts) + "."
+
+
+def _counted(part: int, whole: int, between: str = "of") -> str:
+    noun = "crystal" if whole == 1 else "crystals"
+    return f"{between} {whole} {noun}" if between != "of" else f"{part} of {whole} {noun}"
