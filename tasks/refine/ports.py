@@ -5,6 +5,7 @@ from typing import Protocol
 
 from tasks.integrate.models import Reflections
 from tasks.model import Composition
+from tasks.refine.draft import Draft, Fit, Observations
 from tasks.refine.models import Refinement
 from tasks.solve.models import Solution
 
@@ -23,5 +24,19 @@ class Refiner(Protocol):
         ------
         DivergedError
             If least squares runs away.
+        """
+        ...
+
+
+class LeastSquares(Protocol):
+    """Refines one draft: the numerics that `tasks.refine.strategy` decides about."""
+
+    def fit(self, draft: Draft, observations: Observations, *, cycles: int, update_weights: bool = False) -> Fit:
+        """Return the draft after at most so many cycles.
+
+        Raises
+        ------
+        DivergedError
+            If the normal equations are singular or an atom runs away.
         """
         ...

@@ -1,0 +1,98 @@
+"""Requests to the cctbx worker and its replies: documents, arrays in .npz files beside them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.model import Document, UnitCell
+from tasks.model.scattering import Radiation
+from tasks.refine.draft import Draft, Fit, Observations
+
+
+class PrepareRequest(Document):
+    """Merge intensities under a space group and leave out its absences.
+
+    ``table`` is an .npz file with ``hkl`` (n, 3) int32, ``intensity`` and ``sigma`` (n,).
+    """
+
+    verb: Literal["prepare"] = "prepare"
+    hall: str
+    unit_cell: UnitCell
+    radiation: Radiation
+    wavelength_angstrom: float = Field(gt=0)
+    merge_friedel: bool
+    d_min_angstrom: float | None = None
+    table: Path
+    output: Path
+
+
+class FitRequest(Document):
+    """Refine a draft by full-matrix least squares on F^2."""
+
+    verb: Literal["fit"] = "fit"
+    draft: Draft
+    observations: Observations
+    cycles: int = Field(default=10, ge=0, le=500, description="at most")
+    update_weights: bool = False
+    shift_over_esd: float = Field(default=0.01, gt=0, description="stop when no shift is larger")
+    peaks: int = Field(default=40, ge=0, le=1000, description="how many difference peaks to list")
+    output: Path
+
+
+class StructureFactorsRequest(Document):
+    """Compute F(hkl); ``table`` is an .npz file with ``hkl`` (n, 3) int32, ``output`` gets ``f`` (n,) complex."""
+
+    verb: Literal["structure-factors"] = "structure-factors"
+    draft: Draft
+    radiation: Radiation
+    table: Path
+    output: Path
+
+
+Request = Annotated[PrepareRequest | FitRequest | StructureFactorsRequest, Field(discriminator="verb")]
+
+
+class Batch(Document):
+    """What one worker process is asked to do, in order."""
+
+    requests: tuple[Request, ...]
+
+
+class Failure(Document):
+    """Why a request could not be answered: the science, not a crash."""
+
+    verb: Literal["failure"] = "failure"
+    kind: Literal["diverged", "input"]
+    message: str
+
+
+class Prepared(Document):
+    """Reply to `PrepareRequest`."""
+
+    verb: Literal["prepared"] = "prepared"
+    observations: Observations
+
+
+class Fitted(Document):
+    """Reply to `FitRequest`."""
+
+    verb: Literal["fitted"] = "fitted"
+    fit: Fit
+
+
+class Computed(Document):
+    """Reply to `StructureFactorsRequest`."""
+
+    verb: Literal["computed"] = "computed"
+    output: Path
+
+
+Reply = Annotated[Failure | Prepared | Fitted | Computed, Field(discriminator="verb")]
+
+
+class Replies(Document):
+    """What the worker answers: one reply for each request; after a failure, none."""
+
+    replies: tuple[Reply, ...]
+    cctbx_version: str

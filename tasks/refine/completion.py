@@ -1,0 +1,146 @@
+"""Which atoms to drop and which density peaks to take as atoms."""
+
+import math
+from collections.abc import Sequence
+
+import gemmi
+import numpy as np
+
+from tasks.model import Composition, UnitCell
+from tasks.refine.draft import Draft, DraftAtom, Fit
+from tasks.refine.geometry import close_contacts, contacts, covalent_radius, group_operations
+
+U_DROP_ANGSTROM2 = 0.20
+U_DROP_RATIO = 4.0
+PEAK_SIGMA_BONDED = 4.0
+PEAK_SIGMA_ISOLATED = 6.0
+PEAK_HEIGHT_FRACTION = 0.45
+"""A new atom's peak is at least this part of the highest peak of the same list."""
+FURTHEST_ANGSTROM = 3.6
+SMALLEST_VOLUME_PER_ATOM_ANGSTROM3 = 8.0
+
+
+def without_clashes(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> tuple[DraftAtom, ...]:
+    """Return the atoms less those that coincide with another or with their own image, the tighter bound one kept."""
+    kept = list(atoms)
+    while pairs := [pair for pair in close_contacts(kept, hall, cell) if pair.first != pair.second]:
+        worst = min(pairs, key=lambda pair: pair.distance)
+        first, second = kept[worst.first], kept[worst.second]
+        loser = worst.first if first.u_iso_angstrom2 > second.u_iso_angstrom2 else worst.second
+        del kept[loser]
+    return tuple(kept)
+
+
+def loose_atoms(fit: Fit) -> tuple[str, ...]:
+    """Return the labels of atoms whose displacement says that nothing is there.
+
+    U(eq) above 0.20 A^2, or above four times the median of the others and above 0.10 A^2. Riding atoms do not count.
+    """
+    riding = {label for group in fit.draft.riding for label in group.hydrogens}
+    candidates = [atom for atom in fit.atoms if atom.label not in riding]
+    if len(candidates) < 2:
+        return ()
+    typical = float(np.median([atom.u_equivalent for atom in candidates]))
+    limit = min(U_DROP_ANGSTROM2, max(0.10, U_DROP_RATIO * typical))
+    loose = [atom for atom in candidates if atom.u_equivalent > limit]
+    worst_first = sorted(loose, key=lambda atom: -atom.u_equivalent)
+    # a few at a time: the others may recover once the worst is gone
+    return tuple(atom.label for atom in worst_first[: max(1, len(candidates) // 5)])
+
+
+def formula_units(composition: Composition, atoms_in_cell: float, hall: str) -> float:
+    """Return how many formula units the cell holds: the fewest that leave room for 92 % of the atoms found.
+
+    Only numbers that the group's general position can give are tried: its multiplicity times n or over a divisor.
+    """
+    per_formula = sum(count for element, count in composition.counts.items() if element not in {"H", "D"})
+    order = len(group_operations(hall)[0])
+    choices = sorted(
+        {order / d for d in range(1, order + 1) if order % d == 0} | {float(order * n) for n in range(2, 17)}
+    )
+    if per_formula <= 0:
+        return float(order)
+    for units in choices:
+        if units * per_formula >= 0.92 * atoms_in_cell:
+            return units
+    return choices[-1]
+
+
+def atoms_missing(composition: Composition | None, fit: Fit) -> int | None:
+    """Return how many more atoms of general position the composition leaves room for; None if it is not known."""
+    if composition is None:
+        return None
+    order = len(group_operations(fit.draft.hall)[0])
+    heavy = {atom.label for atom in fit.draft.atoms if atom.element not in {"H", "D"}}
+    present = float(sum(atom.multiplicity for atom in fit.atoms if atom.label in heavy))
+    units = formula_units(composition, present, fit.draft.hall)
+    per_formula = sum(count for element, count in composition.counts.items() if element not in {"H", "D"})
+    room = fit.draft.unit_cell.volume_angstrom3 / SMALLEST_VOLUME_PER_ATOM_ANGSTROM3
+    return max(0, math.ceil((min(units * per_formula, room) - present) / order - 1e-6))
+
+
+def new_atoms(fit: Fit, elements: Sequence[str], *, most: int | None) -> tuple[DraftAtom, ...]:
+    """Return the peaks of the difference density that can be atoms, as the lightest of `elements`.
+
+    A peak must stand out of the map, be as high as a part of the highest, lie no nearer to any atom than a short
+    bond, and within 3.6 A of one; far from everything it must stand out more.
+
+    Parameters
+    ----------
+    elements
+        Of the composition, without hydrogen.
+    most
+        How many at most; None = 12.
+    """
+    draft = fit.draft
+    heavy = [atom for atom in draft.atoms if atom.element not in {"H", "D"}]
+    limit = 12 if most is None else min(most, 12)
+    if not fit.peaks or not heavy or limit == 0:
+        return ()
+    light = min(elements, key=lambda element: gemmi.Element(element).atomic_number)
+    floor = PEAK_HEIGHT_FRACTION * fit.peaks[0].height
+    used = {atom.label for atom in draft.atoms}
+    typical = min(0.08, float(np.median([atom.u_iso_angstrom2 for atom in heavy])) * 1.3)
+    chosen: list[DraftAtom] = []
+    for peak in fit.peaks:
+        if len(chosen) == limit or peak.height < floor:
+            break
+        place = np.array([peak.position])
+        others = np.array([atom.position for atom in [*heavy, *chosen]])
+        near = contacts(place, others, draft.hall, draft.unit_cell, cutoff=FURTHEST_ANGSTROM)
+        own = contacts(place, place, draft.hall, draft.unit_cell, cutoff=1.0)
+        names = [atom.element for atom in [*heavy, *chosen]]
+        shortest = [0.82 * (covalent_radius(light) + covalent_radius(names[pair.second])) for pair in near]
+        if any(pair.distance < least for pair, least in zip(near, shortest, strict=True)):
+            continue
+        bonded = any(pair.distance < least / 0.82 + 0.45 for pair, least in zip(near, shortest, strict=True))
+        if peak.height_sigma < (PEAK_SIGMA_BONDED if bonded else PEAK_SIGMA_ISOLATED) or not near:
+            continue
+        if any(pair.distance > 0.4 for pair in own):
+            continue
+        label = _free_label(light, used)
+        used.add(label)
+        chosen.append(DraftAtom(label=label, element=light, position=peak.position, u_iso_angstrom2=typical))
+    return tuple(chosen)
+
+
+def _free_label(element: str, used: set[str]) -> str:
+    number = 1
+    while f"{element}{number}" in used:
+        number += 1
+    return f"{element}{number}"
+
+
+def relabelled(draft: Draft, elements: Sequence[str]) -> Draft:
+    """Return the draft with these elements, one for each atom, and labels that match them.
+
+    Atoms that keep their element keep their label if it begins with the element's symbol.
+    """
+    used: set[str] = set()
+    atoms = []
+    for atom, element in zip(draft.atoms, elements, strict=True):
+        keeps = element == atom.element and atom.label.rstrip("0123456789") == element and atom.label not in used
+        label = atom.label if keeps else _free_label(element, used | {other.label for other in draft.atoms})
+        used.add(label)
+        atoms.append(atom.model_copy(update={"label": label, "element": element}))
+    return draft.model_copy(update={"atoms": tuple(atoms)})

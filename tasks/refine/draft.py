@@ -1,0 +1,123 @@
+"""What one run of least squares takes and gives: the model between two steps of a refinement."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.model import Document, FileRef, UnitCell, Vector
+from tasks.model.scattering import Radiation
+
+Tensor = tuple[float, float, float, float, float, float]
+"""U11 U22 U33 U12 U13 U23 in angstrom^2, on the CIF's reciprocal-axes basis."""
+
+RidingKind = Literal[
+    "tertiary-xh", "secondary-xh2", "planar-xh", "methyl", "terminal-planar-xh2", "linear-xh", "hydroxyl"
+]
+
+
+class DraftAtom(Document):
+    """One atom of the asymmetric unit and what of it is refined."""
+
+    label: str
+    element: str
+    position: Vector
+    u_iso_angstrom2: float = 0.03
+    u_aniso_angstrom2: Tensor | None = None
+    occupancy: float = Field(default=1.0, description="chemical occupancy: 1 on a special position too")
+    refine_position: bool = True
+    refine_u: bool = True
+
+
+class RidingGroup(Document):
+    """Hydrogen atoms whose places follow from the geometry of the atom that carries them."""
+
+    kind: RidingKind
+    pivot: str = Field(description="label of the atom that carries the hydrogen atoms")
+    hydrogens: tuple[str, ...] = Field(min_length=1, max_length=3, description="their labels")
+    bond_length_angstrom: float = Field(gt=0.5, lt=2)
+    u_ratio: float = Field(default=1.2, description="U of the hydrogen over the equivalent U of the pivot")
+
+
+class Draft(Document):
+    """A structure between two steps of a refinement."""
+
+    hall: str
+    unit_cell: UnitCell
+    atoms: tuple[DraftAtom, ...]
+    riding: tuple[RidingGroup, ...] = ()
+    extinction: float | None = Field(default=None, description="SHELXL's EXTI, refined when it is not None")
+    weights: tuple[float, float] = Field(default=(0.1, 0.0), description="a and b of SHELXL's weighting scheme")
+    scale: float | None = Field(default=None, description="of F(calc)^2 to F(obs)^2; None = found from the data")
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """The kinds of atom, sorted."""
+        return tuple(sorted({atom.element for atom in self.atoms}))
+
+
+class AtomFit(Document):
+    """What least squares knows of one atom beyond its values."""
+
+    label: str
+    position_esd: Vector | None = None
+    u_esd: tuple[float, ...] | None = Field(default=None, description="one value, or six of an anisotropic atom")
+    u_min_eigenvalue: float = Field(description="smallest principal mean square displacement, angstrom^2")
+    u_max_eigenvalue: float
+    u_equivalent: float
+    multiplicity: int = Field(description="atoms of this site in the cell")
+
+
+class DensityPeak(Document):
+    """A maximum of the difference density."""
+
+    position: Vector
+    height: float = Field(description="electrons (X-rays) or angstrom of scattering length (electrons) per angstrom^3")
+    height_sigma: float = Field(description="the same in units of the standard deviation of the map")
+
+
+class Fit(Document):
+    """The result of least squares from one draft.
+
+    ``table`` is an .npz file with ``hkl`` (n, 3) int32, ``f_sq_obs``, ``sigma``, ``f_sq_calc`` and ``phase_deg`` (n,),
+    intensities on the absolute scale; ``f_sq_obs`` may be negative; ``f_sq_calc`` includes extinction.
+    """
+
+    draft: Draft
+    atoms: tuple[AtomFit, ...]
+    r1: float
+    r1_all: float
+    wr2: float
+    goof: float
+    reflections: int
+    reflections_observed: int
+    parameters: int
+    shift_over_esd_max: float
+    shift_over_esd_at: str = ""
+    converged: bool
+    cycles: int
+    peaks: tuple[DensityPeak, ...]
+    density_max: float
+    density_min: float
+    density_rms: float
+    extinction_esd: float | None = None
+    riding_refused: tuple[str, ...] = Field(default=(), description="pivots whose surroundings do not fit their group")
+    table: FileRef
+
+
+class Observations(Document):
+    """Unique intensities of one space group.
+
+    ``table`` is an .npz file with ``hkl`` (n, 3) int32, ``intensity`` and ``sigma`` (n,), absences left out.
+    """
+
+    table: FileRef
+    radiation: Radiation
+    wavelength_angstrom: float
+    friedel_merged: bool
+    unique: int
+    measured: int
+    r_int: float | None
+    completeness: float
+    d_min_angstrom: float
+    absences: int = Field(description="measured reflections that the space group forbids")
+    absences_violated: int = Field(description="of these, unique ones with I > 3 sigma")

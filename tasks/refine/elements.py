@@ -1,0 +1,185 @@
+"""Which element sits where: what the data say, and what the composition says."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.model import Composition, UnitCell
+from tasks.model.scattering import Radiation, d_star_squared, scattering_factor
+from tasks.refine.draft import DraftAtom
+from tasks.refine.geometry import bonds, group_operations, site_order
+
+U_GRID_ANGSTROM2 = np.geomspace(0.004, 0.25, 14)
+LN_U_SPREAD = 0.5
+"""Standard deviation of ln U between the atoms of one structure."""
+COMPOSITION_WEIGHT = 6.0
+
+
+class Residual(NamedTuple):
+    """Observed and calculated amplitudes with weights, (n,); `f` is complex."""
+
+    hkl: NDArray[np.int32]
+    f_obs: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    f: NDArray[np.complex128]
+
+
+def residual_of(table: Mapping[str, NDArray[np.float64]]) -> Residual:
+    """Return amplitudes from the table of a fit; weights take 10 % of F as a model error beside sigma."""
+    f_obs = np.sqrt(np.maximum(table["f_sq_obs"], 0.0))
+    f_calc = np.sqrt(np.maximum(table["f_sq_calc"], 0.0))
+    sigma_f = table["sigma"] / (2.0 * np.maximum(f_obs, np.sqrt(np.maximum(table["sigma"], 1e-12))))
+    typical = float(np.sqrt(np.mean(f_obs**2)))
+    weight = 1.0 / (sigma_f**2 + (0.1 * f_obs) ** 2 + (0.03 * typical) ** 2)
+    phase = np.radians(table["phase_deg"])
+    return Residual(table["hkl"].astype(np.int32), f_obs, weight, f_calc * np.exp(1j * phase))
+
+
+def exchange_costs(
+    residual: Residual,
+    atoms: Sequence[DraftAtom],
+    elements: Sequence[str],
+    *,
+    hall: str,
+    cell: UnitCell,
+    radiation: Radiation,
+) -> NDArray[np.float64]:
+    """Return how badly each element would fit at each site, (atoms, elements), in units of one chi^2.
+
+    For each site the contribution of its atom is taken out of F(calc) and put back as each element with the U that
+    suits best; U is held near the median by a log-normal prior, for a wrong element can hide in a wrong U. Divided by
+    the present chi^2 per reflection, differences are twice log-likelihood ratios.
+    """
+    d_star_sq = d_star_squared(residual.hkl, cell)
+    factors = {e: scattering_factor(e, d_star_sq, radiation) for e in {*elements, *(a.element for a in atoms)}}
+    # hydrogen and atoms far too loose say nothing about the displacement of a well placed atom
+    typical = float(np.median([atom.u_iso_angstrom2 for atom in atoms if atom.element != "H"] or [0.03]))
+    typical = min(max(typical, 0.01), 0.1)
+    present = max(_chi_sq(residual, residual.f[None, :])[0] / len(residual.f_obs), 1e-9)
+    decay = np.exp(-2.0 * np.pi**2 * np.multiply.outer(U_GRID_ANGSTROM2, d_star_sq))
+    prior = (np.log(U_GRID_ANGSTROM2 / typical) / LN_U_SPREAD) ** 2
+    costs = np.empty((len(atoms), len(elements)))
+    for i, atom in enumerate(atoms):
+        wave = _site_wave(residual.hkl, atom, hall, cell)
+        rest = residual.f - factors[atom.element] * displacement_factor(atom, residual.hkl, cell) * wave
+        for k, element in enumerate(elements):
+            chi_sq = _chi_sq(residual, rest + decay * (factors[element] * wave))
+            costs[i, k] = float((chi_sq / present + prior).min())
+    return costs
+
+
+def _chi_sq(residual: Residual, trials: NDArray[np.complex128]) -> NDArray[np.float64]:
+    f_calc = np.abs(trials)
+    weighted = residual.weight * f_calc
+    scale = (weighted @ residual.f_obs) / np.maximum((weighted * f_calc).sum(axis=1), 1e-12)
+    return (residual.weight * (residual.f_obs - scale[:, None] * f_calc) ** 2).sum(axis=1)
+
+
+def _site_wave(
+    hkl: NDArray[np.int32],
+    atom: DraftAtom,
+    hall: str,
+    cell: UnitCell,
+) -> NDArray[np.complex128]:
+    rotations, translations = group_operations(hall)
+    images = rotations @ np.array(atom.position) + translations
+    stabiliser = site_order(atom.position, hall, cell)
+    indices = np.asarray(hkl, dtype=np.float64)
+    return np.exp(2j * np.pi * (indices @ images.T)).sum(axis=1) * (atom.occupancy / stabiliser)
+
+
+def displacement_factor(atom: DraftAtom, hkl: NDArray[np.int32], cell: UnitCell) -> NDArray[np.float64]:
+    """Return the isotropic Debye-Waller factor of F, (n,); of an anisotropic atom that of its equivalent U."""
+    return np.exp(-2.0 * np.pi**2 * atom.u_iso_angstrom2 * d_star_squared(hkl, cell))
+
+
+def targets(composition: Composition, elements: Sequence[str], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how many atoms of each element the composition wants among sites of these multiplicities, (elements,)."""
+    counts = np.array([composition.counts.get(element, 0.0) for element in elements])
+    return counts / counts.sum() * weights.sum()
+
+
+def assign(
+    costs: NDArray[np.float64], weights: NDArray[np.float64], wanted: NDArray[np.float64] | None
+) -> NDArray[np.int64]:
+    """Return the column chosen for each row: least total cost, the numbers of each element near what is wanted.
+
+    Parameters
+    ----------
+    costs
+        (sites, elements).
+    weights
+        (sites,) atoms per site, in any unit.
+    wanted
+        (elements,) in the same unit; None = the costs alone decide.
+    """
+    choice = costs.argmin(axis=1)
+    if wanted is None or not len(choice):
+        return choice.astype(np.int64)
+    penalty = COMPOSITION_WEIGHT / float(np.median(weights))
+    for _ in range(20 * len(choice)):
+        gain, move = _best_move(choice.astype(np.int64), costs, weights, wanted, penalty)
+        if gain >= -1e-9:
+            break
+        choice = move
+    return choice.astype(np.int64)
+
+
+def _best_move(
+    choice: NDArray[np.int64],
+    costs: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    wanted: NDArray[np.float64],
+    penalty: float,
+) -> tuple[float, NDArray[np.int64]]:
+    """Return the change of one site, or the swap of two, that lowers the total most, and by how much."""
+    sites = np.arange(len(choice))
+    excess = np.bincount(choice, weights=weights, minlength=costs.shape[1]) - wanted
+    own = costs[sites, choice]
+    # one site changes: its weight leaves one element and enters another
+    leave = np.abs(excess[choice] - weights) - np.abs(excess[choice])
+    enter = np.abs(excess + weights[:, None]) - np.abs(excess)
+    change = costs - own[:, None] + penalty * (leave[:, None] + enter)
+    change[sites, choice] = np.inf
+    # two sites swap: the difference of their weights moves
+    exchange = costs[:, choice] - own[:, None]
+    moved = weights[None, :] - weights[:, None]
+    first = np.abs(excess[choice][:, None] + moved) - np.abs(excess[choice])[:, None]
+    second = np.abs(excess[choice][None, :] - moved) - np.abs(excess[choice])[None, :]
+    swap = exchange + exchange.T + penalty * (first + second)
+    swap[choice[:, None] == choice[None, :]] = np.inf
+    result = choice.copy()
+    if change.min() <= swap.min():
+        i, element = np.unravel_index(int(change.argmin()), change.shape)
+        result[i] = element
+        return float(change.min()), result
+    i, j = np.unravel_index(int(swap.argmin()), swap.shape)
+    result[i], result[j] = choice[j], choice[i]
+    return float(swap.min()), result
+
+
+def chemistry_costs(
+    atoms: Sequence[DraftAtom], elements: Sequence[str], hall: str, cell: UnitCell
+) -> NDArray[np.float64]:
+    """Return a penalty for elements that the bonds at a site forbid, (atoms, elements); zero where all may be.
+
+    Only for C, N, O, F and halogens among themselves: no more non-metal neighbours than C 4, N 4, O 2 (3 with a metal
+    or another heavy neighbour), F and halogens 1.
+    """
+    most = {"C": 4, "N": 4, "O": 2, "F": 1, "Cl": 1, "Br": 1, "I": 1}
+    light = {"C", "N", "O", "F"}
+    penalties = np.zeros((len(atoms), len(elements)))
+    degree = np.zeros(len(atoms))
+    heavy = np.zeros(len(atoms), dtype=bool)
+    for bond in bonds(atoms, hall, cell):
+        if atoms[bond.second].element in light:
+            degree[bond.first] += 1
+        elif atoms[bond.second].element not in {"H", "D"}:
+            heavy[bond.first] = True
+    for i in range(len(atoms)):
+        for k, element in enumerate(elements):
+            if element in most and not heavy[i]:
+                penalties[i, k] = 10.0 * max(0.0, degree[i] - most[element])
+    return penalties

@@ -1,0 +1,62 @@
+"""Which intensities a structure is refined against."""
+
+from typing import NamedTuple
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.integrate.models import Reflections
+from tasks.integrate.reflection_file import read_merged, read_unmerged
+from tasks.model import InputError
+from tasks.solve.models import Solution
+
+
+class Intensities(NamedTuple):
+    """hkl (n, 3) int32 in the solution's cell, the rest (n,)."""
+
+    hkl: NDArray[np.int32]
+    intensity: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+
+
+def laue_order(hall: str) -> int:
+    """Return the order of the Laue class of a space group."""
+    rotations = {tuple(map(tuple, operation.rot)) for operation in gemmi.symops_from_hall(hall).sym_ops}
+    return len(rotations | {tuple(tuple(-x for x in row) for row in rotation) for rotation in rotations})
+
+
+def intensities_for(data: Reflections, solution: Solution) -> Intensities:
+    """Return the intensities to refine a solution against, indexed in its cell.
+
+    Electrons: the merged ones, unless the solution's symmetry is lower than what they were merged in, or its setting
+    differs; then, and for X-rays, where Friedel mates differ, the unmerged ones.
+
+    Raises
+    ------
+    InputError
+        If the solution's setting gives indices that are not whole.
+    """
+    matrix = np.array(solution.to_solution_cell, dtype=np.float64)
+    same_setting = bool(np.allclose(matrix, np.eye(3)))
+    symbol = gemmi.find_spacegroup_by_name(data.laue_group)
+    merged_order = None if symbol is None else laue_order(symbol.hall)
+    mergeable = same_setting and merged_order is not None and laue_order(solution.hall) >= merged_order
+    table = read_merged(data.merged) if data.radiation == "electron" and mergeable else read_unmerged(data.unmerged)
+    exact = table.hkl.astype(np.float64) @ matrix.T
+    hkl = np.round(exact).astype(np.int32)
+    if len(hkl) and float(np.abs(exact - hkl).max()) > 1e-3:
+        raise InputError(
+            f"{data.id}: the setting of {solution.space_group} turns hkl into fractions", str(matrix.tolist())
+        )
+    return Intensities(hkl, table.intensity.astype(np.float64), table.sigma.astype(np.float64))
+
+
+def draft_labels(elements: list[str]) -> list[str]:
+    """Return a label for each atom: the element with a running number."""
+    counts: dict[str, int] = {}
+    labels = []
+    for element in elements:
+        counts[element] = counts.get(element, 0) + 1
+        labels.append(f"{element}{counts[element]}")
+    return labels

@@ -1,0 +1,256 @@
+"""The order of a refinement: complete, assign, anisotropic, hydrogen, extinction, weights. Decisions, no numerics."""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from tasks.model import Composition, DivergedError, Document, InputError
+from tasks.model.provenance import Attempt
+from tasks.refine import completion, elements, parameters
+from tasks.refine.draft import Draft, Fit, Observations
+from tasks.refine.geometry import contacts
+from tasks.refine.hydrogens import with_hydrogens
+from tasks.refine.ports import LeastSquares
+
+log = logging.getLogger("apertura.refine")
+
+QUICK_CYCLES = 8
+LONG_CYCLES = 40
+SAME_PEAK_ANGSTROM = 0.5
+EXTINCTION_START = 0.001
+
+
+class Strategy(Document):
+    """What a refinement may do beside moving atoms."""
+
+    completion_rounds: int = 8
+    reassign: bool = True
+    anisotropic: bool = True
+    hydrogens: bool = True
+    extinction: bool = True
+
+
+class Progress(NamedTuple):
+    """Where a refinement stands: the best fit, what was tried, and places where atoms proved wrong."""
+
+    fit: Fit
+    attempts: tuple[Attempt, ...]
+    rejected: tuple[tuple[float, float, float], ...] = ()
+
+    def tried(self, change: str, reason: str, trial: Fit | None, *, accepted: bool) -> "Progress":
+        """Return the progress after one change."""
+        if trial is None:
+            outcome = "least squares diverged, change undone"
+        else:
+            verb = "kept" if accepted else "undone"
+            outcome = f"{verb}: R1 {self.fit.r1:.4f} -> {trial.r1:.4f}, wR2 {self.fit.wr2:.4f} -> {trial.wr2:.4f}"
+        log.debug("%s (%s): %s", change, reason, outcome)
+        attempt = Attempt(change=change, reason=reason, outcome=outcome)
+        best = trial if accepted and trial is not None else self.fit
+        return self._replace(fit=best, attempts=(*self.attempts, attempt))
+
+
+def refined(
+    engine: LeastSquares,
+    draft: Draft,
+    observations: Observations,
+    *,
+    composition: Composition | None,
+    strategy: Strategy,
+) -> Progress:
+    """Refine a first model to the end; return the last fit and what was tried on the way.
+
+    Raises
+    ------
+    DivergedError
+        If the model itself, before any change, cannot be refined.
+    """
+    start = draft.model_copy(
+        update={"atoms": completion.without_clashes(draft.atoms, draft.hall, draft.unit_cell), "riding": ()}
+    )
+    progress = Progress(engine.fit(start, observations, cycles=QUICK_CYCLES), ())
+    progress = _completed(engine, progress, observations, composition, strategy)
+    if strategy.anisotropic:
+        progress = _anisotropic(engine, progress, observations)
+    if strategy.hydrogens:
+        progress = _hydrogens(engine, progress, observations, composition)
+    if strategy.extinction:
+        progress = _extinction(engine, progress, observations)
+    return _finished(engine, progress, observations)
+
+
+def _try(engine: LeastSquares, draft: Draft, observations: Observations, cycles: int = QUICK_CYCLES) -> Fit | None:
+    try:
+        return engine.fit(draft, observations, cycles=cycles)
+    except (DivergedError, InputError):
+        return None
+
+
+def _completed(
+    engine: LeastSquares,
+    progress: Progress,
+    observations: Observations,
+    composition: Composition | None,
+    strategy: Strategy,
+) -> Progress:
+    for _ in range(strategy.completion_rounds):
+        before = progress.fit
+        progress = _dropped(engine, progress, observations)
+        if strategy.reassign:
+            progress = _reassigned(engine, progress, observations, composition)
+        progress = _added(engine, progress, observations, composition)
+        if progress.fit is before:
+            break
+    return progress
+
+
+def _dropped(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
+    fit = progress.fit
+    loose = set(completion.loose_atoms(fit))
+    if not loose:
+        return progress
+    kept = tuple(atom for atom in fit.draft.atoms if atom.label not in loose)
+    trial = _try(engine, fit.draft.model_copy(update={"atoms": kept}), observations)
+    accepted = trial is not None and trial.r1 < fit.r1 + 0.01
+    places = tuple(atom.position for atom in fit.draft.atoms if atom.label in loose) if accepted else ()
+    change = f"dropped {', '.join(sorted(loose))}"
+    progress = progress.tried(change, "displacements far above the others'", trial, accepted=accepted)
+    return progress._replace(rejected=(*progress.rejected, *places))
+
+
+def _reassigned(
+    engine: LeastSquares, progress: Progress, observations: Observations, composition: Composition | None
+) -> Progress:
+    fit = progress.fit
+    chosen = assigned_elements(fit, observations, composition)
+    if chosen == tuple(atom.element for atom in fit.draft.atoms):
+        return progress
+    changed = sum(1 for atom, element in zip(fit.draft.atoms, chosen, strict=True) if atom.element != element)
+    trial = _try(engine, completion.relabelled(fit.draft, chosen), observations)
+    accepted = trial is not None and trial.r1 < fit.r1 + 0.003
+    reason = "fit of each element at each site, and the composition"
+    return progress.tried(f"changed the element of {changed} atoms", reason, trial, accepted=accepted)
+
+
+def assigned_elements(fit: Fit, observations: Observations, composition: Composition | None) -> tuple[str, ...]:
+    """Return the element of each atom by exchange tests, chemistry and composition."""
+    atoms = fit.draft.atoms
+    listed = set(fit.draft.elements) if composition is None else set(composition.counts)
+    candidates = sorted(listed - {"H", "D"})
+    if len(candidates) < 2:
+        return tuple(candidates * len(atoms)) if candidates else tuple(atom.element for atom in atoms)
+    with np.load(fit.table.path, allow_pickle=False) as file:
+        residual = elements.residual_of(dict(file))
+    costs = elements.exchange_costs(
+        residual, atoms, candidates, hall=fit.draft.hall, cell=fit.draft.unit_cell, radiation=observations.radiation
+    )
+    costs = costs + elements.chemistry_costs(atoms, candidates, fit.draft.hall, fit.draft.unit_cell)
+    weights = np.array([atom.multiplicity for atom in fit.atoms], dtype=np.float64)
+    wanted = None if composition is None else elements.targets(composition, candidates, weights)
+    return tuple(candidates[k] for k in elements.assign(costs, weights, wanted))
+
+
+def _added(
+    engine: LeastSquares, progress: Progress, observations: Observations, composition: Composition | None
+) -> Progress:
+    fit = progress.fit
+    listed = set(fit.draft.elements) if composition is None else set(composition.counts)
+    most = completion.atoms_missing(composition, fit)
+    found = completion.new_atoms(fit, sorted(listed - {"H", "D"}), most=most)
+    if progress.rejected and found:
+        places = np.array([atom.position for atom in found])
+        wrong = np.array(progress.rejected)
+        draft = fit.draft
+        near = contacts(places, wrong, draft.hall, draft.unit_cell, cutoff=SAME_PEAK_ANGSTROM)
+        again = {pair.first for pair in near}
+        found = tuple(atom for index, atom in enumerate(found) if index not in again)
+    if not found:
+        return progress
+    trial = _try(engine, fit.draft.model_copy(update={"atoms": (*fit.draft.atoms, *found)}), observations)
+    accepted = trial is not None and trial.r1 < fit.r1 and parameters.pays(fit, trial)
+    change = f"added {len(found)} atoms from the difference density"
+    progress = progress.tried(change, f"highest peak {fit.peaks[0].height_sigma:.1f} sigma", trial, accepted=accepted)
+    places_wrong = () if accepted else tuple(atom.position for atom in found)
+    return progress._replace(rejected=(*progress.rejected, *places_wrong))
+
+
+def _anisotropic(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
+    fit = progress.fit
+    chosen = parameters.anisotropic_elements(fit, observations)
+    if not chosen:
+        return progress
+    trial = _try(engine, parameters.made_anisotropic(fit.draft, chosen), observations, 2 * QUICK_CYCLES)
+    for _ in range(3):
+        if trial is None or not (wrong := parameters.not_positive_definite(trial)):
+            break
+        trial = _try(engine, parameters.made_isotropic(trial.draft, wrong), observations)
+    accepted = trial is not None and parameters.pays(fit, trial)
+    reason = f"{fit.reflections} unique reflections, {fit.reflections_observed} observed"
+    return progress.tried(f"made {', '.join(sorted(chosen))} anisotropic", reason, trial, accepted=accepted)
+
+
+def _hydrogens(
+    engine: LeastSquares, progress: Progress, observations: Observations, composition: Composition | None
+) -> Progress:
+    fit = progress.fit
+    draft = with_hydrogens(fit.draft, observations.radiation, composition)
+    count = len(draft.atoms) - len(fit.draft.atoms)
+    if count == 0:
+        return progress
+    trial = _try(engine, draft, observations)
+    if trial is not None and trial.riding_refused:
+        trial = _try(engine, without_groups(trial.draft, trial.riding_refused), observations)
+    accepted = trial is not None and trial.r1_all < fit.r1_all + 0.001
+    return progress.tried(f"added {count} riding hydrogen atoms", "geometry", trial, accepted=accepted)
+
+
+def without_groups(draft: Draft, pivots: tuple[str, ...]) -> Draft:
+    """Return the draft without the riding hydrogen atoms of these pivots."""
+    gone = {label for group in draft.riding if group.pivot in pivots for label in group.hydrogens}
+    return draft.model_copy(
+        update={
+            "atoms": tuple(atom for atom in draft.atoms if atom.label not in gone),
+            "riding": tuple(group for group in draft.riding if group.pivot not in pivots),
+        }
+    )
+
+
+def _extinction(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
+    fit = progress.fit
+    trial = _try(engine, fit.draft.model_copy(update={"extinction": EXTINCTION_START}), observations)
+    value = None if trial is None else trial.draft.extinction
+    esd = None if trial is None else trial.extinction_esd
+    significant = value is not None and esd is not None and value > 4.0 * esd
+    accepted = trial is not None and significant and parameters.pays(fit, trial)
+    return progress.tried("refined extinction", "strong reflections may be too weak", trial, accepted=accepted)
+
+
+def _finished(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
+    fixes: tuple[Callable[[Fit], Draft], ...] = (
+        lambda fit: parameters.made_isotropic(fit.draft, parameters.not_positive_definite(fit)),
+        held_at_floor,
+    )
+    draft = progress.fit.draft
+    for fix in fixes:
+        final = engine.fit(draft, observations, cycles=LONG_CYCLES, update_weights=True)
+        draft = fix(final)
+        if draft == final.draft:
+            break
+    else:
+        final = engine.fit(draft, observations, cycles=LONG_CYCLES, update_weights=True)
+    outcome = f"R1 {final.r1:.4f}, wR2 {final.wr2:.4f}, shift/esd {final.shift_over_esd_max:.3f}"
+    attempt = Attempt(change="refined to the end", reason="with weights of its own", outcome=outcome)
+    return progress._replace(fit=final, attempts=(*progress.attempts, attempt))
+
+
+def held_at_floor(fit: Fit) -> Draft:
+    """Return the draft with the displacements held of isotropic atoms that fell to the least value allowed."""
+    riding = {label for group in fit.draft.riding for label in group.hydrogens}
+    floor = {a.label for a in fit.atoms if a.u_equivalent <= parameters.U_FLOOR_ANGSTROM2 * 1.01} - riding
+    atoms = (
+        atom.model_copy(update={"refine_u": False}) if atom.label in floor and atom.u_aniso_angstrom2 is None else atom
+        for atom in fit.draft.atoms
+    )
+    return fit.draft.model_copy(update={"atoms": tuple(atoms)})
