@@ -12,8 +12,9 @@ from tasks.apertures.geometry import axis_on_detector, inverse_angstrom_per_px
 from tasks.apertures.masks import masks_of
 from tasks.apertures.models import ApertureSet, CrystalAperture
 from tasks.apertures.output import write_crystal, write_maps
+from tasks.apertures.register import register
 from tasks.apertures.segment import Segmentation, SegmentParameters, segment_scan
-from tasks.apertures.tracking import Track, track_regions
+from tasks.apertures.tracking import Track, join_regions
 from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries
 from tasks.model import Document, NoCrystalsError
@@ -46,9 +47,10 @@ class AutomaticApertures(Document):
             raise NoCrystalsError("the series has no usable scan", "see the reasons for the lost scans")
         segmentations = self._segment(series)
         tilts = np.array([scan.tilt_deg for scan in series.scans])
-        tracks = track_regions(
+        registration = register(
             segmentations, tilts, axis=axis_on_detector(series), inverse_angstrom_per_px=inverse_angstrom_per_px(series)
         )
+        tracks = join_regions(registration.pairs, [one.factors.weights.shape[1] for one in segmentations])
         clean, confidence = _masks(segmentations, tracks)
         chosen = self._worth_having(clean)
         if not chosen:

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-PRESENT = 0.15
-"""Share of a crystal's typical signal above which a position is taken to belong to it."""
+SHARPNESS = ((16.0, 0.0, 0.15), (6.0, 0.5, 0.28), (0.0, 0.8, 0.4))
+"""From so many electrons per position on: smoothing in positions, share of the typical weight that is inside."""
 TRACE = 0.05
-"""Share of another crystal's typical signal that spoils a position."""
+"""Share of another crystal's typical weight, in the mean of 3 x 3 positions, that spoils a position."""
+MIN_OUTSIDE = 20
 
 
 class Masks(NamedTuple):
@@ -22,24 +23,40 @@ class Masks(NamedTuple):
 def masks_of(weights: NDArray[np.float64], scan_shape: tuple[int, int], *, good: NDArray[np.bool_]) -> Masks:
     """Decide from the electrons per position and crystal, (n_positions, k).
 
-    A position belongs to a crystal if its pooled weight exceeds `PRESENT` of the crystal's typical weight; it is
-    spoiled if the pooled weight of another exceeds `TRACE` of that one's typical weight and three standard
-    deviations of the weights where that crystal is not. Thin bridges are cut by an opening; the largest connected
-    part counts.
+    Thin bridges are cut by an opening; the largest connected part of a crystal counts. A position is clean if no
+    trace of another crystal is found in the 3 x 3 positions around it.
     """
     images = np.moveaxis(weights.reshape(*scan_shape, -1), -1, 0)
     present, trace = np.zeros(images.shape, dtype=bool), np.zeros(images.shape, dtype=bool)
     for index, image in enumerate(images):
-        pooled = ndimage.gaussian_filter(image, 0.8)
-        wide = ndimage.uniform_filter(image, 3)
-        level = typical_weight(pooled)
-        present[index] = largest_part(pooled > PRESENT * level)
-        outside = wide[~ndimage.binary_dilation(pooled > TRACE * level, iterations=2)]
-        floor = outside.mean() + 3.0 * outside.std() if outside.size > 20 else 0.0
-        trace[index] = (wide > max(TRACE * level, floor)) & ndimage.binary_dilation(present[index], iterations=3)
+        present[index] = largest_part(_inside(image))
+        near = ndimage.binary_dilation(present[index], iterations=3)
+        trace[index] = _traces(image, near) & near
     others = trace.sum(axis=0) - trace
-    clean = present & (others == 0) & good
-    return Masks(present, clean)
+    return Masks(present, present & (others == 0) & good)
+
+
+def _inside(image: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return where a crystal is: as sharp as its electrons per position allow.
+
+    Smoothing blurs a sharp edge over the positions outside, by a share that the threshold must exceed; it is needed
+    only where a position's own electrons do not tell.
+    """
+    level = typical_weight(ndimage.gaussian_filter(image, 0.8))
+    for least, sigma, share in SHARPNESS:
+        if level >= least:
+            inside = ndimage.gaussian_filter(image, sigma) > share * level if sigma else image > share * level
+            return np.asarray(ndimage.median_filter(inside, size=3))
+    return np.zeros(image.shape, dtype=bool)
+
+
+def _traces(image: NDArray[np.float64], near: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where the mean of 3 x 3 positions exceeds `TRACE` of the typical weight and the noise away from it."""
+    wide = ndimage.uniform_filter(image, 3)
+    level = typical_weight(ndimage.gaussian_filter(image, 0.8))
+    outside = wide[~near]
+    floor = outside.mean() + 3.0 * outside.std() if outside.size > MIN_OUTSIDE else 0.0
+    return np.asarray(wide > max(TRACE * level, floor))
 
 
 def typical_weight(image: NDArray[np.float64]) -> float:

@@ -23,14 +23,11 @@ class DirectBeam(NamedTuple):
 class Spots(NamedTuple):
     """Bragg spots of one scan.
 
-    ``px`` (n, 2) slow and fast; ``expected`` (n,) background electrons in each spot's region over the whole scan;
-    ``labels`` (slow, fast) int32: spot number + 1, or BACKGROUND, BEAM, IGNORED; ``radial`` (slow, fast) background.
+    ``px`` (n, 2) slow and fast; ``expected`` (n,) background electrons in each spot's region over the whole scan.
     """
 
     px: NDArray[np.float64]
     expected: NDArray[np.float64]
-    labels: NDArray[np.int32]
-    radial: NDArray[np.float64]
 
 
 def find_direct_beam(total: NDArray[np.uint32], *, start: NDArray[np.float64]) -> DirectBeam:
@@ -77,7 +74,7 @@ def _inversion_centre(total: NDArray[np.uint32], *, start: NDArray[np.float64], 
 
 def find_spots(
     total: NDArray[np.uint32], beam: DirectBeam, *, sigma_px: float, threshold: float, max_spots: int
-) -> Spots:
+) -> tuple[Spots, NDArray[np.int32]]:
     """Find Bragg spots: maxima that exceed a Poisson expectation from the radial background.
 
     Parameters
@@ -88,6 +85,10 @@ def find_spots(
         Standard deviation of a spot; matched Gaussian filter, regions of 2.2 sigma radius, nearest spot wins.
     threshold
         In standard deviations of the filtered background.
+
+    Returns
+    -------
+    The spots, and the region of every pixel (slow, fast): spot number + 1, or BACKGROUND, BEAM, IGNORED.
     """
     radius = _distance(total.shape, beam.centre)
     inner = (5.0 if beam.seen else 2.0) * max(beam.sigma, sigma_px) + 2.0
@@ -95,8 +96,7 @@ def find_spots(
     smooth = ndimage.gaussian_filter(image, sigma_px)
     area = 4.0 * np.pi * sigma_px**2
     radial, _ = radial_background(image, smooth, radius, area=area)
-    floor = 0.25 / area
-    score = (smooth - radial) / np.sqrt(np.maximum(radial, floor) / area)
+    score = 2.0 * (np.sqrt(smooth * area + 0.375) - np.sqrt(radial * area + 0.375))  # Anscombe: unit variance
     score[radius < inner] = 0.0
     px = peak_local_max(
         score, min_distance=max(2, round(1.5 * sigma_px)), threshold_abs=threshold, num_peaks=max_spots,
@@ -107,7 +107,7 @@ def find_spots(
     labels[(labels == IGNORED) & away & (score < CLIP_SIGMA) & (radius >= inner)] = BACKGROUND
     labels[radius < inner] = BEAM if beam.seen else IGNORED
     expected = np.bincount(np.maximum(labels, 0).ravel(), weights=radial.ravel(), minlength=len(px) + 1)[1:]
-    return Spots(px.astype(np.float64), expected.astype(np.float64), labels, radial)
+    return Spots(px.astype(np.float64), expected.astype(np.float64)), labels
 
 
 def radial_background(

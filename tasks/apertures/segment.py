@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from tasks.apertures.beam_shift import fit_beam_shift
 from tasks.apertures.clusters import DarkFields, cluster_spots
-from tasks.apertures.event_pass import BACKGROUND, LabelledEvents, sum_patterns
+from tasks.apertures.event_pass import LabelledEvents, sum_patterns
 from tasks.apertures.factorise import Factors, factorise
 from tasks.apertures.pattern import DirectBeam, Spots, find_direct_beam, find_spots
 from tasks.ingest.events import ScanEvents
@@ -67,10 +67,10 @@ def segment_scan(
     if integer.any():
         total = sum_patterns(scan, detector_shape, shifts=integer, keep=good.ravel())
         beam = find_direct_beam(total, start=beam.centre)
-    spots = find_spots(
+    spots, labels = find_spots(
         total, beam, sigma_px=beam.sigma, threshold=parameters.spot_threshold, max_spots=parameters.max_spots
     )
-    labelled = LabelledEvents(scan, spots.labels, shifts=integer, seed=parameters.seed)
+    labelled = LabelledEvents(scan, labels, shifts=integer, seed=parameters.seed)
     amplitude = _amplitude(labelled.background, good)
     halves = _halves(labelled, good, len(spots.px))
     counts = (halves[0] + halves[1]).tocsr()
@@ -180,6 +180,3 @@ def _quality(maps: dict[str, NDArray[np.float64]], good: NDArray[np.bool_]) -> N
     signal = ndimage.uniform_filter(maps["bragg"], 3)
     noise = ndimage.uniform_filter(np.maximum(maps["dark_field"], 1.0), 3) / 9.0
     return np.where(good, signal / np.sqrt(noise), 0.0)
-
-
-__all__ = ["BACKGROUND", "SegmentParameters", "Segmentation", "good_positions", "segment_scan"]

@@ -1,96 +1,113 @@
-"""The same crystal at every tilt: registration of scans and identity of regions."""
+"""The same crystal at every tilt: regions of all scans joined to tracks."""
 
+import heapq
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
-from tasks.apertures.segment import Segmentation
-from tasks.apertures.similarity import diffraction_similarity, images_of, matched, moved, overlaps, shift_candidates
+from tasks.apertures.register import Pair
 
-WINDOW = 4
-"""How many earlier tilts a region is compared with, which bridges missing tilts and occlusions."""
 ACCEPT = 0.45
-"""Least similarity (0 to 1) at which two regions are taken for the same crystal."""
+"""Least mean similarity (0 to 1) at which two groups of regions are taken for the same crystal."""
 
-
-class Pair(NamedTuple):
-    """Regions of an earlier scan against those of a later one: shift (2,) positions, score (k, l) in [0, 1]."""
-
-    shift: NDArray[np.int64]
-    score: NDArray[np.float64]
+Node = tuple[int, int]
+"""(scan, region)."""
 
 
 class Track(NamedTuple):
-    """One crystal: tilt index -> region, and the confidence of each link."""
+    """One crystal: scan index -> region, and the confidence in [0, 1] of each."""
 
     regions: dict[int, int]
     confidence: dict[int, float]
 
 
-def compare(
-    first: Segmentation,
-    second: Segmentation,
-    *,
-    step_deg: float,
-    axis: NDArray[np.float64],
-    inverse_angstrom_per_px: float,
-) -> Pair:
-    """Register two scans and score every pair of their regions.
+def join_regions(pairs: dict[tuple[int, int], Pair], counts: list[int]) -> list[Track]:
+    """Group the regions of all scans, (scan, region) with `counts` regions per scan, to tracks.
 
-    Shape and place after the shift count with the diffraction that persists between the tilts; the shift is the
-    candidate under which the regions match best one to one.
+    Agglomeration with average linkage over the pairs of scans in the window, best first; two regions of one scan
+    are never joined. The order of the scans plays no part, so that a wrong link cannot drag a whole track along.
     """
-    a, b = images_of(first), images_of(second)
-    if not len(a) or not len(b):
-        return Pair(np.zeros(2, dtype=np.int64), np.zeros((len(a), len(b))))
-    likeness = diffraction_similarity(
-        first, second, step_deg=step_deg, axis=axis, inverse_angstrom_per_px=inverse_angstrom_per_px
-    )
-    pairs = []
-    for shift in shift_candidates(a.sum(axis=0), b.sum(axis=0)):
-        shape = overlaps(moved(a, shift), b)
-        pairs.append(Pair(shift, np.clip(shape * (0.6 + 0.4 * likeness) + 0.15 * shape * likeness, 0.0, 1.0)))
-    return max(pairs, key=lambda pair: matched(pair.score**2))
+    score = {
+        ((earlier, k), (later, l)): float(pair.score[k, l])
+        for (earlier, later), pair in pairs.items()
+        for k in range(pair.score.shape[0])
+        for l in range(pair.score.shape[1])
+    }
+    groups = _agglomerate(score, [(scan, region) for scan, count in enumerate(counts) for region in range(count)])
+    return [Track(dict(sorted(group)), _confidence(group, groups, score)) for group in groups]
 
 
-def track_regions(
-    segmentations: list[Segmentation],
-    tilt_deg: NDArray[np.float64],
-    *,
-    axis: NDArray[np.float64],
-    inverse_angstrom_per_px: float,
-) -> list[Track]:
-    """Link the regions of all tilts, sorted by tilt, to tracks; at every tilt the best assignment as a whole wins."""
-    tracks: list[Track] = []
-    for later in range(len(segmentations)):
-        k = segmentations[later].factors.weights.shape[1]
-        pairs = {
-            earlier: compare(
-                segmentations[earlier], segmentations[later], step_deg=float(tilt_deg[later] - tilt_deg[earlier]),
-                axis=axis, inverse_angstrom_per_px=inverse_angstrom_per_px,
-            )
-            for earlier in range(max(0, later - WINDOW), later)
-        }  # fmt: skip
-        score = np.zeros((len(tracks), k))
-        for number, track in enumerate(tracks):
-            seen = [pairs[tilt].score[region] for tilt, region in track.regions.items() if tilt in pairs]
-            if seen:
-                score[number] = np.mean(seen[-3:], axis=0)
-        _extend(tracks, score, later)
-    return tracks
-
-
-def _extend(tracks: list[Track], score: NDArray[np.float64], tilt: int) -> None:
-    taken = set()
-    for number, region in zip(*linear_sum_assignment(score, maximize=True), strict=True):
-        best = float(score[number, region])
-        if best < ACCEPT:
+def _agglomerate(score: dict[tuple[Node, Node], float], nodes: list[Node]) -> list[list[Node]]:
+    groups: dict[int, list[Node]] = {index: [node] for index, node in enumerate(nodes)}
+    number = {node: index for index, node in enumerate(nodes)}
+    links: dict[int, dict[int, tuple[float, int]]] = {index: {} for index in groups}
+    heap: list[tuple[float, int, int]] = []
+    for (a, b), value in score.items():
+        links[number[a]][number[b]] = links[number[b]][number[a]] = (value, 1)
+        if value >= ACCEPT:
+            heap.append((-value, number[a], number[b]))
+    heapq.heapify(heap)
+    following = len(nodes)
+    while heap:
+        _, one, two = heapq.heappop(heap)
+        if one not in groups or two not in groups:
             continue
-        others = np.delete(score[:, region], number), np.delete(score[number], region)
-        rival = max([0.0, *others[0], *others[1]])
-        tracks[number].regions[tilt] = int(region)
-        tracks[number].confidence[tilt] = float(np.clip(best - 0.5 * max(0.0, rival - 0.3), 0.0, 1.0))
-        taken.add(int(region))
-    tracks.extend(Track({tilt: new}, {tilt: 0.5}) for new in range(score.shape[1]) if new not in taken)
+        members = groups[one] + groups[two]
+        if len({scan for scan, _ in members}) < len(members):
+            continue
+        groups[following] = members
+        links[following] = _join_links(links.pop(one), links.pop(two), {one, two})
+        del groups[one], groups[two]
+        for other, (total, count) in links[following].items():
+            links[other].pop(one, None)
+            links[other].pop(two, None)
+            links[other][following] = (total, count)
+            if total / count >= ACCEPT:
+                heapq.heappush(heap, (-total / count, other, following))
+        following += 1
+    return [sorted(group) for _, group in sorted(groups.items())]
+
+
+def _join_links(
+    a: dict[int, tuple[float, int]], b: dict[int, tuple[float, int]], gone: set[int]
+) -> dict[int, tuple[float, int]]:
+    joined: dict[int, tuple[float, int]] = {}
+    for links in (a, b):
+        for other, (total, count) in links.items():
+            if other not in gone:
+                old = joined.get(other, (0.0, 0))
+                joined[other] = (old[0] + total, old[1] + count)
+    return joined
+
+
+def _confidence(group: list[Node], groups: list[list[Node]], score: dict[tuple[Node, Node], float]) -> dict[int, float]:
+    """Return per scan: mean similarity to the track in the window, less what the nearest rival comes close."""
+    own = {node: [score[key] for other in group if (key := _key(node, other)) in score] for node in group}
+    best_rival: dict[Node, float] = {}
+    for node in group:
+        best_rival[node] = 0.0
+        for other in groups:
+            values = [score[key] for rival in other if (key := _key(node, rival)) in score]
+            if values and other is not group:
+                best_rival[node] = max(best_rival[node], sum(values) / len(values))
+    confidence = {}
+    for node, values in own.items():
+        mean = float(np.mean(values)) if values else 0.3
+        confidence[node[0]] = float(np.clip(mean * (1.0 - 0.5 * best_rival[node] / max(mean, 1e-6)) * 1.3, 0.0, 1.0))
+    return confidence
+
+
+def _key(a: Node, b: Node) -> tuple[Node, Node]:
+    return (a, b) if a < b else (b, a)
+
+
+def centroids(track: Track, images: list[NDArray[np.float64]]) -> dict[int, NDArray[np.float64]]:
+    """Return the centre of mass (row, column) of a track's images (k, ny, nx) per scan."""
+    out = {}
+    for scan, region in track.regions.items():
+        image = images[scan][region]
+        rows, columns = np.indices(image.shape)
+        total = max(float(image.sum()), 1e-12)
+        out[scan] = np.array([float((rows * image).sum()) / total, float((columns * image).sum()) / total])
+    return out

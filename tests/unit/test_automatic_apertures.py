@@ -28,7 +28,7 @@ def test_every_crystal_is_found_and_followed_without_swaps(four_crystals):
 def test_clean_positions_are_clean(four_crystals):
     _, truth, apertures = four_crystals
     scores = score_apertures(apertures, truth)
-    assert scores.precision >= 0.85
+    assert scores.precision >= 0.95
     assert scores.recall >= 0.7
 
 
