@@ -82,14 +82,14 @@ def consistent_offsets(shifts: dict[tuple[int, int], tuple[NDArray[np.int64], fl
     for number, (later, earlier, shift, weight) in enumerate(rows):
         design[number, later], design[number, earlier] = 1.0, -1.0
         target[number], weights[number] = shift, weight
-    offsets = np.zeros((n, 2))
+    offsets: NDArray[np.floating] = np.zeros((n, 2))
     robust = weights.copy()
     for _ in range(25):
         root = np.sqrt(robust)[:, None]
         offsets = np.linalg.lstsq(design * root, target * root, rcond=None)[0]
         residual = np.linalg.norm(design @ offsets - target, axis=1)
         robust = weights / np.maximum(residual, 0.3)
-    return np.asarray(offsets - offsets[0])
+    return np.asarray(offsets - offsets[0], dtype=np.float64)
 
 
 def _best_shift(
