@@ -1,0 +1,104 @@
+"""The frames of a series in memory: electrons, valid pixels, background, spots."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.frames.models import FrameSeries
+from tasks.frames.stack import read_frames, read_mask
+from tasks.integrate.spots import (
+    Floats,
+    Image,
+    Mask,
+    SpotFinder,
+    Spots,
+    direct_beam_radius,
+    find_spots,
+    hot_pixels,
+    radii_px,
+    ring_background,
+    spot_radius,
+)
+from tasks.model import InputError
+
+FRAMES_FOR_SPOT_SIZE = 12
+
+
+class Images(NamedTuple):
+    """Frames in electrons (n, slow, fast), valid pixels (slow, fast), which frames hold anything (n,)."""
+
+    counts: NDArray[np.float32]
+    valid: Mask
+    used: Mask
+    hot: int
+
+
+class SpotSearch(NamedTuple):
+    """The spots of all frames, the radius in px within which a spot lies, and that of the direct beam."""
+
+    spots: Spots
+    spot_radius_px: float
+    beam_radius_px: float
+
+
+def load_images(series: FrameSeries) -> Images:
+    """Read the stack; saturated pixels and hot pixels are invalid, frames without counts are not used.
+
+    Raises
+    ------
+    InputError
+        If the stack does not have the shape that the series states, or no frame holds a count.
+    """
+    raw = read_frames(series)
+    expected = (len(series.frames), *series.detector.shape_px)
+    if raw.shape != expected:
+        raise InputError(f"{series.stack.path}: frames have the shape {raw.shape}, the series says {expected}")
+    valid = read_mask(series)
+    counts = raw.astype(np.float32)
+    if series.pedestal:
+        counts -= np.float32(series.pedestal)
+    if series.saturation is not None:
+        valid = valid & ~(raw >= series.saturation).any(axis=0)
+    counts /= np.float32(series.gain)
+    used = counts.sum(axis=(1, 2), dtype=np.float64) > 0
+    if not used.any():
+        raise InputError(f"{series.id}: all {len(used)} frames are empty", "check the aperture and the source files")
+    mean = counts[used].mean(axis=0, dtype=np.float64)
+    hot = hot_pixels(mean, int(used.sum()), valid)
+    return Images(counts, valid & ~hot, used, int(hot.sum()))
+
+
+def frame_background(images: Images, number: int, beam_px: Floats) -> Image:
+    """Return the background (slow, fast) of one frame."""
+    radius = radii_px(images.valid.shape, beam_px)
+    return ring_background(images.counts[number], images.valid, radius)
+
+
+def search_spots(images: Images, beam_px: Floats, *, threshold: float) -> SpotSearch:
+    """Find the spots of all frames; the spot radius is learned from the strong ones.
+
+    Parameters
+    ----------
+    beam_px
+        (2,), where the frames are centred.
+    """
+    radius = radii_px(images.valid.shape, beam_px)
+    numbers = np.flatnonzero(images.used)
+    mean = images.counts[numbers].mean(axis=0, dtype=np.float64)
+    inner = direct_beam_radius(mean, images.valid, radius)
+    sizes: list[float] = []
+    for number in numbers[:: max(1, len(numbers) // FRAMES_FOR_SPOT_SIZE)]:
+        image = images.counts[number]
+        background = ring_background(image, images.valid, radius)
+        sizes += spot_radius(image, images.valid, background, radius=radius, inner_radius=inner)
+    within = float(np.clip(1.6 * np.median(sizes), 1.5, 12.0)) if sizes else 2.0
+    finder = SpotFinder(threshold=threshold, radius=within, inner_radius=inner + within)
+    found: list[Spots] = []
+    for number in numbers:
+        image = images.counts[number]
+        background = ring_background(image, images.valid, radius)
+        spots = find_spots(image, images.valid, background, radius=radius, finder=finder)
+        found.append(spots._replace(frame=np.full(len(spots.frame), number, dtype=np.int64)))
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+    return SpotSearch(Spots(*columns), within, inner)

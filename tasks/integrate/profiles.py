@@ -1,0 +1,248 @@
+"""Intensities on frames: pixels around predictions, learned spot profiles, summation and profile fitting.
+
+Profile fitting after Diamond, Acta Cryst. A25, 43-55 (1969) and Rossmann, J. Appl. Cryst. 12, 225-238 (1979), with
+Poisson weights from the model itself, so that it becomes summation where there is no background.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from tasks.integrate.images import Images
+from tasks.integrate.prediction import Predictions
+from tasks.integrate.spots import Image, Mask, radii_px, ring_background
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+BINS_PER_PX = 2
+STRONG_COUNTS = 60.0
+SPOTS_PER_SHELL = 60
+BACKGROUND_PIXELS = 300.0
+
+
+class Patches(NamedTuple):
+    """Pixels around predictions: counts, background, valid (n, m, m); ``half`` those of the first half of the events.
+
+    ``centre`` (n, 2) is the pixel in the middle; ``overlapped`` (n,) tells of another strong spot in the patch.
+    """
+
+    centre: Integers
+    counts: NDArray[np.float32]
+    background: NDArray[np.float32]
+    valid: Mask
+    half: NDArray[np.float32] | None
+    overlapped: Mask
+
+
+class Profiles(NamedTuple):
+    """Spot shapes (shells, bins, bins): fraction of a spot's counts in a pixel at a radial and tangential offset.
+
+    ``edges`` (shells + 1,) are distances from the beam in px.
+    """
+
+    shape: Floats
+    edges: Floats
+    spots: int
+
+
+class Measured(NamedTuple):
+    """Per prediction (n,): profile-fitted intensity, summed one, and the fraction of the spot on valid pixels.
+
+    ``noise`` is the variance that the background alone gives: the variance of an intensity I is noise + I.
+    """
+
+    intensity: Floats
+    noise: Floats
+    summed: Floats
+    summed_variance: Floats
+    seen: Floats
+
+
+def cut_patches(
+    images: Images,
+    predictions: Predictions,
+    beam_px: Floats,
+    *,
+    reach: int,
+    masked: Mask,
+    half: NDArray[np.unsignedinteger] | None,
+    gain: float,
+) -> Patches:
+    """Cut the pixels around every prediction, with the background made without the predicted spots.
+
+    Parameters
+    ----------
+    beam_px
+        (frames, 2).
+    reach
+        Pixels on either side of the centre.
+    masked
+        (n,) predictions strong enough to be kept out of the background.
+    """
+    side = 2 * reach + 1
+    number = len(predictions.frame)
+    middle = np.rint(predictions.px).astype(np.int64)
+    counts = np.zeros((number, side, side), dtype=np.float32)
+    background = np.zeros_like(counts)
+    valid = np.zeros(counts.shape, dtype=bool)
+    first = None if half is None else np.zeros_like(counts)
+    overlapped = np.zeros(number, dtype=bool)
+    offsets = np.arange(-reach, reach + 1)
+    disc = np.argwhere(np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach) - reach
+    for frame in np.unique(predictions.frame):
+        rows = np.flatnonzero(predictions.frame == frame)
+        centre = middle[rows]
+        image = images.counts[frame]
+        spots = _marked(image.shape, centre[masked[rows]], disc)
+        level = ring_background(image, images.valid & ~spots, radii_px(image.shape, beam_px[frame]))
+        slow = centre[:, 0, None, None] + offsets[None, :, None]
+        fast = centre[:, 1, None, None] + offsets[None, None, :]
+        inside = (slow >= 0) & (slow < image.shape[0]) & (fast >= 0) & (fast < image.shape[1])
+        slow, fast = np.clip(slow, 0, image.shape[0] - 1), np.clip(fast, 0, image.shape[1] - 1)
+        counts[rows] = image[slow, fast]
+        background[rows] = level[slow, fast]
+        valid[rows] = inside & images.valid[slow, fast]
+        overlapped[rows] = _crowded(predictions.px[rows], masked[rows], 1.2 * reach)
+        if first is not None and half is not None:
+            first[rows] = half[frame][slow, fast] / np.float32(gain)
+    return Patches(middle, counts, background, valid, first, overlapped)
+
+
+def _marked(shape: tuple[int, ...], centre: Integers, disc: Integers) -> Mask:
+    marked = np.zeros(shape, dtype=bool)
+    pixel = (centre[:, None, :] + disc).reshape(-1, 2)
+    pixel = pixel[((pixel >= 0) & (pixel < np.array(shape))).all(axis=1)]
+    marked[pixel[:, 0], pixel[:, 1]] = True
+    return marked
+
+
+def _crowded(px: Floats, strong: Mask, distance: float) -> Mask:
+    from scipy.spatial import cKDTree
+
+    if strong.sum() < 2:
+        return np.zeros(len(px), dtype=bool)
+    gap = cKDTree(px[strong]).query(px, k=2)[0]
+    nearest = np.where(strong, gap[:, 1], gap[:, 0])
+    return np.asarray(nearest < distance)
+
+
+def _offsets(patches: Patches, predictions: Predictions, beam_px: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the radial and tangential offsets (n, m, m) of the patches' pixels, and the distances (n,) from the beam."""
+    arm = predictions.px - beam_px[predictions.frame]
+    distance = np.maximum(np.linalg.norm(arm, axis=1), 1e-6)
+    unit = arm / distance[:, None]
+    reach = patches.counts.shape[1] // 2
+    grid = np.arange(-reach, reach + 1)
+    fraction = patches.centre - predictions.px
+    slow = fraction[:, 0, None, None] + grid[None, :, None]
+    fast = fraction[:, 1, None, None] + grid[None, None, :]
+    radial = slow * unit[:, 0, None, None] + fast * unit[:, 1, None, None]
+    tangential = -slow * unit[:, 1, None, None] + fast * unit[:, 0, None, None]
+    return radial, tangential, distance
+
+
+def learn_profiles(
+    patches: Patches, predictions: Predictions, beam_px: Floats, *, spot_radius: float, strong: Mask
+) -> Profiles:
+    """Learn the spot's shape from strong reflections, by shells of distance from the beam.
+
+    With fewer than SPOTS_PER_SHELL strong spots for a shell there are fewer shells; with less than one shell's worth
+    the shape is a Gaussian of the spots' size.
+    """
+    reach = patches.counts.shape[1] // 2
+    radial, tangential, distance = _offsets(patches, predictions, beam_px)
+    usable = np.flatnonzero(strong & patches.valid.all(axis=(1, 2)) & ~patches.overlapped)
+    shells = int(np.clip(len(usable) // SPOTS_PER_SHELL, 1, 5))
+    edges = np.quantile(distance[usable], np.linspace(0, 1, shells + 1)) if len(usable) else np.array([0.0, 1.0])
+    edges[0], edges[-1] = 0.0, np.inf
+    bins = 2 * (BINS_PER_PX * (reach + 1)) + 1
+    axis = (np.arange(bins) - bins // 2) / BINS_PER_PX
+    sigma = spot_radius / 1.6 / np.sqrt(2.0)
+    start = np.exp(-0.5 * (axis[:, None] ** 2 + axis[None, :] ** 2) / sigma**2) / (2 * np.pi * sigma**2)
+    shape = np.tile(start, (shells, 1, 1))
+    profiles = Profiles(shape, edges, len(usable))
+    if len(usable) < SPOTS_PER_SHELL // 3:
+        return profiles
+    part = Patches(*(None if column is None else column[usable] for column in patches))
+    chosen = predictions.where(usable)
+    for _ in range(3):
+        total = measure(part, chosen, beam_px, profiles).intensity
+        profiles = _accumulated(part, radial[usable], tangential[usable], distance[usable], total, profiles)
+    return profiles
+
+
+def _accumulated(
+    patches: Patches, radial: Floats, tangential: Floats, distance: Floats, total: Floats, old: Profiles
+) -> Profiles:
+    bins = old.shape.shape[1]
+    net = patches.counts - patches.background
+    shell = np.clip(np.searchsorted(old.edges, distance, side="right") - 1, 0, len(old.shape) - 1)
+    row = np.clip(np.rint(radial * BINS_PER_PX).astype(np.int64) + bins // 2, 0, bins - 1)
+    column = np.clip(np.rint(tangential * BINS_PER_PX).astype(np.int64) + bins // 2, 0, bins - 1)
+    flat = (shell[:, None, None] * bins + row) * bins + column
+    # strong spots are capped in weight: a few must not make the shape of all
+    weight = 1.0 / np.maximum(total, STRONG_COUNTS)
+    positive = (total > 0.3 * STRONG_COUNTS)[:, None, None]
+    above = np.bincount(flat.ravel(), weights=(net * weight[:, None, None] * positive).ravel(), minlength=old.shape.size)
+    below = np.bincount(
+        flat.ravel(),
+        weights=np.broadcast_to((total * weight)[:, None, None] * positive, net.shape).ravel(),
+        minlength=old.shape.size,
+    )
+    above, below = above.reshape(old.shape.shape), below.reshape(old.shape.shape)
+    kernel = np.array([0.25, 0.5, 0.25])
+    for axis in (1, 2):
+        above = ndimage.convolve1d(above, kernel, axis=axis, mode="constant")
+        below = ndimage.convolve1d(below, kernel, axis=axis, mode="constant")
+    shape = np.where(below > 0.5, above / np.maximum(below, 1e-12), 0.0)
+    shape = np.maximum(0.5 * (shape + shape[:, :, ::-1]), 0.0)
+    shape /= shape.sum(axis=(1, 2), keepdims=True) / BINS_PER_PX**2
+    return old._replace(shape=shape)
+
+
+def expected_shape(patches: Patches, predictions: Predictions, beam_px: Floats, profiles: Profiles) -> Floats:
+    """Return the fraction (n, m, m) of each spot's counts that each pixel of its patch should hold."""
+    radial, tangential, distance = _offsets(patches, predictions, beam_px)
+    shell = np.clip(np.searchsorted(profiles.edges, distance, side="right") - 1, 0, len(profiles.shape) - 1)
+    middle = profiles.shape.shape[1] // 2
+    expected = np.zeros(radial.shape)
+    for number, table in enumerate(profiles.shape):
+        rows = shell == number
+        where = np.stack([radial[rows], tangential[rows]]) * BINS_PER_PX + middle
+        expected[rows] = ndimage.map_coordinates(table, where, order=1, mode="constant")
+    return expected
+
+
+def measure(patches: Patches, predictions: Predictions, beam_px: Floats, profiles: Profiles) -> Measured:
+    """Return intensities by profile fitting and by summation over the whole patch's disc."""
+    expected = expected_shape(patches, predictions, beam_px, profiles)
+    return fit_patches(patches.counts, patches.background, patches.valid, expected)
+
+
+def fit_patches(counts: Floats | Image, background: Floats | Image, valid: Mask, expected: Floats) -> Measured:
+    """Fit expected shapes (n, m, m) to patches.
+
+    The variance is Poisson's for spot and background, with the error of a background from BACKGROUND_PIXELS pixels.
+    """
+    net = np.where(valid, counts - background, 0.0)
+    core = valid & (expected > 0.002 * expected.max(axis=(1, 2), keepdims=True))
+    seen = (expected * core).sum(axis=(1, 2))
+    safe = np.maximum(seen, 1e-3)
+    summed = (net * core).sum(axis=(1, 2)) / safe
+    level = (background * core).sum(axis=(1, 2))
+    pixels = core.sum(axis=(1, 2))
+    summed_variance = ((counts * core).sum(axis=(1, 2)) + level * pixels / BACKGROUND_PIXELS) / safe**2
+    intensity = np.maximum(summed, 0.0)
+    for _ in range(3):
+        model = np.maximum(background + intensity[:, None, None] * expected, 1e-3)
+        weight = core * expected / model
+        norm = np.maximum((weight * expected).sum(axis=(1, 2)), 1e-9)
+        fitted = (weight * net).sum(axis=(1, 2)) / norm
+        intensity = np.maximum(fitted, 0.0)
+    weight = core * expected / np.maximum(background, 1e-3)
+    noise = 1.0 / np.maximum((weight * expected).sum(axis=(1, 2)), 1e-9)
+    noise *= 1.0 + pixels / BACKGROUND_PIXELS
+    return Measured(fitted, noise, summed, np.maximum(summed_variance, 1.0), seen)
