@@ -6,7 +6,7 @@ and bases are scored with a tolerance that is looser along the beam, where a sti
 uncertain by the width of the relrod.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import gemmi
 import numpy as np
@@ -35,7 +35,7 @@ class Cloud(NamedTuple):
 
     def where(self, selected: Mask | Integers) -> "Cloud":
         """Return some of the vectors."""
-        return Cloud(*(column[selected] for column in self))
+        return Cloud(*(cast("Any", column)[selected] for column in self))
 
 
 class Lattice(NamedTuple):
@@ -129,7 +129,7 @@ def find_lattice(cloud: Cloud, *, longest: float, across: float) -> Lattice | No
         return None
     best: Lattice | None = None
     for rows in candidate_bases(vectors, cloud):
-        lattice = refine_basis(np.linalg.inv(reduced(rows)), cloud, across)
+        lattice = refine_basis(_inverse(reduced(rows)), cloud, across)
         if not _plausible(lattice.basis, rows, longest):
             continue
         if best is None or lattice.score > best.score + 0.01:
@@ -170,7 +170,7 @@ def reduced(rows: Floats) -> Floats:
     vector.niggli_reduce()
     operation = np.array(vector.change_of_basis.rot, dtype=np.float64) / gemmi.Op.DEN
     # an Op acts on coordinates: x' = W x means that the new axes are the rows of inv(W).T
-    new = np.asarray(np.linalg.inv(operation).T @ rows)
+    new = np.asarray(_inverse(operation).T @ rows)
     return new if np.linalg.det(new) > 0 else -new
 
 
@@ -184,15 +184,15 @@ def cell_parameters(rows: Floats) -> tuple[float, float, float, float, float, fl
 
 
 def index_spots(basis: Floats, cloud: Cloud, across: float) -> Lattice:
-    """Index spots with a basis; ``across`` is the tolerance across the beam in 1/angstrom, along it is ALONG_RATIO times that.
+    """Index spots with a basis; ``across``: tolerance across the beam, 1/angstrom; along it ALONG_RATIO times that.
 
     Neither exceeds 0.3 of the shortest reciprocal axis.
     """
-    hkl = np.rint(cloud.q @ np.linalg.inv(basis).T)
+    hkl = np.rint(cloud.q @ _inverse(basis).T)
     off = cloud.q - hkl @ basis.T
     along = np.einsum("ij,ij->i", off, cloud.beam)
     lateral = np.linalg.norm(off - along[:, None] * cloud.beam, axis=1)
-    spacing = float(np.linalg.norm(np.linalg.inv(reduced(np.linalg.inv(basis))), axis=0).min())
+    spacing = float(np.linalg.norm(_inverse(reduced(_inverse(basis))), axis=0).min())
     limit_across, limit_along = min(across, 0.25 * spacing), min(ALONG_RATIO * across, 0.3 * spacing)
     indexed = (lateral < limit_across) & (np.abs(along) < limit_along) & (hkl != 0).any(axis=1)
     chance = min(0.9, np.pi * limit_across**2 * 2 * limit_along / abs(float(np.linalg.det(basis))))
@@ -211,18 +211,22 @@ def refine_basis(basis: Floats, cloud: Cloud, across: float) -> Lattice:
             break
         weight = np.sqrt(near.weight[use])[:, None]
         solution = np.linalg.lstsq(lattice.hkl[use] * weight, near.q[use] * weight, rcond=None)[0]
-        basis = solution.T
+        basis = np.asarray(solution.T, dtype=np.float64)
     return index_spots(basis, cloud, across)
 
 
+def _inverse(matrix: Floats) -> Floats:
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
 def _plausible(basis: Floats, rows: Floats, longest: float) -> bool:
-    axes = np.linalg.norm(np.linalg.inv(basis), axis=1)
+    axes = np.linalg.norm(_inverse(basis), axis=1)
     change = abs(float(np.linalg.det(basis) * np.linalg.det(rows)))
     return bool(axes.max() < 1.15 * longest and axes.min() > 1.0 and 0.85 < change < 1.18)
 
 
 def _without_neighbours(vectors: Floats, distance: float) -> Integers:
-    """Return the numbers of the vectors that have no better one (or its opposite) nearby; best first in, best first out."""
+    """Return the numbers of the vectors, best first, that have no better one (or its opposite) nearby."""
     tree = cKDTree(vectors)
     kept: list[int] = []
     free = np.ones(len(vectors), dtype=bool)

@@ -1,6 +1,6 @@
 """Which reflections stand near the Ewald sphere on which frame, where, and how far off."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class Predictions(NamedTuple):
 
     def where(self, selected: NDArray[np.bool_] | Integers) -> "Predictions":
         """Return some of the predictions."""
-        return Predictions(*(column[selected] for column in self))
+        return Predictions(*(cast("Any", column)[selected] for column in self))
 
 
 def all_hkl(basis: Floats, d_min: float, d_max: float) -> NDArray[np.int32]:

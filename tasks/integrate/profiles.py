@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from tasks.integrate.images import Images
 from tasks.integrate.prediction import Predictions
@@ -69,7 +70,7 @@ def cut_patches(
     reach: int,
     masked: Mask,
     half: NDArray[np.unsignedinteger] | None,
-    gain: float,
+    offset: tuple[float, float],
 ) -> Patches:
     """Cut the pixels around every prediction, with the background made without the predicted spots.
 
@@ -81,6 +82,8 @@ def cut_patches(
         Pixels on either side of the centre.
     masked
         (n,) predictions strong enough to be kept out of the background.
+    offset
+        (pedestal, gain) of ``half``, which is as stored.
     """
     side = 2 * reach + 1
     number = len(predictions.frame)
@@ -107,7 +110,7 @@ def cut_patches(
         valid[rows] = inside & images.valid[slow, fast]
         overlapped[rows] = _crowded(predictions.px[rows], masked[rows], 1.2 * reach)
         if first is not None and half is not None:
-            first[rows] = half[frame][slow, fast] / np.float32(gain)
+            first[rows] = (half[frame][slow, fast] - np.float32(offset[0] / 2)) / np.float32(offset[1])
     return Patches(middle, counts, background, valid, first, overlapped)
 
 
@@ -120,17 +123,15 @@ def _marked(shape: tuple[int, ...], centre: Integers, disc: Integers) -> Mask:
 
 
 def _crowded(px: Floats, strong: Mask, distance: float) -> Mask:
-    from scipy.spatial import cKDTree
-
     if strong.sum() < 2:
         return np.zeros(len(px), dtype=bool)
-    gap = cKDTree(px[strong]).query(px, k=2)[0]
+    gap = np.asarray(cKDTree(px[strong]).query(px, k=2)[0])
     nearest = np.where(strong, gap[:, 1], gap[:, 0])
     return np.asarray(nearest < distance)
 
 
 def _offsets(patches: Patches, predictions: Predictions, beam_px: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the radial and tangential offsets (n, m, m) of the patches' pixels, and the distances (n,) from the beam."""
+    """Return radial and tangential offsets (n, m, m) of the pixels, and distances (n,) from the beam."""
     arm = predictions.px - beam_px[predictions.frame]
     distance = np.maximum(np.linalg.norm(arm, axis=1), 1e-6)
     unit = arm / distance[:, None]
@@ -166,12 +167,23 @@ def learn_profiles(
     profiles = Profiles(shape, edges, len(usable))
     if len(usable) < SPOTS_PER_SHELL // 3:
         return profiles
-    part = Patches(*(None if column is None else column[usable] for column in patches))
+    part = _at(patches, usable)
     chosen = predictions.where(usable)
     for _ in range(3):
         total = measure(part, chosen, beam_px, profiles).intensity
         profiles = _accumulated(part, radial[usable], tangential[usable], distance[usable], total, profiles)
     return profiles
+
+
+def _at(patches: Patches, rows: Integers) -> Patches:
+    return Patches(
+        centre=patches.centre[rows],
+        counts=patches.counts[rows],
+        background=patches.background[rows],
+        valid=patches.valid[rows],
+        half=None if patches.half is None else patches.half[rows],
+        overlapped=patches.overlapped[rows],
+    )
 
 
 def _accumulated(
@@ -186,7 +198,9 @@ def _accumulated(
     # strong spots are capped in weight: a few must not make the shape of all
     weight = 1.0 / np.maximum(total, STRONG_COUNTS)
     positive = (total > 0.3 * STRONG_COUNTS)[:, None, None]
-    above = np.bincount(flat.ravel(), weights=(net * weight[:, None, None] * positive).ravel(), minlength=old.shape.size)
+    above = np.bincount(
+        flat.ravel(), weights=(net * weight[:, None, None] * positive).ravel(), minlength=old.shape.size
+    )
     below = np.bincount(
         flat.ravel(),
         weights=np.broadcast_to((total * weight)[:, None, None] * positive, net.shape).ravel(),

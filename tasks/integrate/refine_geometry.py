@@ -129,7 +129,9 @@ def refine_geometry(
         state = _moved(state, names, solution.shared)
         if move_frames:
             state = _frames_moved(state, frames, solution.per_frame)
-            spread_rotation = _learned(state.correction[frames], solution.variance[:, 2:], LEAST_ROTATION_RAD, np.radians(1.0))
+            spread_rotation = _learned(
+                state.correction[frames], solution.variance[:, 2:], LEAST_ROTATION_RAD, np.radians(1.0)
+            )
             offset = state.geometry.beam_px[frames] - geometry.beam_px[frames]
             spread_shift = _learned(offset - offset.mean(axis=0), solution.variance[:, :2], LEAST_SHIFT_PX, 3.0)
     return _figures(state, spots, hkl, names, solution, spread_rotation, spread_shift)
@@ -158,7 +160,7 @@ def _global_names(freedom: Freedom) -> list[tuple[str, tuple[int, ...]]]:
         names += [("ellipse", (0,)), ("ellipse", (1,))]
     if freedom.distance:
         names.append(("distance", (0,)))
-    return names + [("beam", (0,)), ("beam", (1,))]
+    return [*names, ("beam", (0,)), ("beam", (1,))]
 
 
 def _moved(state: _State, names: list[tuple[str, tuple[int, ...]]], step: Floats) -> _State:
@@ -259,7 +261,9 @@ def _solve(
     inverse = np.linalg.inv(normal + np.diag(damping))
     solution = inverse @ gradient
     variance = np.diag(inverse)
-    return _Solution(solution[:shared], solution[shared:].reshape(-1, 5), variance[shared:].reshape(-1, 5), variance[:shared])
+    return _Solution(
+        solution[:shared], solution[shared:].reshape(-1, 5), variance[shared:].reshape(-1, 5), variance[:shared]
+    )
 
 
 def _frame_columns(

@@ -1,17 +1,17 @@
 """The rocking model: how much of a reflection a frame sees, and its refinement against the intensities themselves.
 
 An intensity measured at the excitation error s is G p(s; q) I, where I is the integral over s of the reflection's
-rocking curve and p integrates to one. The width of p has a part that does not depend on q (the relrod of a thin crystal,
-about 1/thickness) and one that grows with it (mosaic spread and convergence are angles). The exposure of a rotated
-frame averages p over the excitation errors that it passes: a still is the same with no passage. The shape of p is
-learned from the data: table values over s / width.
+rocking curve and p integrates to one. The width of p has a part that does not depend on q (the relrod of a thin
+crystal, about 1/thickness) and one that grows with it (mosaic spread and convergence are angles). The exposure of a
+rotated frame averages p over the excitation errors that it passes: a still is the same with no passage. The shape of
+p is learned from the data: table values over s / width.
 
 Source of the idea: post-refinement, Rossmann et al., J. Appl. Cryst. 12, 570-581 (1979); frame orientations from
 intensities as in Palatinus et al., Acta Cryst. B75, 512-522 (2019). Departure: scales, widths, shape and orientations
 are fitted together, against the current merged intensities, with Poisson variances.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ class Observations(NamedTuple):
 
     def where(self, selected: Mask | Integers) -> "Observations":
         """Return some of the observations."""
-        return Observations(*(column[selected] for column in self))
+        return Observations(*(cast("Any", column)[selected] for column in self))
 
 
 class RockingModel(NamedTuple):
@@ -106,11 +106,13 @@ def mean_density(shape: Shape, centre: Floats, travel: Floats) -> Floats:
     return np.where(half < 0.02, still, (high - low) / (2 * half))
 
 
-def merged_intensities(observations: Observations, partial: Floats, variance: Floats, groups: int) -> tuple[Floats, Floats]:
+def merged_intensities(
+    observations: Observations, partial: Floats, variance: Floats, groups: int
+) -> tuple[Floats, Floats]:
     """Return I (groups,) and its information (groups,) from intensities that are ``partial`` (n,) times I."""
     information = np.bincount(observations.group, weights=partial**2 / variance, minlength=groups)
     total = np.bincount(observations.group, weights=partial * observations.intensity / variance, minlength=groups)
-    return total / np.maximum(information, 1e-30), information
+    return total / np.maximum(information, 1e-30), np.asarray(information, dtype=np.float64)
 
 
 def model_variance(model: RockingModel, observations: Observations, expected: Floats, slope: Floats) -> Floats:
@@ -177,7 +179,9 @@ def refine_model(
         fit = evaluate(model, observations, groups, fit.merged)
         if rotations:
             used = np.unique(observations.frame)
-            rotation_spread = float(np.clip(np.median(np.abs(model.rotation[used])) * 1.5, np.radians(0.003), np.radians(0.3)))
+            rotation_spread = float(
+                np.clip(np.median(np.abs(model.rotation[used])) * 1.5, np.radians(0.003), np.radians(0.3))
+            )
     return fit
 
 

@@ -1,6 +1,7 @@
 """Spots on counted frames: Poisson significance over a local radial background."""
 
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class Spots(NamedTuple):
 
     def where(self, selected: Mask | NDArray[np.int64]) -> "Spots":
         """Return some of the spots."""
-        return Spots(*(column[selected] for column in self))
+        return Spots(*(cast("Any", column)[selected] for column in self))
 
 
 class SpotFinder(NamedTuple):
@@ -67,7 +68,11 @@ def ring_background(image: Image, valid: Mask, radius: Floats) -> Image:
         number = np.bincount(ring[keep], minlength=int(ring.max()) + 1)
         total = np.bincount(ring[keep], weights=image[keep], minlength=len(number))
         mean = total / np.maximum(number, 1)
-        level = np.interp(np.arange(len(mean)), np.flatnonzero(number > 8), mean[number > 8]) if (number > 8).any() else mean
+        level = (
+            np.interp(np.arange(len(mean)), np.flatnonzero(number > 8), mean[number > 8])
+            if (number > 8).any()
+            else mean
+        )
         smooth = np.maximum(ndimage.uniform_filter1d(level, 3), LEAST_BACKGROUND)
         expected = smooth[ring]
         keep = valid & (image <= expected + 3.5 * np.sqrt(expected) + 1.0)
@@ -168,14 +173,14 @@ def merge_over_frames(spots: Spots, distance_px: float) -> NDArray[np.int64]:
     second: list[NDArray[np.int64]] = []
     order = np.argsort(spots.frame, kind="stable")
     bounds = np.searchsorted(spots.frame[order], np.arange(int(spots.frame.max(initial=0)) + 2))
-    groups = [order[begin:end] for begin, end in zip(bounds[:-1], bounds[1:], strict=True)]
-    for one, other in zip(groups[:-1], groups[1:], strict=True):
+    groups = [order[begin:end] for begin, end in pairwise(bounds)]
+    for one, other in pairwise(groups):
         if len(one) == 0 or len(other) == 0:
             continue
         gap, near = cKDTree(spots.px[other]).query(spots.px[one], distance_upper_bound=distance_px)
-        found = np.isfinite(gap)
+        found = np.isfinite(np.asarray(gap))
         first.append(one[found])
-        second.append(other[near[found]])
+        second.append(other[np.asarray(near)[found]])
     number = len(spots.frame)
     rows = np.concatenate(first) if first else np.zeros(0, dtype=np.int64)
     columns = np.concatenate(second) if second else np.zeros(0, dtype=np.int64)

@@ -1,0 +1,145 @@
+"""Which way the crystal turned: both senses of the axis, its azimuth, and the lattice that goes with them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from tasks.integrate.geometry import Floats, Geometry, crystal_q, rotations
+from tasks.integrate.indexing import Cloud, Lattice, find_lattice, lattice_vectors, periodogram
+from tasks.integrate.models import AxisTest
+from tasks.integrate.spots import Spots, merge_over_frames
+
+GOOD_FRACTION = 0.8
+DECISIVE_RATIO = 1.15
+SCAN_STEP_DEG = 2.0
+SCAN_SPOTS = 1500
+TOLERANCE_PX = 3.0
+
+
+class Indexed(NamedTuple):
+    """A geometry and the lattice found with it; ``rmsd_px`` is of the whole vector, excitation error included."""
+
+    geometry: Geometry
+    lattice: Lattice
+    rmsd_px: float
+
+
+def cloud_of(geometry: Geometry, spots: Spots) -> Cloud:
+    """Return the reflections of the spots as scattering vectors: spots on neighbouring frames are one reflection."""
+    q = crystal_q(spots.px, spots.frame, geometry)
+    beam = rotations(geometry.axis, geometry.angle_deg)[spots.frame][:, 2, :]
+    reflection = merge_over_frames(spots, 2.5)
+    weight = spots.counts
+    total = np.bincount(reflection, weights=weight)
+    mean = _summed(reflection, weight[:, None] * q) / total[:, None]
+    along = _summed(reflection, weight[:, None] * beam)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    return Cloud(mean, along, np.sqrt(np.minimum(total, 20 * np.median(total))))
+
+
+def index_with(geometry: Geometry, spots: Spots, longest: float) -> Indexed | None:
+    """Return the lattice found with this geometry, None if there is none."""
+    cloud = cloud_of(geometry, spots)
+    per_px = 1.0 / (geometry.distance_px * geometry.wavelength)
+    lattice = find_lattice(cloud, longest=longest, across=TOLERANCE_PX * per_px)
+    if lattice is None or lattice.indexed.sum() < 6:
+        return None
+    rmsd = float(np.sqrt(np.mean((lattice.residual[lattice.indexed] ** 2).sum(axis=1)))) / per_px
+    return Indexed(geometry, lattice, rmsd)
+
+
+def reversed_axis(geometry: Geometry) -> Geometry:
+    """Return the geometry with the opposite sense of rotation."""
+    return geometry._replace(axis=-geometry.axis)
+
+
+def turned_axis(geometry: Geometry, azimuth_deg: float) -> Geometry:
+    """Return the geometry with the axis turned about the beam, counter-clockwise seen from the source."""
+    turn = Rotation.from_rotvec([0.0, 0.0, np.radians(azimuth_deg)])
+    return geometry._replace(axis=np.asarray(turn.apply(geometry.axis)))
+
+
+def merit(found: Indexed | None) -> float:
+    """Return how well a geometry does: the fraction indexed beyond chance, less for large residuals."""
+    if found is None:
+        return 0.0
+    return max(found.lattice.score, 0.0) / (1.0 + 0.3 * found.rmsd_px)
+
+
+def try_both_senses(
+    geometry: Geometry, spots: Spots, *, longest: float, search_deg: float
+) -> tuple[Indexed | None, AxisTest]:
+    """Index with both senses of the axis, and if neither does well, along other azimuths; say which won and why.
+
+    Parameters
+    ----------
+    longest
+        Longest axis of the primitive cell, angstrom.
+    search_deg
+        How far from the given azimuth the axis may lie.
+    """
+    given = index_with(geometry, spots, longest)
+    opposite = index_with(reversed_axis(geometry), spots, longest)
+    note = ""
+    if max((found.lattice.fraction for found in (given, opposite) if found), default=0.0) < GOOD_FRACTION:
+        other_given = best_azimuth(geometry, spots, longest=longest, search_deg=search_deg)
+        other_opposite = best_azimuth(reversed_axis(geometry), spots, longest=longest, search_deg=search_deg)
+        if max(merit(other_given), merit(other_opposite)) > 1.1 * max(merit(given), merit(opposite)):
+            given, opposite = other_given, other_opposite
+            note = " after a search of the azimuth"
+    reverse = merit(opposite) > merit(given)
+    winner, loser = (opposite, given) if reverse else (given, opposite)
+    axis = winner.geometry.axis if winner else geometry.axis
+    return winner, AxisTest(
+        axis=(float(axis[0]), float(axis[1]), float(axis[2])),
+        reversed=reverse,
+        indexed_fraction=(_fraction(given), _fraction(opposite)),
+        rmsd_px=(_rmsd(given), _rmsd(opposite)),
+        verdict=_verdict(winner, loser, reverse=reverse, note=note),
+    )
+
+
+def best_azimuth(geometry: Geometry, spots: Spots, *, longest: float, search_deg: float) -> Indexed | None:
+    """Return the best lattice with the axis turned by up to ``search_deg`` about the beam."""
+    if search_deg <= 0:
+        return None
+    part = spots.where(np.sort(np.argsort(-spots.significance)[: 2 * SCAN_SPOTS]))
+    steps = np.arange(-search_deg, search_deg + 0.5 * SCAN_STEP_DEG, SCAN_STEP_DEG)
+    quality = []
+    for step in steps:
+        cloud = cloud_of(turned_axis(geometry, float(step)), part)
+        vectors = lattice_vectors(cloud, min(longest, 40.0))
+        height = np.sort(periodogram(cloud, vectors))[::-1]
+        quality.append(float(height[:8].mean()) if len(height) else 0.0)
+    best: Indexed | None = None
+    for index in np.argsort(quality)[::-1][:3]:
+        found = index_with(turned_axis(geometry, float(steps[index])), spots, longest)
+        if merit(found) > merit(best):
+            best = found
+    return best
+
+
+def _summed(group: NDArray[np.int64], values: Floats) -> Floats:
+    columns = [np.bincount(group, weights=column).astype(np.float64) for column in values.T]
+    return np.stack(columns, axis=1)
+
+
+def _fraction(found: Indexed | None) -> float:
+    return found.lattice.fraction if found else 0.0
+
+
+def _rmsd(found: Indexed | None) -> float | None:
+    return found.rmsd_px if found else None
+
+
+def _verdict(winner: Indexed | None, loser: Indexed | None, *, reverse: bool, note: str) -> str:
+    if winner is None:
+        return "neither sense of the axis gives a lattice"
+    sense = "opposite to the one given" if reverse else "as given"
+    ratio = merit(winner) / max(merit(loser), 1e-6)
+    figures = f"{winner.lattice.fraction:.1%} indexed, {winner.rmsd_px:.2f} px"
+    other = f"{loser.lattice.fraction:.1%}, {loser.rmsd_px:.2f} px" if loser else "no lattice"
+    sure = "clear" if ratio > DECISIVE_RATIO else "not decisive: the range of angles or the resolution is too small"
+    return f"the axis is {sense}{note} ({figures}; the other sense: {other}); {sure}"

@@ -1,0 +1,205 @@
+"""The chain of the built-in integrator, from frames to a Reflections document."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gemmi
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.frames.models import FrameSeries
+from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
+from tasks.integrate.geometry import Crystal, Floats, geometry_of
+from tasks.integrate.images import Images, SpotSearch, load_images, search_spots
+from tasks.integrate.lattice_search import LatticeSettings, Solved, crystal_system, refine_in_system, solve_lattice
+from tasks.integrate.laue import LaueChoice, determine_laue_group
+from tasks.integrate.merging import observations_at
+from tasks.integrate.models import Reflections
+from tasks.integrate.pixels import Pixels, measure_pixels, repredicted, resolution_of_spots
+from tasks.integrate.refine_geometry import Freedom, Refined
+from tasks.integrate.reflection_file import Unmerged
+from tasks.integrate.rocking import RockingModel, widths
+from tasks.integrate.scaling import (
+    LEAST_SEEN,
+    Scaled,
+    first_model,
+    fit_rocking,
+    observations_of,
+    resolution_limit,
+    scale_observations,
+    usable,
+)
+from tasks.model import FileRef, UnitCell
+from tasks.model.provenance import Provenance
+
+if TYPE_CHECKING:
+    from tasks.integrate.builtin import BuiltinIntegrator
+
+ELLIPSE_SYSTEMS = ("orthorhombic", "tetragonal", "hexagonal", "cubic")
+
+
+def run_integration(
+    series: FrameSeries, engine: "BuiltinIntegrator", workdir: Path, *, provenance: Provenance
+) -> Reflections:
+    """Run the whole chain; see `BuiltinIntegrator.integrate`."""
+    images = load_images(series)
+    search = search_spots(images, np.array(series.direct_beam_px), threshold=engine.spot_significance)
+    solved = solve_lattice(geometry_of(series), search, len(series.frames), _lattice_settings(engine))
+    limit = resolution_of_spots(solved.refined.geometry, search, series.detector.shape_px)
+    d_min = limit if engine.d_min_angstrom is None else engine.d_min_angstrom
+    pixels = measure_pixels(series, images, search, solved.refined, d_min=d_min, d_max=engine.d_max_angstrom)
+    first = scaled_in(series, pixels, solved.refined, gemmi.SpaceGroup("P -1"), final=False, model=None)
+    choice = _laue_choice(first, solved.refined, engine.seed)
+    system = crystal_system(choice.laue)
+    freedom = Freedom(
+        system=system, axis=engine.refine_axis, ellipse=engine.refine_ellipse and system in ELLIPSE_SYSTEMS
+    )
+    refined = refine_in_system(search.spots, solved.refined, choice, freedom)
+    moved = repredicted(pixels, choice.basis, refined, series)
+    scaled = scaled_in(series, moved, refined, choice.laue, final=True, model=first.fit.model)
+    pictures = write_pictures(moved, scaled, workdir / "pictures.h5")
+    return _document(
+        series,
+        engine,
+        workdir,
+        found=(images, search, solved),
+        choice=choice,
+        refined=refined,
+        scaled=scaled,
+        pictures=pictures,
+        provenance=provenance,
+    )
+
+
+def _lattice_settings(engine: "BuiltinIntegrator") -> LatticeSettings:
+    return LatticeSettings(
+        longest=engine.max_cell_angstrom,
+        min_spots=engine.min_spots,
+        min_fraction=engine.min_indexed_fraction,
+        axis_search_deg=engine.axis_search_deg,
+        refine_axis=engine.refine_axis,
+        known_cell=engine.known_cell,
+    )
+
+
+def scaled_in(
+    series: FrameSeries,
+    pixels: Pixels,
+    refined: Refined,
+    laue: gemmi.SpaceGroup,
+    *,
+    final: bool,
+    model: RockingModel | None,
+) -> Scaled:
+    """Fit the rocking model in a Laue group and return one observation per crossing."""
+    rows = np.flatnonzero(pixels.measured.seen > LEAST_SEEN)
+    every, groups = observations_of(pixels.predictions, pixels.measured, refined.geometry, laue)
+    observations = every.where(rows)
+    start = first_model(0.7 * refined.rms_excitation, len(series.frames)) if model is None else model
+    fit = fit_rocking(start, observations, groups, final=final)
+    halves = None
+    if pixels.half is not None:
+        half = pixels.half[rows]
+        halves = (half, observations.intensity - half)
+    return scale_observations(
+        pixels.predictions, fit, observations, rows=rows, geometry=refined.geometry, halves=halves
+    )
+
+
+def _laue_choice(scaled: Scaled, refined: Refined, seed: int) -> LaueChoice:
+    triclinic = gemmi.SpaceGroup("P -1")
+    kept, _ = usable(scaled, triclinic, _d_star(scaled.data, refined.crystal))
+    data = _rows(scaled.data, kept)
+    return determine_laue_group(data, UnitCell.of(_six(refined.cell)), seed=seed)
+
+
+def _document(
+    series: FrameSeries,
+    engine: "BuiltinIntegrator",
+    workdir: Path,
+    *,
+    found: tuple[Images, SpotSearch, Solved],
+    choice: LaueChoice,
+    refined: Refined,
+    scaled: Scaled,
+    pictures: FileRef,
+    provenance: Provenance,
+) -> Reflections:
+    images, search, solved = found
+    d_star = _d_star(scaled.data, refined.crystal)
+    kept, poor = usable(scaled, choice.laue, d_star)
+    limit = engine.d_min_angstrom
+    if limit is None:
+        limit = resolution_limit(_rows(scaled.data, kept), d_star[kept], engine.least_i_over_sigma)
+    kept &= d_star <= 1.0 / limit * (1 + 1e-9)
+    halves = None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept])
+    warnings = [*solved.warnings, *laue_warnings(choice)]
+    if poor:
+        warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
+    if images.hot:
+        warnings.append(f"{images.hot} hot or dead pixels were masked")
+    if not images.used.all():
+        warnings.append(f"{int((~images.used).sum())} empty frames were left out")
+    particulars = Particulars(
+        wavelength_angstrom=series.beam.wavelength_angstrom,
+        provenance=provenance,
+        members=(series.id,),
+        unit_cell_esd=_six(refined.cell_esd),
+        indexed_fraction=solved.fraction,
+        spots=len(search.spots.frame),
+        axis_test=solved.axis_test,
+        pictures=pictures,
+        warnings=tuple(warnings),
+    )
+    return assemble_reflections(
+        series.id,
+        _rows(scaled.data, kept),
+        UnitCell.of(_six(refined.cell)),
+        particulars,
+        laue=choice.laue,
+        workdir=workdir,
+        halves=halves,
+    )
+
+
+def write_pictures(pixels: Pixels, scaled: Scaled, path: Path) -> FileRef:
+    """Write the predictions and the rocking curves for the report.
+
+    Datasets: ``frame`` (k,), ``px`` (k, 2), ``hkl`` (k, 3) of predictions within one width of the sphere;
+    group ``rocking`` with ``x`` and ``density`` of the learned curve, and per observation ``hkl`` (n, 3), ``place``
+    (n,) in widths, ``intensity`` and ``expected`` (n,), ``scale`` (frames,).
+    """
+    used = pixels.predictions.where(scaled.rows)
+    model = scaled.fit.model
+    width = widths(model, np.linalg.norm(used.q, axis=1))
+    near = np.abs(used.excitation) < width + np.abs(used.travel) / 2
+    with h5py.File(path, "w") as file:
+        file["frame"] = used.frame[near]
+        file["px"] = used.px[near]
+        file["hkl"] = used.hkl[near]
+        rocking = file.create_group("rocking")
+        rocking["x"] = model.shape.x
+        rocking["density"] = model.shape.density
+        rocking["scale"] = model.scale
+        rocking["hkl"] = used.hkl
+        rocking["frame"] = used.frame
+        rocking["place"] = used.excitation / width
+        rocking["intensity"] = pixels.measured.intensity[scaled.rows]
+        rocking["expected"] = scaled.fit.expected
+        rocking.attrs["width_per_angstrom"] = model.width
+        rocking.attrs["spread_deg"] = np.degrees(model.spread)
+    return FileRef.of(path)
+
+
+def _rows(data: Unmerged, rows: NDArray[np.bool_]) -> Unmerged:
+    return observations_at(data, np.flatnonzero(rows))
+
+
+def _d_star(data: Unmerged, crystal: Crystal) -> Floats:
+    return np.asarray(np.linalg.norm(data.hkl @ crystal.basis.T, axis=1))
+
+
+def _six(values: Floats) -> tuple[float, float, float, float, float, float]:
+    a, b, c, alpha, beta, gamma = (float(value) for value in values)
+    return a, b, c, alpha, beta, gamma

@@ -1,0 +1,209 @@
+"""From spots to a refined lattice: axis, indexing, geometry, further lattices, a known cell."""
+
+from typing import NamedTuple, cast
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.integrate.axis_search import TOLERANCE_PX, index_with, try_both_senses
+from tasks.integrate.geometry import (
+    Crystal,
+    Floats,
+    Geometry,
+    detector_px,
+    excitation_error,
+    laboratory_q,
+)
+from tasks.integrate.geometry import (
+    settings as orientations,
+)
+from tasks.integrate.images import SpotSearch
+from tasks.integrate.indexing import cell_parameters, reduced
+from tasks.integrate.laue import LaueChoice
+from tasks.integrate.models import AxisTest
+from tasks.integrate.refine_geometry import (
+    CrystalSystem,
+    Freedom,
+    Refined,
+    refine_geometry,
+)
+from tasks.integrate.spots import Spots
+from tasks.model import NotIndexedError, UnitCell
+
+REINDEX_CYCLES = 2
+FURTHER_FRACTION = 0.15
+CELL_RATIO_TOLERANCE = 0.02
+ANGLE_TOLERANCE_DEG = 2.0
+CAMERA_RANGE = 0.2
+CAMERA_WARNING = 0.01
+
+
+class LatticeSettings(NamedTuple):
+    """What the search needs of the engine's settings."""
+
+    longest: float
+    min_spots: int
+    min_fraction: float
+    axis_search_deg: float
+    refine_axis: bool
+    known_cell: UnitCell | None
+
+
+class Solved(NamedTuple):
+    """The indexed series: refined geometry and crystal, the axis test, the fraction indexed, what was noticed."""
+
+    refined: Refined
+    axis_test: AxisTest
+    fraction: float
+    warnings: tuple[str, ...]
+
+
+def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings: LatticeSettings) -> Solved:
+    """Find and refine the strongest lattice in a triclinic cell.
+
+    Raises
+    ------
+    NotIndexedError
+        If there are too few spots, no lattice, or one that explains too little, with the evidence.
+    """
+    spots = search.spots
+    if len(spots.frame) < settings.min_spots:
+        raise NotIndexedError(
+            f"{len(spots.frame)} spots were found, {settings.min_spots} are needed",
+            "lower spot_significance, enlarge the aperture, or check that the crystal diffracts",
+        )
+    found, test = try_both_senses(geometry, spots, longest=settings.longest, search_deg=settings.axis_search_deg)
+    if found is None or found.lattice.score < settings.min_fraction:
+        explained = f"{found.lattice.fraction:.1%} of them" if found else "none"
+        raise NotIndexedError(
+            f"the best lattice explains {explained} of {len(spots.frame)} spots; {test.verdict}",
+            "check the tilt axis, the camera length and max_cell_angstrom; rings of ice or powder do not index",
+        )
+    warnings: list[str] = []
+    basis, geometry = found.lattice.basis, found.geometry
+    if settings.known_cell is not None:
+        basis, geometry, said = _tied_to_cell(basis, geometry, settings.known_cell)
+        warnings += said
+    refined = refine_lattice(geometry, Crystal(basis, np.zeros((frames, 3))), spots, Freedom(axis=settings.refine_axis))
+    indexed = index_predicted(refined, spots)[1]
+    fraction = float(indexed.mean())
+    warnings += further_lattices(refined.geometry, spots.where(~indexed), settings, total=len(spots.frame))
+    return Solved(refined, test, fraction, tuple(warnings))
+
+
+def refine_lattice(geometry: Geometry, crystal: Crystal, spots: Spots, freedom: Freedom) -> Refined:
+    """Refine and index anew with what was refined, a few times."""
+    refined: Refined | None = None
+    for _ in range(REINDEX_CYCLES):
+        hkl, indexed = _indexed(geometry, crystal, spots)
+        if indexed.sum() < 10:
+            raise NotIndexedError(f"{int(indexed.sum())} spots are left to refine the geometry against")
+        refined = refine_geometry(geometry, crystal, spots.where(indexed), hkl[indexed], freedom=freedom)
+        geometry, crystal = refined.geometry, refined.crystal
+    if refined is None:
+        raise NotIndexedError("the geometry was not refined")
+    return refined
+
+
+def index_predicted(refined: Refined, spots: Spots) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return hkl (n, 3) of spots and which of them (n,) lie where the refined lattice puts them."""
+    return _indexed(refined.geometry, refined.crystal, spots)
+
+
+def _indexed(geometry: Geometry, crystal: Crystal, spots: Spots) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    matrices = orientations(geometry, crystal)[spots.frame]
+    q = laboratory_q(spots.px, geometry.beam_px[spots.frame], geometry)
+    hkl = np.rint(np.linalg.solve(matrices, q[..., None])[..., 0])
+    calculated = np.einsum("nij,nj->ni", matrices, hkl)
+    px = detector_px(calculated, geometry.beam_px[spots.frame], geometry)
+    off = np.linalg.norm(px - spots.px, axis=1)
+    excitation = np.abs(excitation_error(calculated, geometry.wavelength))
+    per_px = 1.0 / (geometry.distance_px * geometry.wavelength)
+    rows = reduced(np.asarray(np.linalg.inv(crystal.basis)))
+    spacing = float(np.linalg.norm(np.linalg.inv(rows), axis=0).min())
+    near = off * per_px < min(TOLERANCE_PX * per_px, 0.25 * spacing)
+    return hkl.astype(np.int64), near & (excitation < min(0.02, 0.4 * spacing)) & (hkl != 0).any(axis=1)
+
+
+def further_lattices(geometry: Geometry, rest: Spots, settings: LatticeSettings, *, total: int) -> list[str]:
+    """Say which other lattices the spots left over show."""
+    said: list[str] = []
+    for _ in range(3):
+        if len(rest.frame) < max(settings.min_spots, FURTHER_FRACTION * total):
+            break
+        found = index_with(geometry, rest, settings.longest)
+        if found is None or found.lattice.score < 0.5:
+            said.append(f"{len(rest.frame)} of {total} spots belong to no lattice found")
+            break
+        crystal = Crystal(found.lattice.basis, np.zeros((len(geometry.angle_deg), 3)))
+        indexed = _indexed(geometry, crystal, rest)[1]
+        cell = " ".join(f"{value:.4g}" for value in cell_parameters(reduced(np.asarray(np.linalg.inv(crystal.basis)))))
+        said.append(f"a further lattice explains {int(indexed.sum())} of {total} spots: reduced cell {cell}")
+        rest = rest.where(~indexed)
+    return said
+
+
+def refine_in_system(spots: Spots, refined: Refined, choice: LaueChoice, freedom: Freedom) -> Refined:
+    """Refine again in the conventional cell with the constraints of its crystal system."""
+    basis = refined.crystal.basis @ np.linalg.inv(choice.basis).T
+    hkl, indexed = _indexed(refined.geometry, refined.crystal, spots)
+    conventional = np.rint(hkl[indexed] @ choice.basis).astype(np.int64)
+    crystal = Crystal(basis, refined.crystal.correction)
+    return refine_geometry(refined.geometry, crystal, spots.where(indexed), conventional, freedom=freedom)
+
+
+def crystal_system(laue: gemmi.SpaceGroup) -> CrystalSystem:
+    """Return the crystal system of a setting as far as its cell is concerned."""
+    name = laue.crystal_system_str()
+    if name == "trigonal":
+        return "triclinic" if laue.ext == "R" else "hexagonal"
+    if name == "monoclinic" and laue.monoclinic_unique_axis() != "b":
+        return "triclinic"
+    return cast("CrystalSystem", name)
+
+
+def _tied_to_cell(basis: Floats, geometry: Geometry, known: UnitCell) -> tuple[Floats, Geometry, list[str]]:
+    """Scale the camera length so that the lattice found has the known cell's volume.
+
+    Raises
+    ------
+    NotIndexedError
+        If the reduced cells differ by more than one common factor.
+    """
+    rows = reduced(np.asarray(np.linalg.inv(basis)))
+    found = np.array(cell_parameters(rows))
+    matches = [_compared(found, target) for target in _primitive_cells(known)]
+    off, scale = min(matches)
+    if off > 1.0 or abs(scale - 1) > CAMERA_RANGE:
+        cells = [" ".join(f"{value:.5g}" for value in cell) for cell in (found, known.parameters)]
+        raise NotIndexedError(
+            f"the lattice found has the reduced cell {cells[0]}, known_cell is {cells[1]}",
+            "correct known_cell or leave it out; a camera length cannot explain the difference",
+        )
+    said = []
+    if abs(scale - 1) > CAMERA_WARNING:
+        said.append(f"the camera length is off by {1 / scale - 1:+.1%} if the known cell is right; it was corrected")
+    corrected = geometry._replace(distance_px=geometry.distance_px / scale)
+    return basis * scale, corrected, said
+
+
+def _compared(found: Floats, target: Floats) -> tuple[float, float]:
+    """Return how far two reduced cells differ in units of the tolerances, and their common scale factor."""
+    ratio = found[:3] / target[:3]
+    scale = float(ratio.prod() ** (1 / 3))
+    # near 90 degrees a reduced cell of type I may come out as type II
+    angles = np.abs(np.abs(found[3:] - 90) - np.abs(target[3:] - 90)).max()
+    return max(
+        float(np.abs(ratio / scale - 1).max()) / CELL_RATIO_TOLERANCE, float(angles) / ANGLE_TOLERANCE_DEG
+    ), scale
+
+
+def _primitive_cells(known: UnitCell) -> list[Floats]:
+    """Return the reduced cells that a known cell has with any centring."""
+    cells = []
+    for centring in "PABCIFR":
+        vector = gemmi.GruberVector(known.gemmi(), centring)
+        vector.niggli_reduce()
+        cells.append(np.array(vector.get_cell().parameters))
+    return cells

@@ -1,0 +1,113 @@
+"""Predicted reflections measured on the frames, and measured again when the geometry has moved a little."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.frames.models import FrameSeries
+from tasks.frames.stack import read_half
+from tasks.integrate.geometry import Floats, Geometry, corner_d_min, crystal_q, detector_px, excitation_error, settings
+from tasks.integrate.images import Images, SpotSearch
+from tasks.integrate.prediction import Predictions, all_hkl, predict, travel_of
+from tasks.integrate.profiles import (
+    Measured,
+    Patches,
+    Profiles,
+    cut_patches,
+    expected_shape,
+    fit_patches,
+    learn_profiles,
+)
+from tasks.integrate.refine_geometry import Refined
+
+STRONG_COUNTS = 60.0
+MOST_PATCH_PX = 15
+REACH_FACTOR = 1.5
+REACH_EXCITATION = 3.5
+REACH_ANGLE_RAD = np.radians(0.15)
+
+
+class Pixels(NamedTuple):
+    """Predictions with their pixels, the spot profiles and the intensities; ``half``: of half the events (n,)."""
+
+    predictions: Predictions
+    patches: Patches
+    profiles: Profiles
+    measured: Measured
+    half: Floats | None
+
+
+def resolution_of_spots(geometry: Geometry, search: SpotSearch, shape: tuple[int, int]) -> float:
+    """Return a resolution in angstrom a little beyond the outermost spots, within the detector's corner."""
+    length = np.linalg.norm(crystal_q(search.spots.px, search.spots.frame, geometry), axis=1)
+    return max(1.0 / (1.15 * float(np.quantile(length, 0.995))), corner_d_min(geometry, shape))
+
+
+def measure_pixels(
+    series: FrameSeries, images: Images, search: SpotSearch, refined: Refined, *, d_min: float, d_max: float
+) -> Pixels:
+    """Predict, cut out the pixels, learn the profiles and fit them."""
+    geometry = refined.geometry
+    inner = 1.0 / max(1e-6, search.beam_radius_px / (geometry.distance_px * geometry.wavelength))
+    predictions = predict(
+        geometry,
+        refined.crystal,
+        all_hkl(refined.crystal.basis, d_min, min(d_max, inner)),
+        width_deg=widths_of(series),
+        used=images.used,
+        shape=series.detector.shape_px,
+        reach=(REACH_EXCITATION * refined.rms_excitation, REACH_ANGLE_RAD),
+    )
+    reach = int(min(np.ceil(REACH_FACTOR * search.spot_radius_px), MOST_PATCH_PX))
+    near = np.abs(predictions.excitation) < 2.0 * refined.rms_excitation + np.abs(predictions.travel) / 2
+    patches = cut_patches(
+        images,
+        predictions,
+        geometry.beam_px,
+        reach=reach,
+        masked=near,
+        half=read_half(series),
+        offset=(series.pedestal, series.gain),
+    )
+    total = np.where(patches.valid, patches.counts - patches.background, 0.0).sum(axis=(1, 2))
+    strong = (total > STRONG_COUNTS) & (total > np.quantile(total, 0.8))
+    profiles = learn_profiles(patches, predictions, geometry.beam_px, spot_radius=search.spot_radius_px, strong=strong)
+    return measured_pixels(predictions, patches, profiles, geometry)
+
+
+def measured_pixels(predictions: Predictions, patches: Patches, profiles: Profiles, geometry: Geometry) -> Pixels:
+    """Fit the profiles where the predictions now are."""
+    expected = expected_shape(patches, predictions, geometry.beam_px, profiles)
+    measured = fit_patches(patches.counts, patches.background, patches.valid, expected)
+    half = None
+    if patches.half is not None:
+        half = fit_patches(patches.half, 0.5 * patches.background, patches.valid, expected).intensity
+    return Pixels(predictions, patches, profiles, measured, half)
+
+
+def repredicted(pixels: Pixels, basis: NDArray[np.float64], refined: Refined, series: FrameSeries) -> Pixels:
+    """Return the same predictions in the conventional cell and the geometry refined in it, measured again.
+
+    Parameters
+    ----------
+    basis
+        (3, 3): hkl_conventional = hkl @ basis.
+    """
+    old, geometry = pixels.predictions, refined.geometry
+    hkl = np.rint(old.hkl @ basis).astype(np.int32)
+    q = np.einsum("nij,nj->ni", settings(geometry, refined.crystal)[old.frame], hkl.astype(np.float64))
+    predictions = Predictions(
+        hkl=hkl,
+        frame=old.frame,
+        px=detector_px(q, geometry.beam_px[old.frame], geometry),
+        q=q,
+        excitation=excitation_error(q, geometry.wavelength),
+        travel=travel_of(q, geometry.axis, widths_of(series)[old.frame], geometry.wavelength),
+    )
+    return measured_pixels(predictions, pixels.patches, pixels.profiles, geometry)
+
+
+def widths_of(series: FrameSeries) -> Floats:
+    """Return the rotation during each exposure (frames,), degrees."""
+    return np.array([frame.width_deg for frame in series.frames])

@@ -1,0 +1,164 @@
+"""From measured predictions to observations on one scale: rocking fit, crossings, resolution limit."""
+
+from typing import NamedTuple
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.integrate.geometry import Geometry
+from tasks.integrate.merging import group_equivalents
+from tasks.integrate.prediction import Predictions, crossings
+from tasks.integrate.profiles import Measured
+from tasks.integrate.reflection_file import Unmerged
+from tasks.integrate.rocking import (
+    Fit,
+    Observations,
+    RockingModel,
+    gaussian_shape,
+    learned_shape,
+    refine_model,
+    widths,
+)
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+LEAST_SEEN = 0.6
+WELL_SAMPLED = 0.15
+SHELLS = 20
+
+
+class Scaled(NamedTuple):
+    """Observations, one per crossing of the sphere, with what the crossing saw.
+
+    ``sampled`` (n,): the highest point of the rocking curve that a frame hit, as a fraction of its peak. ``halves``:
+    the same observations from either half of the events. ``rows`` (k,): the predictions used.
+    """
+
+    data: Unmerged
+    sampled: Floats
+    halves: tuple[Floats, Floats] | None
+    fit: Fit
+    rows: Integers
+
+
+def observations_of(
+    predictions: Predictions, measured: Measured, geometry: Geometry, laue: gemmi.SpaceGroup
+) -> tuple[Observations, int]:
+    """Return the measured predictions for the rocking model and the number of unique reflections in a Laue group."""
+    outgoing = predictions.q - np.array([0.0, 0.0, 1.0 / geometry.wavelength])
+    outgoing /= np.linalg.norm(outgoing, axis=1, keepdims=True)
+    equivalents = group_equivalents(predictions.hkl, laue)
+    observations = Observations(
+        intensity=measured.intensity,
+        noise=measured.noise,
+        group=equivalents.member,
+        frame=predictions.frame,
+        length=np.linalg.norm(predictions.q, axis=1),
+        excitation=predictions.excitation,
+        travel=predictions.travel,
+        # s = 1/wavelength - |k|, so a turn w changes s by -(w x q).k = -w.(q x k)
+        lever=-np.cross(predictions.q, outgoing),
+    )
+    return observations, len(equivalents.unique)
+
+
+def first_model(width: float, frames: int) -> RockingModel:
+    """Return a Gaussian rocking curve to start from; width in 1/angstrom."""
+    return RockingModel(width, np.radians(0.05), gaussian_shape(), np.ones(frames), np.zeros((frames, 3)))
+
+
+def fit_rocking(model: RockingModel, observations: Observations, groups: int, *, final: bool) -> Fit:
+    """Fit the rocking model; ``final`` learns the shape of the curve, too."""
+    fit = refine_model(model, observations, groups, cycles=6, orientations=False)
+    fit = refine_model(fit.model, observations, groups, cycles=8, orientations=True)
+    if not final:
+        return fit
+    for _ in range(2):
+        shaped = fit.model._replace(shape=learned_shape(fit, observations))
+        fit = refine_model(shaped, observations, groups, cycles=4, orientations=True)
+    return fit
+
+
+def scale_observations(
+    predictions: Predictions,
+    fit: Fit,
+    observations: Observations,
+    *,
+    rows: Integers,
+    geometry: Geometry,
+    halves: tuple[Floats, Floats] | None,
+) -> Scaled:
+    """Return one observation per crossing on one scale.
+
+    The intensities are those a reflection shows at the peak of its curve at |q| = 0 on a frame of scale one.
+
+    Parameters
+    ----------
+    rows
+        (k,) rows of ``predictions`` that ``observations`` (k,) are of.
+    halves
+        Intensities (k,) of the same pixels in either half of the events.
+    """
+    used = predictions.where(rows)
+    crossing = crossings(used)
+    weight = fit.partial / fit.variance
+    number = int(crossing.max()) + 1
+    information = np.bincount(crossing, weights=weight * fit.partial, minlength=number)
+    height = fit.model.shape.density.max() / fit.model.width
+
+    def combined(values: Floats) -> Floats:
+        total = np.bincount(crossing, weights=weight * values, minlength=number)
+        return total / np.maximum(information, 1e-30) * height
+
+    influence = weight * fit.partial
+    angle = np.bincount(crossing, weights=influence * geometry.angle_deg[used.frame], minlength=number)
+    first = np.zeros(number, dtype=np.int64)
+    first[crossing] = np.arange(len(crossing))
+    peak = fit.model.shape.density.max() / widths(fit.model, observations.length)
+    share = fit.partial / fit.model.scale[used.frame] / peak
+    sampled = np.zeros(number)
+    np.maximum.at(sampled, crossing, share)
+    data = Unmerged(
+        hkl=used.hkl[first],
+        intensity=combined(observations.intensity),
+        sigma=height / np.sqrt(np.maximum(information, 1e-30)),
+        angle_deg=angle / np.maximum(information, 1e-30),
+        crystal=np.zeros(number, dtype=np.int32),
+    )
+    parts = None if halves is None else (combined(halves[0]), combined(halves[1]))
+    return Scaled(data, sampled, parts, fit, rows)
+
+
+def usable(scaled: Scaled, laue: gemmi.SpaceGroup, d_star: Floats) -> tuple[Mask, int]:
+    """Tell which observations (n,) carry information; return also how many were too poorly sampled.
+
+    One that saw less than WELL_SAMPLED of the peak is left out if an equivalent saw more, or if its sigma exceeds
+    twice the mean intensity at its resolution: it says next to nothing, and merging statistics do not weight.
+    """
+    data = scaled.data
+    member = group_equivalents(data.hkl, laue).member
+    good = scaled.sampled >= WELL_SAMPLED
+    known = np.zeros(int(member.max()) + 1, dtype=bool)
+    known[member[good]] = True
+    order = np.argsort(d_star)
+    typical = np.zeros(len(d_star))
+    for rows in np.array_split(order, max(1, min(SHELLS, len(order) // 50))):
+        well = rows[good[rows]]
+        reference = data.intensity[well] if len(well) >= 5 else data.intensity[good]
+        typical[rows] = max(float(np.mean(reference)), 0.0) if len(reference) else 0.0
+    meaningful = np.isfinite(data.sigma) & (scaled.sampled > 1e-3)
+    poor = ~good & (known[member] | (data.sigma > 2.0 * typical))
+    return meaningful & ~poor, int(np.count_nonzero(~meaningful | poor))
+
+
+def resolution_limit(data: Unmerged, d_star: Floats, least: float) -> float:
+    """Return the resolution in angstrom where the mean I/sigma of shells of equal number falls below ``least``."""
+    order = np.argsort(d_star)
+    shells = np.array_split(order, max(1, min(SHELLS, len(order) // 30)))
+    for rows in reversed(shells):
+        if np.mean(data.intensity[rows] / data.sigma[rows]) >= least:
+            return float(1.0 / d_star[rows].max())
+    return float(1.0 / d_star[shells[0]].max())
