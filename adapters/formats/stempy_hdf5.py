@@ -57,7 +57,7 @@ class StempyReader(Document):
             raise SourceError(f"not a readable stempy file: {_first_line(error)}", "copy the file again") from error
         if not len(events):
             raise SourceError("the scan is empty: it holds no electron outside the flyback")
-        return ScanData(offsets, events, flyback, metadata)
+        return ScanData(offsets, events, flyback, len(position) / (full_shape[0] * full_shape[1]), metadata)
 
     def _events(
         self, frames: h5py.Dataset, position: NDArray[np.int64], scan_shape: Shape, frame_shape: Shape, columns: int

@@ -1,12 +1,45 @@
-"""Reading the frame stack that a FrameSeries names."""
+"""The frame stack that a FrameSeries names: written frame by frame, read whole or one by one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.frames.models import FrameSeries
+from tasks.model import FileRef
+
+COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+
+
+def write_stack(
+    path: Path,
+    frames: Iterable[NDArray[np.unsignedinteger]],
+    *,
+    count: int,
+    mask: NDArray[np.bool_],
+    dtype: type[np.unsignedinteger],
+    halves: Iterable[NDArray[np.unsignedinteger]] | None = None,
+) -> FileRef:
+    """Write `count` frames of the shape of `mask`, (slow, fast); equal frames give equal bytes.
+
+    Raises
+    ------
+    ValueError
+        If a pixel does not fit into `dtype`.
+    """
+    with h5py.File(path, "w") as file:
+        file.create_dataset("mask", data=mask)
+        for name, images in (("frames", frames), ("half", halves)):
+            if images is not None:
+                chunks = (1, *mask.shape)
+                stack = file.create_dataset(name, (count, *mask.shape), dtype=dtype, chunks=chunks, **COMPRESSION)
+                for index, image in enumerate(images):
+                    if int(image.max()) > np.iinfo(dtype).max:
+                        raise ValueError(f"frame {index}: a pixel of {int(image.max())} does not fit into {dtype}")
+                    stack[index] = image
+    return FileRef.of(path)
 
 
 def read_frames(series: FrameSeries) -> NDArray[np.unsignedinteger]:

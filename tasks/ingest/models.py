@@ -29,6 +29,7 @@ class TiltScan(Document):
     offsets: FileRef
     events: FileRef
     counts: int = Field(ge=0, description="electrons in the positions that are kept (flyback dropped)")
+    frames_per_position: float = Field(default=1.0, ge=0, description="camera frames per scan position, on average")
     flyback_counts: int = Field(default=0, ge=0, description="electrons in the flyback columns, dropped")
 
 

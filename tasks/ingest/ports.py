@@ -14,6 +14,8 @@ class ScanData(NamedTuple):
     events: NDArray[np.uint32]
     flyback_events: int
     """Electrons in the flyback columns."""
+    frames_per_position: float
+    """Camera frames per scan position, on average."""
     metadata: dict[str, str]
     """What the file says about itself, as short texts."""
 

@@ -92,6 +92,7 @@ def store_scan(data: ScanData, listed: ScanFile, folder: Path, *, name: str) -> 
         offsets=FileRef.of(offsets),
         events=FileRef.of(events),
         counts=len(data.events),
+        frames_per_position=data.frames_per_position,
         flyback_counts=data.flyback_events,
     )
 

@@ -1,0 +1,170 @@
+"""Where the direct beam hits the detector, frame by frame.
+
+Two independent measurements: the brightest compact peak, and the centre of inversion of the pattern (Friedel's law),
+which is there when the beam itself is blocked. A peak is believed at once when no other peak of the pattern is
+nearly as strong; otherwise it must lie at the centre of inversion, which a Bragg spot does not.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, signal
+
+DOMINANCE = 3.0
+"""A direct beam is at least this many times stronger than any other peak of its pattern."""
+AGREEMENT_PX = 3.0
+SYMMETRY_SIGMA = 6.0
+PEAK_PX = 5
+"""Width of the box in which a peak is looked for."""
+RADIUS_MAX_PX = 24.0
+
+Position = tuple[float, float]
+
+
+class BeamFit(NamedTuple):
+    """A direct beam: centre (slow, fast), the radius that holds most of it, and which measurement gave it."""
+
+    centre: Position
+    radius_px: float
+    by: Literal["peak", "symmetry"]
+
+
+def find_beam(
+    image: NDArray[np.floating | np.integer],
+    *,
+    start: Position | None,
+    reach_px: float,
+    mask: NDArray[np.bool_] | None = None,
+) -> BeamFit | None:
+    """Return the direct beam of one pattern, or None if neither measurement is significant.
+
+    Parameters
+    ----------
+    image
+        (slow, fast), any linear scale with about 0 for no electrons; a saturated beam is a plateau, which is fine.
+    start, reach_px
+        The beam lies within `reach_px` of `start`; anywhere if it is None.
+    mask
+        (slow, fast), True where a pixel is valid.
+    """
+    valid = np.ones(image.shape, dtype=bool) if mask is None else mask
+    pattern = np.where(valid, image, 0.0).astype(np.float64)
+    allowed = valid if start is None else valid & (_distance(image.shape, start) <= reach_px)
+    peak, dominance = _brightest(pattern, allowed)
+    if peak is not None and dominance >= DOMINANCE:
+        return peak
+    twin = _inversion_centre(pattern, valid, allowed)
+    if peak is not None and twin is not None and np.hypot(*np.subtract(peak.centre, twin)) <= AGREEMENT_PX:
+        return peak
+    return None if twin is None else BeamFit(twin, 2.0, "symmetry")
+
+
+def _brightest(pattern: NDArray[np.float64], allowed: NDArray[np.bool_]) -> tuple[BeamFit | None, float]:
+    """Return the strongest compact peak in the allowed region, and how much it exceeds all others of the pattern."""
+    smooth = ndimage.uniform_filter(pattern, PEAK_PX)
+    contrast = smooth - ndimage.uniform_filter(pattern, 4 * PEAK_PX + 1)
+    if not allowed.any() or not contrast[allowed].max() > 0:
+        return None, 0.0
+    top = np.unravel_index(np.argmax(np.where(allowed, contrast, -np.inf)), pattern.shape)
+    fit = centroid(pattern, (float(top[0]), float(top[1])))
+    if fit is None:
+        return None, 0.0
+    outside = _distance(pattern.shape, fit.centre) > 2.0 * fit.radius_px + 2 * PEAK_PX
+    other = float(contrast[outside].max()) if outside.any() else 0.0
+    noise = np.sqrt(max(float(smooth[top]), 1e-12)) / PEAK_PX
+    if contrast[top] < SYMMETRY_SIGMA * noise:
+        return None, 0.0
+    return fit, float(contrast[top]) / max(other, float(noise))
+
+
+def centroid(pattern: NDArray[np.float64], start: Position) -> BeamFit | None:
+    """Return the centre of mass of the peak at `start` above its surroundings, within the radius of half its height.
+
+    The window follows the peak until it stands still. The half-height cut keeps neighbouring Bragg spots and the
+    slope of a halo out; a plateau counts by its area.
+    """
+    height, width = pattern.shape
+    centre = start
+    radius = 3.0
+    for _ in range(10):
+        reach = int(np.ceil(2 * RADIUS_MAX_PX))
+        row, column = round(centre[0]), round(centre[1])
+        if not (0 <= row < height and 0 <= column < width):
+            return None
+        top, left = max(0, row - reach), max(0, column - reach)
+        box = pattern[top : row + reach + 1, left : column + reach + 1]
+        slow, fast = np.indices(box.shape)
+        distance = np.hypot(slow + top - centre[0], fast + left - centre[1])
+        ring = box[(distance > 2 * radius + 2) & (distance <= 3 * radius + 6)]
+        level = float(np.median(ring)) if ring.size else 0.0
+        smooth = ndimage.gaussian_filter(box, 0.7)
+        core = distance <= 2.0 * radius
+        half = level + 0.5 * (float(np.percentile(smooth[core], 98)) - level)
+        labels, _ = ndimage.label(smooth > half)
+        nearest = labels[min(row - top, box.shape[0] - 1), min(column - left, box.shape[1] - 1)]
+        inside = (labels == nearest) if nearest else (smooth > half) & core
+        inside &= distance <= RADIUS_MAX_PX
+        area = int(inside.sum())
+        if area == 0:
+            return None
+        weight = np.where(inside, box - level, 0.0)
+        total = float(weight.sum())
+        if not total > 0:
+            return None
+        moved = (float((weight * slow).sum()) / total + top, float((weight * fast).sum()) / total + left)
+        grown = float(np.clip(np.sqrt(area / np.pi) * 1.3, 2.0, RADIUS_MAX_PX))
+        still = np.hypot(moved[0] - centre[0], moved[1] - centre[1]) < 1e-3 and abs(grown - radius) < 1e-3
+        centre, radius = moved, grown
+        if still:
+            break
+    return BeamFit(centre, radius, "peak")
+
+
+def _inversion_centre(
+    pattern: NDArray[np.float64], valid: NDArray[np.bool_], allowed: NDArray[np.bool_]
+) -> Position | None:
+    """Return the c for which spots lie at c + r and c - r (Friedel's law), to about a quarter of a pixel.
+
+    The pattern is reduced to its spots, all made equally strong, so that one strong spot, which is always symmetric
+    to itself, counts no more than any other; its self-convolution has its maximum at 2 c.
+    """
+    root = np.sqrt(np.maximum(pattern, 0.0))
+    detail = ndimage.gaussian_filter(root, 1.2) - ndimage.gaussian_filter(root, 5.0)
+    spread = 1.4826 * float(np.median(np.abs(detail[valid] - np.median(detail[valid])))) + 1e-12
+    spots = np.clip(detail / spread - 3.0, 0.0, 3.0)
+    spots[ndimage.binary_dilation(~valid, iterations=4)] = 0.0
+    if not spots.any():
+        return None
+    twice = ndimage.gaussian_filter(signal.fftconvolve(spots, spots), 1.0)
+    rows, columns = np.indices(twice.shape)
+    inside = allowed[rows // 2, columns // 2]
+    values = twice[inside]
+    noise = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    top = np.unravel_index(np.argmax(np.where(inside, twice, -np.inf)), twice.shape)
+    far = inside & (np.hypot(rows - top[0], columns - top[1]) > 12)
+    rival = float(twice[far].max()) if far.any() else 0.0
+    if noise <= 0 or twice[top] - np.median(values) < SYMMETRY_SIGMA * noise or twice[top] < 1.3 * rival:
+        return None
+    slow, fast = _parabola_top(twice, int(top[0]), int(top[1]))
+    return slow / 2, fast / 2
+
+
+def _parabola_top(image: NDArray[np.float64], row: int, column: int) -> Position:
+    def along(before: float, here: float, after: float) -> float:
+        bend = before - 2 * here + after
+        return 0.0 if bend >= 0 else float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5))
+
+    if not (0 < row < image.shape[0] - 1 and 0 < column < image.shape[1] - 1):
+        return float(row), float(column)
+    here = image[row, column]
+    return (
+        row + along(image[row - 1, column], here, image[row + 1, column]),
+        column + along(image[row, column - 1], here, image[row, column + 1]),
+    )
+
+
+def _distance(shape: tuple[int, ...], centre: Position) -> NDArray[np.float64]:
+    rows = np.arange(shape[0])[:, None] - centre[0]
+    columns = np.arange(shape[1])[None, :] - centre[1]
+    return np.hypot(rows, columns)

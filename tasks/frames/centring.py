@@ -1,0 +1,113 @@
+"""The direct beam of a tilt series: per tilt from the sum of the whole scan, and its motion over the scan.
+
+The sum of all positions is used, not that of one crystal: it has the most electrons, the direct beam dominates it, and
+the result is the same for all crystals.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.frames.beam import BeamFit, Position, centroid, find_beam
+from tasks.frames.descan import Descan, beam_of_positions, block_beams, fit_descan
+from tasks.frames.settings import FrameSettings
+from tasks.frames.summing import pattern_of
+from tasks.frames.track import BeamTrack, track_beam
+from tasks.ingest.events import open_events
+from tasks.ingest.models import TiltScan, TiltSeries
+from tasks.model import SourceError
+
+DESCAN_SCANS = 15
+NO_DESCAN = Descan(np.zeros((2, 2)), 0.0)
+
+
+class SeriesBeams(NamedTuple):
+    """The direct beam of every tilt, for the middle of the scan, and the motion over the scan."""
+
+    track: BeamTrack
+    descan: Descan
+    warnings: tuple[str, ...]
+
+
+def measure_beams(series: TiltSeries, settings: FrameSettings) -> SeriesBeams:
+    """Return where the direct beam lies at every tilt and scan position.
+
+    Raises
+    ------
+    SourceError
+        If it is seen nowhere and the manifest does not give it.
+    """
+    start = series.detector.direct_beam_px
+    if settings.centring == "manifest":
+        if start is None:
+            raise SourceError("detector.direct_beam_px: needed for centring=manifest", "give it in the manifest")
+        px = np.tile(np.array(start, dtype=np.float64), (len(series.scans), 1))
+        track = BeamTrack(px, np.ones(len(px), dtype=bool), ("",) * len(px))
+        return SeriesBeams(track, NO_DESCAN, ())
+    reach = settings.search_fraction * min(series.detector.shape_px)
+    fits, warnings = _fits(series, start, reach)
+    descan = _descan(series, fits) if settings.descan == "find" else NO_DESCAN
+    if descan.span_px > 0:
+        fits = [_unmoved(series, scan, fit, descan) for scan, fit in zip(series.scans, fits, strict=True)]
+        warnings += (f"the direct beam moves by {descan.span_px:.1f} px over the scan: corrected per position",)
+    return SeriesBeams(track_beam(fits, start=start, name=series.sample), descan, warnings)
+
+
+def _fits(series: TiltSeries, start: Position | None, reach_px: float) -> tuple[list[BeamFit | None], tuple[str, ...]]:
+    shape = series.detector.shape_px
+    patterns = (pattern_of(*open_events(scan), shifts=None, detector_shape=shape) for scan in series.scans)
+    fits = [find_beam(pattern, start=start, reach_px=reach_px) for pattern in patterns]
+    if start is None or any(fits):
+        return fits, ()
+    patterns = (pattern_of(*open_events(scan), shifts=None, detector_shape=shape) for scan in series.scans)
+    fits = [find_beam(pattern, start=None, reach_px=reach_px) for pattern in patterns]
+    if not any(fits):
+        return fits, ()
+    return fits, (
+        f"no direct beam within {reach_px:.0f} px of detector.direct_beam_px: the whole detector was searched",
+    )
+
+
+def _descan(series: TiltSeries, fits: list[BeamFit | None]) -> Descan:
+    seen = [
+        (scan, fit)
+        for scan, fit in zip(series.scans, fits, strict=True)
+        if fit is not None and fit.by == "peak" and min(series.scan.shape) > 1
+    ]
+    chosen = (
+        [seen[index] for index in np.unique(np.linspace(0, len(seen) - 1, DESCAN_SCANS).astype(int))] if seen else []
+    )
+    blocks = [
+        block_beams(
+            *open_events(scan),
+            scan_shape=series.scan.shape,
+            columns=series.detector.shape_px[1],
+            beam_px=fit.centre,
+            radius_px=fit.radius_px,
+        )
+        for scan, fit in chosen
+    ]
+    return fit_descan(blocks, series.scan.shape)
+
+
+def _unmoved(series: TiltSeries, scan: TiltScan, fit: BeamFit | None, descan: Descan) -> BeamFit | None:
+    """Return the beam of a scan after its motion has been taken out."""
+    if fit is None or fit.by != "peak":
+        return fit
+    shape = series.detector.shape_px
+    shifts = -np.rint(beam_of_positions(descan, series.scan.shape, np.zeros(2))).astype(np.int64)
+    pattern = pattern_of(*open_events(scan), shifts=shifts, detector_shape=shape)
+    return centroid(pattern.astype(np.float64), fit.centre) or fit
+
+
+def position_shifts(
+    beams: SeriesBeams, index: int, scan_shape: tuple[int, int], target: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return whole-pixel shifts to `target` of every position of one scan, (n, 2), and what remains, (n, 2).
+
+    After the shift the beam of a position lies at ``target + remainder``; the remainder is at most half a pixel.
+    """
+    beam = beam_of_positions(beams.descan, scan_shape, beams.track.px[index])
+    shifts = np.rint(target - beam)
+    return shifts.astype(np.int64), beam + shifts - target

@@ -1,0 +1,152 @@
+"""Descan: the direct beam moves over the detector as the probe moves over the scan.
+
+The motion is taken as linear in the scan position and as a property of the instrument, the same at all tilts.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import ndimage, optimize
+
+from tasks.frames.beam import Position
+
+BLOCKS = 8
+"""The scan is divided into at most 8 x 8 blocks."""
+WINDOW_PX = 40
+LEAST_EVENTS = 50
+SIGNIFICANCE = 5.0
+SMALLEST_PX = 0.3
+
+
+class Descan(NamedTuple):
+    """``matrix`` (2, 2): px of (slow, fast) per scan step in (row, column); zero where no motion is seen."""
+
+    matrix: NDArray[np.float64]
+    span_px: float
+    """Largest motion over the scan."""
+
+
+class BlockBeams(NamedTuple):
+    """Centre (row, column) of blocks of a scan, (n, 2), and the direct beam seen from each, (n, 2)."""
+
+    place: NDArray[np.float64]
+    beam_px: NDArray[np.float64]
+
+
+def block_beams(
+    offsets: NDArray[np.uint64],
+    events: NDArray[np.uint32],
+    *,
+    scan_shape: tuple[int, int],
+    columns: int,
+    beam_px: Position,
+    radius_px: float,
+) -> BlockBeams:
+    """Return where the direct beam lies for each block of scan positions; blocks with few electrons are left out.
+
+    Parameters
+    ----------
+    columns
+        Of the detector.
+    beam_px, radius_px
+        The beam of the whole scan. Each block's beam is searched within 40 px of it: the highest maximum, then the
+        centre of mass within `radius_px`, iterated.
+    """
+    block, shape = _blocks(scan_shape)
+    window = 2 * WINDOW_PX + 1
+    origin = (round(beam_px[0]) - WINDOW_PX, round(beam_px[1]) - WINDOW_PX)
+    images = np.zeros((shape[0] * shape[1], window, window), dtype=np.float64)
+    _histogram(offsets.astype(np.int64), events, block, columns, origin[0], origin[1], images)
+    rows, cols = np.divmod(np.arange(scan_shape[0] * scan_shape[1]), scan_shape[1])
+    members = np.maximum(np.bincount(block, minlength=len(images)), 1).astype(np.float64)
+    place = np.stack([np.bincount(block, index, len(images)) / members for index in (rows, cols)], axis=1)
+    found = [_local_centre(image, radius_px) for image in images]
+    good = [index for index, centre in enumerate(found) if centre is not None]
+    beams = np.array([found[index] for index in good], dtype=np.float64).reshape(-1, 2) + origin
+    return BlockBeams(place[good], beams)
+
+
+def fit_descan(scans: list[BlockBeams], scan_shape: tuple[int, int]) -> Descan:
+    """Return the linear motion that all scans share, from a robust fit; each scan has its own constant.
+
+    A motion below 0.3 px over the scan or below 5 standard errors is no motion.
+    """
+    none = Descan(np.zeros((2, 2)), 0.0)
+    usable = [scan for scan in scans if len(scan.place) >= 6]
+    if not usable:
+        return none
+    place = np.concatenate([scan.place - scan.place.mean(axis=0) for scan in usable])
+    beam = np.concatenate([scan.beam_px - np.median(scan.beam_px, axis=0) for scan in usable])
+    scale = max(0.1, 1.4826 * float(np.median(np.abs(beam))))
+
+    def misfit(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (beam - place @ parameters.reshape(2, 2).T).ravel()
+
+    rough = optimize.least_squares(misfit, np.zeros(4), loss="soft_l1", f_scale=scale)
+    residual = misfit(rough.x)
+    scale = max(0.02, 1.4826 * float(np.median(np.abs(residual))))
+    fit = optimize.least_squares(misfit, rough.x, loss="soft_l1", f_scale=scale)
+    matrix = fit.x.reshape(2, 2)
+    normal = np.linalg.pinv(place.T @ place)
+    error = scale * np.sqrt(np.diag(normal))
+    extent = np.array(scan_shape, dtype=np.float64) - 1.0
+    significant = np.abs(matrix) > SIGNIFICANCE * error[None, :]
+    matrix = np.where(significant & (np.abs(matrix) * extent > SMALLEST_PX), matrix, 0.0)
+    span = float(np.abs(matrix * extent).sum(axis=1).max())
+    return Descan(matrix, span) if span > 0 else none
+
+
+def beam_of_positions(descan: Descan, scan_shape: tuple[int, int], beam_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the direct beam seen from every scan position, (n_positions, 2), given that of the scan's middle."""
+    rows, columns = np.divmod(np.arange(scan_shape[0] * scan_shape[1]), scan_shape[1])
+    middle = (np.array(scan_shape) - 1.0) / 2.0
+    return beam_px + (np.stack([rows, columns], axis=1) - middle) @ descan.matrix.T
+
+
+def _blocks(scan_shape: tuple[int, int]) -> tuple[NDArray[np.int64], tuple[int, int]]:
+    shape = (min(BLOCKS, scan_shape[0]), min(BLOCKS, scan_shape[1]))
+    rows, columns = np.divmod(np.arange(scan_shape[0] * scan_shape[1]), scan_shape[1])
+    return (rows * shape[0] // scan_shape[0]) * shape[1] + columns * shape[1] // scan_shape[1], shape
+
+
+@njit(cache=True, nogil=True)
+def _histogram(
+    offsets: NDArray[np.int64],
+    events: NDArray[np.uint32],
+    block: NDArray[np.int64],
+    columns: int,
+    top: int,
+    left: int,
+    images: NDArray[np.float64],
+) -> None:
+    """Count the events of each block in its window."""
+    height, width = images.shape[1], images.shape[2]
+    for position in range(len(offsets) - 1):
+        for index in range(offsets[position], offsets[position + 1]):
+            row = events[index] // columns - top
+            column = events[index] % columns - left
+            if 0 <= row < height and 0 <= column < width:
+                images[block[position], row, column] += 1.0
+
+
+def _local_centre(image: NDArray[np.float64], radius_px: float) -> Position | None:
+    if image.sum() < LEAST_EVENTS:
+        return None
+    smooth = ndimage.gaussian_filter(image, max(1.0, 0.5 * radius_px), mode="constant")
+    top = np.unravel_index(np.argmax(smooth), smooth.shape)
+    slow, fast = np.indices(image.shape)
+    centre = (float(top[0]), float(top[1]))
+    for _ in range(20):
+        inside = np.hypot(slow - centre[0], fast - centre[1]) <= 1.5 * radius_px
+        weight = image * inside
+        total = float(weight.sum())
+        if total < LEAST_EVENTS:
+            return None
+        moved = (float((weight * slow).sum()) / total, float((weight * fast).sum()) / total)
+        still = np.hypot(moved[0] - centre[0], moved[1] - centre[1]) < 1e-3
+        centre = moved
+        if still:
+            break
+    return centre

@@ -1,0 +1,121 @@
+"""The first reading of a rotation series: which frames can be read, their range of values, their direct beams."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.frames.beam import BeamFit, find_beam
+from tasks.frames.ports import FrameReader
+from tasks.frames.settings import FrameSettings
+from tasks.ingest.contracts import RotationDetector
+from tasks.ingest.source import SourceFile
+from tasks.model import SourceError
+
+FRAMES_MIN = 5
+REASONS_SHOWN = 10
+
+
+class Image(NamedTuple):
+    """One frame as its file holds it."""
+
+    number: int
+    source: str
+    pixels: NDArray[np.number]
+
+
+class Seen(NamedTuple):
+    """One frame that can be read, and its direct beam."""
+
+    number: int
+    source: str
+    fit: BeamFit | None
+
+
+class Survey(NamedTuple):
+    """All frames that can be read, in the order of their numbers.
+
+    ``low``, ``high``: the range of valid pixels; ``whole``: whether all are whole numbers; ``bad`` (slow, fast): not
+    a number, or negative, in every frame; ``lost``: why other files cannot be read.
+    """
+
+    frames: tuple[Seen, ...]
+    low: float
+    high: float
+    whole: bool
+    bad: NDArray[np.bool_]
+    lost: tuple[str, ...]
+
+
+def survey_images(
+    files: Sequence[SourceFile], detector: RotationDetector, reader: FrameReader, settings: FrameSettings
+) -> Survey:
+    """Read every image once.
+
+    Raises
+    ------
+    SourceError
+        If fewer than 5 frames can be read.
+    """
+    lost: list[str] = []
+    never_valid = np.ones(detector.shape_px, dtype=bool)
+    whole = True
+    frames: list[Seen] = []
+    low, high = np.full(detector.shape_px, np.inf), np.full(detector.shape_px, -np.inf)
+    for image in each_image(files, reader, detector.shape_px, lost):
+        finite = np.isfinite(image.pixels)
+        values = np.where(finite, image.pixels, 0)
+        never_valid &= ~finite | (values < 0)
+        np.minimum(low, values, out=low)
+        np.maximum(high, values, out=high)
+        whole = whole and (values.dtype.kind in "ui" or bool(np.array_equal(values, np.rint(values))))
+        frames.append(_seen(image, values, finite & (values >= 0), detector, settings))
+    if len(frames) < FRAMES_MIN:
+        reasons = "\n".join(lost[:REASONS_SHOWN])
+        raise SourceError(
+            f"{len(frames)} readable frames, at least {FRAMES_MIN} are needed\n{reasons}".rstrip(),
+            "check `files` in the manifest, and copy damaged files again",
+        )
+    good = ~never_valid
+    lowest, highest = float(low[good].min(initial=0.0)), float(high[good].max(initial=0.0))
+    return Survey(tuple(frames), lowest, highest, whole, never_valid, tuple(lost))
+
+
+def each_image(
+    files: Sequence[SourceFile], reader: FrameReader, shape: tuple[int, int], lost: list[str], *, step: int = 1
+) -> Iterator[Image]:
+    """Yield the frames by ascending number (`step` 1) or descending (-1).
+
+    Why a file cannot be read is appended to `lost`. A single file may hold a stack: its images are numbered from 0.
+    """
+    for file in files[::step]:
+        if file.data is None:
+            lost.append(f"{file.name}: {file.problem}")
+            continue
+        try:
+            images = reader.read(file.data.path, shape=shape)
+        except SourceError as error:
+            lost.append(error.message)
+            continue
+        if len(files) > 1 and len(images) != 1:
+            lost.append(f"{file.name}: holds {len(images)} images beside other files")
+            continue
+        for index in range(len(images))[::step]:
+            number = index if len(files) == 1 else int(file.number or 0)
+            yield Image(number, file.name, images[index])
+
+
+def _seen(
+    image: Image,
+    values: NDArray[np.number],
+    usable: NDArray[np.bool_],
+    detector: RotationDetector,
+    settings: FrameSettings,
+) -> Seen:
+    fit = None
+    if settings.centring == "find":
+        electrons = (values.astype(np.float64) - detector.pedestal) / detector.gain
+        reach = settings.search_fraction * min(detector.shape_px)
+        fit = find_beam(electrons, start=detector.direct_beam_px, reach_px=reach, mask=usable)
+    return Seen(image.number, image.source, fit)

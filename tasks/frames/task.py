@@ -1,0 +1,94 @@
+"""The units of work: events become the frames of one crystal; image files become the frames of a rotation series."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from tasks.apertures.models import CrystalAperture
+from tasks.frames.centring import measure_beams
+from tasks.frames.masks import read_masks
+from tasks.frames.models import FrameSeries
+from tasks.frames.ports import FrameReader
+from tasks.frames.rotation import rotation_series
+from tasks.frames.settings import FrameSettings
+from tasks.frames.stack import write_stack
+from tasks.frames.tilts import lay_out, series_warnings, tilt_frames
+from tasks.ingest.models import TiltSeries
+from tasks.ingest.source import SourceDocument
+from tasks.model.provenance import Provenance
+from tasks.stage import code_version, stage
+
+log = logging.getLogger("apertura.frames")
+
+STACK_NAME = "frames.h5"
+
+
+def summary(series: FrameSeries) -> str:
+    """Return the frames and what is to be known about them, as Markdown."""
+    electrons = sum(frame.counts for frame in series.frames)
+    first, last = series.frames[0].angle_deg, series.frames[-1].angle_deg + series.frames[-1].width_deg
+    head = f"{series.id}: {len(series.frames)} frames from {first:g} to {last:g} deg, {electrons:.0f} electrons"
+    return "\n".join([head, "", *(f"- {warning}" for warning in series.warnings)])
+
+
+@stage(name="frames {aperture.id}", summary=summary)
+def sum_frames(series: TiltSeries, aperture: CrystalAperture, settings: FrameSettings, workdir: Path) -> FrameSeries:
+    """Sum the electrons of one crystal's aperture, tilt by tilt, centred on the direct beam.
+
+    Raises
+    ------
+    InputError
+        If the aperture does not belong to the series, is empty at every tilt, or no direct beam can be found.
+    """
+    masks = read_masks(aperture, series)
+    beams = measure_beams(series, settings)
+    layout = lay_out(series, masks, beams)
+    summed = tilt_frames(series, layout, beams, settings)
+    dtype = np.uint16 if max(int(frame.whole.max()) for frame in summed) < 2**16 else np.uint32
+    stack = write_stack(
+        workdir / STACK_NAME,
+        [frame.whole for frame in summed],
+        count=len(summed),
+        mask=layout.mask,
+        dtype=dtype,
+        halves=[frame.half for frame in summed if frame.half is not None] if settings.split_events else None,
+    )
+    frames = tuple(frame.document for frame in summed)
+    warnings = series_warnings(frames, beams, summed)
+    log.info("%s: %d frames, %.0f electrons", aperture.id, len(frames), sum(frame.counts for frame in frames))
+    return FrameSeries(
+        id=aperture.id,
+        sample=series.sample,
+        composition=series.composition,
+        beam=series.beam,
+        detector=series.detector.model_copy(
+            update={"shape_px": layout.canvas.shape, "direct_beam_px": layout.direct_beam_px}
+        ),
+        direct_beam_px=layout.direct_beam_px,
+        rotation_axis=series.tilt_axis,
+        frames=frames,
+        stack=stack,
+        warnings=warnings,
+        provenance=Provenance(
+            engine="event sums",
+            version=code_version(),
+            parameters=settings.model_dump(),
+            inputs={"aperture": aperture.masks.sha256, **{scan.source: scan.events.sha256 for scan in series.scans}},
+            seed=settings.seed if settings.split_events else None,
+        ),
+    )
+
+
+@stage(name="frames rotation", summary=summary)
+def read_rotation(source: SourceDocument, reader: FrameReader, settings: FrameSettings, workdir: Path) -> FrameSeries:
+    """Read the image files of a rotation series, centred on the direct beam where it wanders.
+
+    Raises
+    ------
+    SourceError
+        If too few of the files can be read, or no direct beam can be found.
+    """
+    series = rotation_series(source, reader, settings, workdir / STACK_NAME)
+    log.info("%s: %d frames, %.0f electrons", series.sample, len(series.frames), sum(f.counts for f in series.frames))
+    return series
