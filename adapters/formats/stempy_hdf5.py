@@ -232,6 +232,12 @@ def _write_frames(
     frames.attrs["Ny"] = frame_shape[1]
     for begin in range(0, entries, ENTRIES_PER_BLOCK):
         end = min(begin + ENTRIES_PER_BLOCK, entries)
+        lengths = np.diff(offsets[begin : end + 1])
+        if (lengths == lengths[0]).all():
+            # h5py would stack entries of one length to a table and then refuse it; it takes the table itself
+            if lengths[0] > 0:
+                frames[begin:end] = events[offsets[begin] : offsets[end]].reshape(end - begin, int(lengths[0]))
+            continue
         block = np.empty(end - begin, dtype=object)
         for index in range(begin, end):
             block[index - begin] = events[offsets[index] : offsets[index + 1]]

@@ -144,6 +144,6 @@ def series_warnings(frames: Sequence[Frame], beams: SeriesBeams, summed: Sequenc
     if summed[worst].coincidence > COINCIDENCE_WARNING:
         warnings.append(
             f"coincidence loss: strong reflections lost up to {100 * summed[worst].coincidence:.0f} % of theirs "
-            f"(at {frames[worst].angle_deg:g} deg): pixels are hit in nearly every camera frame"
+            f"(at {frames[worst].angle_deg:g} deg): a pixel counts one electron per camera frame at most"
         )
     return tuple(warnings)

@@ -48,6 +48,24 @@ def test_stempy_reads_a_written_scan(tmp_path: Path, frames_per_position: int) -
         np.testing.assert_array_equal(got, events[offsets[entry] : offsets[entry + 1]])
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.booleans())
+def test_what_is_written_is_read_also_when_all_entries_are_equally_long(lengths: list[int], equal: bool) -> None:
+    lengths = [lengths[0]] * len(lengths) if equal else lengths
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    events = np.arange(offsets[-1]) % 35
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "s.h5"
+        write_scan(path, offsets, events, scan_shape_with_flyback=(1, len(lengths)), frame_shape=FRAME)
+        if not len(events):
+            with pytest.raises(SourceError, match="empty"):
+                read(path, (1, len(lengths)), 0)
+            return
+        got = read(path, (1, len(lengths)), 0)
+    np.testing.assert_array_equal(got.offsets, offsets)
+    np.testing.assert_array_equal(got.events, events)
+
+
 def test_equal_scans_give_equal_bytes(tmp_path: Path) -> None:
     offsets, events = random_scan(2, 12, 30)
     for name in ("a.h5", "b.h5"):
