@@ -1,0 +1,142 @@
+"""From phases in a space group to atoms: recycling, least squares, pruning, difference maps, elements."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.model import Composition
+from tasks.solve.atoms import Model, Observed, multiplicities
+from tasks.solve.contents import Budget, non_hydrogen, reference_element
+from tasks.solve.density import MapPlan, density, find_peaks
+from tasks.solve.elements import assign_elements, lightest_power
+from tasks.solve.geometry import too_close
+from tasks.solve.least_squares import Fit, Free, refine
+from tasks.solve.map_coefficients import correlation_coefficient, difference_coefficients, falloff
+from tasks.solve.recycling import SHARPNESS, recycle
+from tasks.solve.symmetry import Symmetry
+
+NEAREST_ANGSTROM = 0.95
+"""Atoms other than hydrogen are not nearer than this."""
+NEW_PEAK_SIGMA = 4.5
+ROUNDS = 4
+POWERS = Free(u_common=True, occupancy=True)
+ISOTROPIC = Free(u_iso=True)
+
+
+class Built(NamedTuple):
+    """A model with elements after the isotropic fit."""
+
+    fit: Fit
+    correlation: float
+    hole: float
+    """Depth of the deepest hole of the difference map in its standard deviations."""
+    residual: float
+    """Height of the highest peak of the difference map in its standard deviations."""
+
+
+class Task(NamedTuple):
+    """What stays the same while one model is built."""
+
+    observed: Observed
+    symmetry: Symmetry
+    plan: MapPlan
+    budget: Budget
+    composition: Composition | None
+
+    @property
+    def reference(self) -> str:
+        """The element of the pseudo-atoms."""
+        return reference_element(self.composition, self.observed.radiation)
+
+
+def build(
+    task: Task, phases: NDArray[np.complex128], *, cycles: int, omit: float, rng: np.random.Generator
+) -> Built | None:
+    """Return the best model from unit phases times merit (n,), or None where no peak stands out."""
+    observed, symmetry = task.observed, task.symmetry
+    start = observed.e_value * phases * falloff(observed, symmetry) ** (1.0 - SHARPNESS)
+    start = np.concatenate([start, np.zeros(len(observed.missing))])
+    recycled = recycle(
+        start, observed, symmetry, plan=task.plan, budget=task.budget, reference=task.reference,
+        cycles=cycles, omit=omit, rng=rng,
+    )  # fmt: skip
+    if len(recycled.model.element) == 0:
+        return None
+    return complete(task, recycled.model)
+
+
+def complete(task: Task, model: Model) -> Built:
+    """Return the model after pruning, difference maps, element assignment and the isotropic fit."""
+    observed, symmetry = task.observed, task.symmetry
+    fit = refine(model, observed, symmetry, free=Free(position=False, u_common=True, occupancy=True), cycles=3)
+    for _ in range(ROUNDS):
+        fit = refine(fit.model, observed, symmetry, free=POWERS, cycles=4)
+        kept = _pruned(task, fit.model)
+        changed = len(kept.element) != len(fit.model.element)
+        grown = _with_new_peaks(task, refine(kept, observed, symmetry, free=POWERS, cycles=3) if changed else fit)
+        if not changed and len(grown.element) == len(fit.model.element):
+            break
+        fit = refine(grown, observed, symmetry, free=POWERS, cycles=4)
+    fit = refine(_pruned(task, fit.model), observed, symmetry, free=POWERS, cycles=4)
+    named = assign_elements(
+        fit.model, symmetry, observed.cell, composition=task.composition, radiation=observed.radiation
+    )
+    fit = refine(named, observed, symmetry, free=ISOTROPIC, cycles=8)
+    values = _difference_map(task, fit)
+    spread = float(values.std()) or 1.0
+    return Built(
+        fit,
+        correlation_coefficient(observed, fit.calculated, symmetry),
+        hole=float(-values.min()) / spread,
+        residual=float(values.max()) / spread,
+    )
+
+
+def _pruned(task: Task, model: Model) -> Model:
+    """Return the atoms whose scattering power is that of an atom, apart from each other, within the budget."""
+    symmetry, cell = task.symmetry, task.observed.cell
+    order = np.argsort(-model.occupancy, kind="stable")
+    multiplicity = multiplicities(model.position, symmetry, cell)
+    inside = np.empty(len(order), dtype=bool)
+    inside[order] = np.cumsum(multiplicity[order]) - multiplicity[order] / 2 <= task.budget.high
+    close = too_close(model.position, model.occupancy, symmetry, cell, limit=NEAREST_ANGSTROM)
+    keep = (model.occupancy > _least_power(task, model)) & ~close & inside
+    keep[order[0]] = True
+    return model.take(np.flatnonzero(keep))
+
+
+def _least_power(task: Task, model: Model) -> float:
+    """Return the occupancy below which a pseudo-atom is noise: 0.45 of the lightest element, or of the typical atom."""
+    multiplicity = multiplicities(model.position, task.symmetry, task.observed.cell)
+    if not non_hydrogen(task.composition):
+        order = np.argsort(-model.occupancy, kind="stable")
+        expected = order[np.cumsum(multiplicity[order]) - multiplicity[order] <= task.budget.expected]
+        return 0.4 * float(np.median(model.occupancy[expected]))
+    return 0.45 * lightest_power(model, multiplicity, composition=task.composition, radiation=task.observed.radiation)
+
+
+def _difference_map(task: Task, fit: Fit) -> NDArray[np.float32]:
+    coefficients = difference_coefficients(task.observed, fit.calculated)
+    return density(np.concatenate([coefficients, np.zeros(len(task.observed.missing))]), task.plan)
+
+
+def _with_new_peaks(task: Task, fit: Fit) -> Model:
+    """Return the model with the significant peaks of its difference map, as light pseudo-atoms."""
+    values = _difference_map(task, fit)
+    room = max(4, len(fit.model.element) // 3)
+    peaks = find_peaks(values, task.symmetry, task.observed.cell, most=room)
+    new = peaks.height > NEW_PEAK_SIGMA * float(values.std())
+    count = int(new.sum())
+    if count == 0:
+        return fit.model
+    occupancy = np.full(count, 1.2 * _least_power(task, fit.model))
+    added = Model(
+        (fit.model.element[0],) * count, peaks.position[new], np.full(count, float(np.median(fit.model.u_iso))),
+        occupancy, peaks.height[new] / float(values.std()),
+    )  # fmt: skip
+    joined = fit.model.plus(added)
+    rank = np.concatenate([np.full(len(fit.model.element), 1e9) + fit.model.occupancy, peaks.height[new]])
+    close = too_close(joined.position, rank, task.symmetry, task.observed.cell, limit=NEAREST_ANGSTROM)
+    close[: len(fit.model.element)] = False
+    return joined.take(np.flatnonzero(~close))

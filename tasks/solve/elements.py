@@ -1,0 +1,151 @@
+"""Which element each peak is: by scattering power, composition, bond lengths and coordination."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.model import Composition, UnitCell
+from tasks.model.scattering import Radiation
+from tasks.solve.atoms import Model, multiplicities
+from tasks.solve.contents import covalent_radius, non_hydrogen, scattering_power
+from tasks.solve.geometry import Contacts, bonds, contacts
+from tasks.solve.symmetry import Symmetry
+
+POWER_SPREAD = 0.20
+"""Expected scatter of the logarithm of a refined scattering power."""
+COUNT_WEIGHT = 6.0
+NOISE_COST = 1.5
+"""Cost of taking a peak for noise, if it is weaker than the lightest element."""
+MOST_BONDS = {"O": 2, "F": 1, "Cl": 1, "Br": 1, "I": 1, "N": 4, "C": 4}
+"""Bonds to atoms other than metals; more are unlikely."""
+PALETTE = ("C", "O", "Na", "Al", "Si", "S", "Cl", "K", "Ca", "Ti", "Fe", "Cu", "Zn", "Br", "Zr", "I", "Lu", "Pb")
+"""Stand-ins for ranges of scattering power when nothing is known of the composition."""
+PALETTE_SPREAD = 0.5
+
+
+def assign_elements(
+    model: Model, symmetry: Symmetry, cell: UnitCell, *, composition: Composition | None, radiation: Radiation
+) -> Model:
+    """Return the model with elements in place of scattering powers, occupancies 1.
+
+    Parameters
+    ----------
+    model
+        Atoms of one element whose occupancies are their scattering power relative to it.
+    composition
+        May be approximate: counts enter as a penalty, not as a constraint. Without one the most common power is taken
+        for carbon or, where no bonds between such atoms are found, oxygen.
+    """
+    if not model.element:
+        return model
+    multiplicity = multiplicities(model.position, symmetry, cell)
+    near = contacts(model.position, symmetry, cell, within_angstrom=3.2)
+    fractions = non_hydrogen(composition) or _guessed(model, near)
+    names = sorted(fractions, key=lambda name: (scattering_power(name, radiation), name))
+    share = np.array([fractions[name] for name in names])
+    power = np.log([scattering_power(name, radiation) for name in names])
+    measured = np.log(model.occupancy * scattering_power(model.element[0], radiation))
+    offset = _scale(measured, power, share, multiplicity)
+    cost = ((measured[:, None] - offset - power[None, :]) / POWER_SPREAD) ** 2 / 2.0
+    chosen = _search(cost, multiplicity, share, strict=composition is not None)
+    for _ in range(3):
+        element = tuple(names[index] for index in chosen)
+        chosen = _search(
+            cost + _geometry_cost(names, element, near), multiplicity, share, strict=composition is not None
+        )
+    element = tuple(names[index] for index in chosen)
+    return model._replace(element=element, occupancy=np.ones(len(element)))
+
+
+def _guessed(model: Model, near: Contacts) -> dict[str, float]:
+    """Return equal fractions of the palette, with C or O as the typical light atom."""
+    typical = np.abs(np.log(model.occupancy / np.median(model.occupancy))) < PALETTE_SPREAD
+    pair = typical[near.first] & typical[near.second]
+    light = "C" if (pair & (near.distance > 1.15) & (near.distance < 1.65)).any() else "O"
+    names = [name for name in PALETTE if name not in {"C", "O"}]
+    return {light: 0.6} | dict.fromkeys(names, 0.4 / len(names))
+
+
+def _scale(
+    measured: NDArray[np.float64], power: NDArray[np.float64], share: NDArray[np.float64], weight: NDArray[np.float64]
+) -> float:
+    """Return the logarithm of the scale at which powers and composition fit best."""
+    best, best_cost = 0.0, np.inf
+    for trial in np.unique(np.round((measured[:, None] - power[None, :]).ravel(), 2)):
+        cost = ((measured[:, None] - trial - power[None, :]) / POWER_SPREAD) ** 2 / 2.0
+        nearest, lowest = cost.argmin(axis=1), cost.min(axis=1)
+        noise = (lowest > NOISE_COST) & (measured - trial < power[0])
+        if noise.all():
+            continue
+        found = np.bincount(nearest[~noise], weights=weight[~noise], minlength=len(power))
+        value = float((np.where(noise, NOISE_COST, lowest) * weight).sum() / weight.sum())
+        # elements that scatter alike share their fraction: compare cumulated fractions
+        value += COUNT_WEIGHT * float(np.abs(np.cumsum(found) / found.sum() - np.cumsum(share)).mean())
+        if value < best_cost:
+            best, best_cost = float(trial), value
+    return best
+
+
+def lightest_power(
+    model: Model, multiplicity: NDArray[np.float64], *, composition: Composition | None, radiation: Radiation
+) -> float:
+    """Return the occupancy that an atom of the lightest non-hydrogen element has among these pseudo-atoms."""
+    fractions = non_hydrogen(composition)
+    names = sorted(fractions, key=lambda name: (scattering_power(name, radiation), name))
+    power = np.log([scattering_power(name, radiation) for name in names])
+    share = np.array([fractions[name] for name in names])
+    measured = np.log(np.maximum(model.occupancy, 1e-3))
+    return float(np.exp(_scale(measured, power, share, multiplicity) + power[0]))
+
+
+def _search(
+    cost: NDArray[np.float64], multiplicity: NDArray[np.float64], share: NDArray[np.float64], *, strict: bool
+) -> NDArray[np.int64]:
+    """Return the element of each atom, (m,): single changes and swaps that lower the sum of costs and counts."""
+    chosen = cost.argmin(axis=1)
+    unit = float(multiplicity.max())
+    weight = COUNT_WEIGHT if strict else 0.02 * COUNT_WEIGHT
+    target = share * multiplicity.sum()
+
+    def total(trial: NDArray[np.int64]) -> float:
+        found = np.bincount(trial, weights=multiplicity, minlength=len(share))
+        return float(cost[np.arange(len(trial)), trial].sum() + weight * (np.abs(found - target) / unit).sum())
+
+    current = total(chosen)
+    for _ in range(20):
+        before = current
+        for row in range(len(chosen)):
+            for option in range(len(share)):
+                trial = chosen.copy()
+                trial[row] = option
+                if (value := total(trial)) < current - 1e-9:
+                    chosen, current = trial, value
+        for row in range(len(chosen)):
+            for other in np.flatnonzero(chosen != chosen[row]):
+                trial = chosen.copy()
+                trial[row], trial[other] = chosen[other], chosen[row]
+                if (value := total(trial)) < current - 1e-9:
+                    chosen, current = trial, value
+        if current >= before - 1e-9:
+            break
+    return chosen
+
+
+def _geometry_cost(names: list[str], element: tuple[str, ...], near: Contacts) -> NDArray[np.float64]:
+    """Return how badly each element fits the surroundings of each atom, (m, elements)."""
+    bonded = bonds(near, element)
+    radius = np.array([covalent_radius(name) for name in element])
+    light = np.array([covalent_radius(name) < 1.1 for name in element])
+    cost = np.zeros((len(element), len(names)))
+    for row in range(len(element)):
+        mine = bonded & (near.first == row)
+        if not mine.any():
+            continue
+        length, partner = near.distance[mine], near.second[mine]
+        own = float(np.mean(length - radius[partner]))
+        count = int(light[partner].sum())
+        for column, name in enumerate(names):
+            spread = 0.10 if covalent_radius(name) < 0.8 else 0.2
+            stretch = (own - covalent_radius(name)) / spread
+            excess = max(0, count - MOST_BONDS.get(name, 12))
+            cost[row, column] = min(stretch**2 / 2.0, 4.0) + 3.0 * excess
+    return cost

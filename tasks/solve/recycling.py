@@ -1,0 +1,117 @@
+"""Dual-space recycling in a space group: peaks, structure factors, weighted map, peaks.
+
+Source: Sheldrick, Acta Cryst. A71, 3-8 (2015); Sheldrick & Gould, Acta Cryst. B51, 423-431 (1995) for random
+omission. Atoms are equal but for an occupancy that follows the height of their peak.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.solve.atoms import Model, Observed, calculate, multiplicities
+from tasks.solve.contents import Budget
+from tasks.solve.density import MapPlan, Peaks, density, find_peaks
+from tasks.solve.map_coefficients import correlation_coefficient, weighted_coefficients
+from tasks.solve.origin import FactorTable
+from tasks.solve.symmetry import Symmetry
+
+START_U = 0.03
+SHARPNESS = 0.6
+PATIENCE = 4
+
+
+class Recycled(NamedTuple):
+    """The best model of a run, of equal atoms with occupancies; ``correlation`` of E over all reflections."""
+
+    model: Model
+    correlation: float
+    cycles: int
+
+
+def phases_in_group(
+    hkl: NDArray[np.int32], p1: FactorTable, symmetry: Symmetry, origin: NDArray[np.float64]
+) -> NDArray[np.complex128]:
+    """Return exp(i phi) times a figure of merit in [0, 1] of reflections (n, 3), on the group's origin.
+
+    The mean over the images of each reflection of the P1 structure factors; their scatter lowers the merit.
+    """
+    total = np.zeros(len(hkl), dtype=np.complex128)
+    weight = np.zeros(len(hkl))
+    for rotation, translation in zip(symmetry.rotations, symmetry.translations, strict=True):
+        image = hkl @ rotation
+        value = p1.get(image) * np.exp(2j * np.pi * (hkl @ translation - image @ origin))
+        total += value
+        weight += np.abs(value)
+    return total / np.maximum(weight, 1e-30)
+
+
+def recycle(
+    start: NDArray[np.complex128],
+    observed: Observed,
+    symmetry: Symmetry,
+    *,
+    plan: MapPlan,
+    budget: Budget,
+    reference: str,
+    cycles: int,
+    omit: float = 0.0,
+    rng: np.random.Generator,
+) -> Recycled:
+    """Return the best of up to `cycles` turns from map coefficients `start`, (n + k,) as `weighted_coefficients`.
+
+    `omit` is the fraction of atoms left out at random in every second turn.
+    """
+    coefficients = start
+    best = Recycled(empty_model(), -1.0, 0)
+    since = 0
+    for turn in range(cycles):
+        values = density(coefficients, plan)
+        peaks = find_peaks(values, symmetry, observed.cell, most=_most(budget, symmetry))
+        model = model_of_peaks(peaks, symmetry, observed, budget=budget, reference=reference, spread=float(values.std()))
+        if len(model.element) == 0:
+            break
+        if omit > 0 and turn % 2 == 0 and turn < cycles - 1:
+            model = model.take(np.flatnonzero(rng.random(len(model.element)) >= omit))
+        calculated = calculate(
+            observed.hkl, model, symmetry, cell=observed.cell, radiation=observed.radiation,
+            d_star_sq=observed.d_star_sq,
+        )  # fmt: skip
+        correlation = correlation_coefficient(observed, calculated, symmetry)
+        since += 1
+        if correlation > best.correlation + 1e-3:
+            best, since = Recycled(model, correlation, turn + 1), 0
+        if since > PATIENCE and omit == 0:
+            break
+        coefficients = weighted_coefficients(observed, calculated, model, symmetry, sharpness=SHARPNESS)
+    return best
+
+
+def model_of_peaks(
+    peaks: Peaks, symmetry: Symmetry, observed: Observed, *, budget: Budget, reference: str, spread: float
+) -> Model:
+    """Return equal atoms with occupancies by peak height (the median of the kept ones is 1).
+
+    Peaks are taken from the top until the cell holds the most atoms allowed, or they sink into the noise.
+    """
+    multiplicity = multiplicities(peaks.position, symmetry, observed.cell)
+    inside = np.cumsum(multiplicity) - multiplicity / 2 <= budget.high
+    keep = np.flatnonzero(inside & (peaks.height > 1.2 * spread))
+    height = peaks.height[keep]
+    if len(keep) == 0:
+        return empty_model()
+    expected = np.cumsum(multiplicity[keep]) <= max(budget.expected, float(multiplicity[keep][0]))
+    occupancy = np.clip(height / float(np.median(height[expected])), 0.05, 50.0)
+    return Model(
+        (reference,) * len(keep), peaks.position[keep], np.full(len(keep), START_U), occupancy, height / spread
+    )
+
+
+def empty_model() -> Model:
+    """Return a model without atoms."""
+    return Model((), np.zeros((0, 3)), np.zeros(0), np.zeros(0), np.zeros(0))
+
+
+def _most(budget: Budget, symmetry: Symmetry) -> int:
+    """Return a cap on independent peaks: all may lie on special positions of low multiplicity."""
+    return int(np.ceil(budget.high / symmetry.order) * (1.3 if symmetry.order <= 8 else 3.0)) + 10
