@@ -79,9 +79,7 @@ def multiplicities(position: NDArray[np.float64], symmetry: Symmetry, cell: Unit
     return symmetry.order / stabilisers(position, symmetry, cell)[0]
 
 
-def form_factors(
-    model: Model, d_star_sq: NDArray[np.float64], radiation: Radiation
-) -> NDArray[np.float64]:
+def form_factors(model: Model, d_star_sq: NDArray[np.float64], radiation: Radiation) -> NDArray[np.float64]:
     """Return occupancy times scattering factor times Debye-Waller factor, (n, m)."""
     table = {name: scattering_factor(name, d_star_sq, radiation) for name in set(model.element)}
     factors = np.empty((len(d_star_sq), len(model.element)))

@@ -12,7 +12,7 @@ from tasks.solve.density import MapPlan, density, find_peaks
 from tasks.solve.elements import assign_elements, lightest_power
 from tasks.solve.geometry import too_close
 from tasks.solve.least_squares import Fit, Free, refine
-from tasks.solve.map_coefficients import correlation_coefficient, difference_coefficients, falloff
+from tasks.solve.map_coefficients import correlation_coefficient, difference_coefficients, falloff, weak_reflections
 from tasks.solve.recycling import SHARPNESS, recycle
 from tasks.solve.symmetry import Symmetry
 
@@ -29,6 +29,8 @@ class Built(NamedTuple):
 
     fit: Fit
     correlation: float
+    r_weak: float
+    """Mean calculated E^2 of the weakest tenth."""
     hole: float
     """Depth of the deepest hole of the difference map in its standard deviations."""
     residual: float
@@ -50,16 +52,14 @@ class Task(NamedTuple):
         return reference_element(self.composition, self.observed.radiation)
 
 
-def build(
-    task: Task, phases: NDArray[np.complex128], *, cycles: int, omit: float, rng: np.random.Generator
-) -> Built | None:
+def build(task: Task, phases: NDArray[np.complex128], *, cycles: int, rng: np.random.Generator) -> Built | None:
     """Return the best model from unit phases times merit (n,), or None where no peak stands out."""
     observed, symmetry = task.observed, task.symmetry
     start = observed.e_value * phases * falloff(observed, symmetry) ** (1.0 - SHARPNESS)
     start = np.concatenate([start, np.zeros(len(observed.missing))])
     recycled = recycle(
         start, observed, symmetry, plan=task.plan, budget=task.budget, reference=task.reference,
-        cycles=cycles, omit=omit, rng=rng,
+        cycles=cycles, rng=rng,
     )  # fmt: skip
     if len(recycled.model.element) == 0:
         return None
@@ -88,6 +88,7 @@ def complete(task: Task, model: Model) -> Built:
     return Built(
         fit,
         correlation_coefficient(observed, fit.calculated, symmetry),
+        weak_reflections(observed, fit.calculated, symmetry),
         hole=float(-values.min()) / spread,
         residual=float(values.max()) / spread,
     )

@@ -87,9 +87,7 @@ def find_peaks(
     """
     position, height = _local_maxima(values)
     wanted = np.argsort(-height, kind="stable")[: most * symmetry.order * 2 + 100]
-    return reduce_peaks(
-        position[wanted], height[wanted], symmetry, cell, most=most, nearest_angstrom=nearest_angstrom
-    )
+    return reduce_peaks(position[wanted], height[wanted], symmetry, cell, most=most, nearest_angstrom=nearest_angstrom)
 
 
 def reduce_peaks(

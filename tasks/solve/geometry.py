@@ -23,9 +23,7 @@ class Contacts(NamedTuple):
     distance: NDArray[np.float64]
 
 
-def contacts(
-    position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell, *, within_angstrom: float
-) -> Contacts:
+def contacts(position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell, *, within_angstrom: float) -> Contacts:
     """Return all contacts of atoms (m, 3) up to a distance, each image once, an atom with itself left out."""
     rotations, translations = symmetry.operations()
     orthogonal = np.array(cell.gemmi().orth.mat.tolist())
@@ -68,9 +66,7 @@ def bonds(near: Contacts, element: tuple[str, ...]) -> NDArray[np.bool_]:
 
 def parts(near: Contacts, bonded: NDArray[np.bool_], count: int) -> tuple[int, int]:
     """Return the number of connected parts of `count` atoms (symmetry images joined) and the size of the largest."""
-    links = coo_array(
-        (np.ones(int(bonded.sum())), (near.first[bonded], near.second[bonded])), shape=(count, count)
-    )
+    links = coo_array((np.ones(int(bonded.sum())), (near.first[bonded], near.second[bonded])), shape=(count, count))
     number, member = connected_components(links, directed=False)
     return int(number), int(np.bincount(member).max()) if count else 0
 

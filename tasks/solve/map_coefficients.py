@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from tasks.model.scattering import d_star_squared
 from tasks.solve.atoms import Model, Observed, calculate
 from tasks.solve.observations import shell_mean
 from tasks.solve.symmetry import Symmetry, epsilon
@@ -33,6 +34,13 @@ def correlation_coefficient(observed: Observed, calculated: NDArray[np.complex12
     a, b = observed.e_value - observed.e_value.mean(), e_calculated - e_calculated.mean()
     spread = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / spread if spread > 0 else 0.0
+
+
+def weak_reflections(observed: Observed, calculated: NDArray[np.complex128], symmetry: Symmetry) -> float:
+    """Return the mean calculated E^2 of the tenth of reflections weakest in E: 0 if perfect, about 1 at random."""
+    e_calculated = _normalise(np.abs(calculated), observed, symmetry)
+    weak = observed.e_value <= np.quantile(observed.e_value, 0.1)
+    return float((e_calculated[weak] ** 2).mean())
 
 
 def weighted_coefficients(
@@ -88,8 +96,6 @@ def _filled(
     sharpness: float,
 ) -> NDArray[np.complex128]:
     """Return D Ec of the missing reflections, by the fall-off of those measured; at most 2 in E."""
-    from tasks.model.scattering import d_star_squared
-
     d_star_sq = d_star_squared(observed.missing, observed.cell)
     value = calculate(
         observed.missing, model, symmetry, cell=observed.cell, radiation=observed.radiation, d_star_sq=d_star_sq
@@ -105,7 +111,9 @@ def _filled(
         )
     )  # fmt: skip
     scale = float(np.abs(calculated).sum()) / max(float(reference.sum()), 1e-30)
-    e_value = scale * value / np.sqrt(np.interp(d_star_sq, known, mean_calculated) * epsilon(observed.missing, symmetry))
+    e_value = (
+        scale * value / np.sqrt(np.interp(d_star_sq, known, mean_calculated) * epsilon(observed.missing, symmetry))
+    )
     e_value *= np.minimum(1.0, 2.0 / np.maximum(np.abs(e_value), 1e-30))
     shape = np.interp(d_star_sq, known, falloff(observed, symmetry)[order])
     return e_value * np.interp(d_star_sq, known, trust[order]) * shape ** (1.0 - sharpness)

@@ -65,9 +65,7 @@ class FactorTable:
         return np.where(self._keys[at] == key, self._values[at], 0.0)
 
 
-def related_products(
-    hkl: NDArray[np.int32], value: NDArray[np.complex128], rotations: NDArray[np.int32]
-) -> Products:
+def related_products(hkl: NDArray[np.int32], value: NDArray[np.complex128], rotations: NDArray[np.int32]) -> Products:
     """Return the pair products of P1 structure factors (n,) for all rotations (k, 3, 3)."""
     table = FactorTable(hkl, value)
     images = [table.get(hkl @ rotation) for rotation in rotations]
@@ -88,9 +86,7 @@ def coarse_origin(
     return origin, score / total
 
 
-def place(
-    products: Products, symmetry: Symmetry, origin: NDArray[np.float64], grid: tuple[int, int, int]
-) -> Placement:
+def place(products: Products, symmetry: Symmetry, origin: NDArray[np.float64], grid: tuple[int, int, int]) -> Placement:
     """Return the placement with its origin refined from a point of `grid`."""
     terms = _terms(products, symmetry)
     for step in (0.5, 0.25, 0.125):
@@ -111,7 +107,11 @@ def _terms(products: Products, symmetry: Symmetry) -> list[Term]:
 
 
 def agreement(products: Products, symmetry: Symmetry, origin: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weighted mean cosine of the phase deviations of each operation, (k,); NaN without related pairs."""
+    """Return the weighted mean cosine of the phase deviations of each operation, (k,); NaN without related pairs.
+
+    The inversion compares a phase with itself, so that its error counts twice: the root makes it comparable. It is
+    lowered by a quarter since few equal atoms suffice to make an approximate centre.
+    """
     result = np.full(len(symmetry.rotations), np.nan)
     for index, (rotation, translation) in enumerate(zip(symmetry.rotations, symmetry.translations, strict=True)):
         row = _row(products.rotations, rotation)
@@ -122,7 +122,9 @@ def agreement(products: Products, symmetry: Symmetry, origin: NDArray[np.float64
         hkl = products.hkl[mask]
         frequency = hkl @ (np.eye(3, dtype=np.int32) - rotation)
         phase = np.exp(-2j * np.pi * (hkl @ translation + frequency @ origin))
-        result[index] = float((value * phase).real.sum() / np.abs(value).sum())
+        mean = float((value * phase).real.sum() / np.abs(value).sum())
+        inverts = bool((rotation == -np.eye(3, dtype=np.int32)).all())
+        result[index] = 0.75 * np.sqrt(max(mean, 0.0)) if inverts else mean
     return result
 
 

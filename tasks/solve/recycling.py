@@ -18,7 +18,12 @@ from tasks.solve.symmetry import Symmetry
 
 START_U = 0.03
 SHARPNESS = 0.6
-PATIENCE = 4
+PATIENCE = 3
+TURNS_AFTER_SHAKING = 3
+OMITTED = 0.3
+GOOD_CORRELATION = 0.93
+HOPELESS_CORRELATION = 0.4
+TURNS_TO_SHOW = 12
 
 
 class Recycled(NamedTuple):
@@ -55,12 +60,11 @@ def recycle(
     budget: Budget,
     reference: str,
     cycles: int,
-    omit: float = 0.0,
     rng: np.random.Generator,
 ) -> Recycled:
     """Return the best of up to `cycles` turns from map coefficients `start`, (n + k,) as `weighted_coefficients`.
 
-    `omit` is the fraction of atoms left out at random in every second turn.
+    When turns bring nothing new, the best model is shaken: a part of its atoms is left out at random.
     """
     coefficients = start
     best = Recycled(empty_model(), -1.0, 0)
@@ -68,23 +72,38 @@ def recycle(
     for turn in range(cycles):
         values = density(coefficients, plan)
         peaks = find_peaks(values, symmetry, observed.cell, most=_most(budget, symmetry))
-        model = model_of_peaks(peaks, symmetry, observed, budget=budget, reference=reference, spread=float(values.std()))
+        model = model_of_peaks(
+            peaks, symmetry, observed, budget=budget, reference=reference, spread=float(values.std())
+        )
         if len(model.element) == 0:
             break
-        if omit > 0 and turn % 2 == 0 and turn < cycles - 1:
-            model = model.take(np.flatnonzero(rng.random(len(model.element)) >= omit))
-        calculated = calculate(
-            observed.hkl, model, symmetry, cell=observed.cell, radiation=observed.radiation,
-            d_star_sq=observed.d_star_sq,
-        )  # fmt: skip
-        correlation = correlation_coefficient(observed, calculated, symmetry)
+        coefficients, correlation = _next_coefficients(model, observed, symmetry)
         since += 1
         if correlation > best.correlation + 1e-3:
             best, since = Recycled(model, correlation, turn + 1), 0
-        if since > PATIENCE and omit == 0:
+        if best.correlation > GOOD_CORRELATION and since > 1:
             break
-        coefficients = weighted_coefficients(observed, calculated, model, symmetry, sharpness=SHARPNESS)
+        if turn >= TURNS_TO_SHOW and best.correlation < HOPELESS_CORRELATION:
+            break
+        if since > PATIENCE:
+            shaken = best.model.take(_survivors(best.model, rng))
+            coefficients, _ = _next_coefficients(shaken, observed, symmetry)
+            since = PATIENCE - TURNS_AFTER_SHAKING
     return best
+
+
+def _next_coefficients(model: Model, observed: Observed, symmetry: Symmetry) -> tuple[NDArray[np.complex128], float]:
+    calculated = calculate(
+        observed.hkl, model, symmetry, cell=observed.cell, radiation=observed.radiation, d_star_sq=observed.d_star_sq
+    )
+    correlation = correlation_coefficient(observed, calculated, symmetry)
+    return weighted_coefficients(observed, calculated, model, symmetry, sharpness=SHARPNESS), correlation
+
+
+def _survivors(model: Model, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the rows of the atoms that stay: at least one."""
+    kept = np.flatnonzero(rng.random(len(model.element)) >= OMITTED)
+    return kept if len(kept) else np.array([int(rng.integers(len(model.element)))])
 
 
 def model_of_peaks(

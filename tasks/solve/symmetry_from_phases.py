@@ -59,7 +59,11 @@ def rank_groups(
     grid = _grid(cell)
     coarse = [coarse_origin(products, group, grid) for group in groups]
     floor = FINE_FRACTION * max(mean for _, mean in coarse)
-    kept = [(group, origin) for group, (origin, mean) in zip(groups, coarse, strict=True) if mean >= floor]
+    kept = [
+        (group, origin)
+        for group, (origin, mean) in zip(groups, coarse, strict=True)
+        if mean >= floor or len(group.rotations) == 1
+    ]
     groups = [group for group, _ in kept]
     placements = [place(products, group, origin, grid) for group, origin in kept]
     best = max((float(np.nanmax(p.agreement)) for p in placements if np.isfinite(p.agreement).any()), default=0.0)
@@ -88,7 +92,7 @@ def trial_row(fit: GroupFit, r1: float | None = None) -> SpaceGroupTrial:
     reasons = []
     if np.isfinite(fit.placement.agreement).any():
         reasons.append(
-            f"phases agree with its operations by {fit.mean_agreement:.2f} on average, {fit.worst_agreement:.2f} at worst"
+            f"phases agree with its operations by {fit.mean_agreement:.2f}, with the worst by {fit.worst_agreement:.2f}"
         )
     if fit.absence is not None:
         reasons.append(f"mean E^2 of its {fit.n_absent} absences {fit.absence:.2f}")

@@ -37,9 +37,7 @@ def match_structure(solution: Solution, published: Published, *, cell: UnitCell)
     return match_positions(found, names, published, cell)
 
 
-def match_positions(
-    found: NDArray[np.float64], names: list[str], published: Published, cell: UnitCell
-) -> Match:
+def match_positions(found: NDArray[np.float64], names: list[str], published: Published, cell: UnitCell) -> Match:
     """Return the agreement of atoms of the whole cell (k, 3) with the published asymmetric unit."""
     best = Match(0.0, 0.0, 9.9)
     orthogonal = np.array(cell.gemmi().orth.mat.tolist())

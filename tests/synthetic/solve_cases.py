@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tasks.integrate.models import Reflections, ShellStatistics, SpaceGroupCandidate
 from tasks.integrate.reflection_file import Merged, Unmerged, write_reflections
-from tasks.model import Composition, FileRef, UnitCell
+from tasks.model import FileRef, UnitCell
 from tasks.model.provenance import Provenance
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -94,7 +94,8 @@ def reflections_document(
     d = cell.gemmi().calculate_d_array(merged.hkl)
     shell = ShellStatistics(
         d_max_angstrom=float(d.max()), d_min_angstrom=float(d.min()), observations=int(merged.multiplicity.sum()),
-        unique=len(d), completeness=completeness(merged.hkl, cell, laue), multiplicity=float(merged.multiplicity.mean()),
+        unique=len(d), completeness=completeness(merged.hkl, cell, laue),
+        multiplicity=float(merged.multiplicity.mean()),
         i_over_sigma=float(np.mean(merged.intensity / merged.sigma)), r_meas=None, r_pim=None, cc_half=None,
     )  # fmt: skip
     group = gemmi.SpaceGroup(laue)

@@ -1,0 +1,212 @@
+"""From phase sets to ranked candidate structures: space groups tried, models built, verdicts given."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.integrate.reflection_file import Merged
+from tasks.model import Composition, UnitCell
+from tasks.model.scattering import Radiation, d_star_squared
+from tasks.solve.atoms import Model, calculate
+from tasks.solve.building import Built, Task, build
+from tasks.solve.contents import atom_budget
+from tasks.solve.density import plan_map
+from tasks.solve.models import Atom, Solution, SpaceGroupTrial
+from tasks.solve.observations import normalised_intensity, observe
+from tasks.solve.origin import FactorTable
+from tasks.solve.phasing import PhaseSet
+from tasks.solve.ranking import Judgement, judge
+from tasks.solve.recycling import phases_in_group
+from tasks.solve.symmetry import Symmetry
+from tasks.solve.symmetry_from_phases import GroupFit, absence_evidence, rank_groups, trial_row
+
+GROUPS_TRIED = 4
+SCORE_WINDOW = 0.4
+"""Groups with less than this part of the best score are not built, unless there are few groups at all."""
+SCORE_IN_R1 = 0.10
+"""How much R1 the best phase agreement is worth over none, when groups are compared."""
+VERDICT_ORDER = {"solved": 0, "doubtful": 1, "not-solved": 2}
+
+
+class Workshop(NamedTuple):
+    """What stays the same for all phase sets of one data set."""
+
+    merged: Merged
+    cell: UnitCell
+    radiation: Radiation
+    composition: Composition | None
+    d_min_angstrom: float
+    groups: list[Symmetry]
+    absences: dict[str, tuple[float | None, int]]
+
+
+class Candidate(NamedTuple):
+    """A built model with its evidence; ``value``: lower is better."""
+
+    task: Task
+    built: Built
+    fit: GroupFit
+    judgement: Judgement
+    value: float
+    trial: int
+
+
+def open_workshop(
+    merged: Merged,
+    groups: list[Symmetry],
+    *,
+    cell: UnitCell,
+    radiation: Radiation,
+    composition: Composition | None,
+    d_min_angstrom: float,
+) -> Workshop:
+    """Return the workshop; `groups` are of one Laue class, that of `merged`, in its axes."""
+    d_star_sq = d_star_squared(merged.hkl, cell)
+    inside = d_star_sq <= 1.0 / d_min_angstrom**2
+    e_squared = normalised_intensity(merged.hkl, merged.intensity, groups[0], d_star_sq)
+    absences = absence_evidence(merged.hkl[inside], e_squared[inside], groups)
+    return Workshop(merged, cell, radiation, composition, d_min_angstrom, groups, absences)
+
+
+def candidates_of(
+    workshop: Workshop, phases: PhaseSet, *, cycles: int, rng: np.random.Generator, larger_than: int = 0
+) -> tuple[list[Candidate], list[GroupFit]]:
+    """Return the models built from one phase set in its most likely groups, and the table of groups.
+
+    Groups of an order up to `larger_than` are not built.
+    """
+    value = phases.amplitude * np.exp(1j * phases.phase_rad)
+    fits = rank_groups(phases.hkl, value, workshop.groups, cell=workshop.cell, absences=workshop.absences)
+    table = FactorTable(phases.hkl, value)
+    floor = SCORE_WINDOW * fits[0].score if len(workshop.groups) > 2 else -np.inf  # P1 and P-1: by R1 alone
+    chosen = [fit for fit in fits[:GROUPS_TRIED] if fit.score >= min(floor, fits[0].score)]
+    chosen = [fit for fit in chosen if fit.symmetry.order > larger_than]
+    found = []
+    for fit in chosen:
+        candidate = _candidate(workshop, fit, table, top=fits[0].score, trial=phases.trial, how=(cycles, rng))
+        if candidate is not None:
+            found.append(candidate)
+    return sorted(found, key=rank_key), fits
+
+
+def phases_of_model(candidate: Candidate, phases: PhaseSet) -> PhaseSet:
+    """Return the phase set with the phases of a built model.
+
+    Far better than the phases it was built from, they tell the space group anew, and once more from P1.
+    """
+    task, fit = candidate.task, candidate.built.fit
+    calculated = calculate(
+        phases.hkl, fit.model, task.symmetry, cell=task.observed.cell, radiation=task.observed.radiation,
+        d_star_sq=d_star_squared(phases.hkl, task.observed.cell),
+    )  # fmt: skip
+    return phases._replace(phase_rad=np.angle(calculated))
+
+
+def rank_key(candidate: Candidate) -> tuple[int, float]:
+    """Return what candidates are sorted by: the verdict, then R1 corrected for the phase agreement."""
+    return VERDICT_ORDER[candidate.judgement.verdict], candidate.value
+
+
+def _candidate(
+    workshop: Workshop,
+    fit: GroupFit,
+    table: FactorTable,
+    *,
+    top: float,
+    trial: int,
+    how: tuple[int, np.random.Generator],
+) -> Candidate | None:
+    task = task_for(workshop, fit.symmetry)
+    if len(task.observed.hkl) == 0:
+        return None
+    start = phases_in_group(task.observed.hkl, table, fit.symmetry, fit.placement.origin)
+    cycles, rng = how
+    built = build(task, start, cycles=cycles, rng=rng)
+    if built is None:
+        return None
+    value = built.fit.r1 - SCORE_IN_R1 * _relative(fit.score, top)
+    return Candidate(task, built, fit, judge(task, built), value, trial)
+
+
+def task_for(workshop: Workshop, symmetry: Symmetry) -> Task:
+    """Return the building task in one group."""
+    cell = workshop.cell
+    observed = observe(
+        workshop.merged, symmetry, cell=cell, radiation=workshop.radiation, d_min_angstrom=workshop.d_min_angstrom
+    )
+    everything = np.concatenate([observed.hkl, observed.missing])
+    plan = plan_map(everything, symmetry, cell, workshop.d_min_angstrom)
+    return Task(
+        observed, symmetry, plan, atom_budget(workshop.composition, cell.volume_angstrom3), workshop.composition
+    )
+
+
+def _relative(score: float, top: float) -> float:
+    return 1.0 if top <= 0 else float(np.clip(score / top, 0.0, 1.0))
+
+
+def solution_of(candidate: Candidate) -> Solution:
+    """Return the document of a candidate."""
+    model, symmetry = candidate.built.fit.model, candidate.task.symmetry
+    reasons = list(candidate.judgement.reasons)
+    if symmetry.chiral:
+        reasons.append("the absolute structure is not determined from kinematical data: both hands fit equally well")
+    if (other := _enantiomorph(symmetry)) is not None:
+        reasons.append(f"the enantiomorphic group {other} with the inverted structure fits equally well")
+    return Solution(
+        space_group=symmetry.symbol,
+        hall=symmetry.hall,
+        unit_cell=candidate.task.observed.cell,
+        atoms=_atoms(model),
+        r1=min(1.0, candidate.built.fit.r1),
+        figures={name: round(value, 5) for name, value in candidate.judgement.figures.items()},
+        verdict=candidate.judgement.verdict,
+        reasons=tuple(reasons),
+    )
+
+
+def table_of(fits: list[GroupFit], candidates: list[Candidate], *, rows: int) -> tuple[SpaceGroupTrial, ...]:
+    """Return the table of space groups, the winner's first, with the R1 of those that were built."""
+    r1: dict[str, float] = {}
+    for candidate in candidates:
+        hall = candidate.task.symmetry.hall
+        r1[hall] = min(r1.get(hall, 1.0), round(candidate.built.fit.r1, 4))
+    return tuple(trial_row(fit, r1.get(fit.symmetry.hall)) for fit in fits[:rows])
+
+
+def _atoms(model: Model) -> tuple[Atom, ...]:
+    order: NDArray[np.int64] = np.argsort(-model.peak, kind="stable")
+    count: dict[str, int] = {}
+    atoms = []
+    for row in order:
+        name = model.element[row]
+        count[name] = count.get(name, 0) + 1
+        x, y, z = (float(value) for value in model.position[row])
+        atoms.append(
+            Atom(
+                label=f"{name}{count[name]}",
+                element=name,
+                position=(x, y, z),
+                u_iso_angstrom2=float(model.u_iso[row]),
+                occupancy=float(np.clip(model.occupancy[row], 0.01, 1.0)),
+                peak=float(model.peak[row]),
+            )
+        )
+    return tuple(atoms)
+
+
+ENANTIOMORPHS = (
+    (76, 78), (91, 95), (92, 96), (144, 145), (151, 153), (152, 154), (169, 170), (171, 172), (178, 179), (180, 181),
+    (212, 213),
+)  # fmt: skip
+
+
+def _enantiomorph(symmetry: Symmetry) -> str | None:
+    import gemmi
+
+    number = gemmi.SpaceGroup(symmetry.symbol).number
+    for pair in ENANTIOMORPHS:
+        if number in pair:
+            return str(gemmi.find_spacegroup_by_number(pair[0] + pair[1] - number).xhm())
+    return None

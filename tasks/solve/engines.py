@@ -1,0 +1,242 @@
+"""The built-in solvers: direct methods and charge flipping in P1, the space group from the phases."""
+
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from tasks.integrate.models import Reflections
+from tasks.integrate.reflection_file import Merged, read_merged
+from tasks.model import Composition, Document, InputError, NoSolutionError
+from tasks.model.provenance import Provenance
+from tasks.solve.candidates import (
+    Candidate,
+    Workshop,
+    candidates_of,
+    open_workshop,
+    phases_of_model,
+    rank_key,
+    solution_of,
+    table_of,
+)
+from tasks.solve.methods import ChargeFlipping as FlippingMethod
+from tasks.solve.methods import PhasingMethod
+from tasks.solve.models import Solutions
+from tasks.solve.phasing import PhaseSet, StopRule, phase_p1
+from tasks.solve.prepared import PreparedData, prepare
+from tasks.solve.solution_file import write_solution
+from tasks.solve.symmetry import Symmetry, compatible_groups, symmetry_from_symbol
+from tasks.solve.symmetry_from_phases import GroupFit
+from tasks.stage import code_version
+
+FINEST_ANGSTROM = 0.8
+"""Data beyond this do not help to find atoms and cost time."""
+TABLE_ROWS = 12
+CANDIDATES_KEPT = 5
+BUILT_PER_BATCH = 3
+
+
+class SolveSettings(Document):
+    """What both engines have in common."""
+
+    seed: int = Field(default=0, ge=0, description="seed of all random numbers")
+    trials: int = Field(default=60, ge=1, le=100000, description="most phasing trials")
+    batch: int = Field(default=6, ge=1, le=1000, description="trials between two attempts to build models")
+    time_limit_s: float = Field(default=240.0, gt=0, le=86400, description="no new batch is started after this time")
+    workers: int = Field(default=1, ge=1, le=256, description="processes for the trials")
+    space_group: str | None = Field(default=None, description="take this group, do not search; as in 'P 1 21/c 1'")
+    d_min_angstrom: float | None = Field(
+        default=None, gt=0.3, le=3, description="resolution limit; None = from the data"
+    )
+    cycles: int = Field(default=30, ge=1, le=1000, description="recycling turns per model")
+
+
+class DirectMethods(SolveSettings):
+    """Dual-space direct methods in P1, then the space group from the phases (Sheldrick, Acta Cryst. A71, 3, 2015)."""
+
+    engine: Literal["direct-methods"] = "direct-methods"
+
+    def solve(self, data: Reflections, composition: Composition | None, workdir: Path) -> Solutions:
+        """Return ranked candidates."""
+        return _written(_solve(self, FlippingMethod(), data, composition, engine=self.engine), workdir)
+
+
+class ChargeFlipping(SolveSettings):
+    """Charge flipping on E in P1 (Oszlanyi & Suto, Acta Cryst. A64, 123, 2008), then as direct methods."""
+
+    engine: Literal["charge-flipping"] = "charge-flipping"
+    flips: int = Field(default=300, ge=10, le=100000, description="flipping cycles of one trial")
+
+    def solve(self, data: Reflections, composition: Composition | None, workdir: Path) -> Solutions:
+        """Return ranked candidates."""
+        method = FlippingMethod(cycles=self.flips)
+        return _written(_solve(self, method, data, composition, engine=self.engine), workdir)
+
+
+def _written(solutions: Solutions, workdir: Path) -> Solutions:
+    for number, candidate in enumerate(solutions.candidates, start=1):
+        write_solution(candidate, workdir / f"solution-{number}.cif")
+    return solutions
+
+
+class _Progress:
+    """Candidates and group tables gathered so far."""
+
+    def __init__(self) -> None:
+        self.candidates: list[Candidate] = []
+        self.fits: dict[int, list[GroupFit]] = {}
+        self.trials = 0
+
+    def add(self, candidates: list[Candidate], fits: list[GroupFit]) -> None:
+        for candidate in candidates:
+            self.fits[id(candidate)] = fits
+        self.candidates += candidates
+
+    def best(self) -> Candidate | None:
+        return min(self.candidates, key=rank_key, default=None)
+
+    def solved(self) -> bool:
+        best = self.best()
+        return best is not None and best.judgement.verdict == "solved"
+
+
+def _solve(
+    settings: SolveSettings, method: PhasingMethod, data: Reflections, composition: Composition | None, *, engine: str
+) -> Solutions:
+    merged = read_merged(data.merged)
+    prepared = _prepare(settings, merged, data, composition)
+    workshop = open_workshop(
+        prepared.unique,
+        _groups(settings, data),
+        cell=data.unit_cell,
+        radiation=data.radiation,
+        composition=composition,
+        d_min_angstrom=prepared.d_min_angstrom,
+    )
+    progress = _search(settings, method, prepared, workshop)
+    best = progress.best()
+    if best is None:
+        raise NoSolutionError(
+            f"{data.id}: no map of {progress.trials} trials had peaks to build from",
+            "; ".join(prepared.diagnosis.trouble),
+        )
+    return _document(settings, data, prepared, progress, best, engine=engine)
+
+
+def _prepare(
+    settings: SolveSettings, merged: Merged, data: Reflections, composition: Composition | None
+) -> PreparedData:
+    def with_limit(d_min_angstrom: float | None) -> PreparedData:
+        return prepare(
+            merged, cell=data.unit_cell, laue_group=data.laue_group, radiation=data.radiation,
+            composition=composition, d_min_angstrom=d_min_angstrom,
+        )  # fmt: skip
+
+    prepared = with_limit(settings.d_min_angstrom)
+    if settings.d_min_angstrom is None and prepared.d_min_angstrom < FINEST_ANGSTROM:
+        return with_limit(FINEST_ANGSTROM)
+    return prepared
+
+
+def _groups(settings: SolveSettings, data: Reflections) -> list[Symmetry]:
+    compatible = compatible_groups(data.laue_group)
+    if settings.space_group is None:
+        return compatible
+    wanted = symmetry_from_symbol(settings.space_group)
+    if all(group.hall != wanted.hall for group in compatible):
+        raise InputError(
+            f"space group {settings.space_group!r} does not belong to the Laue class {data.laue_group!r} of {data.id}",
+            "give a group of this class, in the axes of the data",
+        )
+    return [wanted]
+
+
+def _search(settings: SolveSettings, method: PhasingMethod, prepared: PreparedData, workshop: Workshop) -> _Progress:
+    """Phase in batches and build from the best of each until a model is solved, or trials or time are used up."""
+    progress = _Progress()
+    begun = time.monotonic()
+    while progress.trials < settings.trials:
+        count = min(settings.batch, settings.trials - progress.trials)
+        left = settings.time_limit_s - (time.monotonic() - begun)
+        if left <= 0:
+            break
+        found = phase_p1(
+            prepared,
+            method=method,
+            seed=settings.seed + 7919 * progress.trials,
+            n_trials=count,
+            stop=StopRule(time_budget_s=left),
+            workers=settings.workers,
+        )
+        progress.trials += len(found)
+        for phases in found[:BUILT_PER_BATCH]:
+            _build(settings, workshop, phases, progress)
+            if progress.solved():
+                return progress
+        if not found:
+            break
+    return progress
+
+
+def _build(settings: SolveSettings, workshop: Workshop, phases: PhaseSet, progress: _Progress) -> None:
+    """Build from a phase set; then, if that looks like a structure, once more from the phases of its best model."""
+    rng = np.random.default_rng([settings.seed, phases.seed, phases.trial])
+    candidates, fits = candidates_of(workshop, phases, cycles=settings.cycles, rng=rng)
+    progress.add(candidates, fits)
+    if candidates and candidates[0].judgement.verdict != "not-solved":
+        better = phases_of_model(candidates[0], phases)
+        order = candidates[0].task.symmetry.order
+        more, _ = candidates_of(workshop, better, cycles=settings.cycles, rng=rng, larger_than=order)
+        progress.add(more, fits)  # the table stays that of the first phases: those of a model follow its own group
+
+
+def _document(
+    settings: SolveSettings,
+    data: Reflections,
+    prepared: PreparedData,
+    progress: _Progress,
+    best: Candidate,
+    *,
+    engine: str,
+) -> Solutions:
+    ranked = _one_per_group(sorted(progress.candidates, key=rank_key))[:CANDIDATES_KEPT]
+    return Solutions(
+        id=data.id,
+        candidates=tuple(solution_of(candidate) for candidate in ranked),
+        space_groups=table_of(progress.fits[id(best)], progress.candidates, rows=TABLE_ROWS),
+        trials=progress.trials,
+        verdict=best.judgement.verdict,
+        margin=_margin(ranked, progress.fits[id(best)]),
+        diagnosis=prepared.diagnosis.trouble,
+        provenance=Provenance(
+            engine=engine,
+            version=code_version(),
+            parameters=settings.model_dump(),
+            inputs={"merged": data.merged.sha256},
+            seed=settings.seed,
+        ),
+    )
+
+
+def _one_per_group(ranked: list[Candidate]) -> list[Candidate]:
+    seen: set[str] = set()
+    kept = []
+    for candidate in ranked:
+        if candidate.task.symmetry.hall not in seen:
+            seen.add(candidate.task.symmetry.hall)
+            kept.append(candidate)
+    return kept
+
+
+def _margin(ranked: list[Candidate], fits: list[GroupFit]) -> str:
+    best = ranked[0]
+    others = [fit for fit in fits if fit.symmetry.hall != best.task.symmetry.hall]
+    text = f"{best.task.symmetry.symbol}: R1 {best.built.fit.r1:.3f}"
+    if others:
+        text += f", phase score {best.fit.score:.2f} against {others[0].score:.2f} of {others[0].symmetry.symbol}"
+    if len(ranked) > 1:
+        second = ranked[1]
+        text += f"; next model {second.task.symmetry.symbol} with R1 {second.built.fit.r1:.3f}"
+    return text

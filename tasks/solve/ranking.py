@@ -1,0 +1,92 @@
+"""How far a model can be believed: one rule for all data sets, with its reasons."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tasks.solve.atoms import multiplicities
+from tasks.solve.building import Built, Task
+from tasks.solve.contents import covalent_radius
+from tasks.solve.geometry import Contacts, bonds, contacts, parts
+from tasks.solve.models import Verdict
+
+R1_SOLVED = {"electron": 0.30, "xray": 0.22}
+R1_DOUBTFUL = 0.42
+CORRELATION_SOLVED = 0.70
+CORRELATION_DOUBTFUL = 0.50
+WEAK_SOLVED = 0.45
+RATIO_SOLVED = 3.0
+SHORTEST_BOND_FRACTION = 0.75
+"""Of the sum of covalent radii: shorter contacts do not occur."""
+
+
+class Judgement(NamedTuple):
+    """The verdict, why, and the figures it rests on."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    figures: dict[str, float]
+
+
+def judge(task: Task, built: Built) -> Judgement:
+    """Return the verdict on a built model.
+
+    Solved means: R1, the correlation of E, the weak reflections, the number of data per parameter, the number of
+    atoms and the distances all agree with a structure. The limits stand where models fitted to random intensities
+    and to wrong phases never came (see tests/benchmarks/solve).
+    """
+    figures = _figures(task, built)
+    limit = R1_SOLVED[task.observed.radiation]
+    checks = [
+        (figures["r1"] <= limit, f"R1 {figures['r1']:.3f} (limit {limit:.2f})"),
+        (figures["cc"] >= CORRELATION_SOLVED, f"correlation of E {figures['cc']:.2f} (least {CORRELATION_SOLVED})"),
+        (figures["r_weak"] <= WEAK_SOLVED, f"weak reflections {figures['r_weak']:.2f} (limit {WEAK_SOLVED})"),
+        (
+            figures["reflections_per_parameter"] >= RATIO_SOLVED,
+            f"{figures['reflections_per_parameter']:.1f} reflections per parameter (least {RATIO_SOLVED})",
+        ),
+        (
+            figures["atoms_per_cell"] >= task.budget.low,
+            f"{figures['atoms_per_cell']:.0f} atoms in the cell (at least {task.budget.low:.0f} expected)",
+        ),
+        (figures["bad_contacts"] <= 0.1, f"{figures['bad_contacts']:.0%} of the atoms with impossible contacts"),
+        (figures["isolated"] <= 0.35, f"{figures['isolated']:.0%} of the atoms without a neighbour to bond to"),
+    ]
+    failed = [text for good, text in checks if not good]
+    verdict: Verdict = "solved"
+    if failed:
+        hopeful = figures["r1"] <= R1_DOUBTFUL and figures["cc"] >= CORRELATION_DOUBTFUL
+        verdict = "doubtful" if hopeful else "not-solved"
+    reasons = tuple(f"against: {text}" for text in failed) or tuple(text for _, text in checks)
+    return Judgement(verdict, reasons, figures)
+
+
+def _figures(task: Task, built: Built) -> dict[str, float]:
+    model, cell = built.fit.model, task.observed.cell
+    near = contacts(model.position, task.symmetry, cell, within_angstrom=3.2)
+    bonded = bonds(near, model.element)
+    number, largest = parts(near, bonded, len(model.element))
+    count = max(1, len(model.element))
+    return {
+        "r1": built.fit.r1,
+        "cc": built.correlation,
+        "r_weak": built.r_weak,
+        "reflections_per_parameter": len(task.observed.hkl) / max(1, built.fit.parameters),
+        "atoms_per_cell": float(multiplicities(model.position, task.symmetry, cell).sum()),
+        "bad_contacts": _impossible(near, model.element) / count,
+        "isolated": 1.0 - len(np.unique(near.first[bonded])) / count,
+        "parts": float(number),
+        "largest_part": float(largest),
+        "residual_peak_sigma": built.residual,
+        "residual_hole_sigma": built.hole,
+        "mean_u_iso": float(model.u_iso.mean()) if len(model.element) else 0.0,
+    }
+
+
+def _impossible(near: Contacts, element: tuple[str, ...]) -> int:
+    """Return how many atoms have a contact shorter than any bond."""
+    radius = np.array([covalent_radius(name) for name in element])
+    if len(near.first) == 0:
+        return 0
+    short = near.distance < SHORTEST_BOND_FRACTION * (radius[near.first] + radius[near.second])
+    return len(np.unique(near.first[short]))
