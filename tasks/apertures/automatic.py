@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.apertures.follow import Followed, confidences, follow
 from tasks.apertures.geometry import axis_on_detector, inverse_angstrom_per_px
 from tasks.apertures.masks import masks_of
 from tasks.apertures.models import ApertureSet, CrystalAperture
 from tasks.apertures.output import write_crystal, write_maps
 from tasks.apertures.register import register
 from tasks.apertures.segment import Segmentation, SegmentParameters, segment_scan
-from tasks.apertures.tracking import Track, join_regions
+from tasks.apertures.tracking import join_regions
 from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries
 from tasks.model import Document, NoCrystalsError
@@ -51,7 +52,9 @@ class AutomaticApertures(Document):
             segmentations, tilts, axis=axis_on_detector(series), inverse_angstrom_per_px=inverse_angstrom_per_px(series)
         )
         tracks = join_regions(registration.pairs, [one.factors.weights.shape[1] for one in segmentations])
-        clean, confidence = _masks(segmentations, tracks)
+        followed = follow(segmentations, tracks, registration.offsets, iterations=self.iterations)
+        clean = _clean_masks(followed, len(tracks))
+        confidence = confidences(followed, registration.offsets, len(tracks))
         chosen = self._worth_having(clean)
         if not chosen:
             raise NoCrystalsError(
@@ -102,18 +105,15 @@ class AutomaticApertures(Document):
         return good[: self.max_crystals]
 
 
-def _masks(segmentations: list[Segmentation], tracks: list[Track]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return clean masks (n_tracks, n_tilts, ny, nx) and confidences (n_tracks, n_tilts)."""
-    shape = segmentations[0].good.shape
-    clean = np.zeros((len(tracks), len(segmentations), *shape), dtype=bool)
-    confidence = np.zeros((len(tracks), len(segmentations)))
-    for tilt, segmentation in enumerate(segmentations):
+def _clean_masks(followed: Followed, n_tracks: int) -> NDArray[np.bool_]:
+    """Return clean masks (n_tracks, n_tilts, ny, nx)."""
+    shape = followed.segmentations[0].good.shape
+    clean = np.zeros((n_tracks, len(followed.segmentations), *shape), dtype=bool)
+    for tilt, (segmentation, owners) in enumerate(zip(followed.segmentations, followed.owners, strict=True)):
         masks = masks_of(segmentation.factors.weights, shape, good=segmentation.good)
-        for number, track in enumerate(tracks):
-            if tilt in track.regions:
-                clean[number, tilt] = masks.clean[track.regions[tilt]]
-                confidence[number, tilt] = track.confidence[tilt]
-    return clean, confidence
+        for column, number in enumerate(owners):
+            clean[number, tilt] = masks.clean[column]
+    return clean
 
 
 def _notes(crystals: tuple[CrystalAperture, ...], series: TiltSeries) -> tuple[str, ...]:

@@ -16,6 +16,14 @@ class Factors(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
+def _normalise(found: NDArray[np.float64], patterns: NDArray[np.float64]) -> None:
+    for c in range(patterns.shape[1]):
+        total = found[:, c].sum()
+        if total > 0:
+            patterns[:, c] = found[:, c] / total
+
+
+@njit(cache=True, nogil=True)
 def _expectation_maximisation(
     indptr: NDArray[np.int32],
     indices: NDArray[np.int32],
@@ -24,6 +32,7 @@ def _expectation_maximisation(
     expected: NDArray[np.float64],
     weights: NDArray[np.float64],
     patterns: NDArray[np.float64],
+    free_weights: bool,
     free_patterns: bool,
     iterations: int,
 ) -> None:
@@ -44,13 +53,11 @@ def _expectation_maximisation(
                     part = ratio * weights[row, c] * patterns[spot, c]
                     new_weights[c] += part
                     new_patterns[spot, c] += part
-            for c in range(k):
-                weights[row, c] = new_weights[c]
+            if free_weights:
+                for c in range(k):
+                    weights[row, c] = new_weights[c]
         if free_patterns:
-            for c in range(k):
-                total = new_patterns[:, c].sum()
-                if total > 0:
-                    patterns[:, c] = new_patterns[:, c] / total
+            _normalise(new_patterns, patterns)
 
 
 def factorise(
@@ -60,9 +67,8 @@ def factorise(
     *,
     start: Factors,
     iterations: int,
-    free_patterns: bool = True,
 ) -> Factors:
-    """Refine weights (and patterns) to the maximum of the Poisson likelihood by expectation maximisation.
+    """Refine weights and patterns to a maximum of the Poisson likelihood by expectation maximisation.
 
     These are the multiplicative updates of non-negative matrix factorisation with the Kullback-Leibler divergence
     (Lee & Seung, NIPS 13, 556 (2001)) with one fixed component, the background; they touch non-zero counts only.
@@ -78,12 +84,48 @@ def factorise(
     start
         Zero weights and patterns stay zero.
     """
+    return _fit(counts, amplitude, expected, start, iterations, free=(True, True))
+
+
+def fit_patterns(
+    counts: csr_matrix,
+    amplitude: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    *,
+    start: Factors,
+    iterations: int,
+) -> NDArray[np.float64]:
+    """Return the patterns (k, n_spots) that explain the counts best with the weights as they are; see `factorise`."""
+    return _fit(counts, amplitude, expected, start, iterations, free=(False, True)).patterns
+
+
+def fit_weights(
+    counts: csr_matrix,
+    amplitude: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    *,
+    start: Factors,
+    iterations: int,
+) -> NDArray[np.float64]:
+    """Return the weights (n_positions, k) that explain the counts best with the patterns as they are."""
+    return _fit(counts, amplitude, expected, start, iterations, free=(True, False)).weights
+
+
+def _fit(
+    counts: csr_matrix,
+    amplitude: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    start: Factors,
+    iterations: int,
+    *,
+    free: tuple[bool, bool],
+) -> Factors:
     weights = np.ascontiguousarray(start.weights, dtype=np.float64).copy()
     patterns = np.ascontiguousarray(start.patterns.T, dtype=np.float64).copy()
+    data = counts.data.astype(np.float64)
     _expectation_maximisation(
-        counts.indptr, counts.indices, counts.data.astype(np.float64), amplitude, expected, weights, patterns,
-        free_patterns, iterations,
-    )  # fmt: skip
+        counts.indptr, counts.indices, data, amplitude, expected, weights, patterns, *free, iterations
+    )
     return Factors(weights, patterns.T.copy())
 
 

@@ -3,9 +3,6 @@
 import heapq
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tasks.apertures.register import Pair
 
 ACCEPT = 0.45
@@ -16,10 +13,9 @@ Node = tuple[int, int]
 
 
 class Track(NamedTuple):
-    """One crystal: scan index -> region, and the confidence in [0, 1] of each."""
+    """One crystal: scan index -> region."""
 
     regions: dict[int, int]
-    confidence: dict[int, float]
 
 
 def join_regions(pairs: dict[tuple[int, int], Pair], counts: list[int]) -> list[Track]:
@@ -34,8 +30,9 @@ def join_regions(pairs: dict[tuple[int, int], Pair], counts: list[int]) -> list[
         for k in range(pair.score.shape[0])
         for l in range(pair.score.shape[1])
     }
-    groups = _agglomerate(score, [(scan, region) for scan, count in enumerate(counts) for region in range(count)])
-    return [Track(dict(sorted(group)), _confidence(group, groups, score)) for group in groups]
+    nodes = [(scan, region) for scan, count in enumerate(counts) for region in range(count)]
+    groups = _agglomerate(score, nodes)
+    return [Track(dict(sorted(group))) for group in groups]
 
 
 def _agglomerate(score: dict[tuple[Node, Node], float], nodes: list[Node]) -> list[list[Node]]:
@@ -79,35 +76,3 @@ def _join_links(
                 old = joined.get(other, (0.0, 0))
                 joined[other] = (old[0] + total, old[1] + count)
     return joined
-
-
-def _confidence(group: list[Node], groups: list[list[Node]], score: dict[tuple[Node, Node], float]) -> dict[int, float]:
-    """Return per scan: mean similarity to the track in the window, less what the nearest rival comes close."""
-    own = {node: [score[key] for other in group if (key := _key(node, other)) in score] for node in group}
-    best_rival: dict[Node, float] = {}
-    for node in group:
-        best_rival[node] = 0.0
-        for other in groups:
-            values = [score[key] for rival in other if (key := _key(node, rival)) in score]
-            if values and other is not group:
-                best_rival[node] = max(best_rival[node], sum(values) / len(values))
-    confidence = {}
-    for node, values in own.items():
-        mean = float(np.mean(values)) if values else 0.3
-        confidence[node[0]] = float(np.clip(mean * (1.0 - 0.5 * best_rival[node] / max(mean, 1e-6)) * 1.3, 0.0, 1.0))
-    return confidence
-
-
-def _key(a: Node, b: Node) -> tuple[Node, Node]:
-    return (a, b) if a < b else (b, a)
-
-
-def centroids(track: Track, images: list[NDArray[np.float64]]) -> dict[int, NDArray[np.float64]]:
-    """Return the centre of mass (row, column) of a track's images (k, ny, nx) per scan."""
-    out = {}
-    for scan, region in track.regions.items():
-        image = images[scan][region]
-        rows, columns = np.indices(image.shape)
-        total = max(float(image.sum()), 1e-12)
-        out[scan] = np.array([float((rows * image).sum()) / total, float((columns * image).sum()) / total])
-    return out
