@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.frames.beam import BeamFit, Position, centroid, find_beam
-from tasks.frames.descan import Descan, beam_of_positions, block_beams, fit_descan
+from tasks.frames.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
 from tasks.frames.settings import FrameSettings
 from tasks.frames.summing import pattern_of
 from tasks.frames.track import BeamTrack, track_beam
@@ -19,7 +19,7 @@ from tasks.ingest.models import TiltScan, TiltSeries
 from tasks.model import SourceError
 
 DESCAN_SCANS = 15
-NO_DESCAN = Descan(np.zeros((2, 2)), 0.0)
+DESCAN_PASSES = 3
 
 
 class SeriesBeams(NamedTuple):
@@ -78,17 +78,24 @@ def _descan(series: TiltSeries, fits: list[BeamFit | None]) -> Descan:
     chosen = (
         [seen[index] for index in np.unique(np.linspace(0, len(seen) - 1, DESCAN_SCANS).astype(int))] if seen else []
     )
-    blocks = [
-        block_beams(
-            *open_events(scan),
-            scan_shape=series.scan.shape,
-            columns=series.detector.shape_px[1],
-            beam_px=fit.centre,
-            radius_px=fit.radius_px,
-        )
-        for scan, fit in chosen
-    ]
-    return fit_descan(blocks, series.scan.shape)
+    found = NO_DESCAN
+    for _ in range(DESCAN_PASSES):
+        blocks = [
+            block_beams(
+                *open_events(scan),
+                scan_shape=series.scan.shape,
+                columns=series.detector.shape_px[1],
+                beam_px=fit.centre,
+                radius_px=fit.radius_px,
+                known=found,
+            )
+            for scan, fit in chosen
+        ]
+        more = fit_descan(blocks, series.scan.shape)
+        if more.span_px == 0:
+            break
+        found = descan_of(found.matrix + more.matrix, series.scan.shape)
+    return found
 
 
 def _unmoved(series: TiltSeries, scan: TiltScan, fit: BeamFit | None, descan: Descan) -> BeamFit | None:

@@ -13,7 +13,9 @@ from scipy import ndimage, optimize
 from tasks.frames.beam import Position
 
 BLOCKS = 8
-"""The scan is divided into at most 8 x 8 blocks."""
+"""The scan is divided into at most 8 x 8 blocks, fewer if they would hold less than 1000 electrons each."""
+EVENTS_PER_BLOCK = 1000
+PLACES_MIN = 20
 WINDOW_PX = 40
 LEAST_EVENTS = 50
 SIGNIFICANCE = 5.0
@@ -26,6 +28,9 @@ class Descan(NamedTuple):
     matrix: NDArray[np.float64]
     span_px: float
     """Largest motion over the scan."""
+
+
+NO_DESCAN = Descan(np.zeros((2, 2)), 0.0)
 
 
 class BlockBeams(NamedTuple):
@@ -43,8 +48,11 @@ def block_beams(
     columns: int,
     beam_px: Position,
     radius_px: float,
+    known: Descan = NO_DESCAN,
 ) -> BlockBeams:
     """Return where the direct beam lies for each block of scan positions; blocks with few electrons are left out.
+
+    A motion that is known already is taken out first, to whole pixels: the blocks' beams are then sharper.
 
     Parameters
     ----------
@@ -54,11 +62,12 @@ def block_beams(
         The beam of the whole scan. Each block's beam is searched within 40 px of it: the highest maximum, then the
         centre of mass within `radius_px`, iterated.
     """
-    block, shape = _blocks(scan_shape)
+    block, shape = _blocks(scan_shape, len(events))
     window = 2 * WINDOW_PX + 1
     origin = (round(beam_px[0]) - WINDOW_PX, round(beam_px[1]) - WINDOW_PX)
     images = np.zeros((shape[0] * shape[1], window, window), dtype=np.float64)
-    _histogram(offsets.astype(np.int64), events, block, columns, origin[0], origin[1], images)
+    shifts = -np.rint(beam_of_positions(known, scan_shape, np.zeros(2))).astype(np.int64)
+    _histogram(offsets.astype(np.int64), events, block, columns, shifts - np.array(origin), images)
     rows, cols = np.divmod(np.arange(scan_shape[0] * scan_shape[1]), scan_shape[1])
     members = np.maximum(np.bincount(block, minlength=len(images)), 1).astype(np.float64)
     place = np.stack([np.bincount(block, index, len(images)) / members for index in (rows, cols)], axis=1)
@@ -71,14 +80,13 @@ def block_beams(
 def fit_descan(scans: list[BlockBeams], scan_shape: tuple[int, int]) -> Descan:
     """Return the linear motion that all scans share, from a robust fit; each scan has its own constant.
 
-    A motion below 0.3 px over the scan or below 5 standard errors is no motion.
+    A motion below 0.3 px over the scan or below 5 standard errors is no motion; fewer than 20 blocks show none.
     """
-    none = Descan(np.zeros((2, 2)), 0.0)
-    usable = [scan for scan in scans if len(scan.place) >= 6]
-    if not usable:
-        return none
+    usable = [scan for scan in scans if len(scan.place) >= 3]
+    if sum(len(scan.place) for scan in usable) < PLACES_MIN:
+        return NO_DESCAN
     place = np.concatenate([scan.place - scan.place.mean(axis=0) for scan in usable])
-    beam = np.concatenate([scan.beam_px - np.median(scan.beam_px, axis=0) for scan in usable])
+    beam = np.concatenate([scan.beam_px - scan.beam_px.mean(axis=0) for scan in usable])
     scale = max(0.1, 1.4826 * float(np.median(np.abs(beam))))
 
     def misfit(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -94,8 +102,13 @@ def fit_descan(scans: list[BlockBeams], scan_shape: tuple[int, int]) -> Descan:
     extent = np.array(scan_shape, dtype=np.float64) - 1.0
     significant = np.abs(matrix) > SIGNIFICANCE * error[None, :]
     matrix = np.where(significant & (np.abs(matrix) * extent > SMALLEST_PX), matrix, 0.0)
-    span = float(np.abs(matrix * extent).sum(axis=1).max())
-    return Descan(matrix, span) if span > 0 else none
+    return descan_of(matrix, scan_shape)
+
+
+def descan_of(matrix: NDArray[np.float64], scan_shape: tuple[int, int]) -> Descan:
+    """Return the motion with its largest extent over the scan."""
+    extent = np.array(scan_shape, dtype=np.float64) - 1.0
+    return Descan(matrix, float(np.abs(matrix * extent).sum(axis=1).max()))
 
 
 def beam_of_positions(descan: Descan, scan_shape: tuple[int, int], beam_px: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -105,8 +118,10 @@ def beam_of_positions(descan: Descan, scan_shape: tuple[int, int], beam_px: NDAr
     return beam_px + (np.stack([rows, columns], axis=1) - middle) @ descan.matrix.T
 
 
-def _blocks(scan_shape: tuple[int, int]) -> tuple[NDArray[np.int64], tuple[int, int]]:
-    shape = (min(BLOCKS, scan_shape[0]), min(BLOCKS, scan_shape[1]))
+def _blocks(scan_shape: tuple[int, int], events: int) -> tuple[NDArray[np.int64], tuple[int, int]]:
+    """Return the block of each scan position, (n_positions,), and how many blocks there are along either axis."""
+    most = int(np.clip(np.sqrt(events / EVENTS_PER_BLOCK), 2, BLOCKS))
+    shape = (min(most, scan_shape[0]), min(most, scan_shape[1]))
     rows, columns = np.divmod(np.arange(scan_shape[0] * scan_shape[1]), scan_shape[1])
     return (rows * shape[0] // scan_shape[0]) * shape[1] + columns * shape[1] // scan_shape[1], shape
 
@@ -117,16 +132,15 @@ def _histogram(
     events: NDArray[np.uint32],
     block: NDArray[np.int64],
     columns: int,
-    top: int,
-    left: int,
+    shifts: NDArray[np.int64],
     images: NDArray[np.float64],
 ) -> None:
     """Count the events of each block in its window."""
     height, width = images.shape[1], images.shape[2]
     for position in range(len(offsets) - 1):
         for index in range(offsets[position], offsets[position + 1]):
-            row = events[index] // columns - top
-            column = events[index] % columns - left
+            row = events[index] // columns + shifts[position, 0]
+            column = events[index] % columns + shifts[position, 1]
             if 0 <= row < height and 0 <= column < width:
                 images[block[position], row, column] += 1.0
 

@@ -15,7 +15,7 @@ from tasks.ingest.models import TiltSeries
 from tasks.model.experiment import PixelPosition
 
 BEAM_RADIUS_PX = 15.0
-COINCIDENCE_WARNING = 0.02
+COINCIDENCE_WARNING = 0.05
 NAMED = 5
 
 
