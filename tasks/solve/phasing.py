@@ -2,10 +2,12 @@
 
 import multiprocessing
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple
 
+import gemmi
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -15,6 +17,7 @@ from tasks.solve.figures import figures_of_merit
 from tasks.solve.methods import PhasingMethod
 from tasks.solve.prepared import PreparedData
 from tasks.solve.problem import PhaseProblem, phase_problem
+from tasks.solve.symmetry_average import SymmetryAverage, symmetry_average
 
 
 class PhaseSet(NamedTuple):
@@ -32,106 +35,142 @@ class PhaseSet(NamedTuple):
     seed: int
 
 
-class StopRule(Document):
-    """When to stop before all trials are done."""
+class SearchPlan(Document):
+    """How many trials, how the good ones are carried on, and when to stop.
 
-    cfom: float = Field(default=0.55, ge=-1, le=1, description="a trial with cc - r_weak beyond this is good enough")
-    good_trials: int = Field(default=1, ge=1, le=1000, description="stop after so many good trials")
-    time_budget_s: float = Field(default=120.0, gt=0, description="start no trial after this wall time")
+    Trials run in batches; the best quarter of a batch is carried on for twice the cycles, the best quarter of
+    those for four times, and so on (successive halving). The plan, not the speed of the machine, decides what is
+    run, unless the time budget ends the search.
+    """
+
+    n_trials: int = Field(default=96, ge=1, le=100000, description="most trials to start")
+    batch: int = Field(default=16, ge=1, le=1000, description="trials started together")
+    rounds: int = Field(default=3, ge=1, le=6, description="how often the best quarter is carried on, plus one")
+    good_cfom: float = Field(
+        default=0.5, ge=-1, le=1, description="a trial with cc - r_weak beyond this ends the search"
+    )
+    time_budget_s: float = Field(default=120.0, gt=0, description="start no work after this wall time")
 
 
-class Trials(NamedTuple):
-    """What is fixed for all trials of a run: sent to each worker once."""
+class Work(NamedTuple):
+    """What is the same for all trials: sent to each worker once."""
 
     problem: PhaseProblem
     method: PhasingMethod
+    symmetry: SymmetryAverage | None
     seed: int
 
 
+class Trial(NamedTuple):
+    """Where a trial stands."""
+
+    number: int
+    round: int
+    coefficients: NDArray[np.complex64] | None
+    figures: dict[str, float]
+
+    @property
+    def cfom(self) -> float:
+        """Its rank."""
+        return self.figures["cfom"]
+
+
 def phase_p1(
+    data: PreparedData, *, method: PhasingMethod, seed: int = 0, plan: SearchPlan | None = None, workers: int = 1
+) -> list[PhaseSet]:
+    """Phase in P1; return the trials that were run, best ``cfom`` first."""
+    problem = phase_problem(data)
+    return _search(data, Work(problem, method, None, seed), plan or SearchPlan(), workers)
+
+
+def phase_in_group(
     data: PreparedData,
+    group: gemmi.GroupOps,
     *,
     method: PhasingMethod,
     seed: int = 0,
-    n_trials: int = 50,
-    stop: StopRule | None = None,
+    plan: SearchPlan | None = None,
     workers: int = 1,
 ) -> list[PhaseSet]:
-    """Phase in P1; return the trials that were run, best ``cfom`` first.
+    """Phase in a space group, its origin fixed by the operations; otherwise as `phase_p1`.
 
-    A trial depends on the seed and its number alone, so that more workers give the same trials; which were run
-    before the stop depends on timing only where the time budget ends the search.
+    Raises
+    ------
+    InputError
+        If the group does not fit the Laue class of the data.
     """
     problem = phase_problem(data)
-    rule = stop or StopRule()
-    found = []
-    good = 0
-    for result in _run(Trials(problem, method, seed), n_trials, workers, rule.time_budget_s):
-        found.append(_phase_set(data, problem, result, seed))
-        good += found[-1].figures["cfom"] >= rule.cfom
-        if good >= rule.good_trials:
-            break
-    return sorted(found, key=lambda phases: (-phases.figures["cfom"], phases.trial))
+    everything = np.concatenate([data.hkl, data.missing])
+    symmetry = symmetry_average(everything, group, problem.conjugated)
+    return _search(data, Work(problem, method, symmetry, seed), plan or SearchPlan(), workers)
 
 
-class TrialResult(NamedTuple):
-    """Phases in the primitive cell."""
-
-    trial: int
-    phase_rad: NDArray[np.float32]
-    figures: dict[str, float]
-
-
-def run_trial(trials: Trials, trial: int) -> TrialResult:
-    """Run one trial."""
-    rng = np.random.default_rng([trials.seed, trial])
-    phase_rad = trials.method.phases(trials.problem, rng)
-    return TrialResult(trial, phase_rad, figures_of_merit(trials.problem, phase_rad))
+def advance(work: Work, trial: Trial) -> Trial:
+    """Carry a trial through its next round, of twice the cycles of the one before."""
+    rng = np.random.default_rng([work.seed, trial.number, trial.round])
+    coefficients = work.method.start(work.problem, rng) if trial.coefficients is None else trial.coefficients
+    cycles = work.method.cycles * 2**trial.round
+    coefficients = work.method.advance(work.problem, coefficients, rng, cycles=cycles, symmetry=work.symmetry)
+    phase_rad = np.angle(coefficients[: work.problem.measured])
+    return Trial(trial.number, trial.round + 1, coefficients, figures_of_merit(work.problem, phase_rad))
 
 
-def _run(trials: Trials, n_trials: int, workers: int, budget_s: float) -> Iterator[TrialResult]:
-    begun = time.monotonic()
+def _search(data: PreparedData, work: Work, plan: SearchPlan, workers: int) -> list[PhaseSet]:
+    deadline = time.monotonic() + plan.time_budget_s
+    found: dict[int, Trial] = {}
+    with _mapper(work, workers) as run:
+        for wave in _waves(plan, found):
+            for trial in run(wave):
+                if trial.number not in found or trial.cfom > found[trial.number].cfom:
+                    found[trial.number] = trial
+                if trial.cfom >= plan.good_cfom or time.monotonic() > deadline:
+                    return _ranked(data, work, found)
+    return _ranked(data, work, found)
+
+
+def _waves(plan: SearchPlan, found: dict[int, Trial]) -> Iterator[list[Trial]]:
+    """Yield the trials to run next: a batch of new ones, the best of the batch again, and so on."""
+    for begin in range(0, plan.n_trials, plan.batch):
+        wave = [Trial(number, 0, None, {}) for number in range(begin, min(begin + plan.batch, plan.n_trials))]
+        for _ in range(plan.rounds):
+            yield wave
+            done = sorted((found[trial.number] for trial in wave), key=lambda trial: -trial.cfom)
+            wave = done[: max(1, len(done) // 4)]
+
+
+@contextmanager
+def _mapper(work: Work, workers: int) -> Iterator[Callable[[list[Trial]], Iterable[Trial]]]:
+    """Give a function that advances trials and yields them in order, here or in worker processes."""
     if workers == 1:
-        for trial in range(n_trials):
-            yield run_trial(trials, trial)
-            if time.monotonic() - begun > budget_s:
-                return
+        yield lambda wave: (advance(work, trial) for trial in wave)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_keep, initargs=(trials,)) as pool:
-        yield from _in_order(pool, n_trials, workers, begun + budget_s)
-
-
-def _in_order(pool: ProcessPoolExecutor, n_trials: int, workers: int, deadline: float) -> Iterator[TrialResult]:
-    """Yield results in the order of the trials, a few ahead in work; stop handing out at the deadline."""
-    waiting: dict[int, Future[TrialResult]] = {}
-    submitted = 0
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_keep, initargs=(work,))
     try:
-        for trial in range(n_trials):
-            while submitted < n_trials and len(waiting) < 2 * workers and time.monotonic() < deadline:
-                waiting[submitted] = pool.submit(_run_kept, submitted)
-                submitted += 1
-            if trial not in waiting:
-                return
-            wait([waiting[trial]], return_when=FIRST_COMPLETED)
-            yield waiting.pop(trial).result()
+        yield lambda wave: pool.map(_advance_kept, wave)
     finally:
-        for future in waiting.values():
-            future.cancel()
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-_kept: list[Trials] = []  # of a worker process
+_kept: list[Work] = []  # of a worker process
 
 
-def _keep(trials: Trials) -> None:
-    _kept[:] = [trials]
+def _keep(work: Work) -> None:
+    _kept[:] = [work]
 
 
-def _run_kept(trial: int) -> TrialResult:
-    return run_trial(_kept[0], trial)
+def _advance_kept(trial: Trial) -> Trial:
+    return advance(_kept[0], trial)
 
 
-def _phase_set(data: PreparedData, problem: PhaseProblem, result: TrialResult, seed: int) -> PhaseSet:
-    phase = result.phase_rad.astype(np.float64)
-    phase = np.where(problem.conjugated[: problem.measured], -phase, phase)
-    return PhaseSet(data.hkl, data.e, phase, result.figures, result.trial, seed)
+def _ranked(data: PreparedData, work: Work, found: dict[int, Trial]) -> list[PhaseSet]:
+    order = sorted(found.values(), key=lambda trial: (-trial.cfom, trial.number))
+    return [_phase_set(data, work, trial) for trial in order]
+
+
+def _phase_set(data: PreparedData, work: Work, trial: Trial) -> PhaseSet:
+    if trial.coefficients is None:
+        raise ValueError(f"trial {trial.number} was not run")
+    phase = np.angle(trial.coefficients[: work.problem.measured]).astype(np.float64)
+    phase = np.where(work.problem.conjugated[: work.problem.measured], -phase, phase)
+    return PhaseSet(data.hkl, data.e, phase, trial.figures, trial.number, work.seed)
