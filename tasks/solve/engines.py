@@ -22,7 +22,7 @@ from tasks.solve.candidates import (
     table_of,
 )
 from tasks.solve.methods import ChargeFlipping as FlippingMethod
-from tasks.solve.methods import PhasingMethod
+from tasks.solve.methods import DualSpace, PhasingMethod
 from tasks.solve.models import Solutions
 from tasks.solve.phasing import PhaseSet, StopRule, phase_p1
 from tasks.solve.prepared import PreparedData, prepare
@@ -60,7 +60,7 @@ class DirectMethods(SolveSettings):
 
     def solve(self, data: Reflections, composition: Composition | None, workdir: Path) -> Solutions:
         """Return ranked candidates."""
-        return _written(_solve(self, FlippingMethod(), data, composition, engine=self.engine), workdir)
+        return _written(_solve(self, DualSpace(), data, composition, engine=self.engine), workdir)
 
 
 class ChargeFlipping(SolveSettings):

@@ -35,20 +35,17 @@ class PhaseSet(NamedTuple):
     seed: int
 
 
-class SearchPlan(Document):
-    """How many trials, how the good ones are carried on, and when to stop.
+class StopRule(Document):
+    """How good trials are carried on, and when to stop.
 
     Trials run in batches; the best quarter of a batch is carried on for twice the cycles, the best quarter of
-    those for four times, and so on (successive halving). The plan, not the speed of the machine, decides what is
+    those for four times, and so on (successive halving). The rule, not the speed of the machine, decides what is
     run, unless the time budget ends the search.
     """
 
-    n_trials: int = Field(default=96, ge=1, le=100000, description="most trials to start")
     batch: int = Field(default=16, ge=1, le=1000, description="trials started together")
     rounds: int = Field(default=3, ge=1, le=6, description="how often the best quarter is carried on, plus one")
-    good_cfom: float = Field(
-        default=0.5, ge=-1, le=1, description="a trial with cc - r_weak beyond this ends the search"
-    )
+    cfom: float = Field(default=0.5, ge=-1, le=1, description="a trial with cc - r_weak beyond this ends the search")
     time_budget_s: float = Field(default=120.0, gt=0, description="start no work after this wall time")
 
 
@@ -76,11 +73,17 @@ class Trial(NamedTuple):
 
 
 def phase_p1(
-    data: PreparedData, *, method: PhasingMethod, seed: int = 0, plan: SearchPlan | None = None, workers: int = 1
+    data: PreparedData,
+    *,
+    method: PhasingMethod,
+    seed: int = 0,
+    n_trials: int = 96,
+    stop: StopRule | None = None,
+    workers: int = 1,
 ) -> list[PhaseSet]:
     """Phase in P1; return the trials that were run, best ``cfom`` first."""
     problem = phase_problem(data)
-    return _search(data, Work(problem, method, None, seed), plan or SearchPlan(), workers)
+    return _search(data, Work(problem, method, None, seed), n_trials, stop or StopRule(), workers)
 
 
 def phase_in_group(
@@ -89,7 +92,8 @@ def phase_in_group(
     *,
     method: PhasingMethod,
     seed: int = 0,
-    plan: SearchPlan | None = None,
+    n_trials: int = 96,
+    stop: StopRule | None = None,
     workers: int = 1,
 ) -> list[PhaseSet]:
     """Phase in a space group, its origin fixed by the operations; otherwise as `phase_p1`.
@@ -102,7 +106,7 @@ def phase_in_group(
     problem = phase_problem(data)
     everything = np.concatenate([data.hkl, data.missing])
     symmetry = symmetry_average(everything, group, problem.conjugated)
-    return _search(data, Work(problem, method, symmetry, seed), plan or SearchPlan(), workers)
+    return _search(data, Work(problem, method, symmetry, seed), n_trials, stop or StopRule(), workers)
 
 
 def advance(work: Work, trial: Trial) -> Trial:
@@ -115,24 +119,24 @@ def advance(work: Work, trial: Trial) -> Trial:
     return Trial(trial.number, trial.round + 1, coefficients, figures_of_merit(work.problem, phase_rad))
 
 
-def _search(data: PreparedData, work: Work, plan: SearchPlan, workers: int) -> list[PhaseSet]:
-    deadline = time.monotonic() + plan.time_budget_s
+def _search(data: PreparedData, work: Work, n_trials: int, stop: StopRule, workers: int) -> list[PhaseSet]:
+    deadline = time.monotonic() + stop.time_budget_s
     found: dict[int, Trial] = {}
     with _mapper(work, workers) as run:
-        for wave in _waves(plan, found):
+        for wave in _waves(n_trials, stop, found):
             for trial in run(wave):
                 if trial.number not in found or trial.cfom > found[trial.number].cfom:
                     found[trial.number] = trial
-                if trial.cfom >= plan.good_cfom or time.monotonic() > deadline:
+                if trial.cfom >= stop.cfom or time.monotonic() > deadline:
                     return _ranked(data, work, found)
     return _ranked(data, work, found)
 
 
-def _waves(plan: SearchPlan, found: dict[int, Trial]) -> Iterator[list[Trial]]:
+def _waves(n_trials: int, stop: StopRule, found: dict[int, Trial]) -> Iterator[list[Trial]]:
     """Yield the trials to run next: a batch of new ones, the best of the batch again, and so on."""
-    for begin in range(0, plan.n_trials, plan.batch):
-        wave = [Trial(number, 0, None, {}) for number in range(begin, min(begin + plan.batch, plan.n_trials))]
-        for _ in range(plan.rounds):
+    for begin in range(0, n_trials, stop.batch):
+        wave = [Trial(number, 0, None, {}) for number in range(begin, min(begin + stop.batch, n_trials))]
+        for _ in range(stop.rounds):
             yield wave
             done = sorted((found[trial.number] for trial in wave), key=lambda trial: -trial.cfom)
             wave = done[: max(1, len(done) // 4)]
