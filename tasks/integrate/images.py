@@ -9,13 +9,13 @@ from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_frames, read_mask
 from tasks.integrate.spots import (
     Floats,
-    Image,
     Mask,
     SpotFinder,
     Spots,
     direct_beam_radius,
     find_spots,
     hot_pixels,
+    noise_factor,
     radii_px,
     ring_background,
     spot_radius,
@@ -23,15 +23,22 @@ from tasks.integrate.spots import (
 from tasks.model import InputError
 
 FRAMES_FOR_SPOT_SIZE = 12
+FRAMES_FOR_NOISE = 10
+NOISE_BOX_PX = 5
+NOISE_FACTOR_LEAST = 1.15
 
 
 class Images(NamedTuple):
-    """Frames in electrons (n, slow, fast), valid pixels (slow, fast), which frames hold anything (n,)."""
+    """Frames in electrons (n, slow, fast), valid pixels (slow, fast), which frames hold anything (n,).
+
+    ``noise_factor``: counts were divided by this, so that their sums over a spot vary as Poisson's do.
+    """
 
     counts: NDArray[np.float32]
     valid: Mask
     used: Mask
     hot: int
+    noise_factor: float = 1.0
 
 
 class SpotSearch(NamedTuple):
@@ -69,10 +76,24 @@ def load_images(series: FrameSeries) -> Images:
     return Images(counts, valid & ~hot, used, int(hot.sum()))
 
 
-def frame_background(images: Images, number: int, beam_px: Floats) -> Image:
-    """Return the background (slow, fast) of one frame."""
+def with_poisson_noise(images: Images, beam_px: Floats) -> Images:
+    """Return the images with counts divided by the factor by which box sums vary more than Poisson's.
+
+    A Timepix or Medipix counts one 200 keV electron in several neighbouring pixels: sums vary as if each electron
+    were several counts. Factors below NOISE_FACTOR_LEAST are taken for one.
+    """
     radius = radii_px(images.valid.shape, beam_px)
-    return ring_background(images.counts[number], images.valid, radius)
+    numbers = np.flatnonzero(images.used)
+    factors: list[float] = []
+    for number in numbers[:: max(1, len(numbers) // FRAMES_FOR_NOISE)]:
+        image = images.counts[number]
+        background = ring_background(image, images.valid, radius)
+        factor = noise_factor(image, images.valid, background, NOISE_BOX_PX)
+        factors += [] if factor is None else [factor]
+    typical = float(np.median(factors)) if factors else 1.0
+    if typical < NOISE_FACTOR_LEAST:
+        return images
+    return images._replace(counts=images.counts / np.float32(typical), noise_factor=typical)
 
 
 def search_spots(images: Images, beam_px: Floats, *, threshold: float) -> SpotSearch:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tasks.frames.models import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
 from tasks.integrate.geometry import Crystal, Floats, geometry_of
-from tasks.integrate.images import Images, SpotSearch, load_images, search_spots
+from tasks.integrate.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
 from tasks.integrate.lattice_search import LatticeSettings, Solved, crystal_system, refine_in_system, solve_lattice
 from tasks.integrate.laue import LaueChoice, determine_laue_group
 from tasks.integrate.merging import observations_at
@@ -43,8 +43,9 @@ def run_integration(
     series: FrameSeries, engine: "BuiltinIntegrator", workdir: Path, *, provenance: Provenance
 ) -> Reflections:
     """Run the whole chain; see `BuiltinIntegrator.integrate`."""
-    images = load_images(series)
-    search = search_spots(images, np.array(series.direct_beam_px), threshold=engine.spot_significance)
+    beam_px = np.array(series.direct_beam_px)
+    images = with_poisson_noise(load_images(series), beam_px)
+    search = search_spots(images, beam_px, threshold=engine.spot_significance)
     solved = solve_lattice(geometry_of(series), search, len(series.frames), _lattice_settings(engine))
     limit = resolution_of_spots(solved.refined.geometry, search, series.detector.shape_px)
     d_min = limit if engine.d_min_angstrom is None else engine.d_min_angstrom
@@ -139,6 +140,8 @@ def _document(
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
     if images.hot:
         warnings.append(f"{images.hot} hot or dead pixels were masked")
+    if images.noise_factor > 1:
+        warnings.append(f"sums of counts vary {images.noise_factor:.2f} times more than Poisson's: sigmas follow that")
     if not images.used.all():
         warnings.append(f"{int((~images.used).sum())} empty frames were left out")
     particulars = Particulars(

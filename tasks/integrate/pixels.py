@@ -68,7 +68,7 @@ def measure_pixels(
         reach=reach,
         masked=near,
         half=read_half(series),
-        offset=(series.pedestal, series.gain),
+        offset=(series.pedestal, series.gain * images.noise_factor),
     )
     total = np.where(patches.valid, patches.counts - patches.background, 0.0).sum(axis=(1, 2))
     strong = (total > STRONG_COUNTS) & (total > np.quantile(total, 0.8))
