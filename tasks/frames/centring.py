@@ -4,13 +4,12 @@ The sum of all positions is used, not that of one crystal: it has the most elect
 the result is the same for all crystals.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.frames.beam import BeamFit, Position, centroid, find_beam
 from tasks.frames.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
+from tasks.frames.models import DirectBeams
 from tasks.frames.settings import FrameSettings
 from tasks.frames.summing import pattern_of
 from tasks.frames.track import BeamTrack, track_beam
@@ -22,15 +21,7 @@ DESCAN_SCANS = 15
 DESCAN_PASSES = 3
 
 
-class SeriesBeams(NamedTuple):
-    """The direct beam of every tilt, for the middle of the scan, and the motion over the scan."""
-
-    track: BeamTrack
-    descan: Descan
-    warnings: tuple[str, ...]
-
-
-def measure_beams(series: TiltSeries, settings: FrameSettings) -> SeriesBeams:
+def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
     """Return where the direct beam lies at every tilt and scan position.
 
     Raises
@@ -44,14 +35,25 @@ def measure_beams(series: TiltSeries, settings: FrameSettings) -> SeriesBeams:
             raise SourceError("detector.direct_beam_px: needed for centring=manifest", "give it in the manifest")
         px = np.tile(np.array(start, dtype=np.float64), (len(series.scans), 1))
         track = BeamTrack(px, np.ones(len(px), dtype=bool), ("",) * len(px))
-        return SeriesBeams(track, NO_DESCAN, ())
+        return _document(track, NO_DESCAN, ())
     reach = settings.search_fraction * min(series.detector.shape_px)
     fits, warnings = _fits(series, start, reach)
     descan = _descan(series, fits) if settings.descan == "find" else NO_DESCAN
     if descan.span_px > 0:
         fits = [_unmoved(series, scan, fit, descan) for scan, fit in zip(series.scans, fits, strict=True)]
         warnings += (f"the direct beam moves by {descan.span_px:.1f} px over the scan: corrected per position",)
-    return SeriesBeams(track_beam(fits, start=start, name=series.sample), descan, warnings)
+    return _document(track_beam(fits, start=start, name=series.sample), descan, warnings)
+
+
+def _document(track: BeamTrack, descan: Descan, warnings: tuple[str, ...]) -> DirectBeams:
+    (ss, sf), (fs, ff) = descan.matrix.tolist()
+    return DirectBeams(
+        px=tuple((slow, fast) for slow, fast in track.px.tolist()),
+        measured=tuple(track.measured.tolist()),
+        notes=track.notes,
+        descan_px=((ss, sf), (fs, ff)),
+        warnings=warnings,
+    )
 
 
 def _fits(series: TiltSeries, start: Position | None, reach_px: float) -> tuple[list[BeamFit | None], tuple[str, ...]]:
@@ -109,12 +111,13 @@ def _unmoved(series: TiltSeries, scan: TiltScan, fit: BeamFit | None, descan: De
 
 
 def position_shifts(
-    beams: SeriesBeams, index: int, scan_shape: tuple[int, int], target: NDArray[np.float64]
+    beams: DirectBeams, index: int, scan_shape: tuple[int, int], target: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return whole-pixel shifts to `target` of every position of one scan, (n, 2), and what remains, (n, 2).
 
     After the shift the beam of a position lies at ``target + remainder``; the remainder is at most half a pixel.
     """
-    beam = beam_of_positions(beams.descan, scan_shape, beams.track.px[index])
+    descan = descan_of(np.array(beams.descan_px), scan_shape)
+    beam = beam_of_positions(descan, scan_shape, np.array(beams.px[index]))
     shifts = np.rint(target - beam)
     return shifts.astype(np.int64), beam + shifts - target

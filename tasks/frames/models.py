@@ -53,3 +53,15 @@ class FrameSeries(Document):
     def is_still(self) -> bool:
         """Whether the goniometer stood still during every exposure."""
         return all(frame.width_deg == 0 for frame in self.frames)
+
+
+class DirectBeams(Document):
+    """The direct beam of every tilt of a series, in the order of its scans, and its motion over the scan."""
+
+    px: tuple[PixelPosition, ...] = Field(description="(slow, fast) on the detector, for the middle of the scan")
+    measured: tuple[bool, ...] = Field(description="False where that of the neighbours stands in")
+    notes: tuple[str, ...]
+    descan_px: tuple[PixelPosition, PixelPosition] = Field(
+        description="rows: px along slow and fast per scan step along (rows, columns); 0 where no motion is seen"
+    )
+    warnings: tuple[str, ...] = ()

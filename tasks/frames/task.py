@@ -8,7 +8,7 @@ import numpy as np
 from tasks.apertures.models import CrystalAperture
 from tasks.frames.centring import measure_beams
 from tasks.frames.masks import read_masks
-from tasks.frames.models import FrameSeries
+from tasks.frames.models import DirectBeams, FrameSeries
 from tasks.frames.ports import FrameReader
 from tasks.frames.rotation import rotation_series
 from tasks.frames.settings import FrameSettings
@@ -16,6 +16,7 @@ from tasks.frames.stack import write_stack
 from tasks.frames.tilts import lay_out, series_warnings, tilt_frames
 from tasks.ingest.models import TiltSeries
 from tasks.ingest.source import SourceDocument
+from tasks.model import InputError
 from tasks.model.provenance import Provenance
 from tasks.stage import code_version, stage
 
@@ -32,9 +33,39 @@ def summary(series: FrameSeries) -> str:
     return "\n".join([head, "", *(f"- {warning}" for warning in series.warnings)])
 
 
+def beams_summary(beams: DirectBeams) -> str:
+    """Return the range of the direct beam and where it was not measured, as Markdown."""
+    low, high = np.min(beams.px, axis=0), np.max(beams.px, axis=0)
+    head = (
+        f"direct beam from ({low[0]:.1f}, {low[1]:.1f}) to ({high[0]:.1f}, {high[1]:.1f}) px, "
+        f"measured at {sum(beams.measured)} of {len(beams.px)} tilts"
+    )
+    return "\n".join([head, "", *(f"- {warning}" for warning in beams.warnings)])
+
+
+@stage(name="beams", summary=beams_summary)
+def find_beams(series: TiltSeries, settings: FrameSettings, workdir: Path) -> DirectBeams:  # noqa: ARG001 - no files
+    """Find the direct beam of every tilt, and its motion over the scan, once for all crystals.
+
+    Raises
+    ------
+    SourceError
+        If it is seen nowhere and the manifest does not give it.
+    """
+    return measure_beams(series, settings)
+
+
 @stage(name="frames {aperture.id}", summary=summary)
-def sum_frames(series: TiltSeries, aperture: CrystalAperture, settings: FrameSettings, workdir: Path) -> FrameSeries:
+def sum_frames(
+    series: TiltSeries,
+    aperture: CrystalAperture,
+    settings: FrameSettings,
+    workdir: Path,
+    beams: DirectBeams | None = None,
+) -> FrameSeries:
     """Sum the electrons of one crystal's aperture, tilt by tilt, centred on the direct beam.
+
+    `beams` is what `find_beams` returned for the series; without it the beams are measured here.
 
     Raises
     ------
@@ -42,7 +73,9 @@ def sum_frames(series: TiltSeries, aperture: CrystalAperture, settings: FrameSet
         If the aperture does not belong to the series, is empty at every tilt, or no direct beam can be found.
     """
     masks = read_masks(aperture, series)
-    beams = measure_beams(series, settings)
+    beams = measure_beams(series, settings) if beams is None else beams
+    if len(beams.px) != len(series.scans):
+        raise InputError(f"{len(beams.px)} direct beams for {len(series.scans)} scans", "find the beams again")
     layout = lay_out(series, masks, beams)
     summed = tilt_frames(series, layout, beams, settings)
     dtype = np.uint16 if max(int(frame.whole.max()) for frame in summed) < 2**16 else np.uint32

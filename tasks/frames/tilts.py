@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.frames.centring import SeriesBeams, position_shifts
-from tasks.frames.models import Frame
+from tasks.frames.centring import position_shifts
+from tasks.frames.models import DirectBeams, Frame
 from tasks.frames.settings import FrameSettings
 from tasks.frames.summing import Canvas, canvas_for, covered, sum_events
 from tasks.ingest.events import open_events
@@ -51,14 +51,14 @@ class SummedFrame(NamedTuple):
     coincidence: float
 
 
-def lay_out(series: TiltSeries, masks: NDArray[np.bool_], beams: SeriesBeams) -> Layout:
+def lay_out(series: TiltSeries, masks: NDArray[np.bool_], beams: DirectBeams) -> Layout:
     """Return the shifts of every scan position that bring the direct beam to one place.
 
     That place is the median of the beam over the tilts, so that a steady beam shifts nothing. Shifts are whole
     pixels, because electrons are counted in pixels: what remains, at most half a pixel, is kept with each frame.
     Tilts at which the aperture is empty are left out.
     """
-    target = np.median(beams.track.px, axis=0)
+    target = np.median(np.array(beams.px), axis=0)
     placed = []
     for index, mask in enumerate(masks):
         positions = np.flatnonzero(mask.ravel())
@@ -76,13 +76,13 @@ def lay_out(series: TiltSeries, masks: NDArray[np.bool_], beams: SeriesBeams) ->
     )
 
 
-def tilt_frames(series: TiltSeries, layout: Layout, beams: SeriesBeams, settings: FrameSettings) -> list[SummedFrame]:
+def tilt_frames(series: TiltSeries, layout: Layout, beams: DirectBeams, settings: FrameSettings) -> list[SummedFrame]:
     """Return the frames of all tilts at which the aperture is not empty."""
     return [_frame(series, layout, beams, settings, place) for place in layout.placed]
 
 
 def _frame(
-    series: TiltSeries, layout: Layout, beams: SeriesBeams, settings: FrameSettings, place: Placed
+    series: TiltSeries, layout: Layout, beams: DirectBeams, settings: FrameSettings, place: Placed
 ) -> SummedFrame:
     scan = series.scans[place.tilt]
     offsets, events = open_events(scan)
@@ -99,7 +99,7 @@ def _frame(
     lengths = np.diff(offsets.astype(np.int64))[place.positions].astype(np.float64)
     weights = lengths if lengths.sum() > 0 else np.ones_like(lengths)
     residual = np.average(place.remainder, axis=0, weights=weights)
-    beam, note = beams.track.px[place.tilt], beams.track.notes[place.tilt]
+    beam, note = beams.px[place.tilt], beams.notes[place.tilt]
     rows, columns = np.flatnonzero(place.mask.any(axis=1)), np.flatnonzero(place.mask.any(axis=0))
     lost = _coincidence(whole, layout.direct_beam_px, len(place.positions) * scan.frames_per_position)
     document = Frame(
@@ -107,7 +107,7 @@ def _frame(
         angle_deg=scan.tilt_deg,
         width_deg=0.0,
         counts=float(whole.sum(dtype=np.int64)),
-        beam_found_px=(float(beam[0]), float(beam[1])) if beams.track.measured[place.tilt] else None,
+        beam_found_px=beam if beams.measured[place.tilt] else None,
         beam_residual_px=(round(float(residual[0]), 4), round(float(residual[1]), 4)),
         positions=len(place.positions),
         aperture_box=(int(rows[0]), int(columns[0]), int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1),
@@ -132,7 +132,7 @@ def _coincidence(whole: NDArray[np.uint32], centre: PixelPosition, camera_frames
     return 0.0 if filled <= 0 else 1.0 + filled / float(np.log1p(-filled))
 
 
-def series_warnings(frames: Sequence[Frame], beams: SeriesBeams, summed: Sequence[SummedFrame]) -> tuple[str, ...]:
+def series_warnings(frames: Sequence[Frame], beams: DirectBeams, summed: Sequence[SummedFrame]) -> tuple[str, ...]:
     """Return what a reader of the report must know about these frames."""
     warnings = list(beams.warnings)
     missed = [frame for frame in frames if frame.beam_found_px is None]
