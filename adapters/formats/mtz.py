@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import gemmi
 import numpy as np
@@ -46,6 +47,33 @@ def read_mtz(path: Path) -> IntensityTable:
         unit_cell=UnitCell.of(cell.parameters) if cell.is_crystal() else None,
         wavelength_angstrom=wavelength,
         space_group=mtz.spacegroup.xhm() if mtz.spacegroup else None,
+    )
+
+
+class Positions(NamedTuple):
+    """Where unmerged reflections were observed, (n,) each, hkl (n, 3); integers are pixel centres."""
+
+    hkl: NDArray[np.int32]
+    slow_px: NDArray[np.float64]
+    fast_px: NDArray[np.float64]
+    angle_deg: NDArray[np.float64]
+
+
+def read_positions(path: Path) -> Positions:
+    """Read the columns XDET, YDET (px from the corner) and ROT (degrees) of an unmerged file as DIALS writes it.
+
+    Raises
+    ------
+    SourceError
+        If the columns are not there.
+    """
+    mtz = gemmi.read_mtz_file(str(path))
+    labels = {column.label for column in mtz.columns}
+    if not labels.issuperset({"XDET", "YDET", "ROT", "M/ISYM"}):
+        raise SourceError(f"{path}: has no positions of reflections (columns: {' '.join(sorted(labels))})")
+    mtz.switch_to_original_hkl()
+    return Positions(
+        mtz.make_miller_array(), _column(mtz, "YDET") - 0.5, _column(mtz, "XDET") - 0.5, _column(mtz, "ROT")
     )
 
 

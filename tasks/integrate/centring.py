@@ -21,6 +21,9 @@ CENTRING_VECTORS: dict[str, tuple[tuple[float, float, float], ...]] = {
 MAX_RATIO = 0.1
 """Mean E^2 of a forbidden class over that of the allowed one, above which the class is not absent."""
 
+MAX_STRONG_RATIO = 0.3
+"""Share above 3 sigma in a forbidden class over that in the allowed one, above which the class is not absent."""
+
 MIN_SHARE = 1 / 6
 """Reflections listed of a class, relative to the rest, below which the class was left out of the list."""
 
@@ -46,15 +49,24 @@ def find_centring(data: Unmerged, cell: UnitCell) -> str:
 def _is_absent(
     data: Unmerged, cell: UnitCell, forbidden: NDArray[np.bool_], vectors: tuple[tuple[float, float, float], ...]
 ) -> bool:
-    """Judge a centring: each of its classes must be weak, or hardly listed because a program left it out."""
+    """Judge a centring: each of its classes must be weak, or hardly listed because a program left it out.
+
+    Weak is both: mean E^2 and the share of reflections above 3 sigma well below the allowed ones'. The mean alone is
+    ruled by noise at the resolution limit, the share alone by sigmas that are too small.
+    """
     d_star_sq = d_star_squared(data.hkl, cell)
     order = np.flatnonzero(~forbidden)[np.argsort(d_star_sq[~forbidden], kind="stable")]
     factor = normalised_intensities(data.intensity[order], d_star_sq[order])
     normalised = data.intensity * np.interp(d_star_sq, d_star_sq[order], factor)
+    weight = 1.0 / (1.0 + (data.sigma * np.interp(d_star_sq, d_star_sq[order], factor)) ** 2)
+    strong = data.intensity > 3.0 * data.sigma
     for vector in vectors:
         rows = _forbidden(data.hkl, (vector,))
-        left_out = np.count_nonzero(rows) < MIN_SHARE * np.count_nonzero(~rows)
-        if not left_out and not float(np.mean(normalised[rows])) < MAX_RATIO:
+        if np.count_nonzero(rows) < MIN_SHARE * np.count_nonzero(~rows):
+            continue  # left out of the list
+        mean = np.average(normalised[rows], weights=weight[rows])
+        allowed = np.average(normalised[~forbidden], weights=weight[~forbidden])
+        if not mean < MAX_RATIO * allowed or not strong[rows].mean() < MAX_STRONG_RATIO * strong[~forbidden].mean():
             return False
     return True
 

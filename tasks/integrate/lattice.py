@@ -69,6 +69,23 @@ def rotations_of(group: gemmi.SpaceGroup) -> list[Matrix]:
     return list(found.values())
 
 
+def rotation_group(laue: gemmi.SpaceGroup) -> gemmi.SpaceGroup:
+    """Return the symmorphic group of the proper rotations: what DIALS and XDS take, groups without inversion.
+
+    Raises
+    ------
+    ValueError
+        If the tables lack the setting.
+    """
+    operations = laue.operations()
+    proper = [op for op in operations.sym_ops if np.linalg.det(np.array(op.rot) / gemmi.Op.DEN) > 0]
+    shifts = [list(map(int, shift)) for shift in operations.cen_ops]
+    found = gemmi.find_spacegroup_by_ops(gemmi.GroupOps([op.translated(s) for op in proper for s in shifts]))
+    if found is None:
+        raise ValueError(f"{laue.xhm()} has no tabulated group of its rotations")
+    return found
+
+
 def reduced_basis(cell: UnitCell) -> Matrix:
     """Return the Niggli-reduced axes of a primitive cell as columns, in terms of the cell's own."""
     vector = gemmi.GruberVector(cell.gemmi(), "P", track_change_of_basis=True)

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from tasks.integrate.background import ring_background
 from tasks.integrate.images import Images
 from tasks.integrate.prediction import Predictions
-from tasks.integrate.spots import Image, Mask, radii_px
+from tasks.integrate.spots import Image, Mask, radii_px, ring_background
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -1,0 +1,172 @@
+"""DIALS as an integration engine."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from adapters.formats.cbf import write_cbf
+from adapters.formats.mtz import read_positions
+from adapters.programs.dials.commands import import_argv, mask_phil
+from adapters.programs.dials.indexing import Indexed, IndexingLimits, find_and_index
+from adapters.programs.dials.integration import Scaled, integrate, refine_in_setting, scale_in_laue_group
+from adapters.programs.dials.session import Session
+from adapters.programs.probe import DIALS, require, version_of
+from tasks.frames.models import FrameSeries
+from tasks.frames.stack import read_mask
+from tasks.frames.sweeps import Sweep, sweeps
+from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
+from tasks.integrate.merging import observations_at
+from tasks.integrate.models import Reflections
+from tasks.integrate.resolution import significant_d_min
+from tasks.model import Document, FileRef, NotIndexedError, UnitCell
+from tasks.model.provenance import Provenance
+from tasks.model.scattering import d_star_squared
+
+MIN_SWEEP_FRAMES = 3
+
+
+class DialsIntegrator(Document):
+    """Integrate with DIALS (Winter et al., Acta Cryst. D74, 85-97, 2018)."""
+
+    engine: Literal["dials"] = "dials"
+    d_min_angstrom: float | None = Field(
+        default=None, gt=0, le=20, description="high-resolution limit; None = where the intensities say nothing more"
+    )
+    d_max_angstrom: float | None = Field(
+        default=None, gt=0, description="spots at lower resolution are not searched, to keep out the halo"
+    )
+    known_cell: UnitCell | None = Field(default=None, description="unit cell, if it is known")
+    space_group: str | None = Field(default=None, description="space group of `known_cell`, if it is known")
+    min_spots: int = Field(default=20, ge=6, description="fewer spots are not indexed")
+    min_indexed_fraction: float = Field(default=0.25, gt=0, le=1, description="of the spots, by one lattice")
+    nproc: int = Field(default=1, ge=1, le=256, description="processes of each program")
+    timeout_s: float = Field(default=3600, gt=0, description="wall time of each program")
+
+    @model_validator(mode="after")
+    def _cell_with_group(self) -> Self:
+        if self.space_group is not None and self.known_cell is None:
+            raise ValueError("space_group needs known_cell: a symbol means nothing without its axes")
+        return self
+
+    def integrate(self, frames: FrameSeries, workdir: Path) -> Reflections:
+        """Import, index, refine, integrate and scale; see `tasks.integrate.ports.Integrator`."""
+        require(DIALS)
+        session = Session(workdir, self.timeout_s)
+        used = _import(session, frames)
+        limits = IndexingLimits(
+            self.d_min_angstrom,
+            self.d_max_angstrom,
+            self.min_spots,
+            self.min_indexed_fraction,
+            self.known_cell,
+            self.space_group,
+            self.nproc,
+        )
+        indexed = find_and_index(session, frames, limits)
+        known = None if self.known_cell is None or self.space_group is None else (self.known_cell, self.space_group)
+        refined = refine_in_setting(session, known=known is not None, frames=used, nproc=self.nproc)
+        integrate(session, refined, d_min=self.d_min_angstrom, nproc=self.nproc)
+        scaled = scale_in_laue_group(session, known=known, d_min=self.d_min_angstrom)
+        return self._assemble(session, frames, indexed, scaled)
+
+    def _assemble(self, session: Session, frames: FrameSeries, indexed: Indexed, scaled: Scaled) -> Reflections:
+        data = scaled.data
+        if self.d_min_angstrom is None:
+            limit = significant_d_min(data, scaled.laue, scaled.cell)
+            inside = d_star_squared(data.hkl, scaled.cell) <= limit**-2 * (1 + 1e-9)
+            if not np.all(inside):
+                outside = int(np.count_nonzero(~inside))
+                session.record(f"d_min {limit:.3f}", "beyond, CC1/2 < 0.3 or I/sigma < 1", f"{outside} left out")
+                data = observations_at(data, inside)
+        parameters = self.model_dump(mode="json", exclude={"engine", "known_cell", "nproc", "timeout_s"})
+        if self.known_cell is not None:
+            parameters["known_cell"] = " ".join(f"{x:.9g}" for x in self.known_cell.parameters)
+        warnings = [*session.warnings, *(laue_warnings(scaled.choice) if scaled.choice else ())]
+        if "not clear" in indexed.axis_test.verdict:
+            warnings.append(f"the sense of the rotation axis is {indexed.axis_test.verdict}")
+        return assemble_reflections(
+            frames.id,
+            data,
+            scaled.cell,
+            Particulars(
+                wavelength_angstrom=frames.beam.wavelength_angstrom,
+                provenance=Provenance(
+                    engine="dials",
+                    version=version_of(DIALS) or "unknown",
+                    parameters=parameters,
+                    inputs={"frames": frames.stack.sha256},
+                    attempts=tuple(session.attempts),
+                ),
+                indexed_fraction=indexed.fraction,
+                spots=indexed.spots,
+                axis_test=indexed.axis_test,
+                pictures=_pictures(session, frames, scaled.basis),
+                warnings=tuple(warnings),
+            ),
+            laue=scaled.laue,
+            workdir=session.folder,
+            space_group=self.space_group,
+        )
+
+
+def _import(session: Session, frames: FrameSeries) -> int:
+    """Write the frames of all sweeps that are long enough, import them, mask them; return how many frames."""
+    parts = sweeps(frames)
+    kept = [(number, part) for number, part in enumerate(parts, 1) if len(part.indices) >= MIN_SWEEP_FRAMES]
+    lost = [frames.frames[i] for part in parts if len(part.indices) < MIN_SWEEP_FRAMES for i in part.indices]
+    if not kept:
+        raise NotIndexedError(
+            f"{frames.id}: no {MIN_SWEEP_FRAMES} frames are equally spaced, as DIALS needs them",
+            "use the built-in integrator for irregular tilts",
+        )
+    if lost:
+        angles = ", ".join(f"{frame.angle_deg:g}" for frame in lost[:10])
+        session.warnings.append(f"{len(lost)} frames out of step with their neighbours were left out: at {angles} deg")
+    _warn_of_inexact(session, [part for _, part in kept])
+    folder = session.folder / "frames"
+    folder.mkdir()
+    write_cbf(frames, folder)
+    templates = [f"frames/{frames.id}_{number:02d}_#####.cbf" for number, _ in kept]
+    session.run(import_argv(frames, templates), outputs=["imported.expt"])
+    mask = read_mask(frames)
+    if not np.all(mask):
+        (session.folder / "mask.phil").write_text(mask_phil(mask))
+        argv = [
+            "dials.generate_mask",
+            "imported.expt",
+            "mask.phil",
+            "output.mask=pixels.mask",
+            "output.experiments=masked.expt",
+        ]
+        session.run(argv, outputs=["masked.expt"])
+        (session.folder / "masked.expt").replace(session.folder / "imported.expt")
+    return sum(len(part.indices) for _, part in kept)
+
+
+def _warn_of_inexact(session: Session, parts: list[Sweep]) -> None:
+    if len(parts) > 1:
+        session.warnings.append(f"gaps or changes of the step: {len(parts)} sweeps were integrated as one crystal")
+    if not all(part.exact for part in parts):
+        session.record(
+            "stills as wedges",
+            "DIALS knows contiguous rotation only",
+            "each still stands for a wedge as wide as its step",
+        )
+
+
+def _pictures(session: Session, frames: FrameSeries, basis: NDArray[np.float64]) -> FileRef:
+    """Write where each integrated reflection lies: `frame` (k,) position in `frames`, `px` (k, 2), `hkl` (k, 3)."""
+    table = read_positions(session.folder / "integrated.mtz")
+    middles = np.array([frame.angle_deg + frame.width_deg / 2 for frame in frames.frames])
+    order = np.argsort(middles)
+    edges = (middles[order][1:] + middles[order][:-1]) / 2
+    path = session.folder / "predictions.h5"
+    with h5py.File(path, "w") as file:
+        file["frame"] = order[np.searchsorted(edges, table.angle_deg)].astype(np.int32)
+        file["px"] = np.stack([table.slow_px, table.fast_px], axis=1)
+        file["hkl"] = np.rint(table.hkl @ basis).astype(np.int32)
+    return FileRef.of(path)
