@@ -1,7 +1,6 @@
 """The order of a refinement: complete, assign, anisotropic, hydrogen, extinction, weights. Decisions, no numerics."""
 
 import logging
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -228,17 +227,12 @@ def _extinction(engine: LeastSquares, progress: Progress, observations: Observat
 
 
 def _finished(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
-    fixes: tuple[Callable[[Fit], Draft], ...] = (
-        lambda fit: parameters.made_isotropic(fit.draft, parameters.not_positive_definite(fit)),
-        held_at_floor,
-    )
-    draft = progress.fit.draft
-    for fix in fixes:
-        final = engine.fit(draft, observations, cycles=LONG_CYCLES, update_weights=True)
-        draft = fix(final)
+    final = engine.fit(progress.fit.draft, observations, cycles=LONG_CYCLES, update_weights=True)
+    for _ in range(3):
+        draft = parameters.made_isotropic(final.draft, parameters.not_positive_definite(final))
+        draft = held_at_floor(final.model_copy(update={"draft": draft}))
         if draft == final.draft:
             break
-    else:
         final = engine.fit(draft, observations, cycles=LONG_CYCLES, update_weights=True)
     outcome = f"R1 {final.r1:.4f}, wR2 {final.wr2:.4f}, shift/esd {final.shift_over_esd_max:.3f}"
     attempt = Attempt(change="refined to the end", reason="with weights of its own", outcome=outcome)

@@ -1,0 +1,322 @@
+"""The decisions of a refinement: weights, parameters, elements, completion, geometry."""
+
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+
+from tasks.model import Composition, FileRef, UnitCell
+from tasks.model.scattering import structure_factors
+from tasks.refine import checks, completion, elements, parameters
+from tasks.refine.assembly import tidied
+from tasks.refine.draft import AtomFit, DensityPeak, Draft, DraftAtom, Fit, Observations
+from tasks.refine.geometry import bonds, close_contacts, contacts, site_order
+from tasks.refine.observed import laue_order, useful_limit
+from tasks.refine.shelx_factors import S_MAX, four_gaussians
+from tasks.refine.validation import shaken
+from tasks.refine.weighting import best_weights, shelx_weights
+
+CUBIC = UnitCell.of((5.64, 5.64, 5.64, 90, 90, 90))
+ROCK_SALT = (
+    DraftAtom(label="Na1", element="Na", position=(0, 0, 0)),
+    DraftAtom(label="Cl1", element="Cl", position=(0.5, 0.5, 0.5)),
+)
+TRICLINIC = UnitCell.of((7.1, 8.2, 9.3, 81.0, 96.0, 107.0))
+
+
+def fit_of(draft: Draft, path: Path, u: dict[str, float] | None = None, **figures) -> Fit:
+    """Return a fit with plain figures; `u` overrides equivalent displacements."""
+    path.write_bytes(b"")
+    rows = tuple(
+        AtomFit(
+            label=atom.label,
+            u_min_eigenvalue=(u or {}).get(atom.label, 0.02),
+            u_max_eigenvalue=(u or {}).get(atom.label, 0.02),
+            u_equivalent=(u or {}).get(atom.label, 0.02),
+            multiplicity=len(list(gemmi.symops_from_hall(draft.hall)))
+            // site_order(atom.position, draft.hall, draft.unit_cell),
+        )
+        for atom in draft.atoms
+    )
+    values = {
+        "r1": 0.15, "r1_all": 0.18, "wr2": 0.4, "goof": 1.0, "reflections": 1000, "reflections_observed": 700,
+        "parameters": 50, "shift_over_esd_max": 0.0, "converged": True, "cycles": 5, "peaks": (), "density_max": 0.3,
+        "density_min": -0.3, "density_rms": 0.07,
+    }  # fmt: skip
+    return Fit(draft=draft, atoms=rows, table=FileRef.of(path), **(values | figures))
+
+
+def observations_of(path: Path, d_min: float = 0.8) -> Observations:
+    path.write_bytes(b"")
+    return Observations(
+        table=FileRef.of(path), radiation="electron", wavelength_angstrom=0.02, friedel_merged=True, unique=1000,
+        measured=5000, r_int=0.1, completeness=0.9, d_min_angstrom=d_min, absences=0, absences_violated=0,
+    )  # fmt: skip
+
+
+def chain(symbols: str, hall: str = "P 1", cell: UnitCell = TRICLINIC) -> Draft:
+    """Return atoms in a row, 1.45 A apart along a, starting inside the cell."""
+    atoms = tuple(
+        DraftAtom(label=f"X{i}", element=element, position=(0.1 + 1.45 * i / cell.a, 0.2, 0.3))
+        for i, element in enumerate(symbols)
+    )
+    return Draft(hall=hall, unit_cell=cell, atoms=atoms)
+
+
+def test_weights_follow_the_manuals_formula() -> None:
+    got = shelx_weights(np.array([9.0, -3.0]), np.array([2.0, 1.0]), np.array([6.0, 3.0]), a=0.1, b=0.5)
+    assert got == pytest.approx([1 / (4 + 0.49 + 3.5), 1 / (1 + 0.04 + 1.0)])
+
+
+@pytest.mark.parametrize("a", [0.03, 0.12])
+def test_weights_find_the_error_model_that_made_the_data(a: float) -> None:
+    rng = np.random.default_rng(1)
+    fc = rng.exponential(100.0, 8000)
+    sigma = np.full(8000, 2.0)
+    fo = fc + np.sqrt(sigma**2 + (a * fc) ** 2) * rng.normal(size=8000)
+    found_a, _ = best_weights(fo, sigma, fc, parameters=10)
+    assert found_a == pytest.approx(a, rel=0.15)
+
+
+def test_rock_salt_has_six_neighbours_and_no_metal_metal_bond() -> None:
+    hall = gemmi.SpaceGroup("F m -3 m").hall
+    found = bonds(ROCK_SALT, hall, CUBIC)
+    assert sum(1 for bond in found if bond.first == 0) == 6
+    assert all(bond.distance == pytest.approx(2.82) for bond in found)
+    assert all({bond.first, bond.second} == {0, 1} for bond in found)
+
+
+def test_contacts_agree_with_gemmis_neighbour_search() -> None:
+    rng = np.random.default_rng(3)
+    places = rng.random((6, 3))
+    hall = gemmi.SpaceGroup("P 21/c").hall
+    cell = UnitCell.of((6.1, 7.3, 8.9, 90, 104.0, 90))
+    small = gemmi.SmallStructure()
+    small.cell, small.spacegroup_hm = cell.gemmi(), "P 1 21/c 1"
+    small.determine_and_set_spacegroup("h")
+    small.setup_cell_images()
+    for number, place in enumerate(places):
+        site = gemmi.SmallStructure.Site()
+        site.label, site.type_symbol, site.fract = f"C{number}", "C", gemmi.Fractional(*place)
+        site.element = gemmi.Element("C")
+        small.add_site(site)
+    search = gemmi.NeighborSearch(small, 4.0).populate()
+    for index, site in enumerate(small.sites):
+        marks = search.find_site_neighbors(site, 0.3, 3.5)
+        ours = [c.distance for c in contacts(places, places, hall, cell, cutoff=3.5) if c.first == index]
+        theirs = [search.dist(site.orth(small.cell), m.pos) for m in marks]
+        assert sorted(d for d in ours if d > 0.3) == pytest.approx(sorted(theirs), abs=1e-5)
+
+
+def test_an_atom_on_a_centre_is_not_its_own_neighbour() -> None:
+    hall = gemmi.SpaceGroup("P -1").hall
+    at_centre = (DraftAtom(label="Fe1", element="Fe", position=(0.5, 0.5, 0.5)),)
+    assert site_order(at_centre[0].position, hall, TRICLINIC) == 2
+    assert close_contacts(at_centre, hall, TRICLINIC) == []
+
+
+def test_two_atoms_at_one_place_lose_the_looser() -> None:
+    atoms = (
+        DraftAtom(label="C1", element="C", position=(0.1, 0.1, 0.1), u_iso_angstrom2=0.02),
+        DraftAtom(label="C2", element="C", position=(0.14, 0.1, 0.1), u_iso_angstrom2=0.09),
+        DraftAtom(label="C3", element="C", position=(0.6, 0.1, 0.1)),
+    )
+    assert [atom.label for atom in completion.without_clashes(atoms, "P 1", TRICLINIC)] == ["C1", "C3"]
+
+
+def test_atoms_with_displacements_far_above_the_others_are_loose(tmp_path: Path) -> None:
+    draft = chain("CCCCCC")
+    fit = fit_of(draft, tmp_path / "t", u={"X3": 0.35})
+    assert completion.loose_atoms(fit) == ("X3",)
+    assert completion.loose_atoms(fit_of(draft, tmp_path / "t")) == ()
+
+
+@pytest.mark.parametrize(
+    ("formula", "atoms", "symbol", "units"),
+    [
+        ("Na2Al2Si3O12H4", 152, "F d d 2", 8),
+        ("Na2Al2Si3O12H4", 144, "F d d 2", 8),
+        ("C48H28O32Zr6", 344, "F m -3 m", 4),
+        ("C19H22N2O", 44, "P 1 21 1", 2),
+        ("C9H11NO3", 50, "P 21 21 21", 4),
+    ],
+)
+def test_formula_units_follow_from_the_atoms_found(formula: str, atoms: int, symbol: str, units: int) -> None:
+    hall = gemmi.SpaceGroup(symbol).hall
+    assert completion.formula_units(Composition.parse(formula), atoms, hall) == units
+
+
+def test_peaks_become_atoms_only_at_sane_distances(tmp_path: Path) -> None:
+    draft = chain("CC")
+    step = 1.45 / TRICLINIC.a
+    peaks = (
+        DensityPeak(position=(0.1 + 0.3 * step, 0.2, 0.3), height=1.0, height_sigma=9.0),  # inside a bond
+        DensityPeak(position=(0.1 - step, 0.2, 0.3), height=0.9, height_sigma=8.0),  # at a bond's distance
+        DensityPeak(position=(0.1 + 2 * step, 0.2, 0.3), height=0.2, height_sigma=1.8),  # too low
+    )
+    fit = fit_of(draft, tmp_path / "t", peaks=peaks)
+    found = completion.new_atoms(fit, ["C", "O"], most=None)
+    assert [atom.position for atom in found] == [peaks[1].position]
+    assert found[0].element == "C"
+    assert completion.new_atoms(fit, ["C", "O"], most=0) == ()
+
+
+def test_the_element_at_each_site_is_found_from_intensities() -> None:
+    cell = UnitCell.of((7.0, 8.0, 9.0, 90, 100, 90))
+    group = gemmi.SpaceGroup("P 1 21/c 1")
+    rng = np.random.default_rng(7)
+    true = ["Si", "O", "Zr", "O", "Si", "O", "Si", "O"]
+    places = np.array([[0.1, 0.1, 0.1], [0.3, 0.1, 0.1], [0.6, 0.3, 0.2], [0.8, 0.4, 0.3], [0.2, 0.4, 0.4],
+                       [0.4, 0.7, 0.05], [0.7, 0.8, 0.4], [0.9, 0.9, 0.15]])  # fmt: skip
+    hkl = gemmi.make_miller_array(cell.gemmi(), group, 0.8, 0, True).astype(np.int32)
+    guess = ["O"] * 8
+    u = np.full(8, 0.015)
+
+    def f_of(names: list[str]) -> np.ndarray:
+        return structure_factors(
+            hkl, cell, group.operations(), elements=names, positions=places, u_iso_angstrom2=u,
+            occupancies=np.ones(8), radiation="electron",
+        )  # fmt: skip
+
+    f_true = np.abs(f_of(true)) * (1 + 0.05 * rng.normal(size=len(hkl)))
+    atoms = tuple(
+        DraftAtom(label=f"O{i}", element="O", position=tuple(p), u_iso_angstrom2=0.015)
+        for i, p in enumerate(places.tolist())
+    )
+    names = ["O", "Si", "Zr"]
+    composition = Composition.parse("Zr Si3 O4")
+    weights = np.full(8, 4.0)
+    for _ in range(4):
+        table = {"hkl": hkl, "f_sq_obs": f_true**2, "sigma": 0.1 * f_true**2 + 0.01,
+                 "f_sq_calc": np.abs(f_of(guess)) ** 2, "phase_deg": np.degrees(np.angle(f_of(guess)))}  # fmt: skip
+        costs = elements.exchange_costs(
+            elements.residual_of(table), atoms, names, hall=group.hall, cell=cell, radiation="electron"
+        )
+        picked = elements.assign(costs, weights, elements.targets(composition, names, weights))
+        guess = [names[k] for k in picked]
+        atoms = tuple(atom.model_copy(update={"element": e}) for atom, e in zip(atoms, guess, strict=True))
+    assert guess == true
+
+
+def test_assignment_keeps_the_composition_and_follows_the_costs() -> None:
+    costs = np.array([[0.0, 5.0], [0.0, 4.0], [0.0, 1.0]])
+    weights = np.ones(3)
+    assert elements.assign(costs, weights, None).tolist() == [0, 0, 0]
+    assert elements.assign(costs, weights, np.array([2.0, 1.0])).tolist() == [0, 0, 1]
+    assert elements.assign(costs + np.array([0, 90.0]), weights, np.array([2.0, 1.0])).tolist() == [0, 0, 0]
+
+
+def test_bond_lengths_tell_a_methyl_group_from_a_carbonyl_oxygen() -> None:
+    short, long = chain("CC"), chain("CC")
+    stretched = [atom.model_copy(update={"position": (0.1 + d / TRICLINIC.a, 0.2, 0.3)}) for atom, d in
+                 zip(short.atoms, (0.0, 1.22), strict=True)]  # fmt: skip
+    carbonyl = elements.chemistry_costs(stretched, ["C", "O"], "P 1", TRICLINIC)[1]
+    apart = [long.atoms[0], long.atoms[1].model_copy(update={"position": (0.1 + 1.52 / TRICLINIC.a, 0.2, 0.3)})]
+    methyl = elements.chemistry_costs(apart, ["C", "O"], "P 1", TRICLINIC)[1]
+    assert carbonyl[1] < carbonyl[0]
+    assert methyl[0] < methyl[1]
+
+
+def test_anisotropic_only_where_the_data_bear_it(tmp_path: Path) -> None:
+    draft = chain("CCCCCCZ".replace("Z", "C") + "O").model_copy()
+    heavy = draft.model_copy(
+        update={"atoms": (*draft.atoms, DraftAtom(label="Zr1", element="Zr", position=(0.5, 0.5, 0.5)))}
+    )
+    fit = fit_of(heavy, tmp_path / "t", parameters=36)
+    observations = observations_of(tmp_path / "o")
+    plenty = fit.model_copy(update={"reflections": 900, "reflections_observed": 700})
+    some = fit.model_copy(update={"reflections": 400, "reflections_observed": 300})
+    few = fit.model_copy(update={"reflections": 150, "reflections_observed": 100})
+    assert parameters.anisotropic_elements(plenty, observations) == {"C", "O", "Zr"}
+    assert parameters.anisotropic_elements(some, observations) == {"Zr"}
+    assert parameters.anisotropic_elements(few, observations) == set()
+    assert parameters.anisotropic_elements(plenty, observations_of(tmp_path / "o", d_min=1.3)) == set()
+
+
+def test_an_isotropic_tensor_is_isotropic_in_oblique_axes() -> None:
+    draft = parameters.made_anisotropic(chain("C"), frozenset({"C"}))
+    u = draft.atoms[0].u_aniso_angstrom2
+    small = gemmi.SMat33d(*u)
+    cell = TRICLINIC.gemmi()
+    reciprocal = cell.reciprocal()
+    scale = np.diag([reciprocal.a, reciprocal.b, reciprocal.c])
+    cartesian = np.array(cell.orth.mat.tolist()) @ scale @ np.array(small.as_mat33().tolist()) @ scale
+    cartesian = cartesian @ np.array(cell.orth.mat.tolist()).T
+    assert cartesian == pytest.approx(0.03 * np.eye(3), abs=1e-12)
+
+
+def test_more_parameters_must_pay(tmp_path: Path) -> None:
+    before = fit_of(chain("CC"), tmp_path / "t")
+    better = before.model_copy(update={"parameters": 90, "wr2": 0.30, "r1": 0.12})
+    barely = before.model_copy(update={"parameters": 90, "wr2": 0.39, "r1": 0.149})
+    assert parameters.pays(before, better)
+    assert not parameters.pays(before, barely)
+
+
+def test_tidying_assembles_fragments_and_leaves_structure_factors_alone() -> None:
+    hall = gemmi.SpaceGroup("P -1").hall
+    draft = chain("OCCN", hall=hall)
+    scattered = tuple(
+        atom.model_copy(update={"position": tuple((-np.array(atom.position) + [i, -i, 2 * i]).tolist())})
+        if i % 2
+        else atom
+        for i, atom in enumerate(draft.atoms)
+    )
+    spread = draft.model_copy(update={"atoms": scattered})
+    neat = tidied(spread)
+    orthogonal = np.array(TRICLINIC.gemmi().orth.mat.tolist())
+    places = np.array([atom.position for atom in neat.atoms]) @ orthogonal.T
+    nearest = np.sort(np.linalg.norm(places[:, None] - places[None], axis=2), axis=1)[:, 1]
+    assert nearest == pytest.approx(np.full(4, 1.45), abs=1e-6)
+    assert [atom.label for atom in neat.atoms] == ["O1", "N1", "C1", "C2"]
+    hkl = np.array([[1, 2, 3], [2, -1, 4], [0, 3, -2]], np.int32)
+
+    def f_of(model: Draft) -> np.ndarray:
+        return structure_factors(
+            hkl, TRICLINIC, gemmi.symops_from_hall(hall), elements=[a.element for a in model.atoms],
+            positions=np.array([a.position for a in model.atoms]), u_iso_angstrom2=np.full(4, 0.03),
+            occupancies=np.ones(4), radiation="electron",
+        )  # fmt: skip
+
+    assert f_of(neat) == pytest.approx(f_of(spread), abs=1e-9)
+
+
+def test_shaking_keeps_atoms_on_their_symmetry_elements() -> None:
+    hall = gemmi.SpaceGroup("F m -3 m").hall
+    on_axis = DraftAtom(label="C1", element="C", position=(0.2, 0.0, 0.0))
+    draft = Draft(hall=hall, unit_cell=CUBIC, atoms=(*ROCK_SALT, on_axis))
+    moved = shaken(draft, np.random.default_rng(2))
+    assert moved.atoms[0].position == pytest.approx((0, 0, 0), abs=1e-12)
+    assert moved.atoms[2].position[1:] == pytest.approx((0, 0), abs=1e-12)
+    assert moved.atoms[2].position[0] != pytest.approx(0.2, abs=1e-4)
+
+
+def test_data_end_where_they_fade_into_noise() -> None:
+    rng = np.random.default_rng(5)
+    d = rng.uniform(0.5, 3.0, 4000)
+    signal = np.where(d > 0.8, 50.0, 0.0)
+    assert useful_limit(d, signal + rng.normal(size=4000), np.ones(4000)) == pytest.approx(0.8, abs=0.13)
+    assert useful_limit(d, 50.0 + rng.normal(size=4000), np.ones(4000)) is None
+
+
+@pytest.mark.parametrize(("symbol", "order"), [("P -1", 2), ("P 21 21 21", 8), ("F d d 2", 8), ("F m -3 m", 48)])
+def test_laue_orders(symbol: str, order: int) -> None:
+    assert laue_order(gemmi.SpaceGroup(symbol).hall) == order
+
+
+@pytest.mark.parametrize("element", ["H", "C", "N", "O", "Al", "Zr", "Lu"])
+def test_four_gaussians_follow_the_table(element: str) -> None:
+    a, b = four_gaussians(element)
+    s_sq = np.linspace(0, S_MAX, 97) ** 2
+    table = gemmi.Element(element).c4322
+    wanted = np.exp(-np.outer(s_sq, table.b)) @ np.array(table.a)
+    assert np.exp(-np.outer(s_sq, b)) @ np.array(a) == pytest.approx(wanted, rel=0.02)
+
+
+def test_composition_agreement_counts_elements_and_surplus() -> None:
+    wanted = Composition.parse("C4 O2")
+    assert checks.composition_agreement({"C": 4.0, "O": 2.0, "H": 9.0}, wanted) == pytest.approx(1.0)
+    assert checks.composition_agreement({"C": 6.0}, wanted) == pytest.approx((4 - 1) / 6)
+    assert checks.completeness_of_model({"C": 3.0, "O": 1.0}, wanted) == pytest.approx(4 / 6)
+    assert checks.composition_agreement({"C": 1.0}, None) is None
