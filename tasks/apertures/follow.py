@@ -1,5 +1,6 @@
 """Scans fitted again with what their neighbours know: crystals that merged, hid or were too weak on their own."""
 
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ AGREES = 0.85
 SINGLE = 0.3
 LEAST_COSINE = 0.5
 LEAST_LEVEL = 0.08
+ROUNDS = 3
+SAME_DIFFRACTION = 0.5
 SPURIOUS = 3
 """Tracks of fewer scans do not predict."""
 
@@ -37,39 +40,83 @@ class Followed(NamedTuple):
 def follow(
     segmentations: list[Segmentation], tracks: list[Track], offsets: NDArray[np.float64], *, iterations: int
 ) -> Followed:
-    """Sweep up and down the tilts; fit a scan anew where a crystal is missing or disagrees with its neighbours.
+    """Fit scans anew where a crystal is missing or disagrees with its neighbours; join tracks of one crystal.
 
     The predicted images, moved by the registration, are the start of the mixture model, so that a crystal keeps its
     number. What is fitted counts only if it looks like its prediction and is not negligibly weak: otherwise there
-    is a gap.
+    is a gap. Pieces of one track grow into each other and are known by their equal diffraction: they are joined.
     """
-    scenes: list[Scene] = [{} for _ in segmentations]
-    for number, track in enumerate(tracks):
-        for scan, region in track.regions.items():
-            scenes[scan][number] = _image(segmentations[scan], region)
-    lasting = {number for number, track in enumerate(tracks) if len(track.regions) >= min(SPURIOUS, len(segmentations))}
-    levels = {
-        number: float(np.median([typical_weight(scenes[scan][number]) for scan in tracks[number].regions]))
-        for number in lasting
-    }
-    fitted = list(segmentations)
-    owners = [list(scene) for scene in scenes]
-    for scan, scene in enumerate(scenes):  # columns of the factors in the order of the owners
-        columns = [tracks[number].regions[scan] for number in scene]
-        fitted[scan] = _with_columns(segmentations[scan], columns)
-    order = [*range(len(scenes)), *reversed(range(len(scenes)))]
-    for scan in order:
-        predicted = _predictions(scenes, scan, offsets, lasting)
-        if not _needs_fit(scenes[scan], predicted, lasting):
+    fitted = []
+    for scan, segmentation in enumerate(segmentations):
+        columns = {number: track.regions[scan] for number, track in enumerate(tracks) if scan in track.regions}
+        fitted.append(_with_columns(segmentation, list(columns.values())))
+    owners = [[number for number, track in enumerate(tracks) if scan in track.regions] for scan in range(len(fitted))]
+    followed = Followed(_scenes(fitted, owners), fitted, owners)
+    for _ in range(ROUNDS):
+        _sweep(followed, offsets, iterations=iterations)
+        joined = _join_duplicates(followed)
+        if joined is None:
+            break
+        followed = joined
+    return followed
+
+
+def _sweep(followed: Followed, offsets: NDArray[np.float64], *, iterations: int) -> None:
+    """Go up and down the tilts once; updates in place."""
+    scenes, segmentations, owners = followed
+    seen: dict[int, list[float]] = {}
+    for scene in scenes:
+        for number, image in scene.items():
+            seen.setdefault(number, []).append(typical_weight(image))
+    least = min(SPURIOUS, len(scenes))
+    levels = {number: float(np.median(values)) for number, values in seen.items() if len(values) >= least}
+    for scan in [*range(len(scenes)), *reversed(range(len(scenes)))]:
+        predicted = _predictions(scenes, scan, offsets, set(levels))
+        if not _needs_fit(scenes[scan], predicted, set(levels)):
             continue
         factors, names = _refit(segmentations[scan], scenes[scan], predicted, iterations=iterations)
-        kept = [
-            i for i, name in enumerate(names) if _is_there(factors, i, name, predicted, levels, segmentations[scan])
-        ]
-        fitted[scan] = segmentations[scan]._replace(factors=Factors(factors.weights[:, kept], factors.patterns[kept]))
+        fitted = segmentations[scan]._replace(factors=factors)
+        kept = [i for i, name in enumerate(names) if _is_there(_image(fitted, i), name, predicted, levels)]
+        segmentations[scan] = _with_columns(fitted, kept)
         owners[scan] = [names[i] for i in kept]
-        scenes[scan] = {names[i]: _image(fitted[scan], column) for column, i in enumerate(kept)}
-    return Followed(scenes, fitted, owners)
+        scenes[scan] = {names[i]: _image(fitted, i) for i in kept}
+
+
+def _join_duplicates(followed: Followed) -> Followed | None:
+    """Join tracks whose regions diffract alike in the scans they share; None if there are none.
+
+    Different crystals share a spot only by chance; the Bhattacharyya coefficient of their patterns stays small.
+    """
+    shared: dict[tuple[int, int], list[float]] = {}
+    for segmentation, present in zip(followed.segmentations, followed.owners, strict=True):
+        root = np.sqrt(segmentation.factors.patterns)
+        for (i, a), (j, b) in combinations(enumerate(present), 2):
+            shared.setdefault((min(a, b), max(a, b)), []).append(float(root[i] @ root[j]))
+    alike = {pair: float(np.mean(values)) for pair, values in shared.items() if np.mean(values) > SAME_DIFFRACTION}
+    if not alike:
+        return None
+    one, other = max(alike, key=lambda pair: alike[pair])
+    segmentations: list[Segmentation] = []
+    owners: list[list[int]] = []
+    for segmentation, numbers in zip(followed.segmentations, followed.owners, strict=True):
+        if one in numbers and other in numbers:
+            segmentations.append(_added(segmentation, numbers.index(one), numbers.index(other)))
+            owners.append([number for number in numbers if number != other])
+        else:
+            segmentations.append(segmentation)
+            owners.append([one if number == other else number for number in numbers])
+    joined = Followed(_scenes(segmentations, owners), segmentations, owners)
+    return _join_duplicates(joined) or joined
+
+
+def _added(segmentation: Segmentation, one: int, other: int) -> Segmentation:
+    """Return the segmentation with one region added to another."""
+    weights, patterns = segmentation.factors.weights.copy(), segmentation.factors.patterns.copy()
+    share = weights[:, [one, other]].sum(axis=0)
+    patterns[one] = (share @ patterns[[one, other]]) / max(float(share.sum()), 1e-12)
+    weights[:, one] += weights[:, other]
+    kept = [column for column in range(weights.shape[1]) if column != other]
+    return segmentation._replace(factors=Factors(weights[:, kept], patterns[kept]))
 
 
 def prediction(
@@ -135,19 +182,18 @@ def _refit(segmentation: Segmentation, scene: Scene, predicted: Scene, *, iterat
     return factorise(*arguments, start=Factors(weights, patterns), iterations=iterations), names
 
 
-def _is_there(
-    factors: Factors,
-    column: int,
-    name: int,
-    predicted: Scene,
-    levels: dict[int, float],
-    segmentation: Segmentation,
-) -> bool:
-    image = factors.weights[:, column].reshape(segmentation.good.shape)
+def _is_there(image: NDArray[np.float64], name: int, predicted: Scene, levels: dict[int, float]) -> bool:
     level = typical_weight(ndimage.gaussian_filter(image, 0.8))
     if name not in predicted:
         return level > 0
     return level > LEAST_LEVEL * levels[name] and cosine(image, predicted[name]) > LEAST_COSINE
+
+
+def _scenes(segmentations: list[Segmentation], owners: list[list[int]]) -> list[Scene]:
+    return [
+        {number: _image(segmentation, column) for column, number in enumerate(numbers)}
+        for segmentation, numbers in zip(segmentations, owners, strict=True)
+    ]
 
 
 def _image(segmentation: Segmentation, region: int) -> NDArray[np.float64]:

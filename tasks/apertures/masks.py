@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-SHARPNESS = ((16.0, 0.0, 0.15), (6.0, 0.5, 0.28), (0.0, 0.8, 0.4))
-"""From so many electrons per position on: smoothing in positions, share of the typical weight that is inside."""
+SHARPNESS = ((0.0, 0.15), (0.5, 0.4), (0.8, 0.5), (1.2, 0.55), (2.0, 0.6))
+"""Smoothing in positions, and the share of the typical weight from which on a position is inside."""
 TRACE = 0.05
 """Share of another crystal's typical weight, in the mean of 3 x 3 positions, that spoils a position."""
 MIN_OUTSIDE = 20
@@ -37,16 +37,20 @@ def masks_of(weights: NDArray[np.float64], scan_shape: tuple[int, int], *, good:
 
 
 def _inside(image: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return where a crystal is: as sharp as its electrons per position allow.
+    """Return where a crystal is: as sharp as the noise of its image allows.
 
-    Smoothing blurs a sharp edge over the positions outside, by a share that the threshold must exceed; it is needed
-    only where a position's own electrons do not tell.
+    Smoothing blurs a sharp edge over the positions outside, by a share that the threshold must exceed; so the least
+    smoothing is taken that brings the noise away from the crystal to a third of the threshold.
     """
-    level = typical_weight(ndimage.gaussian_filter(image, 0.8))
-    for least, sigma, share in SHARPNESS:
-        if level >= least:
-            inside = ndimage.gaussian_filter(image, sigma) > share * level if sigma else image > share * level
-            return np.asarray(ndimage.median_filter(inside, size=3))
+    wide = ndimage.gaussian_filter(image, 2.0)
+    away = ~ndimage.binary_dilation(wide > 0.25 * typical_weight(wide), iterations=3)
+    for sigma, share in SHARPNESS:
+        smooth = ndimage.gaussian_filter(image, sigma) if sigma else image
+        level = typical_weight(ndimage.gaussian_filter(image, max(sigma, 0.8)))
+        outside = smooth[away]
+        floor = outside.mean() + 3.0 * outside.std() if outside.size > MIN_OUTSIDE else 0.0
+        if floor <= share * level:
+            return np.asarray(ndimage.median_filter(smooth > share * level, size=3))
     return np.zeros(image.shape, dtype=bool)
 
 

@@ -10,6 +10,8 @@ from tasks.apertures.similarity import diffraction_similarity, images_of, matche
 
 WINDOW = 6
 """How many earlier scans a scan is compared with: bridges missing tilts, occlusions and blank scans."""
+ALIKE = 0.25
+"""Similarity of diffraction that different crystals do not reach but by chance (simulated: 1 in 50)."""
 LOCAL_COST = 0.04
 """Off the similarity per position by which a region moves besides the field (parallax of its height)."""
 
@@ -104,8 +106,8 @@ def _best_shift(
 
 
 def _score(shape: NDArray[np.float64], likeness: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Combine the two: shape alone counts 0.6, diffraction raises it to 1."""
-    return np.clip(shape * (0.6 + 0.4 * np.minimum(1.4 * likeness, 1.0)), 0.0, 1.0)
+    """Combine the two: shape alone counts one half; diffraction of `ALIKE` or more raises it to the whole."""
+    return np.clip(shape * (0.5 + 0.5 * np.minimum(likeness / ALIKE, 1.0)), 0.0, 1.0)
 
 
 def _local_score(
