@@ -93,8 +93,7 @@ def test_contacts_agree_with_gemmis_neighbour_search() -> None:
     hall = gemmi.SpaceGroup("P 21/c").hall
     cell = UnitCell.of((6.1, 7.3, 8.9, 90, 104.0, 90))
     small = gemmi.SmallStructure()
-    small.cell, small.spacegroup_hm = cell.gemmi(), "P 1 21/c 1"
-    small.determine_and_set_spacegroup("h")
+    small.cell, small.spacegroup = cell.gemmi(), gemmi.SpaceGroup("P 1 21/c 1")
     small.setup_cell_images()
     for number, place in enumerate(places):
         site = gemmi.SmallStructure.Site()
