@@ -37,7 +37,8 @@ class Survey(NamedTuple):
     """All frames that can be read, in the order of their numbers.
 
     ``low``, ``high``: the range of valid pixels; ``whole``: whether all are whole numbers; ``bad`` (slow, fast): not
-    a number, or negative, in every frame; ``lost``: why other files cannot be read.
+    a number on some frame, or always the same negative value below the pedestal (the mark of a dead pixel);
+    ``lost``: why other files cannot be read.
     """
 
     frames: tuple[Seen, ...]
@@ -59,27 +60,28 @@ def survey_images(
         If fewer than 5 frames can be read.
     """
     lost: list[str] = []
-    never_valid = np.ones(detector.shape_px, dtype=bool)
+    ever_nan = np.zeros(detector.shape_px, dtype=bool)
+    floor = min(0.0, detector.pedestal)
     whole = True
     frames: list[Seen] = []
     low, high = np.full(detector.shape_px, np.inf), np.full(detector.shape_px, -np.inf)
     for image in each_image(files, reader, detector.shape_px, lost):
         finite = np.isfinite(image.pixels)
         values = np.where(finite, image.pixels, 0)
-        never_valid &= ~finite | (values < 0)
-        np.minimum(low, values, out=low)
-        np.maximum(high, values, out=high)
+        ever_nan |= ~finite
+        np.minimum(low, values, out=low, where=finite)
+        np.maximum(high, values, out=high, where=finite)
         whole = whole and (values.dtype.kind in "ui" or bool(np.array_equal(values, np.rint(values))))
-        frames.append(_seen(image, values, finite & (values >= 0), detector, settings))
+        frames.append(_seen(image, values, finite & (values >= floor), detector, settings))
     if len(frames) < FRAMES_MIN:
         reasons = "\n".join(lost[:REASONS_SHOWN])
         raise SourceError(
             f"{len(frames)} readable frames, at least {FRAMES_MIN} are needed\n{reasons}".rstrip(),
             "check `files` in the manifest, and copy damaged files again",
         )
-    good = ~never_valid
+    good = ~(ever_nan | ((low == high) & (low < floor)))
     lowest, highest = float(low[good].min(initial=0.0)), float(high[good].max(initial=0.0))
-    return Survey(tuple(frames), lowest, highest, whole, never_valid, tuple(lost))
+    return Survey(tuple(frames), lowest, highest, whole, ~good, tuple(lost))
 
 
 def each_image(

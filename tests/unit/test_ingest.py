@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -73,6 +74,50 @@ def test_the_event_store_holds_every_electron_sorted_by_tilt(tmp_path: Path) -> 
     assert series.metadata["notes/operator"] == "Ada"
     assert series.metadata["notes/dose"] == '{"e_per_A2": 3}'
     assert len(series.provenance.inputs) == 6
+
+
+def rewrite(path: Path, *, frame: tuple[int, int] = FRAME, pixel: int | None = 0) -> None:
+    """Replace a scan by one with a single electron in every position, or with none."""
+    positions = SCAN[0] * (SCAN[1] + FLYBACK)
+    events = np.full(0 if pixel is None else positions, pixel or 0)
+    offsets = np.linspace(0, len(events), positions + 1).astype(int)
+    full = (SCAN[0], SCAN[1] + FLYBACK)
+    write_scan(path, offsets, events, scan_shape_with_flyback=full, frame_shape=frame)
+
+
+def make_bad_event(path: Path) -> None:
+    rewrite(path, frame=(100, 100), pixel=30)
+    with h5py.File(path, "a") as file:
+        frames = file["electron_events/frames"]
+        frames.attrs["Nx"], frames.attrs["Ny"] = FRAME
+
+
+def list_as_it_is(path: Path) -> None:
+    """Make the manifest list the file's size, so that the damage is inside."""
+    manifest = json.loads((path.parent / "tilt_series.json").read_text())
+    for scan in manifest["scans"]:
+        scan["bytes"] = (path.parent / scan["file"]).stat().st_size
+    (path.parent / "tilt_series.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: rewrite(path, frame=(5, 6)), "frames: the file has (5, 6) rows and columns"),
+        (make_bad_event, "event index 30 is out of range: a frame has 30 pixels"),
+        (lambda path: rewrite(path, pixel=None), "the scan is empty"),
+    ],
+    ids=["wrong frame shape", "event index out of range", "empty scan"],
+)
+def test_a_scan_that_contradicts_the_manifest_costs_its_tilt(tmp_path: Path, damage, reason: str) -> None:
+    make_source(tmp_path / "s", [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    damage(tmp_path / "s" / "FOURD_00002.h5")
+    list_as_it_is(tmp_path / "s" / "FOURD_00002.h5")
+
+    series = ingest(tmp_path / "s", tmp_path / "work")
+
+    assert [scan.tilt_deg for scan in series.scans] == [0.0, 1.0, 3.0, 4.0, 5.0]
+    assert reason in series.lost[0].reason
 
 
 @pytest.mark.parametrize(

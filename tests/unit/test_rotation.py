@@ -1,0 +1,232 @@
+"""Rotation series: every format, gaps, wandering beams, odd pixels, damaged files."""
+
+import json
+from pathlib import Path
+
+import fabio
+import mrcfile
+import numpy as np
+import pytest
+import tifffile
+
+from adapters.formats.cbf import write_cbf
+from adapters.formats.frame_reader import FrameFileReader
+from adapters.formats.smv import write_smv
+from tasks.frames.models import FrameSeries
+from tasks.frames.settings import FrameSettings
+from tasks.frames.stack import read_frames, read_mask
+from tasks.frames.sweeps import sweeps
+from tasks.frames.task import read_rotation
+from tasks.ingest.source import read_source
+from tasks.model import SourceError
+
+SHAPE = (48, 52)
+CENTRE = (23.3, 26.8)
+
+
+def image(seed: int, centre: tuple[float, float] = CENTRE, *, beam: float = 800.0) -> np.ndarray:
+    rows, columns = np.indices(SHAPE)
+    mean = 1.0 + beam * np.exp(-((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2) / (2 * 1.5**2))
+    return np.random.default_rng(seed).poisson(mean).astype(np.uint16)
+
+
+def manifest(folder: Path, pattern: str, *, width: float = 0.25, **detector: object) -> Path:
+    content = {
+        "format": "rotation series", "version": 1, "sample": "test", "composition": None,
+        "beam": {"energy_kev": 200.0},
+        "detector": {"name": "d", "shape_px": list(SHAPE), "pixel_size_mm": 0.055, "camera_length_mm": 436.1,
+                     "direct_beam_px": [24.0, 26.0], "gain": 1.0, "pedestal": 0.0, "saturation": 65535.0, **detector},
+        "rotation_axis": [0.6, 0.8, 0.0],
+        "oscillation": {"start_deg": -10.0, "width_deg": width},
+        "files": pattern,
+    }  # fmt: skip
+    (folder / "rotation_series.json").write_text(json.dumps(content))
+    return folder
+
+
+def read(folder: Path, **settings: object) -> FrameSeries:
+    work = folder.parent / f"{folder.name}-work"
+    return read_rotation(read_source(folder), FrameFileReader(), FrameSettings(**settings), work)
+
+
+def tiffs(folder: Path, images: list[np.ndarray], numbers: list[int] | None = None) -> Path:
+    folder.mkdir()
+    for number, pixels in zip(numbers or range(1, len(images) + 1), images, strict=True):
+        tifffile.imwrite(folder / f"f_{number:04d}.tif", pixels)
+    return folder
+
+
+def write_format(folder: Path, images: list[np.ndarray], kind: str) -> str:
+    """Write the images by a library that is not the one that reads, where there is one; return the glob."""
+    for number, pixels in enumerate(images, 1):
+        path = folder / f"f_{number:04d}.{kind}"
+        if kind == "tif":
+            tifffile.imwrite(path, pixels)
+        elif kind == "mrc":
+            with mrcfile.new(path) as file:
+                file.set_data(pixels)
+        elif kind == "cbf":
+            fabio.cbfimage.CbfImage(data=pixels.astype(np.int32), header={}).write(str(path))
+        elif kind == "img":
+            head = (
+                f"DIM=2;\nBYTE_ORDER=little_endian;\nTYPE=unsigned_short;\nSIZE1={SHAPE[1]};\nSIZE2={SHAPE[0]};\n}}\n"
+            )
+            path.write_bytes(f"{{\nHEADER_BYTES=  512;\n{head}".ljust(512).encode() + pixels.astype("<u2").tobytes())
+    return f"*.{kind}"
+
+
+@pytest.mark.parametrize("kind", ["tif", "mrc", "cbf", "img"])
+def test_every_format_gives_every_pixel(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    images = [image(seed) for seed in range(6)]
+    series = read(manifest(folder, write_format(folder, images, kind)))
+
+    np.testing.assert_array_equal(read_frames(series), images)
+    assert read_mask(series).all()
+    assert [frame.angle_deg for frame in series.frames] == pytest.approx([-10 + 0.25 * k for k in range(6)])
+    assert {frame.width_deg for frame in series.frames} == {0.25}
+    assert series.direct_beam_px == pytest.approx(CENTRE, abs=0.2)
+    assert [frame.counts for frame in series.frames] == [float(pixels.sum()) for pixels in images]
+    assert not series.is_still
+
+
+@pytest.mark.parametrize("kind", ["tif", "mrc"])
+def test_a_stack_in_one_file_is_a_series(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    images = np.stack([image(seed) for seed in range(6)])
+    if kind == "tif":
+        tifffile.imwrite(folder / "stack.tif", images)
+    else:
+        with mrcfile.new(folder / "stack.mrc") as file:
+            file.set_data(images)
+    series = read(manifest(folder, f"*.{kind}", width=-0.25))
+    np.testing.assert_array_equal(read_frames(series), images[::-1])
+    assert [frame.number for frame in series.frames] == [5, 4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("writer", [write_smv, write_cbf])
+def test_what_was_written_for_dials_is_read_again(tmp_path: Path, writer) -> None:
+    first = read(manifest(tiffs(tmp_path / "a", [image(seed) for seed in range(6)]), "*.tif"))
+    (tmp_path / "b").mkdir()
+    writer(first, tmp_path / "b")
+    pedestal = 1.0 if writer is write_smv else 0.0
+    second = read(manifest(tmp_path / "b", "crystal-01_01_*", pedestal=pedestal))
+    np.testing.assert_array_equal(read_frames(second) - pedestal, read_frames(first))
+    assert [f.counts for f in second.frames] == [f.counts for f in first.frames]
+    assert [f.angle_deg for f in second.frames] == [f.angle_deg for f in first.frames]
+
+
+def test_a_gap_in_the_numbers_is_a_gap_in_the_rotation(tmp_path: Path) -> None:
+    numbers = [3, 4, 5, 9, 10, 11]
+    series = read(manifest(tiffs(tmp_path / "s", [image(n) for n in numbers], numbers), "*.tif"))
+    assert [frame.number for frame in series.frames] == numbers
+    assert [frame.angle_deg for frame in series.frames] == pytest.approx([-10 + 0.25 * (n - 3) for n in numbers])
+    assert [(s.start_deg, len(s.indices)) for s in sweeps(series)] == [(-10.0, 3), (-8.5, 3)]
+
+
+def test_a_rotation_the_other_way_is_sorted_by_angle(tmp_path: Path) -> None:
+    images = [image(seed) for seed in range(6)]
+    series = read(manifest(tiffs(tmp_path / "s", images), "*.tif", width=-0.25))
+    assert [frame.angle_deg for frame in series.frames] == pytest.approx([-11.5, -11.25, -11.0, -10.75, -10.5, -10.25])
+    assert [frame.number for frame in series.frames] == [6, 5, 4, 3, 2, 1]
+    np.testing.assert_array_equal(read_frames(series), images[::-1])
+
+
+def test_a_wandering_beam_is_brought_to_one_place(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    centres = np.array(CENTRE) + rng.uniform(-4, 4, (8, 2))
+    images = [image(k, tuple(centre)) for k, centre in enumerate(centres)]
+    series = read(manifest(tiffs(tmp_path / "s", images), "*.tif"))
+
+    assert any("wanders" in warning for warning in series.warnings)
+    stack, mask = read_frames(series), read_mask(series)
+    assert stack.shape[1:] == series.detector.shape_px == mask.shape
+    assert [int(frame.sum()) for frame in stack] == [int(pixels.sum()) for pixels in images]
+    assert 0 < mask.sum() < SHAPE[0] * SHAPE[1]
+    for frame, pixels in zip(series.frames, stack, strict=True):
+        top = np.unravel_index(np.argmax(pixels), pixels.shape)
+        assert np.abs(np.array(top) - series.direct_beam_px).max() < 2.0
+        assert np.abs(frame.beam_residual_px).max() <= 0.5
+
+
+def test_the_manifests_beam_can_be_trusted(tmp_path: Path) -> None:
+    images = [image(seed, (20.0, 20.0)) for seed in range(6)]
+    series = read(manifest(tiffs(tmp_path / "s", images), "*.tif"), centring="manifest")
+    assert series.direct_beam_px == (24.0, 26.0)
+    np.testing.assert_array_equal(read_frames(series), images)
+
+
+def test_fractions_are_stored_times_sixteen_and_the_gain_follows(tmp_path: Path) -> None:
+    images = [image(seed).astype(np.float32) + np.float32(0.25) for seed in range(6)]
+    series = read(manifest(tiffs(tmp_path / "s", images), "*.tif", gain=2.0, saturation=1000.0))
+    np.testing.assert_array_equal(read_frames(series), np.array(images) * 16)
+    assert (series.gain, series.saturation) == (32.0, 16000.0)
+    assert series.frames[0].counts == pytest.approx(images[0].sum() / 2)
+    assert any("times 16" in warning for warning in series.warnings)
+
+
+def test_negative_noise_raises_the_pedestal(tmp_path: Path) -> None:
+    images = [image(seed).astype(np.int32) - 3 for seed in range(6)]
+    series = read(manifest(tiffs(tmp_path / "s", images), "*.tif", pedestal=-3.0, saturation=1000.0))
+    np.testing.assert_array_equal(read_frames(series), np.array(images) + 3)
+    assert (series.pedestal, series.saturation) == (0.0, 1003.0)
+    assert series.frames[0].counts == float(image(0).sum())
+
+
+def test_pixels_that_are_never_valid_are_masked(tmp_path: Path) -> None:
+    images = [image(seed).astype(np.float64) for seed in range(6)]
+    for pixels in images:
+        pixels[3, :] = -2
+        pixels[4, 5] = np.nan
+    series = read(manifest(tiffs(tmp_path / "s", images), "*.tif"))
+    mask = read_mask(series)
+    assert not mask[3].any()
+    assert not mask[4, 5]
+    assert mask.sum() == SHAPE[0] * SHAPE[1] - SHAPE[1] - 1
+    assert series.pedestal == 0
+    assert series.gain == 1
+
+
+def test_thirty_two_bit_pixels_are_kept(tmp_path: Path) -> None:
+    images = [image(seed).astype(np.uint32) for seed in range(6)]
+    images[2][7, 7] = 1_000_000
+    series = read(manifest(tiffs(tmp_path / "s", images), "*.tif", saturation=None))
+    np.testing.assert_array_equal(read_frames(series), images)
+    assert series.saturation is None
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:300]), "cannot be read"),
+        (lambda path: path.write_text("not an image"), "cannot be read"),
+        (lambda path: tifffile.imwrite(path, np.zeros((4, 5), np.uint16)), "an image of"),
+        (lambda path: tifffile.imwrite(path, np.stack([image(0)] * 2)), "holds 2 images"),
+    ],
+    ids=["truncated", "text", "shape", "stack"],
+)
+def test_a_damaged_frame_is_a_gap_that_is_named(tmp_path: Path, damage, reason: str) -> None:
+    folder = manifest(tiffs(tmp_path / "s", [image(seed) for seed in range(8)]), "*.tif")
+    damage(folder / "f_0003.tif")
+    series = read(folder)
+    assert [frame.number for frame in series.frames] == [1, 2, 4, 5, 6, 7, 8]
+    (warning,) = series.warnings
+    assert "1 files cannot be read: f_0003.tif" in warning
+    assert reason in warning
+
+
+def test_too_few_readable_frames_stop_the_run(tmp_path: Path) -> None:
+    folder = manifest(tiffs(tmp_path / "s", [np.zeros((5, 6), np.uint16)] * 8), "*.tif")
+    with pytest.raises(SourceError, match=r"0 readable frames(.|\n)*detector.shape_px says \(48, 52\)"):
+        read(folder)
+
+
+def test_frames_without_a_beam_use_the_manifests(tmp_path: Path) -> None:
+    images = [image(seed, beam=0.0) for seed in range(6)]
+    series = read(manifest(tiffs(tmp_path / "a", images), "*.tif"))
+    assert series.direct_beam_px == (24.0, 26.0)
+    assert any("not measured on 6 of 6" in warning for warning in series.warnings)
+    with pytest.raises(SourceError, match="direct beam is not seen"):
+        read(manifest(tiffs(tmp_path / "b", images), "*.tif", direct_beam_px=None))
