@@ -12,7 +12,7 @@ from smtbx.refinement import constraints, least_squares
 
 from adapters.cctbx.difference_map import difference_map
 from adapters.cctbx.messages import FitRequest
-from adapters.cctbx.riding import riding_constraints
+from adapters.cctbx.riding import InvalidConstraint, riding_constraints
 from adapters.cctbx.structure import atoms_of, crystal_symmetry, miller_indices, principal_displacements, xray_structure
 from tasks.model import DivergedError, FileRef, InputError
 from tasks.refine.draft import AtomFit, Draft, Fit, Observations
@@ -42,7 +42,10 @@ class Refinery:
     def __init__(self, request: FitRequest) -> None:
         self.draft = request.draft
         self.data = request.observations
-        self.fo_sq = read_observations(self.data, self.draft)
+        every = read_observations(self.data, self.draft)
+        free = np.random.default_rng(request.seed).random(every.size()) < request.held_out
+        self.free = every.select(flex.bool(free.tolist()))
+        self.fo_sq = every.select(flex.bool((~free).tolist()))
         self.weights = self.draft.weights
         self.scale = self.draft.scale
         self.structure = xray_structure(self.draft, self.data.radiation, self.data.wavelength_angstrom)
@@ -64,9 +67,12 @@ class Refinery:
         for scatterer in self.structure.scatterers():
             if scatterer.label in labels:
                 scatterer.flags.set_grad_site(False)
-        parameters = constraints.reparametrisation(
-            self.structure, riding, connectivity, temperature=20, extinction=self.extinction
-        )
+        try:
+            parameters = constraints.reparametrisation(
+                self.structure, riding, connectivity, temperature=20, extinction=self.extinction
+            )
+        except (InvalidConstraint, IndexError) as error:
+            raise InputError(f"the riding hydrogen atoms do not fit their surroundings: {error}") from error
         if parameters.n_independents + 1 >= self.fo_sq.size():
             raise InputError(
                 f"{parameters.n_independents} parameters for {self.fo_sq.size()} reflections",
@@ -171,6 +177,7 @@ def _report(refinery: Refinery, request: FitRequest) -> Fit:
     r1_all, unique = equations.r1_factor()
     peaks, density = difference_map(refinery.fo_sq, equations.f_calc, equations.fc_sq, scale=scale, peaks=request.peaks)
     fit_atoms, extinction_esd = _atom_fits(refinery)
+    r1_free, free = _r1_free(refinery, scale)
     with request.output.open("wb") as stream:
         np.savez(
             stream,
@@ -209,10 +216,23 @@ def _report(refinery: Refinery, request: FitRequest) -> Fit:
         density_max=density.maximum,
         density_min=density.minimum,
         density_rms=density.rms,
+        r1_free=r1_free,
+        reflections_free=free,
         extinction_esd=extinction_esd,
         riding_refused=refinery.refused,
         table=FileRef.of(request.output),
     )
+
+
+def _r1_free(refinery: Refinery, scale: float) -> tuple[float | None, int]:
+    """Return R1 of the observed reflections that were held out, extinction left aside, and their number."""
+    observed = refinery.free.select(refinery.free.data() > 2 * refinery.free.sigmas())
+    if not observed.size():
+        return None, 0
+    f_calc = observed.structure_factors_from_scatterers(refinery.structure, algorithm="direct").f_calc()
+    calculated = np.abs(f_calc.data().as_numpy_array()) * math.sqrt(scale)
+    measured = np.sqrt(observed.data().as_numpy_array())
+    return float(np.abs(measured - calculated).sum() / measured.sum()), observed.size()
 
 
 def _largest_shift(equations: Any) -> tuple[float, str]:

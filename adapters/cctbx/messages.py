@@ -36,6 +36,8 @@ class FitRequest(Document):
     cycles: int = Field(default=10, ge=0, le=500, description="at most")
     update_weights: bool = False
     shift_over_esd: float = Field(default=0.01, gt=0, description="stop when no shift is larger")
+    held_out: float = Field(default=0.0, ge=0, le=0.5, description="part of the reflections kept from the fit")
+    seed: int = Field(default=0, ge=0, description="chooses the reflections that are held out")
     peaks: int = Field(default=40, ge=0, le=1000, description="how many difference peaks to list")
     output: Path
 

@@ -14,14 +14,16 @@ from adapters.formats.cif_writer import fcf_text, refinement_cif
 from adapters.formats.hklf4_writer import hklf4_scale, hklf4_text
 from adapters.formats.shelx_writer import ins_text, res_text
 from tasks.integrate.models import Reflections
-from tasks.model import Composition, Document, FileRef, ProgramFailedError
+from tasks.model import Composition, Document, FileRef, ProgramFailedError, UnitCell
 from tasks.model.provenance import Provenance
+from tasks.model.scattering import d_star_squared
 from tasks.refine.checks import warnings_of
 from tasks.refine.draft import Draft, DraftAtom, Fit, Observations
 from tasks.refine.models import RefinedAtom, Refinement
-from tasks.refine.observed import draft_labels, intensities_for
+from tasks.refine.observed import draft_labels, intensities_for, useful_limit
 from tasks.refine.strategy import Progress, Strategy, refined
 from tasks.refine.structure import RefinedStructure, formula_of
+from tasks.refine.validation import Recovery, recovery
 from tasks.refine.verdict import judge
 from tasks.solve.models import Solution
 
@@ -53,6 +55,12 @@ class WorkerLeastSquares:
             table=source,
             output=self.workdir / "observations.npz",
         )
+        observations = self._prepared(request)
+        if d_min_angstrom is None and (limit := _limit_of(observations, solution.unit_cell)) is not None:
+            return self._prepared(request.model_copy(update={"d_min_angstrom": limit}))
+        return observations
+
+    def _prepared(self, request: PrepareRequest) -> Observations:
         replies = ask([request], self.workdir, timeout_s=self.timeout_s)
         self.version = replies.cctbx_version
         match replies.replies[0]:
@@ -61,7 +69,16 @@ class WorkerLeastSquares:
             case other:
                 raise ProgramFailedError(f"the cctbx worker answered {other.verb} to a request to prepare")
 
-    def fit(self, draft: Draft, observations: Observations, *, cycles: int, update_weights: bool = False) -> Fit:
+    def fit(
+        self,
+        draft: Draft,
+        observations: Observations,
+        *,
+        cycles: int,
+        update_weights: bool = False,
+        held_out: float = 0.0,
+        seed: int = 0,
+    ) -> Fit:
         """Return the draft after at most so many cycles."""
         self.steps += 1
         request = FitRequest(
@@ -69,6 +86,8 @@ class WorkerLeastSquares:
             observations=observations,
             cycles=cycles,
             update_weights=update_weights,
+            held_out=held_out,
+            seed=seed,
             output=self.workdir / f"fit-{self.steps:02d}.npz",
         )
         replies = ask([request], self.workdir, timeout_s=self.timeout_s)
@@ -79,6 +98,12 @@ class WorkerLeastSquares:
                 raise ProgramFailedError(f"the cctbx worker answered {other.verb} to a request to fit")
 
 
+def _limit_of(observations: Observations, cell: UnitCell) -> float | None:
+    with np.load(observations.table.path, allow_pickle=False) as file:
+        d = 1.0 / np.sqrt(d_star_squared(file["hkl"], cell))
+        return useful_limit(d, file["intensity"], file["sigma"])
+
+
 class SmtbxRefiner(Document):
     """Complete and refine by full-matrix least squares on F^2 with smtbx.
 
@@ -87,7 +112,7 @@ class SmtbxRefiner(Document):
 
     engine: Literal["smtbx"] = "smtbx"
     d_min_angstrom: float | None = Field(
-        default=None, gt=0.1, le=5, description="leave out data beyond; None = use all"
+        default=None, gt=0.1, le=5, description="leave out data beyond; None = beyond where they fade"
     )
     completion_rounds: int = Field(default=8, ge=0, le=50, description="rounds of dropping, assigning, adding atoms")
     reassign: bool = Field(default=True, description="choose elements anew by fit and composition")
@@ -112,20 +137,22 @@ class SmtbxRefiner(Document):
         draft = draft_of(solution)
         progress = refined(numerics, draft, observations, composition=composition, strategy=strategy)
         structure = _structure(data, solution, progress.fit, observations, composition, numerics.version)
-        return self._document(data, structure, progress, composition, workdir)
+        found = recovery(numerics, progress.fit, observations)
+        return self._document(data, structure, progress, found, composition, workdir)
 
     def _document(
         self,
         data: Reflections,
         structure: RefinedStructure,
         progress: Progress,
+        found: Recovery | None,
         composition: Composition | None,
         workdir: Path,
     ) -> Refinement:
         fit = structure.fit
         centric = gemmi.symops_from_hall(structure.hall).is_centrosymmetric()
         verdict, reasons = judge(
-            fit, structure.observations, centric=centric, formula=structure.formula, composition=composition
+            fit, structure.observations, found, centric=centric, formula=structure.formula, composition=composition
         )
         files = write_files(structure, workdir)
         parameters = {name: getattr(self, name) for name in type(self).model_fields if name != "engine"}
@@ -146,6 +173,8 @@ class SmtbxRefiner(Document):
             shift_over_esd_max=fit.shift_over_esd_max,
             density_max=fit.density_max,
             density_min=fit.density_min,
+            r1_free=None if found is None else found.r1_free,
+            recovery_angstrom=None if found is None else found.displacement_angstrom,
             extinction=fit.draft.extinction,
             weights=fit.draft.weights,
             converged=fit.converged,
@@ -202,9 +231,19 @@ def _structure(
         observations=observations,
         formula=formula,
         formula_units=units,
-        warnings=warnings_of(fit, observations, formula=formula, composition=composition),
+        warnings=(
+            *_about_limit(data, observations),
+            *warnings_of(fit, observations, formula=formula, composition=composition),
+        ),
         program=f"smtbx of cctbx-base {version}",
     )
+
+
+def _about_limit(data: Reflections, observations: Observations) -> tuple[str, ...]:
+    if observations.d_min_angstrom < 1.02 * data.d_min_angstrom:
+        return ()
+    used, given = observations.d_min_angstrom, data.d_min_angstrom
+    return (f"data from {used:.2f} to {given:.2f} A were left out",)
 
 
 def refined_atoms(fit: Fit) -> tuple[RefinedAtom, ...]:

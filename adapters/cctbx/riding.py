@@ -44,7 +44,13 @@ def riding_constraints(draft: Draft, connectivity: object) -> tuple[list[object]
         own = {index[label] for label in group.hydrogens}
         heavy = sum(len(ops) for j, ops in bonds[pivot].items() if j not in own)
         foreign = any(j in hydrogen and j not in own for j, _ in bonds[pivot].items())
-        if heavy not in NEIGHBOURS[group.kind] or foreign:
+        ends = [
+            any(k not in hydrogen and k != pivot for k, _ in bonds[j].items())
+            for j, _ in bonds[pivot].items()
+            if j not in own
+        ]
+        lacking = group.kind == "terminal-planar-xh2" and not all(ends)
+        if heavy not in NEIGHBOURS[group.kind] or foreign or lacking:
             refused.append(group.pivot)
             continue
         constraints.append(_site_constraint(group, pivot, index))

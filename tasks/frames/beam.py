@@ -2,7 +2,7 @@
 
 Two independent measurements: the brightest compact peak, and the centre of inversion of the pattern (Friedel's law),
 which is there when the beam itself is blocked. A peak is believed at once when no other peak of the pattern is
-nearly as strong; otherwise it must lie at the centre of inversion, which a Bragg spot does not.
+nearly as strong; otherwise it must lie at the centre of inversion, where no Bragg spot lies.
 """
 
 from typing import Literal, NamedTuple
@@ -11,10 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
+OBVIOUS = 10.0
+"""A peak this many times stronger than any other of its pattern is the direct beam."""
 DOMINANCE = 3.0
-"""A direct beam is at least this many times stronger than any other peak of its pattern."""
+"""One this many times stronger is, unless the pattern has its centre of inversion elsewhere."""
 AGREEMENT_PX = 3.0
-SYMMETRY_SIGMA = 6.0
+SYMMETRY_RIVAL = 1.7
+"""A centre of inversion is at least this many times better than any other point."""
+PAIRED_LEAST = 8
+SPOT_PX = 13
+PEAK_SIGMA = 6.0
 PEAK_PX = 5
 """Width of the box in which a peak is looked for."""
 RADIUS_MAX_PX = 24.0
@@ -50,14 +56,15 @@ def find_beam(
     """
     valid = np.ones(image.shape, dtype=bool) if mask is None else mask
     pattern = np.where(valid, image, 0.0).astype(np.float64)
-    allowed = valid if start is None else valid & (_distance(image.shape, start) <= reach_px)
-    peak, dominance = _brightest(pattern, allowed)
-    if peak is not None and dominance >= DOMINANCE:
+    near = np.ones(image.shape, dtype=bool) if start is None else _distance(image.shape, start) <= reach_px
+    peak, dominance = _brightest(pattern, near & valid)
+    if peak is not None and dominance >= OBVIOUS:
         return peak
-    twin = _inversion_centre(pattern, valid, allowed)
-    if peak is not None and twin is not None and np.hypot(*np.subtract(peak.centre, twin)) <= AGREEMENT_PX:
-        return peak
-    return None if twin is None else BeamFit(twin, 2.0, "symmetry")
+    twin = _inversion_centre(pattern, valid, near)
+    if twin is None:
+        return peak if dominance >= DOMINANCE else None
+    agree = peak is not None and np.hypot(*np.subtract(peak.centre, twin)) <= AGREEMENT_PX
+    return peak if agree else BeamFit(twin, 2.0, "symmetry")
 
 
 def _brightest(pattern: NDArray[np.float64], allowed: NDArray[np.bool_]) -> tuple[BeamFit | None, float]:
@@ -73,7 +80,7 @@ def _brightest(pattern: NDArray[np.float64], allowed: NDArray[np.bool_]) -> tupl
     outside = _distance(pattern.shape, fit.centre) > 2.0 * fit.radius_px + 2 * PEAK_PX
     other = float(contrast[outside].max()) if outside.any() else 0.0
     noise = np.sqrt(max(float(smooth[top]), 1e-12)) / PEAK_PX
-    if contrast[top] < SYMMETRY_SIGMA * noise:
+    if contrast[top] < PEAK_SIGMA * noise:
         return None, 0.0
     return fit, float(contrast[top]) / max(other, float(noise))
 
@@ -122,32 +129,42 @@ def centroid(pattern: NDArray[np.float64], start: Position) -> BeamFit | None:
 
 
 def _inversion_centre(
-    pattern: NDArray[np.float64], valid: NDArray[np.bool_], allowed: NDArray[np.bool_]
+    pattern: NDArray[np.float64], valid: NDArray[np.bool_], near: NDArray[np.bool_]
 ) -> Position | None:
     """Return the c for which spots lie at c + r and c - r (Friedel's law), to about a quarter of a pixel.
 
     The pattern is reduced to its spots, all made equally strong, so that one strong spot, which is always symmetric
     to itself, counts no more than any other; its self-convolution has its maximum at 2 c.
     """
-    root = np.sqrt(np.maximum(pattern, 0.0))
-    detail = ndimage.gaussian_filter(root, 1.2) - ndimage.gaussian_filter(root, 5.0)
-    spread = 1.4826 * float(np.median(np.abs(detail[valid] - np.median(detail[valid])))) + 1e-12
-    spots = np.clip(detail / spread - 3.0, 0.0, 3.0)
+    root = ndimage.gaussian_filter(np.sqrt(np.maximum(pattern, 0.0)), 1.2)
+    # White top-hat: what is brighter than its surroundings and narrower than 13 px. Unlike a difference of Gaussians
+    # it makes no bright rim around a beam stop, which would be symmetric about the stop.
+    detail = ndimage.white_tophat(root, size=(SPOT_PX, SPOT_PX))
+    middle = float(np.median(detail[valid]))
+    spread = 1.4826 * float(np.median(np.abs(detail[valid] - middle))) + 1e-12
+    spots = np.clip((detail - middle) / spread - 3.0, 0.0, 3.0)
     spots[ndimage.binary_dilation(~valid, iterations=4)] = 0.0
-    if not spots.any():
-        return None
     twice = ndimage.gaussian_filter(signal.fftconvolve(spots, spots), 1.0)
     rows, columns = np.indices(twice.shape)
-    inside = allowed[rows // 2, columns // 2]
-    values = twice[inside]
-    noise = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    inside = near[rows // 2, columns // 2]
     top = np.unravel_index(np.argmax(np.where(inside, twice, -np.inf)), twice.shape)
     far = inside & (np.hypot(rows - top[0], columns - top[1]) > 12)
-    rival = float(twice[far].max()) if far.any() else 0.0
-    if noise <= 0 or twice[top] - np.median(values) < SYMMETRY_SIGMA * noise or twice[top] < 1.3 * rival:
+    if not twice[top] > 0 or not far.any():
+        return None
+    if twice[top] < SYMMETRY_RIVAL * twice[far].max() or _paired(spots > 0, (int(top[0]), int(top[1]))) < PAIRED_LEAST:
         return None
     slow, fast = _parabola_top(twice, int(top[0]), int(top[1]))
     return slow / 2, fast / 2
+
+
+def _paired(spots: NDArray[np.bool_], twice: tuple[int, int]) -> int:
+    """Return how many spots have an image among the spots by inversion about half of `twice`."""
+    labels, _ = ndimage.label(spots)
+    rows, columns = np.nonzero(spots)
+    mirror = twice[0] - rows, twice[1] - columns
+    on = (mirror[0] >= 0) & (mirror[0] < spots.shape[0]) & (mirror[1] >= 0) & (mirror[1] < spots.shape[1])
+    images = labels[mirror[0][on], mirror[1][on]]
+    return len(np.unique(images[images > 0]))
 
 
 def _parabola_top(image: NDArray[np.float64], row: int, column: int) -> Position:

@@ -68,11 +68,18 @@ def _note(was_found: bool, was_kept: bool, name: str) -> str:
 
 
 def _running_median(px: NDArray[np.float64], good: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the median of the nearest good positions, 7 on either side, of each frame."""
+    """Return the median of the nearest good positions, up to 7 on either side, of each frame.
+
+    As many on one side as on the other, so that a drift does not bias it; near the ends the 5 nearest.
+    """
     places = np.flatnonzero(good)
     result = np.empty_like(px)
     for index in range(len(px)):
-        at = int(np.searchsorted(places, index))
-        near = places[max(0, at - WINDOW) : at + WINDOW + 1]
+        left, right = int(np.searchsorted(places, index)), int(np.searchsorted(places, index, side="right"))
+        reach = min(WINDOW, left, len(places) - right)
+        if reach < 2:
+            near = places[np.argsort(np.abs(places - index), kind="stable")[:5]]
+        else:
+            near = places[left - reach : right + reach]
         result[index] = np.median(px[near], axis=0)
     return result

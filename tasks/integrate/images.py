@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_frames, read_mask
+from tasks.integrate.background import noise_factor, ring_background
 from tasks.integrate.spots import (
     Floats,
     Mask,
@@ -15,9 +16,7 @@ from tasks.integrate.spots import (
     direct_beam_radius,
     find_spots,
     hot_pixels,
-    noise_factor,
     radii_px,
-    ring_background,
     spot_radius,
 )
 from tasks.model import InputError

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from tasks.integrate.background import ring_background
 from tasks.integrate.images import Images
 from tasks.integrate.prediction import Predictions
-from tasks.integrate.spots import Image, Mask, radii_px, ring_background
+from tasks.integrate.spots import Image, Mask, radii_px
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

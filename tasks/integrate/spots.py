@@ -13,10 +13,6 @@ Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-BACKGROUND_BOX_PX = 31
-LEAST_BACKGROUND = 1e-3
-BLOCK_PX = 4
-RATIO_PRIOR = np.float32(10.0 / BACKGROUND_BOX_PX**2)
 HOT_RATIO = 8.0
 
 
@@ -57,81 +53,6 @@ def poisson_significance(counts: Floats, expected: Floats) -> Floats:
     ratio = np.log(np.maximum(counts, 1e-12) / expected)
     deviance = 2.0 * (counts * ratio - (counts - expected))
     return np.sign(counts - expected) * np.sqrt(np.maximum(deviance, 0.0))
-
-
-def ring_background(image: Image, valid: Mask, radius: Floats) -> Image:
-    """Return the background (slow, fast): a clipped mean on rings, times its local ratio to the image.
-
-    Rings are one pixel wide. The ratio follows what is not round, such as a tilted halo or flares of the beam: first
-    the median of blocks, where they hold enough counts to have one, then a clipped mean of a moving box.
-    """
-    ring = radius.astype(np.int64)
-    expected = _ring_mean(image, valid, ring)
-    ratio = _block_ratio(image, expected, valid)
-    for _ in range(2):
-        local = expected * ratio
-        keep = valid & (image <= local + 3.5 * np.sqrt(local) + 1.0)
-        seen = ndimage.uniform_filter(np.where(keep, image, np.float32(0)), BACKGROUND_BOX_PX, mode="constant")
-        model = ndimage.uniform_filter(np.where(keep, local, np.float32(0)), BACKGROUND_BOX_PX, mode="constant")
-        # shrunk to one where few counts are there to tell the ratio
-        ratio = ratio * np.clip((seen + RATIO_PRIOR) / (model + RATIO_PRIOR), 0.5, 2.0)
-    return np.maximum(expected * ratio, np.float32(LEAST_BACKGROUND))
-
-
-def _ring_mean(image: Image, valid: Mask, ring: NDArray[np.int64]) -> Image:
-    flat, pixels = ring[valid], image[valid]
-    size = int(ring.max()) + 1
-    smooth = np.zeros(size)
-    keep = np.ones(len(flat), dtype=bool)
-    for _ in range(3):
-        number = np.bincount(flat[keep], minlength=size)
-        mean = np.bincount(flat[keep], weights=pixels[keep], minlength=size) / np.maximum(number, 1)
-        known = np.flatnonzero(number > 8)
-        level = np.interp(np.arange(size), known, mean[known]) if len(known) else mean
-        smooth = np.maximum(ndimage.uniform_filter1d(level, 3), LEAST_BACKGROUND)
-        limit = smooth + 3.5 * np.sqrt(smooth) + 1.0
-        keep = pixels <= limit[flat]
-    rings: Image = smooth.astype(np.float32)[ring]
-    return rings
-
-
-def _block_ratio(image: Image, expected: Image, valid: Mask) -> Image:
-    seen = _blocks(np.where(valid, image, np.float32(0)))
-    model = _blocks(np.where(valid, expected, np.float32(0)))
-    ratio = ndimage.median_filter((seen + 0.5) / (model + 0.5), size=7, mode="nearest")
-    # the median of few counts is not their mean: there the moving box must do
-    share = np.clip((ndimage.uniform_filter(model, 7) - 2.0) / 4.0, 0.0, 1.0)
-    blend = 1.0 + share * (np.clip(ratio, 0.1, 10.0) - 1.0)
-    smooth = ndimage.uniform_filter(blend, 3, mode="nearest")
-    wide = np.repeat(np.repeat(smooth, BLOCK_PX, axis=0), BLOCK_PX, axis=1)
-    wide = wide[: image.shape[0], : image.shape[1]]
-    full: Image = ndimage.uniform_filter(wide, BLOCK_PX, mode="nearest").astype(np.float32)
-    return full
-
-
-def _blocks(image: Image) -> Image:
-    slow, fast = (-size % BLOCK_PX for size in image.shape)
-    padded = np.pad(image, ((0, slow), (0, fast)))
-    rows, columns = padded.shape[0] // BLOCK_PX, padded.shape[1] // BLOCK_PX
-    total: Image = padded.reshape(rows, BLOCK_PX, columns, BLOCK_PX).sum(axis=(1, 3))
-    return total
-
-
-def noise_factor(image: Image, valid: Mask, background: Image, box_px: int) -> float | None:
-    """Return the variance of box sums over the background in units of Poisson's; None where too little is known.
-
-    Above one if one electron leaves counts in several pixels, or if the gain is not what it is said to be.
-    """
-    area = box_px**2
-    total = ndimage.uniform_filter(np.where(valid, image, 0.0), box_px)[::box_px, ::box_px] * area
-    expected = ndimage.uniform_filter(np.where(valid, background, 0.0), box_px)[::box_px, ::box_px] * area
-    whole = ndimage.uniform_filter(valid.astype(np.float64), box_px)[::box_px, ::box_px] > 0.999
-    use = whole & (expected > 4.0)
-    if use.sum() < 200:
-        return None
-    deviation = (total - expected)[use] / np.sqrt(expected[use])
-    low, high = np.quantile(deviation, (0.25, 0.75))
-    return float(((high - low) / 1.349) ** 2)
 
 
 def hot_pixels(mean: Floats, frames: int, valid: Mask) -> Mask:

@@ -99,6 +99,8 @@ class Fit(Document):
     density_max: float
     density_min: float
     density_rms: float
+    r1_free: float | None = Field(default=None, description="R1 of the observed reflections that were held out")
+    reflections_free: int = 0
     extinction_esd: float | None = None
     riding_refused: tuple[str, ...] = Field(default=(), description="pivots whose surroundings do not fit their group")
     table: FileRef

@@ -14,7 +14,12 @@ from tasks.refine.geometry import bonds, group_operations, site_order
 U_GRID_ANGSTROM2 = np.geomspace(0.004, 0.25, 14)
 LN_U_SPREAD = 0.5
 """Standard deviation of ln U between the atoms of one structure."""
-COMPOSITION_WEIGHT = 6.0
+COMPOSITION_WEIGHT = 8.0
+EVIDENCE: dict[Radiation, float] = {"electron": 0.33, "xray": 1.0}
+BOND_SPREAD_ANGSTROM = 0.05
+MOST_COST = 9.0
+WITHOUT_HYDROGEN = 2.0
+"""What it costs an atom to lack the hydrogen that its geometry demands: the geometry may be off."""
 
 
 class Residual(NamedTuple):
@@ -45,15 +50,24 @@ def exchange_costs(
     hall: str,
     cell: UnitCell,
     radiation: Radiation,
+    riders: Mapping[tuple[int, str], NDArray[np.float64]] | None = None,
 ) -> NDArray[np.float64]:
     """Return how badly each element would fit at each site, (atoms, elements), in units of one chi^2.
 
     For each site the contribution of its atom is taken out of F(calc) and put back as each element with the U that
     suits best; U is held near the median by a log-normal prior, for a wrong element can hide in a wrong U. Divided by
-    the present chi^2 per reflection, differences are twice log-likelihood ratios.
+    the present chi^2 per reflection, differences are twice log-likelihood ratios, tempered for electrons, whose errors
+    are dynamical and not independent.
+
+    Parameters
+    ----------
+    riders
+        Places (k, 3) of the hydrogen atoms that an element would carry at a site, which the model does not have: a CH
+        looks heavier than a bare C.
     """
     d_star_sq = d_star_squared(residual.hkl, cell)
     factors = {e: scattering_factor(e, d_star_sq, radiation) for e in {*elements, *(a.element for a in atoms)}}
+    hydrogen_factor = scattering_factor("H", d_star_sq, radiation)
     # hydrogen and atoms far too loose say nothing about the displacement of a well placed atom
     typical = float(np.median([atom.u_iso_angstrom2 for atom in atoms if atom.element != "H"] or [0.03]))
     typical = min(max(typical, 0.01), 0.1)
@@ -65,9 +79,20 @@ def exchange_costs(
         wave = _site_wave(residual.hkl, atom, hall, cell)
         rest = residual.f - factors[atom.element] * displacement_factor(atom, residual.hkl, cell) * wave
         for k, element in enumerate(elements):
-            chi_sq = _chi_sq(residual, rest + decay * (factors[element] * wave))
-            costs[i, k] = float((chi_sq / present + prior).min())
+            bare = factors[element] * wave
+            chi_sq = _chi_sq(residual, rest + decay * bare)
+            costs[i, k] = float((EVIDENCE[radiation] * chi_sq / present + prior).min())
+            places = None if riders is None else riders.get((i, element))
+            if places is not None:
+                costs[i, k] += WITHOUT_HYDROGEN
+                carried = [_site_wave(residual.hkl, _moved(atom, place), hall, cell) for place in places]
+                chi_sq = _chi_sq(residual, rest + decay * (bare + hydrogen_factor * np.sum(carried, axis=0)))
+                costs[i, k] = min(costs[i, k], float((EVIDENCE[radiation] * chi_sq / present + prior).min()))
     return costs
+
+
+def _moved(atom: DraftAtom, place: NDArray[np.float64]) -> DraftAtom:
+    return atom.model_copy(update={"position": (float(place[0]), float(place[1]), float(place[2]))})
 
 
 def _chi_sq(residual: Residual, trials: NDArray[np.complex128]) -> NDArray[np.float64]:
@@ -160,26 +185,56 @@ def _best_move(
     return float(swap.min()), result
 
 
+TERMINAL: dict[str, tuple[tuple[float, float], ...]] = {
+    "C": ((1.50, 0.0), (1.33, 3.0), (1.19, 4.0)),
+    "N": ((1.47, 0.0), (1.33, 0.0), (1.15, 1.0)),
+    "O": ((1.22, 0.0), (1.26, 0.0), (1.36, 0.0), (1.42, 0.0)),
+    "F": ((1.35, 0.0),),
+}
+"""Distances to carbon of an atom with one bond, angstrom, and what each costs as a rarity."""
+BRIDGING: dict[str, tuple[tuple[float, float], ...]] = {
+    "C": ((1.39, 0.0), (1.45, 0.0), (1.51, 0.0)),
+    "N": ((1.34, 1.0), (1.38, 1.0), (1.46, 1.0)),
+    "O": ((1.37, 1.0), (1.43, 1.0)),
+}
+"""Mean distances to carbon of an atom with two bonds."""
+MOST_BONDS = {"C": 4, "N": 4, "O": 2, "F": 1, "Cl": 1, "Br": 1, "I": 1}
+LIGHT = frozenset({"C", "N", "O", "F"})
+
+
 def chemistry_costs(
     atoms: Sequence[DraftAtom], elements: Sequence[str], hall: str, cell: UnitCell
 ) -> NDArray[np.float64]:
-    """Return a penalty for elements that the bonds at a site forbid, (atoms, elements); zero where all may be.
+    """Return a penalty for elements that the bonds at a site speak against, (atoms, elements); zero where all may be.
 
-    Only for C, N, O, F and halogens among themselves: no more non-metal neighbours than C 4, N 4, O 2 (3 with a metal
-    or another heavy neighbour), F and halogens 1.
+    Only for C, N, O, F and halogens among themselves, and not at a site that bonds to anything else: more neighbours
+    than the element takes, and distances that it does not have as the end of a chain or between two atoms.
     """
-    most = {"C": 4, "N": 4, "O": 2, "F": 1, "Cl": 1, "Br": 1, "I": 1}
-    light = {"C", "N", "O", "F"}
     penalties = np.zeros((len(atoms), len(elements)))
-    degree = np.zeros(len(atoms))
+    lengths: list[list[float]] = [[] for _ in atoms]
     heavy = np.zeros(len(atoms), dtype=bool)
     for bond in bonds(atoms, hall, cell):
-        if atoms[bond.second].element in light:
-            degree[bond.first] += 1
+        if atoms[bond.second].element in LIGHT:
+            lengths[bond.first].append(bond.distance)
         elif atoms[bond.second].element not in {"H", "D"}:
             heavy[bond.first] = True
-    for i in range(len(atoms)):
+    for i, found in enumerate(lengths):
+        if heavy[i]:
+            continue
         for k, element in enumerate(elements):
-            if element in most and not heavy[i]:
-                penalties[i, k] = 10.0 * max(0.0, degree[i] - most[element])
+            penalties[i, k] = _bond_cost(element, found)
     return penalties
+
+
+def _bond_cost(element: str, lengths: Sequence[float]) -> float:
+    if element not in MOST_BONDS:
+        return 0.0
+    surplus = 10.0 * max(0, len(lengths) - MOST_BONDS[element])
+    if len(lengths) == 0:
+        return {"C": 6.0, "N": 4.0}.get(element, 0.0)
+    table = {1: TERMINAL, 2: BRIDGING}.get(len(lengths), {}).get(element)
+    if table is None:
+        return surplus + (1.5 if element == "N" and len(lengths) >= 3 else 0.0)
+    mean = float(np.mean(lengths))
+    misfit = min(((mean - ideal) / BOND_SPREAD_ANGSTROM) ** 2 + rarity for ideal, rarity in table)
+    return surplus + min(misfit, MOST_COST)

@@ -101,7 +101,8 @@ def covalent_radius(element: str) -> float:
 def bonds(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Contact]:
     """Return the bonds: pairs closer than the sum of the covalent radii plus 0.4 A; each is listed from both ends.
 
-    Two hydrogen atoms do not bond, nor do a metal and a hydrogen atom.
+    Two hydrogen atoms do not bond, nor do a metal and a hydrogen atom, nor two electropositive atoms: they are near
+    each other because both bond to the atom between them.
     """
     radii = np.array([covalent_radius(atom.element) for atom in atoms])
     if not len(radii):
@@ -118,9 +119,16 @@ def bonds(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Contact
 
 
 def _never_bond(first: str, second: str) -> bool:
+    if electropositive(first) and electropositive(second):
+        return True
     if first in {"H", "D"}:
         return second in {"H", "D"} or gemmi.Element(second).is_metal
     return second in {"H", "D"} and gemmi.Element(first).is_metal
+
+
+def electropositive(element: str) -> bool:
+    """Tell whether an element is a metal, or silicon, boron or germanium."""
+    return element in {"Si", "B", "Ge"} or bool(gemmi.Element(element).is_metal)
 
 
 def close_contacts(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Contact]:

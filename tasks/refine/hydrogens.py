@@ -106,6 +106,29 @@ def with_hydrogens(draft: Draft, radiation: Radiation, composition: Composition 
     return draft.model_copy(update={"atoms": (*heavy, *added), "riding": tuple(groups)})
 
 
+def hydrogen_places(
+    atoms: Sequence[DraftAtom], candidates: Sequence[str], hall: str, cell: UnitCell, radiation: Radiation
+) -> dict[tuple[int, str], Point]:
+    """Return where each atom would carry hydrogen if it were C, N or O: fractional (k, 3) by atom and element."""
+    sites = surroundings(atoms, hall, cell)
+    elements = [atom.element for atom in atoms]
+    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    places: dict[tuple[int, str], Point] = {}
+    for element in sorted(set(candidates) & {"C", "N", "O"}):
+        for site in sites:
+            assumed = [element if i == site.number else other for i, other in enumerate(elements)]
+            trial = site._replace(element=element)
+            kind = riding_kind(trial, sites, assumed)
+            if kind is None:
+                continue
+            length = NEUTRON_LENGTHS_ANGSTROM[element] if radiation == "electron" else 0.95
+            vectors = np.array(placed(kind, trial, sites, np.empty((0, 3)))) * length
+            places[site.number, element] = (
+                np.array(atoms[site.number].position) + np.linalg.solve(orthogonal, vectors.T).T
+            )
+    return places
+
+
 def _too_many(hydrogens: int, others: int, composition: Composition) -> bool:
     allowed = sum(composition.counts.get(element, 0.0) for element in ("H", "D"))
     heavy = sum(count for element, count in composition.counts.items() if element not in {"H", "D"})

@@ -43,6 +43,12 @@ class Refinement(Document):
     shift_over_esd_max: float
     density_max: float = Field(description="highest residual peak, electrons or volts per angstrom^3 scale of the map")
     density_min: float
+    r1_free: float | None = Field(
+        default=None, description="R1 of reflections held out while the shaken structure was refined again"
+    )
+    recovery_angstrom: float | None = Field(
+        default=None, description="how far from where it was the shaken structure came to rest, root mean square"
+    )
     extinction: float | None = None
     weights: Vector | tuple[float, float] = (0.1, 0.0)
     converged: bool

@@ -11,6 +11,9 @@ from tasks.integrate.reflection_file import read_merged, read_unmerged
 from tasks.model import InputError
 from tasks.solve.models import Solution
 
+SHELL_REFLECTIONS = 50
+LEAST_OBSERVED = 0.2
+
 
 class Intensities(NamedTuple):
     """hkl (n, 3) int32 in the solution's cell, the rest (n,)."""
@@ -50,6 +53,28 @@ def intensities_for(data: Reflections, solution: Solution) -> Intensities:
             f"{data.id}: the setting of {solution.space_group} turns hkl into fractions", str(matrix.tolist())
         )
     return Intensities(hkl, table.intensity.astype(np.float64), table.sigma.astype(np.float64))
+
+
+def useful_limit(
+    d_angstrom: NDArray[np.float64], intensity: NDArray[np.float64], sigma: NDArray[np.float64]
+) -> float | None:
+    """Return where the data end: the d beyond which fewer than a fifth of the reflections have I > 2 sigma.
+
+    Noise alone gives 2.3 %. Looked at in shells of equal numbers (50 at least) from the outside in; None if the
+    outermost shell is good, or if none is.
+
+    Parameters
+    ----------
+    d_angstrom, intensity, sigma
+        (n,) unique reflections.
+    """
+    order = np.argsort(d_angstrom, kind="stable")
+    shells = np.array_split(order, max(1, min(20, len(order) // SHELL_REFLECTIONS)))
+    observed = [float(np.mean(intensity[shell] > 2.0 * sigma[shell])) for shell in shells if len(shell)]
+    good = [number for number, fraction in enumerate(observed) if fraction >= LEAST_OBSERVED]
+    if not good or good[0] == 0:
+        return None
+    return float(d_angstrom[shells[good[0]]].min())
 
 
 def draft_labels(elements: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from tasks.refine.draft import Draft, DraftAtom, Fit, Observations
 REFLECTIONS_PER_PARAMETER = 8.0
 OBSERVED_PER_PARAMETER = 5.0
 D_MIN_ANISOTROPIC_ANGSTROM = 1.1
+LIGHT_UP_TO = 10
 U_FLOOR_ANGSTROM2 = 0.002
 U_CEILING_ANGSTROM2 = 1.0
 """Isotropic displacements are kept within these: beyond, they mean that the element or the atom is wrong."""
@@ -21,15 +22,17 @@ def anisotropic_elements(fit: Fit, observations: Observations) -> frozenset[str]
     """Return the elements whose atoms the data can refine anisotropically.
 
     All but hydrogen if there remain 8 unique and 5 observed (I > 2 sigma) reflections for each parameter; else the
-    heaviest elements for which that holds; none when the data end above 1.1 A.
+    heaviest elements beyond neon for which that holds; none when the data end above 1.1 A.
     """
     if observations.d_min_angstrom > D_MIN_ANISOTROPIC_ANGSTROM:
         return frozenset()
     elements = {atom.element for atom in fit.draft.atoms if atom.element not in {"H", "D"}}
-    heaviest_first = sorted(elements, key=lambda element: -gemmi.Element(element).atomic_number)
+    heavy = (element for element in elements if gemmi.Element(element).atomic_number > LIGHT_UP_TO)
+    steps = [{element} for element in sorted(heavy, key=lambda element: -gemmi.Element(element).atomic_number)]
+    steps.append({element for element in elements if gemmi.Element(element).atomic_number <= LIGHT_UP_TO})
     chosen: set[str] = set()
-    for element in heaviest_first:
-        trial = chosen | {element}
+    for step in steps:
+        trial = chosen | step
         added = 5 * sum(1 for atom in fit.draft.atoms if atom.element in trial and atom.u_aniso_angstrom2 is None)
         parameters = fit.parameters + added
         if (

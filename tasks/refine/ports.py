@@ -31,8 +31,19 @@ class Refiner(Protocol):
 class LeastSquares(Protocol):
     """Refines one draft: the numerics that `tasks.refine.strategy` decides about."""
 
-    def fit(self, draft: Draft, observations: Observations, *, cycles: int, update_weights: bool = False) -> Fit:
+    def fit(
+        self,
+        draft: Draft,
+        observations: Observations,
+        *,
+        cycles: int,
+        update_weights: bool = False,
+        held_out: float = 0.0,
+        seed: int = 0,
+    ) -> Fit:
         """Return the draft after at most so many cycles.
+
+        A part `held_out` of the reflections, chosen by `seed`, takes no part but for the fit's `r1_free`.
 
         Raises
         ------

@@ -8,9 +8,10 @@ import numpy as np
 from tasks.model import Composition, DivergedError, Document, InputError
 from tasks.model.provenance import Attempt
 from tasks.refine import completion, elements, parameters
+from tasks.refine.assembly import tidied
 from tasks.refine.draft import Draft, Fit, Observations
 from tasks.refine.geometry import contacts
-from tasks.refine.hydrogens import with_hydrogens
+from tasks.refine.hydrogens import hydrogen_places, with_hydrogens
 from tasks.refine.ports import LeastSquares
 
 log = logging.getLogger("apertura.refine")
@@ -71,6 +72,7 @@ def refined(
     )
     progress = Progress(engine.fit(start, observations, cycles=QUICK_CYCLES), ())
     progress = _completed(engine, progress, observations, composition, strategy)
+    progress = progress._replace(fit=engine.fit(tidied(progress.fit.draft), observations, cycles=QUICK_CYCLES))
     if strategy.anisotropic:
         progress = _anisotropic(engine, progress, observations)
     if strategy.hydrogens:
@@ -142,10 +144,14 @@ def assigned_elements(fit: Fit, observations: Observations, composition: Composi
         return tuple(candidates * len(atoms)) if candidates else tuple(atom.element for atom in atoms)
     with np.load(fit.table.path, allow_pickle=False) as file:
         residual = elements.residual_of(dict(file))
+    hall, cell = fit.draft.hall, fit.draft.unit_cell
+    riders = None
+    if composition is not None and "H" in composition.counts:
+        riders = hydrogen_places(atoms, candidates, hall, cell, observations.radiation)
     costs = elements.exchange_costs(
-        residual, atoms, candidates, hall=fit.draft.hall, cell=fit.draft.unit_cell, radiation=observations.radiation
+        residual, atoms, candidates, hall=hall, cell=cell, radiation=observations.radiation, riders=riders
     )
-    costs = costs + elements.chemistry_costs(atoms, candidates, fit.draft.hall, fit.draft.unit_cell)
+    costs = costs + elements.chemistry_costs(atoms, candidates, hall, cell)
     weights = np.array([atom.multiplicity for atom in fit.atoms], dtype=np.float64)
     wanted = None if composition is None else elements.targets(composition, candidates, weights)
     return tuple(candidates[k] for k in elements.assign(costs, weights, wanted))

@@ -20,6 +20,7 @@ def summary(refinement: Refinement) -> str:
         "formula": refinement.formula,
         "R1 (I > 2 sigma)": f"{refinement.r1:.4f} for {refinement.reflections_observed}",
         "R1 (all)": f"{refinement.r1_all:.4f} for {refinement.reflections}",
+        "R1 (held out)": "not known" if refinement.r1_free is None else f"{refinement.r1_free:.4f}",
         "wR2": f"{refinement.wr2:.4f}",
         "goodness of fit": f"{refinement.goof:.3f}",
         "parameters": str(refinement.parameters),

@@ -1,9 +1,11 @@
 """Electrons of one tilt: Poisson counts per scan position, each electron drawn on its own.
 
 Every position's pattern is an independent Poisson process. Of its electrons the support film's halo and the diffuse
-background take fixed parts; of the elastic rest, exp(-x) stays in the direct beam and 1 - exp(-x) goes to the Bragg
-reflections, where x sums over the crystals along the beam: thickness times the sum of |F|^2 p(s), scaled so that a
-crystal of mean size has `bragg_fraction` in the median of random orientations (zone axes diffract several times more).
+background take fixed parts. Of the elastic rest the reflections of each crystal along the beam take x: thickness times
+the sum of |F|^2 p(s), scaled so that a crystal of mean size has `bragg_fraction` in the median of random orientations
+(zone axes diffract several times more). What is left, at least `DIRECT_LEFT`, stays in the direct beam: kinematical
+theory does not conserve electrons, so a zone axis comes out with more of them. `depletion` goes over to
+1 - exp(-x) instead of x, which conserves them and makes strong reflections weaker than |F|^2, as extinction does.
 """
 
 from typing import NamedTuple
@@ -22,6 +24,7 @@ from tasks.simulate.tilts import TiltTable, tilt_table
 
 ANGSTROM_PER_NM = 10.0
 ORIENTATIONS = 64
+DIRECT_LEFT = 0.05
 HALO_SHAPE = 2.0  # gamma distribution of 1/d: linear rise from the area of a ring, then exponential decay
 
 
@@ -108,12 +111,17 @@ def expose(specimen: Specimen, index: int) -> Exposure:
     excited = [_excited(specimen, domain, index, depth[number]) for number, domain in enumerate(specimen.domains)]
     total = np.array([seen.strength.sum() for seen in excited])
     extinction = specimen.scale * depth * total[:, None]
-    scattered = -np.expm1(-extinction.sum(axis=0))
-    share = extinction / np.maximum(extinction.sum(axis=0), 1e-300) * scattered
+    share = extinction * _depleted(extinction.sum(axis=0), specimen.settings.scattering.depletion)
     position, pixel = _electrons(specimen, index, excited, share, rng)
     offsets, events = _rows(position, pixel, specimen.settings)
     whole = (len(specimen.domains), *shape)
     return Exposure(offsets, events, depth.reshape(whole), share.reshape(whole))
+
+
+def _depleted(extinction: NDArray[np.float64], depletion: float) -> NDArray[np.float64]:
+    """Return the factor that brings x, (n,), towards 1 - exp(-x)."""
+    conserving = -np.expm1(-extinction) / np.maximum(extinction, 1e-12)
+    return 1 - depletion + depletion * np.where(extinction > 1e-12, conserving, 1.0)
 
 
 def _thickness_maps(specimen: Specimen, index: int) -> NDArray[np.float64]:
@@ -150,7 +158,7 @@ def _electrons(
     everywhere = np.arange(rows * (columns + instrument.flyback_columns))
     elastic = 1 - plan.halo_fraction - plan.background_fraction
     left = np.ones(len(everywhere))
-    left[grid.ravel()] -= share.sum(axis=0)
+    left[grid.ravel()] = np.maximum(1 - share.sum(axis=0), DIRECT_LEFT)
     dose = plan.electrons_per_pattern
     drawn = [
         (_repeat(everywhere, dose * elastic * left, rng), None),

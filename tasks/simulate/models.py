@@ -83,7 +83,7 @@ class ClusterPlan(Document):
         default=0.15, ge=0, le=1, description="how far outlines may overlap at zero tilt, as a part of a diameter"
     )
     height_nm: float = Field(default=100.0, ge=0, le=5000, description="range of the heights of the centres")
-    mosaic_deg: float = Field(default=0.2, ge=0, le=3, description="sigma of the orientations within a crystal")
+    mosaic_deg: float = Field(default=0.3, ge=0, le=3, description="sigma of the orientations within a crystal")
     bad_fraction: float = Field(
         default=0.25, ge=0, lt=1, description="part of the volume of the first crystal that is misoriented"
     )
@@ -138,6 +138,9 @@ class ScatteringPlan(Document):
     d_min_angstrom: float = Field(default=0.7, gt=0.1, le=20)
     bragg_fraction: float = Field(
         default=0.2, ge=0, lt=1, description="part scattered by a crystal of mean size in the median orientation"
+    )
+    depletion: float = Field(
+        default=0.0, ge=0, le=1, description="0: kinematical; 1: reflections cannot take more than the beam has"
     )
     halo_fraction: float = Field(default=0.08, ge=0, lt=0.9, description="support film, around the direct beam")
     halo_scale: float = Field(default=0.025, gt=0, le=2, description="decay of the halo, 1/angstrom")

@@ -48,7 +48,8 @@ def test_equal_seeds_give_equal_events_and_another_seed_does_not() -> None:
 
 def test_counts_per_position_are_poisson_with_the_dose_as_mean() -> None:
     no_loss = ScatteringPlan(electrons_per_pattern=250, d_min_angstrom=1.5, halo_fraction=0.1, background_fraction=0.0)
-    counts = np.diff(expose(prepare(uio66(), settings(scattering=no_loss)), 2).offsets)
+    empty = ClusterPlan(crystals=0)
+    counts = np.diff(expose(prepare(uio66(), settings(scattering=no_loss, cluster=empty)), 2).offsets)
     assert len(counts) == 16 * 18
     assert counts.mean() == pytest.approx(250, abs=4 * np.sqrt(250 / len(counts)))
     assert counts.var() / counts.mean() == pytest.approx(1.0, abs=4 * np.sqrt(2 / len(counts)))
@@ -220,3 +221,30 @@ def test_the_bad_part_has_the_stated_share_and_turn() -> None:
     assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) == pytest.approx(7.0, abs=1e-6)
     depth = expose(specimen, 2).thickness_nm
     assert depth[1].sum() / depth[:2].sum() == pytest.approx(0.3, abs=0.03)
+
+
+@pytest.mark.parametrize(("depletion", "tolerance"), [(0.0, 1e-9), (1.0, 1.0)])
+def test_reflections_follow_the_thickness_and_never_take_more_than_the_beam_when_depleted(
+    depletion: float, tolerance: float
+) -> None:
+    plan = ScatteringPlan(d_min_angstrom=1.5, depletion=depletion, bragg_fraction=0.6)
+    specimen = prepare(uio66(), settings(scattering=plan, cluster=ClusterPlan(crystals=1, bad_fraction=0)))
+    exposure = expose(specimen, 2)
+    depth, share = exposure.thickness_nm[0].ravel(), exposure.bragg_fraction[0].ravel()
+    slopes = share[depth > 0] / depth[depth > 0]
+    assert np.ptp(slopes) <= tolerance * slopes.max()
+    assert share[depth == 0].max() == 0
+    if depletion == 1:
+        assert share.max() < 1
+        assert slopes[np.argmax(depth[depth > 0])] == slopes.min()
+
+
+def test_the_electrons_of_a_pattern_go_where_the_shares_say() -> None:
+    """Count what falls outside the direct beam over the whole scan; its Poisson error is far below 3 %."""
+    plan = ScatteringPlan(d_min_angstrom=1.5, halo_fraction=0, background_fraction=0, electrons_per_pattern=2000)
+    specimen = prepare(uio66(), settings(scattering=plan, cluster=ClusterPlan(size_nm=300)))
+    exposure = expose(specimen, 2)
+    rows, columns = np.divmod(exposure.events.astype(np.int64), 576)
+    centre = specimen.tilts.beam_px[2]
+    outside = (np.hypot(rows - centre[0], columns - centre[1]) > 5.2).sum()
+    assert outside == pytest.approx(2000 * exposure.bragg_fraction.sum(), rel=0.03)
