@@ -6,13 +6,13 @@ COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY flows flows
 COPY tasks tasks
 COPY adapters adapters
+COPY deployments deployments
 RUN python3 -m venv /opt/apertura && /opt/apertura/bin/pip install --no-cache-dir -c constraints.txt .
 
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends python3 dials && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 apertura && mkdir -p /data && chown apertura /data
 COPY --from=build /opt/apertura /opt/apertura
-COPY deployments /opt/apertura/deployments
 ENV PATH=/opt/apertura/bin:$PATH \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     DO_NOT_TRACK=1 \

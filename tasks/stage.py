@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel
 
-from tasks.model import Document, is_retryable
+from tasks.model import Document, SourceError, is_retryable
 
 log = logging.getLogger("apertura.stage")
 
@@ -90,6 +90,21 @@ def code_version() -> str:
             digest.update(source.relative_to(root).as_posix().encode())
             digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def read_document(folder: Path, kind: type[D]) -> D:
+    """Return the document of a finished unit of work, whatever its inputs were.
+
+    Raises
+    ------
+    SourceError
+        If there is none, or it is of another kind.
+    """
+    try:
+        record = json.loads((folder / DOCUMENT_NAME).read_text(encoding="utf-8"))
+        return kind.model_validate(record["document"], context={"root": folder})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{folder / DOCUMENT_NAME}: not the document of a finished step", "run it again") from error
 
 
 def _resume_or_run(function: Callable[..., D], arguments: Mapping[str, Any], returns: type[D]) -> D:

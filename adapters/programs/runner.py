@@ -86,6 +86,31 @@ def run_program(
     return run.model_copy(update={"returncode": returncode})
 
 
+def start_service(argv: Sequence[str], *, environment: Mapping[str, str], log: Path) -> int:
+    """Start a program that goes on after this process has ended; return its process number.
+
+    It leads a session of its own, reads nothing, and writes both its streams to `log`.
+
+    Raises
+    ------
+    ProgramNotFoundError
+        If the program is not there.
+    """
+    program = shutil.which(argv[0], path=environment.get("PATH"))
+    if program is None:
+        raise ProgramNotFoundError(f"the program {argv[0]!r} is not on PATH")
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            [program, *argv[1:]],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return process.pid
+
+
 def tail_of(path: Path, lines: int = 20) -> str:
     """Return the last lines of a text file, or nothing if there is none; undecodable bytes are replaced."""
     if not path.is_file():

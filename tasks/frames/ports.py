@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 class FrameReader(Protocol):
     """Reads the images of one file."""
 
-    engine: str
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        ...
 
     def read(self, path: Path, *, shape: tuple[int, int]) -> NDArray[np.number]:
         """Return all images of a file, (n, slow, fast), in the type in which they are stored.

@@ -23,7 +23,10 @@ class ScanData(NamedTuple):
 class ScanReader(Protocol):
     """Reads one scan of electron events."""
 
-    engine: str
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        ...
 
     def read(
         self, path: Path, *, scan_shape: tuple[int, int], flyback_columns: int, frame_shape: tuple[int, int]

@@ -10,7 +10,10 @@ from tasks.integrate.models import Reflections
 class Integrator(Protocol):
     """Indexes, integrates, scales and merges the frames of one crystal."""
 
-    engine: str
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        ...
 
     def integrate(self, frames: FrameSeries, workdir: Path) -> Reflections:
         """Return merged intensities with statistics; files go into `workdir`.

@@ -13,7 +13,10 @@ from tasks.solve.models import Solution
 class Refiner(Protocol):
     """Completes a model and refines it against F^2."""
 
-    engine: str
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        ...
 
     def refine(
         self, data: Reflections, solution: Solution, composition: Composition | None, workdir: Path

@@ -11,7 +11,10 @@ from tasks.solve.models import Solutions
 class Solver(Protocol):
     """Finds phases, space group and a first model."""
 
-    engine: str
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        ...
 
     def solve(self, data: Reflections, composition: Composition | None, workdir: Path) -> Solutions:
         """Return ranked candidates; files go into `workdir`.

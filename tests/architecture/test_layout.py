@@ -32,11 +32,17 @@ def test_a_module_is_small_and_asserts_nothing(path: Path) -> None:
     assert not re.search(r"^\s*assert ", text, flags=re.MULTILINE), "assert is for tests"
 
 
-def test_only_one_place_turns_any_error_into_a_record() -> None:
+MAY_CATCH_ANYTHING = {
+    "flows/cli.py",  # the last resort: a bug gets its own exit code
+    "adapters/formats/frame_reader.py",  # three libraries with errors of their own become one typed error
+}
+
+
+def test_any_error_is_caught_only_where_it_is_said_why() -> None:
     broad = [
         path for path in SOURCES if re.search(r"except (Base)?Exception\b|except:", path.read_text(encoding="utf-8"))
     ]
-    assert [path.relative_to(ROOT).as_posix() for path in broad] in ([], ["flows/cli.py"])
+    assert {path.relative_to(ROOT).as_posix() for path in broad} <= MAY_CATCH_ANYTHING
 
 
 def test_the_pipeline_never_opens_a_truth_file() -> None:

@@ -1,0 +1,142 @@
+"""Data sets that arrive: found when complete, entered in a ledger, and given exactly one run each.
+
+Polling, because NFS and GPFS tell nobody. A run is made with the idempotency key ``dataset:<content key>``: however
+often a data set is announced, by whichever watcher, the server makes one run of it.
+"""
+
+import hashlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flows.ledger import Ledger
+from flows.site import Site
+from tasks.ingest.manifest import MANIFEST_NAMES, completeness
+
+log = logging.getLogger("apertura.arrivals")
+
+DEPLOYMENT = "solve-series/on-arrival"
+EVENT = "apertura.dataset.ready"
+DEPTH_MAX = 4
+
+
+def complete_sources(incoming: Path) -> Iterator[Path]:
+    """Yield the folders below `incoming` whose manifest is there and whose files all have their listed sizes."""
+    for folder, names, files in os.walk(incoming, followlinks=False):
+        here = Path(folder)
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        if len(here.relative_to(incoming).parts) >= DEPTH_MAX:
+            names[:] = []
+        if set(files) & set(MANIFEST_NAMES):
+            names[:] = []
+            if not (missing := completeness(here)):
+                yield here
+            else:
+                log.debug("%s: waits for %s", here, missing[0])
+
+
+def content_key(source: Path) -> str:
+    """Return a key of what a source holds: its manifest, and name, size and first mebibyte of every file beside it.
+
+    The same data set copied again has the same key; a changed one has another.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith(".")):
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as stream:
+            digest.update(hashlib.sha256(stream.read(2**20)).digest())
+    return digest.hexdigest()[:32]
+
+
+class Watcher:
+    """Looks at the incoming folders again and again; survives a server that is away and its own death."""
+
+    def __init__(self, site: Site, ledger: Ledger) -> None:
+        self._site = site
+        self._ledger = ledger
+        self._seen: dict[Path, tuple[float, int]] = {}
+        self._stop = threading.Event()
+
+    def watch(self, *, poll_s: float, once: bool = False) -> None:
+        """Poll until SIGTERM or SIGINT; with `once`, look one time."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        while not self._stop.is_set():
+            self.look()
+            self.announce()
+            if once:
+                return
+            self._stop.wait(poll_s)
+
+    def look(self) -> int:
+        """Enter what is complete and new into the ledger; return how many."""
+        new = 0
+        for incoming in self._site.incoming:
+            for source in complete_sources(incoming):
+                stamp = _stamp(source)
+                if self._seen.get(source) == stamp:
+                    continue
+                try:
+                    new += self._ledger.add(content_key(source), source)
+                except OSError as error:  # it vanished, or is not readable yet: looked at again next time
+                    log.warning("%s: %s", source, error.strerror)
+                    continue
+                self._seen[source] = stamp
+        return new
+
+    def announce(self) -> int:
+        """Ask the server for a run of everything that waits; return how many it acknowledged."""
+        done = 0
+        for entry in self._ledger.waiting():
+            try:
+                run = announce_run(Path(entry.path), entry.key, previous=entry.previous)
+            except _server_errors() as error:
+                self._ledger.failed(entry.key, f"{type(error).__name__}: {error}")
+                log.warning("%s: not announced (%s); tried again", entry.path, type(error).__name__)
+                break  # the server is away: the others would only wait for the same time-out
+            self._ledger.announced(entry.key, run)
+            done += 1
+            log.info("%s: run %s", entry.path, run)
+        return done
+
+
+def announce_run(source: Path, key: str, *, previous: str | None = None) -> str:
+    """Make the run of a data set, or find the one that is there; return its id. Raises when the server is away."""
+    from prefect.deployments import run_deployment
+
+    run: Any = run_deployment(
+        DEPLOYMENT,
+        parameters={"source": str(source), "dataset_key": key, "previous_key": previous},
+        idempotency_key=f"dataset:{key}",
+        timeout=0,
+        as_subflow=False,
+    )
+    emit_ready(source, key)
+    return str(run.id)
+
+
+def emit_ready(source: Path, key: str) -> None:
+    """Tell other automations of the site; the run does not depend on it."""
+    from prefect.events import emit_event
+
+    emit_event(
+        EVENT,
+        resource={"prefect.resource.id": f"apertura.dataset.{key}", "prefect.resource.name": source.name},
+        payload={"path": str(source), "key": key},
+    )
+
+
+def _stamp(source: Path) -> tuple[float, int]:
+    newest = max((path.stat().st_mtime_ns for path in source.iterdir()), default=0)
+    return (source.stat().st_mtime, newest)
+
+
+def _server_errors() -> tuple[type[Exception], ...]:
+    import httpx
+    from prefect.exceptions import ObjectNotFound, PrefectException
+
+    return (httpx.HTTPError, PrefectException, ObjectNotFound, OSError, RuntimeError)

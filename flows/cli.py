@@ -1,0 +1,219 @@
+"""The command line. Progress goes to stderr, results to stdout; the exit code says what happened."""
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.model import (
+    ApertureError,
+    InputError,
+    LicenceExpiredError,
+    ProgramNotFoundError,
+    SettingsError,
+)
+
+SOLVED, NOT_SOLVED, USAGE, SOURCE, MISSING, BUG = 0, 1, 2, 3, 4, 70
+
+app = typer.Typer(
+    name="apertura",
+    help="From a tilt series of 4D-STEM scans of nanocrystals to solved atomic structures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Out = Annotated[Path, typer.Option("--out", help="run folder: new, empty, or of the same run (resumed)")]
+Config = Annotated[Path | None, typer.Option("--config", help="settings as YAML")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", help="one setting, a.b=c; may be repeated")]
+AsJson = Annotated[bool, typer.Option("--json", help="print results.json to stdout")]
+
+
+@app.command()
+def run(source: Path, out: Out, config: Config = None, assign: Assignments = None, as_json: AsJson = False) -> None:
+    """Take one source folder to solved structures and a report."""
+    from flows.commands import run_source
+    from flows.settings import load_settings
+
+    _conclude(run_source(source, out, load_settings(config, assign or [])), as_json=as_json)
+
+
+@app.command()
+def solve(
+    hkl: Path,
+    out: Out,
+    cell: Annotated[str | None, typer.Option(help="a,b,c,alpha,beta,gamma in angstrom and degrees")] = None,
+    composition: Annotated[str | None, typer.Option(help='empirical contents, "C19 H22 N2 O"')] = None,
+    space_group: Annotated[str | None, typer.Option(help='Hermann-Mauguin symbol, "P 21"')] = None,
+    radiation: Annotated[str, typer.Option(help="electron or xray")] = "electron",
+    energy_kev: Annotated[float, typer.Option(help="electron or photon energy in keV")] = 200.0,
+    config: Config = None,
+    assign: Assignments = None,
+    as_json: AsJson = False,
+) -> None:
+    """Solve and refine a structure from intensities: HKLF 4, MTZ or XDS_ASCII."""
+    from flows.commands import solve_intensities
+    from flows.settings import load_settings
+
+    extra = [*(assign or []), *([f"composition={json.dumps(composition)}"] if composition is not None else [])]
+    result = solve_intensities(
+        hkl,
+        out,
+        load_settings(config, extra),
+        cell=cell,
+        space_group=space_group,
+        radiation=radiation,
+        energy_kev=energy_kev,
+    )
+    _conclude(result, as_json=as_json)
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option("--out", help="new folder")] = Path("apertura-demo")) -> None:
+    """Make a small synthetic cluster and solve it with embedded engines only."""
+    from flows.demo import run_demo
+
+    _conclude(run_demo(out), as_json=False)
+
+
+@app.command()
+def simulate(
+    cif: Path,
+    out: Annotated[Path, typer.Option("--out", help="new folder for the series")],
+    seed: Annotated[int | None, typer.Option(help="seed of everything random")] = None,
+    crystals: Annotated[int | None, typer.Option(help="number of crystals in the cluster")] = None,
+    assign: Assignments = None,
+) -> None:
+    """Write a synthetic tilt series of a structure, in the acquisition contract."""
+    from flows.demo import simulate_series
+
+    named = [f"{name}={value}" for name, value in (("seed", seed), ("crystals", crystals)) if value is not None]
+    folder = simulate_series(cif, out, [*named, *(assign or [])])
+    typer.echo(str(folder))
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
+    """Say what is installed, which versions, which licences expire, and what each absence costs."""
+    from flows.doctor import examine, table
+
+    findings = examine()
+    typer.echo(findings.model_dump_json(indent=1) if as_json else table(findings))
+    if not findings.usable:
+        raise typer.Exit(MISSING)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the settings."""
+    from flows.settings import Settings
+
+    typer.echo(json.dumps(Settings.model_json_schema(), indent=1))
+
+
+@app.command()
+def watch(
+    incoming: Annotated[Path | None, typer.Argument(help="folder to watch, beside those of the site file")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="SQLite file; by default the site's")] = None,
+    poll_s: Annotated[float, typer.Option(min=0.05, help="seconds between two looks")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="look one time and end")] = False,
+) -> None:
+    """Watch for complete data sets and give each exactly one run on the Prefect server."""
+    from flows.commands import watch_site
+
+    watch_site(incoming, ledger, poll_s=poll_s, once=once)
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
+    """Show queue, running, last outcomes and disk of the facility that PREFECT_API_URL names."""
+    from flows.commands import needs_server
+    from flows.status import status as ask
+    from flows.status import table
+
+    answer = needs_server(ask)
+    typer.echo(answer.model_dump_json(indent=1) if as_json else table(answer))
+
+
+@app.command()
+def drain(
+    pool: Annotated[str, typer.Option(help="work pool")] = "apertura",
+    limit_s: Annotated[float, typer.Option(help="how long to wait for running flows")] = 86400.0,
+    resume: Annotated[bool, typer.Option(help="accept work again afterwards")] = True,
+) -> None:
+    """Let the running flows of a pool end and start no new ones: before its worker is stopped."""
+    from flows.commands import needs_server
+    from flows.drain import drain as wait
+
+    ended = needs_server(lambda: wait(pool, limit_s=limit_s, resume=resume))
+    typer.echo(f"{pool}: {ended} active runs ended", err=True)
+
+
+facility = typer.Typer(help="A facility on this machine: server, worker and watcher.", no_args_is_help=True)
+app.add_typer(facility, name="facility")
+
+
+@facility.command("up")
+def facility_up(
+    data: Annotated[Path, typer.Option("--data", help="folder for incoming, runs, logs and the server's database")],
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="port on loopback")] = 4200,
+) -> None:
+    """Start it; then drop data sets into DIR/incoming and look at the browser."""
+    from flows.facility import up
+
+    started = up(data, port=port)
+    typer.echo(f"{started.url}\ndrop data sets into {data.resolve() / 'incoming'}")
+
+
+@facility.command("down")
+def facility_down(data: Annotated[Path, typer.Option("--data", help="the folder of `up`")]) -> None:
+    """Stop it."""
+    from flows.facility import down
+
+    down(data)
+
+
+def _conclude(rundir: Path, *, as_json: bool) -> None:
+    text = (rundir / "results.json").read_text(encoding="utf-8")
+    status = json.loads(text)["status"]
+    typer.echo(f"{status}: {rundir / 'report.html'}", err=True)
+    if as_json:
+        typer.echo(text)
+    if status != "solved":
+        raise typer.Exit(NOT_SOLVED)
+
+
+def exit_code(error: ApertureError) -> int:
+    """Return the exit code of a typed error that ended a command."""
+    if isinstance(error, SettingsError):
+        return USAGE
+    if isinstance(error, InputError):
+        return SOURCE
+    if isinstance(error, ProgramNotFoundError | LicenceExpiredError):
+        return MISSING
+    return NOT_SOLVED
+
+
+def main() -> None:
+    """Run the command line; every end has one of the documented exit codes."""
+    try:
+        app(standalone_mode=True)
+    except ApertureError as error:
+        typer.echo(f"apertura: {error.code}: {error.message}", err=True)
+        if error.advice:
+            typer.echo(f"  {error.advice}", err=True)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        typer.echo("apertura: interrupted; the same command resumes the run", err=True)
+        sys.exit(130)
+    except Exception:  # noqa: BLE001 the last resort: a bug gets its own exit code
+        traceback.print_exc()
+        typer.echo("apertura: this is a bug; please report it with the lines above", err=True)
+        sys.exit(BUG)
+
+
+if __name__ == "__main__":
+    main()

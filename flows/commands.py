@@ -1,0 +1,245 @@
+"""What the commands of the command line do: claim the run folder, run the pipeline, write the report."""
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeVar, get_args
+
+from adapters.formats.read_intensities import reflections_from_file
+from flows.pipeline import Found, Run, merge, solve_rotation_series, solve_tilt_series, structure
+from flows.progress import Steps, TerminalSteps
+from flows.review import NoReview, Review
+from flows.run_folder import claimed
+from flows.settings import Settings
+from tasks.ingest.source import SourceDocument, read_source
+from tasks.integrate.models import Reflections
+from tasks.model import Composition, FileRef, ProgramNotFoundError, SettingsError, SourceError, UnitCell
+from tasks.report.models import CrystalOutcome, RunOutcome, SourceSummary
+from tasks.report.task import write_report
+from tasks.stage import fingerprint, read_document
+
+Radiation = Literal["electron", "xray"]
+T = TypeVar("T")
+
+VERSIONED = ("apertura", "numpy", "scipy", "numba", "gemmi", "cctbx-base", "h5py", "pydantic", "prefect")
+
+
+def run_source(source: Path, out: Path, settings: Settings) -> Path:
+    """Run the whole pipeline on one source; return the run folder, with report.html and results.json in it.
+
+    With ``PREFECT_API_URL`` set the run is recorded on that server as a flow run.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        from flows.solve_series import solve_series
+
+        solve_series(source=str(source.resolve()), out=str(out.resolve()), settings=settings)
+        return out
+    with TerminalSteps() as steps:
+        return run_pipeline(source, out, settings, steps)
+
+
+def run_pipeline(source: Path, out: Path, settings: Settings, steps: Steps, *, review: Review | None = None) -> Path:
+    """Run the pipeline in this process; return the run folder."""
+    document = read_source(source)
+    key = fingerprint({"source": document})
+    with claimed(out, source_key=key, source_name=str(source), settings=settings) as folder:
+        run = Run(
+            folder=folder,
+            settings=settings,
+            steps=steps,
+            composition=composition(settings, document.manifest.composition),
+            review=review or NoReview(),
+        )
+        found = solve_tilt_series(run, document) if document.is_tilt_series else solve_rotation_series(run, document)
+        report(run, found, summary(document, found, key, source))
+    return folder
+
+
+def solve_intensities(
+    hkl: Path,
+    out: Path,
+    settings: Settings,
+    *,
+    cell: str | None,
+    space_group: str | None,
+    radiation: str,
+    energy_kev: float,
+) -> Path:
+    """Solve and refine from a file of intensities; return the run folder."""
+    if radiation not in get_args(Radiation):
+        raise SettingsError(f"--radiation {radiation!r}: must be electron or xray", "")
+    if not 0 < energy_kev <= 3000:
+        raise SettingsError(f"--energy-kev {energy_kev}: must lie between 0 and 3000", "")
+    if not hkl.is_file():
+        raise SourceError(f"{hkl}: no such file", "give a file of intensities: HKLF 4, MTZ or XDS_ASCII")
+    given = {"cell": cell, "space_group": space_group, "radiation": radiation, "energy_kev": energy_kev}
+    key = fingerprint({"file": FileRef.of(hkl), **given})
+    with claimed(out, source_key=key, source_name=str(hkl), settings=settings) as folder, TerminalSteps() as steps:
+        run = Run(folder, settings, steps, composition(settings, None), NoReview())
+        workdir = folder / "intensities"
+        workdir.mkdir(exist_ok=True)
+        with steps.step("read"):
+            data = reflections_from_file(
+                hkl,
+                cell=parse_cell(cell),
+                space_group=space_group,
+                radiation="xray" if radiation == "xray" else "electron",
+                energy_kev=energy_kev,
+                workdir=workdir,
+            )
+        crystal = structure(run, CrystalOutcome(id="crystal-01", reflections=data))
+        source = SourceSummary(
+            kind="intensities",
+            path=str(hkl.resolve()),
+            sample=hkl.stem,
+            composition=settings.composition,
+            energy_kev=energy_kev,
+            files=1,
+            sha256=key,
+        )
+        report(run, Found(None, None, (crystal,), ()), source)
+    return folder
+
+
+def merge_finished_runs(runs: list[Path], out: Path, settings: Settings, steps: Steps) -> Path:
+    """Merge the crystals of finished runs; return the new run folder.
+
+    Raises
+    ------
+    SourceError
+        If a folder is not of a finished run, or the runs hold fewer than two integrated crystals.
+    """
+    crystals = [crystal for number, run in enumerate(runs, 1) for crystal in finished_crystals(run, number)]
+    if len(crystals) < 2:
+        raise SourceError(f"{len(crystals)} integrated crystals in {len(runs)} runs", "name runs with crystals")
+    key = fingerprint({"crystals": [crystal.reflections for crystal in crystals]})
+    names = ", ".join(run.name for run in runs)
+    with claimed(out, source_key=key, source_name=names, settings=settings) as folder:
+        run = Run(folder, settings, steps, composition(settings, first_composition(runs)), NoReview())
+        merged = merge(run, tuple(crystals))
+        source = SourceSummary(
+            kind="intensities",
+            path=names,
+            sample=names,
+            composition=settings.composition,
+            energy_kev=None,
+            files=len(crystals),
+            sha256=key,
+        )
+        report(run, Found(None, None, tuple(crystals), merged), source)
+    return folder
+
+
+def finished_crystals(run: Path, number: int) -> list[CrystalOutcome]:
+    """Return the integrated crystals of a finished run, with names that tell the runs apart."""
+    if not (run / "results.json").is_file():
+        raise SourceError(f"{run}: not the folder of a finished run (no results.json)", "wait for it, or leave it out")
+    found = []
+    for folder in sorted((run / "crystals").glob("*/integrate")):
+        data = read_document(folder, Reflections)
+        name = f"run-{number:02d}-{data.id}"
+        found.append(CrystalOutcome(id=name, reflections=data.model_copy(update={"id": name, "members": (name,)})))
+    return found
+
+
+def first_composition(runs: list[Path]) -> str | None:
+    """Return the composition that the first run was given."""
+    for run in runs:
+        text = json.loads((run / "results.json").read_text(encoding="utf-8"))["source"].get("composition")
+        if text:
+            return str(text)
+    return None
+
+
+def report(run: Run, found: Found, source: SourceSummary) -> RunOutcome:
+    """Write results.json and report.html."""
+    outcome = RunOutcome(
+        source=source,
+        apertures=found.apertures,
+        crystals=found.crystals,
+        merged=found.merged[0] if found.merged else None,
+        merged_others=found.merged[1:],
+        failure=found.failure,
+        settings_changed=run.settings.changed(),
+        versions={name: importlib.metadata.version(name) for name in VERSIONED},
+        timings_s=dict(sorted(run.steps.timings_s.items())),
+    )
+    with run.steps.step("report"):
+        write_report(outcome, run.folder)
+    return outcome
+
+
+def summary(document: SourceDocument, found: Found, key: str, source: Path) -> SourceSummary:
+    """Return what the report says of the source."""
+    manifest, series = document.manifest, found.series
+    return SourceSummary(
+        kind="tilt series" if document.is_tilt_series else "rotation series",
+        path=str(source.resolve()),
+        sample=manifest.sample,
+        composition=manifest.composition,
+        energy_kev=manifest.beam.energy_kev,
+        files=len(document.files),
+        counts_total=sum(scan.counts for scan in series.scans) if series else None,
+        tilt_deg=tuple(scan.tilt_deg for scan in series.scans) if series else (),
+        lost=series.lost if series else (),
+        metadata={"instrument": manifest.detector.name, **(series.metadata if series else {})},
+        sha256=key,
+    )
+
+
+def composition(settings: Settings, of_source: str | None) -> Composition | None:
+    """Return the composition of the settings, else of the source, else None."""
+    text = settings.composition or of_source
+    return Composition.parse(text) if text else None
+
+
+def parse_cell(text: str | None) -> UnitCell | None:
+    """Read ``a,b,c,alpha,beta,gamma``."""
+    if text is None:
+        return None
+    try:
+        a, b, c, alpha, beta, gamma = (float(part) for part in text.split(","))
+        return UnitCell(a=a, b=b, c=c, alpha=alpha, beta=beta, gamma=gamma)
+    except ValueError as error:
+        raise SettingsError(
+            f"--cell {text!r}: not a unit cell", "give six numbers, a,b,c,alpha,beta,gamma, in angstrom and degrees"
+        ) from error
+
+
+def watch_site(incoming: Path | None, ledger: Path | None, *, poll_s: float, once: bool) -> None:
+    """Watch the folders of the site file and `incoming`."""
+    from flows.arrivals import Watcher
+    from flows.ledger import Ledger
+    from flows.site import load_site
+
+    site = load_site()
+    if incoming is not None:
+        if not incoming.is_dir():
+            raise SettingsError(f"{incoming}: no such folder", "give the folder that data sets arrive in")
+        site = site.model_copy(update={"incoming": (*site.incoming, incoming.resolve())})
+    if not site.incoming:
+        raise SettingsError("no folder to watch", "give one, or name them in the site file (APERTURA_SITE)")
+    where = ledger or site.ledger
+    if where is None:
+        raise SettingsError("no ledger", "give --ledger FILE, or name it in the site file (APERTURA_SITE)")
+    needs_server(lambda: Watcher(site, Ledger(where)).watch(poll_s=poll_s, once=once))
+
+
+def needs_server(ask: Callable[[], T]) -> T:
+    """Call something that talks to a Prefect server.
+
+    Raises
+    ------
+    ProgramNotFoundError
+        If no server is named or it does not answer.
+    """
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ProgramNotFoundError("PREFECT_API_URL is not set", "name the Prefect server, or `apertura facility up`")
+    import httpx
+
+    try:
+        return ask()
+    except httpx.HTTPError as error:
+        raise ProgramNotFoundError(f"the Prefect server does not answer: {type(error).__name__}", "start it") from error

@@ -1,0 +1,94 @@
+"""The watcher's memory: every data set that was ever seen complete, and whether it was announced."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+SCHEMA = """
+create table if not exists datasets (
+    key text primary key, path text not null, seen real not null, state text not null default 'ready',
+    announced real, tries integer not null default 0, error text, run text, previous text
+)
+"""
+
+
+class Entry(NamedTuple):
+    """One version of one data set."""
+
+    key: str
+    path: str
+    state: str
+    run: str | None
+    previous: str | None
+    error: str | None
+
+
+class Ledger:
+    """A SQLite file; any number of watchers may share it. Losing it costs nothing: run keys are idempotent."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        with self._open() as connection:
+            connection.execute("pragma journal_mode=wal")
+            connection.execute(SCHEMA)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self._path, timeout=30.0, isolation_level=None)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def add(self, key: str, path: Path) -> bool:
+        """Enter a complete data set; return whether it was new. An earlier version at the same path is linked."""
+        with self._open() as connection:
+            connection.execute(SCHEMA)
+            before = connection.execute(
+                "select key from datasets where path = ? and key <> ? order by seen desc", (str(path), key)
+            ).fetchone()
+            cursor = connection.execute(
+                "insert or ignore into datasets (key, path, seen, previous) values (?, ?, ?, ?)",
+                (key, str(path), time.time(), before[0] if before else None),
+            )
+            return cursor.rowcount == 1
+
+    def waiting(self) -> list[Entry]:
+        """Return what is still to be announced, oldest first."""
+        return self._rows("where state = 'ready' order by seen")
+
+    def everything(self) -> list[Entry]:
+        """Return all entries, oldest first."""
+        return self._rows("order by seen")
+
+    def find(self, key: str) -> Entry | None:
+        """Return one entry."""
+        rows = self._rows("where key = ?", key)
+        return rows[0] if rows else None
+
+    def announced(self, key: str, run: str) -> None:
+        """Record that the server has acknowledged the run of a data set."""
+        with self._open() as connection:
+            connection.execute(
+                "update datasets set state = 'announced', announced = ?, run = ?, error = null, tries = tries + 1"
+                " where key = ?",
+                (time.time(), run, key),
+            )
+
+    def failed(self, key: str, error: str) -> None:
+        """Record a failed announcement; the data set stays ready."""
+        with self._open() as connection:
+            connection.execute("update datasets set tries = tries + 1, error = ? where key = ?", (error[:300], key))
+
+    def _rows(self, where: str, *values: str) -> list[Entry]:
+        with self._open() as connection:
+            connection.execute(SCHEMA)
+            rows = connection.execute(
+                f"select key, path, state, run, previous, error from datasets {where}",  # noqa: S608 constant text
+                values,
+            ).fetchall()
+        return [Entry(*row) for row in rows]

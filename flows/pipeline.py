@@ -1,0 +1,145 @@
+"""The order of the stages: the page to read first.
+
+One plain function for each kind of source. Every call to a stage is a unit of work: it is resumed from the run
+folder when it is there already, and it is a Prefect task when a flow run is around it.
+"""
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from adapters.formats.frame_reader import FrameFileReader
+from adapters.formats.stempy_hdf5 import StempyReader
+from flows.parallel import side_by_side
+from flows.progress import Steps
+from flows.review import Review
+from flows.settings import Settings
+from tasks.apertures.models import ApertureSet, CrystalAperture
+from tasks.apertures.task import propose_apertures
+from tasks.frames.models import FrameSeries
+from tasks.frames.task import read_rotation, sum_frames
+from tasks.ingest.models import TiltSeries
+from tasks.ingest.source import SourceDocument
+from tasks.ingest.task import ingest_tilt_series
+from tasks.integrate.task import integrate_frames
+from tasks.model import ApertureError, Composition, LicenceExpiredError, NoCrystalsError, ProgramNotFoundError
+from tasks.refine.task import refine_structure
+from tasks.report.models import CrystalOutcome, Failure
+from tasks.solve.task import solve_structure
+
+log = logging.getLogger("apertura.pipeline")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every stage of one run shares: its folder, its settings, and who is told about the steps."""
+
+    folder: Path
+    settings: Settings
+    steps: Steps
+    composition: Composition | None
+    review: Review
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a source came to, before it is reported."""
+
+    series: TiltSeries | None
+    apertures: ApertureSet | None
+    crystals: tuple[CrystalOutcome, ...]
+    merged: tuple[CrystalOutcome, ...]
+    failure: Failure | None = None
+
+
+def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
+    """Go from scans to structures: ingest, apertures, every crystal by itself, crystals of one lattice merged."""
+    with run.steps.step("ingest"):
+        series = ingest_tilt_series(source, StempyReader(), workdir=run.folder / "ingest")
+    try:
+        with run.steps.step("apertures"):
+            apertures = propose_apertures(series, run.settings.apertures, workdir=run.folder / "apertures")
+    except NoCrystalsError as error:
+        return Found(series, None, (), (), Failure.of("apertures", error))
+    apertures = run.review.apertures(apertures)
+    workers = run.settings.workers
+    integrated = side_by_side(partial(frames_and_intensities, run, series), apertures.crystals, workers=workers)
+    crystals = tuple(side_by_side(partial(structure, run), integrated, workers=workers))
+    return Found(series, apertures, crystals, merge(run, crystals))
+
+
+def solve_rotation_series(run: Run, source: SourceDocument) -> Found:
+    """Go from the frames of one crystal to its structure."""
+    with run.steps.step("frames", "crystal-01"):
+        frames = read_rotation(source, FrameFileReader(), run.settings.frames, workdir=run.folder / "frames")
+    crystal = structure(run, intensities(run, CrystalOutcome(id=frames.id, frames=frames), frames))
+    return Found(None, None, (crystal,), ())
+
+
+def frames_and_intensities(run: Run, series: TiltSeries, aperture: CrystalAperture) -> CrystalOutcome:
+    """Sum the frames of one aperture and integrate them."""
+    crystal = CrystalOutcome(id=aperture.id, aperture=aperture)
+    try:
+        with run.steps.step("frames", aperture.id):
+            frames = sum_frames(
+                series, aperture, run.settings.frames, workdir=crystal_folder(run, aperture.id) / "frames"
+            )
+    except ApertureError as error:
+        return failed(crystal, "frames", error)
+    return intensities(run, crystal.model_copy(update={"frames": frames}), frames)
+
+
+def intensities(run: Run, crystal: CrystalOutcome, frames: FrameSeries) -> CrystalOutcome:
+    """Index, integrate, scale and merge."""
+    try:
+        with run.steps.step("integrate", crystal.id):
+            reflections = integrate_frames(
+                frames, run.settings.integrate, workdir=crystal_folder(run, crystal.id) / "integrate"
+            )
+    except ApertureError as error:
+        return failed(crystal, "integrate", error)
+    return crystal.model_copy(update={"reflections": reflections})
+
+
+def structure(run: Run, crystal: CrystalOutcome) -> CrystalOutcome:
+    """Solve and refine from intensities; a crystal without any is handed back as it is."""
+    if (reflections := crystal.reflections) is None:
+        return crystal
+    folder = crystal_folder(run, crystal.id)
+    try:
+        with run.steps.step("solve", crystal.id):
+            solutions = solve_structure(reflections, run.composition, run.settings.solve, workdir=folder / "solve")
+    except ApertureError as error:
+        return failed(crystal, "solve", error)
+    crystal = crystal.model_copy(update={"solutions": solutions})
+    try:
+        with run.steps.step("refine", crystal.id):
+            refinement = refine_structure(
+                reflections,
+                run.review.solution(crystal.id, solutions),
+                run.composition,
+                run.settings.refine,
+                workdir=folder / "refine",
+            )
+    except ApertureError as error:
+        return failed(crystal, "refine", error)
+    return crystal.model_copy(update={"refinement": refinement})
+
+
+def merge(_run: Run, _crystals: tuple[CrystalOutcome, ...]) -> tuple[CrystalOutcome, ...]:
+    """Merge crystals of one lattice, solve and refine each merged set; the largest set comes first."""
+    return ()
+
+
+def crystal_folder(run: Run, name: str) -> Path:
+    """Return the folder of one crystal or merged set."""
+    return run.folder / ("merged" if name.startswith("merged") else "crystals") / name
+
+
+def failed(crystal: CrystalOutcome, stage: str, error: ApertureError) -> CrystalOutcome:
+    """Record why one crystal stopped; what no crystal can do without stops the run."""
+    if isinstance(error, ProgramNotFoundError | LicenceExpiredError):
+        raise error
+    log.warning("%s: %s stopped: %s", crystal.id, stage, error.message)
+    return crystal.model_copy(update={"failure": Failure.of(stage, error)})

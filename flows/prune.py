@@ -1,0 +1,78 @@
+"""Making room: intermediate files of solved runs, after their time; never a source, never an unsolved run's data."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
+from pydantic import Field
+
+from flows.run_folder import CLAIM
+from flows.site import load_site
+from tasks.model import Document
+
+INTERMEDIATE = ("ingest", "crystals/*/frames", "crystals/*/integrate/frames", "crystals/*/integrate/dials")
+"""Folders below a run folder that can be made again from the source; results, hkl, CIF and report stay."""
+
+
+class Removal(Document):
+    """One folder that is, or would be, removed."""
+
+    path: str
+    mebibytes: float
+    age_days: float
+
+
+@flow(name="prune")
+def prune(
+    dry_run: bool = True,
+    older_than_days: float | None = Field(default=None, gt=0, description="by default the site's retention"),
+) -> list[Removal]:
+    """List the intermediate files of old solved runs; remove them unless it is a dry run."""
+    site = load_site()
+    if site.runs is None:
+        return []
+    days = older_than_days if older_than_days is not None else site.retention.solved_days
+    found = removable(site.runs, days)
+    if not dry_run:
+        for removal in found:
+            shutil.rmtree(removal.path)
+    verb = "would be removed" if dry_run else "removed"
+    get_run_logger().info("%d folders %s, %.0f MiB", len(found), verb, sum(item.mebibytes for item in found))
+    create_table_artifact(key="prune", table=[item.model_dump() for item in found], description=verb)
+    return found
+
+
+def removable(runs: Path, days: float) -> list[Removal]:
+    """Return the folders that may go: of runs that are solved and whose results are older than `days`."""
+    now = time.time()
+    found = []
+    for results in sorted(runs.glob("*/results.json")):
+        age_days = (now - results.stat().st_mtime) / 86400.0
+        folder = results.parent
+        if age_days < days or not (folder / CLAIM).is_file() or status_of(results) != "solved":
+            continue
+        for pattern in INTERMEDIATE:
+            found += [
+                Removal(path=str(path), mebibytes=size_of(path) / 2**20, age_days=age_days)
+                for path in sorted(folder.glob(pattern))
+                if path.is_dir() and not path.is_symlink()
+            ]
+    return found
+
+
+def status_of(results: Path) -> str | None:
+    """Return the status in a results.json; None if it cannot be read, and then nothing is touched."""
+    try:
+        content: Any = json.loads(results.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content.get("status") if isinstance(content, dict) else None
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

@@ -1,0 +1,85 @@
+"""The run folder: claimed by one source and one set of settings, resumed by the same, refused to any other."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.settings import Settings
+from tasks.model import SettingsError
+from tasks.stage import fingerprint
+
+CLAIM = "run.json"
+
+
+@contextmanager
+def claimed(folder: Path, *, source_key: str, source_name: str, settings: Settings) -> Iterator[Path]:
+    """Claim a run folder for one source and settings, and hold its lock.
+
+    Parameters
+    ----------
+    folder
+        New, empty, or the folder of an earlier run of the same source and settings.
+    source_key
+        SHA-256 over what the source holds.
+    source_name
+        For the message when the folder is refused.
+
+    Raises
+    ------
+    SettingsError
+        If the folder cannot be written, holds something else, or another process runs in it.
+    """
+    claim = {
+        "format": "apertura run",
+        "source": source_name,
+        "source_key": source_key,
+        "settings_key": fingerprint({"settings": settings}),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a+b")
+    except OSError as error:
+        raise SettingsError(f"--out {folder}: cannot write there: {error.strerror}", "choose another folder") from error
+    with lock:
+        _lock(lock.fileno(), folder)
+        _check(folder, claim)
+        temporary = folder / f".{CLAIM}.tmp"
+        temporary.write_text(json.dumps(claim, indent=1), encoding="utf-8")
+        temporary.replace(folder / CLAIM)
+        yield folder
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise SettingsError(
+            f"--out {folder}: another run is going on there", "wait for it, or choose another"
+        ) from error
+
+
+def _check(folder: Path, claim: dict[str, str]) -> None:
+    found = folder / CLAIM
+    if not found.is_file():
+        strangers = [path.name for path in folder.iterdir() if path.name != ".lock"]
+        if strangers:
+            raise SettingsError(
+                f"--out {folder}: holds files that are not of a run ({strangers[0]})", "choose a new or empty folder"
+            )
+        return
+    try:
+        earlier = json.loads(found.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{found}: not readable as JSON", "choose a new or empty folder") from error
+    if earlier.get("source_key") != claim["source_key"]:
+        raise SettingsError(
+            f"--out {folder}: holds a run of another source ({earlier.get('source')})", "choose a new or empty folder"
+        )
+    if earlier.get("settings_key") != claim["settings_key"]:
+        raise SettingsError(
+            f"--out {folder}: holds a run with other settings",
+            "choose a new folder, or repeat the settings of that run",
+        )

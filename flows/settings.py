@@ -1,0 +1,128 @@
+"""The settings of a run: every stage's engine and parameters in one document."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from adapters.cctbx.refine_engine import SmtbxRefiner
+from tasks.apertures.task import ApertureSettings
+from tasks.frames.settings import FrameSettings
+from tasks.integrate.builtin import BuiltinIntegrator
+from tasks.model import Composition, Document, SettingsError
+from tasks.solve.engines import ChargeFlipping, DirectMethods
+
+IntegratorChoice = Annotated[BuiltinIntegrator, Field()]
+SolverChoice = Annotated[DirectMethods | ChargeFlipping, Field(discriminator="engine")]
+RefinerChoice = Annotated[SmtbxRefiner, Field()]
+
+DEFAULT_ENGINES = {"integrate": "builtin", "solve": "direct-methods", "refine": "smtbx"}
+CONFIG_BYTES_MAX = 2**20
+
+
+class Settings(Document):
+    """What a run does. Every field has a default that is meant to work on data nobody has seen."""
+
+    composition: str | None = Field(
+        default=None, max_length=500, description='empirical contents, "C19 H22 N2 O"; overrides that of the source'
+    )
+    apertures: ApertureSettings = Field(default=ApertureSettings(), description="which positions make a crystal")
+    frames: FrameSettings = Field(default=FrameSettings(), description="how frames are centred and summed")
+    integrate: IntegratorChoice = Field(default=BuiltinIntegrator(), description="frames to intensities")
+    solve: SolverChoice = Field(default=DirectMethods(), description="intensities to a first structure")
+    refine: RefinerChoice = Field(default=SmtbxRefiner(), description="least squares")
+    merge_crystals: bool = Field(default=True, description="merge crystals of one lattice and solve the merged data")
+    workers: int = Field(default=2, ge=1, le=256, description="crystals worked on at once")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _engine_defaults(cls, values: Any) -> Any:
+        """Let `integrate.d_min_angstrom=0.8` mean the default engine's parameter."""
+        if not isinstance(values, dict):
+            return values
+        filled = dict(values)
+        for stage, engine in DEFAULT_ENGINES.items():
+            if isinstance(filled.get(stage), dict):
+                filled[stage] = {"engine": engine, **filled[stage]}
+        return filled
+
+    @model_validator(mode="after")
+    def _composition_is_a_formula(self) -> "Settings":
+        if self.composition is not None:
+            Composition.parse(self.composition)
+        return self
+
+    def changed(self) -> dict[str, Any]:
+        """Return the settings that differ from the defaults, nested as in the document."""
+        mine, default = self.model_dump(mode="json"), Settings().model_dump(mode="json")
+        return _difference(mine, default)
+
+
+def load_settings(config: Path | None, assignments: list[str]) -> Settings:
+    """Read a YAML file of settings and apply ``a.b=c`` assignments on top.
+
+    Raises
+    ------
+    SettingsError
+        Naming the setting and what is wrong with it, one line for each.
+    """
+    values = _read_config(config) if config is not None else {}
+    for assignment in assignments:
+        apply_assignment(values, assignment)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{_place(item['loc'])}: {item['msg']}" for item in error.errors()]
+        raise SettingsError("settings refused: " + "; ".join(lines), "`apertura schema` lists all settings") from error
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    engines = {"builtin", "dials", "xds", "auto", "all", "direct-methods", "charge-flipping", "smtbx"}
+    return ".".join(str(part) for part in location if part not in engines) or "settings"
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > CONFIG_BYTES_MAX:
+            raise SettingsError(f"{path}: larger than {CONFIG_BYTES_MAX} bytes", "this is not a settings file")
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"--config {path}: {error.strerror}", "name a readable YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise SettingsError(f"--config {path}: not YAML: {error}", "see `apertura schema` for the settings") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise SettingsError(f"--config {path}: must be a mapping of settings", "see `apertura schema`")
+    return values
+
+
+def apply_assignment(values: dict[str, Any], assignment: str) -> None:
+    """Put the value of one ``a.b=c`` into nested settings."""
+    name, separator, text = assignment.partition("=")
+    parts = name.strip().split(".")
+    if not separator or not all(parts):
+        raise SettingsError(f"--set {assignment!r}: not of the form a.b=c", "write it like integrate.engine=dials")
+    try:
+        value = yaml.safe_load(text) if text.strip() else None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--set {assignment!r}: the value is not YAML", "quote it") from error
+    place = values
+    for part in parts[:-1]:
+        inner = place.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"--set {assignment!r}: {part!r} is not a group of settings", "see `apertura schema`")
+        place = inner
+    place[parts[-1]] = value
+
+
+def _difference(mine: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in mine.items():
+        if isinstance(value, dict) and isinstance(default.get(name), dict):
+            if inner := _difference(value, default[name]):
+                result[name] = inner
+        elif value != default.get(name):
+            result[name] = value
+    return result

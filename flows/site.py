@@ -1,0 +1,100 @@
+"""The site file: what one facility decides once, for all its deployments."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError
+
+from tasks.model import Document, InputError, SettingsError
+
+SITE_VARIABLE = "APERTURA_SITE"
+SITE_BYTES_MAX = 2**20
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError(f"{path} is not an absolute path")
+    return path
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+
+
+class FolderRule(Document):
+    """How to make a manifest for scans of an instrument that writes none.
+
+    `manifest` is a tilt_series.json without `scans`; the tilt of a file is the group ``tilt`` of `file_pattern`.
+    """
+
+    file_pattern: str = Field(description=r"regular expression of file names, with (?P<tilt>...) in degrees")
+    manifest: Path = Field(description="template manifest")
+    quiet_s: float = Field(default=120.0, gt=0, description="how long the folder must not have changed")
+
+
+class Retention(Document):
+    """What `prune` may remove, and when."""
+
+    solved_days: float = Field(default=90.0, gt=0, description="intermediate files of solved runs older than this")
+
+
+class Site(Document):
+    """Folders, instruments and retention of one facility."""
+
+    name: str = "local"
+    incoming: tuple[Folder, ...] = Field(default=(), description="folders watched for new data sets")
+    runs: Folder | None = Field(default=None, description="where run folders are made")
+    ledger: Folder | None = Field(default=None, description="SQLite file of the watcher")
+    plots_url: str | None = Field(default=None, description="URL under which the folder of runs is served")
+    instruments: dict[str, FolderRule] = Field(default={}, description="rules for data sets without a manifest")
+    retention: Retention = Retention()
+
+    def confined(self, path: Path) -> Path:
+        """Return `path` with symbolic links resolved, if it lies in a folder of this site.
+
+        A site that names no folders (a laptop) confines nothing.
+
+        Raises
+        ------
+        InputError
+            If the path leads out of the folders of the site.
+        """
+        resolved = path.resolve()
+        roots = [root.resolve() for root in (*self.incoming, *([self.runs] if self.runs else []))]
+        if roots and not any(resolved.is_relative_to(root) for root in roots):
+            raise InputError(f"{path}: outside the folders of the site", f"allowed: {', '.join(map(str, roots))}")
+        return resolved
+
+    def url_of(self, path: Path) -> str:
+        """Return the URL of a file of a run: served by the site, or a file URL."""
+        if self.plots_url and self.runs and path.resolve().is_relative_to(self.runs.resolve()):
+            return f"{self.plots_url.rstrip('/')}/{path.resolve().relative_to(self.runs.resolve()).as_posix()}"
+        return path.resolve().as_uri()
+
+
+def load_site() -> Site:
+    """Read the site file that the environment variable APERTURA_SITE names; without it, a site without folders.
+
+    Raises
+    ------
+    SettingsError
+        Naming the field that is wrong.
+    """
+    name = os.environ.get(SITE_VARIABLE)
+    return read_site(Path(name)) if name else Site()
+
+
+def read_site(path: Path) -> Site:
+    """Read one site file (YAML)."""
+    try:
+        if path.stat().st_size > SITE_BYTES_MAX:
+            raise SettingsError(f"{path}: larger than {SITE_BYTES_MAX} bytes", "this is not a site file")
+        return Site.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except OSError as error:
+        raise SettingsError(f"site file {path}: {error.strerror}", f"correct {SITE_VARIABLE}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"site file {path}: not YAML", "see deployments/site.example.yaml") from error
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise SettingsError(f"site file {path}: " + "; ".join(lines), "see deployments/site.example.yaml") from error

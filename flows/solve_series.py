@@ -1,0 +1,145 @@
+"""The deployable flow around the pipeline: one data set, from its source folder to structures and a report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from flows.approval import Approval, PersonReview
+from flows.commands import run_pipeline
+from flows.progress import QuietSteps
+from flows.settings import Settings
+from flows.site import Site, load_site
+from tasks.ingest.source import read_source
+from tasks.model import ApertureError
+from tasks.stage import fingerprint
+
+STATE_NAMES = {
+    "solved": "Solved",
+    "not-solved": "Merged only",
+    "not-indexed": "Not indexed",
+    "no-crystals": "No crystals",
+}
+
+
+def run_name() -> str:
+    """Return the name of the flow run in the UI."""
+    source = str(flow_run.parameters.get("source") or "unknown")
+    return f"solve {Path(source).name}"
+
+
+@flow(name="solve-series", flow_run_name=run_name, persist_result=True, result_serializer="json")
+def solve_series(
+    source: str,
+    out: str | None = None,
+    settings: Settings = Settings(),  # noqa: B008 frozen, and the UI's form shows the defaults
+    approval: Approval = Approval(),  # noqa: B008
+    dataset_key: str | None = None,
+    previous_key: str | None = None,
+) -> State[Any]:
+    """Take one source folder to solved structures and a report.
+
+    Parameters
+    ----------
+    source
+        Folder with tilt_series.json or rotation_series.json.
+    out
+        Run folder; by default one under the site's folder of runs, named after source, data and settings.
+    settings
+        What every stage does; the defaults are meant to work.
+    approval
+        Whether a person is asked on the way.
+    dataset_key
+        Content key of the data set, given by the watcher.
+    previous_key
+        Content key of an earlier version of the same data set.
+    """
+    site = load_site()
+    try:
+        folder = run_folder(site, Path(source), out, settings)
+        review = PersonReview(approval, sample=Path(source).name, viewer_url=site.url_of(folder))
+        run_pipeline(site.confined(Path(source)), site.confined(folder), settings, QuietSteps(), review=review)
+    except ApertureError as error:
+        create_markdown_artifact(advice(error), key="what-went-wrong", description=error.message)
+        raise
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    publish(results, site.url_of(folder / "report.html"), dataset_key, previous_key)
+    mark_run(results)
+    return Completed(name=STATE_NAMES[results["status"]], message=sentence(results), data=str(folder))
+
+
+def run_folder(site: Site, source: Path, out: str | None, settings: Settings) -> Path:
+    """Return where the run lives: the same for the same data and settings, so that a retry resumes."""
+    if out is not None:
+        return Path(out)
+    runs = site.runs or Path.cwd() / "apertura-runs"
+    data, how = fingerprint({"source": read_source(site.confined(source))}), fingerprint({"settings": settings})
+    return runs / f"{source.name}-{data[:8]}-{how[:8]}"
+
+
+def sentence(results: dict[str, Any]) -> str:
+    """Return the outcome in one line."""
+    crystals = results["crystals"]
+    solved = [crystal for crystal in crystals if crystal["status"] == "solved"]
+    if not solved:
+        reasons = sorted({str(crystal["reason"]) for crystal in crystals if crystal["reason"]})
+        return f"{len(crystals)} crystals, none solved" + (f": {reasons[0]}" if reasons else "")
+    best = min(solved, key=lambda crystal: crystal["refinement"]["r1"])
+    return (
+        f"{len(solved)} of {len(crystals)} crystals solved; best R1 {best['refinement']['r1']:.3f}"
+        f" in {best['solution']['space_group']} ({best['id']})"
+    )
+
+
+def publish(results: dict[str, Any], report_url: str, dataset_key: str | None, previous_key: str | None) -> None:
+    """Make the artifacts that a run's page shows."""
+    create_table_artifact(key="crystals", table=[crystal_row(crystal) for crystal in results["crystals"]])
+    create_link_artifact(key="report", link=report_url, link_text="the report", description=sentence(results))
+    if previous_key is not None:
+        text = f"This is a new version ({dataset_key}) of a data set that was run before as `dataset:{previous_key}`."
+        create_markdown_artifact(text, key="earlier-version")
+
+
+def crystal_row(crystal: dict[str, Any]) -> dict[str, Any]:
+    """Return one row of the table of crystals."""
+    integration, refinement = crystal.get("integration") or {}, crystal.get("refinement") or {}
+    return {
+        "crystal": crystal["id"],
+        "status": crystal["status"],
+        "cell": " ".join(f"{value:.2f}" for value in integration.get("unit_cell", [])),
+        "space group": (crystal.get("solution") or integration).get("space_group", ""),
+        "completeness": integration.get("completeness"),
+        "CC1/2": integration.get("cc_half"),
+        "R1": refinement.get("r1"),
+        "reason": crystal["reason"] or "",
+    }
+
+
+def mark_run(results: dict[str, Any]) -> None:
+    """Put sample and outcome into the name and the tags of the run."""
+    run_id = flow_run.id
+    if run_id is None:
+        return
+    sample = str(results["source"].get("sample", ""))
+    outcome = STATE_NAMES[results["status"]]
+    instrument = str(results["source"].get("instrument", ""))
+    tags = [
+        *flow_run.tags,
+        f"sample:{sample}",
+        f"outcome:{outcome}",
+        *([f"instrument:{instrument}"] if instrument else []),
+    ]
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(run_id, name=f"{sample}: {outcome}"[:200], tags=sorted(set(tags)))
+    get_run_logger().info("%s: %s", sample, sentence(results))
+
+
+def advice(error: ApertureError) -> str:
+    """Return what a person sees of a typed error."""
+    return f"### {error.code}: {type(error).__name__}\n\n```\n{error.message}\n```\n\n{error.advice}\n"

@@ -1,0 +1,101 @@
+"""What goes on at a facility: queue, running, last outcomes, disk, arrivals, licences."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.sorting import FlowRunSort
+
+from flows.ledger import Ledger
+from flows.site import Site, load_site
+from tasks.model import Document
+
+SHOWN = 200
+LAST = 10
+
+
+class Run(Document):
+    """One run of the pipeline, as the server knows it."""
+
+    name: str
+    state: str
+    message: str
+    tags: tuple[str, ...]
+
+
+class Status(Document):
+    """The answer of `apertura status`."""
+
+    site: str
+    states: dict[str, int]
+    running: tuple[Run, ...]
+    last: tuple[Run, ...]
+    waiting_to_be_announced: int | None
+    disk_free_gib: float | None
+    disk_used_fraction: float | None
+
+
+def status() -> Status:
+    """Ask the server and the site's folders.
+
+    Raises
+    ------
+    httpx.HTTPError
+        If the server does not answer.
+    """
+    site = load_site()
+    with get_client(sync_client=True) as client:
+        runs = recent(client)
+    disk = shutil.disk_usage(site.runs) if site.runs and site.runs.is_dir() else None
+    return Status(
+        site=site.name,
+        states=dict(Counter(run.state for run in runs)),
+        running=tuple(run for run in runs if run.state in {"Running", "Pending"}),
+        last=tuple(run for run in runs if run.state not in {"Running", "Pending", "Scheduled"})[:LAST],
+        waiting_to_be_announced=waiting(site),
+        disk_free_gib=round(disk.free / 2**30, 1) if disk else None,
+        disk_used_fraction=round(disk.used / disk.total, 3) if disk else None,
+    )
+
+
+def recent(client: SyncPrefectClient) -> list[Run]:
+    """Return the newest runs of the pipeline, newest first."""
+    found: list[Any] = client.read_flow_runs(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=["solve-series"])),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        limit=SHOWN,
+    )
+    return [
+        Run(
+            name=run.name,
+            state=run.state.name if run.state else "unknown",
+            message=(run.state.message or "")[:200] if run.state else "",
+            tags=tuple(run.tags),
+        )
+        for run in found
+    ]
+
+
+def waiting(site: Site) -> int | None:
+    """Return how many data sets wait for the server; None without a ledger."""
+    if site.ledger is None or not Path(site.ledger).is_file():
+        return None
+    return len(Ledger(site.ledger).waiting())
+
+
+def table(answer: Status) -> str:
+    """Return the status as text."""
+    lines = [
+        f"{answer.site}: "
+        + (", ".join(f"{count} {name}" for name, count in sorted(answer.states.items())) or "no runs")
+    ]
+    lines += [f"  now   {run.name}: {run.state}" for run in answer.running]
+    lines += [f"  ended {run.name}: {run.state}: {run.message}" for run in answer.last]
+    if answer.waiting_to_be_announced is not None:
+        lines.append(f"data sets that wait for the server: {answer.waiting_to_be_announced}")
+    if answer.disk_free_gib is not None:
+        lines.append(f"disk of the runs: {answer.disk_free_gib} GiB free ({answer.disk_used_fraction:.0%} used)")
+    return "\n".join(lines)

@@ -1,0 +1,60 @@
+"""A run folder belongs to one source and one set of settings."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.run_folder import claimed
+from flows.settings import Settings
+from tasks.model import SettingsError
+
+
+def claim(folder: Path, *, key: str = "k", settings: Settings | None = None) -> None:
+    with claimed(folder, source_key=key, source_name="source", settings=settings or Settings()):
+        (folder / "work").write_text("done")
+
+
+def test_the_same_run_is_taken_up_again(tmp_path: Path) -> None:
+    claim(tmp_path / "run")
+    claim(tmp_path / "run")
+    assert (tmp_path / "run" / "work").read_text() == "done"
+
+
+def test_another_source_is_refused(tmp_path: Path) -> None:
+    claim(tmp_path / "run")
+    with pytest.raises(SettingsError, match="another source"):
+        claim(tmp_path / "run", key="other")
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    claim(tmp_path / "run")
+    with pytest.raises(SettingsError, match="other settings"):
+        claim(tmp_path / "run", settings=Settings(workers=7))
+
+
+def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(SettingsError, match=r"thesis\.tex"):
+        claim(tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["thesis.tex"]
+
+
+def test_two_runs_at_once_in_one_folder_are_refused(tmp_path: Path) -> None:
+    with (
+        claimed(tmp_path / "run", source_key="k", source_name="s", settings=Settings()),
+        pytest.raises(SettingsError, match="another run is going on"),
+    ):
+        claim(tmp_path / "run")
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(SettingsError, match="cannot write"):
+        claim(tmp_path / "run")
+
+
+def test_a_damaged_claim_is_refused(tmp_path: Path) -> None:
+    claim(tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text("{")
+    with pytest.raises(SettingsError, match=r"run\.json"):
+        claim(tmp_path / "run")

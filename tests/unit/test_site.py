@@ -1,0 +1,49 @@
+"""A site confines what its flows may touch."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.site import Site, load_site, read_site
+from tasks.model import InputError, SettingsError
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "deployments" / "site.example.yaml"
+
+
+def test_the_example_is_a_site() -> None:
+    assert read_site(EXAMPLE).incoming == (Path("/data/incoming"),)
+
+
+def test_a_path_inside_is_allowed_and_one_outside_is_not(tmp_path: Path) -> None:
+    site = Site(incoming=(tmp_path / "in",), runs=tmp_path / "runs")
+    assert site.confined(tmp_path / "in" / "a") == tmp_path / "in" / "a"
+    with pytest.raises(InputError, match="outside"):
+        site.confined(tmp_path / "in" / ".." / "secret")
+
+
+def test_a_symbolic_link_does_not_lead_out(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match="outside"):
+        Site(incoming=(tmp_path / "in",)).confined(tmp_path / "in" / "link")
+
+
+def test_without_a_site_file_nothing_is_confined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("APERTURA_SITE", raising=False)
+    assert load_site().confined(tmp_path) == tmp_path
+
+
+@pytest.mark.parametrize(
+    "content", ["incoming: [relative/folder]", "unknown: 1", "incoming: [", "retention: {solved_days: 0}"]
+)
+def test_a_wrong_site_file_is_refused_with_its_field(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(content)
+    with pytest.raises(SettingsError, match=r"site\.yaml"):
+        read_site(path)
+
+
+def test_plots_are_linked_by_the_site_s_url(tmp_path: Path) -> None:
+    site = Site(runs=tmp_path / "runs", plots_url="https://example.org/runs/")
+    assert site.url_of(tmp_path / "runs" / "a" / "report.html") == "https://example.org/runs/a/report.html"
