@@ -1,0 +1,136 @@
+"""Instruction files for the SHELX programs: pure text."""
+
+import gemmi
+import numpy as np
+
+from adapters.formats.shelx_writer import symmetry_lines
+from tasks.integrate.models import Reflections
+from tasks.model import Composition
+from tasks.model.scattering import site_multiplicities
+from tasks.refine.shelx_factors import four_gaussians
+from tasks.solve.models import Atom
+
+VOLUME_PER_ATOM = 18.0
+"""Angstrom^3 for each atom but hydrogen: Kempster & Lipson, Acta Cryst. B28, 3674 (1972)."""
+
+
+def formula_units(data: Reflections, composition: Composition, hall: str) -> float:
+    """Return Z: the volume over 18 A^3 for each non-hydrogen atom, to the nearest divisor or multiple of the order."""
+    heavy = sum(count for element, count in composition.counts.items() if element not in {"H", "D"})
+    raw = data.unit_cell.volume_angstrom3 / (VOLUME_PER_ATOM * max(heavy, 1.0))
+    order = len(list(gemmi.symops_from_hall(hall)))
+    choices = [order / n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 48) if order % n == 0]
+    choices += [order * n for n in (2, 3, 4)]
+    return min(choices, key=lambda z: (abs(z / raw - 1.0) if z > raw else abs(raw / z - 1.0), z))
+
+
+def head(data: Reflections, composition: Composition, *, hall: str, title: str) -> list[str]:
+    """Return TITL to UNIT; electrons get the four Gaussians of the electron scattering factor on each SFAC line."""
+    z = formula_units(data, composition, hall)
+    esd = data.unit_cell_esd or (0.0,) * 6
+    elements = elements_of(composition)
+    return [
+        f"TITL {title[:70]}",
+        f"CELL {data.wavelength_angstrom:.6f} " + " ".join(f"{x:.4f}" for x in data.unit_cell.parameters),
+        f"ZERR {z:g} " + " ".join(f"{x:.4f}" for x in esd),
+        *symmetry_lines(hall),
+        *scattering_lines(elements, data.radiation),
+        "UNIT " + " ".join(f"{composition.counts[element] * z:g}" for element in elements),
+    ]
+
+
+def elements_of(composition: Composition) -> list[str]:
+    """Return the elements in the order of the SFAC lines: C, H, then by symbol."""
+    return sorted(composition.counts, key=lambda e: ({"C": 0, "H": 1}.get(e, 2), e))
+
+
+def scattering_lines(elements: list[str], radiation: str) -> list[str]:
+    """Return the SFAC lines: one line of names for X-rays, 14 values an element for electrons."""
+    if radiation == "xray":
+        return ["SFAC " + " ".join(elements)]
+    lines = []
+    for element in elements:
+        a, b = four_gaussians(element)
+        entry = gemmi.Element(element)
+        terms = [f"{x:.4f} {y:.4f}" for x, y in zip(a, b, strict=True)]
+        lines.append(f"SFAC {element} {' '.join(terms[:2])} =")
+        lines.append(f"     {' '.join(terms[2:])} 0 0 0 0 {entry.covalent_r:.2f} {entry.weight:.3f}")
+    return lines
+
+
+def shelxt_ins(data: Reflections, composition: Composition) -> str:
+    """Return SHELXT's instructions: cell, Laue group (from the best candidate) and elements are all it takes."""
+    return _text([*head(data, composition, hall=data.candidates[0].hall, title=data.id), "TREF"])
+
+
+def shelxs_ins(data: Reflections, composition: Composition, *, hall: str) -> str:
+    """Return SHELXS's instructions for direct methods."""
+    return _text([*head(data, composition, hall=hall, title=data.id), "TREF 500", "PLAN 60"])
+
+
+def shelxd_ins(data: Reflections, composition: Composition, *, hall: str, tries: int, seed: int) -> str:
+    """Return SHELXD's instructions for dual-space recycling of a small molecule (Sheldrick, 2008, section 4)."""
+    order = len(list(gemmi.symops_from_hall(hall)))
+    heavy = sum(n for e, n in composition.counts.items() if e not in {"H", "D"})
+    unique = max(4, round(heavy * formula_units(data, composition, hall) / order))
+    rules = [f"FIND {max(3, round(0.7 * unique))}", f"PLOP {unique} {round(1.2 * unique)} {round(1.3 * unique)}"]
+    return _text(
+        [*head(data, composition, hall=hall, title=data.id), *rules, "MIND 1.0 -0.1", f"NTRY {tries}", f"SEED {seed}"]
+    )
+
+
+def shelxl_ins(
+    data: Reflections,
+    composition: Composition,
+    atoms: tuple[Atom, ...],
+    *,
+    hall: str,
+    weights: tuple[float, float],
+    cycles: int,
+    anisotropic: bool,
+) -> str:
+    """Return SHELXL's instructions for a model; occupancies are multiplied by the site's share."""
+    operations = list(gemmi.symops_from_hall(hall))
+    elements = elements_of(composition)
+    lines = [
+        *head(data, composition, hall=hall, title=data.id),
+        f"L.S. {cycles}",
+        "BOND",
+        "LIST 4",
+        "ACTA",
+        "FMAP 2",
+        "PLAN 20",
+        *(["ANIS"] if anisotropic else []),
+        f"WGHT {weights[0]:.6f} {weights[1]:.6f}",
+        "FVAR 1.0",
+    ]
+    for label, atom, share in zip(labels(atoms), atoms, site_shares(atoms, operations, data), strict=True):
+        x, y, z = atom.position
+        lines.append(
+            f"{label:4s} {elements.index(atom.element) + 1:2d} {x:10.6f} {y:10.6f} {z:10.6f} "
+            f"{10 + atom.occupancy * share:.5f} {max(atom.u_iso_angstrom2, 0.005):.5f}"
+        )
+    return _text(lines)
+
+
+def site_shares(atoms: tuple[Atom, ...], operations: list[gemmi.Op], data: Reflections) -> list[float]:
+    """Return the multiplicity of each site over that of the general position."""
+    rotations = np.array([op.rot for op in operations], dtype=np.float64) / gemmi.Op.DEN
+    shifts = np.array([op.tran for op in operations], dtype=np.float64) / gemmi.Op.DEN
+    positions = np.array([atom.position for atom in atoms], dtype=np.float64).reshape(-1, 3)
+    found = site_multiplicities(positions, rotations, shifts, data.unit_cell)
+    return [float(m) / len(operations) for m in found]
+
+
+def labels(atoms: tuple[Atom, ...]) -> list[str]:
+    """Return names of at most four characters: the element and a number."""
+    count: dict[str, int] = {}
+    names = []
+    for atom in atoms:
+        count[atom.element] = count.get(atom.element, 0) + 1
+        names.append(f"{atom.element}{count[atom.element]}"[:4])
+    return names
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join([*lines, "HKLF 4", "END", ""])

@@ -1,0 +1,151 @@
+"""From a SHELX result file to a Solution: symmetry, basis, chemical occupancies, a figure of merit of our own."""
+
+from itertools import product
+
+import gemmi
+import numpy as np
+
+from adapters.formats.shelx_ins import ShelxAtom, ShelxFile
+from adapters.programs.shelx.input import elements_of, formula_units
+from tasks.integrate.models import Reflections
+from tasks.integrate.reflection_file import read_merged
+from tasks.model import Composition, UnitCell, Vector
+from tasks.model.scattering import d_star_squared, site_multiplicities, structure_factors
+from tasks.solve.models import Atom, Solution, Verdict
+
+SOLVED_R1, DOUBTFUL_R1 = 0.35, 0.45
+"""Of an unrefined model against kinematic electron intensities."""
+
+Basis = tuple[Vector, Vector, Vector]
+IDENTITY: Basis = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+U_START = 0.04
+
+
+def solution_from_shelx(
+    result: ShelxFile, data: Reflections, composition: Composition, figures: dict[str, float]
+) -> Solution | None:
+    """Return the candidate that a result file describes; None if its symmetry is in no table or it holds no atoms.
+
+    Atoms without an assigned element (Q peaks) get elements by height. `r1` is ours, of the unrefined model on the
+    merged intensities above 2 sigma with one scale, so that programs can be compared.
+    """
+    group = gemmi.find_spacegroup_by_ops(result.operations())
+    basis = basis_between(data.unit_cell, result.unit_cell)
+    if group is None or basis is None:
+        return None
+    atoms = tuple(_atoms(result, group, composition, data))
+    if not atoms:
+        return None
+    r1 = quick_r1(atoms, group, data, basis, result.unit_cell)
+    verdict: Verdict = "solved" if r1 < SOLVED_R1 else "doubtful" if r1 < DOUBTFUL_R1 else "not-solved"
+    return Solution(
+        space_group=group.xhm(),
+        hall=group.hall,
+        unit_cell=result.unit_cell if basis != IDENTITY else data.unit_cell,
+        to_solution_cell=basis,
+        atoms=atoms,
+        r1=r1,
+        figures=figures,
+        verdict=verdict,
+        reasons=(f"R1 {r1:.3f} of the unrefined model (solved below {SOLVED_R1}, doubtful below {DOUBTFUL_R1})",),
+    )
+
+
+def basis_between(old: UnitCell, new: UnitCell, *, tolerance: float = 0.01) -> Basis | None:
+    """Return the integer matrix with ``new axes = matrix @ old axes`` (and hkl alike); None if there is none.
+
+    Of several the one nearest to the identity; coefficients up to 1, determinant 1.
+    """
+    wanted = _metric(new)
+    tensor = _metric(old)
+    scale = float(np.trace(wanted))
+    rows = [np.array(v) for v in product((-1, 0, 1), repeat=3) if any(v)]
+    fitting = [[r for r in rows if abs(r @ tensor @ r - wanted[i, i]) < tolerance * wanted[i, i]] for i in range(3)]
+    best: tuple[float, np.ndarray[tuple[int, int], np.dtype[np.int64]]] | None = None
+    for a, b, c in product(*fitting):
+        matrix = np.array([a, b, c])
+        if round(np.linalg.det(matrix)) != 1:
+            continue
+        if np.abs(matrix @ tensor @ matrix.T - wanted).max() > tolerance * scale:
+            continue
+        distance = float(np.abs(matrix - np.eye(3)).sum())
+        if best is None or distance < best[0]:
+            best = (distance, matrix)
+    if best is None:
+        return None
+    first, second, third = ((float(x), float(y), float(z)) for x, y, z in best[1].tolist())
+    return (first, second, third)
+
+
+def quick_r1(
+    atoms: tuple[Atom, ...], group: gemmi.SpaceGroup, data: Reflections, basis: Basis, cell: UnitCell
+) -> float:
+    """Return R1 on F for I > 2 sigma, with the scale and the overall B that fit best."""
+    merged = read_merged(data.merged)
+    strong = merged.intensity > 2.0 * merged.sigma
+    hkl = np.rint(merged.hkl[strong] @ np.array(basis).T).astype(np.int32)
+    observed = np.sqrt(merged.intensity[strong])
+    calculated = np.abs(
+        structure_factors(
+            hkl,
+            cell,
+            group.operations(),
+            elements=[atom.element for atom in atoms],
+            positions=np.array([atom.position for atom in atoms]),
+            u_iso_angstrom2=np.full(len(atoms), U_START),
+            occupancies=np.array([atom.occupancy for atom in atoms]),
+            radiation=data.radiation,
+        )
+    )
+    if not np.any(calculated > 0):
+        return 1.0
+    stol_sq = d_star_squared(hkl, cell) / 4.0
+    best = 1.0
+    for b in np.linspace(-3.0, 6.0, 19):
+        model = calculated * np.exp(-b * stol_sq)
+        scale = float(observed @ model / (model @ model))
+        best = min(best, float(np.abs(observed - scale * model).sum() / observed.sum()))
+    return best
+
+
+def _metric(cell: UnitCell) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    return np.asarray(orthogonal.T @ orthogonal)
+
+
+def _atoms(result: ShelxFile, group: gemmi.SpaceGroup, composition: Composition, data: Reflections) -> list[Atom]:
+    rows: list[ShelxAtom] = list(result.atoms)
+    elements = [row.element for row in rows]
+    if not rows:
+        rows = sorted(result.peaks, key=lambda row: -(row.peak or 0.0))
+        elements = _elements_by_height(len(rows), composition, data, group)
+        rows = rows[: len(elements)]
+    if not rows:
+        return []
+    operations = list(group.operations())
+    rotations = np.array([op.rot for op in operations], dtype=np.float64) / gemmi.Op.DEN
+    shifts = np.array([op.tran for op in operations], dtype=np.float64) / gemmi.Op.DEN
+    multiplicity = site_multiplicities(np.array([row.position for row in rows]), rotations, shifts, result.unit_cell)
+    atoms = []
+    for number, (row, element, m) in enumerate(zip(rows, elements, multiplicity, strict=True), 1):
+        occupancy = min(1.0, max(0.05, row.occupancy * len(operations) / float(m))) if result.atoms else 1.0
+        u = row.u[0] if len(row.u) == 1 else float(np.mean(row.u[:3]))
+        atoms.append(
+            Atom(
+                label=f"{element}{number}",
+                element=element,
+                position=row.position,
+                u_iso_angstrom2=u if 0.001 < u < 0.5 else U_START,
+                occupancy=occupancy,
+                peak=row.peak,
+            )
+        )
+    return atoms
+
+
+def _elements_by_height(count: int, composition: Composition, data: Reflections, group: gemmi.SpaceGroup) -> list[str]:
+    """Return elements for peaks in falling order: the heaviest first, as many as the composition has."""
+    share = formula_units(data, composition, group.hall) / len(list(group.operations()))
+    names = sorted(elements_of(composition), key=lambda e: -gemmi.Element(e).atomic_number)
+    listed = [e for e in names if e not in {"H", "D"} for _ in range(max(1, round(composition.counts[e] * share)))]
+    return listed[:count]

@@ -1,0 +1,257 @@
+"""SHELXL as a refinement engine, when the user has it."""
+
+import re
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import gemmi
+import numpy as np
+from pydantic import Field
+
+from adapters.formats.shelx_ins import ShelxFile, read_shelx
+from adapters.programs.probe import SHELXL, require
+from adapters.programs.runner import run_program
+from adapters.programs.shelx.input import elements_of, formula_units, shelxl_ins
+from adapters.programs.shelx.output import Lst, complaint_in, parse_lst, suggested_weights
+from tasks.integrate.hklf4 import hklf4_text
+from tasks.integrate.models import Reflections
+from tasks.integrate.reflection_file import read_unmerged
+from tasks.model import (
+    Composition,
+    DivergedError,
+    Document,
+    FileRef,
+    LicenceExpiredError,
+    ProgramFailedError,
+    SettingsError,
+    Vector,
+)
+from tasks.model.provenance import Attempt, Provenance
+from tasks.model.scattering import site_multiplicities
+from tasks.refine.models import RefinedAtom, Refinement
+from tasks.solve.models import Atom, Solution
+
+CONVERGED_SHIFT = 0.01
+GOOD_R1, POOR_R1 = 0.25, 0.35
+"""Kinematic refinement against electron data: 0.12 to 0.20 is good (domain figures), above 0.35 a wrong model."""
+
+
+class _Round(NamedTuple):
+    folder: Path
+    figures: Lst
+    result: ShelxFile
+
+
+class ShelxlRefiner(Document):
+    """Refine with SHELXL (Sheldrick, Acta Cryst. C71, 3-8, 2015)."""
+
+    engine: Literal["shelxl"] = "shelxl"
+    rounds: int = Field(default=6, ge=1, le=50, description="runs to convergence of model and weights")
+    cycles: int = Field(default=10, ge=1, le=200, description="cycles of least squares in a run")
+    data_per_parameter: float = Field(default=8.0, gt=0, description="needed for anisotropic displacements")
+    timeout_s: float = Field(default=600.0, gt=0, description="wall time of each run")
+
+    def refine(
+        self, data: Reflections, solution: Solution, composition: Composition | None, workdir: Path
+    ) -> Refinement:
+        """Refine isotropically to convergence, then anisotropically where the data allow; see the port."""
+        if composition is None:
+            raise SettingsError("SHELXL needs the composition", "give it")
+        require(SHELXL)
+        moved = data.model_copy(update={"unit_cell": solution.unit_cell})
+        attempts: list[Attempt] = []
+        best = self._converge(moved, solution.atoms, solution, composition, workdir / "isotropic", attempts)
+        heavy = [atom for atom in best.result.atoms if atom.element not in {"H", "D"}]
+        if best.figures.data / (best.figures.parameters + 5 * len(heavy)) >= self.data_per_parameter:
+            atoms = tuple(_atoms(best.result, moved, solution.hall))
+            better = self._converge(moved, atoms, solution, composition, workdir / "anisotropic", attempts)
+            if better.figures.r1 < best.figures.r1:
+                best = better
+        else:
+            needed = f"{self.data_per_parameter:g} data for each parameter"
+            attempts.append(Attempt(change="ANIS", reason=f"needs {needed}", outcome="kept isotropic"))
+        return _document(data, solution, composition, best, attempts)
+
+    def _converge(
+        self,
+        data: Reflections,
+        atoms: tuple[Atom, ...],
+        solution: Solution,
+        composition: Composition,
+        folder: Path,
+        attempts: list[Attempt],
+    ) -> _Round:
+        """Run until shifts and weights stand still; the weighting scheme is the one SHELXL suggests."""
+        folder.mkdir(parents=True)
+        anisotropic = folder.name == "anisotropic"
+        text = shelxl_ins(
+            data,
+            composition,
+            atoms,
+            hall=solution.hall,
+            weights=(0.1, 0.0),
+            cycles=self.cycles,
+            anisotropic=anisotropic,
+        )
+        (folder / "job.ins").write_text(text, encoding="ascii")
+        _write_hkl(data, solution, folder / "job.hkl")
+        for number in range(1, self.rounds + 1):
+            done = self._run(folder)
+            weights = suggested_weights((folder / "job.res").read_text(errors="replace"))
+            outcome = (
+                f"R1 {done.figures.r1:.4f}, wR2 {done.figures.wr2:.4f}, shift {done.figures.max_shift_over_esd:.3f}"
+            )
+            attempts.append(Attempt(change=f"{folder.name}, run {number}", reason="to convergence", outcome=outcome))
+            current = done.result.weights
+            still = weights is None or np.allclose(weights, (*current, 0.0, 0.0)[:2], atol=2e-3)
+            if done.figures.max_shift_over_esd < CONVERGED_SHIFT and still:
+                break
+            if number < self.rounds:
+                (folder / "job.ins").write_text(_next_ins((folder / "job.res").read_text(errors="replace"), weights))
+        return done
+
+    def _run(self, folder: Path) -> _Round:
+        for name in ("job.res", "job.lst", "job.cif", "job.fcf"):
+            (folder / name).unlink(missing_ok=True)
+        run = run_program(["shelxl", "job"], workdir=folder, timeout_s=self.timeout_s, install=SHELXL.install)
+        said = run.stdout.read_text(errors="replace")
+        listing = folder / "job.lst"
+        text = listing.read_text(errors="replace") if listing.is_file() else ""
+        if re.search(r"expired", said, re.IGNORECASE):
+            raise LicenceExpiredError("SHELXL has expired", SHELXL.install)
+        if run.returncode < 0:
+            raise ProgramFailedError(f"SHELXL was killed by signal {-run.returncode}", run.tail())
+        if re.search(r"REFINEMENT UNSTABLE|SINGULAR|DIVERG", said + text, re.IGNORECASE):
+            raise DivergedError("SHELXL says the refinement is unstable", run.tail())
+        result = folder / "job.res"
+        if not text or not result.is_file() or result.stat().st_size == 0:
+            reason = complaint_in(said) or complaint_in(text) or "no reason given"
+            raise ProgramFailedError(f"SHELXL ended with {run.returncode} and without a result: {reason}", run.tail())
+        return _Round(folder, parse_lst(text), read_shelx(result))
+
+
+def _next_ins(result: str, weights: tuple[float, float] | None) -> str:
+    """Return the next instructions: the result up to END, with the suggested weights."""
+    body = result[: result.upper().rfind("\nEND")] + "\nEND\n"
+    if weights is None:
+        return body
+    return re.sub(r"(?m)^WGHT.*$", f"WGHT {weights[0]:.6f} {weights[1]:.6f}", body, count=1)
+
+
+def _write_hkl(data: Reflections, solution: Solution, path: Path) -> None:
+    """Write the observations, in the solution's cell."""
+    table = read_unmerged(data.unmerged)
+    hkl = np.rint(table.hkl @ np.array(solution.to_solution_cell).T).astype(np.int32)
+    path.write_text(hklf4_text(hkl, table.intensity, table.sigma), encoding="ascii")
+
+
+def _atoms(result: ShelxFile, data: Reflections, hall: str) -> list[Atom]:
+    shares = _shares(result, data, hall)
+    return [
+        Atom(
+            label=atom.name,
+            element=atom.element,
+            position=atom.position,
+            u_iso_angstrom2=_u_iso(atom.u),
+            occupancy=min(1.0, max(0.01, atom.occupancy / share)),
+        )
+        for atom, share in zip(result.atoms, shares, strict=True)
+    ]
+
+
+def _shares(result: ShelxFile, data: Reflections, hall: str) -> list[float]:
+    operations = list(gemmi.symops_from_hall(hall))
+    rotations = np.array([op.rot for op in operations], dtype=np.float64) / gemmi.Op.DEN
+    shifts = np.array([op.tran for op in operations], dtype=np.float64) / gemmi.Op.DEN
+    positions = np.array([atom.position for atom in result.atoms], dtype=np.float64).reshape(-1, 3)
+    found = site_multiplicities(positions, rotations, shifts, data.unit_cell)
+    return [float(m) / len(operations) for m in found]
+
+
+def _u_iso(u: tuple[float, ...]) -> float:
+    value = u[0] if len(u) == 1 else float(np.mean(u[:3]))
+    return value if value > 0 else 0.05
+
+
+def _esds(path: Path) -> dict[str, Vector]:
+    """Return the standard uncertainties of the coordinates from SHELXL's CIF, by label."""
+    if not path.is_file():
+        return {}
+    block = gemmi.cif.read(str(path)).sole_block()
+    table = block.find("_atom_site_", ["label", "fract_x", "fract_y", "fract_z"])
+    return {row[0]: (_esd(row[1]), _esd(row[2]), _esd(row[3])) for row in table}
+
+
+def _esd(text: str) -> float:
+    found = re.fullmatch(r"-?\d*\.?(\d*)\((\d+)\)", text)
+    return 0.0 if found is None else int(found.group(2)) * 10.0 ** -len(found.group(1))
+
+
+def _document(
+    data: Reflections, solution: Solution, composition: Composition, done: _Round, attempts: list[Attempt]
+) -> Refinement:
+    figures, result = done.figures, done.result
+    esds = _esds(done.folder / "job.cif")
+    shares = _shares(result, data, solution.hall)
+    operations = len(list(gemmi.symops_from_hall(solution.hall)))
+    z = formula_units(data.model_copy(update={"unit_cell": solution.unit_cell}), composition, solution.hall)
+    counts: dict[str, float] = {}
+    atoms = []
+    for atom, share in zip(result.atoms, shares, strict=True):
+        counts[atom.element] = counts.get(atom.element, 0.0) + atom.occupancy * operations / z
+        u = atom.u
+        atoms.append(
+            RefinedAtom(
+                label=atom.name,
+                element=atom.element,
+                position=atom.position,
+                position_esd=esds.get(atom.name),
+                u_iso_angstrom2=_u_iso(u),
+                u_aniso_angstrom2=(u[0], u[1], u[2], u[5], u[4], u[3]) if len(u) == 6 else None,
+                occupancy=atom.occupancy / share,
+                riding=len(u) == 1 and u[0] < 0,
+            )
+        )
+    missing = [name for name in ("job.cif", "job.fcf") if not (done.folder / name).is_file()]
+    if missing:
+        raise ProgramFailedError(f"SHELXL wrote no {missing[0]}", "the ACTA instruction should make it")
+    converged = figures.max_shift_over_esd < CONVERGED_SHIFT
+    solved = figures.r1 < GOOD_R1 and converged
+    verdict: Literal["solved", "doubtful", "not-solved"] = (
+        "solved" if solved else "doubtful" if figures.r1 < POOR_R1 else "not-solved"
+    )
+    weights = (*result.weights, 0.0, 0.0)[:2]
+    files = {name: FileRef.of(done.folder / f"job.{name}") for name in ("cif", "res", "ins", "hkl", "fcf")}
+    ratio = figures.data / max(1, figures.parameters)
+    return Refinement(
+        id=data.id,
+        space_group=solution.space_group,
+        hall=solution.hall,
+        unit_cell=solution.unit_cell,
+        formula=Composition(counts={e: round(n, 3) for e, n in counts.items() if n > 0}).formula(),
+        atoms=tuple(atoms),
+        r1=figures.r1,
+        r1_all=figures.r1_all,
+        wr2=figures.wr2,
+        goof=figures.goof,
+        reflections=figures.data,
+        reflections_observed=figures.observed,
+        parameters=figures.parameters,
+        restraints=figures.restraints,
+        shift_over_esd_max=figures.max_shift_over_esd,
+        density_max=figures.highest_peak or 0.0,
+        density_min=figures.deepest_hole or 0.0,
+        weights=(weights[0], weights[1]),
+        converged=converged,
+        verdict=verdict,
+        reasons=(f"R1 {figures.r1:.3f}", f"largest shift {figures.max_shift_over_esd:.3f} esd"),
+        warnings=() if ratio >= 8 else (f"{ratio:.1f} data for each parameter",),
+        **files,
+        provenance=Provenance(
+            engine="shelxl",
+            version="unknown",
+            parameters={"elements": " ".join(elements_of(composition))},
+            inputs={"hkl": data.hklf4.sha256},
+            attempts=tuple(attempts),
+        ),
+    )

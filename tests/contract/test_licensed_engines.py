@@ -1,0 +1,230 @@
+"""XDS and SHELX engines against stand-ins that check their input and replay real output."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from adapters.formats.read_intensities import reflections_from_file
+from adapters.programs.shelx.refine_engine import ShelxlRefiner
+from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, ShelxtSolver
+from adapters.programs.xds.engine import XdsIntegrator
+from tasks.frames.models import Frame, FrameSeries
+from tasks.integrate.models import Reflections
+from tasks.model import (
+    Beam,
+    Composition,
+    Detector,
+    FileRef,
+    LicenceExpiredError,
+    NoSolutionError,
+    NotIndexedError,
+    ProgramFailedError,
+    ProgramNotFoundError,
+    ProgramTimeoutError,
+    UnitCell,
+)
+from tasks.model.provenance import Provenance
+from tasks.solve.models import Atom, Solution
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT.parent / "shared" / "data"
+RUN = DATA / "cinchonine" / "DemoData" / "Cinchonine"
+pytestmark = [pytest.mark.needs_shared, pytest.mark.skipif(not RUN.is_dir(), reason="no shared data")]
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that puts a stand-in on PATH."""
+
+    def install(script: str, names: tuple[str, ...], replay: Path, mode: str = "good") -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        source = (ROOT / "tests" / "fakes" / script).read_text()
+        for name in names:
+            program = folder / name
+            program.write_text(source.replace("#!/usr/bin/env python3", f"#!{sys.executable}", 1))
+            program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        monkeypatch.setenv("FAKE_REPLAY", str(replay))
+        monkeypatch.setenv("FAKE_MODE", mode)
+
+    return install
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> FrameSeries:
+    angles = [-49.199 + 0.2522 * i for i in range(399) if not 100 <= i < 103]
+    stack = tmp_path / "stack.h5"
+    with h5py.File(stack, "w") as file:
+        file["frames"] = np.ones((len(angles), 8, 8), dtype=np.uint16)
+        file["mask"] = np.ones((8, 8), dtype=bool)
+    return FrameSeries(
+        id="crystal-01",
+        sample="cinchonine",
+        composition="C19 H22 N2 O",
+        beam=Beam(energy_kev=200.0),
+        detector=Detector(name="Cheetah", shape_px=(512, 512), pixel_size_mm=0.055, camera_length_mm=436.1),
+        direct_beam_px=(253.6, 256.4),
+        rotation_axis=(0.7933, 0.6088, 0.0),
+        frames=tuple(Frame(number=i, angle_deg=a, width_deg=0.2522, counts=64.0) for i, a in enumerate(angles)),
+        stack=FileRef.of(stack),
+        provenance=Provenance(engine="test", version="1"),
+    )
+
+
+def new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_xds_is_driven_in_stages_and_its_data_read(fake, frames: FrameSeries, tmp_path: Path) -> None:
+    fake("fake_xds.py", ("xds",), RUN / "xds")
+    found = XdsIntegrator(d_min_angstrom=1.0).integrate(frames, new(tmp_path / "work"))
+    assert (found.laue_group, found.space_group) == ("P 1 2/m 1", "P 1 21 1")
+    assert found.unit_cell == UnitCell(a=10.732, b=7.283, c=11.107, alpha=90, beta=108.06, gamma=90)
+    assert found.unit_cell_esd == (0.22, 0.14, 0.22, 0.0, 0.12, 0.0)
+    assert (found.spots, found.indexed_fraction) == (791, pytest.approx(403 / 791))
+    assert not found.axis_test.reversed
+    assert found.axis_test.indexed_fraction == (pytest.approx(403 / 791), pytest.approx(130 / 791))
+    assert "clear" in found.axis_test.verdict
+    assert found.overall.observations == 1958
+    assert found.overall.cc_half > 0.98
+    assert found.provenance.parameters["isa"] == 7.86
+    assert any("the first is kept" in attempt.outcome for attempt in found.provenance.attempts)
+    assert "EXCLUDE_DATA_RANGE= 101 103" in (tmp_path / "work" / "XDS.INP").read_text()
+
+
+def test_the_axis_turned_round_is_found(fake, frames: FrameSeries, tmp_path: Path) -> None:
+    fake("fake_xds.py", ("xds",), RUN / "xds")
+    turned = frames.model_copy(update={"rotation_axis": (-0.7933, -0.6088, 0.0)})
+    found = XdsIntegrator().integrate(turned, new(tmp_path / "work"))
+    assert found.axis_test.reversed
+    assert found.axis_test.axis == (0.7933, 0.6088, -0.0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "words"),
+    [
+        ("expired", LicenceExpiredError, "EXPIRED"),
+        ("silent", ProgramFailedError, "without XYCORR.LP"),
+        ("killed", ProgramFailedError, "signal 9"),
+        ("few", NotIndexedError, "16%"),
+    ],
+)
+def test_what_goes_wrong_with_xds_has_a_type(
+    fake, frames: FrameSeries, tmp_path: Path, mode: str, kind: type[Exception], words: str
+) -> None:
+    fake("fake_xds.py", ("xds",), RUN / "xds", mode)
+    with pytest.raises(kind, match=words):
+        XdsIntegrator().integrate(frames, new(tmp_path / "work"))
+
+
+def test_xds_that_hangs_is_stopped(fake, frames: FrameSeries, tmp_path: Path) -> None:
+    fake("fake_xds.py", ("xds",), RUN / "xds", "hang")
+    with pytest.raises(ProgramTimeoutError, match="after 1 s"):
+        XdsIntegrator(timeout_s=1).integrate(frames, new(tmp_path / "work"))
+
+
+def test_missing_programs_say_what_to_install(
+    frames: FrameSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(ProgramNotFoundError, match=r"xds\.mr\.mpg\.de"):
+        XdsIntegrator().integrate(frames, tmp_path)
+    data, composition = tyrosine(tmp_path)
+    for solver in (ShelxtSolver(), ShelxsSolver(), ShelxdSolver()):
+        with pytest.raises(ProgramNotFoundError, match="shelx"):
+            solver.solve(data, composition, tmp_path / "x")
+
+
+def tyrosine(folder: Path) -> tuple[Reflections, Composition]:
+    cell = UnitCell(a=6.008, b=7.025, c=21.69, alpha=90, beta=90, gamma=90)
+    data = reflections_from_file(DATA / "tyrosine" / "2.hkl", cell=cell, energy_kev=200, workdir=folder)
+    return data, Composition.parse("C9 H11 N O3")
+
+
+def replay_of(folder: Path, files: dict[str, Path]) -> Path:
+    folder.mkdir()
+    for name, source in files.items():
+        shutil.copyfile(source, folder / name)
+    return folder
+
+
+def test_shelxt_is_given_electron_factors_and_its_result_read(fake, tmp_path: Path) -> None:
+    data, composition = tyrosine(tmp_path)
+    replay = replay_of(tmp_path / "replay", {"job_a.res": DATA / "tyrosine" / "2.ins"})
+    fake("fake_shelx.py", ("shelxt",), replay)
+    found = ShelxtSolver().solve(data, composition, tmp_path / "work")
+    assert found.best.space_group == "P 21 21 21"
+    assert found.best.verdict == "solved"
+    assert found.best.r1 < 0.2
+    assert found.best.figures["r1_shelxt"] == 0.185
+    assert sorted({atom.element for atom in found.best.atoms}) == ["C", "H", "N", "O"]
+    assert all(atom.occupancy == pytest.approx(1.0) for atom in found.best.atoms)
+    assert len(found.provenance.attempts) == 1
+
+
+def test_a_wrong_structure_makes_shelxt_fall_back(fake, tmp_path: Path) -> None:
+    data, composition = tyrosine(tmp_path)
+    lines = [
+        line
+        for line in (DATA / "tyrosine" / "2.ins").read_text().splitlines()
+        if not line.startswith(("O", "N", "C1 "))
+    ]
+    wrong = tmp_path / "wrong.res"
+    wrong.write_text("\n".join(lines))
+    fake("fake_shelx.py", ("shelxt",), replay_of(tmp_path / "replay", {"job_a.res": wrong}))
+    found = ShelxtSolver().solve(data, composition, tmp_path / "work")
+    assert found.verdict != "solved"
+    assert [attempt.change for attempt in found.provenance.attempts] == ["defaults", "-y", "-m1000", "-a"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "words"),
+    [
+        ("expired", LicenceExpiredError, "expired"),
+        ("silent", ProgramFailedError, "without job.lxt"),
+        ("unread", ProgramFailedError, "Cannot open file job.hkl"),
+        ("killed", ProgramFailedError, "signal 9"),
+        ("half", NoSolutionError, "found no structure"),
+    ],
+)
+def test_what_goes_wrong_with_shelxt_has_a_type(
+    fake, tmp_path: Path, mode: str, kind: type[Exception], words: str
+) -> None:
+    data, composition = tyrosine(tmp_path)
+    fake("fake_shelx.py", ("shelxt",), replay_of(tmp_path / "r", {"job_a.res": DATA / "tyrosine" / "2.ins"}), mode)
+    with pytest.raises(kind, match=words):
+        ShelxtSolver().solve(data, composition, tmp_path / "work")
+
+
+def test_shelxl_figures_are_those_of_its_listing(fake, tmp_path: Path) -> None:
+    cell = UnitCell(a=10.732, b=7.283, c=11.107, alpha=90, beta=108.06, gamma=90)
+    data = reflections_from_file(RUN / "shelxl" / "shelxl.hkl", cell=cell, energy_kev=200, workdir=tmp_path)
+    files = {f"job.{name}": RUN / "shelxl" / f"shelxl.{name}" for name in ("res", "lst", "cif", "fcf")}
+    fake("fake_shelx.py", ("shelxl",), replay_of(tmp_path / "replay", files))
+    model = Solution(
+        space_group="P 1 21 1",
+        hall="P 2yb",
+        unit_cell=cell,
+        atoms=(
+            Atom(label="N1", element="N", position=(0.89, 0.35, 0.34)),
+            Atom(label="C2", element="C", position=(0.57, 0.82, 0.58)),
+        ),
+        r1=0.4,
+        verdict="doubtful",
+    )
+    found = ShelxlRefiner().refine(data, model, Composition.parse("C19 H22 N2 O"), new(tmp_path / "work"))
+    assert (found.r1, found.r1_all, found.wr2, found.goof) == (0.1765, 0.2113, 0.4429, 1.423)
+    assert (found.reflections, found.reflections_observed, found.parameters, found.restraints) == (1285, 868, 89, 1)
+    assert (found.density_max, found.density_min) == (0.18, -0.18)
+    assert found.converged
+    assert found.verdict == "solved"
+    assert len(found.atoms) == 22
+    assert all(0 < esd < 0.05 for atom in found.atoms for esd in (atom.position_esd or ())[:1])
+    assert any(attempt.change == "ANIS" for attempt in found.provenance.attempts)
