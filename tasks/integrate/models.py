@@ -82,3 +82,46 @@ class Reflections(Document):
     def d_min_angstrom(self) -> float:
         """The high-resolution limit."""
         return self.overall.d_min_angstrom
+
+
+class ClusterMember(Document):
+    """One crystal of a cluster."""
+
+    id: str
+    reindex: tuple[Vector, Vector, Vector] = Field(
+        description="rows: hkl in the first member's primitive reduced cell = hkl of this crystal @ matrix"
+    )
+    correlation: float | None = Field(description="of |E| with the other members merged, in the chosen indexing")
+    runner_up: float | None = Field(description="the same for the best other indexing; None = the lattice has no other")
+    scale: float = Field(gt=0, description="by which its intensities were multiplied")
+    b_angstrom2: float = Field(description="relative temperature factor applied, exp(B / 2 d^2)")
+
+
+class ClusterGrowth(Document):
+    """Statistics of the first crystals of a cluster merged."""
+
+    crystals: int = Field(ge=1)
+    completeness: float
+    multiplicity: float
+    cc_half: float | None
+    r_meas: float | None
+
+
+class CrystalCluster(Document):
+    """Crystals of one form: equal lattice and correlated intensities."""
+
+    id: str
+    unit_cell: UnitCell = Field(description="conventional cell of the merged data, or of the only member")
+    members: tuple[ClusterMember, ...] = Field(min_length=1)
+    merged: Reflections | None = Field(default=None, description="None for a cluster of one")
+    growth: tuple[ClusterGrowth, ...] = ()
+
+
+class CombinedSets(Document):
+    """The crystals of one series, sorted into forms and merged; largest cluster first."""
+
+    clusters: tuple[CrystalCluster, ...]
+    pairs: tuple[tuple[str, str, float | None], ...] = Field(
+        default=(), description="(crystal, crystal, best correlation of |E|); None = lattices differ or too few common"
+    )
+    notes: tuple[str, ...] = ()
