@@ -73,7 +73,7 @@ class Reflections(Document):
     mtz: FileRef | None = None
     pictures: FileRef | None = Field(
         default=None,
-        description="HDF5 of predicted spots: `frame` (k,) Frame.number, `px` (k, 2) (slow, fast), `hkl` (k, 3)",
+        description="HDF5 of predicted spots: `frame` (k,) place in the series, `px` (k, 2) (slow, fast), `hkl` (k, 3)",
     )
     warnings: tuple[str, ...] = ()
     provenance: Provenance

@@ -69,7 +69,7 @@ def frame_pictures(frames: FrameSeries, reflections: Reflections | None) -> tupl
         for index in chosen:
             frame = frames.frames[index]
             square, corner, edge = _square(np.asarray(file["frames"][index], dtype=np.float64), frames, reflections)
-            spots = _spots(reflections, frame.number, corner, edge)
+            spots = _spots(reflections, index, corner, edge)
             pictures.append(FramePicture(frame.number, frame.angle_deg, frame.counts, png_uri(square), spots))
     return tuple(pictures)
 
@@ -126,12 +126,12 @@ def _square(
 
 
 def _spots(
-    reflections: Reflections | None, number: int, corner: tuple[float, float], edge: float
+    reflections: Reflections | None, index: int, corner: tuple[float, float], edge: float
 ) -> tuple[tuple[float, float], ...]:
     if reflections is None or reflections.pictures is None:
         return ()
     with h5py.File(reflections.pictures.path, "r") as file:
-        places = np.asarray(file["px"], dtype=np.float64)[np.asarray(file["frame"]) == number]
+        places = np.asarray(file["px"], dtype=np.float64)[np.asarray(file["frame"]) == index]
     inside = (places - np.array(corner) + 0.5) / edge
     inside = inside[((inside > 0) & (inside < 1)).all(axis=1)][:SPOTS_SHOWN]
     return tuple((float(column), float(row)) for row, column in inside)

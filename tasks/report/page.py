@@ -117,7 +117,7 @@ def _shell_charts(name: str, data: Reflections) -> tuple[Markup, ...]:
     complete = [Line("", [100 * shell.completeness for shell in data.shells])]
     signal = [Line("", [shell.i_over_sigma for shell in data.shells])]
     charts = (
-        ("CC½", halves, (None, 1.02)),
+        ("CC½", halves, (min(0.0, *_known(halves)), 1.02)),
         ("I/σ(I), merged", signal, (0, None)),
         ("R factors of merging", errors, (0, None)),
         ("Completeness (%)", complete, (0, 104)),
@@ -126,6 +126,10 @@ def _shell_charts(name: str, data: Reflections) -> tuple[Markup, ...]:
         against_resolution(edges, lines, ChartFrame(f"{name}: {title}", "d (Å)", limits))
         for title, lines, limits in charts
     )
+
+
+def _known(lines: list[Line]) -> list[float]:
+    return [0.0, *(value for line in lines for value in line.values if value is not None)]
 
 
 def _files(crystal: CrystalOutcome, rundir: Path) -> tuple[FileLink, ...]:

@@ -202,10 +202,10 @@ def _pictures(path: Path, frames: SyntheticSeries) -> FileRef:
     wavelength = frames.series.beam.wavelength_angstrom
     projection = Projection(wavelength, DETECTOR.camera_length_mm / DETECTOR.pixel_size_mm, np.eye(2))
     numbers, places, indices = [], [], []
-    for frame in frames.series.frames:
+    for place, frame in enumerate(frames.series.frames):
         q = frames.hkl @ (rotation_about((1, 0, 0), frame.angle_deg) @ frames.ub).T
         seen = excited_reflections(q, np.ones(len(q)), wavelength, Rocking(1500.0, 0.003, 0.0))
-        numbers += [frame.number] * len(seen.row)
+        numbers += [place] * len(seen.row)
         places.append(projection.offsets(seen.q_xy) + 287.5)
         indices.append(frames.hkl[seen.row])
     with h5py.File(path, "w") as file:
