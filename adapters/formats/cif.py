@@ -51,29 +51,36 @@ def _cell(small: gemmi.SmallStructure, path: Path, name: str) -> UnitCell:
 
 
 def _hall(block: gemmi.cif.Block, small: gemmi.SmallStructure, path: Path) -> str:
-    """Return a Hall symbol: of the operations if they are listed, else of the symbols and the number."""
-    if small.symops:
-        try:
-            operations = gemmi.GroupOps([gemmi.Op(text) for text in small.symops])
-        except (ValueError, RuntimeError) as error:
-            raise SourceError(f"{path}: data_{block.name}: symmetry operations: {error}") from error
-        group = gemmi.find_spacegroup_by_ops(operations)
-        if group is not None:
-            return group.hall
-    for tag in HALL_TAGS:
-        symbol = gemmi.cif.as_string(block.find_value(tag) or "")
-        if symbol and _is_hall(symbol):
+    """Return a Hall symbol: of the operations if they are listed, else of the symbols and the number.
+
+    Operations in a setting without a symbol in gemmi's table need a Hall or Hermann-Mauguin symbol that agrees.
+    """
+    try:
+        listed = [gemmi.Op(text) for text in small.symops]
+    except (ValueError, RuntimeError) as error:
+        raise SourceError(f"{path}: data_{block.name}: symmetry operations: {error}") from error
+    group = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(listed)) if listed else None
+    if group is not None:
+        return group.hall
+    stated = [gemmi.cif.as_string(block.find_value(tag) or "") for tag in HALL_TAGS]
+    small.determine_and_set_spacegroup("h2n")
+    named = [] if small.spacegroup is None else [small.spacegroup.hall]
+    for symbol in [*filter(_is_hall, stated), *named]:
+        if {operation.wrap().triplet() for operation in listed} <= _triplets(symbol):
             return symbol
-    small.determine_and_set_spacegroup("s.h2n")
-    if small.spacegroup is None:
-        raise SourceError(
-            f"{path}: data_{block.name}: no known space group in _space_group_symop_operation_xyz, "
-            "_space_group_name_Hall, _space_group_name_H-M_alt or _space_group_IT_number"
-        )
-    return small.spacegroup.hall
+    raise SourceError(
+        f"{path}: data_{block.name}: no known space group in _space_group_symop_operation_xyz, "
+        "_space_group_name_Hall, _space_group_name_H-M_alt or _space_group_IT_number, or they contradict each other"
+    )
+
+
+def _triplets(hall: str) -> set[str]:
+    return {operation.wrap().triplet() for operation in gemmi.symops_from_hall(hall)}
 
 
 def _is_hall(symbol: str) -> bool:
+    if not symbol:
+        return False
     try:
         gemmi.symops_from_hall(symbol)
     except (ValueError, RuntimeError):

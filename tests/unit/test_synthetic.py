@@ -127,6 +127,30 @@ def test_a_broken_cif_is_an_error_that_names_the_item(tmp_path: Path, old: str, 
         read_structure(path)
 
 
+SYMOPS = "loop_\n_space_group_symop_operation_xyz\n"
+
+
+@pytest.mark.parametrize(
+    ("operations", "hall"),
+    [
+        ("x,y,z\n-x,y+1/2,-z+1/2\n-x,-y,-z\nx,-y+1/2,z+1/2\n", "-P 2ybc"),  # complete: they decide
+        ("x,y,z\n-x,-y,-z\n", "-P 1"),  # P -1, whatever the symbol says
+        ("x,y,z\n-x,y+1/2,-z+1/2\nx,-y+1/2,z+1/2\n", "-P 2ybc"),  # incomplete: the symbol agrees
+    ],
+)
+def test_listed_operations_come_before_symbols(tmp_path: Path, operations: str, hall: str) -> None:
+    path = tmp_path / "x.cif"
+    path.write_text(CIF.replace("loop_\n_atom", SYMOPS + operations + "loop_\n_atom"))
+    assert read_structure(path).hall == hall
+
+
+def test_operations_that_contradict_the_symbol_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "x.cif"
+    path.write_text(CIF.replace("loop_\n_atom", SYMOPS + "x,y,z\n-x,y,-z+1/3\n" + "loop_\n_atom"))
+    with pytest.raises(SourceError, match="contradict"):
+        read_structure(path)
+
+
 def test_a_missing_cif_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="absent"):
         read_structure(tmp_path / "absent.cif")
