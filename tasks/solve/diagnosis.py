@@ -17,6 +17,8 @@ class Diagnosis(NamedTuple):
     """Statistics of one data set; `trouble` names what will likely keep it from being solved."""
 
     d_min_angstrom: float
+    outermost_angstrom: float
+    """d of the outermost reflection given: less than d_min where shells of noise were cut off."""
     completeness: float
     mean_i_over_sigma: float
     e_squared_minus_one: float
@@ -39,6 +41,7 @@ def diagnose(
     general: NDArray[np.bool_],
     total: int,
     measured: int,
+    outermost_angstrom: float,
 ) -> Diagnosis:
     """Return the statistics of merged intensities.
 
@@ -54,6 +57,7 @@ def diagnose(
     used = general if general.sum() > 50 else np.ones(len(e_squared), dtype=bool)
     figures = Diagnosis(
         d_min_angstrom=float(1 / np.sqrt(d_star_sq.max())),
+        outermost_angstrom=outermost_angstrom,
         completeness=measured / max(1, total),
         mean_i_over_sigma=float((merged.intensity / merged.sigma).mean()),
         e_squared_minus_one=float(np.abs(e_squared[used] / e_squared[used].mean() - 1).mean()),
@@ -92,7 +96,12 @@ def _trouble(figures: Diagnosis) -> list[str]:
     if figures.intensity_spread < 0.1:
         found.append(f"the intensities are all but equal (relative spread {figures.intensity_spread:.2g})")
     if figures.d_min_angstrom > 1.3:
-        found.append(f"the resolution of {figures.d_min_angstrom:.2f} A does not separate atoms (1.2 A is needed)")
+        cut = f" (cut from {figures.outermost_angstrom:.2f} A: beyond is little signal)"
+        found.append(
+            f"the resolution of {figures.d_min_angstrom:.2f} A"
+            f"{cut if figures.outermost_angstrom < 0.95 * figures.d_min_angstrom else ''}"
+            " does not separate atoms (1.2 A is needed)"
+        )
     if figures.completeness < 0.5:
         found.append(f"only {100 * figures.completeness:.0f} % of the reflections were measured")
     if figures.resolution_correlation < 0.15 and figures.wilson_b_angstrom2 < 0.5:

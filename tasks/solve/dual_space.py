@@ -9,7 +9,7 @@ from tasks.solve.peak_search import find_peaks
 from tasks.solve.problem import PhaseProblem
 from tasks.solve.symmetry_average import SymmetryAverage, average
 
-MAP_FLOOR_SIGMA = 0.5  # maxima below this are not worth looking at
+MAP_FLOOR_SIGMA = 0.8  # maxima below this are not worth looking at
 
 
 def recycle(
@@ -124,6 +124,7 @@ def masked(
     n0, n1, n2 = density.shape
     result = np.zeros_like(density)
     reach = 2.2 * sigma
+    narrow = 0.5 / (sigma * sigma)
     half = np.empty(3, dtype=np.int64)
     for axis in range(3):
         half[axis] = int(np.ceil(reach * reciprocal_lengths[axis] * density.shape[axis]))
@@ -131,14 +132,18 @@ def masked(
         i0, j0, k0 = int(np.floor(x * n0 + 0.5)), int(np.floor(y * n1 + 0.5)), int(np.floor(z * n2 + 0.5))
         for i in range(i0 - half[0], i0 + half[0] + 1):
             for j in range(j0 - half[1], j0 + half[1] + 1):
+                line, out = density[i % n0, j % n1], result[i % n0, j % n1]
+                u, v = i / n0 - x, j / n1 - y
+                dy0 = orthogonal[1, 1] * v
+                dx0 = orthogonal[0, 0] * u + orthogonal[0, 1] * v
                 for k in range(k0 - half[2], k0 + half[2] + 1):
-                    u, v, w = i / n0 - x, j / n1 - y, k / n2 - z
-                    dx = orthogonal[0, 0] * u + orthogonal[0, 1] * v + orthogonal[0, 2] * w
-                    dy = orthogonal[1, 1] * v + orthogonal[1, 2] * w
-                    dz = orthogonal[2, 2] * w
+                    w = k / n2 - z
+                    dx, dy, dz = dx0 + orthogonal[0, 2] * w, dy0 + orthogonal[1, 2] * w, orthogonal[2, 2] * w
                     square = dx * dx + dy * dy + dz * dz
-                    value = density[i % n0, j % n1, k % n2]
+                    place = k % n2
+                    value = line[place]
                     if square < reach * reach and value > 0:
-                        new = np.float32(value**power * np.exp(-square / (2.0 * sigma * sigma)))
-                        result[i % n0, j % n1, k % n2] = max(result[i % n0, j % n1, k % n2], new)
+                        if power != 1:
+                            value = value**power
+                        out[place] = max(out[place], value * np.float32(np.exp(-square * narrow)))
     return result

@@ -36,7 +36,7 @@ def find_peaks(
     if len(index) == 0:
         return Peaks(np.zeros((0, 3)), np.zeros(0))
     height = density[index[:, 0], index[:, 1], index[:, 2]]
-    order = np.argsort(-height, kind="stable")[: 8 * count]
+    order = np.argsort(-height, kind="stable")[: 4 * count]
     position, height64 = _interpolated(density, index[order])
     order = np.argsort(-height64, kind="stable")
     position, height64 = position[order], height64[order]
@@ -52,12 +52,14 @@ def _local_maxima(density: NDArray[np.float32], floor: np.float32) -> NDArray[np
     count = 0
     for i in range(n0):
         for j in range(n1):
+            line = density[i, j]
             for k in range(n2):
-                value = density[i, j, k]
-                if value <= floor or count >= len(found) or not _is_maximum(density, i, j, k):
+                value = line[k]
+                if value <= floor or value < line[k - 1] or value < line[k + 1 - n2]:  # a negative index wraps
                     continue
-                found[count, 0], found[count, 1], found[count, 2] = i, j, k
-                count += 1
+                if count < len(found) and _is_maximum(density, i, j, k):
+                    found[count, 0], found[count, 1], found[count, 2] = i, j, k
+                    count += 1
     return found[:count].copy()
 
 
@@ -65,10 +67,11 @@ def _local_maxima(density: NDArray[np.float32], floor: np.float32) -> NDArray[np
 def _is_maximum(density: NDArray[np.float32], i: int, j: int, k: int) -> bool:
     n0, n1, n2 = density.shape
     value = density[i, j, k]
-    for di in (-1, 0, 1):
-        for dj in (-1, 0, 1):
-            for dk in (-1, 0, 1):
-                other = density[(i + di) % n0, (j + dj) % n1, (k + dk) % n2]
+    for di in (0, -1, 1):
+        for dj in (0, -1, 1):
+            line = density[i + di - n0 * (i + di >= n0), j + dj - n1 * (j + dj >= n1)]
+            for dk in (0, -1, 1):
+                other = line[k + dk - n2 * (k + dk >= n2)]
                 # of equal neighbours the first in the order of the array is the maximum
                 if other > value or (other == value and (di, dj, dk) < (0, 0, 0)):
                     return False
@@ -110,10 +113,14 @@ def _keep_apart(
             break
         clear = True
         for other in range(number):
-            delta = position[row] - position[kept[other]]
-            delta -= np.floor(delta + 0.5)
-            step = orthogonal @ delta
-            if (step * step).sum() < distance_sq:
+            u = position[row, 0] - position[kept[other], 0]
+            v = position[row, 1] - position[kept[other], 1]
+            w = position[row, 2] - position[kept[other], 2]
+            u, v, w = u - np.floor(u + 0.5), v - np.floor(v + 0.5), w - np.floor(w + 0.5)
+            x = orthogonal[0, 0] * u + orthogonal[0, 1] * v + orthogonal[0, 2] * w
+            y = orthogonal[1, 1] * v + orthogonal[1, 2] * w
+            z = orthogonal[2, 2] * w
+            if x * x + y * y + z * z < distance_sq:
                 clear = False
                 break
         if clear:

@@ -110,13 +110,18 @@ def phase_in_group(
 
 
 def advance(work: Work, trial: Trial) -> Trial:
-    """Carry a trial through its next round, of twice the cycles of the one before."""
+    """Carry a trial through its next round, of twice the cycles of the one before; keep its best state."""
     rng = np.random.default_rng([work.seed, trial.number, trial.round])
-    coefficients = work.method.start(work.problem, rng) if trial.coefficients is None else trial.coefficients
-    cycles = work.method.cycles * 2**trial.round
-    coefficients = work.method.advance(work.problem, coefficients, rng, cycles=cycles, symmetry=work.symmetry)
-    phase_rad = np.angle(coefficients[: work.problem.measured])
-    return Trial(trial.number, trial.round + 1, coefficients, figures_of_merit(work.problem, phase_rad))
+    begin = trial.coefficients
+    if begin is None:
+        begin = work.method.start(work.problem, rng, number=trial.number)
+    states = work.method.advance(work.problem, begin, rng, round_number=trial.round, symmetry=work.symmetry)
+    judged = [Trial(trial.number, trial.round + 1, state, _judged(work.problem, state)) for state in states]
+    return max(judged, key=lambda state: state.cfom)
+
+
+def _judged(problem: PhaseProblem, coefficients: NDArray[np.complex64]) -> dict[str, float]:
+    return figures_of_merit(problem, np.angle(coefficients[: problem.measured]))
 
 
 def _search(data: PreparedData, work: Work, n_trials: int, stop: StopRule, workers: int) -> list[PhaseSet]:

@@ -83,6 +83,7 @@ def prepare(
     operations = laue_operations(laue_group)
     merged = _usable(merged, operations)
     d_star_sq = d_star_squared(merged.hkl, cell)
+    outermost = float(1 / np.sqrt(d_star_sq.max()))
     limit = _resolution_limit(merged, d_star_sq, cell, operations) if d_min_angstrom is None else d_min_angstrom
     inside = d_star_sq <= (1 + 1e-6) / limit**2
     merged, d_star_sq = _rows(merged, inside), d_star_sq[inside]
@@ -113,7 +114,15 @@ def prepare(
         wilson_b_angstrom2=wilson.b_angstrom2,
         wilson_scale=wilson.scale,
         atoms_per_cell=_atoms_per_cell(cell, composition, len(operations.cen_ops)),
-        diagnosis=diagnose(merged, cell=cell, wilson=wilson, general=general, total=len(everything), measured=len(hkl)),
+        diagnosis=diagnose(
+            merged,
+            cell=cell,
+            wilson=wilson,
+            general=general,
+            total=len(everything),
+            measured=len(hkl),
+            outermost_angstrom=outermost,
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from tasks.solve.grid import FourierGrid, fourier_grid, grid_shape
 from tasks.solve.miller import primitive_basis, primitive_cell
 from tasks.solve.prepared import PreparedData
 
-GRID_FINENESS = 2.7  # grid points per d_min
+GRID_FINENESS = 2.5
 FREE_FRACTION = 0.05
 FREE_SEED = 20150100
 
