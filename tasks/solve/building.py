@@ -13,7 +13,7 @@ from tasks.solve.elements import assign_elements, lightest_power
 from tasks.solve.geometry import too_close
 from tasks.solve.least_squares import Fit, Free, refine
 from tasks.solve.map_coefficients import correlation_coefficient, difference_coefficients, falloff, weak_reflections
-from tasks.solve.recycling import SHARPNESS, recycle
+from tasks.solve.recycling import SHARPNESS, Recycled, next_coefficients, recycle
 from tasks.solve.symmetry import Symmetry
 
 NEAREST_ANGSTROM = 0.95
@@ -57,13 +57,20 @@ def build(task: Task, phases: NDArray[np.complex128], *, cycles: int, rng: np.ra
     observed, symmetry = task.observed, task.symmetry
     start = observed.e_value * phases * falloff(observed, symmetry) ** (1.0 - SHARPNESS)
     start = np.concatenate([start, np.zeros(len(observed.missing))])
-    recycled = recycle(
-        start, observed, symmetry, plan=task.plan, budget=task.budget, reference=task.reference,
+    recycled = _recycled(task, start, cycles=cycles, rng=rng)
+    return complete(task, recycled.model) if len(recycled.model.element) else None
+
+
+def polish(task: Task, model: Model, *, cycles: int, rng: np.random.Generator) -> Recycled:
+    """Return the best model of turns that start from the map of a model, nothing left out."""
+    return _recycled(task, next_coefficients(model, task.observed, task.symmetry)[0], cycles=cycles, rng=rng)
+
+
+def _recycled(task: Task, start: NDArray[np.complex128], *, cycles: int, rng: np.random.Generator) -> Recycled:
+    return recycle(
+        start, task.observed, task.symmetry, plan=task.plan, budget=task.budget, reference=task.reference,
         cycles=cycles, rng=rng,
     )  # fmt: skip
-    if len(recycled.model.element) == 0:
-        return None
-    return complete(task, recycled.model)
 
 
 def complete(task: Task, model: Model) -> Built:

@@ -9,9 +9,10 @@ from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
 from tasks.model.scattering import Radiation, d_star_squared
 from tasks.solve.atoms import Model, calculate
-from tasks.solve.building import Built, Task, build
+from tasks.solve.building import Built, Task, build, complete, polish
 from tasks.solve.contents import atom_budget
 from tasks.solve.density import plan_map
+from tasks.solve.group_search import search_in_group
 from tasks.solve.models import Atom, Solution, SpaceGroupTrial
 from tasks.solve.observations import normalised_intensity, observe
 from tasks.solve.origin import FactorTable
@@ -22,6 +23,7 @@ from tasks.solve.symmetry import Symmetry
 from tasks.solve.symmetry_from_phases import GroupFit, absence_evidence, rank_groups, trial_row
 
 GROUPS_TRIED = 4
+POLISHING_TURNS = 15
 SCORE_WINDOW = 0.4
 """Groups with less than this part of the best score are not built, unless there are few groups at all."""
 SCORE_IN_R1 = 0.10
@@ -50,6 +52,13 @@ class Candidate(NamedTuple):
     judgement: Judgement
     value: float
     trial: int
+
+
+class SearchEffort(NamedTuple):
+    """How long a trial in a group is, and the correlation of E below which its model is not worth more work."""
+
+    turns: int
+    least_correlation: float
 
 
 def open_workshop(
@@ -90,12 +99,39 @@ def candidates_of(
     return sorted(found, key=rank_key), fits
 
 
-def phases_of_model(candidate: Candidate, phases: PhaseSet) -> PhaseSet:
+def candidate_in_group(
+    workshop: Workshop, symmetry: Symmetry, blank: PhaseSet, *, search: SearchEffort, rng: np.random.Generator
+) -> tuple[Candidate, list[GroupFit]] | None:
+    """Return the model that one trial of dual-space direct methods in a group leads to, and the table of groups.
+
+    None where the trial led to nothing that deserves least squares. `blank` holds the P1 hemisphere.
+    """
+    task = task_for(workshop, symmetry)
+    if len(task.observed.hkl) == 0:
+        return None
+    found = search_in_group(task, turns=search.turns, rng=rng)
+    if found.correlation < search.least_correlation - 0.1:
+        return None
+    polished = polish(task, found.model, cycles=POLISHING_TURNS, rng=rng)
+    if polished.correlation < search.least_correlation:
+        return None
+    built = complete(task, polished.model)
+    phases = phases_of_model(task, built, blank)
+    value = phases.amplitude * np.exp(1j * phases.phase_rad)
+    fits = rank_groups(phases.hkl, value, workshop.groups, cell=workshop.cell, absences=workshop.absences)
+    own = [fit for fit in fits if fit.symmetry.hall == symmetry.hall]
+    if not own:
+        return None
+    value_of = built.fit.r1 - SCORE_IN_R1 * _relative(own[0].score, fits[0].score)
+    return Candidate(task, built, own[0], judge(task, built), value_of, blank.trial), fits
+
+
+def phases_of_model(task: Task, built: Built, phases: PhaseSet) -> PhaseSet:
     """Return the phase set with the phases of a built model.
 
     Far better than the phases it was built from, they tell the space group anew, and once more from P1.
     """
-    task, fit = candidate.task, candidate.built.fit
+    fit = built.fit
     calculated = calculate(
         phases.hkl, fit.model, task.symmetry, cell=task.observed.cell, radiation=task.observed.radiation,
         d_star_sq=d_star_squared(phases.hkl, task.observed.cell),

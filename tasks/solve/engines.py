@@ -13,7 +13,9 @@ from tasks.model import Composition, Document, InputError, NoSolutionError
 from tasks.model.provenance import Provenance
 from tasks.solve.candidates import (
     Candidate,
+    SearchEffort,
     Workshop,
+    candidate_in_group,
     candidates_of,
     open_workshop,
     phases_of_model,
@@ -21,6 +23,7 @@ from tasks.solve.candidates import (
     solution_of,
     table_of,
 )
+from tasks.solve.group_odds import GroupOdds
 from tasks.solve.methods import ChargeFlipping as FlippingMethod
 from tasks.solve.methods import DualSpace, PhasingMethod
 from tasks.solve.models import Solutions
@@ -43,7 +46,7 @@ class SolveSettings(Document):
 
     seed: int = Field(default=0, ge=0, description="seed of all random numbers")
     trials: int = Field(default=60, ge=1, le=100000, description="most phasing trials")
-    batch: int = Field(default=6, ge=1, le=1000, description="trials between two attempts to build models")
+    batch: int = Field(default=4, ge=1, le=1000, description="trials between two attempts to build models")
     time_limit_s: float = Field(default=240.0, gt=0, le=86400, description="no new batch is started after this time")
     workers: int = Field(default=1, ge=1, le=256, description="processes for the trials")
     space_group: str | None = Field(default=None, description="take this group, do not search; as in 'P 1 21/c 1'")
@@ -51,6 +54,9 @@ class SolveSettings(Document):
         default=None, gt=0.3, le=3, description="resolution limit; None = from the data"
     )
     cycles: int = Field(default=30, ge=1, le=1000, description="recycling turns per model")
+    turns_in_group: int = Field(
+        default=250, ge=0, le=100000, description="turns of a dual-space trial in a likely space group; 0 = P1 only"
+    )
 
 
 class DirectMethods(SolveSettings):
@@ -67,6 +73,7 @@ class ChargeFlipping(SolveSettings):
     """Charge flipping on E in P1 (Oszlanyi & Suto, Acta Cryst. A64, 123, 2008), then as direct methods."""
 
     engine: Literal["charge-flipping"] = "charge-flipping"
+    turns_in_group: int = Field(default=0, ge=0, le=100000, description="dual-space turns in a space group; 0 = none")
     flips: int = Field(default=300, ge=10, le=100000, description="flipping cycles of one trial")
 
     def solve(self, data: Reflections, composition: Composition | None, workdir: Path) -> Solutions:
@@ -88,6 +95,7 @@ class _Progress:
         self.candidates: list[Candidate] = []
         self.fits: dict[int, list[GroupFit]] = {}
         self.trials = 0
+        self.least_correlation = 0.5
 
     def add(self, candidates: list[Candidate], fits: list[GroupFit]) -> None:
         for candidate in candidates:
@@ -157,27 +165,85 @@ def _search(settings: SolveSettings, method: PhasingMethod, prepared: PreparedDa
     """Phase in batches and build from the best of each until a model is solved, or trials or time are used up."""
     progress = _Progress()
     begun = time.monotonic()
+    odds = GroupOdds(workshop.groups, prepared)
     while progress.trials < settings.trials:
-        count = min(settings.batch, settings.trials - progress.trials)
         left = settings.time_limit_s - (time.monotonic() - begun)
         if left <= 0:
             break
-        found = phase_p1(
-            prepared,
-            method=method,
-            seed=settings.seed + 7919 * progress.trials,
-            n_trials=count,
-            stop=StopRule(time_budget_s=left),
-            workers=settings.workers,
-        )
-        progress.trials += len(found)
-        for phases in found[:BUILT_PER_BATCH]:
-            _build(settings, workshop, phases, progress)
-            if progress.solved():
-                return progress
-        if not found:
+        _phase_and_build(settings, method, prepared, workshop, progress, left)
+        if settings.turns_in_group:
+            _search_groups(settings, prepared, workshop, progress, odds, begun)
+        if progress.solved():
             break
     return progress
+
+
+def _phase_and_build(
+    settings: SolveSettings,
+    method: PhasingMethod,
+    prepared: PreparedData,
+    workshop: Workshop,
+    progress: _Progress,
+    seconds: float,
+) -> None:
+    """Run one batch of trials in P1 and build from the best."""
+    count = min(settings.batch, settings.trials - progress.trials)
+    found = phase_p1(
+        prepared,
+        method=method,
+        seed=settings.seed + 7919 * progress.trials,
+        n_trials=count,
+        stop=StopRule(time_budget_s=seconds),
+        workers=settings.workers,
+    )
+    progress.trials += max(1, len(found))
+    for phases in found[:BUILT_PER_BATCH]:
+        _build(settings, workshop, phases, progress)
+        if progress.solved():
+            return
+
+
+def _search_groups(
+    settings: SolveSettings,
+    prepared: PreparedData,
+    workshop: Workshop,
+    progress: _Progress,
+    odds: GroupOdds,
+    begun: float,
+) -> None:
+    """Run a batch of trials in the likeliest groups, each the more often the likelier it is."""
+    for _ in range(settings.batch):
+        if progress.solved() or time.monotonic() - begun > settings.time_limit_s:
+            return
+        symmetry = odds.draw()
+        blank = PhaseSet(prepared.hkl, prepared.e, np.zeros(len(prepared.e)), {}, progress.trials, settings.seed)
+        rng = np.random.default_rng([settings.seed, 1, progress.trials])
+        progress.trials += 1
+        effort = SearchEffort(settings.turns_in_group, progress.least_correlation)
+        result = candidate_in_group(workshop, symmetry, blank, search=effort, rng=rng)
+        if result is None:
+            continue
+        candidate, fits = result
+        progress.add([candidate], fits)
+        progress.least_correlation = max(progress.least_correlation, min(candidate.built.correlation, 0.7))
+        if candidate.judgement.verdict != "not-solved":
+            _look_for_more_symmetry(settings, workshop, candidate, blank, fits, progress, rng)
+
+
+def _look_for_more_symmetry(
+    settings: SolveSettings,
+    workshop: Workshop,
+    candidate: Candidate,
+    phases: PhaseSet,
+    fits: list[GroupFit],
+    progress: _Progress,
+    rng: np.random.Generator,
+) -> None:
+    """Build in larger groups from the phases of a model; the table stays that of the phases it came from."""
+    better = phases_of_model(candidate.task, candidate.built, phases)
+    order = candidate.task.symmetry.order
+    more, _ = candidates_of(workshop, better, cycles=settings.cycles, rng=rng, larger_than=order)
+    progress.add(more, fits)
 
 
 def _build(settings: SolveSettings, workshop: Workshop, phases: PhaseSet, progress: _Progress) -> None:
@@ -186,10 +252,7 @@ def _build(settings: SolveSettings, workshop: Workshop, phases: PhaseSet, progre
     candidates, fits = candidates_of(workshop, phases, cycles=settings.cycles, rng=rng)
     progress.add(candidates, fits)
     if candidates and candidates[0].judgement.verdict != "not-solved":
-        better = phases_of_model(candidates[0], phases)
-        order = candidates[0].task.symmetry.order
-        more, _ = candidates_of(workshop, better, cycles=settings.cycles, rng=rng, larger_than=order)
-        progress.add(more, fits)  # the table stays that of the first phases: those of a model follow its own group
+        _look_for_more_symmetry(settings, workshop, candidates[0], phases, fits, progress, rng)
 
 
 def _document(

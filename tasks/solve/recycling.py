@@ -77,7 +77,7 @@ def recycle(
         )
         if len(model.element) == 0:
             break
-        coefficients, correlation = _next_coefficients(model, observed, symmetry)
+        coefficients, correlation = next_coefficients(model, observed, symmetry)
         since += 1
         if correlation > best.correlation + 1e-3:
             best, since = Recycled(model, correlation, turn + 1), 0
@@ -87,12 +87,13 @@ def recycle(
             break
         if since > PATIENCE:
             shaken = best.model.take(_survivors(best.model, rng))
-            coefficients, _ = _next_coefficients(shaken, observed, symmetry)
+            coefficients, _ = next_coefficients(shaken, observed, symmetry)
             since = PATIENCE - TURNS_AFTER_SHAKING
     return best
 
 
-def _next_coefficients(model: Model, observed: Observed, symmetry: Symmetry) -> tuple[NDArray[np.complex128], float]:
+def next_coefficients(model: Model, observed: Observed, symmetry: Symmetry) -> tuple[NDArray[np.complex128], float]:
+    """Return the coefficients of the weighted map of a model, and the correlation of E."""
     calculated = calculate(
         observed.hkl, model, symmetry, cell=observed.cell, radiation=observed.radiation, d_star_sq=observed.d_star_sq
     )

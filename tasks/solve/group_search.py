@@ -1,0 +1,61 @@
+"""Dual-space direct methods in a given space group, from random phases.
+
+Source: SHELXD's scheme (Usón & Sheldrick, Curr. Opin. Struct. Biol. 9, 643-648, 1999): peaks, some of them left out
+at random in every turn, structure factors, map. Departure: the maps are 2 m Eo - D Ec with the missing reflections
+filled in (`weighted_coefficients`) in place of tangent refinement, which keeps wrong peaks from confirming themselves.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.solve.atoms import Observed, calculate
+from tasks.solve.building import Task
+from tasks.solve.density import density, find_peaks
+from tasks.solve.map_coefficients import correlation_coefficient, falloff, weighted_coefficients
+from tasks.solve.recycling import Recycled, empty_model, model_of_peaks
+
+OMITTED = 0.15
+PEAKS_PER_ATOM = 1.1
+SEARCH_SHARPNESS = 0.8
+NEAREST_ANGSTROM = 0.9
+CONVERGED_CORRELATION = 0.74
+"""Wrong structures stay below 0.70 while atoms are being left out; beyond this the search has an end."""
+
+
+def search_in_group(task: Task, *, turns: int, rng: np.random.Generator) -> Recycled:
+    """Return the best model of one trial of up to `turns` turns."""
+    observed, symmetry = task.observed, task.symmetry
+    most = PEAKS_PER_ATOM * task.budget.expected
+    budget = task.budget._replace(high=most)
+    count = int(np.ceil(most / symmetry.order)) * (1 if symmetry.order <= 8 else 3) + 4
+    best = Recycled(empty_model(), -1.0, 0)
+    coefficients = _random_start(task, rng)
+    for turn in range(turns):
+        values = density(coefficients, task.plan)
+        peaks = find_peaks(values, symmetry, observed.cell, most=count, nearest_angstrom=NEAREST_ANGSTROM)
+        model = model_of_peaks(
+            peaks, symmetry, observed, budget=budget, reference=task.reference, spread=float(values.std())
+        )
+        kept = np.flatnonzero(rng.random(len(model.element)) >= OMITTED)
+        if len(kept) == 0:
+            coefficients = _random_start(task, rng)
+            continue
+        model = model.take(kept)
+        calculated = calculate(
+            observed.hkl, model, symmetry, cell=observed.cell, radiation=observed.radiation,
+            d_star_sq=observed.d_star_sq,
+        )  # fmt: skip
+        correlation = correlation_coefficient(observed, calculated, symmetry)
+        if correlation > best.correlation:
+            best = Recycled(model, correlation, turn + 1)
+        if correlation > CONVERGED_CORRELATION:
+            break
+        coefficients = weighted_coefficients(observed, calculated, model, symmetry, sharpness=SEARCH_SHARPNESS)
+    return best
+
+
+def _random_start(task: Task, rng: np.random.Generator) -> NDArray[np.complex128]:
+    observed: Observed = task.observed
+    phase = np.exp(2j * np.pi * rng.random(len(observed.hkl)))
+    shape = falloff(observed, task.symmetry) ** (1.0 - SEARCH_SHARPNESS)
+    return np.concatenate([observed.e_value * shape * phase, np.zeros(len(observed.missing))])
