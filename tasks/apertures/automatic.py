@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks.apertures.follow import Followed, confidences, follow
+from tasks.apertures.follow import confidences, follow
 from tasks.apertures.geometry import axis_on_detector, inverse_angstrom_per_px
 from tasks.apertures.masks import masks_of
 from tasks.apertures.models import ApertureSet, CrystalAperture
-from tasks.apertures.output import write_crystal, write_maps
+from tasks.apertures.output import FoundCrystal, write_aperture_file, write_found, write_maps
 from tasks.apertures.register import register
+from tasks.apertures.scores import score_tracks
 from tasks.apertures.segment import Segmentation, SegmentParameters, segment_scan
 from tasks.apertures.tracking import join_regions
 from tasks.ingest.events import open_events
@@ -53,25 +54,31 @@ class AutomaticApertures(Document):
         )
         tracks = join_regions(registration.pairs, [one.factors.weights.shape[1] for one in segmentations])
         followed = follow(segmentations, tracks, registration.offsets, iterations=self.iterations)
-        clean = _clean_masks(followed, len(tracks))
-        confidence = confidences(followed, registration.offsets, len(tracks))
+        masks = [masks_of(one.factors.weights, series.scan.shape, good=one.good) for one in followed.segmentations]
+        clean = _by_track([one.clean for one in masks], followed.owners, len(tracks), series.scan.shape)
         chosen = self._worth_having(clean)
         if not chosen:
             raise NoCrystalsError(
                 "no region diffracts coherently at enough positions and tilts",
                 "check the scans for diffraction, or draw apertures and name the file as apertures.file",
             )
-        crystals = tuple(
-            write_crystal(
-                f"crystal-{number:02d}", clean[track], tilts, workdir, origin="automatic", confidence=confidence[track]
-            )
-            for number, track in enumerate(chosen, start=1)
-        )
+        whole = _by_track([one.whole for one in masks], followed.owners, len(tracks), series.scan.shape)
+        confidence = confidences(followed, registration.offsets, len(tracks))
+        scores = score_tracks(followed, masks, len(tracks))
+        found = [
+            FoundCrystal(clean[track], whole[track], np.where(clean[track].any(axis=(1, 2)), confidence[track], 0.0),
+                         scores[track])
+            for track in chosen
+        ]  # fmt: skip
+        crystals = write_found(found, tilts, workdir)
+        file, summary = write_aperture_file(crystals, [one.clean for one in found], tilts, workdir)
         return ApertureSet(
             tilt_deg=tuple(float(tilt) for tilt in tilts),
             scan_shape=series.scan.shape,
             crystals=crystals,
             maps=write_maps([one.maps for one in segmentations], tilts, workdir),
+            aperture_file=file,
+            aperture_summary=summary,
             notes=_notes(crystals, series),
             provenance=Provenance(
                 engine="apertura automatic apertures", version="1", parameters=self.model_dump(), seed=self.seed
@@ -105,15 +112,15 @@ class AutomaticApertures(Document):
         return good[: self.max_crystals]
 
 
-def _clean_masks(followed: Followed, n_tracks: int) -> NDArray[np.bool_]:
-    """Return clean masks (n_tracks, n_tilts, ny, nx)."""
-    shape = followed.segmentations[0].good.shape
-    clean = np.zeros((n_tracks, len(followed.segmentations), *shape), dtype=bool)
-    for tilt, (segmentation, owners) in enumerate(zip(followed.segmentations, followed.owners, strict=True)):
-        masks = masks_of(segmentation.factors.weights, shape, good=segmentation.good)
-        for column, number in enumerate(owners):
-            clean[number, tilt] = masks.clean[column]
-    return clean
+def _by_track(
+    masks: list[NDArray[np.bool_]], owners: list[list[int]], n_tracks: int, scan_shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return masks (n_tracks, n_tilts, ny, nx) from those by tilt and region, (k, ny, nx)."""
+    out = np.zeros((n_tracks, len(masks), *scan_shape), dtype=bool)
+    for tilt, (here, numbers) in enumerate(zip(masks, owners, strict=True)):
+        for column, number in enumerate(numbers):
+            out[number, tilt] = here[column]
+    return out
 
 
 def _notes(crystals: tuple[CrystalAperture, ...], series: TiltSeries) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pydantic import Field
 from tasks.apertures.aperture_file import read_apertures
 from tasks.apertures.automatic import real_space_maps
 from tasks.apertures.models import ApertureSet
-from tasks.apertures.output import write_crystal, write_maps
+from tasks.apertures.output import write_aperture_file, write_drawn, write_maps
 from tasks.ingest.models import TiltSeries
 from tasks.model import Document, FileRef
 from tasks.model.provenance import Provenance
@@ -28,12 +28,14 @@ class ApertureFile(Document):
             known_tilts=[scan.tilt_deg for scan in series.lost],
         )  # fmt: skip
         maps = real_space_maps(series, seed=self.seed)
+        crystals = tuple(write_drawn(name, masks, np.array(tilts), workdir) for name, masks in drawn.items())
+        file, summary = write_aperture_file(crystals, list(drawn.values()), np.array(tilts), workdir)
         return ApertureSet(
             tilt_deg=tuple(tilts),
             scan_shape=series.scan.shape,
-            crystals=tuple(
-                write_crystal(name, masks, np.array(tilts), workdir, origin="user") for name, masks in drawn.items()
-            ),
+            crystals=crystals,
+            aperture_file=file,
+            aperture_summary=summary,
             maps=write_maps(maps, np.array(tilts), workdir),
             notes=(f"{len(drawn)} crystals from {self.file.path.name}",),
             provenance=Provenance(engine="aperture file", version="1", inputs={"apertures.file": self.file.sha256}),

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.morphology import convex_hull_image
 
 SHARPNESS = ((0.0, 0.15), (0.5, 0.4), (0.8, 0.5), (1.2, 0.55), (2.0, 0.6))
 """Smoothing in positions, and the share of the typical weight from which on a position is inside."""
@@ -14,10 +15,14 @@ MIN_OUTSIDE = 20
 
 
 class Masks(NamedTuple):
-    """Of one tilt, (k, ny, nx): where each crystal is, and the part of it that no other touches."""
+    """Of one tilt, (k, ny, nx).
+
+    Where each crystal is; the part of it that no other touches; and all positions that diffract within its outline.
+    """
 
     present: NDArray[np.bool_]
     clean: NDArray[np.bool_]
+    whole: NDArray[np.bool_]
 
 
 def masks_of(weights: NDArray[np.float64], scan_shape: tuple[int, int], *, good: NDArray[np.bool_]) -> Masks:
@@ -33,7 +38,9 @@ def masks_of(weights: NDArray[np.float64], scan_shape: tuple[int, int], *, good:
         near = ndimage.binary_dilation(present[index], iterations=3)
         trace[index] = _traces(image, near) & near
     others = trace.sum(axis=0) - trace
-    return Masks(present, present & (others == 0) & good)
+    anything = present.any(axis=0) & good
+    whole = np.array([convex_hull_image(one) & anything if one.any() else one for one in present], dtype=bool)
+    return Masks(present, present & (others == 0) & good, whole.reshape(present.shape))
 
 
 def _inside(image: NDArray[np.float64]) -> NDArray[np.bool_]:

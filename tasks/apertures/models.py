@@ -8,11 +8,29 @@ from tasks.model import Document, FileRef
 from tasks.model.provenance import Provenance
 
 
+class ApertureFigures(Document):
+    """What an aperture gathers, over all tilts, in the half of the events that did not choose it."""
+
+    bragg_electrons: float = Field(ge=0, description="of the crystal's own reflections")
+    purity: float = Field(ge=0, le=1, description="own Bragg electrons over those of all crystals in the aperture")
+    signal_to_noise: float = Field(
+        ge=0, description="own Bragg electrons over their standard deviation, in the quadratic mean over the tilts"
+    )
+
+
+class ApertureScores(Document):
+    """The chosen aperture beside the one of all positions within the crystal's outline."""
+
+    clean: ApertureFigures
+    all_positions: ApertureFigures
+
+
 class CrystalAperture(Document):
     """The virtual aperture of one crystal over the tilts.
 
     ``masks`` is an HDF5 file with ``masks`` (n_tilts, ny, nx) bool and ``tilt_deg`` (n_tilts,), in the order of
-    ``TiltSeries.scans``; tilts at which the crystal is not seen have an empty mask.
+    ``TiltSeries.scans``; tilts at which the crystal is not seen have an empty mask. Automatic apertures have a second
+    dataset, ``all_positions``, of the same shape: everything within the crystal's outline, overlapped or not.
     """
 
     id: str = Field(pattern=r"^crystal-\d{2,}$")
@@ -20,6 +38,7 @@ class CrystalAperture(Document):
     masks: FileRef
     positions_per_tilt: tuple[int, ...]
     confidence_per_tilt: tuple[float, ...] = Field(default=(), description="0 to 1; empty for apertures of a user")
+    scores: ApertureScores | None = Field(default=None, description="automatic apertures only")
     notes: tuple[str, ...] = ()
 
 
@@ -34,5 +53,9 @@ class ApertureSet(Document):
     scan_shape: tuple[int, int]
     crystals: tuple[CrystalAperture, ...]
     maps: FileRef
+    aperture_file: FileRef | None = Field(
+        default=None, description="all crystals in one HDF5 file that `apertures.file` reads back after correction"
+    )
+    aperture_summary: FileRef | None = Field(default=None, description="JSON: tilts, positions, confidence, scores")
     notes: tuple[str, ...] = ()
     provenance: Provenance

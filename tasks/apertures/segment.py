@@ -32,7 +32,8 @@ class Segmentation(NamedTuple):
 
     ``factors``: weights (n_positions, k), patterns (k, n_spots); ``counts``: spot electrons (n_positions, n_spots);
     ``amplitude``: (n_positions,) share of the background, sums to 1; ``maps``: images (ny, nx) by name;
-    ``good``: (ny, nx) False at hot, empty and glitched positions.
+    ``good``: (ny, nx) False at hot, empty and glitched positions; ``chosen_half``: the counts of one half of the
+    events, by a seeded coin.
     """
 
     beam: DirectBeam
@@ -42,6 +43,7 @@ class Segmentation(NamedTuple):
     factors: Factors
     maps: dict[str, NDArray[np.float64]]
     good: NDArray[np.bool_]
+    chosen_half: csr_matrix
 
 
 def segment_scan(
@@ -77,7 +79,7 @@ def segment_scan(
     factors = _regions(halves, counts, amplitude, spots, scan_shape=scan_shape, parameters=parameters)
     maps = _maps(totals, labelled, counts, amplitude, spots, scan_shape=scan_shape)
     maps |= {"quality": _quality(maps, good), "shift_slow": shift[..., 0], "shift_fast": shift[..., 1]}
-    return Segmentation(beam, spots, counts, amplitude, factors, maps, good)
+    return Segmentation(beam, spots, counts, amplitude, factors, maps, good, halves[0])
 
 
 def good_positions(totals: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
+from tasks.apertures.aperture_file import read_apertures
 from tasks.apertures.automatic import AutomaticApertures
-from tests.synthetic.aperture_scores import score_apertures
+from tests.synthetic.aperture_scores import masks_of_set, score_apertures
 from tests.synthetic.diffracting_cluster import Cluster, write_cluster
 
 
@@ -41,3 +42,23 @@ def test_maps_have_one_image_per_tilt_and_conserve_counts(four_crystals):
     assert counts.shape == (len(series.scans), *series.scan.shape)
     assert counts.dtype == np.float32
     assert counts.sum(axis=(1, 2)).tolist() == [scan.counts for scan in series.scans]
+
+
+def test_the_clean_aperture_is_purer_than_all_positions_on_held_out_events(four_crystals):
+    _, _, apertures = four_crystals
+    for crystal in apertures.crystals:
+        assert crystal.scores.clean.purity > 0.97
+        assert crystal.scores.clean.purity >= crystal.scores.all_positions.purity - 0.01
+
+
+def test_the_file_that_is_written_is_read_back(four_crystals):
+    series, _, apertures = four_crystals
+    back = read_apertures(apertures.aperture_file.path, scan_shape=series.scan.shape, tilt_deg=apertures.tilt_deg)
+    assert np.array_equal(np.array(list(back.values())), masks_of_set(apertures))
+
+
+def test_the_same_input_gives_the_same_files(four_crystals, tmp_path):
+    series, _, apertures = four_crystals
+    again = AutomaticApertures().propose(series, tmp_path)
+    assert [one.masks.sha256 for one in again.crystals] == [one.masks.sha256 for one in apertures.crystals]
+    assert again.maps.sha256 == apertures.maps.sha256
