@@ -32,6 +32,8 @@ class ProbeResult(Document):
     path: Path | None
     version: str | None
     note: str = ""
+    """Why it cannot be used; empty if it can."""
+    licence_until: str | None = None
 
 
 DIALS = Program(
@@ -54,6 +56,8 @@ DIALS = Program(
 XDS = Program(
     name="XDS",
     executable="xds",
+    version_argv=("xds",),
+    version_pattern=r"VERSION ([A-Z][a-z]+ \d+, \d{4})",
     install="XDS is free for academic use: https://xds.mr.mpg.de",
     without="frames are integrated by DIALS or by the built-in integrator",
 )
@@ -80,7 +84,8 @@ def probe(program: Program) -> ProbeResult:
     if missing:
         return ProbeResult(name=program.name, path=Path(found), version=None, note=f"incomplete: no {missing[0]}")
     try:
-        return ProbeResult(name=program.name, path=Path(found), version=version_of(program))
+        version, licence = _version_and_licence(program)
+        return ProbeResult(name=program.name, path=Path(found), version=version, licence_until=licence)
     except (ProgramFailedError, ProgramNotFoundError) as error:
         return ProbeResult(name=program.name, path=Path(found), version=None, note=error.message)
 
@@ -95,17 +100,28 @@ def version_of(program: Program) -> str | None:
     ProgramFailedError
         If it does not state one.
     """
+    return _version_and_licence(program)[0]
+
+
+def licence_until(text: str) -> str | None:
+    """Return the day until which a program says it is licensed, as it writes it (XDS: '31-Aug-2025')."""
+    match = re.search(r"licensed until (\d+-[A-Za-z]{3}-\d{4})", text)
+    return None if match is None else match.group(1)
+
+
+def _version_and_licence(program: Program) -> tuple[str | None, str | None]:
+    """Ask a program in an empty folder, where XDS prints its greeting and an error."""
     if not program.version_argv:
-        return None
+        return None, None
     with tempfile.TemporaryDirectory() as folder:
         run = run_program(
             program.version_argv, workdir=Path(folder), timeout_s=PROBE_TIMEOUT_S, install=program.install
         )
         text = run.stdout.read_text(errors="replace") + run.stderr.read_text(errors="replace")
     match = re.search(program.version_pattern, text)
-    if run.returncode != 0 or match is None:
+    if match is None:
         raise ProgramFailedError(f"{program.executable} states no version", text[-500:])
-    return match.group(1)
+    return match.group(1), licence_until(text)
 
 
 def require(program: Program) -> None:

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from adapters.programs.probe import licence_until
 from adapters.programs.xds.input import XdsChoices, image_grid, xds_inp
 from adapters.programs.xds.output import (
     check_for_errors,
@@ -17,6 +18,7 @@ from adapters.programs.xds.output import (
     parse_xparm,
     statistics_table,
 )
+from adapters.programs.xds.xscale import xdsconv_inp, xscale_inp
 from tasks.frames.models import Frame, FrameSeries
 from tasks.model import (
     Beam,
@@ -236,6 +238,22 @@ def test_real_listings_without_errors_raise_none() -> None:
 def test_markers_become_typed_errors(text: str, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         check_for_errors(f"some lines\n{text}\nmore", "IDXREF")
+
+
+def test_the_licence_date_of_the_real_greeting_is_read() -> None:
+    text = " Copy licensed until 31-Aug-2025 to\n  academic users for non-commercial applications\n"
+    assert licence_until(text) == "31-Aug-2025"
+    with pytest.raises(LicenceExpiredError, match="31-Aug-2025"):
+        check_for_errors(f"{text} !!! ERROR !!! LICENSE EXPIRED", "XYCORR")
+
+
+def test_several_crystals_are_scaled_in_one_run() -> None:
+    cell = UnitCell(a=10.7, b=7.3, c=11.1, alpha=90, beta=108, gamma=90)
+    found = keywords(xscale_inp(["a.HKL", "b.HKL"], space_group_number=4, cell=cell, d_min=0.9))
+    assert found["INPUT_FILE"] == ["a.HKL", "b.HKL"]
+    assert found["INCLUDE_RESOLUTION_RANGE"] == ["20 0.9"] * 2
+    assert found["UNIT_CELL_CONSTANTS"] == ["10.7 7.3 11.1 90 108 90"]
+    assert keywords(xdsconv_inp("XDS_ASCII.HKL", output="x.hkl", d_min=1, d_max=20, merge=False))["MERGE"] == ["FALSE"]
 
 
 def test_cut_listings_are_typed_errors() -> None:

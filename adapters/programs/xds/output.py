@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from adapters.programs.probe import licence_until
 from tasks.model import (
     ApertureError,
     LicenceExpiredError,
@@ -194,7 +195,9 @@ def check_for_errors(text: str, step: str) -> None:
     """
     expired = re.search(ERRORS[0][0], text, re.IGNORECASE)
     if expired:
-        raise LicenceExpiredError(f"XDS refuses to run: {_line_at(text, expired.start())}", ERRORS[0][2])
+        until = licence_until(text)
+        day = "" if until is None else f" (licensed until {until})"
+        raise LicenceExpiredError(f"XDS refuses to run: {_line_at(text, expired.start())}{day}", ERRORS[0][2])
     found = re.search(r"!!!\s*ERROR[^\n]*", text)
     if found is None:
         return
