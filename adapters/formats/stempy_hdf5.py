@@ -5,6 +5,8 @@ HDF5". On ``frames`` the attributes are Nx = rows, Ny = columns; on ``scan_posit
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from adapters.formats.hdf5_summary import summarise
-from tasks.ingest.ports import ScanData
+from adapters.formats.scan_worker import ScanWorker
+from tasks.ingest.ports import ReadScan, ScanData
 from tasks.model import Document, SourceError
 
 EVENT_TYPE = h5py.vlen_dtype(np.uint32)
@@ -33,6 +36,13 @@ class StempyReader(Document):
     engine: Literal["stempy-hdf5"] = "stempy-hdf5"
     frames_per_position_max: int = Field(default=4096, gt=0, description="camera frames per scan position")
     events_max: int = Field(default=4_000_000_000, gt=0, le=2**40, description="electrons in one scan")
+    timeout_s: float = Field(default=60.0, gt=0, description="time to read one scan, beside 1 s for every 2 MB")
+
+    @contextmanager
+    def reading(self) -> Iterator[ReadScan]:
+        """Read in a process of its own: this one outlives a hang or a crash of the HDF5 library."""
+        with ScanWorker(self.read, timeout_s=self.timeout_s, preload=__name__) as worker:
+            yield worker.read
 
     def read(self, path: Path, *, scan_shape: Shape, flyback_columns: int, frame_shape: Shape) -> ScanData:
         """Return every electron of one scan, flyback dropped; repeated values are several electrons.

@@ -1,5 +1,6 @@
 """What ingest needs from the outside: a reader of event files."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -20,15 +21,10 @@ class ScanData(NamedTuple):
     """What the file says about itself, as short texts."""
 
 
-class ScanReader(Protocol):
+class ReadScan(Protocol):
     """Reads one scan of electron events."""
 
-    @property
-    def engine(self) -> str:
-        """Name of the engine."""
-        ...
-
-    def read(
+    def __call__(
         self, path: Path, *, scan_shape: tuple[int, int], flyback_columns: int, frame_shape: tuple[int, int]
     ) -> ScanData:
         """Return every electron of one scan.
@@ -38,4 +34,17 @@ class ScanReader(Protocol):
         SourceError
             If the file is damaged or contradicts the shapes.
         """
+        ...
+
+
+class ScanReader(Protocol):
+    """Knows one file format of scans."""
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine, for the provenance."""
+        ...
+
+    def reading(self) -> AbstractContextManager[ReadScan]:
+        """Return a function that reads scans as long as the context lasts."""
         ...

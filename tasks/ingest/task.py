@@ -8,7 +8,7 @@ import numpy as np
 from tasks.ingest.contracts import ScanFile, TiltSeriesManifest
 from tasks.ingest.metadata import common_texts, note_texts
 from tasks.ingest.models import LostScan, ScanGrid, TiltScan, TiltSeries
-from tasks.ingest.ports import ScanData, ScanReader
+from tasks.ingest.ports import ReadScan, ScanData, ScanReader
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import SourceDocument, SourceFile
 from tasks.model import FileRef, InputError, SourceError
@@ -43,14 +43,15 @@ def ingest_tilt_series(
     scans: list[TiltScan] = []
     lost: list[LostScan] = []
     texts: list[dict[str, str]] = []
-    for index, (listed, file) in enumerate(zip(manifest.scans, source.files, strict=True)):
-        try:
-            data = _read(manifest, file, reader)
-            scans.append(store_scan(data, listed, workdir, name=f"scan-{index:05d}"))
-            texts.append(data.metadata)
-        except SourceError as error:
-            lost.append(LostScan(source=listed.file, tilt_deg=listed.tilt_deg, reason=error.message))
-            log.warning("%s (tilt %g deg) is lost: %s", listed.file, listed.tilt_deg, error.message)
+    with reader.reading() as read:
+        for index, (listed, file) in enumerate(zip(manifest.scans, source.files, strict=True)):
+            try:
+                data = _read(manifest, file, read)
+                scans.append(store_scan(data, listed, workdir, name=f"scan-{index:05d}"))
+                texts.append(data.metadata)
+            except SourceError as error:
+                lost.append(LostScan(source=listed.file, tilt_deg=listed.tilt_deg, reason=error.message))
+                log.warning("%s (tilt %g deg) is lost: %s", listed.file, listed.tilt_deg, error.message)
     _enough(scans, lost, (settings or IngestSettings()).tilts_min, source.manifest_file.path)
     scans.sort(key=lambda scan: scan.tilt_deg)
     log.info("%s: %d scans, %d electrons, %d lost", manifest.sample, len(scans), _electrons(scans), len(lost))
@@ -97,10 +98,10 @@ def store_scan(data: ScanData, listed: ScanFile, folder: Path, *, name: str) -> 
     )
 
 
-def _read(manifest: TiltSeriesManifest, file: SourceFile, reader: ScanReader) -> ScanData:
+def _read(manifest: TiltSeriesManifest, file: SourceFile, read: ReadScan) -> ScanData:
     if file.data is None:
         raise SourceError(file.problem or "the file is absent")
-    return reader.read(
+    return read(
         file.data.path,
         scan_shape=manifest.scan.shape,
         flyback_columns=manifest.scan.flyback_columns,
