@@ -19,6 +19,15 @@ class IntensityTable(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
+class Positions(NamedTuple):
+    """Where unmerged reflections were observed, (n,) each, hkl (n, 3); integers are pixel centres."""
+
+    hkl: NDArray[np.int32]
+    slow_px: NDArray[np.float64]
+    fast_px: NDArray[np.float64]
+    angle_deg: NDArray[np.float64]
+
+
 def observations(
     hkl: NDArray[np.int32],
     intensity: NDArray[np.float64],

@@ -2,13 +2,12 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.formats.intensity_table import IntensityTable, observations
+from adapters.formats.intensity_table import IntensityTable, Positions, observations
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model import SourceError, UnitCell
 
@@ -48,15 +47,6 @@ def read_mtz(path: Path) -> IntensityTable:
         wavelength_angstrom=wavelength,
         space_group=mtz.spacegroup.xhm() if mtz.spacegroup else None,
     )
-
-
-class Positions(NamedTuple):
-    """Where unmerged reflections were observed, (n,) each, hkl (n, 3); integers are pixel centres."""
-
-    hkl: NDArray[np.int32]
-    slow_px: NDArray[np.float64]
-    fast_px: NDArray[np.float64]
-    angle_deg: NDArray[np.float64]
 
 
 def read_positions(path: Path) -> Positions:

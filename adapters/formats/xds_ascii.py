@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.formats.intensity_table import IntensityTable, observations
+from adapters.formats.intensity_table import IntensityTable, Positions, observations
 from tasks.model import SourceError, UnitCell
 
 ITEM = re.compile(r"^!ITEM_([^=]+)=\s*(\d+)")
@@ -14,29 +14,20 @@ ITEM = re.compile(r"^!ITEM_([^=]+)=\s*(\d+)")
 def read_xds_ascii(path: Path) -> IntensityTable:
     """Read a file of the format XDS_ASCII; misfits (negative sigma) are left out, as XDS documents them.
 
-    The angle of an observation is that of its centroid: starting angle + (ZD - starting frame) * width, with
-    ZD counted in frames. Source: XDS documentation, file XDS_ASCII.HKL.
+    The angle of an observation is that of its centroid, starting angle + (ZD - starting frame + 1) * width: image n
+    covers ZD from n - 1 to n. Source: XDS documentation, file XDS_ASCII.HKL.
 
     Raises
     ------
     SourceError
         Naming the file and what is missing or the line that is damaged.
     """
-    try:
-        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
-    if not lines or "FORMAT=XDS_ASCII" not in lines[0]:
-        raise SourceError(f"{path}: does not begin with !FORMAT=XDS_ASCII")
-    header, body, first = _split(path, lines)
-    items = {m.group(1): int(m.group(2)) - 1 for m in map(ITEM.match, header) if m}
+    items, fields, table = _contents(path)
     for needed in ("H", "K", "L", "IOBS", "SIGMA(IOBS)"):
         if needed not in items:
             raise SourceError(f"{path}: the header has no ITEM_{needed}")
-    table = _numbers(path, body, first, max(items.values()) + 1)
     sigma = table[:, items["SIGMA(IOBS)"]]
     keep = sigma > 0
-    fields = _fields(header)
     angle = _angles(fields, table[:, items["ZD"]]) if "ZD" in items else np.zeros(len(table))
     crystal = table[:, items["ISET"]].astype(np.int32) - 1 if "ISET" in items else np.zeros(len(table), np.int32)
     data = observations(
@@ -56,6 +47,38 @@ def read_xds_ascii(path: Path) -> IntensityTable:
     )
 
 
+def read_xds_positions(path: Path) -> Positions:
+    """Read where the reflections of an XDS_ASCII.HKL lie; none if it has no positions (merged files).
+
+    Raises
+    ------
+    SourceError
+        As `read_xds_ascii`.
+    """
+    items, fields, table = _contents(path)
+    if not items.keys() >= {"XD", "YD", "ZD"}:
+        table = table[:0]
+    x, y, z = (table[:, items.get(name, 0)] for name in ("XD", "YD", "ZD"))
+    hkl = np.rint(table[:, [items["H"], items["K"], items["L"]]]).astype(np.int32)
+    return Positions(hkl, y - 1.0, x - 1.0, _angles(fields, z))
+
+
+Table = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+
+
+def _contents(path: Path) -> tuple[dict[str, int], dict[str, list[float]], Table]:
+    """Return the columns by name, the header's numbers and all data lines."""
+    try:
+        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    if not lines or "FORMAT=XDS_ASCII" not in lines[0]:
+        raise SourceError(f"{path}: does not begin with !FORMAT=XDS_ASCII")
+    header, body, first = _split(path, lines)
+    items = {m.group(1): int(m.group(2)) - 1 for m in map(ITEM.match, header) if m}
+    return items, _fields(header), _numbers(path, body, first, max(items.values(), default=0) + 1)
+
+
 def _split(path: Path, lines: list[str]) -> tuple[list[str], list[str], int]:
     """Return header, data lines and the number of the first data line."""
     end = next((i for i, line in enumerate(lines) if line.startswith("!END_OF_HEADER")), None)
@@ -69,9 +92,7 @@ def _split(path: Path, lines: list[str]) -> tuple[list[str], list[str], int]:
     return lines[:end], lines[end + 1 : stop], end + 2
 
 
-def _numbers(
-    path: Path, body: list[str], first: int, columns: int
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _numbers(path: Path, body: list[str], first: int, columns: int) -> Table:
     table = np.empty((len(body), columns))
     for i, line in enumerate(body):
         words = line.split()
@@ -108,5 +129,5 @@ def _angles(
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     width = fields.get("OSCILLATION_RANGE", [0.0])[0]
     start = fields.get("STARTING_ANGLE", [0.0])[0]
-    frame = fields.get("STARTING_FRAME", [0.0])[0]
-    return start + (z - (frame - 1.0 if frame else 0.0)) * width
+    frame = fields.get("STARTING_FRAME", [1.0])[0]
+    return start + (z - (frame - 1.0)) * width

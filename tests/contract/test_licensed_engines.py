@@ -94,6 +94,9 @@ def test_xds_is_driven_in_stages_and_its_data_read(fake, frames: FrameSeries, tm
     assert "clear" in found.axis_test.verdict
     assert found.overall.observations == 1958
     assert found.overall.cc_half > 0.98
+    with h5py.File(found.pictures.path) as file:
+        assert len(file["frame"]) == 2012
+        assert file["px"][0].tolist() == pytest.approx([254.9 - 1, 239.0 - 1])
     assert found.provenance.parameters["isa"] == 7.86
     assert any("the first is kept" in attempt.outcome for attempt in found.provenance.attempts)
     assert "EXCLUDE_DATA_RANGE= 101 103" in (tmp_path / "work" / "XDS.INP").read_text()

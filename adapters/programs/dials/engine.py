@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
-import h5py
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from adapters.formats.cbf import write_cbf
@@ -14,6 +12,7 @@ from adapters.programs.dials.commands import import_argv, mask_phil
 from adapters.programs.dials.indexing import Indexed, IndexingLimits, find_and_index
 from adapters.programs.dials.integration import Scaled, integrate, refine_in_setting, scale_in_laue_group
 from adapters.programs.dials.session import Session
+from adapters.programs.predictions import write_predictions
 from adapters.programs.probe import DIALS, require, version_of
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_mask
@@ -22,7 +21,7 @@ from tasks.integrate.assemble import Particulars, assemble_reflections, laue_war
 from tasks.integrate.merging import observations_at
 from tasks.integrate.models import Reflections
 from tasks.integrate.resolution import significant_d_min
-from tasks.model import Document, FileRef, NotIndexedError, UnitCell
+from tasks.model import Document, NotIndexedError, UnitCell
 from tasks.model.provenance import Provenance
 from tasks.model.scattering import d_star_squared
 
@@ -104,7 +103,12 @@ class DialsIntegrator(Document):
                 indexed_fraction=indexed.fraction,
                 spots=indexed.spots,
                 axis_test=indexed.axis_test,
-                pictures=_pictures(session, frames, scaled.basis),
+                pictures=write_predictions(
+                    read_positions(session.folder / "integrated.mtz"),
+                    frames,
+                    scaled.basis,
+                    path=session.folder / "predictions.h5",
+                ),
                 warnings=tuple(warnings),
             ),
             laue=scaled.laue,
@@ -156,17 +160,3 @@ def _warn_of_inexact(session: Session, parts: list[Sweep]) -> None:
             "DIALS knows contiguous rotation only",
             "each still stands for a wedge as wide as its step",
         )
-
-
-def _pictures(session: Session, frames: FrameSeries, basis: NDArray[np.float64]) -> FileRef:
-    """Write where each integrated reflection lies: `frame` (k,) position in `frames`, `px` (k, 2), `hkl` (k, 3)."""
-    table = read_positions(session.folder / "integrated.mtz")
-    middles = np.array([frame.angle_deg + frame.width_deg / 2 for frame in frames.frames])
-    order = np.argsort(middles)
-    edges = (middles[order][1:] + middles[order][:-1]) / 2
-    path = session.folder / "predictions.h5"
-    with h5py.File(path, "w") as file:
-        file["frame"] = order[np.searchsorted(edges, table.angle_deg)].astype(np.int32)
-        file["px"] = np.stack([table.slow_px, table.fast_px], axis=1)
-        file["hkl"] = np.rint(table.hkl @ basis).astype(np.int32)
-    return FileRef.of(path)

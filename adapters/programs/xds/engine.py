@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from adapters.formats.cbf import write_cbf
-from adapters.formats.xds_ascii import read_xds_ascii
+from adapters.formats.xds_ascii import read_xds_ascii, read_xds_positions
+from adapters.programs.predictions import write_predictions
 from adapters.programs.probe import XDS, require
 from adapters.programs.rectangles import mask_rectangles
 from adapters.programs.runner import run_program
@@ -250,6 +251,12 @@ class _Run:
             indexed_fraction=idxref.fraction,
             spots=idxref.spots,
             axis_test=test,
+            pictures=write_predictions(
+                read_xds_positions(self.folder / "XDS_ASCII.HKL"),
+                self.frames,
+                np.eye(3),
+                path=self.folder / "predictions.h5",
+            ),
             warnings=tuple(warnings),
         )
         if self.engine.space_group is None:
