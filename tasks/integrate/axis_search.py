@@ -11,7 +11,6 @@ from tasks.integrate.indexing import Cloud, Lattice, find_lattice, lattice_vecto
 from tasks.integrate.models import AxisTest
 from tasks.integrate.spots import Spots, merge_over_frames
 
-GOOD_FRACTION = 0.8
 DECISIVE_RATIO = 1.15
 SCAN_STEP_DEG = 2.0
 SCAN_SPOTS = 1500
@@ -71,19 +70,19 @@ def merit(found: Indexed | None) -> float:
 def try_both_senses(
     geometry: Geometry, spots: Spots, *, longest: float, search_deg: float
 ) -> tuple[Indexed | None, AxisTest]:
-    """Index with both senses of the axis, and if neither does well, along other azimuths; say which won and why.
+    """Index with both senses of the axis, and if asked along other azimuths; say which won and why.
 
     Parameters
     ----------
     longest
         Longest axis of the primitive cell, angstrom.
     search_deg
-        How far from the given azimuth the axis may lie.
+        How far from the given azimuth the axis is sought; 0 leaves it where it is.
     """
     given = index_with(geometry, spots, longest)
     opposite = index_with(reversed_axis(geometry), spots, longest)
     note = ""
-    if max((found.lattice.fraction for found in (given, opposite) if found), default=0.0) < GOOD_FRACTION:
+    if search_deg > 0:
         other_given = best_azimuth(geometry, spots, longest=longest, search_deg=search_deg)
         other_opposite = best_azimuth(reversed_axis(geometry), spots, longest=longest, search_deg=search_deg)
         if max(merit(other_given), merit(other_opposite)) > 1.1 * max(merit(given), merit(opposite)):
@@ -103,8 +102,6 @@ def try_both_senses(
 
 def best_azimuth(geometry: Geometry, spots: Spots, *, longest: float, search_deg: float) -> Indexed | None:
     """Return the best lattice with the axis turned by up to ``search_deg`` about the beam."""
-    if search_deg <= 0:
-        return None
     part = spots.where(np.sort(np.argsort(-spots.significance)[: 2 * SCAN_SPOTS]))
     steps = np.arange(-search_deg, search_deg + 0.5 * SCAN_STEP_DEG, SCAN_STEP_DEG)
     quality = []

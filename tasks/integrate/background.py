@@ -11,6 +11,7 @@ Mask = NDArray[np.bool_]
 
 LEAST_BACKGROUND = 1e-3
 CLIP_DEVIATIONS = 3.5
+CLIP_COUNTS = 2.0
 BLOCK_PX = 8
 MEDIAN_BLOCKS = 5
 BOX_BLOCKS = 4
@@ -73,7 +74,7 @@ def _ring_level(image: Image, valid: Mask, radius: Floats) -> Floats:
         mean = total / np.maximum(number, 1)
         filled = np.interp(np.arange(size), known, mean[known]) if len(known) else mean
         level = np.maximum(ndimage.uniform_filter1d(filled, 3), LEAST_BACKGROUND)
-        limit = level + CLIP_DEVIATIONS * np.sqrt(level) + 1.0
+        limit = level + CLIP_DEVIATIONS * np.sqrt(level) + CLIP_COUNTS
     return level
 
 
@@ -115,7 +116,7 @@ def _block_sums(
             block = (row // BLOCK_PX, column // BLOCK_PX)
             expected = level[int(radius[row, column])]
             local = expected * ratio[block]
-            if image[row, column] <= local + CLIP_DEVIATIONS * np.sqrt(local) + 1.0:
+            if image[row, column] <= local + CLIP_DEVIATIONS * np.sqrt(local) + CLIP_COUNTS:
                 seen[block] += image[row, column]
                 model[block] += expected
     return seen, model

@@ -71,7 +71,8 @@ def load_images(series: FrameSeries) -> Images:
     if not used.any():
         raise InputError(f"{series.id}: all {len(used)} frames are empty", "check the aperture and the source files")
     mean = counts[used].mean(axis=0, dtype=np.float64)
-    hot = hot_pixels(mean, int(used.sum()), valid)
+    radius = radii_px(valid.shape, np.array(series.direct_beam_px))
+    hot = hot_pixels(mean, int(used.sum()), valid) & (radius > direct_beam_radius(mean, valid, radius))
     return Images(counts, valid & ~hot, used, int(hot.sum()))
 
 

@@ -8,18 +8,20 @@ uncertain by the width of the relrod.
 
 from typing import Any, NamedTuple, cast
 
-import gemmi
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfftn
 from scipy.spatial import cKDTree
+
+from tasks.integrate.lattice import reduced_basis
+from tasks.model import UnitCell
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 GRID = 216
-VECTORS_KEPT = 36
+VECTORS_KEPT = 28
 INDEX_TOLERANCE = 0.2
 ALONG_RATIO = 1.5
 LEAST_VOLUME_ANGSTROM3 = 15.0
@@ -90,7 +92,33 @@ def lattice_vectors(cloud: Cloud, longest: float) -> Floats:
     order = np.argsort(-quality)
     order = order[(lengths[order] > 1.5) & (lengths[order] < 1.05 * longest)]
     ordered = refined[order]
-    return ordered[_without_neighbours(ordered, 0.3)][:VECTORS_KEPT]
+    distinct = ordered[_without_neighbours(ordered, 0.3)]
+    good = distinct[periodogram(cloud, distinct) > 0.5 * quality.max()][: 8 * VECTORS_KEPT]
+    return _unique_rows(np.concatenate([distinct[:VECTORS_KEPT], _generators(good)[:VECTORS_KEPT]]))
+
+
+def _generators(vectors: Floats) -> Floats:
+    """Return, shortest first, the vectors that are no multiple, sum or difference of shorter ones.
+
+    Next to a long axis the short vectors of one plane outnumber all others: this keeps the long ones in sight.
+    """
+    kept: list[Floats] = []
+    made = np.zeros((1, 3))
+    for vector in vectors[np.argsort(np.linalg.norm(vectors, axis=1))]:
+        gap = np.minimum(np.linalg.norm(made - vector, axis=1), np.linalg.norm(made + vector, axis=1))
+        if gap.min() < 0.35 + 0.01 * np.linalg.norm(vector):
+            continue
+        kept.append(vector)
+        if len(kept) > VECTORS_KEPT:
+            break
+        multiples = np.arange(-6, 7)[:, None] * vector
+        made = (made[:, None, :] + multiples[None, :, :]).reshape(-1, 3)
+        made = made[np.linalg.norm(made, axis=1) < 80.0][:20000]
+    return np.array(kept).reshape(-1, 3)
+
+
+def _unique_rows(vectors: Floats) -> Floats:
+    return vectors[_without_neighbours(vectors, 1e-6)]
 
 
 def periodogram(cloud: Cloud, vectors: Floats) -> Floats:
@@ -127,14 +155,16 @@ def find_lattice(cloud: Cloud, *, longest: float, across: float) -> Lattice | No
     vectors = lattice_vectors(cloud, longest)
     if len(vectors) < 3:
         return None
-    best: Lattice | None = None
+    lattices = []
     for rows in candidate_bases(vectors, cloud):
         lattice = refine_basis(_inverse(reduced(rows)), cloud, across)
-        if not _plausible(lattice.basis, rows, longest):
-            continue
-        if best is None or lattice.score > best.score + 0.01:
-            best = lattice
-    return best
+        if _plausible(lattice.basis, rows, longest):
+            lattices.append(lattice)
+    if not lattices:
+        return None
+    best = max(lattice.score for lattice in lattices)
+    # a supercell explains as many spots: of those that do as well, the smallest cell
+    return max((l for l in lattices if l.score > best - 0.015), key=lambda l: abs(float(np.linalg.det(l.basis))))
 
 
 def candidate_bases(vectors: Floats, cloud: Cloud, *, kept: int = 8) -> list[Floats]:
@@ -153,12 +183,12 @@ def candidate_bases(vectors: Floats, cloud: Cloud, *, kept: int = 8) -> list[Flo
     compact = volume / np.prod(np.linalg.norm(triple, axis=2), axis=1)
     chance = (2 * INDEX_TOLERANCE) ** 3
     score = np.where((volume > LEAST_VOLUME_ANGSTROM3) & (compact > 0.05), (fraction - chance) / (1 - chance), -1.0)
-    bases: list[Floats] = []
+    chosen: list[int] = []
     for slack in (0.02, 0.05, 0.1, 0.2):
         good = np.flatnonzero(score > (1 - slack) * score.max())
         order = good[np.lexsort((-np.round(score[good], 2), np.round(volume[good], 0)))]
-        bases += [triple[index] for index in order[: max(2, kept // 4)]]
-    return bases
+        chosen += [int(index) for index in order if index not in chosen][: max(1, kept // 4)]
+    return [triple[index] for index in chosen]
 
 
 def reduced(rows: Floats) -> Floats:
@@ -166,11 +196,8 @@ def reduced(rows: Floats) -> Floats:
 
     The reduction is gemmi's (Gruber's algorithm in the form of Grosse-Kunstleve et al., Acta Cryst. A60, 1, 2004).
     """
-    vector = gemmi.GruberVector(gemmi.UnitCell(*cell_parameters(rows)), "P", True)
-    vector.niggli_reduce()
-    operation = np.array(vector.change_of_basis.rot, dtype=np.float64) / gemmi.Op.DEN
-    # an Op acts on coordinates: x' = W x means that the new axes are the rows of inv(W).T
-    new = np.asarray(_inverse(operation).T @ rows)
+    columns = reduced_basis(UnitCell.of(cell_parameters(rows)))
+    new = np.asarray(columns.T @ rows, dtype=np.float64)
     return new if np.linalg.det(new) > 0 else -new
 
 

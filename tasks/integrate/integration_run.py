@@ -51,7 +51,7 @@ def run_integration(
     d_min = limit if engine.d_min_angstrom is None else engine.d_min_angstrom
     pixels = measure_pixels(series, images, search, solved.refined, d_min=d_min, d_max=engine.d_max_angstrom)
     first = scaled_in(series, pixels, solved.refined, gemmi.SpaceGroup("P -1"), final=False, model=None)
-    choice = _laue_choice(first, solved.refined, engine.seed)
+    choice = _laue_choice(first, solved.refined, engine)
     system = crystal_system(choice.laue)
     freedom = Freedom(
         system=system, axis=engine.refine_axis, ellipse=engine.refine_ellipse and system in ELLIPSE_SYSTEMS
@@ -108,11 +108,12 @@ def scaled_in(
     )
 
 
-def _laue_choice(scaled: Scaled, refined: Refined, seed: int) -> LaueChoice:
-    triclinic = gemmi.SpaceGroup("P -1")
-    kept, _ = usable(scaled, triclinic, _d_star(scaled.data, refined.crystal))
-    data = _rows(scaled.data, kept)
-    return determine_laue_group(data, UnitCell.of(_six(refined.cell)), seed=seed)
+def _laue_choice(scaled: Scaled, refined: Refined, engine: "BuiltinIntegrator") -> LaueChoice:
+    d_star = _d_star(scaled.data, refined.crystal)
+    kept, _ = usable(scaled, gemmi.SpaceGroup("P -1"), d_star)
+    # shells of noise would drown what the centring and the symmetry do to the intensities
+    kept &= d_star <= 1.0 / resolution_limit(_rows(scaled.data, kept), d_star[kept], engine.least_i_over_sigma)
+    return determine_laue_group(_rows(scaled.data, kept), UnitCell.of(_six(refined.cell)), seed=engine.seed)
 
 
 def _document(

@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.axis_search import TOLERANCE_PX, index_with, try_both_senses
+from tasks.integrate.axis_search import TOLERANCE_PX, Indexed, index_with, try_both_senses
 from tasks.integrate.geometry import (
     Crystal,
     Floats,
@@ -32,6 +32,7 @@ from tasks.integrate.spots import Spots
 from tasks.model import NotIndexedError, UnitCell
 
 REINDEX_CYCLES = 2
+GOOD_FRACTION = 0.8
 FURTHER_FRACTION = 0.15
 CELL_RATIO_TOLERANCE = 0.02
 ANGLE_TOLERANCE_DEG = 2.0
@@ -73,7 +74,9 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
             f"{len(spots.frame)} spots were found, {settings.min_spots} are needed",
             "lower spot_significance, enlarge the aperture, or check that the crystal diffracts",
         )
-    found, test = try_both_senses(geometry, spots, longest=settings.longest, search_deg=settings.axis_search_deg)
+    found, test = try_both_senses(geometry, spots, longest=settings.longest, search_deg=0.0)
+    if settings.axis_search_deg > 0 and _fraction_refined(found, spots, frames, settings) < GOOD_FRACTION:
+        found, test = try_both_senses(geometry, spots, longest=settings.longest, search_deg=settings.axis_search_deg)
     if found is None or found.lattice.score < settings.min_fraction:
         explained = f"{found.lattice.fraction:.1%} of them" if found else "none"
         raise NotIndexedError(
@@ -90,6 +93,18 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
     fraction = float(indexed.mean())
     warnings += further_lattices(refined.geometry, spots.where(~indexed), settings, total=len(spots.frame))
     return Solved(refined, test, fraction, tuple(warnings))
+
+
+def _fraction_refined(found: Indexed | None, spots: Spots, frames: int, settings: LatticeSettings) -> float:
+    """Return the fraction of spots indexed after refinement, 0 if there is nothing to refine."""
+    if found is None or found.lattice.score < 0.5 * settings.min_fraction:
+        return 0.0
+    crystal = Crystal(found.lattice.basis, np.zeros((frames, 3)))
+    try:
+        refined = refine_lattice(found.geometry, crystal, spots, Freedom(axis=settings.refine_axis))
+    except NotIndexedError:
+        return 0.0
+    return float(index_predicted(refined, spots)[1].mean())
 
 
 def refine_lattice(geometry: Geometry, crystal: Crystal, spots: Spots, freedom: Freedom) -> Refined:
