@@ -7,17 +7,31 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from adapters.cctbx.refine_engine import SmtbxRefiner
+from adapters.programs.dials.engine import DialsIntegrator
+from adapters.programs.shelx.refine_engine import ShelxlRefiner
+from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, ShelxtSolver
+from adapters.programs.xds.engine import XdsIntegrator
+from flows.policies import AllIntegrators, AutoIntegrator, AutoRefiner, AutoSolver
 from tasks.apertures.task import ApertureSettings
 from tasks.frames.settings import FrameSettings
 from tasks.integrate.builtin import BuiltinIntegrator
 from tasks.model import Composition, Document, SettingsError
 from tasks.solve.engines import ChargeFlipping, DirectMethods
 
-IntegratorChoice = Annotated[BuiltinIntegrator, Field()]
-SolverChoice = Annotated[DirectMethods | ChargeFlipping, Field(discriminator="engine")]
-RefinerChoice = Annotated[SmtbxRefiner, Field()]
+IntegratorChoice = Annotated[
+    BuiltinIntegrator | DialsIntegrator | XdsIntegrator | AutoIntegrator | AllIntegrators, Field(discriminator="engine")
+]
+SolverChoice = Annotated[
+    DirectMethods | ChargeFlipping | ShelxtSolver | ShelxsSolver | ShelxdSolver | AutoSolver,
+    Field(discriminator="engine"),
+]
+RefinerChoice = Annotated[SmtbxRefiner | ShelxlRefiner | AutoRefiner, Field(discriminator="engine")]
 
 DEFAULT_ENGINES = {"integrate": "builtin", "solve": "direct-methods", "refine": "smtbx"}
+ENGINES = frozenset(
+    ["builtin", "dials", "xds", "auto", "all", "direct-methods", "charge-flipping"]
+    + ["shelxt", "shelxs", "shelxd", "smtbx", "shelxl"]
+)
 CONFIG_BYTES_MAX = 2**20
 
 
@@ -78,8 +92,7 @@ def load_settings(config: Path | None, assignments: list[str]) -> Settings:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    engines = {"builtin", "dials", "xds", "auto", "all", "direct-methods", "charge-flipping", "smtbx"}
-    return ".".join(str(part) for part in location if part not in engines) or "settings"
+    return ".".join(str(part) for part in location if part not in ENGINES) or "settings"
 
 
 def _read_config(path: Path) -> dict[str, Any]:

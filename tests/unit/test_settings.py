@@ -22,17 +22,17 @@ def test_an_assignment_changes_one_setting_and_is_reported_as_changed() -> None:
     assert settings.changed()["integrate"] == {"d_min_angstrom": 0.9}
 
 
-@pytest.mark.parametrize("engine", ["builtin"])
+@pytest.mark.parametrize("engine", ["builtin", "dials", "xds", "auto", "all"])
 def test_an_integrator_is_chosen_by_name(engine: str) -> None:
     assert load_settings(None, [f"integrate.engine={engine}"]).integrate.engine == engine
 
 
 def test_a_file_and_assignments_go_together(tmp_path: Path) -> None:
     config = tmp_path / "settings.yaml"
-    config.write_text("composition: C6 H6\nintegrate: {engine: builtin}\n")
+    config.write_text("composition: C6 H6\nintegrate: {engine: dials}\n")
     settings = load_settings(config, ["composition=C2 H6 O"])
     assert settings.composition == "C2 H6 O"
-    assert settings.integrate.engine == "builtin"
+    assert settings.integrate.engine == "dials"
 
 
 @pytest.mark.parametrize(
@@ -76,5 +76,5 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_the_schema_describes_every_engine() -> None:
     schema = json.dumps(Settings.model_json_schema())
-    for engine in ("builtin", "direct-methods", "charge-flipping", "smtbx"):
+    for engine in ("builtin", "dials", "xds", "direct-methods", "charge-flipping", "shelxt", "smtbx", "shelxl"):
         assert f'"{engine}"' in schema

@@ -1,0 +1,169 @@
+"""Engines that choose among engines: `auto` takes what is installed, `all` runs everything and compares."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from pydantic import Field
+
+from adapters.cctbx.refine_engine import SmtbxRefiner
+from adapters.programs.dials.engine import DialsIntegrator
+from adapters.programs.probe import DIALS, SHELXL, SHELXT, XDS, Program, require
+from adapters.programs.shelx.refine_engine import ShelxlRefiner
+from adapters.programs.shelx.solve_engine import ShelxtSolver
+from adapters.programs.xds.engine import XdsIntegrator
+from tasks.frames.models import FrameSeries
+from tasks.integrate.builtin import BuiltinIntegrator
+from tasks.integrate.models import Reflections
+from tasks.integrate.ports import Integrator
+from tasks.integrate.reflection_file import read_merged
+from tasks.model import ApertureError, Composition, Document, ProgramNotFoundError
+from tasks.model.provenance import Attempt
+from tasks.model.scattering import d_star_squared
+from tasks.refine.models import Refinement
+from tasks.refine.ports import Refiner
+from tasks.solve.engines import DirectMethods
+from tasks.solve.models import Solution, Solutions
+from tasks.solve.ports import Solver
+
+log = logging.getLogger("apertura.policies")
+
+E = TypeVar("E")
+D = TypeVar("D", Reflections, Solutions, Refinement)
+
+SHELLS = 5
+
+
+class AutoIntegrator(Document):
+    """Integrate with the first of XDS, DIALS and the built-in integrator that is installed and succeeds."""
+
+    engine: Literal["auto"] = "auto"
+    d_min_angstrom: float | None = Field(default=None, gt=0, le=20, description="high-resolution limit; None = found")
+
+    def integrate(self, frames: FrameSeries, workdir: Path) -> Reflections:
+        """Return the first result; see `tasks.integrate.ports.Integrator`."""
+        return first_success(
+            integrators(self.d_min_angstrom), lambda engine, folder: engine.integrate(frames, folder), workdir
+        )
+
+
+class AllIntegrators(Document):
+    """Integrate with every installed engine, report how they agree, and go on with the best."""
+
+    engine: Literal["all"] = "all"
+    d_min_angstrom: float | None = Field(default=None, gt=0, le=20, description="high-resolution limit; None = found")
+
+    def integrate(self, frames: FrameSeries, workdir: Path) -> Reflections:
+        """Return the result with the highest CC1/2; the comparison is in its provenance and in consensus.json."""
+        results: dict[str, Reflections] = {}
+        attempts: list[Attempt] = []
+        for engine, program in integrators(self.d_min_angstrom):
+            try:
+                if program is not None:
+                    require(program)
+                results[engine.engine] = engine.integrate(frames, fresh(workdir, engine.engine))
+            except ApertureError as error:
+                attempts.append(Attempt(change=f"engine {engine.engine}", reason="all engines", outcome=error.message))
+        if not results:
+            raise ProgramNotFoundError("no integrator succeeded", "; ".join(attempt.outcome for attempt in attempts))
+        best = max(results, key=lambda name: results[name].overall.cc_half or -1.0)
+        rows = [agreement(results[best], other) for other in results.values()]
+        (workdir / "consensus.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        attempts += [
+            Attempt(change=f"engine {row['engine']}", reason="compared with the best", outcome=json.dumps(row))
+            for row in rows
+        ]
+        return with_attempts(results[best], attempts)
+
+
+class AutoSolver(Document):
+    """Solve with SHELXT if it is installed, else, or if that fails, with the embedded direct methods."""
+
+    engine: Literal["auto"] = "auto"
+
+    def solve(self, data: Reflections, composition: Composition | None, workdir: Path) -> Solutions:
+        """Return the first result; see `tasks.solve.ports.Solver`."""
+        engines: list[tuple[Solver, Program | None]] = [(ShelxtSolver(), SHELXT), (DirectMethods(), None)]
+        return first_success(engines, lambda engine, folder: engine.solve(data, composition, folder), workdir)
+
+
+class AutoRefiner(Document):
+    """Refine with SHELXL if it is installed, else, or if that fails, with the embedded least squares."""
+
+    engine: Literal["auto"] = "auto"
+
+    def refine(
+        self, data: Reflections, solution: Solution, composition: Composition | None, workdir: Path
+    ) -> Refinement:
+        """Return the first result; see `tasks.refine.ports.Refiner`."""
+        engines: list[tuple[Refiner, Program | None]] = [(ShelxlRefiner(), SHELXL), (SmtbxRefiner(), None)]
+        return first_success(
+            engines, lambda engine, folder: engine.refine(data, solution, composition, folder), workdir
+        )
+
+
+def integrators(d_min_angstrom: float | None) -> list[tuple[Integrator, Program | None]]:
+    """Return the integrators in the order in which `auto` takes them, with the program that each needs."""
+    xds = XdsIntegrator() if d_min_angstrom is None else XdsIntegrator(d_min_angstrom=d_min_angstrom)
+    return [
+        (xds, XDS),
+        (DialsIntegrator(d_min_angstrom=d_min_angstrom), DIALS),
+        (BuiltinIntegrator(d_min_angstrom=d_min_angstrom), None),
+    ]
+
+
+def first_success(engines: Sequence[tuple[E, Program | None]], run: Callable[[E, Path], D], workdir: Path) -> D:
+    """Return the first result, with a record of the engines that were tried before; raise the last error."""
+    attempts: list[Attempt] = []
+    for place, (engine, program) in enumerate(engines, 1):
+        name = str(getattr(engine, "engine", type(engine).__name__))
+        try:
+            if program is not None:
+                require(program)
+            return with_attempts(run(engine, fresh(workdir, name)), attempts)
+        except ApertureError as error:
+            if place == len(engines):
+                raise
+            log.info("%s: %s; the next engine is tried", name, error.message)
+            attempts.append(Attempt(change=f"engine {name}", reason="first in the order", outcome=error.message))
+    raise ProgramNotFoundError("no engine to choose from", "")
+
+
+def agreement(best: Reflections, other: Reflections) -> dict[str, object]:
+    """Return one row of the consensus table: cell, space group, and correlation with the best, shell by shell."""
+    first, second = read_merged(best.merged), read_merged(other.merged)
+    index = {tuple(hkl): row for row, hkl in enumerate(first.hkl.tolist())}
+    pairs = [(index[tuple(hkl)], row) for row, hkl in enumerate(second.hkl.tolist()) if tuple(hkl) in index]
+    correlations: list[float | None] = []
+    if other.laue_group == best.laue_group and len(pairs) >= 10 * SHELLS:
+        mine, theirs = np.array(pairs).T
+        order = np.argsort(d_star_squared(first.hkl[mine], best.unit_cell))
+        for part in np.array_split(order, SHELLS):
+            matrix = np.corrcoef(first.intensity[mine[part]], second.intensity[theirs[part]])
+            correlations.append(round(float(matrix[0, 1]), 4) if np.isfinite(matrix[0, 1]) else None)
+    return {
+        "engine": other.provenance.engine,
+        "unit_cell": [round(value, 4) for value in other.unit_cell.parameters],
+        "space_group": other.space_group,
+        "cc_half": other.overall.cc_half,
+        "common_reflections": len(pairs),
+        "cc_with_best_by_shell": correlations,
+    }
+
+
+def with_attempts(result: D, attempts: list[Attempt]) -> D:
+    """Return the result with a record of what was tried besides."""
+    provenance = result.provenance.model_copy(update={"attempts": (*attempts, *result.provenance.attempts)})
+    return result.model_copy(update={"provenance": provenance})
+
+
+def fresh(workdir: Path, name: str) -> Path:
+    """Return a new, empty folder."""
+    folder = workdir / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
