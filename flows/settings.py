@@ -29,9 +29,8 @@ RefinerChoice = Annotated[SmtbxRefiner | ShelxlRefiner | AutoRefiner, Field(disc
 
 DEFAULT_ENGINES = {"integrate": "builtin", "solve": "direct-methods", "refine": "smtbx"}
 ENGINES = frozenset(
-    ["builtin", "dials", "xds", "auto", "all", "direct-methods", "charge-flipping"]
-    + ["shelxt", "shelxs", "shelxd", "smtbx", "shelxl"]
-)
+    ("builtin", "dials", "xds", "auto", "all", "direct-methods", "charge-flipping", "shelxt", "shelxs", "shelxd")
+) | {"smtbx", "shelxl"}
 CONFIG_BYTES_MAX = 2**20
 
 
