@@ -9,6 +9,7 @@ import pytest
 
 from adapters.programs.dials.commands import basis_change, mask_phil
 from adapters.programs.dials.indexing import SenseResult, axis_verdict
+from adapters.programs.dials.integration import cell_esd
 from adapters.programs.dials.output import (
     BravaisSetting,
     IndexingResult,
@@ -16,10 +17,12 @@ from adapters.programs.dials.output import (
     choose_setting,
     crystal_cells,
     indexing_result,
+    refined_cell_esd,
     reversed_axis,
     scaled_statistics,
     spot_count,
 )
+from adapters.programs.dials.session import Session
 from adapters.programs.rectangles import mask_rectangles
 from tasks.model import ProgramFailedError
 
@@ -102,6 +105,17 @@ def test_equal_indexed_shares_are_decided_by_the_error_about_the_axis() -> None:
     failed = axis_verdict((0.8, 0.6, 0.0), SenseResult(None, "no lattice"), right, radius_px=128)
     assert failed.reversed
     assert failed.rmsd_px[0] is None
+
+
+def test_cell_esds_are_read_and_follow_a_permutation_of_axes(tmp_path: Path) -> None:
+    log = "Unit cell: 7.28084(13), 10.7449(5), 11.1002(5), 71.922(4), 90.0, 90.022(13)\n"
+    assert refined_cell_esd(log) == pytest.approx((0.00013, 0.0005, 0.0005, 0.004, 0.0, 0.013))
+    assert refined_cell_esd("nothing") is None
+    (tmp_path / "refine_static.out").write_text(log)
+    session = Session(tmp_path, 10)
+    turned = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]])
+    assert cell_esd(session, turned) == pytest.approx((0.0005, 0.00013, 0.0005, 0.0, 0.004, 0.013))
+    assert cell_esd(session, np.array([[1, 1, 0], [-1, 1, 0], [0, 0, 1.0]])) is None
 
 
 def test_masks_become_rectangles_that_cover_them_exactly() -> None:

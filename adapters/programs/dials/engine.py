@@ -10,7 +10,7 @@ from adapters.formats.cbf import write_cbf
 from adapters.formats.mtz import read_positions
 from adapters.programs.dials.commands import import_argv, mask_phil
 from adapters.programs.dials.indexing import Indexed, IndexingLimits, find_and_index
-from adapters.programs.dials.integration import Scaled, integrate, refine_in_setting, scale_in_laue_group
+from adapters.programs.dials.integration import Scaled, cell_esd, integrate, refine_in_setting, scale_in_laue_group
 from adapters.programs.dials.session import Session
 from adapters.programs.predictions import write_predictions
 from adapters.programs.probe import DIALS, require, version_of
@@ -26,6 +26,7 @@ from tasks.model.provenance import Provenance
 from tasks.model.scattering import d_star_squared
 
 MIN_SWEEP_FRAMES = 3
+CALIBRATION_TOLERANCE = 0.01
 
 
 class DialsIntegrator(Document):
@@ -85,6 +86,8 @@ class DialsIntegrator(Document):
         if self.known_cell is not None:
             parameters["known_cell"] = " ".join(f"{x:.9g}" for x in self.known_cell.parameters)
         warnings = [*session.warnings, *(laue_warnings(scaled.choice) if scaled.choice else ())]
+        if self.known_cell is not None:
+            warnings += _calibration_warning(self.known_cell, scaled.cell, frames.detector.camera_length_mm)
         if "not clear" in indexed.axis_test.verdict:
             warnings.append(f"the sense of the rotation axis is {indexed.axis_test.verdict}")
         return assemble_reflections(
@@ -100,6 +103,7 @@ class DialsIntegrator(Document):
                     inputs={"frames": frames.stack.sha256},
                     attempts=tuple(session.attempts),
                 ),
+                unit_cell_esd=cell_esd(session, scaled.basis),
                 indexed_fraction=indexed.fraction,
                 spots=indexed.spots,
                 axis_test=indexed.axis_test,
@@ -115,6 +119,17 @@ class DialsIntegrator(Document):
             workdir=session.folder,
             space_group=self.space_group,
         )
+
+
+def _calibration_warning(known: UnitCell, found: UnitCell, camera_length_mm: float) -> list[str]:
+    """Return what a difference between the known and the measured cell says of the camera length."""
+    ratio = float((known.volume_angstrom3 / found.volume_angstrom3) ** (1 / 3))
+    ratio = min((ratio * factor for factor in (1.0, 2 ** (1 / 3), 0.5 ** (1 / 3))), key=lambda r: abs(r - 1))
+    if abs(ratio - 1.0) < CALIBRATION_TOLERANCE:
+        return []
+    found_mm, given_mm = f"{camera_length_mm * ratio:.1f} mm", f"{camera_length_mm:.1f} mm"
+    longer = f"the known cell is {ratio - 1.0:+.1%} larger in length than the measured one"
+    return [f"{longer}: the camera length may be {found_mm}, not {given_mm}"]
 
 
 def _import(session: Session, frames: FrameSeries) -> int:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import gemmi
 import numpy as np
+from numpy.typing import NDArray
 
 from adapters.formats.mtz import read_mtz
 from adapters.programs.dials.commands import (
@@ -24,6 +25,7 @@ from adapters.programs.dials.output import (
     choose_setting,
     crystal_cells,
     recommended_space_group,
+    refined_cell_esd,
     scaled_statistics,
 )
 from adapters.programs.dials.session import Session
@@ -50,7 +52,7 @@ class Scaled(NamedTuple):
     laue: gemmi.SpaceGroup
     cell: UnitCell
     choice: LaueChoice | None
-    basis: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+    basis: NDArray[np.float64]
     """Indices of the scaled data = indices of integrated.mtz @ basis."""
 
 
@@ -85,7 +87,8 @@ def _bravais(session: Session, nproc: int) -> tuple[str, str]:
         return source
     rows = bravais_settings(session.text("bravais_summary.json"))
     chosen = choose_setting(rows)
-    listed = ", ".join(f"{row.bravais} {row.rmsd:.3f} ({row.max_angle_deg:.2f} deg)" for row in rows)
+    shown = [*rows[:6], *rows[6:][-1:]]
+    listed = ", ".join(f"{row.bravais} {row.rmsd:.3f} ({row.max_angle_deg:.2f} deg)" for row in shown)
     session.record(
         f"lattice {chosen.bravais}", "the highest symmetry that fits as the triclinic lattice", f"rmsd mm: {listed}"
     )
@@ -155,6 +158,17 @@ def scale_in_laue_group(session: Session, *, known: tuple[UnitCell, str] | None,
     data = read_mtz(session.folder / "scaled.mtz").data
     final = symmetrised_cell(crystal_cells(session.text("scaled.expt"))[0], laue)
     return Scaled(data, laue, final, choice, basis)
+
+
+def cell_esd(session: Session, basis: NDArray[np.float64]) -> tuple[float, float, float, float, float, float] | None:
+    """Return the cell's standard uncertainties in the conventional setting; None if the axes were combined."""
+    found = refined_cell_esd(session.text("refine_static.out"))
+    order = np.argmax(np.abs(basis), axis=0)
+    if found is None or not np.array_equal(np.abs(basis), np.eye(3)[:, order]):
+        return None
+    a, b, c = (found[i] for i in order)
+    alpha, beta, gamma = (found[3 + i] for i in order)
+    return (a, b, c, alpha, beta, gamma)
 
 
 def _scale(session: Session, d_min: float | None) -> None:

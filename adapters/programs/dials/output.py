@@ -147,6 +147,15 @@ def crystal_cells(text: str) -> list[UnitCell]:
     return cells
 
 
+def refined_cell_esd(log: str) -> tuple[float, ...] | None:
+    """Return the six standard uncertainties of the last cell that dials.refine printed; 0 where symmetry fixes it."""
+    cells = re.findall(r"Unit cell: ((?:[\d.]+(?:\(\d+\))?(?:, )?){6})", log)
+    if not cells:
+        return None
+    parts = re.findall(r"(\d+\.?(\d*))(?:\((\d+)\))?", cells[-1])
+    return tuple(int(esd) * 10.0 ** -len(decimals) if esd else 0.0 for _, decimals, esd in parts)
+
+
 def reversed_axis(text: str) -> str:
     """Return the experiment list (JSON) with every rotation axis turned round; identifiers stay.
 
