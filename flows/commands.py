@@ -1,7 +1,6 @@
 """What the commands of the command line do: claim the run folder, run the pipeline, write the report."""
 
 import importlib.metadata
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from adapters.formats.read_intensities import reflections_from_file
 from flows.pipeline import Found, Run, merge, solve_rotation_series, solve_tilt_series, structure
 from flows.progress import Steps, TerminalSteps
 from flows.review import NoReview, Review
-from flows.run_folder import claimed
+from flows.run_folder import claimed, read_results
 from flows.settings import Settings
 from tasks.ingest.source import SourceDocument, read_source
 from tasks.integrate.models import Reflections
@@ -134,8 +133,7 @@ def merge_finished_runs(runs: list[Path], out: Path, settings: Settings, steps: 
 
 def finished_crystals(run: Path, number: int) -> list[CrystalOutcome]:
     """Return the integrated crystals of a finished run, with names that tell the runs apart."""
-    if not (run / "results.json").is_file():
-        raise SourceError(f"{run}: not the folder of a finished run (no results.json)", "wait for it, or leave it out")
+    read_results(run)
     found = []
     for folder in sorted((run / "crystals").glob("*/integrate")):
         data = read_document(folder, Reflections)
@@ -147,7 +145,7 @@ def finished_crystals(run: Path, number: int) -> list[CrystalOutcome]:
 def first_composition(runs: list[Path]) -> str | None:
     """Return the composition that the first run was given."""
     for run in runs:
-        text = json.loads((run / "results.json").read_text(encoding="utf-8"))["source"].get("composition")
+        text = read_results(run)["source"].get("composition")
         if text:
             return str(text)
     return None

@@ -1,6 +1,5 @@
 """Several finished runs of one sample, merged: what one cluster leaves incomplete, another may fill."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from prefect.states import Completed
 
 from flows.commands import merge_finished_runs
 from flows.progress import QuietSteps
+from flows.run_folder import read_results
 from flows.settings import Settings
 from flows.site import load_site
 from flows.solve_series import STATE_NAMES, publish, sentence
@@ -31,6 +31,6 @@ def merge_runs(runs: list[str], out: str, settings: Settings = Settings()) -> St
     site = load_site()
     folders = [site.confined(Path(run)) for run in runs]
     folder = merge_finished_runs(folders, site.confined(Path(out)), settings, QuietSteps())
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = read_results(folder)
     publish(results, site.url_of(folder / "report.html"), None, None)
     return Completed(name=STATE_NAMES[results["status"]], message=sentence(results), data=str(folder))

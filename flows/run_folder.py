@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from flows.settings import Settings
-from tasks.model import SettingsError
+from tasks.model import SettingsError, SourceError
 from tasks.stage import fingerprint
 
 CLAIM = "run.json"
@@ -48,6 +49,24 @@ def claimed(folder: Path, *, source_key: str, source_name: str, settings: Settin
         temporary.write_text(json.dumps(claim, indent=1), encoding="utf-8")
         temporary.replace(folder / CLAIM)
         yield folder
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Return the content of the results.json of a finished run.
+
+    Raises
+    ------
+    SourceError
+        If there is none, or it is damaged.
+    """
+    path = folder / "results.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path}: not the results of a finished run", "run it, or name another folder") from error
+    if not isinstance(content, dict) or "status" not in content:
+        raise SourceError(f"{path}: not the results of a run", "name the folder of a finished run")
+    return content
 
 
 def _lock(descriptor: int, folder: Path) -> None:

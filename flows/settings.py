@@ -86,12 +86,13 @@ def load_settings(config: Path | None, assignments: list[str]) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        lines = [f"{_place(item['loc'])}: {item['msg']}" for item in error.errors()]
+        lines = [f"{_place(item['loc'], item['type'])}: {item['msg']}" for item in error.errors()]
         raise SettingsError("settings refused: " + "; ".join(lines), "`apertura schema` lists all settings") from error
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location if part not in ENGINES) or "settings"
+def _place(location: tuple[int | str, ...], kind: str) -> str:
+    parts = [str(part) for part in location if part not in ENGINES]
+    return ".".join([*parts, "engine"] if kind == "union_tag_invalid" else parts) or "settings"
 
 
 def _read_config(path: Path) -> dict[str, Any]:

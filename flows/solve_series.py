@@ -1,6 +1,5 @@
 """The deployable flow around the pipeline: one data set, from its source folder to structures and a report."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from prefect.states import Completed
 from flows.approval import Approval, PersonReview
 from flows.commands import run_pipeline
 from flows.progress import QuietSteps
+from flows.run_folder import read_results
 from flows.settings import Settings
 from flows.site import Site, load_site
 from tasks.ingest.source import read_source
@@ -68,7 +68,7 @@ def solve_series(
     except ApertureError as error:
         create_markdown_artifact(advice(error), key="what-went-wrong", description=error.message)
         raise
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = read_results(folder)
     publish(results, site.url_of(folder / "report.html"), dataset_key, previous_key)
     mark_run(results)
     return Completed(name=STATE_NAMES[results["status"]], message=sentence(results), data=str(folder))

@@ -1,0 +1,125 @@
+"""Arrivals: complete data sets only, each once, whatever happens to the server."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows import arrivals
+from flows.arrivals import Watcher, complete_sources, content_key
+from flows.ledger import Ledger
+from flows.site import Site
+
+MANIFEST = {
+    "format": "4D-STEM tilt series",
+    "version": 1,
+    "sample": "s",
+    "composition": None,
+    "beam": {"energy_kev": 300.0},
+    "detector": {
+        "name": "4D Camera",
+        "shape_px": [64, 64],
+        "pixel_size_mm": 0.01,
+        "camera_length_mm": 110.0,
+        "direct_beam_px": None,
+    },
+    "scan": {"shape": [4, 4], "step_nm": 10.0, "flyback_columns": 1, "rotation_deg": 0.0},
+    "tilt_axis": [1.0, 0.0, 0.0],
+    "notes": {},
+}
+
+
+def drop(folder: Path, content: bytes = b"0123456789", *, listed: int | None = None) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{tilt}.h5" for tilt in range(6)]
+    for name in names:
+        (folder / name).write_bytes(content)
+    scans = [
+        {"file": name, "tilt_deg": float(tilt), "bytes": listed or len(content)} for tilt, name in enumerate(names)
+    ]
+    (folder / "tilt_series.json").write_text(json.dumps({**MANIFEST, "scans": scans}))
+    return folder
+
+
+@pytest.fixture
+def announced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    made: list[str] = []
+
+    def announce(source: Path, key: str, *, previous: str | None = None) -> str:
+        made.append(f"{source.name}:{key}:{previous}")
+        return f"run-{len(made)}"
+
+    monkeypatch.setattr(arrivals, "announce_run", announce)
+    return made
+
+
+def watcher(tmp_path: Path) -> Watcher:
+    incoming = tmp_path / "incoming"
+    incoming.mkdir(exist_ok=True)
+    return Watcher(Site(incoming=(incoming,)), Ledger(tmp_path / "ledger.db"))
+
+
+def test_a_complete_data_set_is_found_however_deep(tmp_path: Path) -> None:
+    dataset = drop(tmp_path / "2026" / "november" / "a")
+    assert list(complete_sources(tmp_path)) == [dataset]
+
+
+def test_a_data_set_without_manifest_or_of_other_sizes_waits(tmp_path: Path) -> None:
+    (drop(tmp_path / "no-manifest") / "tilt_series.json").unlink()
+    drop(tmp_path / "half-written", listed=11)
+    assert list(complete_sources(tmp_path)) == []
+
+
+def test_each_data_set_is_announced_once(tmp_path: Path, announced: list[str]) -> None:
+    watch = watcher(tmp_path)
+    drop(tmp_path / "incoming" / "a")
+    for _ in range(3):
+        watch.look()
+        watch.announce()
+    assert len(announced) == 1
+
+
+def test_a_restarted_watcher_announces_nothing_again(tmp_path: Path, announced: list[str]) -> None:
+    drop(tmp_path / "incoming" / "a")
+    for _ in range(2):
+        watch = watcher(tmp_path)
+        watch.look()
+        watch.announce()
+    assert len(announced) == 1
+
+
+def test_a_copy_has_the_same_key_and_a_changed_data_set_another(tmp_path: Path) -> None:
+    key = content_key(drop(tmp_path / "a"))
+    assert content_key(drop(tmp_path / "copy")) == key
+    assert content_key(drop(tmp_path / "changed", b"9876543210")) != key
+
+
+def test_a_changed_data_set_is_announced_with_its_earlier_version(tmp_path: Path, announced: list[str]) -> None:
+    watch = watcher(tmp_path)
+    dataset = drop(tmp_path / "incoming" / "a")
+    first = content_key(dataset)
+    watch.look()
+    watch.announce()
+    drop(dataset, b"another content")
+    watch.look()
+    watch.announce()
+    assert len(announced) == 2
+    assert announced[1].endswith(f":{first}")
+
+
+def test_what_was_found_while_the_server_was_away_is_announced_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, announced: list[str]
+) -> None:
+    works = arrivals.announce_run
+
+    def away(*_: object, **__: object) -> str:
+        raise ConnectionError("refused")
+
+    monkeypatch.setattr(arrivals, "announce_run", away)
+    watch = watcher(tmp_path)
+    drop(tmp_path / "incoming" / "a")
+    watch.look()
+    assert watch.announce() == 0
+    monkeypatch.setattr(arrivals, "announce_run", works)
+    assert watch.announce() == 1
+    assert len(announced) == 1

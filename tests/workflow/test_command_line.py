@@ -1,0 +1,142 @@
+"""The command line from outside: exit codes, messages, no traceback for a user's mistake."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+MANIFEST = {
+    "format": "4D-STEM tilt series",
+    "version": 1,
+    "sample": "nothing",
+    "composition": None,
+    "beam": {"energy_kev": 300.0},
+    "detector": {
+        "name": "4D Camera",
+        "shape_px": [64, 64],
+        "pixel_size_mm": 0.01,
+        "camera_length_mm": 110.0,
+        "direct_beam_px": None,
+    },
+    "scan": {"shape": [4, 4], "step_nm": 10.0, "flyback_columns": 1, "rotation_deg": 0.0},
+    "tilt_axis": [1.0, 0.0, 0.0],
+    "scans": [{"file": "a.h5", "tilt_deg": 0.0, "bytes": 10}],
+    "notes": {},
+}
+
+
+def apertura(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=ROOT,
+        env={**clean, "PYTHONPATH": str(ROOT), **(env or {})},
+    )
+
+
+def source(folder: Path, **changes: object) -> Path:
+    folder.mkdir()
+    (folder / "tilt_series.json").write_text(json.dumps({**MANIFEST, **changes}))
+    return folder
+
+
+def test_a_source_that_is_not_there_is_exit_3_and_named(tmp_path: Path) -> None:
+    done = apertura("run", str(tmp_path / "absent"), "--out", str(tmp_path / "out"))
+    assert done.returncode == 3
+    assert "absent" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_manifest_field_is_exit_3_and_named(tmp_path: Path) -> None:
+    done = apertura("run", str(source(tmp_path / "s", colour="red")), "--out", str(tmp_path / "out"))
+    assert done.returncode == 3
+    assert "colour" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_too_few_usable_tilts_is_exit_3_and_names_the_files(tmp_path: Path) -> None:
+    done = apertura("run", str(source(tmp_path / "s")), "--out", str(tmp_path / "out"))
+    assert done.returncode == 3
+    assert "a.h5" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("assignment", ["integrate.engine=magic", "nonsense=1", "workers=many"])
+def test_a_wrong_setting_is_exit_2(tmp_path: Path, assignment: str) -> None:
+    done = apertura("run", str(tmp_path), "--out", str(tmp_path / "out"), "--set", assignment)
+    assert done.returncode == 2
+    assert assignment.split("=", maxsplit=1)[0] in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_option_is_exit_2(tmp_path: Path) -> None:
+    assert apertura("run", str(tmp_path)).returncode == 2
+
+
+def test_a_missing_program_is_exit_4_with_what_to_install(tmp_path: Path) -> None:
+    hkl = tmp_path / "a.hkl"
+    hkl.write_text(
+        "".join(
+            f"{h:4d}{k:4d}{l:4d}{100.0 + h + k:8.2f}{1.0:8.2f}\n"
+            for h in range(4)
+            for k in range(4)
+            for l in range(1, 4)
+        )
+    )
+    arguments = [
+        "solve",
+        str(hkl),
+        "--cell",
+        "5,6,7,90,90,90",
+        "--composition",
+        "C6 H6",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    done = apertura(*arguments, "--set", "solve.engine=shelxt", env={"PATH": str(Path(sys.executable).parent)})
+    assert done.returncode == 4, done.stderr
+    assert "shelx" in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("cell", ["1,2,3", "a,b,c,d,e,f", "5,6,7,90,90,200", "5,6,7,10,10,170"])
+def test_a_cell_that_is_none_is_exit_2(tmp_path: Path, cell: str) -> None:
+    hkl = tmp_path / "a.hkl"
+    hkl.write_text("   1   0   0  100.00    1.00\n")
+    done = apertura("solve", str(hkl), "--cell", cell, "--composition", "C", "--out", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "--cell" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_schema_is_json_and_doctor_answers_as_json() -> None:
+    assert "properties" in json.loads(apertura("schema").stdout)
+    findings = json.loads(apertura("doctor", "--json").stdout)
+    assert {"gemmi", "DIALS", "XDS", "SHELXT"} <= {finding["name"] for finding in findings["findings"]}
+
+
+def test_a_server_that_does_not_answer_is_exit_4() -> None:
+    done = apertura("status", env={"PREFECT_API_URL": "http://127.0.0.1:9/api"})
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr
+
+
+def test_simulate_writes_into_no_folder_that_holds_something(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    cif = tmp_path / "a.cif"
+    cif.write_text("data_a\n_cell_length_a 5\n")
+    done = apertura("simulate", str(cif), "--out", str(tmp_path / "out"))
+    assert done.returncode in {2, 3}
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
