@@ -198,10 +198,15 @@ def test_each_fault_is_named() -> None:
     assert "% of the reflections" in trouble(Merged(*(column[few] for column in MERGED)))
     low = d_star_squared(MERGED.hkl, STRUCTURE.cell) < 1 / 1.5**2
     assert "does not separate atoms" in trouble(Merged(*(column[low] for column in MERGED)))
-    other = simulated_intensities(random_molecule(12, "P 1 21/c 1", seed=4), d_min_angstrom=0.9, seed=4)
-    mate = dict(zip(map(tuple, other.hkl.tolist()), other.intensity, strict=True))
-    partner = np.array([mate.get(tuple(row), 0.0) for row in MERGED.hkl.tolist()])
-    assert "twinning" in trouble(MERGED._replace(intensity=MERGED.intensity + partner))
+
+
+def test_overlap_of_two_acentric_crystals_is_named() -> None:
+    first, second = (
+        simulated_intensities(random_molecule(24, "P 1 21 1", seed=seed), d_min_angstrom=0.95, seed=seed, noise=0.02)
+        for seed in (3, 4)
+    )
+    assert "twinning" not in trouble(first)
+    assert "twinning" in trouble(first._replace(intensity=first.intensity + second.intensity))
 
 
 def test_no_intensity_is_an_input_error() -> None:
