@@ -98,6 +98,12 @@ def load_model(name: str) -> KnownStructure:
     return _from_cif(path, known) if path.suffix == ".cif" else _from_res(path, known)
 
 
+def load_uio66() -> KnownStructure:
+    """Return the idealised model of UiO-66."""
+    known = KnownSet("", "", "F m -3 m", "F m -3 m", "Zr6C48H28O32", "electron", (0, 0, 0, 0, 0, 0))
+    return _from_cif(SHARED / "uio66/UiO-66.cif", known)
+
+
 def composition(name: str) -> Composition:
     """Return the composition of a set."""
     return Composition.parse(SETS[name].formula)

@@ -106,6 +106,15 @@ def simulated_intensities(
     return Merged(unique[keep], noisy[keep], sigma[keep], np.ones(int(keep.sum()), dtype=np.int32))
 
 
+def shuffled_in_shells(merged: Merged, cell: UnitCell, *, seed: int) -> Merged:
+    """Return data without a structure: intensities exchanged within 15 shells, so that the Wilson plot stays right."""
+    rng = np.random.default_rng(seed)
+    row = np.arange(len(merged.hkl))
+    for shell in np.array_split(np.argsort(d_star_squared(merged.hkl, cell)), 15):
+        row[shell] = rng.permutation(shell)
+    return merged._replace(intensity=merged.intensity[row], sigma=merged.sigma[row])
+
+
 def _local_mean(intensity: NDArray[np.float64], d_star_sq: NDArray[np.float64]) -> NDArray[np.float64]:
     order = np.argsort(d_star_sq)
     mean = np.empty_like(intensity)

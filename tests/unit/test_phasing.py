@@ -27,7 +27,7 @@ from tasks.solve.prepared import prepare
 from tasks.solve.problem import phase_problem
 from tasks.solve.symmetry_average import average, symmetry_average
 from tests.synthetic.phase_truth import phase_agreement
-from tests.synthetic.random_structures import random_molecule, simulated_intensities
+from tests.synthetic.random_structures import random_molecule, shuffled_in_shells, simulated_intensities
 
 CELL = UnitCell.of((7.1, 9.3, 11.2, 81.0, 97.0, 104.0))
 STRUCTURE = random_molecule(12, "P 1 21/c 1", seed=3)
@@ -257,14 +257,9 @@ def test_phasing_in_the_space_group_keeps_its_origin() -> None:
 
 
 def test_shuffled_intensities_do_not_look_phased() -> None:
-    rng = np.random.default_rng(5)
-    d_star_sq = d_star_squared(MERGED.hkl, STRUCTURE.cell)
-    order = np.argsort(d_star_sq)
-    intensity = MERGED.intensity.copy()
-    for shell in np.array_split(order, 12):  # within shells: the Wilson plot stays right
-        intensity[shell] = rng.permutation(intensity[shell])
+    shuffled = shuffled_in_shells(MERGED, STRUCTURE.cell, seed=5)
     rule = StopRule(batch=4, rounds=2)
-    best = phase_p1(prepared(MERGED._replace(intensity=intensity)), method=DualSpace(), n_trials=4, stop=rule)[0]
+    best = phase_p1(prepared(shuffled), method=DualSpace(), n_trials=4, stop=rule)[0]
     assert best.figures["cfom"] < 0.35
     assert best.figures["cc_free"] < 0.5
 
