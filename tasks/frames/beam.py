@@ -115,7 +115,7 @@ def centroid(pattern: NDArray[np.float64], start: Position) -> BeamFit | None:
         area = int(inside.sum())
         if area == 0:
             return None
-        weight = np.where(inside, box - level, 0.0)
+        weight = np.where(inside, smooth - half, 0.0)  # 0 at the rim: whole pixels do not step in and out
         total = float(weight.sum())
         if not total > 0:
             return None
