@@ -7,6 +7,7 @@ the result is the same for all crystals.
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.frames.bad_pixels import dead_pixels, hot_pixels
 from tasks.frames.beam import BeamFit, Position, centroid, find_beam
 from tasks.frames.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
 from tasks.frames.models import DirectBeams
@@ -19,6 +20,7 @@ from tasks.model import SourceError
 
 DESCAN_SCANS = 15
 DESCAN_PASSES = 3
+BAD_PIXEL_GROUPS = 4
 
 
 def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
@@ -34,26 +36,40 @@ def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
         if start is None:
             raise SourceError("detector.direct_beam_px: needed for centring=manifest", "give it in the manifest")
         px = np.tile(np.array(start, dtype=np.float64), (len(series.scans), 1))
-        track = BeamTrack(px, np.ones(len(px), dtype=bool), ("",) * len(px))
-        return _document(track, NO_DESCAN, ())
+        track = BeamTrack(px, np.zeros(len(px), dtype=bool), ("",) * len(px))
+        return _document(series, track, NO_DESCAN, ())
     reach = settings.search_fraction * min(series.detector.shape_px)
     fits, warnings = _fits(series, start, reach)
     descan = _descan(series, fits) if settings.descan == "find" else NO_DESCAN
     if descan.span_px > 0:
         fits = [_unmoved(series, scan, fit, descan) for scan, fit in zip(series.scans, fits, strict=True)]
         warnings += (f"the direct beam moves by {descan.span_px:.1f} px over the scan: corrected per position",)
-    return _document(track_beam(fits, start=start, name=series.sample), descan, warnings)
+    return _document(series, track_beam(fits, start=start, name=series.sample), descan, warnings)
 
 
-def _document(track: BeamTrack, descan: Descan, warnings: tuple[str, ...]) -> DirectBeams:
+def _document(series: TiltSeries, track: BeamTrack, descan: Descan, warnings: tuple[str, ...]) -> DirectBeams:
     (ss, sf), (fs, ff) = descan.matrix.tolist()
+    bad = _bad_pixels(series)
+    if bad:
+        warnings += (f"{len(bad)} pixels of the detector always or never count: they are masked",)
     return DirectBeams(
         px=tuple((slow, fast) for slow, fast in track.px.tolist()),
         measured=tuple(track.measured.tolist()),
         notes=track.notes,
         descan_px=((ss, sf), (fs, ff)),
+        bad_px=bad,
         warnings=warnings,
     )
+
+
+def _bad_pixels(series: TiltSeries) -> tuple[tuple[int, int], ...]:
+    """Return (slow, fast) of the pixels that are hot at all tilts, or dead."""
+    shape = series.detector.shape_px
+    groups = np.zeros((BAD_PIXEL_GROUPS, *shape), dtype=np.int64)
+    for index, scan in enumerate(series.scans):
+        groups[index % BAD_PIXEL_GROUPS] += pattern_of(*open_events(scan), shifts=None, detector_shape=shape)
+    bad = hot_pixels(list(groups[: len(series.scans)])) | dead_pixels(groups.sum(axis=0))
+    return tuple((int(row), int(column)) for row, column in np.argwhere(bad))
 
 
 def _fits(series: TiltSeries, start: Position | None, reach_px: float) -> tuple[list[BeamFit | None], tuple[str, ...]]:

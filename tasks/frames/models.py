@@ -64,4 +64,5 @@ class DirectBeams(Document):
     descan_px: tuple[PixelPosition, PixelPosition] = Field(
         description="rows: px along slow and fast per scan step along (rows, columns); 0 where no motion is seen"
     )
+    bad_px: tuple[tuple[int, int], ...] = Field(default=(), description="(slow, fast) of pixels always or never hit")
     warnings: tuple[str, ...] = ()

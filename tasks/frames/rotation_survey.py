@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.frames.bad_pixels import dead_pixels, hot_pixels
 from tasks.frames.beam import BeamFit, find_beam
 from tasks.frames.ports import FrameReader
 from tasks.frames.settings import FrameSettings
@@ -37,7 +38,8 @@ class Survey(NamedTuple):
     """All frames that can be read, in the order of their numbers.
 
     ``low``, ``high``: the range of valid pixels; ``whole``: whether all are whole numbers; ``bad`` (slow, fast): not
-    a number on some frame, or always the same negative value below the pedestal (the mark of a dead pixel);
+    a number on some frame, always the same negative value below the pedestal (the mark of a dead pixel), always far
+    above or below all neighbours;
     ``lost``: why other files cannot be read.
     """
 
@@ -79,7 +81,10 @@ def survey_images(
             f"{len(frames)} readable frames, at least {FRAMES_MIN} are needed\n{reasons}".rstrip(),
             "check `files` in the manifest, and copy damaged files again",
         )
-    good = ~(ever_nan | ((low == high) & (low < floor)))
+    unmeasured = ever_nan | ((low == high) & (low < floor))
+    above = np.where(unmeasured, 0.0, low - detector.pedestal) / detector.gain
+    dead = dead_pixels(np.where(unmeasured, 0.0, high - detector.pedestal) / detector.gain)
+    good = ~(unmeasured | hot_pixels([above]) | dead)
     lowest, highest = float(low[good].min(initial=0.0)), float(high[good].max(initial=0.0))
     return Survey(tuple(frames), lowest, highest, whole, ~good, tuple(lost))
 

@@ -70,7 +70,7 @@ def lay_out(series: TiltSeries, masks: NDArray[np.bool_], beams: DirectBeams) ->
     centre = target + canvas.origin
     return Layout(
         canvas,
-        covered(every, series.detector.shape_px, canvas),
+        covered(every, series.detector.shape_px, canvas, beams.bad_px),
         (round(float(centre[0]), 4), round(float(centre[1]), 4)),
         tuple(placed),
     )
@@ -135,7 +135,7 @@ def _coincidence(whole: NDArray[np.uint32], centre: PixelPosition, camera_frames
 def series_warnings(frames: Sequence[Frame], beams: DirectBeams, summed: Sequence[SummedFrame]) -> tuple[str, ...]:
     """Return what a reader of the report must know about these frames."""
     warnings = list(beams.warnings)
-    missed = [frame for frame in frames if frame.beam_found_px is None]
+    missed = [frame for frame in frames if frame.warnings]
     if missed:
         angles = ", ".join(f"{frame.angle_deg:g}" for frame in missed[:NAMED])
         more = "" if len(missed) <= NAMED else f" and {len(missed) - NAMED} more"

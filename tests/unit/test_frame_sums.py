@@ -17,7 +17,7 @@ from tasks.frames.models import FrameSeries
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import each_frame, read_frames, read_half, read_mask
 from tasks.frames.summing import canvas_for, covered, sum_events
-from tasks.frames.task import sum_frames, summary
+from tasks.frames.task import find_beams, sum_frames, summary
 from tasks.ingest.models import TiltSeries
 from tasks.ingest.source import read_source
 from tasks.ingest.task import ingest_tilt_series
@@ -286,6 +286,35 @@ def test_an_aperture_of_something_else_is_refused(
     )
     with pytest.raises(InputError, match=message):
         sum_frames(series, aperture, FrameSettings(), tmp_path / "frames")
+
+
+def test_hot_and_dead_pixels_are_masked_and_nothing_else(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    centres = np.array([31.0, 27.0]) + rng.normal(size=(8, 2)) * 2
+    series, _ = make_series(tmp_path, centres, per_position=400)
+    clean = find_beams(series, FrameSettings(), tmp_path / "clean")
+    for scan in series.scans:  # a pixel that counts at every position, and one in the halo that never does
+        offsets, events = (np.load(ref.path) for ref in (scan.offsets, scan.events))
+        kept = events != 40 * SHAPE[1] + 30
+        place = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets.astype(int)))[kept]
+        place = np.concatenate([place, np.arange(len(offsets) - 1)])
+        events = np.concatenate([events[kept], np.full(len(offsets) - 1, 60 * SHAPE[1] + 50)])
+        order = np.argsort(place, kind="stable")
+        np.save(scan.events.path, events[order].astype(np.uint32))
+        np.save(scan.offsets.path, np.searchsorted(place[order], np.arange(len(offsets))).astype(np.uint64))
+
+    found = find_beams(series, FrameSettings(), tmp_path / "found")
+    frames = sum_frames(series, aperture_of(tmp_path, series, all_positions(8)), FrameSettings(), tmp_path / "f", found)
+
+    assert clean.bad_px == ()
+    assert found.bad_px == ((40, 30), (60, 50))
+    assert any("2 pixels" in warning for warning in frames.warnings)
+    whole, mask = read_frames(frames), read_mask(frames)
+    for frame, pixels in zip(frames.frames, whole, strict=True):
+        shift = np.rint(np.array(frames.direct_beam_px) + frame.beam_residual_px - frame.beam_found_px).astype(int)
+        hot = (60 + shift[0], 50 + shift[1])
+        assert pixels[hot] >= SCAN[0] * SCAN[1]
+        assert not mask[hot]
 
 
 def test_counts_beyond_sixteen_bits_are_kept(tmp_path: Path) -> None:

@@ -189,6 +189,16 @@ def test_pixels_that_are_never_valid_are_masked(tmp_path: Path) -> None:
     assert series.gain == 1
 
 
+def test_hot_pixels_are_masked_and_reflections_are_not(tmp_path: Path) -> None:
+    images = [image(seed) for seed in range(8)]
+    for k, pixels in enumerate(images):
+        pixels[40, 40] = 500
+        pixels[8, 10:12] += 300 if k in {2, 3} else 0
+    mask = read_mask(read(manifest(tiffs(tmp_path / "s", images), "*.tif")))
+    assert not mask[40, 40]
+    assert (~mask).sum() == 1
+
+
 def test_thirty_two_bit_pixels_are_kept(tmp_path: Path) -> None:
     images = [image(seed).astype(np.uint32) for seed in range(6)]
     images[2][7, 7] = 1_000_000
