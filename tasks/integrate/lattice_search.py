@@ -34,8 +34,7 @@ from tasks.model import NotIndexedError, UnitCell
 REINDEX_CYCLES = 2
 GOOD_FRACTION = 0.8
 FURTHER_FRACTION = 0.15
-CELL_RATIO_TOLERANCE = 0.02
-ANGLE_TOLERANCE_DEG = 2.0
+CELL_TOLERANCE = 0.025
 CAMERA_RANGE = 0.2
 CAMERA_WARNING = 0.01
 
@@ -187,11 +186,9 @@ def _tied_to_cell(basis: Floats, geometry: Geometry, known: UnitCell) -> tuple[F
         If the reduced cells differ by more than one common factor.
     """
     rows = reduced(np.asarray(np.linalg.inv(basis)))
-    found = np.array(cell_parameters(rows))
-    matches = [_compared(found, target) for target in _primitive_cells(known)]
-    off, scale = min(matches)
-    if off > 1.0 or abs(scale - 1) > CAMERA_RANGE:
-        cells = [" ".join(f"{value:.5g}" for value in cell) for cell in (found, known.parameters)]
+    off, scale = min(_compared(rows, target) for target in _primitive_cells(known))
+    if off > CELL_TOLERANCE or abs(scale - 1) > CAMERA_RANGE:
+        cells = [" ".join(f"{value:.5g}" for value in cell) for cell in (cell_parameters(rows), known.parameters)]
         raise NotIndexedError(
             f"the lattice found has the reduced cell {cells[0]}, known_cell is {cells[1]}",
             "correct known_cell or leave it out; a camera length cannot explain the difference",
@@ -203,22 +200,29 @@ def _tied_to_cell(basis: Floats, geometry: Geometry, known: UnitCell) -> tuple[F
     return basis * scale, corrected, said
 
 
-def _compared(found: Floats, target: Floats) -> tuple[float, float]:
-    """Return how far two reduced cells differ in units of the tolerances, and their common scale factor."""
-    ratio = found[:3] / target[:3]
-    scale = float(ratio.prod() ** (1 / 3))
-    # near 90 degrees a reduced cell of type I may come out as type II
-    angles = np.abs(np.abs(found[3:] - 90) - np.abs(target[3:] - 90)).max()
-    return max(
-        float(np.abs(ratio / scale - 1).max()) / CELL_RATIO_TOLERANCE, float(angles) / ANGLE_TOLERANCE_DEG
-    ), scale
+def _compared(found: Floats, known: Floats) -> tuple[float, float]:
+    """Return the largest relative difference of two lattices beyond a common factor, and that factor.
+
+    Parameters
+    ----------
+    found, known
+        (3, 3) axes as rows. The lengths of the shortest vectors are compared: they do not depend on the setting.
+    """
+    ratio = _shortest(found) / _shortest(known)
+    scale = float(np.exp(np.log(ratio).mean()))
+    return float(np.abs(ratio / scale - 1).max()), scale
+
+
+def _shortest(rows: Floats) -> Floats:
+    grid = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.sort(np.linalg.norm(grid @ rows, axis=1))[1:27:2]
 
 
 def _primitive_cells(known: UnitCell) -> list[Floats]:
-    """Return the reduced cells that a known cell has with any centring."""
+    """Return the reduced axes (3, 3), rows, that a known cell has with any centring."""
     cells = []
     for centring in "PABCIFR":
         vector = gemmi.GruberVector(known.gemmi(), centring)
         vector.niggli_reduce()
-        cells.append(np.array(vector.get_cell().parameters))
+        cells.append(np.array(vector.get_cell().orth.mat.tolist()).T)
     return cells
