@@ -2,9 +2,9 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from typing import NamedTuple
 
 import gemmi
@@ -127,9 +127,9 @@ def _judged(problem: PhaseProblem, coefficients: NDArray[np.complex64]) -> dict[
 def _search(data: PreparedData, work: Work, n_trials: int, stop: StopRule, workers: int) -> list[PhaseSet]:
     deadline = time.monotonic() + stop.time_budget_s
     found: dict[int, Trial] = {}
-    with _mapper(work, workers) as run:
+    with closing(_Crew(work, workers)) as crew:
         for wave in _waves(n_trials, stop, found):
-            for trial in run(wave):
+            for trial in crew.run(wave):
                 if trial.number not in found or trial.cfom > found[trial.number].cfom:
                     found[trial.number] = trial
                 if trial.cfom >= stop.cfom or time.monotonic() > deadline:
@@ -147,18 +147,39 @@ def _waves(n_trials: int, stop: StopRule, found: dict[int, Trial]) -> Iterator[l
             wave = done[: max(1, len(done) // 4)]
 
 
-@contextmanager
-def _mapper(work: Work, workers: int) -> Iterator[Callable[[list[Trial]], Iterable[Trial]]]:
-    """Give a function that advances trials and yields them in order, here or in worker processes."""
-    if workers == 1:
-        yield lambda wave: (advance(work, trial) for trial in wave)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_keep, initargs=(work,))
-    try:
-        yield lambda wave: pool.map(_advance_kept, wave)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+class _Crew:
+    """Advances trials, in order: the first one here, the others in worker processes where there are to be any.
+
+    Starting processes costs seconds, and many structures are phased by the first trial.
+    """
+
+    def __init__(self, work: Work, workers: int) -> None:
+        self._work = work
+        self._workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+        self._begun = False
+
+    def run(self, wave: list[Trial]) -> Iterator[Trial]:
+        """Yield the trials, advanced."""
+        here = wave if self._workers == 1 else [] if self._begun else wave[:1]
+        self._begun = True
+        for trial in here:
+            yield advance(self._work, trial)
+        if len(wave) > len(here):
+            yield from self._opened().map(_advance_kept, wave[len(here) :])
+
+    def _opened(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(
+                self._workers, mp_context=context, initializer=_keep, initargs=(self._work,)
+            )
+        return self._pool
+
+    def close(self) -> None:
+        """End the processes; work that was not begun is dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 _kept: list[Work] = []  # of a worker process
