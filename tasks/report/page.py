@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import h5py
 import jinja2
+import numpy as np
 from markupsafe import Markup
 
 from tasks.integrate.models import Reflections
@@ -122,10 +124,24 @@ def _shell_charts(name: str, data: Reflections) -> tuple[Markup, ...]:
         ("R factors of merging", errors, (0, None)),
         ("Completeness (%)", complete, (0, 104)),
     )
-    return tuple(
+    drawn = [
         against_resolution(edges, lines, ChartFrame(f"{name}: {title}", "d (Å)", limits))
         for title, lines, limits in charts
-    )
+    ]
+    rocking = _rocking_chart(name, data)
+    return (*drawn, rocking) if rocking is not None else tuple(drawn)
+
+
+def _rocking_chart(name: str, data: Reflections) -> Markup | None:
+    """Return the rocking curve that an engine has learned from the still frames, if it did."""
+    if data.pictures is None:
+        return None
+    with h5py.File(data.pictures.path, "r") as file:
+        if "rocking" not in file:
+            return None
+        place, density = np.asarray(file["rocking/x"]).tolist(), np.asarray(file["rocking/density"]).tolist()
+    around = ChartFrame(f"{name}: rocking curve, as learned", "distance from the Ewald sphere (widths)", (0, None))
+    return against_angle(place, [Line("", density)], around)
 
 
 def _known(lines: list[Line]) -> list[float]:

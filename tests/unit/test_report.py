@@ -178,6 +178,22 @@ def test_a_run_that_stopped_early_still_has_a_page(run: tuple[RunOutcome, Path],
         assert "was not solved" in page
 
 
+def test_intensities_alone_make_a_page_with_their_structure(run: tuple[RunOutcome, Path], tmp_path: Path) -> None:
+    first = run[0].crystals[0].model_copy(update={"aperture": None, "frames": None})
+    source = run[0].source.model_copy(
+        update={"kind": "intensities", "tilt_deg": (), "energy_kev": None, "counts_total": None, "lost": ()}
+    )
+    outcome = run[0].model_copy(
+        update={"source": source, "crystals": (first,), "merged": None, "apertures": None, "timings_s": {}, "notes": ()}
+    )
+    write_report(outcome, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "UiO-66 is solved; F m -3 m" in page
+    assert "Goodness of fit" in page
+    assert "What did not work" not in page
+    assert "Real space" not in page
+
+
 def test_reports_of_equal_outcomes_are_equal(run: tuple[RunOutcome, Path], written: dict[str, Any]) -> None:
     first = (run[1] / "report.html").read_bytes()
     write_report(*run)
