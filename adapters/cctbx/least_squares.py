@@ -21,6 +21,7 @@ from tasks.refine.parameters import U_CEILING_ANGSTROM2, U_FLOOR_ANGSTROM2
 from tasks.refine.weighting import best_weights
 
 ROUNDS_OF_WEIGHTS = 4
+LIMIT_SHIFT_OVER_ESD = 3.0
 
 
 class Cycles(normal_eqns_solving.levenberg_marquardt_iterations):  # type: ignore[misc]
@@ -34,6 +35,28 @@ class Cycles(normal_eqns_solving.levenberg_marquardt_iterations):  # type: ignor
             return True
         esd = flex.sqrt(self.non_linear_ls.covariance_matrix().matrix_packed_u_diagonal())
         return bool(flex.max(flex.abs(self.non_linear_ls.step() / esd)) < self.shift_over_esd)
+
+
+class PlainCycles(normal_eqns_solving.iterations):  # type: ignore[misc]
+    """Gauss-Newton cycles, shifts limited: the weights depend on F(calc), so the objective may rise on the way."""
+
+    shift_over_esd = 0.0
+
+    def do(self) -> None:
+        """Run cycles until no shift is larger than a part of its esd."""
+        self.n_iterations = 0
+        while self.n_iterations < self.n_max_iterations:
+            self.non_linear_ls.build_up()
+            self.non_linear_ls.solve()
+            esd = flex.sqrt(self.non_linear_ls.covariance_matrix().matrix_packed_u_diagonal())
+            step = self.non_linear_ls.step()
+            largest = flex.max(flex.abs(step / esd))
+            if largest < self.shift_over_esd:
+                break
+            if largest > LIMIT_SHIFT_OVER_ESD:
+                step *= LIMIT_SHIFT_OVER_ESD / largest
+            self.non_linear_ls.step_forward()
+            self.n_iterations += 1
 
 
 class Refinery:
@@ -97,9 +120,15 @@ class Refinery:
                 tau=1e-6,
                 shift_over_esd=0.3 * shift_over_esd,
             )
+            last = PlainCycles(
+                self.equations,
+                n_max_iterations=cycles // 2,
+                track_step=False,
+                shift_over_esd=0.3 * shift_over_esd,
+            )
         except (RuntimeError, AssertionError, ZeroDivisionError, OverflowError) as error:
             raise DivergedError(f"least squares stopped: {error}", "look at the model: atoms may coincide") from error
-        self.cycles += steps.n_iterations
+        self.cycles += steps.n_iterations + last.n_iterations
         self._tidy()
 
     def _tidy(self) -> None:

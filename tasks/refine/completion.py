@@ -8,7 +8,7 @@ import numpy as np
 
 from tasks.model import Composition, UnitCell
 from tasks.refine.draft import Draft, DraftAtom, Fit
-from tasks.refine.geometry import close_contacts, contacts, covalent_radius, group_operations
+from tasks.refine.geometry import Contact, contacts, covalent_radius, group_operations
 
 U_DROP_ANGSTROM2 = 0.20
 U_DROP_RATIO = 4.0
@@ -17,18 +17,26 @@ PEAK_SIGMA_ISOLATED = 6.0
 PEAK_HEIGHT_FRACTION = 0.45
 """A new atom's peak is at least this part of the highest peak of the same list."""
 FURTHEST_ANGSTROM = 3.6
+NEVER_ANGSTROM = 0.95
 SMALLEST_VOLUME_PER_ATOM_ANGSTROM3 = 8.0
 
 
 def without_clashes(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> tuple[DraftAtom, ...]:
     """Return the atoms less those that coincide with another or with their own image, the tighter bound one kept."""
     kept = list(atoms)
-    while pairs := [pair for pair in close_contacts(kept, hall, cell) if pair.first != pair.second]:
+    while pairs := _too_near(kept, hall, cell):
         worst = min(pairs, key=lambda pair: pair.distance)
         first, second = kept[worst.first], kept[worst.second]
         loser = worst.first if first.u_iso_angstrom2 > second.u_iso_angstrom2 else worst.second
         del kept[loser]
     return tuple(kept)
+
+
+def _too_near(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Contact]:
+    """Return the pairs that no two elements could form: while elements are unsure, radii say nothing."""
+    places = np.array([atom.position for atom in atoms]).reshape(-1, 3)
+    near = contacts(places, places, hall, cell, cutoff=NEVER_ANGSTROM)
+    return [pair for pair in near if pair.first != pair.second]
 
 
 def loose_atoms(fit: Fit) -> tuple[str, ...]:
@@ -46,6 +54,14 @@ def loose_atoms(fit: Fit) -> tuple[str, ...]:
     worst_first = sorted(loose, key=lambda atom: -atom.u_equivalent)
     # a few at a time: the others may recover once the worst is gone
     return tuple(atom.label for atom in worst_first[: max(1, len(candidates) // 5)])
+
+
+def clashing_atoms(fit: Fit) -> tuple[str, ...]:
+    """Return the looser one of each pair of atoms nearer than 0.95 A, riding atoms apart."""
+    riding = {label for group in fit.draft.riding for label in group.hydrogens}
+    atoms = [atom for atom in fit.draft.atoms if atom.label not in riding]
+    kept = {atom.label for atom in without_clashes(atoms, fit.draft.hall, fit.draft.unit_cell)}
+    return tuple(atom.label for atom in atoms if atom.label not in kept)
 
 
 def formula_units(composition: Composition, atoms_in_cell: float, hall: str) -> float:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.model import Composition, UnitCell
 from tasks.model.scattering import Radiation, d_star_squared, scattering_factor
-from tasks.refine.draft import DraftAtom
+from tasks.refine.draft import DraftAtom, Fit
 from tasks.refine.geometry import bonds, group_operations, site_order
 
 U_GRID_ANGSTROM2 = np.geomspace(0.004, 0.25, 14)
@@ -18,6 +19,7 @@ COMPOSITION_WEIGHT = 8.0
 EVIDENCE: dict[Radiation, float] = {"electron": 0.33, "xray": 1.0}
 BOND_SPREAD_ANGSTROM = 0.05
 MOST_COST = 9.0
+U_RATIO_SUSPICIOUS = 2.0
 WITHOUT_HYDROGEN = 2.0
 """What it costs an atom to lack the hydrogen that its geometry demands: the geometry may be off."""
 
@@ -183,6 +185,27 @@ def _best_move(
     i, j = np.unravel_index(int(swap.argmin()), swap.shape)
     result[i], result[j] = choice[j], choice[i]
     return float(swap.min()), result
+
+
+def suspicious_swaps(fit: Fit, *, most: int) -> tuple[tuple[str, str], ...]:
+    """Return pairs of atoms whose elements look exchanged, the worst first.
+
+    A heavy atom far looser than a light one says so: its displacement makes up for scattering power that is not
+    there, and the light one's for power that is missing.
+    """
+    riding = {label for group in fit.draft.riding for label in group.hydrogens}
+    rows = [
+        (atom.label, gemmi.Element(atom.element).atomic_number, max(row.u_equivalent, 1e-3))
+        for atom, row in zip(fit.draft.atoms, fit.atoms, strict=True)
+        if atom.label not in riding
+    ]
+    ratios = [
+        (heavy[2] / light[2], heavy[0], light[0])
+        for heavy in rows
+        for light in rows
+        if heavy[1] > light[1] and heavy[2] > U_RATIO_SUSPICIOUS * light[2]
+    ]
+    return tuple((heavy, light) for _, heavy, light in sorted(ratios, reverse=True)[:most])
 
 
 TERMINAL: dict[str, tuple[tuple[float, float], ...]] = {

@@ -47,7 +47,8 @@ def contacts(
 ) -> list[Contact]:
     """Return all pairs up to `cutoff` (angstrom), images of the second atom under the group included.
 
-    An image of an atom within 0.3 A of the atom itself is the atom: it is left out.
+    Images of one atom within 0.3 A of each other are one. When both lists are the same array, an image of an atom
+    within 0.3 A of the atom itself is the atom: it is left out.
 
     Parameters
     ----------
@@ -69,14 +70,15 @@ def contacts(
             vector = vectors[i, j, s]
             key = (int(i), int(j), tuple(np.round(vector / SAME_PLACE_ANGSTROM).astype(int).tolist()))
             found.setdefault(key, Contact(int(i), int(j), float(distances[i, j, s]), tuple(vector.tolist())))
-    return _distinct(list(found.values()))
+    distinct = _distinct(list(found.values()))
+    if from_positions is not to_positions:
+        return distinct
+    return [pair for pair in distinct if pair.first != pair.second or pair.distance >= SAME_PLACE_ANGSTROM]
 
 
 def _distinct(pairs: list[Contact]) -> list[Contact]:
     kept: dict[tuple[int, int], list[Contact]] = {}
     for pair in sorted(pairs, key=lambda contact: contact.distance):
-        if pair.first == pair.second and pair.distance < SAME_PLACE_ANGSTROM:
-            continue
         others = kept.setdefault((pair.first, pair.second), [])
         vector = np.array(pair.vector)
         if all(np.linalg.norm(vector - np.array(other.vector)) >= SAME_PLACE_ANGSTROM for other in others):

@@ -19,6 +19,7 @@ log = logging.getLogger("apertura.refine")
 QUICK_CYCLES = 8
 LONG_CYCLES = 40
 SAME_PEAK_ANGSTROM = 0.5
+SWAPS = 3
 EXTINCTION_START = 0.001
 
 
@@ -101,6 +102,7 @@ def _completed(
         progress = _dropped(engine, progress, observations)
         if strategy.reassign:
             progress = _reassigned(engine, progress, observations, composition)
+            progress = _swapped(engine, progress, observations)
         progress = _added(engine, progress, observations, composition)
         if progress.fit is before:
             break
@@ -109,7 +111,7 @@ def _completed(
 
 def _dropped(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
     fit = progress.fit
-    loose = set(completion.loose_atoms(fit))
+    loose = set(completion.clashing_atoms(fit)) or set(completion.loose_atoms(fit))
     if not loose:
         return progress
     kept = tuple(atom for atom in fit.draft.atoms if atom.label not in loose)
@@ -117,7 +119,9 @@ def _dropped(engine: LeastSquares, progress: Progress, observations: Observation
     accepted = trial is not None and trial.r1 < fit.r1 + 0.01
     places = tuple(atom.position for atom in fit.draft.atoms if atom.label in loose) if accepted else ()
     change = f"dropped {', '.join(sorted(loose))}"
-    progress = progress.tried(change, "displacements far above the others'", trial, accepted=accepted)
+    progress = progress.tried(
+        change, "too near to another atom, or displacements far above the others'", trial, accepted=accepted
+    )
     return progress._replace(rejected=(*progress.rejected, *places))
 
 
@@ -133,6 +137,27 @@ def _reassigned(
     accepted = trial is not None and trial.r1 < fit.r1 + 0.003
     reason = "fit of each element at each site, and the composition"
     return progress.tried(f"changed the element of {changed} atoms", reason, trial, accepted=accepted)
+
+
+def _swapped(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
+    for heavy, light in elements.suspicious_swaps(progress.fit, most=SWAPS):
+        fit = progress.fit
+        by_label = {atom.label: atom for atom in fit.draft.atoms}
+        if heavy not in by_label or light not in by_label:
+            continue
+        changed = {heavy: by_label[light].element, light: by_label[heavy].element}
+        names = [changed.get(atom.label, atom.element) for atom in fit.draft.atoms]
+        typical = float(np.median([row.u_equivalent for row in fit.atoms]))
+        draft = completion.relabelled(fit.draft, names)
+        atoms = (
+            new.model_copy(update={"u_iso_angstrom2": typical}) if old.label in changed else new
+            for old, new in zip(fit.draft.atoms, draft.atoms, strict=True)
+        )
+        trial = _try(engine, draft.model_copy(update={"atoms": tuple(atoms)}), observations)
+        accepted = trial is not None and trial.r1 < fit.r1 - 0.001 and trial.wr2 < fit.wr2
+        reason = "the heavy one far looser than the light one"
+        progress = progress.tried(f"exchanged the elements of {heavy} and {light}", reason, trial, accepted=accepted)
+    return progress
 
 
 def assigned_elements(fit: Fit, observations: Observations, composition: Composition | None) -> tuple[str, ...]:
