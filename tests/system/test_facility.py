@@ -49,7 +49,7 @@ def drop(folder: Path, *, seed: int, complete: bool = True) -> Path:
     rng = np.random.default_rng(seed)
     scans = []
     for number in range(6):
-        per_position = rng.poisson(20, size=16)
+        per_position = rng.poisson(20, size=20)  # 4 rows of 4 positions and one of flyback
         offsets = np.concatenate([[0], np.cumsum(per_position)]).astype(np.uint64)
         pixels = np.clip(rng.normal(31.5, 4, size=(int(offsets[-1]), 2)).round(), 0, 63).astype(np.uint32)
         path = folder / f"scan_{number}.h5"
