@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 from adapters.formats.read_intensities import reflections_from_file
-from flows.pipeline import Found, Run, merge, solve_rotation_series, solve_tilt_series, structure
+from flows.pipeline import Found, Run, combine, merged_structures, solve_rotation_series, solve_tilt_series, structure
 from flows.progress import Steps, TerminalSteps
 from flows.review import NoReview, Review
 from flows.run_folder import claimed, read_results
@@ -117,7 +117,8 @@ def merge_finished_runs(runs: list[Path], out: Path, settings: Settings, steps: 
     names = ", ".join(run.name for run in runs)
     with claimed(out, source_key=key, source_name=names, settings=settings) as folder:
         run = Run(folder, settings, steps, composition(settings, first_composition(runs)), NoReview())
-        merged = merge(run, tuple(crystals))
+        combined = combine(run, tuple(crystals))
+        merged = merged_structures(run, combined)
         source = SourceSummary(
             kind="intensities",
             path=names,
@@ -127,7 +128,7 @@ def merge_finished_runs(runs: list[Path], out: Path, settings: Settings, steps: 
             files=len(crystals),
             sha256=key,
         )
-        report(run, Found(None, None, tuple(crystals), merged), source)
+        report(run, Found(None, None, tuple(crystals), merged, combined), source)
     return folder
 
 
@@ -159,6 +160,7 @@ def report(run: Run, found: Found, source: SourceSummary) -> RunOutcome:
         crystals=found.crystals,
         merged=found.merged[0] if found.merged else None,
         merged_others=found.merged[1:],
+        combined=found.combined,
         failure=found.failure,
         settings_changed=run.settings.changed(),
         versions={name: importlib.metadata.version(name) for name in VERSIONED},

@@ -22,6 +22,8 @@ from tasks.frames.task import read_rotation, sum_frames
 from tasks.ingest.models import TiltSeries
 from tasks.ingest.source import SourceDocument
 from tasks.ingest.task import ingest_tilt_series
+from tasks.integrate.combine import combine_crystals
+from tasks.integrate.models import CombinedSets
 from tasks.integrate.task import integrate_frames
 from tasks.model import ApertureError, Composition, LicenceExpiredError, NoCrystalsError, ProgramNotFoundError
 from tasks.refine.task import refine_structure
@@ -50,6 +52,7 @@ class Found:
     apertures: ApertureSet | None
     crystals: tuple[CrystalOutcome, ...]
     merged: tuple[CrystalOutcome, ...]
+    combined: CombinedSets | None = None
     failure: Failure | None = None
 
 
@@ -61,12 +64,13 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
         with run.steps.step("apertures"):
             apertures = propose_apertures(series, run.settings.apertures, workdir=run.folder / "apertures")
     except NoCrystalsError as error:
-        return Found(series, None, (), (), Failure.of("apertures", error))
+        return Found(series, None, (), (), failure=Failure.of("apertures", error))
     apertures = run.review.apertures(apertures)
     workers = run.settings.workers
     integrated = side_by_side(partial(frames_and_intensities, run, series), apertures.crystals, workers=workers)
     crystals = tuple(side_by_side(partial(structure, run), integrated, workers=workers))
-    return Found(series, apertures, crystals, merge(run, crystals))
+    combined = combine(run, crystals)
+    return Found(series, apertures, crystals, merged_structures(run, combined), combined)
 
 
 def solve_rotation_series(run: Run, source: SourceDocument) -> Found:
@@ -127,14 +131,25 @@ def structure(run: Run, crystal: CrystalOutcome) -> CrystalOutcome:
     return crystal.model_copy(update={"refinement": refinement})
 
 
-def merge(_run: Run, _crystals: tuple[CrystalOutcome, ...]) -> tuple[CrystalOutcome, ...]:
-    """Merge crystals of one lattice, solve and refine each merged set; the largest set comes first."""
-    return ()
+def combine(run: Run, crystals: tuple[CrystalOutcome, ...]) -> CombinedSets | None:
+    """Sort the crystals into forms and merge each form; None if there is nothing to merge."""
+    integrated = tuple(crystal.reflections for crystal in crystals if crystal.reflections is not None)
+    if not run.settings.merge_crystals or len(integrated) < 2:
+        return None
+    with run.steps.step("merge"):
+        return combine_crystals(integrated, workdir=run.folder / "merged" / "combine")
+
+
+def merged_structures(run: Run, combined: CombinedSets | None) -> tuple[CrystalOutcome, ...]:
+    """Solve and refine every merged set; the largest comes first."""
+    sets = [cluster.merged for cluster in combined.clusters] if combined is not None else []
+    outcomes = [CrystalOutcome(id=data.id, reflections=data) for data in sets if data is not None]
+    return tuple(side_by_side(partial(structure, run), outcomes, workers=run.settings.workers))
 
 
 def crystal_folder(run: Run, name: str) -> Path:
     """Return the folder of one crystal or merged set."""
-    return run.folder / ("merged" if name.startswith("merged") else "crystals") / name
+    return run.folder / ("merged" if name.startswith("cluster") else "crystals") / name
 
 
 def failed(crystal: CrystalOutcome, stage: str, error: ApertureError) -> CrystalOutcome:

@@ -7,7 +7,7 @@ from pydantic import Field
 from tasks.apertures.models import ApertureSet, CrystalAperture
 from tasks.frames.models import FrameSeries
 from tasks.ingest.models import LostScan
-from tasks.integrate.models import Reflections
+from tasks.integrate.models import CombinedSets, Reflections
 from tasks.model import ApertureError, Document, FileRef
 from tasks.refine.models import Refinement
 from tasks.solve.models import Solutions
@@ -75,6 +75,7 @@ class RunOutcome(Document):
     crystals: tuple[CrystalOutcome, ...] = ()
     merged: CrystalOutcome | None = Field(default=None, description="the best set of merged crystals")
     merged_others: tuple[CrystalOutcome, ...] = Field(default=(), description="further forms, merged")
+    combined: CombinedSets | None = Field(default=None, description="which crystals are of one form")
     failure: Failure | None = Field(default=None, description="why there are no crystals")
     settings_changed: dict[str, Any] = {}
     versions: dict[str, str] = {}
