@@ -25,17 +25,19 @@ from tasks.solve.candidates import (
 )
 from tasks.solve.group_odds import GroupOdds
 from tasks.solve.methods import ChargeFlipping as FlippingMethod
-from tasks.solve.methods import DualSpace, PhasingMethod
+from tasks.solve.methods import DualSpace
 from tasks.solve.models import Solutions
 from tasks.solve.phasing import PhaseSet, StopRule, phase_p1
 from tasks.solve.prepared import PreparedData, prepare
 from tasks.solve.solution_file import write_solution
-from tasks.solve.symmetry import Symmetry, compatible_groups, symmetry_from_symbol
+from tasks.solve.symmetry import Symmetry, compatible_groups, same_group, symmetry_from_symbol
 from tasks.solve.symmetry_from_phases import GroupFit
 from tasks.stage import code_version
 
 FINEST_ANGSTROM = 0.8
 """Data beyond this do not help to find atoms and cost time."""
+Methods = tuple[FlippingMethod | DualSpace, ...]
+"""Of the batches in P1, in turn; the last goes on."""
 TABLE_ROWS = 12
 CANDIDATES_KEPT = 5
 BUILT_PER_BATCH = 3
@@ -45,7 +47,7 @@ class SolveSettings(Document):
     """What both engines have in common."""
 
     seed: int = Field(default=0, ge=0, description="seed of all random numbers")
-    trials: int = Field(default=60, ge=1, le=100000, description="most phasing trials")
+    trials: int = Field(default=400, ge=1, le=100000, description="most phasing trials")
     batch: int = Field(default=4, ge=1, le=1000, description="trials between two attempts to build models")
     time_limit_s: float = Field(default=240.0, gt=0, le=86400, description="no new batch is started after this time")
     workers: int = Field(default=1, ge=1, le=256, description="processes for the trials")
@@ -66,7 +68,8 @@ class DirectMethods(SolveSettings):
 
     def solve(self, data: Reflections, composition: Composition | None, workdir: Path) -> Solutions:
         """Return ranked candidates."""
-        return _written(_solve(self, DualSpace(), data, composition, engine=self.engine), workdir)
+        methods = (FlippingMethod(), DualSpace())
+        return _written(_solve(self, methods, data, composition, engine=self.engine), workdir)
 
 
 class ChargeFlipping(SolveSettings):
@@ -78,8 +81,8 @@ class ChargeFlipping(SolveSettings):
 
     def solve(self, data: Reflections, composition: Composition | None, workdir: Path) -> Solutions:
         """Return ranked candidates."""
-        method = FlippingMethod(cycles=self.flips)
-        return _written(_solve(self, method, data, composition, engine=self.engine), workdir)
+        methods = (FlippingMethod(cycles=self.flips),)
+        return _written(_solve(self, methods, data, composition, engine=self.engine), workdir)
 
 
 def _written(solutions: Solutions, workdir: Path) -> Solutions:
@@ -111,7 +114,7 @@ class _Progress:
 
 
 def _solve(
-    settings: SolveSettings, method: PhasingMethod, data: Reflections, composition: Composition | None, *, engine: str
+    settings: SolveSettings, methods: Methods, data: Reflections, composition: Composition | None, *, engine: str
 ) -> Solutions:
     merged = read_merged(data.merged)
     prepared = _prepare(settings, merged, data, composition)
@@ -123,7 +126,7 @@ def _solve(
         composition=composition,
         d_min_angstrom=prepared.d_min_angstrom,
     )
-    progress = _search(settings, method, prepared, workshop)
+    progress = _search(settings, methods, prepared, workshop)
     best = progress.best()
     if best is None:
         raise NoSolutionError(
@@ -153,23 +156,28 @@ def _groups(settings: SolveSettings, data: Reflections) -> list[Symmetry]:
     if settings.space_group is None:
         return compatible
     wanted = symmetry_from_symbol(settings.space_group)
-    if all(group.hall != wanted.hall for group in compatible):
+    probe = np.stack(np.meshgrid(*[np.arange(-6, 7)] * 3), axis=-1).reshape(-1, 3).astype(np.int32)
+    same = [group for group in compatible if same_group(group, wanted, probe)]
+    if not same:
         raise InputError(
             f"space group {settings.space_group!r} does not belong to the Laue class {data.laue_group!r} of {data.id}",
             "give a group of this class, in the axes of the data",
         )
-    return [wanted]
+    return same[:1]
 
 
-def _search(settings: SolveSettings, method: PhasingMethod, prepared: PreparedData, workshop: Workshop) -> _Progress:
+def _search(settings: SolveSettings, methods: Methods, prepared: PreparedData, workshop: Workshop) -> _Progress:
     """Phase in batches and build from the best of each until a model is solved, or trials or time are used up."""
     progress = _Progress()
     begun = time.monotonic()
+    rounds = 0
     odds = GroupOdds(workshop.groups, prepared)
     while progress.trials < settings.trials:
         left = settings.time_limit_s - (time.monotonic() - begun)
         if left <= 0:
             break
+        method = methods[min(rounds, len(methods) - 1)]
+        rounds += 1
         _phase_and_build(settings, method, prepared, workshop, progress, left)
         if settings.turns_in_group:
             _search_groups(settings, prepared, workshop, progress, odds, begun)
@@ -180,7 +188,7 @@ def _search(settings: SolveSettings, method: PhasingMethod, prepared: PreparedDa
 
 def _phase_and_build(
     settings: SolveSettings,
-    method: PhasingMethod,
+    method: FlippingMethod | DualSpace,
     prepared: PreparedData,
     workshop: Workshop,
     progress: _Progress,

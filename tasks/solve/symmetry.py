@@ -92,6 +92,15 @@ def compatible_groups(laue_symbol: str) -> list[Symmetry]:
     return list(found.values())
 
 
+def same_group(first: Symmetry, second: Symmetry, probe: NDArray[np.int32]) -> bool:
+    """Tell whether two settings differ by their origin at most: type, rotations and absences of `probe` are equal."""
+    if gemmi.SpaceGroup(first.symbol).number != gemmi.SpaceGroup(second.symbol).number:
+        return False
+    if _as_set(first.rotations) != _as_set(second.rotations):
+        return False
+    return bool((absent(probe, first) == absent(probe, second)).all())
+
+
 def laue_of(symmetry: Symmetry) -> NDArray[np.int32]:
     """Return the rotations of the Laue class, (k, 3, 3)."""
     return np.array(sorted(_laue_rotations(symmetry)), dtype=np.int32).reshape(-1, 3, 3)
