@@ -4,7 +4,9 @@ A damaged file can make the HDF5 library loop forever or crash (found by changin
 may cost more than that file. The process is forked from a clean server, so a new one after an accident costs little.
 """
 
+import math
 import multiprocessing
+import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -18,6 +20,7 @@ from tasks.model import SourceError
 ReadFunction = Callable[..., ScanData]
 
 BYTES_PER_SECOND_LEAST = 2_000_000
+ALARM_MARGIN_S = 30
 ADVICE = "copy the file again"
 
 
@@ -50,7 +53,7 @@ class ScanWorker:
         _, connection = self._child or self._start()
         limit = self._timeout_s + path.stat().st_size / BYTES_PER_SECOND_LEAST
         try:
-            connection.send((path, shapes))
+            connection.send((path, shapes, limit))
             if not connection.poll(limit):
                 self._stop()
                 raise SourceError(f"not a readable stempy file: reading took longer than {limit:.0f} s", ADVICE)
@@ -81,14 +84,20 @@ class ScanWorker:
 
 
 def _serve(connection: Connection, function: ReadFunction) -> None:
-    """Answer every request by a result or an error, until the other end is closed."""
+    """Answer every request by a result or an error, until the other end is closed.
+
+    An interrupt from the keyboard is the parent's business. The alarm ends a child that hangs after its parent died.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:
-            path, shapes = connection.recv()
+            path, shapes, limit = connection.recv()
         except EOFError:
             return
+        signal.alarm(math.ceil(limit) + ALARM_MARGIN_S)
         try:
             answer: ScanData | Exception = function(path, **shapes)
         except Exception as error:  # noqa: BLE001 - it is raised again on the other side
             answer = error
+        signal.alarm(0)
         connection.send(answer)

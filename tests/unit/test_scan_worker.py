@@ -1,5 +1,6 @@
 """A file that hangs or crashes the library costs itself only."""
 
+import multiprocessing
 import os
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from adapters.formats.scan_worker import ScanWorker
+from adapters.formats.stempy_hdf5 import StempyReader
 from tasks.ingest.ports import ScanData
 from tasks.model import SourceError
 
@@ -43,3 +45,10 @@ def test_hangs_crashes_and_errors_are_told_apart_and_reading_goes_on(tmp_path: P
             worker.read(path, how="hang")
         assert time.monotonic() - begin < 30
         assert worker.read(path, how="well").metadata["pid"] not in {first, second}
+
+
+def test_a_daemonic_process_reads_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = StempyReader()
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    with reader.reading() as read:
+        assert read == reader.read
