@@ -108,6 +108,17 @@ def lattice_rotations(cell: UnitCell, tolerance_deg: float) -> list[Matrix]:
     return sorted(found, key=lambda r: not np.array_equal(r, np.eye(3)))
 
 
+def misfit_deg(rotation: Matrix, tensor: NDArray[np.float64]) -> float:
+    """Return how much a lattice must be strained to have a rotation, as an angle in degrees.
+
+    Half the largest change of the metric (3, 3) in Cartesian axes: for a lattice whose angle is off by a small amount
+    it is that amount.
+    """
+    to_cartesian = np.linalg.inv(np.linalg.cholesky(tensor))
+    strain = to_cartesian @ (rotation.T @ tensor @ rotation - tensor) @ to_cartesian.T
+    return float(np.degrees(np.abs(np.linalg.eigvalsh(strain)).max() / 2.0))
+
+
 def rotation_order(rotation: Matrix) -> int:
     """Return 1, 2, 3, 4 or 6 of a proper crystallographic rotation."""
     return {3: 1, -1: 2, 0: 3, 1: 4, 2: 6}[int(np.trace(rotation))]

@@ -14,6 +14,8 @@ from tasks.integrate.lattice import (
     Matrix,
     conventional_basis,
     lattice_rotations,
+    metric,
+    misfit_deg,
     primitive_basis,
     reduced_basis,
     rotation_order,
@@ -37,6 +39,10 @@ TRUE_CORRELATIONS = np.linspace(0.3, 0.98, 18)
 """What true equivalents may agree to: unknown, from the Friedel pairs if there are enough."""
 
 TYPICAL_CORRELATION = 0.85
+CELL_SIGMA_DEG = 0.8
+MIN_METRIC_LOG = -3.0
+"""A measured cell may be strained by distorted frames; how much speaks against a symmetry, but never alone."""
+
 CORRELATION_SPREAD = 0.08
 """Additional scatter of correlations between rotations: dynamical scattering and absorption differ with the path."""
 
@@ -50,6 +56,8 @@ class SymmetryElement(NamedTuple):
     pairs: int
     sigma: float
     """Scatter of the correlation of as many unrelated pairs."""
+    misfit_deg: float
+    """How far the measured cell is from having it."""
     probability: float
     """Sum of the probabilities of the subgroups that hold it."""
 
@@ -85,8 +93,9 @@ def determine_laue_group(data: Unmerged, cell: UnitCell, *, tolerance_deg: float
     The centring is taken from absent classes, the cell reduced, and every rotation of the lattice scored by the
     correlation of |E| between the reflections it relates, against that of unrelated reflections; the subgroups are
     ranked by Bayes' rule. Source: Evans, Acta Cryst. D67, 282-292 (2011), appendix A1 (POINTLESS). Departures: the
-    correlation of true equivalents is not fixed but integrated over, with a prior about that of Friedel pairs, as
-    electron diffraction data may agree poorly throughout; |E| in place of E^2; shells without signal are left out.
+    strain that a symmetry asks of the measured cell counts against it; the correlation of true equivalents is
+    integrated over, with a prior about that of Friedel pairs, as electron diffraction data may agree poorly
+    throughout; |E| in place of E^2; shells without signal are left out.
 
     Parameters
     ----------
@@ -168,6 +177,7 @@ def score_rotations(
     merged = significant(merge_equivalents(data, gemmi.SpaceGroup("P -1")), cell)
     amplitude = _comparable(merged, cell)
     width = _unrelated_width(amplitude, np.random.default_rng(seed))
+    tensor = metric(cell)
     elements: dict[frozenset[bytes], SymmetryElement] = {}
     for rotation in rotations:
         inverse = np.rint(np.linalg.inv(rotation)).astype(np.int64)
@@ -177,7 +187,8 @@ def score_rotations(
         first, second = _related_pairs(merged.hkl, rotation)
         agreement = correlation(amplitude[first], amplitude[second]) if len(first) >= MIN_PAIRS else None
         sigma = float(np.hypot(width / np.sqrt(max(len(first), 1)), CORRELATION_SPREAD))
-        elements[key] = SymmetryElement(rotation, rotation_order(rotation), agreement, len(first), sigma, 0.5)
+        misfit = misfit_deg(rotation, tensor)
+        elements[key] = SymmetryElement(rotation, rotation_order(rotation), agreement, len(first), sigma, misfit, 0.5)
     return tuple(elements.values())
 
 
@@ -202,8 +213,10 @@ def rank_subgroups(
     ranked = []
     for group in subgroups(rotations):
         keys = {r.tobytes() for r in group}
+        strained = max((e.misfit_deg for e in elements if e.rotation.tobytes() in keys), default=0.0)
+        metric_log = max(-0.5 * (strained / CELL_SIGMA_DEG) ** 2, MIN_METRIC_LOG)
         inside = np.array([e.rotation.tobytes() in keys for e in known], dtype=bool)[:, None]
-        logs = np.log(np.where(inside, present, absent) + 1e-9).sum(axis=0)
+        logs = np.log(np.where(inside, present, absent) + 1e-9).sum(axis=0) + metric_log
         ranked.append((group, logs))
     top = max(float(logs.max()) for _, logs in ranked)
     weights = np.array([float(np.sum(prior * np.exp(logs - top))) for _, logs in ranked])
