@@ -8,6 +8,8 @@ from scipy.optimize import nnls
 from scipy.sparse import csr_matrix
 from scipy.spatial.distance import squareform
 
+LINKED = 0.35
+"""Distance (one less the correlation) at which average linkage is cut; groups are then split and joined."""
 MAX_LINKED = 700
 """Spots that found clusters, strongest first; the others are attributed by the factorisation."""
 
@@ -67,21 +69,55 @@ def cluster_spots(
     if not len(strong):
         return []
     order = strong[np.argsort(-np.einsum("sp,sp->s", fields.images[0][strong], fields.images[1][strong]))][:MAX_LINKED]
-    first, second = fields.images[0][order], fields.images[1][order]
-    product = first @ second.T
-    own = np.sqrt(np.maximum(np.diag(product), 1e-12))
-    correlation = 0.5 * (product + product.T) / np.outer(own, own)
-    if len(order) == 1:
-        number = np.array([1])
-    else:
-        distance = np.clip(1.0 - correlation, 0.0, 2.0)
-        np.fill_diagonal(distance, 0.0)
-        tree = linkage(squareform(0.5 * (distance + distance.T), checks=False), method="average")
-        number = fcluster(tree, 0.35, criterion="distance")
-    groups = [order[number == value] for value in np.unique(number)]
-    groups = [group for group in groups if len(group) >= min_spots]
+    tree_groups = [order[rows] for rows in _linked(fields, order, LINKED)]
+    groups = [
+        part
+        for group in tree_groups
+        for part in _split(fields, group, same_image=same_image, min_spots=min_spots)
+        if len(part) >= min_spots
+    ]
     groups = _join(fields, groups, same_image=same_image)
     return _without_mixtures(fields, groups)
+
+
+def _linked(fields: DarkFields, spots: NDArray[np.int64], limit: float | None) -> list[NDArray[np.intp]]:
+    """Return the rows of groups by average linkage: cut at a distance, or into two if the limit is None."""
+    if len(spots) == 1:
+        return [np.array([0])]
+    first, second = fields.images[0][spots], fields.images[1][spots]
+    distance = np.clip(1.0 - _correlations(np.stack([first, second])), 0.0, 2.0)
+    np.fill_diagonal(distance, 0.0)
+    tree = linkage(squareform(0.5 * (distance + distance.T), checks=False), method="average")
+    number = fcluster(tree, 2, criterion="maxclust") if limit is None else fcluster(tree, limit, criterion="distance")
+    return [np.flatnonzero(number == value) for value in np.unique(number)]
+
+
+def _split(
+    fields: DarkFields, group: NDArray[np.int64], *, same_image: float, min_spots: int
+) -> list[NDArray[np.int64]]:
+    """Split a group in two, and the parts again, as long as the pooled images of the two differ significantly.
+
+    Crystals that overlap much have alike images: the linkage of noisy single spots does not tell them apart, the
+    pooled images do. Spots that fit neither part (fewer than `min_spots`) are set aside.
+    """
+    if len(group) < 2 * min_spots:
+        return [group]
+    parts = [group[rows] for rows in _linked(fields, group, None)]
+    if len(parts) == 1:
+        return [group]
+    small, large = sorted(parts, key=len)
+    if len(small) < min_spots:
+        rest = _split(fields, large, same_image=same_image, min_spots=min_spots)
+        return [group] if len(rest) == 1 else rest
+    pooled = _pooled(fields, [small, large])
+    own = np.einsum("gp,gp->g", pooled[0], pooled[1])
+    noise = np.array([np.sqrt((fields.noise[part] ** 2).sum()) for part in (small, large)])
+    error = float(np.sqrt(np.sum((noise / np.maximum(own, 1e-12)) ** 2)))
+    if _correlations(pooled)[0, 1] + 3.0 * error > same_image:
+        return [group]
+    return [
+        piece for part in (small, large) for piece in _split(fields, part, same_image=same_image, min_spots=min_spots)
+    ]
 
 
 def _pooled(fields: DarkFields, groups: list[NDArray[np.int64]]) -> NDArray[np.float64]:

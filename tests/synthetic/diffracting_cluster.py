@@ -70,7 +70,7 @@ def write_cluster(cluster: Cluster, folder: Path) -> tuple[TiltSeries, Truth]:
     drift -= np.round(drift.mean(axis=0)) * (0 if cluster.jumps else 1)
     scans, thickness = [], []
     for index, tilt in enumerate(cluster.tilts):
-        maps = np.array([_thickness(cluster, body, tilt, drift[index]) for body in bodies])
+        maps = np.array([_thickness(cluster, body, tilt, drift[index]) for body in bodies]).reshape(-1, *cluster.scan)
         if index in cluster.missing:
             continue
         thickness.append(maps)
@@ -126,7 +126,7 @@ def _bodies(cluster, rng):
         apart = all(
             np.linalg.norm(centre - body["centre"]) > 0.8 * (radii.mean() + body["radii"].mean()) for body in bodies
         )
-        inside = np.all(np.abs(centre[:2]) < np.array(cluster.scan) / 2 - radii.mean())
+        inside = np.all(np.abs(centre[:2]) < np.maximum(np.array(cluster.scan) / 2 - radii.mean(), 1.0))
         if not (apart and inside):
             cluster = replace(cluster, spread=cluster.spread * 1.02)
             continue
@@ -205,7 +205,7 @@ def _events(cluster, bodies, maps, tilt, rng, *, blank):
     centre = (np.array(cluster.detector) - 1) / 2
     where, what = [], []
     beam, halo, _ = cluster.electrons
-    material = 0.7 + 0.3 * maps.sum(axis=0).ravel() / max(maps.max(), 1)
+    material = 0.7 + 0.3 * maps.sum(axis=0).ravel() / max(maps.max(initial=0.0), 1)
     for rate, width, shape in ((beam * cluster.beam_present, 1.5, "normal"), (halo, 0.09 * cluster.detector[0], "exp")):
         number = rng.poisson(np.full(n_positions, 0.02 if blank else rate) * (material if shape == "exp" else 1))
         total = number.sum()
