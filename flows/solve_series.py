@@ -128,7 +128,7 @@ def mark_run(results: dict[str, Any]) -> None:
         return
     sample = str(results["source"].get("sample", ""))
     outcome = STATE_NAMES[results["status"]]
-    instrument = str(results["source"].get("instrument", ""))
+    instrument = str(results["source"].get("metadata", {}).get("instrument", ""))
     tags = [
         *flow_run.tags,
         f"sample:{sample}",
