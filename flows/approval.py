@@ -47,7 +47,9 @@ class ApertureAnswer(RunInput):
     """The answer about the crystals of one series."""
 
     approve: bool = Field(default=False, description="Go on with the crystals named below?")
-    crystals: list[str] = Field(default_factory=list, description="Crystals to use: remove those that are bad")
+    crystals: list[str] = Field(
+        default_factory=list, description="Crystals to use: remove those that are bad; none named = all"
+    )
     comment: Annotated[str, Field(max_length=2000)] = ""
 
 
@@ -55,8 +57,14 @@ class SpaceGroupAnswer(RunInput):
     """The answer about the space group of one crystal."""
 
     approve: bool = Field(default=False, description="Go on with the space group below?")
-    space_group: str = Field(default="", description="One of the candidates in the table above")
+    space_group: str = Field(default="", description="One of the candidates in the table above; empty = the best")
     comment: Annotated[str, Field(max_length=2000)] = ""
+
+
+def default_answer(default: Default) -> dict[str, object]:
+    """Return the answer that is taken when nobody gave one in time: it fits both forms."""
+    accepted = default is Default.accept
+    return {"approve": accepted, "comment": "" if accepted else "nobody answered in time"}
 
 
 class PersonReview:
@@ -81,7 +89,8 @@ class PersonReview:
         )
         answer = suspend_flow_run(wait_for_input=form, timeout=SUSPEND_S, key="apertures")
         _refused(answer.approve, "the apertures", answer.comment)
-        kept = tuple(crystal for crystal in proposed.crystals if crystal.id in answer.crystals)
+        wanted = answer.crystals or [crystal.id for crystal in proposed.crystals]
+        kept = tuple(crystal for crystal in proposed.crystals if crystal.id in wanted)
         if not kept:
             raise InputError(f"none of {answer.crystals} is a crystal of this series", "run it again and keep some")
         return proposed.model_copy(update={"crystals": kept})
@@ -99,7 +108,8 @@ class PersonReview:
         )
         answer = suspend_flow_run(wait_for_input=form, timeout=SUSPEND_S, key=f"space-group-{crystal}")
         _refused(answer.approve, f"the space group of {crystal}", answer.comment)
-        chosen = [item for item in solutions.candidates if item.space_group == answer.space_group]
+        wanted = answer.space_group or solutions.best.space_group
+        chosen = [item for item in solutions.candidates if item.space_group == wanted]
         if not chosen:
             raise InputError(f"{answer.space_group!r} is none of the candidates of {crystal}", "take one of the table")
         return chosen[0]

@@ -16,6 +16,7 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFi
 from prefect.states import Crashed, Scheduled
 from pydantic import Field
 
+from flows.approval import Approval, default_answer
 from flows.arrivals import Watcher
 from flows.ledger import Ledger
 from flows.site import load_site
@@ -33,6 +34,7 @@ class JanitorReport(Document):
     zombies: tuple[str, ...] = ()
     retried: tuple[str, ...] = ()
     gave_up: tuple[str, ...] = ()
+    unanswered: tuple[str, ...] = ()
     data_sets: int = 0
 
 
@@ -63,7 +65,15 @@ def janitor(
             state: State[Any] = Scheduled(name="AwaitingRetry", message="the janitor tries again", scheduled_time=later)
             client.set_flow_run_state(run.id, state, force=True)
             retried.append(run.name)
-    report = JanitorReport(zombies=zombies, retried=tuple(retried), gave_up=tuple(gave_up), data_sets=catch_up())
+        waiting = deployed(client, StateType.PAUSED)
+        unanswered = tuple(answer_for(client, run) for run in waiting if overdue(run, now))
+    report = JanitorReport(
+        zombies=zombies,
+        retried=tuple(retried),
+        gave_up=tuple(gave_up),
+        unanswered=unanswered,
+        data_sets=catch_up(),
+    )
     log.info("%s", report)
     return report
 
@@ -106,6 +116,21 @@ def dead(client: SyncPrefectClient, run: FlowRun, now: datetime, zombie_after_s:
 def bury(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str:
     """Mark one run as crashed; return its name."""
     client.set_flow_run_state(run.id, Crashed(message=f"janitor: no heartbeat at {now:%F %T} UTC"))
+    return run.name
+
+
+def overdue(run: FlowRun, now: datetime) -> bool:
+    """Tell whether the time limit of the approval that a suspended run waits for has passed."""
+    asked = run.parameters.get("approval")
+    if run.state is None or not isinstance(asked, dict):
+        return False
+    return (now - run.state.timestamp).total_seconds() / 3600.0 > Approval.model_validate(asked).limit_h
+
+
+def answer_for(client: SyncPrefectClient, run: FlowRun) -> str:
+    """Resume a run that nobody answered with its stated default; return its name."""
+    approval = Approval.model_validate(run.parameters["approval"])
+    client.resume_flow_run(run.id, run_input=default_answer(approval.default))
     return run.name
 
 
