@@ -72,12 +72,22 @@ def headline(outcome: RunOutcome) -> str:
         return f"{sample} was not solved: {outcome.failure.message}"
     integrated = [crystal for crystal in everything if crystal.reflections is not None]
     if integrated:
-        return f"{sample} is not solved. {_counted(len(integrated), len(everything))} gave intensities."
+        return f"{sample} is not solved. {_counted(len(integrated), len(everything))} gave intensities." + _best(
+            integrated
+        )
     if everything:
         return (
             f"{sample} is not solved: no lattice was found for {_counted(len(everything), len(everything), 'any of')}."
         )
     return f"{sample} is not solved: no crystals were found in the scans."
+
+
+def _best(integrated: list[CrystalOutcome]) -> str:
+    models = [crystal.refinement for crystal in integrated if crystal.refinement is not None]
+    if not models:
+        return ""
+    best = min(models, key=lambda model: model.r1)
+    return f" The best model, R1 = {percent(best.r1)} in {best.space_group}, is {best.verdict.replace('-', ' ')}."
 
 
 def _solved_sentence(outcome: RunOutcome, solved: list[CrystalOutcome]) -> str:

@@ -13,7 +13,7 @@ from tasks.report.drawing import structure_svg
 from tasks.report.models import Failure, RunOutcome
 from tasks.report.results import Results
 from tasks.report.task import write_report
-from tasks.report.wording import with_esd
+from tasks.report.wording import NO_BREAK, headline, with_esd
 from tests.synthetic.outcomes import example_outcome
 from tests.synthetic.structures import naphthalene
 
@@ -168,7 +168,8 @@ def test_a_run_that_stopped_early_still_has_a_page(run: tuple[RunOutcome, Path],
     empty: dict[str, Any] = {"apertures": None, "merged": None, "crystals": ()}
     failure = Failure(stage="apertures", code="S401", message="no position diffracts", advice="look at the dose")
     gone = empty if missing == "everything" else {missing: empty[missing]}
-    outcome = run[0].model_copy(update={**gone, "failure": failure})
+    few = {"crystals": run[0].crystals[2:], **gone}
+    outcome = run[0].model_copy(update={**few, "failure": failure})
     write_report(outcome, tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert "no position diffracts" in page
@@ -192,6 +193,18 @@ def test_intensities_alone_make_a_page_with_their_structure(run: tuple[RunOutcom
     assert "Goodness of fit" in page
     assert "What did not work" not in page
     assert "Real space" not in page
+
+
+def test_a_doubtful_model_is_not_called_solved(run: tuple[RunOutcome, Path]) -> None:
+    first = run[0].crystals[0]
+    assert first.refinement is not None
+    doubtful = first.model_copy(update={"refinement": first.refinement.model_copy(update={"verdict": "doubtful"})})
+    outcome = run[0].model_copy(update={"crystals": (doubtful,), "merged": None})
+    assert headline(outcome) == (
+        "UiO-66 is not solved. 1 of 1 crystal gave intensities. "
+        f"The best model, R1 = 11.8{NO_BREAK}% in F m -3 m, is doubtful."
+    )
+    assert outcome.status == "not-solved"
 
 
 def test_reports_of_equal_outcomes_are_equal(run: tuple[RunOutcome, Path], written: dict[str, Any]) -> None:
