@@ -121,12 +121,14 @@ def _frame(
 def _coincidence(whole: NDArray[np.uint32], centre: PixelPosition, camera_frames: float) -> float:
     """Return the largest fraction of electrons that a pixel outside the direct beam lost by coincidence.
 
-    A pixel counts at most one electron per camera frame: of M frames, n = M (1 - exp(-N / M)) are hit by N electrons.
+    Where a pixel counts at most one electron per camera frame, n = M (1 - exp(-N / M)) of M frames are hit by N
+    electrons. A pixel with more counts than frames shows that this source counts several: nothing is lost then.
     """
-    rows = np.arange(whole.shape[0])[:, None] - centre[0]
-    columns = np.arange(whole.shape[1])[None, :] - centre[1]
-    outside = np.hypot(rows, columns) > BEAM_RADIUS_PX
-    filled = float(whole[outside].max(initial=0)) / max(camera_frames, 1.0)
+    if not len(whole) or int(whole.max()) > camera_frames:
+        return 0.0
+    rows = np.square(np.arange(whole.shape[0]) - centre[0])[:, None]
+    columns = np.square(np.arange(whole.shape[1]) - centre[1])[None, :]
+    filled = float(whole[rows + columns > BEAM_RADIUS_PX**2].max(initial=0)) / camera_frames
     if filled >= 1.0:
         return 1.0
     return 0.0 if filled <= 0 else 1.0 + filled / float(np.log1p(-filled))

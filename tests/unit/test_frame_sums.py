@@ -18,6 +18,7 @@ from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import each_frame, read_frames, read_half, read_mask
 from tasks.frames.summing import canvas_for, covered, sum_events
 from tasks.frames.task import find_beams, sum_frames, summary
+from tasks.frames.tilts import _coincidence
 from tasks.ingest.models import TiltSeries
 from tasks.ingest.source import read_source
 from tasks.ingest.task import ingest_tilt_series
@@ -286,6 +287,18 @@ def test_an_aperture_of_something_else_is_refused(
     )
     with pytest.raises(InputError, match=message):
         sum_frames(series, aperture, FrameSettings(), tmp_path / "frames")
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 2.0])
+def test_coincidence_loss_is_that_of_poisson_hits(rate: float) -> None:
+    exposures = 200_000
+    hits = np.random.default_rng(3).poisson(rate, exposures)
+    whole = np.zeros((60, 60), dtype=np.uint32)
+    whole[50, 50] = (hits > 0).sum()
+    lost = _coincidence(whole, (10.0, 10.0), exposures)
+    assert lost == pytest.approx(1 - (hits > 0).sum() / hits.sum(), abs=0.01)
+    whole[10, 10] = exposures + 1  # this camera counts several electrons of one exposure
+    assert _coincidence(whole, (10.0, 10.0), exposures) == 0.0
 
 
 def test_hot_and_dead_pixels_are_masked_and_nothing_else(tmp_path: Path) -> None:
