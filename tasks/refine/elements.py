@@ -20,6 +20,7 @@ EVIDENCE: dict[Radiation, float] = {"electron": 0.33, "xray": 1.0}
 BOND_SPREAD_ANGSTROM = 0.05
 MOST_COST = 9.0
 U_RATIO_SUSPICIOUS = 2.0
+MOST_ALIKE = 9
 WITHOUT_HYDROGEN = 2.0
 """What it costs an atom to lack the hydrogen that its geometry demands: the geometry may be off."""
 
@@ -191,7 +192,7 @@ def suspicious_swaps(fit: Fit, *, most: int) -> tuple[tuple[str, str], ...]:
     """Return pairs of atoms whose elements look exchanged, the worst first.
 
     A heavy atom far looser than a light one says so: its displacement makes up for scattering power that is not
-    there, and the light one's for power that is missing.
+    there, and the light one's for power that is missing. C, N, O and F are too alike for that.
     """
     riding = {label for group in fit.draft.riding for label in group.hydrogens}
     rows = [
@@ -203,7 +204,7 @@ def suspicious_swaps(fit: Fit, *, most: int) -> tuple[tuple[str, str], ...]:
         (heavy[2] / light[2], heavy[0], light[0])
         for heavy in rows
         for light in rows
-        if heavy[1] > light[1] and heavy[2] > U_RATIO_SUSPICIOUS * light[2]
+        if heavy[1] > max(light[1], MOST_ALIKE) and heavy[2] > U_RATIO_SUSPICIOUS * light[2]
     ]
     return tuple((heavy, light) for _, heavy, light in sorted(ratios, reverse=True)[:most])
 

@@ -34,11 +34,12 @@ class Strategy(Document):
 
 
 class Progress(NamedTuple):
-    """Where a refinement stands: the best fit, what was tried, and places where atoms proved wrong."""
+    """Where a refinement stands: the best fit, what was tried, places where atoms proved wrong, swaps tried."""
 
     fit: Fit
     attempts: tuple[Attempt, ...]
     rejected: tuple[tuple[float, float, float], ...] = ()
+    exchanged: frozenset[tuple[str, str]] = frozenset()
 
     def tried(self, change: str, reason: str, trial: Fit | None, *, accepted: bool) -> "Progress":
         """Return the progress after one change."""
@@ -143,8 +144,9 @@ def _swapped(engine: LeastSquares, progress: Progress, observations: Observation
     for heavy, light in elements.suspicious_swaps(progress.fit, most=SWAPS):
         fit = progress.fit
         by_label = {atom.label: atom for atom in fit.draft.atoms}
-        if heavy not in by_label or light not in by_label:
+        if heavy not in by_label or light not in by_label or (heavy, light) in progress.exchanged:
             continue
+        progress = progress._replace(exchanged=progress.exchanged | {(heavy, light)})
         changed = {heavy: by_label[light].element, light: by_label[heavy].element}
         names = [changed.get(atom.label, atom.element) for atom in fit.draft.atoms]
         typical = float(np.median([row.u_equivalent for row in fit.atoms]))

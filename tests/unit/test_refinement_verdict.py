@@ -1,0 +1,121 @@
+"""A wrong structure is never called solved; a change that fails is undone and recorded."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.model import Composition, DivergedError, FileRef, UnitCell
+from tasks.refine.draft import AtomFit, Draft, DraftAtom, Fit, Observations
+from tasks.refine.strategy import Strategy, refined
+from tasks.refine.validation import Recovery
+from tasks.refine.verdict import judge, r1_by_chance
+
+CELL = UnitCell.of((7.1, 8.2, 9.3, 90.0, 96.0, 90.0))
+GOOD = Recovery(r1=0.18, r1_free=0.22, reflections_free=120, displacement_angstrom=0.05)
+FORMULA = {"C": 4.0, "O": 2.0}
+WANTED = Composition.parse("C4 O2")
+
+
+@pytest.fixture
+def observations(tmp_path: Path) -> Observations:
+    (tmp_path / "o.npz").write_bytes(b"")
+    return Observations(
+        table=FileRef.of(tmp_path / "o.npz"), radiation="electron", wavelength_angstrom=0.02, friedel_merged=True,
+        unique=1000, measured=5000, r_int=0.1, completeness=0.9, d_min_angstrom=0.8, absences=0, absences_violated=0,
+    )  # fmt: skip
+
+
+def plain_fit(draft: Draft, folder: Path, **figures) -> Fit:
+    """Return a fit that nothing speaks against."""
+    (folder / "t.npz").write_bytes(b"")
+    rows = tuple(
+        AtomFit(label=a.label, u_min_eigenvalue=0.02, u_max_eigenvalue=0.02, u_equivalent=0.02, multiplicity=4)
+        for a in draft.atoms
+    )
+    values = {
+        "r1": 0.15, "r1_all": 0.18, "wr2": 0.4, "goof": 1.0, "reflections": 1000, "reflections_observed": 700,
+        "parameters": 25, "shift_over_esd_max": 0.0, "converged": True, "cycles": 5, "peaks": (), "density_max": 0.3,
+        "density_min": -0.3, "density_rms": 0.07,
+    }  # fmt: skip
+    return Fit(draft=draft, atoms=rows, table=FileRef.of(folder / "t.npz"), **(values | figures))
+
+
+@pytest.fixture
+def draft() -> Draft:
+    """Return a short zigzag chain of four carbon and two oxygen atoms."""
+    atoms = tuple(
+        DraftAtom(label=f"X{i}", element=element, position=(0.1 + 1.25 * i / CELL.a, 0.2 + 0.085 * (i % 2), 0.3))
+        for i, element in enumerate("OCCCCO")
+    )
+    return Draft(hall="P 1", unit_cell=CELL, atoms=atoms)
+
+
+def verdict(fit: Fit, observations: Observations, recovery: Recovery | None = GOOD, formula=None) -> str:
+    return judge(
+        fit, observations, recovery, centric=False, formula=formula or FORMULA, composition=WANTED
+    )[0]  # fmt: skip
+
+
+def test_a_right_structure_is_solved(draft: Draft, observations: Observations, tmp_path: Path) -> None:
+    assert verdict(plain_fit(draft, tmp_path), observations) == "solved"
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        ({"r1": 0.31}, "doubtful"),
+        ({"r1": 0.45}, "not-solved"),
+        ({"parameters": 500}, "doubtful"),
+        ({"r1": 0.26, "parameters": 560}, "not-solved"),
+        ({"converged": False, "shift_over_esd_max": 3.0}, "doubtful"),
+    ],
+)
+def test_one_bad_figure_is_enough(
+    figures: dict, expected: str, draft: Draft, observations: Observations, tmp_path: Path
+) -> None:
+    assert verdict(plain_fit(draft, tmp_path, **figures), observations) == expected
+
+
+def test_a_low_r1_does_not_save_a_structure_that_predicts_nothing(
+    draft: Draft, observations: Observations, tmp_path: Path
+) -> None:
+    fit = plain_fit(draft, tmp_path)
+    assert verdict(fit, observations, GOOD._replace(r1_free=0.50)) == "not-solved"
+    assert verdict(fit, observations, GOOD._replace(r1_free=0.38)) == "doubtful"
+    assert verdict(fit, observations, GOOD._replace(displacement_angstrom=0.4)) == "doubtful"
+    assert verdict(fit, observations, None) == "doubtful"
+
+
+def test_a_model_that_lacks_atoms_or_has_others_is_doubtful(
+    draft: Draft, observations: Observations, tmp_path: Path
+) -> None:
+    fit = plain_fit(draft, tmp_path)
+    assert verdict(fit, observations, formula={"C": 3.0, "O": 1.0}) == "doubtful"
+    assert verdict(fit, observations, formula={"C": 1.0, "O": 5.0}) == "doubtful"
+
+
+def test_chance_gives_wilsons_values_with_few_parameters(draft: Draft, tmp_path: Path) -> None:
+    fit = plain_fit(draft, tmp_path, parameters=1)
+    assert r1_by_chance(fit, centric=False) == pytest.approx(0.59, abs=0.002)
+    assert r1_by_chance(fit, centric=True) == pytest.approx(0.83, abs=0.002)
+
+
+class Scripted:
+    """Least squares that answers with plain fits and diverges once anything is anisotropic."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def fit(self, draft: Draft, observations: Observations, **_how) -> Fit:
+        if any(atom.u_aniso_angstrom2 is not None for atom in draft.atoms):
+            raise DivergedError("no")
+        return plain_fit(draft, self.folder)
+
+
+def test_a_change_that_diverges_is_undone_and_recorded(
+    draft: Draft, observations: Observations, tmp_path: Path
+) -> None:
+    strategy = Strategy(completion_rounds=0, hydrogens=False, extinction=False)
+    progress = refined(Scripted(tmp_path), draft, observations, composition=None, strategy=strategy)
+    assert all(atom.u_aniso_angstrom2 is None for atom in progress.fit.draft.atoms)
+    assert progress.attempts[0].outcome == "least squares diverged, change undone"
