@@ -6,7 +6,7 @@ from tasks.model import UnitCell
 from tasks.report.models import CrystalOutcome, RunOutcome
 
 DASH = "–"
-NO_BREAK = " "
+NO_BREAK = "\u00a0"
 
 
 def number(value: float | None, digits: int = 3) -> str:
