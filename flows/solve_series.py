@@ -63,6 +63,8 @@ def solve_series(
     site = load_site()
     try:
         folder = run_folder(site, Path(source), out, settings)
+        if settings.apertures.file is not None:
+            site.confined(settings.apertures.file.path)
         review = PersonReview(approval, sample=Path(source).name, viewer_url=site.url_of(folder))
         run_pipeline(site.confined(Path(source)), site.confined(folder), settings, QuietSteps(), review=review)
     except ApertureError as error:
