@@ -10,6 +10,10 @@ from skimage.feature import peak_local_max
 from tasks.apertures.event_pass import BACKGROUND, BEAM, IGNORED
 
 CLIP_SIGMA = 3.0
+SPOT_SIGMA = 1.5
+"""Of a spot in px where no direct beam tells."""
+BEAM_SHARE = 0.1
+"""A maximum that holds less of all electrons may be a reflection: it must lie at the inversion centre."""
 
 
 class DirectBeam(NamedTuple):
@@ -34,7 +38,8 @@ def find_direct_beam(total: NDArray[np.uint32], *, start: NDArray[np.float64]) -
     """Find the direct beam in the sum pattern of a scan.
 
     The highest maximum within a quarter of the detector of `start`, if it stands out of its surroundings;
-    otherwise (beam stop, missing beam) the inversion centre of the pattern, from its self-convolution.
+    otherwise (beam stop, missing beam, a reflection that outshines it) the inversion centre of the pattern, from its
+    self-convolution.
     """
     image = ndimage.gaussian_filter(total.astype(np.float64), 1.0)
     reach = 0.25 * min(total.shape)
@@ -44,8 +49,13 @@ def find_direct_beam(total: NDArray[np.uint32], *, start: NDArray[np.float64]) -
     ring = total[(near > 12) & (near < 20)]
     height = image[int(peak[0]), int(peak[1])]
     if height > 10 * max(float(ring.mean()), 1e-9) and height > 20:
-        return _beam_core(total, peak, level=float(ring.mean()))
-    return DirectBeam(_inversion_centre(total, start=start, reach=reach), 1.5, seen=False)
+        core = _beam_core(total, peak, level=float(ring.mean()))
+        share = total[_distance(total.shape, core.centre) <= 3.0 * core.sigma].sum() / max(int(total.sum()), 1)
+        if share > BEAM_SHARE:
+            return core
+        middle = _inversion_centre(total, start=start, reach=reach)
+        return core if np.hypot(*(core.centre - middle)) < 3.0 * core.sigma else DirectBeam(middle, SPOT_SIGMA, False)
+    return DirectBeam(_inversion_centre(total, start=start, reach=reach), SPOT_SIGMA, seen=False)
 
 
 def _beam_core(total: NDArray[np.uint32], peak: NDArray[np.float64], *, level: float) -> DirectBeam:

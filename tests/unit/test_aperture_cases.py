@@ -1,0 +1,87 @@
+"""Series that are not as one would wish."""
+
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from tasks.apertures.automatic import AutomaticApertures
+from tasks.model import NoCrystalsError
+from tests.synthetic.aperture_scores import masks_of_set, score_apertures
+from tests.synthetic.diffracting_cluster import Cluster, write_cluster
+
+TILTS = tuple(np.arange(-4.0, 5.0))
+FEW = Cluster(seed=2, tilts=TILTS, scan=(36, 36), radius=(3.5, 5.0), spread=5.0, crystals=3)
+
+
+def proposed(cluster, folder):
+    series, truth = write_cluster(cluster, folder)
+    return AutomaticApertures().propose(series, folder), truth
+
+
+def test_a_shift_of_several_diameters_between_two_tilts_swaps_nothing(tmp_path):
+    apertures, truth = proposed(replace(FEW, jumps={4: (6, -9)}), tmp_path)
+    scores = score_apertures(apertures, truth)
+    assert scores.found == scores.findable >= 2
+    assert scores.swaps == 0
+    assert scores.precision >= 0.95
+
+
+def test_missing_tilts_are_bridged(tmp_path):
+    apertures, truth = proposed(replace(FEW, missing=(3, 4, 6)), tmp_path)
+    scores = score_apertures(apertures, truth)
+    assert scores.found == scores.findable >= 2
+    assert scores.swaps == 0
+
+
+def test_a_blank_scan_is_a_gap_and_the_crystals_go_on_behind_it(tmp_path):
+    apertures, truth = proposed(replace(FEW, blank=(5,)), tmp_path)
+    masks = masks_of_set(apertures)
+    assert not masks[:, 5].any()
+    assert all(crystal.confidence_per_tilt[5] == 0 for crystal in apertures.crystals)
+    assert score_apertures(apertures, truth).swaps == 0
+    assert sum(mask[[0, -1]].any(axis=(1, 2)).all() for mask in masks) >= 2
+
+
+def test_a_blocked_direct_beam_is_no_hindrance(tmp_path):
+    apertures, truth = proposed(replace(FEW, beam_present=False), tmp_path)
+    scores = score_apertures(apertures, truth)
+    assert scores.found == scores.findable >= 2
+    with h5py.File(apertures.maps.path) as file:
+        assert not np.asarray(file["bright_field"]).any()
+
+
+def test_one_crystal_that_fills_the_field_is_said_to_do_so(tmp_path):
+    cluster = Cluster(tilts=TILTS[:4], crystals=1, radius=(50, 60), spread=0.1, scan=(20, 20))
+    apertures, _ = proposed(cluster, tmp_path)
+    assert len(apertures.crystals) == 1
+    assert any("fills the field" in note for note in apertures.notes)
+
+
+def test_no_crystal_is_a_typed_error(tmp_path):
+    with pytest.raises(NoCrystalsError):
+        proposed(Cluster(tilts=TILTS[:3], crystals=0, scan=(20, 20)), tmp_path)
+
+
+def test_hot_positions_belong_to_no_aperture(tmp_path):
+    series, _ = write_cluster(replace(FEW, tilts=TILTS[:3]), tmp_path)
+    scan = series.scans[1]
+    offsets, events = np.load(scan.offsets.path), np.load(scan.events.path)
+    hot = np.argmax(np.diff(offsets.astype(int)))
+    extra = np.resize(events[offsets[hot] : offsets[hot + 1]], 5000)
+    np.save(scan.events.path, np.insert(events, int(offsets[hot]), extra))
+    offsets[hot + 1 :] += np.uint64(len(extra))
+    np.save(scan.offsets.path, offsets)
+    apertures = AutomaticApertures().propose(series, tmp_path)
+    assert not masks_of_set(apertures)[:, 1].reshape(len(apertures.crystals), -1)[:, hot].any()
+
+
+def test_a_misoriented_third_is_cut_out(tmp_path):
+    cluster = Cluster(seed=8, tilts=TILTS, crystals=1, bad_third_of=0, radius=(7, 9), scan=(32, 32), spread=1.0)
+    apertures, truth = proposed(cluster, tmp_path)
+    masks = masks_of_set(apertures)
+    good, bad = (truth.thickness[:, k] > 0 for k in (0, 1))
+    best = max(masks, key=lambda mask: (mask & good & ~bad).sum())
+    assert (best & bad).sum() <= 0.05 * bad.sum()
+    assert (best & good & ~bad).sum() >= 0.7 * (good & ~bad).sum()
