@@ -11,6 +11,8 @@ from tasks.model import UnitCell, Vector
 
 LARGEST_PIXEL = 2**31 - 2
 MIN_SCAN_VARYING_FRAMES = 10
+CANDIDATE_LATTICES = 12
+"""Refined on indexing; the program's own 50 take half as long again and are left for a retry."""
 
 STATIC_REFINEMENT = ("detector.fix=distance", "scan_varying=False")
 SCAN_VARYING_REFINEMENT = (
@@ -58,6 +60,7 @@ def index_argv(
         experiments,
         "strong.refl",
         "detector.fix=distance",
+        f"basis_vector_combinations.max_refine={CANDIDATE_LATTICES}",
         f"nproc={nproc}",
         f"output.experiments={name}.expt",
         f"output.reflections={name}.refl",

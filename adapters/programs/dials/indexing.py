@@ -20,7 +20,8 @@ SPOT_TRIALS: tuple[tuple[str, str], ...] = (
     ("spotfinder.threshold.algorithm=radial_profile", "diffuse background may hide spots from a local threshold"),
 )
 INDEX_TRIALS: tuple[tuple[str, str], ...] = (
-    ("", "the program's defaults"),
+    ("", "twelve candidate lattices"),
+    ("basis_vector_combinations.max_refine=50", "the right lattice may be further down the list"),
     ("indexing.method=fft1d", "one-dimensional transforms find a lattice from fewer spots"),
     ("max_cell=60", "the longest axis may have been estimated too small"),
     ("max_cell=15", "the longest axis may have been estimated too large"),
