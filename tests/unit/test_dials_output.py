@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from adapters.programs.dials.commands import basis_change, mask_phil
-from adapters.programs.dials.indexing import SenseResult, axis_verdict
+from adapters.programs.dials.indexing import Indexed, SenseResult, _other_candidate, axis_verdict
 from adapters.programs.dials.integration import cell_esd
 from adapters.programs.dials.output import (
     BravaisSetting,
     IndexingResult,
+    best_candidate,
     bravais_settings,
     choose_setting,
     crystal_cells,
@@ -51,6 +52,27 @@ def test_the_last_state_of_indexing_is_read() -> None:
 def test_the_summary_of_scaling_is_read() -> None:
     found = scaled_statistics((BASELINE / "scale.log").read_text())
     assert found == (0.705, 2.3, 31.3, 0.094, 0.995, 1535, 668)
+
+
+def test_a_candidate_that_indexes_more_is_seen() -> None:
+    log = """
+| 6.35 6.47 11.11 75.4 75.3 69.0   |      406 |           0    |        171 |          46 |              0.86 |  0.05 |
+| 7.28 10.61 11.12 108.0 90.1 90.8 |      816 |           1.01 |        309 |          83 |              0    |  0.05 |
+| 7.26 10.70 11.11 108.1 90.3 90.5 |      820 |           1.02 |        309 |          83 |              0    |  0.05 |
+"""
+    assert best_candidate(log) == (0.83, "7.28,10.61,11.12,108.0,90.1,90.8")
+    assert best_candidate("none") is None
+
+
+@pytest.mark.parametrize(("share", "remedy"), [(0.46, "unit_cell=7.28,10.61,11.12,108.0,90.1,90.8"), (0.80, None)])
+def test_half_a_lattice_is_tried_again_with_the_whole_one(tmp_path: Path, share: float, remedy: str | None) -> None:
+    row = "| 7.28 10.61 11.12 108.0 90.1 90.8 | 816 | 1.01 | 309 | 83 | 0 | 0.05 |\n"
+    (tmp_path / "index_turned.out").write_text(row)
+    (tmp_path / "index_given.out").write_text(row.replace("83", "99"))
+    taken = SenseResult(IndexingResult(round(1000 * share), round(1000 * (1 - share)), 0.9, 0.1), "")
+    test = axis_verdict((1.0, 0.0, 0.0), SenseResult(None, "none"), taken, radius_px=100)
+    other = _other_candidate(Session(tmp_path, 10), Indexed(share, 1000, test))
+    assert (None if other is None else other[0]) == remedy
 
 
 def test_logs_without_a_result_give_none() -> None:

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from adapters.programs.dials.commands import find_spots_argv, index_argv
-from adapters.programs.dials.output import IndexingResult, indexing_result, reversed_axis, spot_count
+from adapters.programs.dials.output import IndexingResult, best_candidate, indexing_result, reversed_axis, spot_count
 from adapters.programs.dials.session import Session
 from tasks.frames.models import FrameSeries
 from tasks.integrate.models import AxisTest
@@ -26,6 +26,10 @@ INDEX_TRIALS: tuple[tuple[str, str], ...] = (
     ("max_cell=60", "the longest axis may have been estimated too small"),
     ("max_cell=15", "the longest axis may have been estimated too large"),
 )
+
+
+MAX_INDEX_TRIALS = 5
+MUCH_MORE = 1.2
 
 
 class SenseResult(NamedTuple):
@@ -82,20 +86,48 @@ def find_and_index(session: Session, series: FrameSeries, limits: IndexingLimits
         if spots < limits.min_spots or spots == most:
             continue
         most = max(most, spots)
-        for index_change, index_reason in INDEX_TRIALS if best is None else INDEX_TRIALS[:1]:
-            found = _index_both(session, series, limits, (index_change, index_reason), spots)
-            if found is not None and (best is None or found.fraction > best.fraction):
-                best = found
-                _keep(session)
-            if best is not None and best.fraction >= GOOD_FRACTION:
-                return best
-            if found is not None and found.fraction >= limits.min_fraction:
-                break
+        found = _best_lattice(session, series, limits, spots, best)
+        if found is not None and (best is None or found.fraction > best.fraction):
+            best = found
         if best is not None and best.fraction >= limits.min_fraction:
+            return best
+    raise _not_indexed(series, most, best, limits)
+
+
+def _best_lattice(
+    session: Session, series: FrameSeries, limits: IndexingLimits, spots: int, before: Indexed | None
+) -> Indexed | None:
+    """Index with one parameter changed after the other until the share is good; keep the best in indexed.*."""
+    best = before
+    waiting = list(INDEX_TRIALS)
+    tried: set[str] = set()
+    while waiting and len(tried) < MAX_INDEX_TRIALS:
+        trial = waiting.pop(0)
+        tried.add(trial[0])
+        found = _index_both(session, series, limits, trial, spots)
+        if found is not None and (best is None or found.fraction > best.fraction):
+            best = found
+            _keep(session)
+        if best is not None and best.fraction >= GOOD_FRACTION:
             break
-    if best is None or best.fraction < limits.min_fraction:
-        raise _not_indexed(series, most, best, limits)
+        other = _other_candidate(session, found) if limits.cell is None else None
+        if other is not None and other[0] not in tried:
+            waiting.insert(0, other)
     return best
+
+
+def _other_candidate(session: Session, found: Indexed | None) -> tuple[str, str] | None:
+    """Return the trial of a listed lattice that indexes many more spots than the one the program took."""
+    names = ["index_given.out", "index_turned.out"]
+    if found is not None:
+        names = names[1:] if found.axis_test.reversed else names[:1]
+    listed = [candidate for name in names if (candidate := best_candidate(session.text(name))) is not None]
+    if not listed:
+        return None
+    share, cell = max(listed)
+    if share < MUCH_MORE * (0.0 if found is None else found.fraction):
+        return None
+    return f"unit_cell={cell}", f"a lattice that the program listed and did not take indexes {share:.0%}"
 
 
 def _not_indexed(series: FrameSeries, spots: int, best: Indexed | None, limits: IndexingLimits) -> NotIndexedError:

@@ -71,6 +71,21 @@ def indexing_result(log: str) -> IndexingResult | None:
     return IndexingResult(indexed, unindexed, in_plane, float(degrees[-1]) if rmsds and degrees else None)
 
 
+def best_candidate(log: str) -> tuple[float, str] | None:
+    """Return the highest indexed share among dials.index's candidate lattices, and that cell as 'a,b,c,al,be,ga'.
+
+    The program weighs the volume as well and may take a lattice of half the volume that indexes half the spots. Of
+    equal shares the smallest volume counts.
+    """
+    rows = re.findall(
+        r"^\|\s+((?:[\d.]+\s+){5}[\d.]+)\s+\|\s+(\d+)\s+\|\s+[\d.]+\s+\|\s+\d+\s+\|\s+(\d+)\s+\|", log, re.MULTILINE
+    )
+    if not rows:
+        return None
+    cell, _, share = min(rows, key=lambda row: (-int(row[2]), int(row[1])))
+    return int(share) / 100.0, ",".join(cell.split())
+
+
 def _last_rmsds(log: str) -> tuple[float, float] | None:
     """Return the worst experiment's RMSD (x, y) in px of the last 'RMSDs by experiment' table."""
     parts = log.split("RMSDs by experiment:")
