@@ -167,25 +167,27 @@ def refine_model(
 ) -> Fit:
     """Refine scales, widths and (if asked) frame rotations against the intensities.
 
-    Alternates merging with Gauss-Newton steps. Frame scales are restrained to their neighbours' in the logarithm,
-    rotations to zero by their learned spread.
+    Alternates merging with Gauss-Newton steps. Frame scales are restrained to their neighbours' in the logarithm and
+    rotations to zero, by spreads that are learned: what they vary beyond their esds.
     """
     fit = evaluate(model, observations, groups)
-    rotation_spread = np.radians(0.03)
+    spreads = Spreads(0.2, float(np.radians(0.03)))
     for cycle in range(cycles):
         rotations = orientations and cycle >= 2
-        model = _step(fit, observations, rotations=rotations, rotation_spread=rotation_spread)
+        model, spreads = _step(fit, observations, rotations=rotations, spreads=spreads)
         model = _with_errors(model, fit, observations)
         fit = evaluate(model, observations, groups, fit.merged)
-        if rotations:
-            used = np.unique(observations.frame)
-            rotation_spread = float(
-                np.clip(np.median(np.abs(model.rotation[used])) * 1.5, np.radians(0.003), np.radians(0.3))
-            )
     return fit
 
 
-def _step(fit: Fit, observations: Observations, *, rotations: bool, rotation_spread: float) -> RockingModel:
+class Spreads(NamedTuple):
+    """Standard deviations of the frames' log scales about their neighbours' and of their rotations (radians)."""
+
+    scale: float
+    rotation: float
+
+
+def _step(fit: Fit, observations: Observations, *, rotations: bool, spreads: Spreads) -> tuple[RockingModel, Spreads]:
     model = fit.model
     frames = len(model.scale)
     residual = observations.intensity - fit.expected
@@ -205,19 +207,29 @@ def _step(fit: Fit, observations: Observations, *, rotations: bool, rotation_spr
     np.add.at(gradient, observations.frame, (weight * residual)[:, None] * jacobian)
     log_scale = np.log(model.scale)
     smooth = _smoothed(log_scale, normal[:, 0, 0])
-    normal[:, 0, 0] += 25.0
-    gradient[:, 0] -= 25.0 * (log_scale - smooth)
+    normal[:, 0, 0] += spreads.scale**-2
+    gradient[:, 0] -= spreads.scale**-2 * (log_scale - smooth)
     for axis in range(1, size):
-        normal[:, axis, axis] += rotation_spread**-2
-        gradient[:, axis] -= model.rotation[:, axis - 1] * rotation_spread**-2
+        normal[:, axis, axis] += spreads.rotation**-2
+        gradient[:, axis] -= model.rotation[:, axis - 1] * spreads.rotation**-2
     step = np.linalg.solve(normal, gradient[..., None])[..., 0]
     log_scale = log_scale + np.clip(step[:, 0], -0.7, 0.7)
     present = np.unique(observations.frame)
+    variance = np.linalg.inv(normal)[present][:, range(size), range(size)]
+    spreads = spreads._replace(scale=_learned((log_scale - smooth)[present], variance[:, 0], 0.01, 0.5))
     log_scale = log_scale - np.median(log_scale[present])
     rotation = model.rotation
     if rotations:
         rotation = rotation + np.clip(step[:, 1:], -2e-3, 2e-3)
-    return _widths_step(model._replace(scale=np.exp(log_scale), rotation=rotation), fit, observations, weight)
+        turned = _learned(rotation[present], variance[:, 1:], np.radians(0.002), np.radians(0.3))
+        spreads = spreads._replace(rotation=turned)
+    model = model._replace(scale=np.exp(log_scale), rotation=rotation)
+    return _widths_step(model, fit, observations, weight), spreads
+
+
+def _learned(values: Floats, variance: Floats, least: float, most: float) -> float:
+    """Return the spread of parameters by robust moments, their variances under the restraint added."""
+    return float(np.clip(np.sqrt(np.median(values**2) / 0.455 + np.median(variance)), least, most))
 
 
 def _independence(fit: Fit, observations: Observations) -> Floats:

@@ -1,0 +1,152 @@
+"""Compare integrators with the truth on the same simulated frames; prints a Markdown table.
+
+    python tests/benchmarks/integrate/compare_engines.py [CASE ...] [--engines builtin,dials] [--folder DIR]
+
+Times are CPU seconds of the process and its children, so that they can be compared on a busy machine.
+"""
+
+import argparse
+import itertools
+import os
+import pickle
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from adapters.programs.dials.engine import DialsIntegrator
+from tasks.frames.models import FrameSeries
+from tasks.integrate.builtin import BuiltinIntegrator
+from tasks.integrate.models import Reflections
+from tasks.integrate.reflection_file import read_merged
+from tasks.model import ApertureError
+from tasks.simulate.lattice import reflection_table
+from tasks.simulate.models import Structure
+from tests.synthetic import structures
+from tests.synthetic.frame_series import Conditions, synthetic_frame_series
+
+D_MIN = 0.8
+SHELLS = 5
+GAP = np.concatenate([np.arange(-60, -10, 0.5), np.arange(-10, 20, 1.0), np.arange(25, 60.1, 0.7)])
+CASES = {
+    "cubic-1.0": (structures.uio66, np.arange(-60, 60.1, 1.0)),
+    "orthorhombic-0.5": (structures.forsterite, np.arange(-60, 60.1, 0.5)),
+    "monoclinic-1.0": (structures.diopside, np.arange(-60, 60.1, 1.0)),
+    "triclinic-unequal-gap": (structures.kyanite, GAP),
+    "triclinic-0.5": (structures.albite, np.arange(-60, 60.1, 0.5)),
+}
+
+
+class Score(NamedTuple):
+    """Against the truth: correlation and variance of (I - truth) / sigma by shell, low resolution first."""
+
+    correlation: list[float]
+    variance: list[float]
+    overall: float
+
+
+def settings_of(cell: Any, true_cell: Any) -> Iterator[np.ndarray]:
+    """Yield the matrices that take indices of one cell to those of another setting of the same lattice."""
+    given, wanted = (np.array(c.gemmi().orth.mat.tolist()) for c in (cell, true_cell))
+    metric, target = given.T @ given, wanted.T @ wanted
+    steps = (-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2)
+    thirds = (-4 / 3, -2 / 3, -1 / 3, 1 / 3, 2 / 3, 4 / 3)
+    grid = np.array(list(itertools.product(steps, repeat=3)) + list(itertools.product((*steps, *thirds), repeat=3)))
+    length = np.einsum("ni,ij,nj->n", grid, metric, grid)
+    rows = [np.unique(grid[np.abs(length / target[i, i] - 1) < 0.02], axis=0) for i in range(3)]
+    for a, b in itertools.product(rows[0], rows[1]):
+        if abs(a @ metric @ b - target[0, 1]) > 0.03 * np.sqrt(target[0, 0] * target[1, 1]):
+            continue
+        for c in rows[2]:
+            off = [
+                abs(a @ metric @ c - target[0, 2]) / np.sqrt(target[0, 0] * target[2, 2]),
+                abs(b @ metric @ c - target[1, 2]) / np.sqrt(target[1, 1] * target[2, 2]),
+            ]
+            if max(off) < 0.03:
+                yield np.array([a, b, c])
+
+
+def score(reflections: Reflections, structure: Structure) -> Score | None:
+    """Compare merged intensities with |F|^2 in the setting that agrees best; None if the lattice is another one."""
+    merged = read_merged(reflections.merged)
+    table = reflection_table(structure, D_MIN * 0.95)
+    truth = {tuple(row): value for row, value in zip(table.hkl.tolist(), table.f_squared, strict=True)}
+    best, expected = -2.0, np.zeros(0)
+    for matrix in settings_of(reflections.unit_cell, structure.cell):
+        rows = np.rint(merged.hkl @ matrix.T).astype(int).tolist()
+        values = np.array([truth.get(tuple(row), 0.0) for row in rows])
+        agreement = float(np.corrcoef(values, merged.intensity)[0, 1])
+        if agreement > best:
+            best, expected = agreement, values
+    if not len(expected):
+        return None
+    inverse = np.array(reflections.unit_cell.gemmi().frac.mat.tolist())
+    length = np.linalg.norm(merged.hkl @ inverse, axis=1)
+    correlation, variance = [], []
+    for rows in np.array_split(np.argsort(length), SHELLS):
+        intensity, sigma, true = merged.intensity[rows], merged.sigma[rows], expected[rows]
+        scale = (intensity * true / sigma**2).sum() / (true**2 / sigma**2).sum()
+        correlation.append(float(np.corrcoef(intensity, true)[0, 1]))
+        variance.append(float(np.var((intensity - scale * true) / sigma)))
+    return Score(correlation, variance, best)
+
+
+def series_of(case: str, folder: Path) -> tuple[FrameSeries, Structure]:
+    """Return the frames of a case, made once per folder."""
+    make, angles = CASES[case]
+    structure = make()
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "series.pickle"
+    if not kept.exists():
+        made = synthetic_frame_series(structure, angles, folder, seed=3, conditions=Conditions(beam_jitter_px=0.3))
+        kept.write_bytes(pickle.dumps(made.series))
+    return pickle.loads(kept.read_bytes()), structure
+
+
+def cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def run(case: str, name: str, folder: Path) -> None:
+    series, structure = series_of(case, folder / case)
+    engine = {"builtin": BuiltinIntegrator, "dials": DialsIntegrator}[name](d_min_angstrom=D_MIN)
+    workdir = folder / case / name
+    workdir.mkdir(exist_ok=True)
+    begin = cpu_seconds()
+    try:
+        found = engine.integrate(series, workdir)
+    except ApertureError as error:
+        print(f"| {case} | {name} | failed: {error.message} | | | | | |", flush=True)
+        return
+    seconds = cpu_seconds() - begin
+    result = score(found, structure)
+    cell = " ".join(f"{value:.6g}" for value in found.unit_cell.parameters)
+    shells = "another lattice" if result is None else " ".join(f"{value:.4f}" for value in result.correlation)
+    sigmas = "" if result is None else " ".join(f"{value:.2f}" for value in result.variance)
+    print(
+        f"| {case} | {name} | {found.space_group} | {cell} | {shells} | {sigmas} | {found.overall.completeness:.3f} "
+        f"({found.overall.unique}) | {seconds:.0f} |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", default=list(CASES), choices=[*CASES, []])
+    parser.add_argument("--engines", default="builtin,dials")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "apertura-integrate-benchmark")
+    chosen = parser.parse_args()
+    print("| case | engine | space group | cell | CC to |F|^2 by shell | var((I-t)/sigma) | completeness | CPU s |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for case, name in itertools.product(chosen.cases, chosen.engines.split(",")):
+        run(case, name, chosen.folder)
+
+
+if __name__ == "__main__":
+    main()
