@@ -215,7 +215,8 @@ def _step(fit: Fit, observations: Observations, *, rotations: bool, spreads: Spr
     step = np.linalg.solve(normal, gradient[..., None])[..., 0]
     log_scale = log_scale + np.clip(step[:, 0], -0.7, 0.7)
     present = np.unique(observations.frame)
-    variance = np.linalg.inv(normal)[present][:, range(size), range(size)]
+    inverse = np.asarray(np.linalg.inv(normal)[present], dtype=np.float64)
+    variance = inverse[:, range(size), range(size)]
     spreads = spreads._replace(scale=_learned((log_scale - smooth)[present], variance[:, 0], 0.01, 0.5))
     log_scale = log_scale - np.median(log_scale[present])
     rotation = model.rotation

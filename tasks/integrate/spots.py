@@ -56,7 +56,7 @@ def poisson_significance(counts: Floats, expected: Floats) -> Floats:
 
 
 def hot_pixels(mean: Floats, frames: int, valid: Mask) -> Mask:
-    """Return pixels of the mean image (slow, fast) that stand alone above their neighbours on most frames.
+    """Return pixels of the mean image (slow, fast) that stand alone above their neighbours, or are dead among them.
 
     A spot has a width and moves with the tilt; a hot pixel has neither.
     """
@@ -67,7 +67,8 @@ def hot_pixels(mean: Floats, frames: int, valid: Mask) -> Mask:
     above = mean - floor
     deviation = np.sqrt(np.maximum(floor, 1.0 / frames) / frames)
     lonely = above > HOT_RATIO * np.maximum(neighbours - floor, deviation)
-    dead = (mean == 0) & (floor * frames > 30.0)
+    # a strong spot that passes raises a median, but not all the pixels around one that is dead
+    dead = (mean == 0) & (ndimage.minimum_filter(mean, footprint=ring) * frames > 25.0)
     return valid & ((lonely & (above > 0.05)) | dead)
 
 
