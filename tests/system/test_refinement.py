@@ -166,8 +166,9 @@ def random_sites(n: int, model: KnownStructure, hall: str, rng: np.random.Genera
     sites: list[np.ndarray] = []
     while len(sites) < n:
         trial = rng.random((1, 3))
-        others = np.concatenate([trial, *sites]) if sites else trial
-        if not contacts(trial, others, hall, model.cell, cutoff=1.3):
+        if contacts(trial, trial, hall, model.cell, cutoff=1.3):
+            continue
+        if not sites or not contacts(trial, np.concatenate(sites), hall, model.cell, cutoff=1.3):
             sites.append(trial)
     return np.concatenate(sites)
 
