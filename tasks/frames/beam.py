@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
+from tasks.frames.bad_pixels import HOT_RATIO
+
 OBVIOUS = 10.0
 """A peak this many times stronger than any other of its pattern is the direct beam."""
 DOMINANCE = 3.0
@@ -55,7 +57,7 @@ def find_beam(
         (slow, fast), True where a pixel is valid.
     """
     valid = np.ones(image.shape, dtype=bool) if mask is None else mask
-    pattern = np.where(valid, image, 0.0).astype(np.float64)
+    pattern = _without_hot_pixels(np.where(valid, image, 0.0).astype(np.float64))
     near = np.ones(image.shape, dtype=bool) if start is None else _distance(image.shape, start) <= reach_px
     peak, dominance = _brightest(pattern, near & valid)
     if peak is not None and dominance >= OBVIOUS:
@@ -65,6 +67,21 @@ def find_beam(
         return peak if dominance >= DOMINANCE else None
     agree = peak is not None and np.hypot(*np.subtract(peak.centre, twin)) <= AGREEMENT_PX
     return peak if agree else BeamFit(twin, 2.0, "symmetry")
+
+
+def _without_hot_pixels(pattern: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lower the brightest pixels to the highest of their eight neighbours where they exceed it 6 times.
+
+    Only the 100 brightest can be taken for a beam. A beam as sharp as one pixel stays a peak at its place.
+    """
+    count = min(100, pattern.size)
+    rows, columns = np.unravel_index(np.argpartition(pattern, -count, axis=None)[-count:], pattern.shape)
+    padded = np.pad(pattern, 1)
+    around = [padded[rows + 1 + i, columns + 1 + j] for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
+    beside = np.max(around, axis=0)
+    hot = pattern[rows, columns] > HOT_RATIO * beside
+    pattern[rows[hot], columns[hot]] = beside[hot]
+    return pattern
 
 
 def _brightest(pattern: NDArray[np.float64], allowed: NDArray[np.bool_]) -> tuple[BeamFit | None, float]:

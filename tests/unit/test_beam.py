@@ -117,6 +117,22 @@ def test_noise_of_any_seed_has_no_beam(seed: int, level: float) -> None:
     assert find_beam(image, start=None, reach_px=30) is None
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_hot_pixels_are_not_the_beam(seed: int) -> None:
+    image = pattern(np.random.default_rng(seed), beam=0.0)
+    image[[120, 140, 140], [120, 110, 111]] = [5e4, 900, 0]
+    assert error(find_beam(image, start=(128.0, 120.0), reach_px=30)) < 0.7
+
+
+def test_a_beam_of_one_pixel_is_found() -> None:
+    image = np.random.default_rng(0).poisson(0.3, SHAPE).astype(float)
+    image[128, 117] += 20000
+    image[127:130, 116:119] += 200
+    fit = find_beam(image, start=(128.0, 120.0), reach_px=30)
+    assert fit is not None
+    assert np.abs(np.array(fit.centre) - (128, 117)).max() < 0.3
+
+
 def test_a_masked_hot_pixel_does_not_matter() -> None:
     image = pattern(np.random.default_rng(5))
     image[128, 140] = 1e5
