@@ -29,29 +29,40 @@ class Sweep(Document):
 
 
 def sweeps(series: FrameSeries) -> list[Sweep]:
-    """Return the fewest sweeps that hold every frame once, in the order of the angles.
+    """Return as few sweeps as hold every frame once, in the order of the angles.
 
-    Gaps and changes of the step begin a new sweep. Where several partitions have equally few sweeps, the one with
+    Sweeps are cut at gaps and changes of the step only, unless the step drifts. Where several partitions have equally few sweeps, the one with
     the smallest sum of wedge widths is taken: it stretches the fewest frames over gaps.
     """
     middles = np.array([frame.angle_deg + frame.width_deg / 2 for frame in series.frames])
-    count = len(middles)
+    cuts = _places_of_change(middles)
+    if not all(_equal_steps(middles[begin:end]) for begin, end in pairwise(cuts)):
+        cuts = list(range(len(middles) + 1))  # a slow drift of the step: it must be cut where no single step shows it
     best: list[tuple[int, float, int]] = [(0, 0.0, -1)]
-    for end in range(1, count + 1):
+    for last in range(1, len(cuts)):
         candidates = []
-        for begin in range(end - 1, -1, -1):
+        for first in range(last - 1, -1, -1):
+            begin, end = cuts[first], cuts[last]
             if not _equal_steps(middles[begin:end]):
                 break
             width = _step(series.frames, middles, begin, end)
-            candidates.append((best[begin][0] + 1, best[begin][1] + width * (end - begin), begin))
+            candidates.append((best[first][0] + 1, best[first][1] + width * (end - begin), first))
         best.append(min(candidates))
     found: list[Sweep] = []
-    end = count
-    while end > 0:
-        begin = best[end][2]
-        found.append(_sweep(series.frames, middles, begin, end))
-        end = begin
+    last = len(cuts) - 1
+    while last > 0:
+        first = best[last][2]
+        found.append(_sweep(series.frames, middles, cuts[first], cuts[last]))
+        last = first
     return found[::-1]
+
+
+def _places_of_change(middles: NDArray[np.float64]) -> list[int]:
+    """Return where a sweep may begin or end: the ends, and either side of a frame whose two steps differ."""
+    steps = np.diff(middles)
+    changed = np.abs(np.diff(steps)) > TOLERANCE * np.minimum(steps[1:], steps[:-1])
+    inner = np.flatnonzero(changed) + 1
+    return sorted({0, len(middles), *inner.tolist(), *(inner + 1).tolist()})
 
 
 def _equal_steps(middles: NDArray[np.float64]) -> bool:

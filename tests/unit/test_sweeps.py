@@ -1,5 +1,6 @@
 """Sweeps: every frame once, equal steps only, gaps never bridged."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,12 @@ def test_any_series_is_covered_once_and_no_frame_is_moved(steps: list[int], widt
         error = np.abs(middles - angles[list(sweep.indices)] - width / 2).max()
         assert error <= 0.02 * sweep.step_deg + 1e-8
         assert error == pytest.approx(sweep.deviation_deg, abs=1e-8)
+
+
+def test_long_series_take_no_time_and_drifting_steps_are_cut() -> None:
+    begin = time.process_time()
+    (sweep,) = sweeps(series_at([0.05 * k for k in range(5000)], width=0.05))
+    assert time.process_time() - begin < 5
+    assert len(sweep.indices) == 5000
+    drifting = np.cumsum(0.5 * 1.002 ** np.arange(150))
+    assert 1 < len(sweeps(series_at(drifting.tolist()))) < 30
