@@ -31,8 +31,9 @@ class Sweep(Document):
 def sweeps(series: FrameSeries) -> list[Sweep]:
     """Return as few sweeps as hold every frame once, in the order of the angles.
 
-    Sweeps are cut at gaps and changes of the step only, unless the step drifts. Where several partitions have equally few sweeps, the one with
-    the smallest sum of wedge widths is taken: it stretches the fewest frames over gaps.
+    Sweeps are cut at gaps and changes of the step only, unless the step drifts. Where several partitions have
+    equally few sweeps, the one with the smallest sum of wedge widths is taken: it stretches the fewest frames over
+    gaps.
     """
     middles = np.array([frame.angle_deg + frame.width_deg / 2 for frame in series.frames])
     cuts = _places_of_change(middles)
