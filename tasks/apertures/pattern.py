@@ -59,12 +59,14 @@ def find_direct_beam(total: NDArray[np.uint32], *, start: NDArray[np.float64]) -
 
 
 def _beam_core(total: NDArray[np.uint32], peak: NDArray[np.float64], *, level: float) -> DirectBeam:
-    grid = np.indices(total.shape).astype(np.float64)
-    slow, fast = grid[0], grid[1]
+    corner = np.maximum(np.rint(peak).astype(np.int64) - 24, 0)
+    window = total[corner[0] : corner[0] + 49, corner[1] : corner[1] + 49]
+    grid = np.indices(window.shape).astype(np.float64)
+    slow, fast = grid[0] + corner[0], grid[1] + corner[1]
     centre, sigma = peak, 1.5
     for _ in range(5):
         inside = np.hypot(slow - centre[0], fast - centre[1]) <= max(4.0, 3.0 * sigma)
-        weight = np.maximum(total[inside] - level, 0.0)
+        weight = np.maximum(window[inside] - level, 0.0)
         centre = np.array([np.average(slow[inside], weights=weight), np.average(fast[inside], weights=weight)])
         spread = (slow[inside] - centre[0]) ** 2 + (fast[inside] - centre[1]) ** 2
         sigma = float(np.clip(np.sqrt(np.average(spread, weights=weight) / 2), 0.7, 6.0))
@@ -130,7 +132,7 @@ def radial_background(
     """
     ring = (radius / 2.0).astype(np.int64)
     n = int(ring.max()) + 1
-    level = np.asarray(ndimage.median(smooth, ring, np.arange(n)), dtype=np.float64)
+    level = _ring_medians(smooth, ring, n)
     used = np.ones(image.shape, dtype=bool)
     for _ in range(4):
         limit = level + CLIP_SIGMA * np.sqrt(np.maximum(level, 0.25 / area) / area)
@@ -140,6 +142,13 @@ def radial_background(
         level = np.where(number > 0, mean, level)
     centres = 2.0 * np.arange(n) + 1.0
     return np.interp(radius, centres, level), used
+
+
+def _ring_medians(image: NDArray[np.float64], ring: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    order = np.argsort(ring.ravel().astype(np.uint16), kind="stable")
+    edges = np.cumsum(np.bincount(ring.ravel(), minlength=n))[:-1]
+    parts = np.split(image.ravel()[order], edges)
+    return np.array([np.median(part) if part.size else 0.0 for part in parts])
 
 
 def _regions(shape: tuple[int, ...], px: NDArray[np.int64], *, reach: float) -> NDArray[np.int32]:
