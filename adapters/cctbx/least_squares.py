@@ -97,7 +97,7 @@ class Refinery:
         except (InvalidConstraint, IndexError) as error:
             raise InputError(f"the riding hydrogen atoms do not fit their surroundings: {error}") from error
         if parameters.n_independents + 1 >= self.fo_sq.size():
-            raise InputError(
+            raise DivergedError(
                 f"{parameters.n_independents} parameters for {self.fo_sq.size()} reflections",
                 "give data to a higher resolution, or a higher symmetry",
             )
@@ -179,9 +179,9 @@ def fit(request: FitRequest) -> Fit:
     Raises
     ------
     DivergedError
-        If the normal equations cannot be solved or an atom runs away.
+        If there are fewer reflections than parameters, the normal equations cannot be solved or an atom runs away.
     InputError
-        If there are fewer reflections than parameters.
+        If there is no scattering factor, or riding atoms do not fit.
     """
     refinery = Refinery(request)
     refinery.run(request.cycles, request.shift_over_esd)

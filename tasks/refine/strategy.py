@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.model import Composition, DivergedError, Document, InputError
+from tasks.model import Composition, DivergedError, Document, InputError, ProgramFailedError
 from tasks.model.provenance import Attempt
 from tasks.refine import completion, elements, parameters
 from tasks.refine.assembly import tidied
@@ -44,7 +44,7 @@ class Progress(NamedTuple):
     def tried(self, change: str, reason: str, trial: Fit | None, *, accepted: bool) -> "Progress":
         """Return the progress after one change."""
         if trial is None:
-            outcome = "least squares diverged, change undone"
+            outcome = "least squares failed, change undone"
         else:
             verb = "kept" if accepted else "undone"
             outcome = f"{verb}: R1 {self.fit.r1:.4f} -> {trial.r1:.4f}, wR2 {self.fit.wr2:.4f} -> {trial.wr2:.4f}"
@@ -67,8 +67,10 @@ def refined(
     Raises
     ------
     DivergedError
-        If the model itself, before any change, cannot be refined.
+        If the model itself, before any change, has no atoms or cannot be refined.
     """
+    if not draft.atoms:
+        raise DivergedError("the solution has no atoms to refine")
     start = draft.model_copy(
         update={"atoms": completion.without_clashes(draft.atoms, draft.hall, draft.unit_cell), "riding": ()}
     )
@@ -87,7 +89,8 @@ def refined(
 def _try(engine: LeastSquares, draft: Draft, observations: Observations, cycles: int = QUICK_CYCLES) -> Fit | None:
     try:
         return engine.fit(draft, observations, cycles=cycles)
-    except (DivergedError, InputError):
+    except (DivergedError, InputError, ProgramFailedError) as error:
+        log.debug("undone: %s", error)
         return None
 
 

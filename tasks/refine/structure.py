@@ -56,4 +56,5 @@ def formula_of(fit: Fit, composition: Composition | None) -> tuple[dict[str, flo
     else:
         whole = [max(1, round(count)) for count in contents.values()]
         units = float(math.gcd(*whole)) if whole else 1.0
-    return {element: float(np.round(count / units, 4)) for element, count in contents.items()}, units
+    rounded = {element: float(np.round(count / units, 4)) for element, count in contents.items()}
+    return {element: count for element, count in rounded.items() if count > 0}, units

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.model import DivergedError, InputError
+from tasks.model import DivergedError, InputError, ProgramFailedError
 from tasks.refine.draft import Draft, DraftAtom, Fit, Observations
 from tasks.refine.geometry import group_operations
 from tasks.refine.ports import LeastSquares
@@ -38,7 +38,7 @@ def recovery(engine: LeastSquares, fit: Fit, observations: Observations, *, trie
         trial = shaken(bare, np.random.default_rng(seed))
         try:
             figures.append(engine.fit(trial, observations, cycles=CYCLES, held_out=HELD_OUT, seed=seed))
-        except (DivergedError, InputError):
+        except (DivergedError, InputError, ProgramFailedError):
             return None
         moved.append(_displacement(bare, figures[-1].draft))
     free = [(found.r1_free, found.reflections_free) for found in figures if found.r1_free is not None]

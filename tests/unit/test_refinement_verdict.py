@@ -118,4 +118,10 @@ def test_a_change_that_diverges_is_undone_and_recorded(
     strategy = Strategy(completion_rounds=0, hydrogens=False, extinction=False)
     progress = refined(Scripted(tmp_path), draft, observations, composition=None, strategy=strategy)
     assert all(atom.u_aniso_angstrom2 is None for atom in progress.fit.draft.atoms)
-    assert progress.attempts[0].outcome == "least squares diverged, change undone"
+    assert progress.attempts[0].outcome == "least squares failed, change undone"
+
+
+def test_a_solution_without_atoms_is_refused(draft: Draft, observations: Observations, tmp_path: Path) -> None:
+    empty = draft.model_copy(update={"atoms": ()})
+    with pytest.raises(DivergedError, match="no atoms"):
+        refined(Scripted(tmp_path), empty, observations, composition=None, strategy=Strategy())
