@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from adapters.formats.stempy_hdf5 import StempyReader
 from tasks.apertures.models import CrystalAperture
-from tasks.frames.descan import Descan
 from tasks.frames.models import FrameSeries
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import each_frame, read_frames, read_half, read_mask
@@ -201,8 +200,9 @@ def test_descan_is_found_and_taken_out(tmp_path: Path) -> None:
     motion = np.array([[0.9, 0.0], [0.0, -1.1]])
     series, _ = make_series(tmp_path, np.full((6, 2), [31.0, 27.0]), motion=motion, per_position=400)
 
-    found = summed(tmp_path / "a", series, all_positions(6)) if (tmp_path / "a").mkdir() is None else None
+    (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
+    found = summed(tmp_path / "a", series, all_positions(6))
     kept = summed(tmp_path / "b", series, all_positions(6), descan="off")
 
     def sharpness(frames: FrameSeries) -> float:
@@ -212,10 +212,17 @@ def test_descan_is_found_and_taken_out(tmp_path: Path) -> None:
     assert sharpness(found) > 2 * sharpness(kept)
 
 
+def test_the_motion_is_measured_to_a_few_hundredths_of_a_pixel_per_step(tmp_path: Path) -> None:
+    motion = np.array([[0.5, -0.2], [0.1, 0.4]])
+    series, _ = make_series(tmp_path, np.full((6, 2), [31.0, 27.0]), motion=motion, per_position=400)
+    beams = find_beams(series, FrameSettings(), tmp_path / "beams")
+    np.testing.assert_allclose(beams.descan_px, motion, atol=0.03)
+    np.testing.assert_allclose(beams.px, [[31.0, 27.0]] * 6, atol=0.2)
+
+
 def test_descan_is_not_invented(tmp_path: Path) -> None:
     series, _ = make_series(tmp_path, np.full((6, 2), [31.0, 27.0]), per_position=100)
     assert not any("moves by" in warning for warning in summed(tmp_path, series, all_positions(6)).warnings)
-    assert Descan(np.zeros((2, 2)), 0.0).span_px == 0.0
 
 
 def test_halves_are_a_fair_coin_that_the_seed_repeats(tmp_path: Path) -> None:
