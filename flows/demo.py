@@ -13,16 +13,27 @@ from flows.commands import run_source
 from flows.settings import Settings, apply_assignment
 from tasks.model import SettingsError
 from tasks.simulate.demo_structure import uio66
-from tasks.simulate.models import SimulationSettings, Structure
+from tasks.simulate.models import ClusterPlan, Instrument, SimulationSettings, Structure, TiltPlan
 
 
 def run_demo(out: Path) -> Path:
     """Simulate a cluster of UiO-66 nanocrystals below `out` and solve it; return the run folder."""
     source = out / "source"
     if not (source / "tilt_series.json").is_file():
-        write_series(uio66(), source, SimulationSettings(seed=1, sample="UiO-66 cluster (simulated)"))
+        write_series(uio66(), source, demo_series())
     typer.echo(f"the series: {source}", err=True)
     return run_source(source, out / "run", Settings())
+
+
+def demo_series() -> SimulationSettings:
+    """Return a cluster of three crystals that is small enough to be solved in minutes."""
+    return SimulationSettings(
+        seed=1,
+        sample="UiO-66 cluster (simulated)",
+        tilts=TiltPlan(step_deg=1.5),
+        cluster=ClusterPlan(size_nm=170.0),
+        instrument=Instrument(scan_shape=(48, 48)),
+    )
 
 
 def simulate_series(cif: Path, out: Path, assignments: list[str]) -> Path:
