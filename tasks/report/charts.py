@@ -53,6 +53,16 @@ def against_angle(angles_deg: Sequence[float], lines: Sequence[Line], around: Ch
         return _svg(figure, around.title)
 
 
+def against_count(counts: Sequence[int], lines: Sequence[Line], around: ChartFrame) -> Markup:
+    """Draw values over a number of things."""
+    with mpl.rc_context({**STYLE, "svg.hashsalt": around.title}):
+        figure, axes = _axes(around)
+        _plot(axes, np.asarray(counts), lines, marker="o")
+        axes.set_xticks(list(counts))
+        axes.set_ylim(*around.y_limits)
+        return _svg(figure, around.title)
+
+
 def _axes(around: ChartFrame) -> tuple[Figure, mpl.axes.Axes]:
     figure = Figure(figsize=around.size_inch, layout="constrained")
     axes = figure.add_subplot()

@@ -10,15 +10,16 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from tasks.integrate.models import Reflections
+from tasks.integrate.models import CombinedSets, Reflections
 from tasks.report import tables, wording
-from tasks.report.charts import ChartFrame, Line, against_angle, against_resolution
+from tasks.report.charts import ChartFrame, Line, against_angle, against_count, against_resolution
 from tasks.report.drawing import legend, structure_svg
 from tasks.report.images import FramePicture, TiltPicture, colour_of, frame_pictures, tilt_pictures
 from tasks.report.models import CrystalOutcome, RunOutcome
 from tasks.report.results import reason_of, stage_provenance
 
 HERE = Path(__file__).parent
+TILTS_MIN = 2
 
 
 class FileLink(NamedTuple):
@@ -35,7 +36,7 @@ class CrystalView(NamedTuple):
     colour: str | None
     reason: str | None
     frames: tuple[FramePicture, ...]
-    counts_chart: Markup | None
+    tilt_charts: tuple[Markup, ...]
     shell_charts: tuple[Markup, ...]
     structure: Markup | None
     files: tuple[FileLink, ...]
@@ -43,14 +44,16 @@ class CrystalView(NamedTuple):
 
 def render_page(outcome: RunOutcome, rundir: Path) -> str:
     """Return the page; links to files are relative to `rundir`."""
-    crystals = [_view(crystal, index, rundir) for index, crystal in enumerate(outcome.crystals)]
-    merged = [_view(crystal, None, rundir) for crystal in outcome.merged_all]
+    tilts_deg = outcome.apertures.tilt_deg if outcome.apertures is not None else ()
+    crystals = [_view(crystal, index, rundir, tilts_deg) for index, crystal in enumerate(outcome.crystals)]
+    merged = [_view(crystal, None, rundir, ()) for crystal in outcome.merged_all]
     pictures: tuple[TiltPicture, ...] = tilt_pictures(outcome.apertures) if outcome.apertures is not None else ()
     return _template().render(
         outcome=outcome,
         headline=wording.headline(outcome),
         crystals=crystals,
         merged=merged,
+        growth_charts=_growth_charts(outcome.combined),
         tilts=pictures,
         stages=stage_provenance(outcome),
         total_s=sum(outcome.timings_s.values()),
@@ -83,26 +86,60 @@ def _plain(value: Any) -> str:
     return ", ".join(_plain(part) for part in value) if isinstance(value, list | tuple) else str(value)
 
 
-def _view(crystal: CrystalOutcome, index: int | None, rundir: Path) -> CrystalView:
+def _view(crystal: CrystalOutcome, index: int | None, rundir: Path, tilts_deg: tuple[float, ...]) -> CrystalView:
     frames = crystal.frames
     return CrystalView(
         outcome=crystal,
         colour=None if index is None else colour_of(index),
         reason=reason_of(crystal),
         frames=() if frames is None else frame_pictures(frames, crystal.reflections),
-        counts_chart=None if frames is None or len(frames.frames) < 2 else _counts_chart(crystal),
+        tilt_charts=_tilt_charts(crystal, tilts_deg),
         shell_charts=() if crystal.reflections is None else _shell_charts(crystal.id, crystal.reflections),
         structure=None if crystal.refinement is None else structure_svg(crystal.refinement),
         files=_files(crystal, rundir),
     )
 
 
-def _counts_chart(crystal: CrystalOutcome) -> Markup | None:
-    if crystal.frames is None:
-        return None
-    frames = crystal.frames.frames
-    around = ChartFrame(f"{crystal.id}: electrons per frame (10³)", "tilt (°)", (0, None), (6.4, 1.9))
-    return against_angle([frame.angle_deg for frame in frames], [Line("", [f.counts / 1e3 for f in frames])], around)
+def _tilt_charts(crystal: CrystalOutcome, tilts_deg: tuple[float, ...]) -> tuple[Markup, ...]:
+    charts = []
+    frames = crystal.frames.frames if crystal.frames is not None else ()
+    if len(frames) >= TILTS_MIN:
+        around = ChartFrame(f"{crystal.id}: electrons per frame (10³)", "tilt (°)", (0, None))
+        angles = [frame.angle_deg for frame in frames]
+        charts.append(against_angle(angles, [Line("", [frame.counts / 1e3 for frame in frames])], around))
+        if all(frame.beam_found_px is not None for frame in frames):
+            found = [frame.beam_found_px or (0.0, 0.0) for frame in frames]
+            around = ChartFrame(f"{crystal.id}: direct beam (px from its mean)", "tilt (°)")
+            charts.append(against_angle(angles, _beam_lines(found), around))
+    if crystal.aperture is not None and len(tilts_deg) >= TILTS_MIN:
+        aperture = crystal.aperture
+        around = ChartFrame(f"{crystal.id}: positions", "tilt (°)", (0, None))
+        charts.append(against_angle(tilts_deg, [Line("", aperture.positions_per_tilt)], around))
+        if len(aperture.confidence_per_tilt) == len(tilts_deg):
+            around = ChartFrame(f"{crystal.id}: confidence", "tilt (°)", (0, 1.05))
+            charts.append(against_angle(tilts_deg, [Line("", aperture.confidence_per_tilt)], around))
+    return tuple(charts)
+
+
+def _beam_lines(found: list[tuple[float, float]]) -> list[Line]:
+    lines = []
+    for axis, name in enumerate(("slow", "fast")):
+        mean = sum(place[axis] for place in found) / len(found)
+        lines.append(Line(name, [place[axis] - mean for place in found]))
+    return lines
+
+
+def _growth_charts(combined: CombinedSets | None) -> tuple[Markup, ...]:
+    clusters = [cluster for cluster in combined.clusters if len(cluster.growth) > 1] if combined is not None else []
+    charts = []
+    for cluster in clusters:
+        lines = [
+            Line("completeness", [step.completeness for step in cluster.growth]),
+            Line("CC½", [step.cc_half for step in cluster.growth]),
+        ]
+        around = ChartFrame(f"{cluster.id}: crystals merged", "crystals", (0, 1.05))
+        charts.append(against_count([step.crystals for step in cluster.growth], lines, around))
+    return tuple(charts)
 
 
 def _shell_charts(name: str, data: Reflections) -> tuple[Markup, ...]:
