@@ -83,7 +83,7 @@ def test_a_masked_pixel_makes_no_spot() -> None:
 
 def test_a_lonely_pixel_is_hot_a_dead_one_dead_and_a_spot_on_the_axis_neither() -> None:
     rng = np.random.default_rng(4)
-    model = halo(1.0) + spot((99.5, 150.0), 300.0, sigma=0.8)
+    model = halo(4.0) + spot((99.5, 150.0), 300.0, sigma=0.8)
     model[20, 30] += 25.0
     frames = rng.poisson(np.broadcast_to(model, (40, *SHAPE)))
     frames[:, 80, 90] = 0
