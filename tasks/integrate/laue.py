@@ -39,7 +39,7 @@ TRUE_CORRELATIONS = np.linspace(0.3, 0.98, 18)
 """What true equivalents may agree to: unknown, from the Friedel pairs if there are enough."""
 
 TYPICAL_CORRELATION = 0.85
-CELL_SIGMA_DEG = 0.8
+CELL_SIGMA_DEG = 0.2
 MIN_METRIC_LOG = -3.0
 """A measured cell may be strained by distorted frames; how much speaks against a symmetry, but never alone."""
 
