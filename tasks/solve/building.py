@@ -52,13 +52,20 @@ class Task(NamedTuple):
         return reference_element(self.composition, self.observed.radiation)
 
 
-def build(task: Task, phases: NDArray[np.complex128], *, cycles: int, rng: np.random.Generator) -> Built | None:
-    """Return the best model from unit phases times merit (n,), or None where no peak stands out."""
+def build(
+    task: Task, phases: NDArray[np.complex128], *, cycles: int, least_correlation: float, rng: np.random.Generator
+) -> Built | None:
+    """Return the best model from unit phases times merit (n,).
+
+    None where no peak stands out or the correlation of E stays below `least_correlation`.
+    """
     observed, symmetry = task.observed, task.symmetry
     start = observed.e_value * phases * falloff(observed, symmetry) ** (1.0 - SHARPNESS)
     start = np.concatenate([start, np.zeros(len(observed.missing))])
     recycled = _recycled(task, start, cycles=cycles, rng=rng)
-    return complete(task, recycled.model) if len(recycled.model.element) else None
+    if len(recycled.model.element) == 0 or recycled.correlation < least_correlation:
+        return None
+    return complete(task, recycled.model)
 
 
 def polish(task: Task, model: Model, *, cycles: int, rng: np.random.Generator) -> Recycled:

@@ -26,6 +26,7 @@ GROUPS_TRIED = 4
 POLISHING_TURNS = 15
 SCORE_WINDOW = 0.4
 """Groups with less than this part of the best score are not built, unless there are few groups at all."""
+SETTLED_SCORE = 0.8
 SCORE_IN_R1 = 0.10
 """How much R1 the best phase agreement is worth over none, when groups are compared."""
 VERDICT_ORDER = {"solved": 0, "doubtful": 1, "not-solved": 2}
@@ -54,8 +55,8 @@ class Candidate(NamedTuple):
     trial: int
 
 
-class SearchEffort(NamedTuple):
-    """How long a trial in a group is, and the correlation of E below which its model is not worth more work."""
+class Effort(NamedTuple):
+    """How many turns a trial or a model gets, and the correlation of E below which it is not worth more work."""
 
     turns: int
     least_correlation: float
@@ -79,28 +80,38 @@ def open_workshop(
 
 
 def candidates_of(
-    workshop: Workshop, phases: PhaseSet, *, cycles: int, rng: np.random.Generator, larger_than: int = 0
+    workshop: Workshop, phases: PhaseSet, *, effort: Effort, rng: np.random.Generator, larger_than: int = 0
 ) -> tuple[list[Candidate], list[GroupFit]]:
     """Return the models built from one phase set in its most likely groups, and the table of groups.
 
     Groups of an order up to `larger_than` are not built.
     """
     value = phases.amplitude * np.exp(1j * phases.phase_rad)
-    fits = rank_groups(phases.hkl, value, workshop.groups, cell=workshop.cell, absences=workshop.absences)
+    groups = [group for group in workshop.groups if group.order > larger_than]
+    if not groups:
+        return [], []
+    fits = rank_groups(phases.hkl, value, groups, cell=workshop.cell, absences=workshop.absences)
     table = FactorTable(phases.hkl, value)
-    floor = SCORE_WINDOW * fits[0].score if len(workshop.groups) > 2 else -np.inf  # P1 and P-1: by R1 alone
+    floor = SCORE_WINDOW * fits[0].score if len(groups) > 2 else -np.inf  # P1 and P-1: by R1 alone
     chosen = [fit for fit in fits[:GROUPS_TRIED] if fit.score >= min(floor, fits[0].score)]
-    chosen = [fit for fit in chosen if fit.symmetry.order > larger_than]
-    found = []
+    found: list[Candidate] = []
     for fit in chosen:
-        candidate = _candidate(workshop, fit, table, top=fits[0].score, trial=phases.trial, how=(cycles, rng))
+        if any(_settled(candidate, fit) for candidate in found):
+            continue
+        candidate = _candidate(workshop, fit, table, top=fits[0].score, trial=phases.trial, how=(effort, rng))
         if candidate is not None:
             found.append(candidate)
     return sorted(found, key=rank_key), fits
 
 
+def _settled(candidate: Candidate, fit: GroupFit) -> bool:
+    """Tell whether a model that was built makes a smaller group with less support needless."""
+    smaller = fit.symmetry.order < candidate.task.symmetry.order and fit.score < SETTLED_SCORE * candidate.fit.score
+    return candidate.judgement.verdict == "solved" and smaller
+
+
 def candidate_in_group(
-    workshop: Workshop, symmetry: Symmetry, blank: PhaseSet, *, search: SearchEffort, rng: np.random.Generator
+    workshop: Workshop, symmetry: Symmetry, blank: PhaseSet, *, search: Effort, rng: np.random.Generator
 ) -> tuple[Candidate, list[GroupFit]] | None:
     """Return the model that one trial of dual-space direct methods in a group leads to, and the table of groups.
 
@@ -151,14 +162,14 @@ def _candidate(
     *,
     top: float,
     trial: int,
-    how: tuple[int, np.random.Generator],
+    how: tuple[Effort, np.random.Generator],
 ) -> Candidate | None:
     task = task_for(workshop, fit.symmetry)
     if len(task.observed.hkl) == 0:
         return None
     start = phases_in_group(task.observed.hkl, table, fit.symmetry, fit.placement.origin)
-    cycles, rng = how
-    built = build(task, start, cycles=cycles, rng=rng)
+    effort, rng = how
+    built = build(task, start, cycles=effort.turns, least_correlation=effort.least_correlation, rng=rng)
     if built is None:
         return None
     value = built.fit.r1 - SCORE_IN_R1 * _relative(fit.score, top)

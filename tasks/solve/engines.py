@@ -13,7 +13,7 @@ from tasks.model import Composition, Document, InputError, NoSolutionError
 from tasks.model.provenance import Provenance
 from tasks.solve.candidates import (
     Candidate,
-    SearchEffort,
+    Effort,
     Workshop,
     candidate_in_group,
     candidates_of,
@@ -40,7 +40,10 @@ Methods = tuple[FlippingMethod | DualSpace, ...]
 """Of the batches in P1, in turn; the last goes on."""
 TABLE_ROWS = 12
 CANDIDATES_KEPT = 5
-BUILT_PER_BATCH = 3
+BUILT_PER_BATCH = 2
+FLIPPING_BATCH = 2
+LEAST_CORRELATION = 0.5
+"""Structures have more from the first map on; the models of shuffled intensities stay below."""
 
 
 class SolveSettings(Document):
@@ -98,7 +101,8 @@ class _Progress:
         self.candidates: list[Candidate] = []
         self.fits: dict[int, list[GroupFit]] = {}
         self.trials = 0
-        self.least_correlation = 0.5
+        self.least_correlation = LEAST_CORRELATION
+        self.last: PhaseSet | None = None
 
     def add(self, candidates: list[Candidate], fits: list[GroupFit]) -> None:
         for candidate in candidates:
@@ -183,6 +187,9 @@ def _search(settings: SolveSettings, methods: Methods, prepared: PreparedData, w
             _search_groups(settings, prepared, workshop, progress, odds, begun)
         if progress.solved():
             break
+    if not progress.candidates and progress.last is not None:
+        progress.least_correlation = -1.0  # nothing looks like a structure: show the best there is
+        _build(settings, workshop, progress.last, progress)
     return progress
 
 
@@ -195,7 +202,7 @@ def _phase_and_build(
     seconds: float,
 ) -> None:
     """Run one batch of trials in P1 and build from the best."""
-    count = min(settings.batch, settings.trials - progress.trials)
+    count = min(settings.batch if method.method == "dual-space" else FLIPPING_BATCH, settings.trials - progress.trials)
     found = phase_p1(
         prepared,
         method=method,
@@ -205,6 +212,7 @@ def _phase_and_build(
         workers=settings.workers,
     )
     progress.trials += max(1, len(found))
+    progress.last = found[0] if found else progress.last
     for phases in found[:BUILT_PER_BATCH]:
         _build(settings, workshop, phases, progress)
         if progress.solved():
@@ -227,7 +235,7 @@ def _search_groups(
         blank = PhaseSet(prepared.hkl, prepared.e, np.zeros(len(prepared.e)), {}, progress.trials, settings.seed)
         rng = np.random.default_rng([settings.seed, 1, progress.trials])
         progress.trials += 1
-        effort = SearchEffort(settings.turns_in_group, progress.least_correlation)
+        effort = Effort(settings.turns_in_group, progress.least_correlation)
         result = candidate_in_group(workshop, symmetry, blank, search=effort, rng=rng)
         if result is None:
             continue
@@ -250,14 +258,18 @@ def _look_for_more_symmetry(
     """Build in larger groups from the phases of a model; the table stays that of the phases it came from."""
     better = phases_of_model(candidate.task, candidate.built, phases)
     order = candidate.task.symmetry.order
-    more, _ = candidates_of(workshop, better, cycles=settings.cycles, rng=rng, larger_than=order)
+    more, _ = candidates_of(
+        workshop, better, effort=Effort(settings.cycles, progress.least_correlation), rng=rng, larger_than=order
+    )
     progress.add(more, fits)
 
 
 def _build(settings: SolveSettings, workshop: Workshop, phases: PhaseSet, progress: _Progress) -> None:
     """Build from a phase set; then, if that looks like a structure, once more from the phases of its best model."""
     rng = np.random.default_rng([settings.seed, phases.seed, phases.trial])
-    candidates, fits = candidates_of(workshop, phases, cycles=settings.cycles, rng=rng)
+    candidates, fits = candidates_of(
+        workshop, phases, effort=Effort(settings.cycles, progress.least_correlation), rng=rng
+    )
     progress.add(candidates, fits)
     if candidates and candidates[0].judgement.verdict != "not-solved":
         _look_for_more_symmetry(settings, workshop, candidates[0], phases, fits, progress, rng)

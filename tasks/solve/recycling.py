@@ -22,6 +22,7 @@ PATIENCE = 3
 TURNS_AFTER_SHAKING = 3
 OMITTED = 0.3
 GOOD_CORRELATION = 0.93
+FAIR_CORRELATION = 0.85
 HOPELESS_CORRELATION = 0.4
 TURNS_TO_SHOW = 12
 
@@ -82,6 +83,8 @@ def recycle(
         if correlation > best.correlation + 1e-3:
             best, since = Recycled(model, correlation, turn + 1), 0
         if best.correlation > GOOD_CORRELATION and since > 1:
+            break
+        if best.correlation > FAIR_CORRELATION and since > PATIENCE:
             break
         if turn >= TURNS_TO_SHOW and best.correlation < HOPELESS_CORRELATION:
             break
