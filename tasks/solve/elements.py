@@ -17,6 +17,10 @@ NOISE_COST = 1.5
 """Cost of taking a peak for noise, if it is weaker than the lightest element."""
 MOST_BONDS = {"O": 2, "F": 1, "Cl": 1, "Br": 1, "I": 1, "N": 4, "C": 4}
 """Bonds to atoms other than metals; more are unlikely."""
+BAD_FIT = 3.0
+EXCHANGES = 8
+SHORTEST_FRACTION = 0.75
+"""Of the sum of covalent radii: shorter bonds speak against an element."""
 PALETTE = ("C", "O", "Na", "Al", "Si", "S", "Cl", "K", "Ca", "Ti", "Fe", "Cu", "Zn", "Br", "Zr", "I", "Lu", "Pb")
 """Stand-ins for ranges of scattering power when nothing is known of the composition."""
 PALETTE_SPREAD = 0.5
@@ -52,8 +56,31 @@ def assign_elements(
         chosen = _search(
             cost + _geometry_cost(names, element, near), multiplicity, share, strict=composition is not None
         )
+    chosen = _exchanged(chosen, cost, names, near)
     element = tuple(names[index] for index in chosen)
     return model._replace(element=element, occupancy=np.ones(len(element)))
+
+
+def _exchanged(
+    chosen: NDArray[np.int64], cost: NDArray[np.float64], names: list[str], near: Contacts
+) -> NDArray[np.int64]:
+    """Return the elements after exchanges between atoms that fit badly and others, neighbours judged anew each time."""
+
+    def costs(trial: NDArray[np.int64]) -> NDArray[np.float64]:
+        geometry = _geometry_cost(names, tuple(names[index] for index in trial), near)
+        return np.asarray((cost + geometry)[np.arange(len(trial)), trial])
+
+    current = costs(chosen)
+    for row in np.argsort(-current)[:EXCHANGES]:
+        if current[row] < BAD_FIT:
+            break
+        for other in np.flatnonzero(chosen != chosen[row]):
+            trial = chosen.copy()
+            trial[row], trial[other] = chosen[other], chosen[row]
+            value = costs(trial)
+            if value.sum() < current.sum() - 1e-9:
+                chosen, current = trial, value
+    return chosen
 
 
 def _guessed(model: Model, near: Contacts) -> dict[str, float]:
@@ -147,5 +174,6 @@ def _geometry_cost(names: list[str], element: tuple[str, ...], near: Contacts) -
             spread = 0.10 if covalent_radius(name) < 0.8 else 0.2
             stretch = (own - covalent_radius(name)) / spread
             excess = max(0, count - MOST_BONDS.get(name, 12))
-            cost[row, column] = min(stretch**2 / 2.0, 4.0) + 3.0 * excess
+            short = float((length < SHORTEST_FRACTION * (covalent_radius(name) + radius[partner])).sum())
+            cost[row, column] = min(stretch**2 / 2.0, 4.0) + 3.0 * excess + 3.0 * min(short, 2.0)
     return cost

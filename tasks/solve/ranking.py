@@ -16,8 +16,10 @@ CORRELATION_SOLVED = 0.70
 CORRELATION_DOUBTFUL = 0.50
 WEAK_SOLVED = 0.45
 RATIO_SOLVED = 3.0
-SHORTEST_BOND_FRACTION = 0.75
+SHORTEST_BOND_FRACTION = 0.62
 """Of the sum of covalent radii: shorter contacts do not occur."""
+LARGEST_RADIUS_ANGSTROM = 0.9
+"""Radii are cut here: a metal taken for oxygen and the reverse is an error of labels, not of the structure."""
 
 
 class Judgement(NamedTuple):
@@ -85,7 +87,7 @@ def _figures(task: Task, built: Built) -> dict[str, float]:
 
 def _impossible(near: Contacts, element: tuple[str, ...]) -> int:
     """Return how many atoms have a contact shorter than any bond."""
-    radius = np.array([covalent_radius(name) for name in element])
+    radius = np.minimum([covalent_radius(name) for name in element], LARGEST_RADIUS_ANGSTROM)
     if len(near.first) == 0:
         return 0
     short = near.distance < SHORTEST_BOND_FRACTION * (radius[near.first] + radius[near.second])
