@@ -1,6 +1,7 @@
 """The units of work: events become the frames of one crystal; image files become the frames of a rotation series."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from tasks.frames.ports import FrameReader
 from tasks.frames.rotation import rotation_series
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import write_stack
-from tasks.frames.tilts import lay_out, series_warnings, tilt_frames
+from tasks.frames.tilts import Layout, SummedFrame, lay_out, series_warnings, tilt_frames
 from tasks.ingest.models import TiltSeries
 from tasks.ingest.source import SourceDocument
-from tasks.model import InputError
+from tasks.model import FileRef, InputError
 from tasks.model.provenance import Provenance
 from tasks.stage import code_version, stage
 
@@ -78,38 +79,43 @@ def sum_frames(
         raise InputError(f"{len(beams.px)} direct beams for {len(series.scans)} scans", "find the beams again")
     layout = lay_out(series, masks, beams)
     summed = tilt_frames(series, layout, beams, settings)
-    dtype = np.uint16 if max(int(frame.whole.max()) for frame in summed) < 2**16 else np.uint32
-    stack = write_stack(
-        workdir / STACK_NAME,
-        [frame.whole for frame in summed],
-        count=len(summed),
-        mask=layout.mask,
-        dtype=dtype,
-        halves=[frame.half for frame in summed if frame.half is not None] if settings.split_events else None,
-    )
     frames = tuple(frame.document for frame in summed)
-    warnings = series_warnings(frames, beams, summed)
     log.info("%s: %d frames, %.0f electrons", aperture.id, len(frames), sum(frame.counts for frame in frames))
+    place = {"shape_px": layout.canvas.shape, "direct_beam_px": layout.direct_beam_px}
     return FrameSeries(
         id=aperture.id,
         sample=series.sample,
         composition=series.composition,
         beam=series.beam,
-        detector=series.detector.model_copy(
-            update={"shape_px": layout.canvas.shape, "direct_beam_px": layout.direct_beam_px}
-        ),
+        detector=series.detector.model_copy(update=place),
         direct_beam_px=layout.direct_beam_px,
         rotation_axis=series.tilt_axis,
         frames=frames,
-        stack=stack,
-        warnings=warnings,
-        provenance=Provenance(
-            engine="event sums",
-            version=code_version(),
-            parameters=settings.model_dump(),
-            inputs={"aperture": aperture.masks.sha256, **{scan.source: scan.events.sha256 for scan in series.scans}},
-            seed=settings.seed if settings.split_events else None,
-        ),
+        stack=_write(summed, layout, workdir / STACK_NAME),
+        warnings=series_warnings(frames, beams, summed),
+        provenance=_provenance(series, aperture, settings),
+    )
+
+
+def _write(summed: Sequence[SummedFrame], layout: Layout, path: Path) -> FileRef:
+    halves = [frame.half for frame in summed if frame.half is not None]
+    return write_stack(
+        path,
+        [frame.whole for frame in summed],
+        count=len(summed),
+        mask=layout.mask,
+        dtype=np.uint16 if max(int(frame.whole.max()) for frame in summed) < 2**16 else np.uint32,
+        halves=halves or None,
+    )
+
+
+def _provenance(series: TiltSeries, aperture: CrystalAperture, settings: FrameSettings) -> Provenance:
+    return Provenance(
+        engine="event sums",
+        version=code_version(),
+        parameters=settings.model_dump(),
+        inputs={"aperture": aperture.masks.sha256, **{scan.source: scan.events.sha256 for scan in series.scans}},
+        seed=settings.seed if settings.split_events else None,
     )
 
 

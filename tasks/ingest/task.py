@@ -40,6 +40,29 @@ def ingest_tilt_series(
     manifest = source.manifest
     if not isinstance(manifest, TiltSeriesManifest):
         raise InputError(f"{source.manifest_file.path} describes no tilt series")
+    scans, lost, texts = _read_all(source, manifest, reader, workdir)
+    _enough(scans, lost, (settings or IngestSettings()).tilts_min, source.manifest_file.path)
+    log.info("%s: %d scans, %d electrons, %d lost", manifest.sample, len(scans), _electrons(scans), len(lost))
+    return TiltSeries(
+        sample=manifest.sample,
+        composition=manifest.composition,
+        beam=manifest.beam,
+        detector=manifest.detector,
+        scan=ScanGrid(
+            shape=manifest.scan.shape, step_nm=manifest.scan.step_nm, rotation_deg=manifest.scan.rotation_deg
+        ),
+        tilt_axis=manifest.tilt_axis,
+        scans=tuple(sorted(scans, key=lambda scan: scan.tilt_deg)),
+        lost=tuple(sorted(lost, key=lambda scan: scan.tilt_deg)),
+        metadata={**note_texts(manifest.notes), **common_texts(texts)},
+        provenance=_provenance(source, reader),
+    )
+
+
+def _read_all(
+    source: SourceDocument, manifest: TiltSeriesManifest, reader: ScanReader, workdir: Path
+) -> tuple[list[TiltScan], list[LostScan], list[dict[str, str]]]:
+    """Return the scans that were stored, those that are lost, and what the files say about themselves."""
     scans: list[TiltScan] = []
     lost: list[LostScan] = []
     texts: list[dict[str, str]] = []
@@ -52,29 +75,13 @@ def ingest_tilt_series(
             except SourceError as error:
                 lost.append(LostScan(source=listed.file, tilt_deg=listed.tilt_deg, reason=error.message))
                 log.warning("%s (tilt %g deg) is lost: %s", listed.file, listed.tilt_deg, error.message)
-    _enough(scans, lost, (settings or IngestSettings()).tilts_min, source.manifest_file.path)
-    scans.sort(key=lambda scan: scan.tilt_deg)
-    log.info("%s: %d scans, %d electrons, %d lost", manifest.sample, len(scans), _electrons(scans), len(lost))
-    return TiltSeries(
-        sample=manifest.sample,
-        composition=manifest.composition,
-        beam=manifest.beam,
-        detector=manifest.detector,
-        scan=ScanGrid(
-            shape=manifest.scan.shape, step_nm=manifest.scan.step_nm, rotation_deg=manifest.scan.rotation_deg
-        ),
-        tilt_axis=manifest.tilt_axis,
-        scans=tuple(scans),
-        lost=tuple(sorted(lost, key=lambda scan: scan.tilt_deg)),
-        metadata={**note_texts(manifest.notes), **common_texts(texts)},
-        provenance=Provenance(
-            engine=reader.engine,
-            version=code_version(),
-            inputs={
-                "manifest": source.manifest_file.sha256,
-                **{file.name: file.data.sha256 for file in source.files if file.data is not None},
-            },
-        ),
+    return scans, lost, texts
+
+
+def _provenance(source: SourceDocument, reader: ScanReader) -> Provenance:
+    inputs = {file.name: file.data.sha256 for file in source.files if file.data is not None}
+    return Provenance(
+        engine=reader.engine, version=code_version(), inputs={"manifest": source.manifest_file.sha256, **inputs}
     )
 
 
