@@ -253,7 +253,7 @@ def _atom_row(atom: DraftAtom, row: AtomFit, order: int, riding: bool) -> list[s
     if not isotropic and row.u_esd is not None:
         u_esd = math.sqrt(sum(esd**2 for esd in row.u_esd[:3])) / 3.0
     site_order = max(1, round(order / row.multiplicity))
-    flags = ("S" if site_order > 1 else "") + ("R" if riding else "")
+    flags = ("R" if riding else "") + ("S" if site_order > 1 else "")  # the dictionary lists them in this order
     return [
         atom.label,
         atom.element,
