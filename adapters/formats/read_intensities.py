@@ -20,7 +20,7 @@ from tasks.integrate.assemble import (
 from tasks.integrate.lattice import symmetrised_cell
 from tasks.integrate.laue import determine_laue_group_in_setting
 from tasks.integrate.models import Reflections
-from tasks.model import Beam, FileRef, SettingsError, SourceError, UnitCell
+from tasks.model import Beam, FileRef, ScienceError, SettingsError, SourceError, UnitCell
 from tasks.model.provenance import Provenance
 
 LENGTH_TOLERANCE = 0.03
@@ -74,7 +74,7 @@ def reflections_from_file(
         )
     try:
         choice = determine_laue_group_in_setting(table.data, given)
-    except ValueError as error:
+    except (ValueError, ScienceError) as error:
         raise SourceError(f"{path}: no symmetry can be found: {error}", "check the intensities and the cell") from error
     particulars = particulars._replace(warnings=(*particulars.warnings, *laue_warnings(choice)))
     data = table.data._replace(hkl=choice.reindex(table.data.hkl))

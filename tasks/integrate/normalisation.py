@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.model import ScienceError
+
 MAX_BINS = 20
 MIN_PER_BIN = 40
 
@@ -16,7 +18,7 @@ def normalised_intensities(intensity: NDArray[np.float64], d_star_sq: NDArray[np
 
     Raises
     ------
-    ValueError
+    ScienceError
         If no bin has a positive mean.
     """
     order = np.argsort(d_star_sq, kind="stable")
@@ -25,6 +27,8 @@ def normalised_intensities(intensity: NDArray[np.float64], d_star_sq: NDArray[np
     mean = np.array([intensity[rows].mean() for rows in bins])
     usable = mean > 0
     if not np.any(usable):
-        raise ValueError("the intensities are zero or negative on average: nothing to normalise")
+        raise ScienceError(
+            "the intensities are zero or negative on average at every resolution", "there is no diffraction in them"
+        )
     expected = np.interp(d_star_sq, centre[usable], mean[usable])
     return np.asarray(1.0 / expected)

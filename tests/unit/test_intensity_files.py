@@ -103,6 +103,13 @@ def test_settings_that_cannot_be_are_refused(tmp_path: Path) -> None:
         reflections_from_file(path, cell=MONOCLINIC, space_group="P m m m", energy_kev=200, workdir=tmp_path)
 
 
+def test_intensities_without_signal_are_refused(tmp_path: Path) -> None:
+    rows = [f"{h:4d}{k:4d}{l:4d}{-1.0:8.2f}{1.0:8.2f}" for h in range(5) for k in range(5) for l in range(1, 5)]
+    path = written(tmp_path / "noise.hkl", "\n".join(rows))
+    with pytest.raises(SourceError, match=r"noise\.hkl.*zero or negative"):
+        reflections_from_file(path, cell=MONOCLINIC, energy_kev=200, workdir=tmp_path)
+
+
 def test_wavelengths() -> None:
     assert wavelength_of(300, "electron") == pytest.approx(0.019687, abs=1e-6)
     assert wavelength_of(17.479, "xray") == pytest.approx(0.7093, abs=1e-4)
