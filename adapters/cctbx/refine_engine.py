@@ -18,6 +18,7 @@ from tasks.model import Composition, Document, FileRef, ProgramFailedError, Unit
 from tasks.model.provenance import Provenance
 from tasks.model.scattering import d_star_squared
 from tasks.refine.checks import warnings_of
+from tasks.refine.completion import fitting_composition
 from tasks.refine.draft import Draft, DraftAtom, Fit, Observations
 from tasks.refine.models import RefinedAtom, Refinement
 from tasks.refine.observed import draft_labels, intensities_for, useful_limit
@@ -125,6 +126,7 @@ class SmtbxRefiner(Document):
         self, data: Reflections, solution: Solution, composition: Composition | None, workdir: Path
     ) -> Refinement:
         """Return the refined model; files go into `workdir`."""
+        composition = fitting_composition(composition, solution.unit_cell)
         numerics = WorkerLeastSquares(workdir, self.timeout_s)
         observations = numerics.prepare(data, solution, self.d_min_angstrom)
         strategy = Strategy(

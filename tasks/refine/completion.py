@@ -18,6 +18,7 @@ PEAK_HEIGHT_FRACTION = 0.45
 """A new atom's peak is at least this part of the highest peak of the same list."""
 FURTHEST_ANGSTROM = 3.6
 NEVER_ANGSTROM = 0.95
+CROWDED_ANGSTROM3 = 10.0
 SMALLEST_VOLUME_PER_ATOM_ANGSTROM3 = 8.0
 
 
@@ -62,6 +63,22 @@ def clashing_atoms(fit: Fit) -> tuple[str, ...]:
     atoms = [atom for atom in fit.draft.atoms if atom.label not in riding]
     kept = {atom.label for atom in without_clashes(atoms, fit.draft.hall, fit.draft.unit_cell)}
     return tuple(atom.label for atom in atoms if atom.label not in kept)
+
+
+def fitting_composition(composition: Composition | None, cell: UnitCell) -> Composition | None:
+    """Return the composition, divided by its greatest common divisor when the cell is too small to hold it once.
+
+    A composition may be given in any multiple, such as the contents of a cell twice as large. Too small: less than
+    10 A^3 for each atom that is not hydrogen.
+    """
+    if composition is None:
+        return None
+    heavy = sum(count for element, count in composition.counts.items() if element not in {"H", "D"})
+    counts = composition.counts
+    if heavy * CROWDED_ANGSTROM3 <= cell.volume_angstrom3 or any(abs(n - round(n)) > 1e-6 for n in counts.values()):
+        return composition
+    divisor = math.gcd(*(round(count) for count in counts.values()))
+    return Composition(counts={element: count / divisor for element, count in counts.items()})
 
 
 def formula_units(composition: Composition, atoms_in_cell: float, hall: str) -> float:

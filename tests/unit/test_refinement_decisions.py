@@ -152,6 +152,15 @@ def test_formula_units_follow_from_the_atoms_found(formula: str, atoms: int, sym
     assert completion.formula_units(Composition.parse(formula), atoms, hall) == units
 
 
+def test_a_composition_larger_than_the_cell_is_divided() -> None:
+    contents = Composition.parse("Na16 Al16 Si24 O96 H32")
+    half = UnitCell.of((13.0, 13.0, 6.6, 90, 90, 90))
+    whole = UnitCell.of((18.3, 18.6, 6.6, 90, 90, 90))
+    assert completion.fitting_composition(contents, half) == Composition.parse("Na2 Al2 Si3 O12 H4")
+    assert completion.fitting_composition(contents, whole) == contents
+    assert completion.fitting_composition(None, half) is None
+
+
 def test_peaks_become_atoms_only_at_sane_distances(tmp_path: Path) -> None:
     draft = chain("CC")
     step = 1.45 / TRICLINIC.a
