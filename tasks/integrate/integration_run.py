@@ -68,6 +68,7 @@ def run_integration(
         choice=choice,
         refined=refined,
         scaled=scaled,
+        overlapped=int(moved.patches.overlapped[scaled.rows].sum()),
         pictures=pictures,
         provenance=provenance,
     )
@@ -125,6 +126,7 @@ def _document(
     choice: LaueChoice,
     refined: Refined,
     scaled: Scaled,
+    overlapped: int,
     pictures: FileRef,
     provenance: Provenance,
 ) -> Reflections:
@@ -139,6 +141,8 @@ def _document(
     warnings = [*solved.warnings, *laue_warnings(choice)]
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
+    if overlapped:
+        warnings.append(f"{overlapped} of {len(scaled.rows)} measurements have another strong spot beside them")
     if images.hot:
         warnings.append(f"{images.hot} hot or dead pixels were masked")
     if images.noise_factor > 1:

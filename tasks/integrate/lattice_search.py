@@ -74,8 +74,10 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
             "lower spot_significance, enlarge the aperture, or check that the crystal diffracts",
         )
     found, test = try_both_senses(geometry, spots, longest=settings.longest, search_deg=0.0)
-    if settings.axis_search_deg > 0 and _fraction_refined(found, spots, frames, settings) < GOOD_FRACTION:
+    tried = _tried(found, spots, frames, settings)
+    if settings.axis_search_deg > 0 and _fraction(tried, spots) < GOOD_FRACTION:
         found, test = try_both_senses(geometry, spots, longest=settings.longest, search_deg=settings.axis_search_deg)
+        tried = None
     if found is None or found.lattice.score < settings.min_fraction:
         explained = f"{found.lattice.fraction:.1%} of them" if found else "none"
         raise NotIndexedError(
@@ -87,23 +89,29 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
     if settings.known_cell is not None:
         basis, geometry, said = _tied_to_cell(basis, geometry, settings.known_cell)
         warnings += said
-    refined = refine_lattice(geometry, Crystal(basis, np.zeros((frames, 3))), spots, Freedom(axis=settings.refine_axis))
+    refined = tried
+    if refined is None or settings.known_cell is not None:
+        crystal = Crystal(basis, np.zeros((frames, 3)))
+        refined = refine_lattice(geometry, crystal, spots, Freedom(axis=settings.refine_axis))
     indexed = index_predicted(refined, spots)[1]
     fraction = float(indexed.mean())
     warnings += further_lattices(refined.geometry, spots.where(~indexed), settings, total=len(spots.frame))
     return Solved(refined, test, fraction, tuple(warnings))
 
 
-def _fraction_refined(found: Indexed | None, spots: Spots, frames: int, settings: LatticeSettings) -> float:
-    """Return the fraction of spots indexed after refinement, 0 if there is nothing to refine."""
+def _tried(found: Indexed | None, spots: Spots, frames: int, settings: LatticeSettings) -> Refined | None:
+    """Return what refinement makes of a lattice, None if there is nothing to refine."""
     if found is None or found.lattice.score < 0.5 * settings.min_fraction:
-        return 0.0
+        return None
     crystal = Crystal(found.lattice.basis, np.zeros((frames, 3)))
     try:
-        refined = refine_lattice(found.geometry, crystal, spots, Freedom(axis=settings.refine_axis))
+        return refine_lattice(found.geometry, crystal, spots, Freedom(axis=settings.refine_axis))
     except NotIndexedError:
-        return 0.0
-    return float(index_predicted(refined, spots)[1].mean())
+        return None
+
+
+def _fraction(refined: Refined | None, spots: Spots) -> float:
+    return 0.0 if refined is None else float(index_predicted(refined, spots)[1].mean())
 
 
 def refine_lattice(geometry: Geometry, crystal: Crystal, spots: Spots, freedom: Freedom) -> Refined:
