@@ -93,10 +93,7 @@ def complete(task: Task, model: Model) -> Built:
             break
         fit = refine(grown, observed, symmetry, free=POWERS, cycles=4)
     fit = refine(_pruned(task, fit.model), observed, symmetry, free=POWERS, cycles=4)
-    named = assign_elements(
-        fit.model, symmetry, observed.cell, composition=task.composition, radiation=observed.radiation
-    )
-    fit = refine(named, observed, symmetry, free=ISOTROPIC, cycles=8)
+    fit = _with_elements(task, fit.model)
     values = _difference_map(task, fit)
     spread = float(values.std()) or 1.0
     return Built(
@@ -106,6 +103,21 @@ def complete(task: Task, model: Model) -> Built:
         hole=float(-values.min()) / spread,
         residual=float(values.max()) / spread,
     )
+
+
+def _with_elements(task: Task, powers: Model) -> Fit:
+    """Return the isotropic fit with elements: assigned, refined, and assigned once more from the better positions."""
+    observed, symmetry = task.observed, task.symmetry
+
+    def fitted(model: Model) -> Fit:
+        named = assign_elements(
+            model, symmetry, observed.cell, composition=task.composition, radiation=observed.radiation
+        )
+        return refine(named, observed, symmetry, free=ISOTROPIC, cycles=8)
+
+    first = fitted(powers)
+    second = fitted(powers._replace(position=first.model.position))
+    return second if second.r1 < first.r1 + 0.005 else first
 
 
 def _pruned(task: Task, model: Model) -> Model:
