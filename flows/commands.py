@@ -16,7 +16,6 @@ from tasks.ingest.source import SourceDocument, read_source
 from tasks.integrate.models import Reflections
 from tasks.model import Composition, FileRef, ProgramNotFoundError, SettingsError, SourceError, UnitCell
 from tasks.report.models import CrystalOutcome, RunOutcome, SourceSummary
-from tasks.report.task import write_report
 from tasks.stage import fingerprint, read_document
 
 Radiation = Literal["electron", "xray"]
@@ -154,6 +153,8 @@ def first_composition(runs: list[Path]) -> str | None:
 
 def report(run: Run, found: Found, source: SourceSummary) -> RunOutcome:
     """Write results.json and report.html."""
+    from tasks.report.task import write_report  # matplotlib is not needed before
+
     outcome = RunOutcome(
         source=source,
         apertures=found.apertures,
