@@ -17,8 +17,8 @@ from flows.review import Review
 from flows.settings import Settings
 from tasks.apertures.models import ApertureSet, CrystalAperture
 from tasks.apertures.task import propose_apertures
-from tasks.frames.models import FrameSeries
-from tasks.frames.task import read_rotation, sum_frames
+from tasks.frames.models import DirectBeams, FrameSeries
+from tasks.frames.task import find_beams, read_rotation, sum_frames
 from tasks.ingest.models import TiltSeries
 from tasks.ingest.source import SourceDocument
 from tasks.ingest.task import ingest_tilt_series
@@ -67,7 +67,9 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
         return Found(series, None, (), (), failure=Failure.of("apertures", error))
     apertures = run.review.apertures(apertures)
     workers = run.settings.workers
-    integrated = side_by_side(partial(frames_and_intensities, run, series), apertures.crystals, workers=workers)
+    with run.steps.step("beams"):
+        beams = find_beams(series, run.settings.frames, workdir=run.folder / "beams")
+    integrated = side_by_side(partial(frames_and_intensities, run, series, beams), apertures.crystals, workers=workers)
     crystals = tuple(side_by_side(partial(structure, run), integrated, workers=workers))
     combined = combine(run, crystals)
     return Found(series, apertures, crystals, merged_structures(run, combined), combined)
@@ -81,14 +83,15 @@ def solve_rotation_series(run: Run, source: SourceDocument) -> Found:
     return Found(None, None, (crystal,), ())
 
 
-def frames_and_intensities(run: Run, series: TiltSeries, aperture: CrystalAperture) -> CrystalOutcome:
+def frames_and_intensities(
+    run: Run, series: TiltSeries, beams: DirectBeams, aperture: CrystalAperture
+) -> CrystalOutcome:
     """Sum the frames of one aperture and integrate them."""
     crystal = CrystalOutcome(id=aperture.id, aperture=aperture)
     try:
         with run.steps.step("frames", aperture.id):
-            frames = sum_frames(
-                series, aperture, run.settings.frames, workdir=crystal_folder(run, aperture.id) / "frames"
-            )
+            workdir = crystal_folder(run, aperture.id) / "frames"
+            frames = sum_frames(series, aperture, run.settings.frames, workdir=workdir, beams=beams)
     except ApertureError as error:
         return failed(crystal, "frames", error)
     return intensities(run, crystal.model_copy(update={"frames": frames}), frames)

@@ -1,7 +1,9 @@
 """Aperture files: HDF5 masks (written and read) and JSON polygons (read).
 
 HDF5: attributes ``format`` = "apertura apertures" and ``version`` = 1 on the root, dataset ``tilt_deg`` (n_tilts,),
-and per crystal a group ``crystal-01`` with ``masks`` (n_tilts, ny, nx), or (ny, nx) for all tilts, of 0 and 1.
+and per crystal a group ``crystal-01`` with ``masks`` (n_tilts, ny, nx), or (ny, nx) for all tilts, of 0 and 1. A file
+with ``masks`` and ``tilt_deg`` on its root, as the pipeline writes for every crystal, is one crystal; the attributes
+may be absent.
 
 JSON::
 
@@ -15,6 +17,7 @@ have no entry of their own; several polygons of one tilt are joined.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,6 +33,8 @@ from tasks.model import Document, InputError
 FORMAT = "apertura apertures"
 TILT_TOLERANCE_DEG = 0.01
 
+CRYSTAL_ID = r"crystal-\d{2,}"
+
 Masks = dict[str, NDArray[np.bool_]]
 
 
@@ -44,7 +49,7 @@ class DrawnAperture(Document):
 class DrawnCrystal(Document):
     """All that was drawn for one crystal."""
 
-    id: str = Field(pattern=r"^crystal-\d{2,}$")
+    id: str = Field(pattern=f"^{CRYSTAL_ID}$")
     apertures: tuple[DrawnAperture, ...] = Field(min_length=1)
 
 
@@ -103,17 +108,17 @@ def _read_hdf5(
 ) -> Masks:
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT or file.attrs.get("version") != 1:
-                raise InputError(
-                    f"{path}: format, version: not {FORMAT!r}, 1", "write it as the developers' guide says"
-                )
+            if file.attrs.get("format", FORMAT) != FORMAT or file.attrs.get("version", 1) != 1:
+                raise InputError(f"{path}: format, version: not {FORMAT!r}, 1", "give an aperture file")
             names = [name for name in file if isinstance(file[name], h5py.Group)]
             drawn = {name: np.asarray(file[name]["masks"]) for name in names if "masks" in file[name]}
+            if isinstance(file.get("masks"), h5py.Dataset):
+                drawn[path.stem if re.fullmatch(CRYSTAL_ID, path.stem) else "crystal-01"] = np.asarray(file["masks"])
             tilts = np.asarray(file["tilt_deg"], dtype=np.float64) if "tilt_deg" in file else None
     except OSError as error:
         raise InputError(f"{path}: not a readable HDF5 file: {error}", "correct apertures.file") from error
     if not drawn:
-        raise InputError(f"{path}: no group crystal-NN with a dataset masks", "write one group per crystal")
+        raise InputError(f"{path}: no dataset masks, nor a group crystal-NN with one", "write one group per crystal")
     return {name: _fit(path, name, mask, scan_shape, tilts, tilt_deg, known) for name, mask in sorted(drawn.items())}
 
 
