@@ -96,6 +96,20 @@ def simulate(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    to: Annotated[str, typer.Option("--to", help="xds, dials, pets or shelx")],
+    out: Annotated[Path | None, typer.Option("--out", help="new folder; RUN/export-PROGRAM by default")] = None,
+    crystal: Annotated[str | None, typer.Option(help="only this crystal")] = None,
+) -> None:
+    """Write everything that is needed to carry on by hand in another program."""
+    from flows.export import export_run
+
+    for folder in export_run(run, to, out or run / f"export-{to}", crystal=crystal):
+        typer.echo(str(folder))
+
+
+@app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
     """Say what is installed, which versions, which licences expire, and what each absence costs."""
     from flows.doctor import examine, table

@@ -83,6 +83,8 @@ def _programs() -> list[Finding]:
         note = result.note if state == "unusable" else f"without it: {program.without}"
         if state == "missing":
             note = f"{note}; {program.install}"
+        if result.licence_until is not None:
+            note = f"licence until {result.licence_until}; {note}"
         found.append(
             Finding(name=program.name, kind="program", version=result.version, state=state, required=False, note=note)
         )

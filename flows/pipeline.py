@@ -78,7 +78,9 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
 def solve_rotation_series(run: Run, source: SourceDocument) -> Found:
     """Go from the frames of one crystal to its structure."""
     with run.steps.step("frames", "crystal-01"):
-        frames = read_rotation(source, FrameFileReader(), run.settings.frames, workdir=run.folder / "frames")
+        frames = read_rotation(
+            source, FrameFileReader(), run.settings.frames, workdir=crystal_folder(run, "crystal-01") / "frames"
+        )
     crystal = structure(run, intensities(run, CrystalOutcome(id=frames.id, frames=frames), frames))
     return Found(None, None, (crystal,), ())
 

@@ -17,6 +17,7 @@ import pytest
 
 from adapters.formats.simulated_series import write_simulated_series
 from flows.commands import run_pipeline
+from flows.export import export_run
 from flows.flight_check import tiny_case
 from flows.progress import QuietSteps
 from flows.run_folder import read_results
@@ -24,6 +25,7 @@ from flows.settings import load_settings
 from tasks.apertures.models import ApertureSet
 from tasks.frames.models import FrameSeries
 from tasks.ingest.models import TiltSeries
+from tasks.model import SettingsError
 from tasks.refine.models import Refinement
 from tasks.simulate.demo_structure import uio66
 from tasks.stage import read_document
@@ -161,3 +163,14 @@ def test_dials_integrates_the_same_series_to_the_same_structure(source: Path, tm
     assert crystal["integration"]["unit_cell"][0] == pytest.approx(uio66().cell.a, rel=0.01)
     assert crystal["status"] == "solved", crystal["reason"]
     assert refined(run).space_group == "F m -3 m"
+
+
+@pytest.mark.parametrize(("target", "runs"), [("xds", "XDS.INP"), ("dials", "process.sh"), ("shelx", "job.ins")])
+def test_a_run_is_exported_for_other_programs(solved: Path, tmp_path: Path, target: str, runs: str) -> None:
+    folders = export_run(solved, target, tmp_path / "out", crystal=None)
+    assert folders
+    for folder in folders:
+        assert (folder / runs).is_file()
+        assert (folder / "README").is_file()
+    with pytest.raises(SettingsError, match="not an empty folder"):
+        export_run(solved, target, tmp_path / "out", crystal=None)
