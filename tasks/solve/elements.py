@@ -48,7 +48,10 @@ def assign_elements(
     share = np.array([fractions[name] for name in names])
     power = np.log([scattering_power(name, radiation) for name in names])
     measured = np.log(model.occupancy * scattering_power(model.element[0], radiation))
-    offset = _scale(measured, power, share, multiplicity)
+    if composition is None:  # the typical atom is the light one
+        offset = float(np.median(measured)) - float(power[int(share.argmax())])
+    else:
+        offset = _scale(measured, power, share, multiplicity)
     cost = ((measured[:, None] - offset - power[None, :]) / POWER_SPREAD) ** 2 / 2.0
     chosen = _search(cost, multiplicity, share, strict=composition is not None)
     for _ in range(3):
