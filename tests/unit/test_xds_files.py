@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from adapters.programs.probe import licence_until
+from adapters.programs.xds.geometry_files import parse_spots, parse_xparm
 from adapters.programs.xds.input import XdsChoices, image_grid, xds_inp
 from adapters.programs.xds.output import (
     check_for_errors,
     parse_correct,
     parse_idxref,
     parse_integrate,
-    parse_spots,
-    parse_xparm,
     statistics_table,
 )
 from adapters.programs.xds.xscale import xdsconv_inp, xscale_inp

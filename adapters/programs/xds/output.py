@@ -1,4 +1,4 @@
-"""Reading what XDS writes: listings, geometry, spots. Pure functions on text, tested on a real run (30 June 2024)."""
+"""Reading what XDS writes: its listings. Pure functions on text, tested on a real run (30 June 2024)."""
 
 import re
 from typing import NamedTuple
@@ -115,36 +115,6 @@ class Correct(NamedTuple):
     unique: int
 
 
-class Xparm(NamedTuple):
-    """XPARM.XDS or GXPARM.XDS."""
-
-    starting_frame: int
-    starting_angle_deg: float
-    width_deg: float
-    rotation_axis: Vector
-    wavelength_angstrom: float
-    beam: Vector
-    space_group_number: int
-    unit_cell: UnitCell
-    axes: tuple[Vector, Vector, Vector]
-    shape_px: tuple[int, int]
-    """(slow, fast)"""
-    pixel_mm: tuple[float, float]
-    origin_px: tuple[float, float]
-    """(ORGX, ORGY): fast, slow; the first pixel's centre is 1."""
-    distance_mm: float
-
-
-class Spot(NamedTuple):
-    """One line of SPOT.XDS; indices are None before IDXREF."""
-
-    x_px: float
-    y_px: float
-    frame: float
-    counts: float
-    hkl: tuple[int, int, int] | None
-
-
 ERRORS: tuple[tuple[str, type[ApertureError], str], ...] = (
     (
         r"(?:VERSION|LICEN[SC]E).*EXPIRED|EXPIRED.*(?:VERSION|LICEN[SC]E)",
@@ -220,7 +190,7 @@ def parse_idxref(text: str) -> Idxref:
     if not counts:
         raise ProgramFailedError("IDXREF.LP states no number of indexed spots")
     lattices = tuple(
-        LatticeCharacter(int(m[2]), m[3], float(m[4]), _six(m[5].split()), bool(m[1].strip()))
+        LatticeCharacter(int(m[2]), m[3], float(m[4]), six(m[5].split()), bool(m[1].strip()))
         for m in re.finditer(r"^ (\*| ) +(\d+)\s+([a-z][A-Z])\s+([\d.]+)((?:\s+[\d.]+){6})", text, re.MULTILINE)
     )
     indexed, spots = counts[-1]
@@ -248,10 +218,10 @@ def refined_geometry(text: str, name: str) -> RefinedGeometry:
         spot_sd_px=_values(block, "STANDARD DEVIATION OF SPOT    POSITION (PIXELS)", 1)[0],
         spindle_sd_deg=_values(block, "STANDARD DEVIATION OF SPINDLE POSITION (DEGREES)", 1)[0],
         space_group_number=int(_values(block, "SPACE GROUP NUMBER", 1)[0]),
-        unit_cell=UnitCell.of(_six(_values(block, "UNIT CELL PARAMETERS", 6))),
-        unit_cell_esd=_six(esd) if esd else None,
-        rotation_axis=_three(_values(block, "LAB COORDINATES OF ROTATION AXIS", 3)),
-        beam=_three(_values(block, "DIRECT BEAM COORDINATES (REC. ANGSTROEM)", 3)),
+        unit_cell=UnitCell.of(six(_values(block, "UNIT CELL PARAMETERS", 6))),
+        unit_cell_esd=six(esd) if esd else None,
+        rotation_axis=three(_values(block, "LAB COORDINATES OF ROTATION AXIS", 3)),
+        beam=three(_values(block, "DIRECT BEAM COORDINATES (REC. ANGSTROEM)", 3)),
         origin_px=(origin[0], origin[1]),
         distance_mm=_values(block, "CRYSTAL TO DETECTOR DISTANCE (mm)", 1)[0],
         mosaicity_deg=mosaicity[0] if mosaicity else None,
@@ -332,63 +302,6 @@ def statistics_table(text: str, name: str) -> tuple[XdsShell, ...]:
     return tuple(_shell(row) for row in rows[: end + 1])
 
 
-def parse_xparm(text: str) -> Xparm:
-    """Read XPARM.XDS or GXPARM.XDS (format since 2012).
-
-    Raises
-    ------
-    ProgramFailedError
-        If it is none.
-    """
-    lines = text.splitlines()
-    try:
-        first = [float(x) for x in lines[1].split()]
-        beam = [float(x) for x in lines[2].split()]
-        cell = [float(x) for x in lines[3].split()]
-        axes = tuple(_three([float(x) for x in line.split()]) for line in lines[4:7])
-        detector = [float(x) for x in lines[7].split()]
-        origin = [float(x) for x in lines[8].split()]
-        return Xparm(
-            starting_frame=int(first[0]),
-            starting_angle_deg=first[1],
-            width_deg=first[2],
-            rotation_axis=_three(first[3:6]),
-            wavelength_angstrom=beam[0],
-            beam=_three(beam[1:4]),
-            space_group_number=int(cell[0]),
-            unit_cell=UnitCell.of(_six(cell[1:7])),
-            axes=(axes[0], axes[1], axes[2]),
-            shape_px=(int(detector[2]), int(detector[1])),
-            pixel_mm=(detector[3], detector[4]),
-            origin_px=(origin[0], origin[1]),
-            distance_mm=origin[2],
-        )
-    except (IndexError, ValueError) as error:
-        raise ProgramFailedError("XPARM.XDS is cut off or of another format", str(error)) from error
-
-
-def parse_spots(text: str) -> tuple[Spot, ...]:
-    """Read SPOT.XDS, before or after IDXREF.
-
-    Raises
-    ------
-    ProgramFailedError
-        Naming the line that is no spot.
-    """
-    spots = []
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
-        if not words:
-            continue
-        try:
-            x, y, z, counts = (float(word) for word in words[:4])
-            hkl = (int(words[-3]), int(words[-2]), int(words[-1])) if len(words) >= 7 else None
-        except ValueError as error:
-            raise ProgramFailedError(f"SPOT.XDS, line {number}: {line!r} is no spot") from error
-        spots.append(Spot(x, y, z, counts, hkl if hkl is None or any(hkl) else None))
-    return tuple(spots)
-
-
 def _shell(row: tuple[str, ...]) -> XdsShell:
     def fraction(text: str) -> float | None:
         value = float(text)
@@ -430,11 +343,13 @@ def _line_at(text: str, position: int) -> str:
     return " ".join(text[position:].splitlines()[0].split())
 
 
-def _three(values: list[float]) -> Vector:
+def three(values: list[float]) -> Vector:
+    """Return three numbers as a vector."""
     x, y, z = values
     return (x, y, z)
 
 
-def _six(values: list[float] | list[str]) -> Six:
+def six(values: list[float] | list[str]) -> Six:
+    """Return six numbers as the parameters of a cell."""
     a, b, c, d, e, f = (float(x) for x in values)
     return (a, b, c, d, e, f)
