@@ -12,6 +12,7 @@ from flows.progress import Steps, TerminalSteps
 from flows.review import NoReview, Review
 from flows.run_folder import claimed, read_results
 from flows.settings import Settings
+from flows.storage import named_storage_errors
 from tasks.ingest.source import SourceDocument, read_source
 from tasks.integrate.models import Reflections
 from tasks.model import Composition, FileRef, ProgramNotFoundError, SettingsError, SourceError, UnitCell
@@ -42,7 +43,10 @@ def run_pipeline(source: Path, out: Path, settings: Settings, steps: Steps, *, r
     """Run the pipeline in this process; return the run folder."""
     document = read_source(source)
     key = fingerprint({"source": document})
-    with claimed(out, source_key=key, source_name=str(source), settings=settings) as folder:
+    with (
+        named_storage_errors(out),
+        claimed(out, source_key=key, source_name=str(source), settings=settings) as folder,
+    ):
         run = Run(
             folder=folder,
             settings=settings,
@@ -74,7 +78,11 @@ def solve_intensities(
         raise SourceError(f"{hkl}: no such file", "give a file of intensities: HKLF 4, MTZ or XDS_ASCII")
     given = {"cell": cell, "space_group": space_group, "radiation": radiation, "energy_kev": energy_kev}
     key = fingerprint({"file": FileRef.of(hkl), **given})
-    with claimed(out, source_key=key, source_name=str(hkl), settings=settings) as folder, TerminalSteps() as steps:
+    with (
+        named_storage_errors(out),
+        claimed(out, source_key=key, source_name=str(hkl), settings=settings) as folder,
+        TerminalSteps() as steps,
+    ):
         run = Run(folder, settings, steps, composition(settings, None), NoReview())
         workdir = folder / "intensities"
         workdir.mkdir(exist_ok=True)

@@ -21,6 +21,7 @@ STATE = "facility.json"
 START_S = 180.0
 STOP_S = 60.0
 POOL = "apertura"
+CONFLICT, BUSY, BUSY_TRIES = 409, 503, 60
 QUEUES = (("urgent", 1), ("default", 2), ("reprocess", 3))
 
 
@@ -132,23 +133,41 @@ def deploy(folder: Path, environment: dict[str, str], runs_at_once: int) -> None
     """Make the work pool with its queues, and all deployments of prefect.yaml."""
     logs = folder / "logs" / "deploy"
     shutil.rmtree(logs, ignore_errors=True)
-    commands = [
-        ["work-pool", "create", POOL, "--type", "process", "--overwrite"],
-        ["work-pool", "set-concurrency-limit", POOL, str(runs_at_once)],
-        *(
-            ["work-queue", "create", name, "--pool", POOL, "--priority", str(rank)]
-            for name, rank in QUEUES
-            if name != "default"
-        ),
-        ["--no-prompt", "deploy", "--all", "--prefect-file", str(deployments_file())],
-    ]
+    commands = (
+        ("work-pool", "create", POOL, "--type", "process", "--overwrite"),
+        ("--no-prompt", "deploy", "--all", "--prefect-file", str(deployments_file())),
+    )
     for number, arguments in enumerate(commands):
         workdir = logs / f"{number}"
         workdir.mkdir(parents=True)
-        run = run_program([program("prefect"), *arguments], workdir=workdir, timeout_s=120, env=environment)
-        exists = "already exists" in run.tail()
-        if run.returncode != 0 and not exists:
+        run = run_program([program("prefect"), *arguments], workdir=workdir, timeout_s=START_S, env=environment)
+        if run.returncode != 0:
             raise ProgramFailedError(f"prefect {' '.join(arguments[:2])} ended with {run.returncode}", run.tail())
+        if number == 0:
+            limit_pool(environment["PREFECT_API_URL"], runs_at_once)
+
+
+def limit_pool(api: str, runs_at_once: int) -> None:
+    """Set the limit of the work pool and make its queues; those that are there stay."""
+    pool = f"{api}/work_pools/{POOL}"
+    ask("PATCH", pool, {"concurrency_limit": runs_at_once})
+    for name, rank in QUEUES:
+        if ask("POST", f"{pool}/queues", {"name": name, "priority": rank}) == CONFLICT:
+            ask("PATCH", f"{pool}/queues/{name}", {"priority": rank})
+
+
+def ask(method: str, url: str, body: dict[str, object]) -> int:
+    """Send one request to the server, again while its database is busy; return the status, 409 included."""
+    import httpx
+
+    for _ in range(BUSY_TRIES):
+        answer = httpx.request(method, url, json=body, timeout=60)
+        if answer.status_code != BUSY:
+            break
+        time.sleep(1.0)
+    if answer.is_error and answer.status_code != CONFLICT:
+        raise ProgramFailedError(f"the server refused {method} {url}: {answer.status_code}", answer.text[:300])
+    return answer.status_code
 
 
 def deployments_file() -> Path:

@@ -23,7 +23,6 @@ from flows.site import load_site
 from tasks.model import Document
 
 PAGE = 200
-SETTLE_S = 20.0
 FORGET_S = 86400.0
 NO_RETRY_TAG = "no-retry"
 
@@ -43,6 +42,7 @@ def janitor(
     zombie_after_s: float = Field(default=120.0, gt=0, description="without a heartbeat; more than two intervals"),
     max_attempts: int = Field(default=4, ge=1, description="runs of a flow in all: the first and the retries"),
     retry_delay_s: float = Field(default=30.0, ge=0),
+    settle_s: float = Field(default=20.0, ge=0, description="a crash is left to its worker for so long"),
 ) -> JanitorReport:
     """Mark runs without a living process as crashed, retry crashed ones at most three times, catch up on arrivals."""
     log = get_run_logger()
@@ -56,15 +56,12 @@ def janitor(
         retried, gave_up = [], []
         for run in deployed(client, StateType.CRASHED):
             age = (now - run.state.timestamp).total_seconds() if run.state else 0.0
-            if age < SETTLE_S or age > FORGET_S or NO_RETRY_TAG in run.tags:
+            if age < settle_s or age > FORGET_S or NO_RETRY_TAG in run.tags:
                 continue
             if run.run_count >= max_attempts:
                 gave_up.append(run.name)
-                continue
-            later = now + timedelta(seconds=retry_delay_s)
-            state: State[Any] = Scheduled(name="AwaitingRetry", message="the janitor tries again", scheduled_time=later)
-            client.set_flow_run_state(run.id, state, force=True)
-            retried.append(run.name)
+            elif try_again(client, run, now + timedelta(seconds=retry_delay_s)):
+                retried.append(run.name)
         waiting = deployed(client, StateType.PAUSED)
         unanswered = tuple(answer_for(client, run) for run in waiting if overdue(run, now))
     report = JanitorReport(
@@ -117,6 +114,15 @@ def bury(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str:
     """Mark one run as crashed; return its name."""
     client.set_flow_run_state(run.id, Crashed(message=f"janitor: no heartbeat at {now:%F %T} UTC"))
     return run.name
+
+
+def try_again(client: SyncPrefectClient, run: FlowRun, when: datetime) -> bool:
+    """Schedule a crashed run anew, unless somebody has done so since it was listed."""
+    if client.read_flow_run(run.id).state_type is not StateType.CRASHED:
+        return False
+    state: State[Any] = Scheduled(name="AwaitingRetry", message="the janitor tries again", scheduled_time=when)
+    client.set_flow_run_state(run.id, state, force=True)
+    return True
 
 
 def overdue(run: FlowRun, now: datetime) -> bool:

@@ -88,6 +88,8 @@ def load_settings(config: Path | None, assignments: list[str]) -> Settings:
     except ValidationError as error:
         lines = [f"{_place(item['loc'], item['type'])}: {item['msg']}" for item in error.errors()]
         raise SettingsError("settings refused: " + "; ".join(lines), "`apertura schema` lists all settings") from error
+    except OSError as error:  # a file that the settings name
+        raise SettingsError(f"settings refused: {error}", "name a readable file") from error
 
 
 def _place(location: tuple[int | str, ...], kind: str) -> str:

@@ -17,7 +17,7 @@ from flows.run_folder import read_results
 from flows.settings import Settings
 from flows.site import Site, load_site
 from tasks.ingest.source import read_source
-from tasks.model import ApertureError
+from tasks.model import ApertureError, ProgramFailedError
 from tasks.stage import fingerprint
 
 STATE_NAMES = {
@@ -72,7 +72,11 @@ def solve_series(
         raise
     results = read_results(folder)
     publish(results, site.url_of(folder / "report.html"), dataset_key, previous_key)
-    mark_run(results)
+    broken = engine_failure(results)
+    mark_run(results, STATE_NAMES[results["status"]] if broken is None else "Engine failed")
+    if broken is not None:
+        create_markdown_artifact(advice(broken), key="what-went-wrong", description=broken.message)
+        raise broken
     return Completed(name=STATE_NAMES[results["status"]], message=sentence(results), data=str(folder))
 
 
@@ -83,6 +87,17 @@ def run_folder(site: Site, source: Path, out: str | None, settings: Settings) ->
     runs = site.runs or Path.cwd() / "apertura-runs"
     data, how = fingerprint({"source": read_source(site.confined(source))}), fingerprint({"settings": settings})
     return runs / f"{source.name}-{data[:8]}-{how[:8]}"
+
+
+def engine_failure(results: dict[str, Any]) -> ProgramFailedError | None:
+    """Return what to look at, if no crystal got through and a program (not the data) is why."""
+    if results["status"] == "solved":
+        return None
+    failures = [crystal["failure"] for crystal in results["crystals"] if crystal["failure"]]
+    broken = [failure for failure in failures if failure["code"].startswith(("E", "P"))]
+    if not broken or len(broken) < len(results["crystals"]):
+        return None
+    return ProgramFailedError(f"{broken[0]['stage']}: {broken[0]['message']}", broken[0]["advice"])
 
 
 def sentence(results: dict[str, Any]) -> str:
@@ -123,13 +138,12 @@ def crystal_row(crystal: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def mark_run(results: dict[str, Any]) -> None:
+def mark_run(results: dict[str, Any], outcome: str) -> None:
     """Put sample and outcome into the name and the tags of the run."""
     run_id = flow_run.id
     if run_id is None:
         return
     sample = str(results["source"].get("sample", ""))
-    outcome = STATE_NAMES[results["status"]]
     instrument = str(results["source"].get("metadata", {}).get("instrument", ""))
     tags = [
         *flow_run.tags,

@@ -115,7 +115,7 @@ def _read_hdf5(
             if isinstance(file.get("masks"), h5py.Dataset):
                 drawn[path.stem if re.fullmatch(CRYSTAL_ID, path.stem) else "crystal-01"] = np.asarray(file["masks"])
             tilts = np.asarray(file["tilt_deg"], dtype=np.float64) if "tilt_deg" in file else None
-    except OSError as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # whatever h5py says of damaged links
         raise InputError(f"{path}: not a readable HDF5 file: {error}", "correct apertures.file") from error
     if not drawn:
         raise InputError(f"{path}: no dataset masks, nor a group crystal-NN with one", "write one group per crystal")
