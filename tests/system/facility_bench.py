@@ -1,0 +1,315 @@
+"""A facility under attack: its processes by number, its runs by source, and the table of what was seen."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import tifffile
+
+from flows.facility import POOL, Facility, alive, load, program, service_environment, taken
+from tests.system.test_facility import ROOT, free_port
+
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+WAIT_S = float(os.environ.get("APERTURA_FAULT_WAIT_S", "240"))
+OBEYS_PERMISSIONS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
+"""Root without the right to pass over file permissions: what a service user is."""
+FAKE_XDS = """#!/bin/sh
+# stands in for XDS; the file `mode` beside it says how it goes wrong
+case "$(cat "$(dirname "$0")/mode")" in
+  hang) exec sleep 600 ;;
+  crash) kill -SEGV $$ ;;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One injected fault."""
+
+    fault: str
+    expected: str
+    observed: str
+    ok: bool
+
+
+@dataclass
+class Bench:
+    """A running facility and what was done to it."""
+
+    data: Path
+    facility: Facility
+    rows: list[Row] = field(default_factory=list)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def api(self) -> str:
+        return f"{self.facility.url}/api"
+
+    @property
+    def port(self) -> int:
+        return int(self.facility.url.rsplit(":", 1)[1])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **service_environment(self.data, self.data / "site.yaml", self.port),
+            "PYTHONPATH": str(ROOT),
+            "PATH": f"{self.data / 'fakes'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def record(self, fault: str, expected: str, observed: str, *, ok: bool | None = None) -> None:
+        """Add a row; without `ok` the observation must be the expectation."""
+        self.rows.append(Row(fault, expected, observed, observed == expected if ok is None else ok))
+
+    # processes
+
+    def start(self, name: str, *argv: str) -> int:
+        with (self.data / f"logs/{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [*permissions(), program(argv[0]), *argv[1:]],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process.pid
+
+    def start_worker(self) -> None:
+        pid = self.start("worker", "prefect", "worker", "start", "--pool", POOL)
+        self.facility = self.facility.model_copy(update={"worker_pid": pid})
+
+    def start_watcher(self) -> None:
+        pid = self.start("watcher", "apertura", "watch", "--poll-s", "0.5")
+        self.facility = self.facility.model_copy(update={"watcher_pid": pid})
+
+    def start_server(self) -> None:
+        pid = self.start("server", "prefect", "server", "start")
+        self.facility = self.facility.model_copy(update={"server_pid": pid})
+        wait(lambda: httpx.get(f"{self.api}/health", timeout=5).is_success, "the server")
+
+    def kill_server(self) -> None:
+        kill_session(self.facility.server_pid)
+        wait(lambda: not taken(self.port), "the port to be free")
+
+    def run_apertura(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return self.python("-m", "flows.cli", *argv)
+
+    def python(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *argv],
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+            check=False,
+        )
+
+    def janitor(self, *, zombie_after_s: float = 3600.0) -> None:
+        """Let one pass of the janitor be made, without its usual delays."""
+        code = (
+            f"from flows.janitor import janitor; janitor(zombie_after_s={zombie_after_s}, settle_s=0, retry_delay_s=0)"
+        )
+        done = self.python("-c", code)
+        assert done.returncode == 0, done.stderr
+
+    def flow_process(self, run_id: str) -> int | None:
+        """Return the process that executes a run."""
+        wanted = f"PREFECT__FLOW_RUN_ID={run_id}".encode()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    return int(folder.name)
+            except OSError:
+                continue
+        return None
+
+    def kill_flow(self, run_id: str) -> None:
+        wait(lambda: self.flow_process(run_id) is not None, "the flow's process")
+        while (pid := self.flow_process(run_id)) is not None and not zombie(pid):
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+
+    # server
+
+    def post(self, path: str, **body: Any) -> Any:
+        answer = httpx.post(f"{self.api}{path}", json=body, timeout=60)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def pause(self, *, paused: bool) -> None:
+        httpx.patch(f"{self.api}/work_pools/{POOL}", json={"is_paused": paused}, timeout=60).raise_for_status()
+
+    def runs(self, source: Path | None = None) -> list[dict[str, Any]]:
+        """Return the runs of the pipeline, or those of one source."""
+        found = self.post("/flow_runs/filter", flows={"name": {"any_": ["solve-series"]}}, limit=200)
+        return [run for run in found if source is None or run["parameters"].get("source") == str(source)]
+
+    def run(self, source: Path) -> dict[str, Any]:
+        """Return the only run of a source; wait for it to be there."""
+        wait(lambda: len(self.runs(source)) >= 1, f"a run of {source.name}")
+        return self.runs(source)[0]
+
+    def submit(self, source: Path, *, out: Path | None = None, settings: dict[str, Any] | None = None) -> str:
+        """Start a run from the form; return its id."""
+        found = httpx.get(f"{self.api}/deployments/name/solve-series/interactive", timeout=60).json()
+        parameters = {"source": str(source), "out": str(out) if out else None, "settings": settings or {}}
+        made = self.post(f"/deployments/{found['id']}/create_flow_run", parameters=parameters)
+        return str(made["id"])
+
+    def read(self, run_id: str) -> dict[str, Any]:
+        return dict(httpx.get(f"{self.api}/flow_runs/{run_id}", timeout=60).raise_for_status().json())
+
+    def ended(self, run_id: str) -> dict[str, Any]:
+        wait(lambda: self.read(run_id)["state_type"] in ENDED, f"the end of run {run_id}")
+        return self.read(run_id)
+
+    def outcome(self, source: Path) -> str:
+        """Wait for all runs of a source to end; say how many there are and how they ended."""
+        self.ended(self.run(source)["id"])
+        found = self.runs(source)
+        return f"{len(found)} run: {', '.join(state(run) for run in found)}"
+
+    def folder_of(self, source: Path) -> Path | None:
+        return next(iter((self.data / "runs").glob(f"{source.name}-*")), None)
+
+    def error_of(self, run_id: str) -> str:
+        """Return the text of the artifact that says what went wrong."""
+        found = self.post(
+            "/artifacts/filter", artifacts={"flow_run_id": {"any_": [run_id]}, "key": {"any_": ["what-went-wrong"]}}
+        )
+        return str(found[0]["data"]) if found else "no artifact"
+
+
+def state(run: dict[str, Any]) -> str:
+    """Return type and name of the state of a run, as a person reads them."""
+    kind, name = run["state_type"].capitalize(), run["state_name"]
+    return kind if kind == name else f"{kind}, {name}"
+
+
+def permissions() -> tuple[str, ...]:
+    return OBEYS_PERMISSIONS if os.geteuid() == 0 and shutil.which("setpriv") else ()
+
+
+def wait(condition: Callable[[], bool], what: str, limit_s: float = WAIT_S, step_s: float = 0.2) -> None:
+    """Return when a condition holds; a server that is away counts as not yet."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        try:
+            if condition():
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(step_s)
+    raise TimeoutError(f"waited {limit_s:g} s for {what}")
+
+
+def zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Kill one process and wait for its end."""
+    if alive(pid):
+        os.kill(pid, number)
+    wait(lambda: zombie(pid), f"the end of process {pid}", step_s=0.05)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def kill_session(leader: int) -> None:
+    """Kill a service with its children: they share the session that it leads."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    wait(lambda: zombie(leader), f"the end of process {leader}")
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(leader, os.WNOHANG)
+
+
+def bring_up(data: Path) -> Bench:
+    """Start the facility of `apertura facility up`, its processes without the rights of root over files."""
+    fakes = data / "fakes"
+    fakes.mkdir()
+    (fakes / "mode").write_text("hang")
+    (fakes / "xds").write_text(FAKE_XDS)
+    (fakes / "xds").chmod(0o755)
+    command = [*permissions(), sys.executable, "-m", "flows.cli", "facility", "up", "--data", str(data)]
+    done = subprocess.run(
+        [*command, "--port", str(free_port())],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{fakes}{os.pathsep}{os.environ['PATH']}"},
+    )
+    assert done.returncode == 0, done.stderr
+    facility = load(data)
+    assert facility is not None
+    return Bench(data, facility)
+
+
+def drop_rotation(folder: Path) -> Path:
+    """Write eight frames with a direct beam: enough to reach the integration."""
+    folder.mkdir(parents=True)
+    rows, columns = np.indices((48, 52))
+    mean = 1.0 + 800.0 * np.exp(-((rows - 23.3) ** 2 + (columns - 26.8) ** 2) / 4.5)
+    for number in range(8):
+        pixels = np.random.default_rng(number).poisson(mean).astype(np.uint16)
+        tifffile.imwrite(folder / f"f_{number:04d}.tif", pixels)
+    manifest = {
+        "format": "rotation series",
+        "version": 1,
+        "sample": folder.name,
+        "composition": None,
+        "beam": {"energy_kev": 200.0},
+        "detector": {
+            "name": "d",
+            "shape_px": [48, 52],
+            "pixel_size_mm": 0.055,
+            "camera_length_mm": 436.1,
+            "direct_beam_px": [24.0, 26.0],
+            "gain": 1.0,
+            "pedestal": 0.0,
+            "saturation": 65535.0,
+        },
+        "rotation_axis": [0.6, 0.8, 0.0],
+        "oscillation": {"start_deg": -10.0, "width_deg": 1.0},
+        "files": "f_*.tif",
+    }
+    (folder / "rotation_series.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as Markdown."""
+    lines = ["| fault | expected | observed |", "|---|---|---|"]
+    lines += [f"| {row.fault} | {row.expected} | {'' if row.ok else '**WRONG** '}{row.observed} |" for row in rows]
+    held = sum(row.ok for row in rows)
+    return "\n".join([*lines, "", f"{held} of {len(rows)} faults ended as expected."])
+
+
+def write_table(rows: list[Row], document: Path) -> None:
+    """Put the table between the markers of a document."""
+    begin, end = "<!-- faults: begin -->", "<!-- faults: end -->"
+    text = document.read_text(encoding="utf-8")
+    before, rest = text.split(begin)
+    document.write_text(f"{before}{begin}\n{table(rows)}\n{end}{rest.split(end)[1]}", encoding="utf-8")
