@@ -2,7 +2,10 @@
 """Stands in for XDS: checks XDS.INP as a picky program would, then replays the listings of a real run.
 
 FAKE_REPLAY: folder of the real run. FAKE_MODE: good, expired, silent, killed, hang, few (a synthetic IDXREF.LP in which
-too few spots are indexed). With the axis turned round, IDXREF.LP is synthetic too: a third of the spots.
+too few spots are indexed), half (CORRECT's files are cut off), nodata (no XDS_ASCII.HKL), second (the second pass
+fails), complains (exit code 1 after good output), locale (decimal commas unless LC_ALL is C). Called as xscale or
+xdsconv it checks and replays for these: SCALED.HKL is synthetic, the first crystal's data with a column ISET. With the
+axis turned round, IDXREF.LP is synthetic too: a third of the spots.
 """
 
 import os
@@ -25,7 +28,8 @@ if mode == "killed":
 if mode == "hang":
     time.sleep(600)
 
-text = Path("XDS.INP").read_text()
+program = Path(sys.argv[0]).name
+text = Path({"xscale": "XSCALE.INP", "xdsconv": "XDSCONV.INP"}.get(program, "XDS.INP")).read_text()
 words = {}
 for line in text.splitlines():
     for name, value in re.findall(r"([A-Z][-A-Z_'.()]*(?:\(\w+\))?)=\s*([^=]*?)(?=\s+[A-Z][-A-Z_'.()]*=|$)", line):
@@ -37,6 +41,35 @@ def refuse(why):
     print(f" !!! ERROR !!! {why}")
     sys.exit(0)
 
+
+def scale():
+    if not {"OUTPUT_FILE", "INPUT_FILE", "SPACE_GROUP_NUMBER", "UNIT_CELL_CONSTANTS"} <= words.keys():
+        refuse("CANNOT FIND A KEYWORD")
+    first = Path(words["INPUT_FILE"][0]).read_text().splitlines()
+    out = []
+    for line in first:
+        count = line.replace("12", "13") if line.startswith("!NUMBER_OF_ITEMS") else line
+        out.append(count if line.startswith("!") else f"{line} 1")
+        if line.startswith("!ITEM_PSI"):
+            out.append("!ITEM_ISET=13")
+    listing = (replay / "CORRECT.LP").read_text(errors="replace")
+    if mode == "half":
+        out = out[: len(out) // 2]
+    Path("XSCALE.LP").write_text(listing)
+    Path(words["OUTPUT_FILE"][0]).write_text("\n".join([*out, ""]))
+
+
+def convert():
+    if words["OUTPUT_FILE"][0].split()[1] != "SHELX" or not Path(words["INPUT_FILE"][0]).is_file():
+        refuse("CANNOT OPEN OR READ FILE")
+    text = (replay / "shelxl.hkl").read_text()
+    Path(words["OUTPUT_FILE"][0].split()[0]).write_text(text[:1000] if mode == "half" else text)
+    shutil.copyfile(replay / "XDSCONV.LP", "XDSCONV.LP")
+
+
+if program in {"xscale", "xdsconv"}:
+    {"xscale": scale, "xdsconv": convert}[program]()
+    sys.exit(mode == "complains")
 
 NEEDED = """
 JOB NAME_TEMPLATE_OF_DATA_FRAMES DATA_RANGE NX NY QX QY ORGX ORGY DETECTOR_DISTANCE X-RAY_WAVELENGTH ROTATION_AXIS
@@ -63,6 +96,12 @@ for step in words["JOB"][0].split():
         listing = re.sub(r"40[23] OUT OF", "130 OUT OF", listing)
         listing = re.sub(r"(SPINDLE POSITION \(DEGREES\)\s+)[\d.]+", r"\g<1>2.90", listing)
         listing += "\n !!! ERROR !!! INSUFFICIENT PERCENTAGE (< 50%) OF INDEXED REFLECTIONS\n"
+    if mode == "second" and step == "INTEGRATE" and "REFLECTING_RANGE_E.S.D." in words:
+        listing = " !!! ERROR !!! INSUFFICIENT NUMBER OF STRONG REFLECTIONS\n"
+    if mode == "half" and step == "CORRECT":
+        listing = listing[: len(listing) // 2]
+    if mode == "locale" and os.environ.get("LC_ALL") != "C":
+        listing = re.sub(r"(\d)\.(\d)", r"\1,\2", listing)
     Path(f"{step}.LP").write_text(listing)
     made = {
         "INIT": ["BKGINIT.cbf"],
@@ -71,4 +110,10 @@ for step in words["JOB"][0].split():
         "CORRECT": ["GXPARM.XDS", "XDS_ASCII.HKL"],
     }
     for name in made.get(step, []):
+        if mode == "nodata" and name == "XDS_ASCII.HKL":
+            continue
         shutil.copyfile(replay / name, name)
+        if mode == "cut" and name == "XDS_ASCII.HKL":
+            text = Path(name).read_text()
+            Path(name).write_text(text[: len(text) // 2])
+sys.exit(mode == "complains")

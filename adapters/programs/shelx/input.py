@@ -3,7 +3,7 @@
 import gemmi
 import numpy as np
 
-from adapters.formats.shelx_writer import symmetry_lines
+from adapters.formats.shelx_writer import shelx_names, symmetry_lines
 from tasks.integrate.models import Reflections
 from tasks.model import Composition
 from tasks.model.scattering import site_multiplicities
@@ -123,13 +123,14 @@ def site_shares(atoms: tuple[Atom, ...], operations: list[gemmi.Op], data: Refle
 
 
 def labels(atoms: tuple[Atom, ...]) -> list[str]:
-    """Return names of at most four characters: the element and a number."""
+    """Return names of at most four characters, each once: the element and a number."""
     count: dict[str, int] = {}
     names = []
     for atom in atoms:
         count[atom.element] = count.get(atom.element, 0) + 1
-        names.append(f"{atom.element}{count[atom.element]}"[:4])
-    return names
+        names.append(f"{atom.element}{count[atom.element]}")
+    short = shelx_names(names)
+    return [short[name] for name in names]
 
 
 def _text(lines: list[str]) -> str:

@@ -19,6 +19,9 @@ SOLVED_R1, DOUBTFUL_R1 = 0.35, 0.45
 Basis = tuple[Vector, Vector, Vector]
 IDENTITY: Basis = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 U_START = 0.04
+PEAK = "Q"
+MAY_MISS = 0.4
+"""Share of the expected atoms beyond which unnamed peaks are taken for atoms."""
 
 
 def solution_from_shelx(
@@ -114,12 +117,7 @@ def _metric(cell: UnitCell) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
 def _atoms(result: ShelxFile, group: gemmi.SpaceGroup, composition: Composition, data: Reflections) -> list[Atom]:
-    rows: list[ShelxAtom] = list(result.atoms)
-    elements = [row.element for row in rows]
-    if not rows:
-        rows = sorted(result.peaks, key=lambda row: -(row.peak or 0.0))
-        elements = _elements_by_height(len(rows), composition, data, group)
-        rows = rows[: len(elements)]
+    rows, elements = _named(result, group, composition, data)
     if not rows:
         return []
     operations = list(group.operations())
@@ -128,7 +126,7 @@ def _atoms(result: ShelxFile, group: gemmi.SpaceGroup, composition: Composition,
     multiplicity = site_multiplicities(np.array([row.position for row in rows]), rotations, shifts, result.unit_cell)
     atoms = []
     for number, (row, element, m) in enumerate(zip(rows, elements, multiplicity, strict=True), 1):
-        occupancy = min(1.0, max(0.05, row.occupancy * len(operations) / float(m))) if result.atoms else 1.0
+        occupancy = 1.0 if row.element == PEAK else min(1.0, max(0.05, row.occupancy * len(operations) / float(m)))
         u = row.u[0] if len(row.u) == 1 else float(np.mean(row.u[:3]))
         atoms.append(
             Atom(
@@ -143,9 +141,27 @@ def _atoms(result: ShelxFile, group: gemmi.SpaceGroup, composition: Composition,
     return atoms
 
 
-def _elements_by_height(count: int, composition: Composition, data: Reflections, group: gemmi.SpaceGroup) -> list[str]:
-    """Return elements for peaks in falling order: the heaviest first, as many as the composition has."""
+def _named(
+    result: ShelxFile, group: gemmi.SpaceGroup, composition: Composition, data: Reflections
+) -> tuple[list[ShelxAtom], list[str]]:
+    """Return atoms with their elements; where the program named few, its highest Q peaks make up the rest.
+
+    SHELXS and SHELXD name the heavy atoms only and leave the light ones as peaks.
+    """
+    atoms = list(result.atoms)
+    elements = [row.element for row in atoms]
+    missing = _expected(composition, data, group)
+    for element in elements:
+        if element in missing:
+            missing.remove(element)
+    if len(missing) <= MAY_MISS * (len(missing) + len(atoms)):
+        return atoms, elements
+    peaks = sorted(result.peaks, key=lambda row: -(row.peak or 0.0))[: len(missing)]
+    return [*atoms, *peaks], [*elements, *missing[: len(peaks)]]
+
+
+def _expected(composition: Composition, data: Reflections, group: gemmi.SpaceGroup) -> list[str]:
+    """Return the elements of the asymmetric unit but hydrogen, the heaviest first."""
     share = formula_units(data, composition, group.hall) / len(list(group.operations()))
     names = sorted(elements_of(composition), key=lambda e: -gemmi.Element(e).atomic_number)
-    listed = [e for e in names if e not in {"H", "D"} for _ in range(max(1, round(composition.counts[e] * share)))]
-    return listed[:count]
+    return [e for e in names if e not in {"H", "D"} for _ in range(max(1, round(composition.counts[e] * share)))]

@@ -11,6 +11,7 @@ from pydantic import Field
 from adapters.formats.shelx_ins import ShelxFile, read_shelx
 from adapters.programs.probe import SHELXL, require
 from adapters.programs.runner import run_program
+from adapters.programs.shelx.hydrogens import count_riding, riding_draft, with_afix
 from adapters.programs.shelx.input import elements_of, formula_units, shelxl_ins
 from adapters.programs.shelx.output import Lst, complaint_in, parse_lst, suggested_weights
 from tasks.integrate.hklf4 import hklf4_text
@@ -24,6 +25,7 @@ from tasks.model import (
     LicenceExpiredError,
     ProgramFailedError,
     SettingsError,
+    SourceError,
     Vector,
 )
 from tasks.model.provenance import Attempt, Provenance
@@ -60,31 +62,31 @@ class ShelxlRefiner(Document):
         require(SHELXL)
         moved = data.model_copy(update={"unit_cell": solution.unit_cell})
         attempts: list[Attempt] = []
-        best = self._converge(moved, solution.atoms, solution, composition, workdir / "isotropic", attempts)
+        text = self._first_ins(moved, solution.atoms, solution, composition, anisotropic=False)
+        best = self._converge(data, text, solution, workdir / "isotropic", attempts)
         heavy = [atom for atom in best.result.atoms if atom.element not in {"H", "D"}]
         if best.figures.data / (best.figures.parameters + 5 * len(heavy)) >= self.data_per_parameter:
             atoms = tuple(_atoms(best.result, moved, solution.hall))
-            better = self._converge(moved, atoms, solution, composition, workdir / "anisotropic", attempts)
+            text = self._first_ins(moved, atoms, solution, composition, anisotropic=True)
+            better = self._converge(data, text, solution, workdir / "anisotropic", attempts)
             if better.figures.r1 < best.figures.r1:
                 best = better
         else:
             needed = f"{self.data_per_parameter:g} data for each parameter"
             attempts.append(Attempt(change="ANIS", reason=f"needs {needed}", outcome="kept isotropic"))
+        best = self._with_hydrogens(best, moved, solution, composition, workdir / "hydrogens", attempts)
         return _document(data, solution, composition, best, attempts)
 
-    def _converge(
+    def _first_ins(
         self,
         data: Reflections,
         atoms: tuple[Atom, ...],
         solution: Solution,
         composition: Composition,
-        folder: Path,
-        attempts: list[Attempt],
-    ) -> _Round:
-        """Run until shifts and weights stand still; the weighting scheme is the one SHELXL suggests."""
-        folder.mkdir(parents=True)
-        anisotropic = folder.name == "anisotropic"
-        text = shelxl_ins(
+        *,
+        anisotropic: bool,
+    ) -> str:
+        return shelxl_ins(
             data,
             composition,
             atoms,
@@ -93,6 +95,48 @@ class ShelxlRefiner(Document):
             cycles=self.cycles,
             anisotropic=anisotropic,
         )
+
+    def _with_hydrogens(
+        self,
+        best: _Round,
+        data: Reflections,
+        solution: Solution,
+        composition: Composition,
+        folder: Path,
+        attempts: list[Attempt],
+    ) -> _Round:
+        """Add riding hydrogen atoms where the geometry demands them; kept if R1 does not rise."""
+        draft = riding_draft(
+            best.result,
+            hall=solution.hall,
+            cell=solution.unit_cell,
+            radiation=data.radiation,
+            composition=composition,
+        )
+        if draft is None:
+            attempts.append(Attempt(change="hydrogen", reason="where the geometry demands it", outcome="none placed"))
+            return best
+        result = (best.folder / "job.res").read_text(errors="replace")
+        text = with_afix(result, draft, best.result.elements)
+        try:
+            better = self._converge(data, text, solution, folder, attempts)
+        except (DivergedError, ProgramFailedError) as error:
+            attempts.append(
+                Attempt(change="hydrogen", reason="where the geometry demands it", outcome=f"undone: {error.message}")
+            )
+            return best
+        kept = better.figures.r1 <= best.figures.r1
+        change = f"R1 {best.figures.r1:.4f} -> {better.figures.r1:.4f}: {'kept' if kept else 'undone'}"
+        attempts.append(
+            Attempt(change=f"{count_riding(text)} groups of hydrogen", reason="of the geometry", outcome=change)
+        )
+        return better if kept else best
+
+    def _converge(
+        self, data: Reflections, text: str, solution: Solution, folder: Path, attempts: list[Attempt]
+    ) -> _Round:
+        """Run until shifts and weights stand still; the weighting scheme is the one SHELXL suggests."""
+        folder.mkdir(parents=True)
         (folder / "job.ins").write_text(text, encoding="ascii")
         _write_hkl(data, solution, folder / "job.hkl")
         for number in range(1, self.rounds + 1):
@@ -127,7 +171,10 @@ class ShelxlRefiner(Document):
         if not text or not result.is_file() or result.stat().st_size == 0:
             reason = complaint_in(said) or complaint_in(text) or "no reason given"
             raise ProgramFailedError(f"SHELXL ended with {run.returncode} and without a result: {reason}", run.tail())
-        return _Round(folder, parse_lst(text), read_shelx(result))
+        try:
+            return _Round(folder, parse_lst(text), read_shelx(result))
+        except SourceError as error:
+            raise ProgramFailedError(f"SHELXL left no whole result: {error.message}", run.tail()) from error
 
 
 def _next_ins(result: str, weights: tuple[float, float] | None) -> str:
@@ -177,7 +224,10 @@ def _esds(path: Path) -> dict[str, Vector]:
     """Return the standard uncertainties of the coordinates from SHELXL's CIF, by label."""
     if not path.is_file():
         return {}
-    block = gemmi.cif.read(str(path)).sole_block()
+    try:
+        block = gemmi.cif.read(str(path)).sole_block()
+    except (ValueError, RuntimeError) as error:
+        raise ProgramFailedError("SHELXL left a damaged job.cif", str(error)) from error
     table = block.find("_atom_site_", ["label", "fract_x", "fract_y", "fract_z"])
     return {row[0]: (_esd(row[1]), _esd(row[2]), _esd(row[3])) for row in table}
 

@@ -9,13 +9,14 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from adapters.formats.cbf import write_cbf
-from adapters.formats.xds_ascii import read_xds_ascii, read_xds_positions
+from adapters.formats.xds_ascii import read_xds_positions
 from adapters.programs.predictions import write_predictions
 from adapters.programs.probe import XDS, require
 from adapters.programs.rectangles import mask_rectangles
 from adapters.programs.runner import run_program
 from adapters.programs.xds.input import ImageGrid, XdsChoices, image_grid, xds_inp
 from adapters.programs.xds.output import Correct, Idxref, check_for_errors, parse_correct, parse_idxref, parse_integrate
+from adapters.programs.xds.xscale import written_reflections
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_mask
 from tasks.frames.sweeps import sweeps
@@ -193,7 +194,11 @@ class _Run:
         self.xds("DEFPIX INTEGRATE CORRECT")
         first = parse_correct(self.listing("CORRECT"))
         profile = parse_integrate(self.listing("INTEGRATE"))
-        kept = {name: (self.folder / name).read_bytes() for name in ("XDS_ASCII.HKL", "CORRECT.LP", "INTEGRATE.LP")}
+        names = ("XDS_ASCII.HKL", "CORRECT.LP", "INTEGRATE.LP")
+        missing = [name for name in names if not (self.folder / name).is_file()]
+        if missing:
+            raise ProgramFailedError(f"XDS ended without {missing[0]}", self.listing("CORRECT")[-500:])
+        kept = {name: (self.folder / name).read_bytes() for name in names}
         refined = self.folder / "GXPARM.XDS"
         if not refined.is_file() or profile.beam_divergence_esd_deg is None:
             return first
@@ -201,24 +206,31 @@ class _Run:
         extra = [("BEAM_DIVERGENCE_E.S.D.", f"{profile.beam_divergence_esd_deg:.6g}")]
         if profile.reflecting_range_esd_deg is not None:
             extra.append(("REFLECTING_RANGE_E.S.D.", f"{profile.reflecting_range_esd_deg:.6g}"))
-        self.xds("INTEGRATE CORRECT", extra)
-        second = parse_correct(self.listing("CORRECT"))
+        second, outcome = self._second_pass(extra, first)
+        reason = "refined geometry and measured profile widths"
+        self.attempts.append(Attempt(change="second pass", reason=reason, outcome=outcome))
+        if second is not None:
+            return second
+        for name, data in kept.items():
+            (self.folder / name).write_bytes(data)
+        return first
+
+    def _second_pass(self, extra: Sequence[tuple[str, str]], first: Correct) -> tuple[Correct | None, str]:
+        """Integrate again; return the result if it is better than the first, and what came of it in words."""
+        (self.folder / "XDS_ASCII.HKL").unlink()
+        try:
+            self.xds("INTEGRATE CORRECT", extra)
+            second = parse_correct(self.listing("CORRECT"))
+            written_reflections(self.folder / "XDS_ASCII.HKL", "XDS")
+        except ProgramFailedError as error:
+            return None, f"failed ({error.message}): the first is kept"
         better = _quality(second) > _quality(first)
-        self.attempts.append(
-            Attempt(
-                change="second pass",
-                reason="refined geometry and measured profile widths",
-                outcome=f"Rmeas {_percent(first)} -> {_percent(second)}: {'kept' if better else 'the first is kept'}",
-            )
-        )
-        if not better:
-            for name, data in kept.items():
-                (self.folder / name).write_bytes(data)
-        return second if better else first
+        change = f"Rmeas {_percent(first)} -> {_percent(second)}"
+        return (second, f"{change}: kept") if better else (None, f"{change}: the first is kept")
 
     def assemble(self, test: AxisTest, correct: Correct) -> Reflections:
         """Read XDS_ASCII.HKL, find the symmetry, compute our statistics."""
-        table = read_xds_ascii(self.folder / "XDS_ASCII.HKL")
+        table = written_reflections(self.folder / "XDS_ASCII.HKL", "XDS")
         if table.unit_cell is None:
             raise ProgramFailedError("XDS_ASCII.HKL states no unit cell")
         idxref = parse_idxref(self.listing("IDXREF"))

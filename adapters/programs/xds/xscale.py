@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from adapters.formats.hklf4 import read_hklf4
 from adapters.formats.intensity_table import IntensityTable
 from adapters.formats.xds_ascii import read_xds_ascii
 from adapters.programs.probe import XDS
 from adapters.programs.runner import run_program
 from adapters.programs.xds.output import XdsShell, check_for_errors, statistics_table
-from tasks.model import ProgramFailedError, UnitCell
+from tasks.model import ProgramFailedError, SourceError, UnitCell
 
 OUTPUT = "SCALED.HKL"
 
@@ -66,10 +67,51 @@ def scale_together(
         (workdir / name).write_bytes(path.read_bytes())
     text = xscale_inp(names, space_group_number=space_group_number, cell=cell, d_min=d_min)
     (workdir / "XSCALE.INP").write_text(text, encoding="ascii")
-    run = run_program(["xscale"], workdir=workdir, timeout_s=timeout_s, install=XDS.install)
-    listing = workdir / "XSCALE.LP"
+    said = _run("xscale", workdir, output=OUTPUT, timeout_s=timeout_s)
+    return ScaledTogether(written_reflections(workdir / OUTPUT, "XSCALE"), statistics_table(said, "XSCALE.LP"))
+
+
+def convert_to_shelx(
+    path: Path, workdir: Path, *, d_min: float, timeout_s: float, d_max: float = 20.0, merge: bool = False
+) -> IntensityTable:
+    """Convert an XDS_ASCII.HKL to SHELX's format with XDSCONV; the file is ``shelx.hkl`` in `workdir`.
+
+    Raises
+    ------
+    ProgramNotFoundError, LicenceExpiredError, ProgramFailedError, ProgramTimeoutError
+    """
+    (workdir / "XDS_ASCII.HKL").write_bytes(path.read_bytes())
+    text = xdsconv_inp("XDS_ASCII.HKL", output="shelx.hkl", d_min=d_min, d_max=d_max, merge=merge)
+    (workdir / "XDSCONV.INP").write_text(text, encoding="ascii")
+    _run("xdsconv", workdir, output="shelx.hkl", timeout_s=timeout_s)
+    try:
+        return read_hklf4(workdir / "shelx.hkl")
+    except SourceError as error:
+        raise ProgramFailedError(f"XDSCONV left a damaged file: {error.message}") from error
+
+
+def written_reflections(path: Path, program: str) -> IntensityTable:
+    """Read the XDS_ASCII file that a program has just written.
+
+    Raises
+    ------
+    ProgramFailedError
+        If it is missing, cut off or damaged: it is the program that failed, not the user.
+    """
+    try:
+        return read_xds_ascii(path)
+    except SourceError as error:
+        raise ProgramFailedError(f"{program} left no whole reflection file: {error.message}") from error
+
+
+def _run(name: str, workdir: Path, *, output: str, timeout_s: float) -> str:
+    """Run a program of the XDS package and return its listing; judged by listing and output, not by exit code."""
+    run = run_program([name], workdir=workdir, timeout_s=timeout_s, install=XDS.install)
+    if run.returncode < 0:
+        raise ProgramFailedError(f"{name.upper()} was killed by signal {-run.returncode}", run.tail())
+    listing = workdir / f"{name.upper()}.LP"
     said = listing.read_text(errors="replace") if listing.is_file() else ""
-    check_for_errors(said + run.stdout.read_text(errors="replace"), "XSCALE")
-    if not (workdir / OUTPUT).is_file():
-        raise ProgramFailedError(f"XSCALE ended with {run.returncode} and without {OUTPUT}", run.tail())
-    return ScaledTogether(read_xds_ascii(workdir / OUTPUT), statistics_table(said, "XSCALE.LP"))
+    check_for_errors(said + run.stdout.read_text(errors="replace"), name.upper())
+    if not (workdir / output).is_file():
+        raise ProgramFailedError(f"{name.upper()} ended with {run.returncode} and without {output}", run.tail())
+    return said
