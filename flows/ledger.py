@@ -88,7 +88,7 @@ class Ledger:
         with self._open() as connection:
             connection.execute(SCHEMA)
             rows = connection.execute(
-                f"select key, path, state, run, previous, error from datasets {where}",  # noqa: S608 constant text
+                f"select key, path, state, run, previous, error from datasets {where}",  # noqa: S608 # nosec B608 constant text
                 values,
             ).fetchall()
         return [Entry(*row) for row in rows]

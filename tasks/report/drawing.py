@@ -187,7 +187,7 @@ def _draw(
             parts.append((np.inf, _label(place * SCALE, atoms[owner].label, size)))
     body = "".join(text for _, text in sorted(parts, key=lambda part: part[0]))
     size_text = f"{low[0]:.1f} {low[1]:.1f} {high[0] - low[0]:.1f} {high[1] - low[1]:.1f}"
-    return Markup(  # noqa: S704 - numbers and escaped labels only
+    return Markup(  # noqa: S704 # nosec B704 numbers and escaped labels only
         f'<svg class="structure" role="img" aria-label="structure" viewBox="{size_text}">{body}</svg>'
     )
 
