@@ -89,7 +89,7 @@ def _block_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     return -(-shape[0] // BLOCK_PX), -(-shape[1] // BLOCK_PX)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _ring_sums(image: Image, valid: Mask, radius: Floats, limit: Floats) -> tuple[Floats, Floats]:  # pragma: no cover
     number = np.zeros(len(limit))
     total = np.zeros(len(limit))
@@ -102,7 +102,7 @@ def _ring_sums(image: Image, valid: Mask, radius: Floats, limit: Floats) -> tupl
     return number, total
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _block_sums(
     image: Image, valid: Mask, radius: Floats, level: Floats, ratio: Floats
 ) -> tuple[Floats, Floats]:  # pragma: no cover
@@ -122,7 +122,7 @@ def _block_sums(
     return seen, model
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _interpolated(radius: Floats, level: Floats, ratio: Floats) -> Image:  # pragma: no cover
     """Return level times ratio, the ratio interpolated between block centres, the level between rings."""
     result = np.empty(radius.shape, dtype=np.float32)

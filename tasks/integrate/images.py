@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_frames, read_mask
 from tasks.integrate.background import noise_factor, ring_background
+from tasks.integrate.parallel import in_threads
 from tasks.integrate.spots import (
     Floats,
     Mask,
@@ -84,12 +85,14 @@ def with_poisson_noise(images: Images, beam_px: Floats) -> Images:
     """
     radius = radii_px(images.valid.shape, beam_px)
     numbers = np.flatnonzero(images.used)
-    factors: list[float] = []
-    for number in numbers[:: max(1, len(numbers) // FRAMES_FOR_NOISE)]:
+
+    def factor_of(number: int) -> float | None:
         image = images.counts[number]
         background = ring_background(image, images.valid, radius)
-        factor = noise_factor(image, images.valid, background, NOISE_BOX_PX)
-        factors += [] if factor is None else [factor]
+        return noise_factor(image, images.valid, background, NOISE_BOX_PX)
+
+    every = in_threads(factor_of, numbers[:: max(1, len(numbers) // FRAMES_FOR_NOISE)].tolist())
+    factors = [factor for factor in every if factor is not None]
     typical = float(np.median(factors)) if factors else 1.0
     if typical < NOISE_FACTOR_LEAST:
         return images
@@ -108,18 +111,22 @@ def search_spots(images: Images, beam_px: Floats, *, threshold: float) -> SpotSe
     numbers = np.flatnonzero(images.used)
     mean = images.counts[numbers].mean(axis=0, dtype=np.float64)
     inner = direct_beam_radius(mean, images.valid, radius)
-    sizes: list[float] = []
-    for number in numbers[:: max(1, len(numbers) // FRAMES_FOR_SPOT_SIZE)]:
+
+    def sizes_in(number: int) -> list[float]:
         image = images.counts[number]
         background = ring_background(image, images.valid, radius)
-        sizes += spot_radius(image, images.valid, background, radius=radius, inner_radius=inner)
+        return spot_radius(image, images.valid, background, radius=radius, inner_radius=inner)
+
+    some = numbers[:: max(1, len(numbers) // FRAMES_FOR_SPOT_SIZE)].tolist()
+    sizes = [size for each in in_threads(sizes_in, some) for size in each]
     within = float(np.clip(1.6 * np.median(sizes), 1.5, 12.0)) if sizes else 2.0
     finder = SpotFinder(threshold=threshold, radius=within, inner_radius=inner + within)
-    found: list[Spots] = []
-    for number in numbers:
+
+    def spots_in(number: int) -> Spots:
         image = images.counts[number]
         background = ring_background(image, images.valid, radius)
         spots = find_spots(image, images.valid, background, radius=radius, finder=finder)
-        found.append(spots._replace(frame=np.full(len(spots.frame), number, dtype=np.int64)))
-    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+        return spots._replace(frame=np.full(len(spots.frame), number, dtype=np.int64))
+
+    columns = [np.concatenate(column) for column in zip(*in_threads(spots_in, numbers.tolist()), strict=True)]
     return SpotSearch(Spots(*columns), within, inner)

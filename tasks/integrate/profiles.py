@@ -4,15 +4,18 @@ Profile fitting after Diamond, Acta Cryst. A25, 43-55 (1969) and Rossmann, J. Ap
 Poisson weights from the model itself, so that it becomes summation where there is no background.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from tasks.integrate.background import ring_background
 from tasks.integrate.images import Images
+from tasks.integrate.parallel import in_threads, threads
 from tasks.integrate.prediction import Predictions
 from tasks.integrate.spots import Image, Mask, radii_px
 
@@ -96,8 +99,13 @@ def cut_patches(
     overlapped = np.zeros(number, dtype=bool)
     offsets = np.arange(-reach, reach + 1)
     disc = np.argwhere(np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach) - reach
-    for frame in np.unique(predictions.frame):
-        rows = np.flatnonzero(predictions.frame == frame)
+    order = np.argsort(predictions.frame, kind="stable")
+    bounds = np.flatnonzero(np.diff(predictions.frame[order])) + 1
+
+    def cut(rows: Integers) -> None:
+        if not len(rows):
+            return
+        frame = int(predictions.frame[rows[0]])
         centre = middle[rows]
         image = images.counts[frame]
         spots = _marked(image.shape, centre[masked[rows]], disc)
@@ -112,6 +120,8 @@ def cut_patches(
         overlapped[rows] = _crowded(predictions.px[rows], masked[rows], 1.2 * reach)
         if first is not None and half is not None:
             first[rows] = (half[frame][slow, fast] - np.float32(offset[0] / 2)) / np.float32(offset[1])
+
+    in_threads(cut, np.split(order, bounds))
     return Patches(middle, counts, background, valid, first, overlapped)
 
 
@@ -220,15 +230,44 @@ def _accumulated(
 
 def expected_shape(patches: Patches, predictions: Predictions, beam_px: Floats, profiles: Profiles) -> Floats:
     """Return the fraction (n, m, m) of each spot's counts that each pixel of its patch should hold."""
-    radial, tangential, distance = _offsets(patches, predictions, beam_px)
+    arm = predictions.px - beam_px[predictions.frame]
+    distance = np.maximum(np.linalg.norm(arm, axis=1), 1e-6)
     shell = np.clip(np.searchsorted(profiles.edges, distance, side="right") - 1, 0, len(profiles.shape) - 1)
-    middle = profiles.shape.shape[1] // 2
-    expected = np.zeros(radial.shape)
-    for number, table in enumerate(profiles.shape):
-        rows = shell == number
-        where = np.stack([radial[rows], tangential[rows]]) * BINS_PER_PX + middle
-        expected[rows] = ndimage.map_coordinates(table, where, order=1, mode="constant")
+    fraction = patches.centre - predictions.px
+    expected = np.zeros(patches.counts.shape)
+
+    def fill(rows: slice) -> None:
+        _interpolate(profiles.shape, shell[rows], fraction[rows], arm[rows] / distance[rows, None], expected[rows])
+
+    in_threads(fill, _parts(len(expected)))
     return expected
+
+
+def _parts(number: int) -> list[slice]:
+    edges = np.linspace(0, number, threads() + 1).astype(int).tolist()
+    return [slice(first, last) for first, last in pairwise(edges)]
+
+
+@njit(cache=True, nogil=True)
+def _interpolate(
+    tables: Floats, shell: Integers, fraction: Floats, unit: Floats, result: Floats
+) -> None:  # pragma: no cover
+    """Fill ``result`` (n, m, m) from the tables at the pixels' radial and tangential offsets; zero beyond them."""
+    last = tables.shape[1] - 1
+    reach = result.shape[1] // 2
+    for i in range(len(result)):
+        table = tables[shell[i]]
+        for row in range(result.shape[1]):
+            for column in range(result.shape[2]):
+                slow, fast = fraction[i, 0] + (row - reach), fraction[i, 1] + (column - reach)
+                y = (slow * unit[i, 0] + fast * unit[i, 1]) * BINS_PER_PX + last // 2
+                x = (fast * unit[i, 0] - slow * unit[i, 1]) * BINS_PER_PX + last // 2
+                if y < 0 or x < 0 or y > last or x > last:
+                    continue
+                top, left = min(int(y), last - 1), min(int(x), last - 1)
+                upper = table[top, left] + (x - left) * (table[top, left + 1] - table[top, left])
+                lower = table[top + 1, left] + (x - left) * (table[top + 1, left + 1] - table[top + 1, left])
+                result[i, row, column] = upper + (y - top) * (lower - upper)
 
 
 def measure(patches: Patches, predictions: Predictions, beam_px: Floats, profiles: Profiles) -> Measured:
@@ -242,22 +281,45 @@ def fit_patches(counts: Floats | Image, background: Floats | Image, valid: Mask,
 
     The variance is Poisson's for spot and background, with the error of a background from BACKGROUND_PIXELS pixels.
     """
-    net = np.where(valid, counts - background, 0.0)
-    core = valid & (expected > 0.002 * expected.max(axis=(1, 2), keepdims=True))
-    seen = (expected * core).sum(axis=(1, 2))
-    safe = np.maximum(seen, 1e-3)
-    summed = (net * core).sum(axis=(1, 2)) / safe
-    level = (background * core).sum(axis=(1, 2))
-    pixels = core.sum(axis=(1, 2))
-    summed_variance = ((counts * core).sum(axis=(1, 2)) + level * pixels / BACKGROUND_PIXELS) / safe**2
-    intensity = np.maximum(summed, 0.0)
-    for _ in range(3):
-        model = np.maximum(background + intensity[:, None, None] * expected, 1e-3)
-        weight = core * expected / model
-        norm = np.maximum((weight * expected).sum(axis=(1, 2)), 1e-9)
-        fitted = (weight * net).sum(axis=(1, 2)) / norm
-        intensity = np.maximum(fitted, 0.0)
-    weight = core * expected / np.maximum(background, 1e-3)
-    noise = 1.0 / np.maximum((weight * expected).sum(axis=(1, 2)), 1e-9)
-    noise *= 1.0 + pixels / BACKGROUND_PIXELS
-    return Measured(fitted, noise, summed, np.maximum(summed_variance, 1.0), seen)
+    result = np.zeros((5, len(counts)))
+
+    def fit(rows: slice) -> None:
+        _fit(counts[rows], background[rows], valid[rows], expected[rows], result[:, rows])
+
+    in_threads(fit, _parts(len(counts)))
+    return Measured(*result)
+
+
+@njit(cache=True, nogil=True)
+def _fit(counts: Image, background: Image, valid: Mask, expected: Floats, result: Floats) -> None:  # pragma: no cover
+    """Fill the rows of ``result`` (5, n) with the columns of `Measured`."""
+    for i in range(len(counts)):
+        core = np.argwhere(valid[i] & (expected[i] > 0.002 * expected[i].max()))
+        pixels = len(core)
+        seen, net, level, gross = 0.0, 0.0, 0.0, 0.0
+        for row, column in core:
+            seen += expected[i, row, column]
+            net += counts[i, row, column] - background[i, row, column]
+            level += background[i, row, column]
+            gross += counts[i, row, column]
+        safe = max(seen, 1e-3)
+        fitted = net / safe
+        result[2, i] = fitted
+        result[3, i] = max((gross + level * pixels / BACKGROUND_PIXELS) / safe**2, 1.0)
+        result[4, i] = seen
+        flat = 0.0
+        for cycle in range(4):
+            intensity = max(fitted, 0.0) if cycle < 3 else 0.0
+            above, norm = 0.0, 0.0
+            for row, column in core:
+                share = expected[i, row, column]
+                floor = background[i, row, column]
+                weight = share / max(floor + intensity * share, 1e-3)
+                norm += weight * share
+                above += weight * (counts[i, row, column] - floor)
+            if cycle < 3:
+                fitted = above / max(norm, 1e-9)
+            else:
+                flat = norm
+        result[0, i] = fitted
+        result[1, i] = (1.0 + pixels / BACKGROUND_PIXELS) / max(flat, 1e-9)

@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from scipy.spatial.transform import Rotation
 
 from tasks.integrate.geometry import Crystal, Geometry, detector_px, excitation_error, settings
@@ -240,30 +239,57 @@ def _solve(
     for index, step in enumerate(steps):
         move = np.zeros(len(steps))
         move[index] = step
-        columns.append(((_predicted(_moved(state, names, move), spots, hkl) - base) / step * weight).ravel())
-    jacobian = sparse.csr_array(np.stack(columns, axis=1))
-    extra = np.zeros(0)
-    shift = np.zeros(0)
-    if position is not None:
-        blocks = _frame_columns(state, spots, hkl, base, weight, frames)
-        jacobian = sparse.hstack([jacobian, _scattered(blocks, position, len(frames))]).tocsr()
-        shape = (len(frames), 1)
-        extra = np.tile([1 / spread[1], 1 / spread[1], *[1 / spread[0]] * 3], shape).ravel() ** 2
-        offset = state.geometry.beam_px[frames] - np.median(state.geometry.beam_px[frames], axis=0)
-        shift = np.column_stack([offset, state.correction[frames]]).ravel()
-    normal = (jacobian.T @ jacobian).toarray()
-    gradient = jacobian.T @ (residual * weight).ravel()
-    shared = len(names)
-    if position is not None:
-        normal[np.arange(shared, len(normal)), np.arange(shared, len(normal))] += extra
-        gradient[shared:] -= extra * shift
-    damping = 1e-9 * np.diag(normal) + 1e-12
-    inverse = np.linalg.inv(normal + np.diag(damping))
-    solution = inverse @ gradient
-    variance = np.diag(inverse)
-    return _Solution(
-        solution[:shared], solution[shared:].reshape(-1, 5), variance[shared:].reshape(-1, 5), variance[:shared]
+        columns.append((_predicted(_moved(state, names, move), spots, hkl) - base) / step * weight)
+    jacobian = np.stack(columns, axis=2)
+    target = residual * weight
+    common = _damped(np.einsum("nki,nkj->ij", jacobian, jacobian))
+    gradient = np.einsum("nki,nk->i", jacobian, target)
+    if position is None:
+        inverse = np.linalg.inv(common)
+        none = np.zeros((0, 5))
+        return _Solution(inverse @ gradient, none, none, np.diag(inverse))
+    blocks = _frame_columns(state, spots, hkl, base, weight, frames)
+    extra = np.array([1 / spread[1], 1 / spread[1], *[1 / spread[0]] * 3]) ** 2
+    offset = state.geometry.beam_px[frames] - np.median(state.geometry.beam_px[frames], axis=0)
+    shift = np.column_stack([offset, state.correction[frames]])
+    own = _by_frame(np.einsum("nki,nkj->nij", blocks, blocks), position, len(frames)) + np.diag(extra)
+    mixed = _by_frame(np.einsum("nki,nkj->nij", jacobian, blocks), position, len(frames))
+    pull = _by_frame(np.einsum("nki,nk->ni", blocks, target), position, len(frames)) - extra * shift
+    return _eliminated(common, _damped(own), mixed, gradient, pull)
+
+
+def _damped(normal: Floats) -> Floats:
+    """Return normal matrices (..., k, k) with a trifle on their diagonals, against unseen parameters."""
+    diagonal = np.diagonal(normal, axis1=-2, axis2=-1)
+    return np.asarray(normal + (1e-9 * diagonal + 1e-12)[..., None] * np.eye(normal.shape[-1]))
+
+
+def _by_frame(values: Floats, position: NDArray[np.int64], frames: int) -> Floats:
+    """Return the sums (frames, ...) of values (n, ...) over the spots of each frame."""
+    columns = values.reshape(len(values), -1).T
+    sums = [np.bincount(position, weights=column, minlength=frames) for column in columns]
+    return np.asarray(np.stack(sums, axis=1).reshape(frames, *values.shape[1:]), dtype=np.float64)
+
+
+def _eliminated(common: Floats, own: Floats, mixed: Floats, gradient: Floats, pull: Floats) -> _Solution:
+    """Solve normal equations in which no two frames share a block, by the Schur complement of the frames' blocks.
+
+    Parameters
+    ----------
+    common, own, mixed
+        (s, s) of the shared parameters, (frames, 5, 5) of each frame's, (frames, s, 5) between them.
+    gradient, pull
+        (s,) and (frames, 5).
+    """
+    inner = np.linalg.inv(own)
+    across = mixed @ inner
+    inverse = np.linalg.inv(common - np.einsum("fij,fkj->ik", across, mixed))
+    shared = inverse @ (gradient - np.einsum("fij,fj->i", across, pull))
+    step = np.einsum("fij,fj->fi", inner, pull) - np.einsum("fij,i->fj", across, shared)
+    variance = np.diagonal(inner, axis1=1, axis2=2) + np.einsum(
+        "fij,ik,fkj->fj", across, inverse, across, optimize=True
     )
+    return _Solution(shared, step, variance, np.diag(inverse))
 
 
 def _frame_columns(
@@ -276,13 +302,6 @@ def _frame_columns(
         move[:, index] = step
         columns.append((_predicted(_frames_moved(state, frames, move), spots, hkl) - base) / step * weight)
     return np.stack(columns, axis=2)
-
-
-def _scattered(blocks: Floats, position: NDArray[np.int64], frames: int) -> sparse.csr_array:
-    number = len(blocks)
-    rows = np.broadcast_to(np.arange(3 * number).reshape(number, 3, 1), blocks.shape)
-    columns = np.broadcast_to((position[:, None] * 5 + np.arange(5))[:, None, :], blocks.shape)
-    return sparse.csr_array((blocks.ravel(), (rows.ravel(), columns.ravel())), shape=(3 * number, 5 * frames))
 
 
 def _learned(values: Floats, variance: Floats, least: float, most: float) -> float:

@@ -14,6 +14,7 @@ are fitted together, against the current merged intensities, with Poisson varian
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -98,12 +99,37 @@ def response(model: RockingModel, observations: Observations, *, rotated: bool =
 
 
 def mean_density(shape: Shape, centre: Floats, travel: Floats) -> Floats:
-    """Return the mean of the density over [centre - travel / 2, centre + travel / 2], (n,)."""
-    half = np.maximum(np.abs(travel), 1e-3) / 2
-    high = np.interp(centre + half, shape.x, shape.cumulative)
-    low = np.interp(centre - half, shape.x, shape.cumulative)
-    still = np.interp(centre, shape.x, shape.density, left=0.0, right=0.0)
-    return np.where(half < 0.02, still, (high - low) / (2 * half))
+    """Return the mean of the density over [centre - travel / 2, centre + travel / 2], (n,); x is evenly spaced."""
+    found: Floats = _mean_density(shape.x, shape.density, shape.cumulative, centre, travel)
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _between_points(position: float, values: Floats) -> float:  # pragma: no cover
+    """Return the value at a position (in steps from the first point), the end values beyond the ends."""
+    if position <= 0.0:
+        return float(values[0])
+    index = int(position)
+    if index >= len(values) - 1:
+        return float(values[-1])
+    return float(values[index] + (position - index) * (values[index + 1] - values[index]))
+
+
+@njit(cache=True, nogil=True)
+def _mean_density(
+    x: Floats, density: Floats, cumulative: Floats, centre: Floats, travel: Floats
+) -> Floats:  # pragma: no cover
+    per_unit = (len(x) - 1) / (x[-1] - x[0])
+    result = np.zeros(len(centre))
+    for i in range(len(centre)):
+        half = max(abs(travel[i]), 1e-3) / 2
+        if half >= 0.02:
+            high = _between_points((centre[i] + half - x[0]) * per_unit, cumulative)
+            low = _between_points((centre[i] - half - x[0]) * per_unit, cumulative)
+            result[i] = (high - low) / (2 * half)
+        elif x[0] <= centre[i] <= x[-1]:
+            result[i] = _between_points((centre[i] - x[0]) * per_unit, density)
+    return result
 
 
 def merged_intensities(

@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
@@ -96,17 +97,14 @@ def find_spots(image: Image, valid: Mask, background: Image, *, radius: Floats, 
     radius
         (slow, fast), distance from the beam in px.
     """
-    disc = _disc(finder.radius)
-    use = valid.astype(np.float32)
-    total = ndimage.convolve(image * use, disc, mode="constant")
-    expected = ndimage.convolve(background * use, disc, mode="constant")
-    significance = poisson_significance(total, np.maximum(expected, 0.02))
-    smooth = ndimage.gaussian_filter(image * use, max(0.6, 0.5 * finder.radius))
+    smooth = ndimage.gaussian_filter(np.where(valid, image, np.float32(0)), max(0.6, 0.5 * finder.radius))
     size = 2 * int(np.ceil(finder.radius)) + 1
-    peak = (smooth == ndimage.maximum_filter(smooth, size=size)) & (significance > finder.threshold)
-    peak &= valid & (radius > finder.inner_radius) & (total - expected >= finder.least_counts)
-    position = np.argwhere(peak).astype(np.float64)
-    chosen = significance[peak].astype(np.float64)
+    peak = (smooth == ndimage.maximum_filter(smooth, size=size)) & valid & (radius > finder.inner_radius)
+    place = np.argwhere(peak)
+    total, expected = _disc_sums(image, valid, background, place, _disc_offsets(finder.radius))
+    significance = poisson_significance(total, np.maximum(expected, 0.02))
+    strong = (significance > finder.threshold) & (total - expected >= finder.least_counts)
+    position, chosen = place[strong].astype(np.float64), significance[strong]
     net = np.where(valid, image - background, 0.0)
     centre, counts = _centroids(net, position, finder.radius)
     inside = (np.abs(centre - position) < finder.radius + 1).all(axis=1) & (counts >= finder.least_counts)
@@ -156,15 +154,31 @@ def merge_over_frames(spots: Spots, distance_px: float) -> NDArray[np.int64]:
     return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
 
 
-def _disc(radius: float) -> Image:
+def _disc_offsets(radius: float) -> NDArray[np.int64]:
+    """Return the offsets (k, 2) of the pixels of a disc from its centre."""
     reach = int(np.ceil(radius))
     slow, fast = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    return (np.hypot(slow, fast) <= radius + 0.25).astype(np.float32)
+    return np.argwhere(np.hypot(slow, fast) <= radius + 0.25) - reach
+
+
+@njit(cache=True, nogil=True)
+def _disc_sums(
+    image: Image, valid: Mask, background: Image, place: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> tuple[Floats, Floats]:  # pragma: no cover
+    """Sum image and background (n,) over the valid pixels of discs around places (n, 2)."""
+    total = np.zeros(len(place))
+    expected = np.zeros(len(place))
+    for i in range(len(place)):
+        for k in range(len(offsets)):
+            slow, fast = place[i, 0] + offsets[k, 0], place[i, 1] + offsets[k, 1]
+            if 0 <= slow < image.shape[0] and 0 <= fast < image.shape[1] and valid[slow, fast]:
+                total[i] += image[slow, fast]
+                expected[i] += background[slow, fast]
+    return total, expected
 
 
 def _centroids(net: Floats, position: Floats, radius: float) -> tuple[Floats, Floats]:
-    reach = int(np.ceil(radius))
-    offsets = np.argwhere(_disc(radius) > 0) - reach
+    offsets = _disc_offsets(radius)
     limit = np.array(net.shape) - 1
     centre = position.copy()
     counts = np.zeros(len(position))
