@@ -1,28 +1,25 @@
 """What the commands of the command line do: claim the run folder, run the pipeline, write the report."""
 
-import importlib.metadata
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 from adapters.formats.read_intensities import reflections_from_file
-from flows.pipeline import Found, Run, combine, merged_structures, solve_rotation_series, solve_tilt_series, structure
+from flows.pipeline import Found, Run, combine, merged_structures, structure
 from flows.progress import Steps, TerminalSteps
-from flows.review import NoReview, Review
+from flows.review import NoReview
 from flows.run_folder import claimed, read_results
+from flows.runs import composition, report, run_pipeline
 from flows.settings import Settings
 from flows.storage import named_storage_errors
-from tasks.ingest.source import SourceDocument, read_source
 from tasks.integrate.models import Reflections
-from tasks.model import Composition, FileRef, ProgramNotFoundError, SettingsError, SourceError, UnitCell
-from tasks.report.models import CrystalOutcome, RunOutcome, SourceSummary
+from tasks.model import FileRef, ProgramNotFoundError, SettingsError, SourceError, UnitCell
+from tasks.report.models import CrystalOutcome, SourceSummary
 from tasks.stage import fingerprint, read_document
 
 Radiation = Literal["electron", "xray"]
 T = TypeVar("T")
-
-VERSIONED = ("apertura", "numpy", "scipy", "numba", "gemmi", "cctbx-base", "h5py", "pydantic", "prefect")
 
 
 def run_source(source: Path, out: Path, settings: Settings) -> Path:
@@ -37,26 +34,6 @@ def run_source(source: Path, out: Path, settings: Settings) -> Path:
         return out
     with TerminalSteps() as steps:
         return run_pipeline(source, out, settings, steps)
-
-
-def run_pipeline(source: Path, out: Path, settings: Settings, steps: Steps, *, review: Review | None = None) -> Path:
-    """Run the pipeline in this process; return the run folder."""
-    document = read_source(source)
-    key = fingerprint({"source": document})
-    with (
-        named_storage_errors(out),
-        claimed(out, source_key=key, source_name=str(source), settings=settings) as folder,
-    ):
-        run = Run(
-            folder=folder,
-            settings=settings,
-            steps=steps,
-            composition=composition(settings, document.manifest.composition),
-            review=review or NoReview(),
-        )
-        found = solve_tilt_series(run, document) if document.is_tilt_series else solve_rotation_series(run, document)
-        report(run, found, summary(document, found, key, source))
-    return folder
 
 
 def solve_intensities(
@@ -157,51 +134,6 @@ def first_composition(runs: list[Path]) -> str | None:
         if text:
             return str(text)
     return None
-
-
-def report(run: Run, found: Found, source: SourceSummary) -> RunOutcome:
-    """Write results.json and report.html."""
-    from tasks.report.task import write_report  # matplotlib is not needed before
-
-    outcome = RunOutcome(
-        source=source,
-        apertures=found.apertures,
-        crystals=found.crystals,
-        merged=found.merged[0] if found.merged else None,
-        merged_others=found.merged[1:],
-        combined=found.combined,
-        failure=found.failure,
-        settings_changed=run.settings.changed(),
-        versions={name: importlib.metadata.version(name) for name in VERSIONED},
-        timings_s=dict(sorted(run.steps.timings_s.items())),
-    )
-    with run.steps.step("report"):
-        write_report(outcome, run.folder)
-    return outcome
-
-
-def summary(document: SourceDocument, found: Found, key: str, source: Path) -> SourceSummary:
-    """Return what the report says of the source."""
-    manifest, series = document.manifest, found.series
-    return SourceSummary(
-        kind="tilt series" if document.is_tilt_series else "rotation series",
-        path=str(source.resolve()),
-        sample=manifest.sample,
-        composition=manifest.composition,
-        energy_kev=manifest.beam.energy_kev,
-        files=len(document.files),
-        counts_total=sum(scan.counts for scan in series.scans) if series else None,
-        tilt_deg=tuple(scan.tilt_deg for scan in series.scans) if series else (),
-        lost=series.lost if series else (),
-        metadata={"instrument": manifest.detector.name, **(series.metadata if series else {})},
-        sha256=key,
-    )
-
-
-def composition(settings: Settings, of_source: str | None) -> Composition | None:
-    """Return the composition of the settings, else of the source, else None."""
-    text = settings.composition or of_source
-    return Composition.parse(text) if text else None
 
 
 def parse_cell(text: str | None) -> UnitCell | None:

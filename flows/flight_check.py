@@ -9,10 +9,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from adapters.formats.simulated_series import write_simulated_series
-from flows.commands import run_pipeline
 from flows.doctor import examine, table
 from flows.progress import QuietSteps
 from flows.run_folder import read_results
+from flows.runs import run_pipeline
 from flows.settings import Settings, load_settings
 from tasks.model import ApertureError, Document
 from tasks.simulate.demo_structure import uio66

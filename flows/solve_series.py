@@ -11,9 +11,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.approval import Approval, PersonReview
-from flows.commands import run_pipeline
 from flows.progress import QuietSteps
 from flows.run_folder import read_results
+from flows.runs import run_pipeline
 from flows.settings import Settings
 from flows.site import Site, load_site
 from tasks.ingest.source import read_source

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from adapters.formats.simulated_series import write_simulated_series
-from flows.commands import run_pipeline
 from flows.export import export_run
 from flows.flight_check import tiny_case
 from flows.progress import QuietSteps
 from flows.run_folder import read_results
+from flows.runs import run_pipeline
 from flows.settings import load_settings
 from tasks.apertures.models import ApertureSet
 from tasks.frames.models import FrameSeries
