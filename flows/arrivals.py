@@ -15,7 +15,9 @@ from typing import Any
 
 from flows.ledger import Ledger
 from flows.site import Site
+from flows.staging import quiet_folders, staged
 from tasks.ingest.manifest import MANIFEST_NAMES, completeness
+from tasks.model import ApertureError
 
 log = logging.getLogger("apertura.arrivals")
 
@@ -86,6 +88,27 @@ class Watcher:
                     log.warning("%s: %s", source, error.strerror)
                     continue
                 self._seen[source] = stamp
+            new += self._stage(incoming)
+        return new
+
+    def _stage(self, incoming: Path) -> int:
+        """Enter the folders of instruments that write no manifest, as copies with one."""
+        new = 0
+        if self._site.runs is None or not self._site.instruments:
+            return 0
+        for folder, rule in quiet_folders(incoming, self._site, depth=DEPTH_MAX):
+            stamp = _stamp(folder)
+            if self._seen.get(folder) == stamp:
+                continue
+            try:
+                source = staged(folder, rule, self._site.runs)
+                new += self._ledger.add(content_key(source), source)
+            except ApertureError as error:
+                log.warning("%s: no manifest could be made: %s", folder, error.message)
+            except OSError as error:
+                log.warning("%s: %s", folder, error.strerror)
+                continue
+            self._seen[folder] = stamp
         return new
 
     def announce(self) -> int:

@@ -1,6 +1,7 @@
 """The site file: what one facility decides once, for all its deployments."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,16 @@ def _absolute(path: Path) -> Path:
     return path
 
 
+def _with_tilt(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    if "tilt" not in groups:
+        raise ValueError(f"{pattern!r} has no group (?P<tilt>...)")
+    return pattern
+
+
 Folder = Annotated[Path, AfterValidator(_absolute)]
 
 
@@ -28,8 +39,10 @@ class FolderRule(Document):
     `manifest` is a tilt_series.json without `scans`; the tilt of a file is the group ``tilt`` of `file_pattern`.
     """
 
-    file_pattern: str = Field(description=r"regular expression of file names, with (?P<tilt>...) in degrees")
-    manifest: Path = Field(description="template manifest")
+    file_pattern: Annotated[str, AfterValidator(_with_tilt)] = Field(
+        max_length=1000, description=r"regular expression of whole file names, with (?P<tilt>...) in degrees"
+    )
+    manifest: Folder = Field(description="template manifest")
     quiet_s: float = Field(default=120.0, gt=0, description="how long the folder must not have changed")
 
 
