@@ -40,6 +40,9 @@ class JanitorReport(Document):
 @flow(name="janitor")
 def janitor(
     zombie_after_s: float = Field(default=120.0, gt=0, description="without a heartbeat; more than two intervals"),
+    pending_after_s: float = Field(
+        default=600.0, gt=0, description="taken by a worker, but not begun: the worker died between the two"
+    ),
     max_attempts: int = Field(default=4, ge=1, description="runs of a flow in all: the first and the retries"),
     retry_delay_s: float = Field(default=30.0, ge=0),
     settle_s: float = Field(default=20.0, ge=0, description="a crash is left to its worker for so long"),
@@ -48,10 +51,12 @@ def janitor(
     log = get_run_logger()
     now = datetime.now(UTC)
     with get_client(sync_client=True) as client:
+        limits = {StateType.RUNNING: zombie_after_s, StateType.PENDING: pending_after_s}
         zombies = tuple(
             bury(client, run, now)
-            for run in deployed(client, StateType.RUNNING)
-            if dead(client, run, now, zombie_after_s)
+            for state, limit_s in limits.items()
+            for run in deployed(client, state)
+            if dead(client, run, now, limit_s)
         )
         retried, gave_up = [], []
         for run in deployed(client, StateType.CRASHED):
@@ -103,7 +108,7 @@ def deployed(client: SyncPrefectClient, state: StateType) -> list[FlowRun]:
 
 
 def dead(client: SyncPrefectClient, run: FlowRun, now: datetime, zombie_after_s: float) -> bool:
-    """Tell whether a running flow has been silent for too long."""
+    """Tell whether a flow that runs or should begin has been silent for too long."""
     if run.state is None:
         return False
     last = max(last_heartbeat(client, run.id) or run.state.timestamp, run.state.timestamp)

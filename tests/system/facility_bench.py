@@ -120,10 +120,8 @@ class Bench:
 
     def janitor(self, *, zombie_after_s: float = 3600.0) -> None:
         """Let one pass of the janitor be made, without its usual delays."""
-        code = (
-            f"from flows.janitor import janitor; janitor(zombie_after_s={zombie_after_s}, settle_s=0, retry_delay_s=0)"
-        )
-        done = self.python("-c", code)
+        limits = f"zombie_after_s={zombie_after_s}, pending_after_s={zombie_after_s}, settle_s=0, retry_delay_s=0"
+        done = self.python("-c", f"from flows.janitor import janitor; janitor({limits})")
         assert done.returncode == 0, done.stderr
 
     def flow_process(self, run_id: str) -> int | None:

@@ -137,6 +137,7 @@ def test_processes_are_killed_in_the_middle_of_runs(bench: Bench, sources: dict[
         (killed_after_ingest, "flow process killed -9 after its first step"),
         (worker_killed, "worker killed -9 under a run"),
         (worker_and_flow_killed, "worker and flow process killed -9: a run without process"),
+        (killed_while_pending, "worker killed -9 between taking a run and beginning it"),
         (server_killed, "server killed -9 under a run, gone for 10 s"),
         (everything_killed, "reboot: server, worker, watcher and flow process killed -9"),
         (redeployed, "all deployments made again under a run"),
@@ -328,6 +329,16 @@ def worker_and_flow_killed(bench: Bench, run: str, source: Path) -> None:
     kill(bench.facility.worker_pid)
     bench.kill_flow(run)
     bench.record("the same: before the janitor", "Running", state(bench.read(run)))
+    time.sleep(2)
+    bench.janitor(zombie_after_s=1)
+    bench.start_worker()
+
+
+def killed_while_pending(bench: Bench, run: str, source: Path) -> None:
+    kill(bench.facility.worker_pid)
+    time.sleep(1)
+    if (pid := bench.flow_process(run)) is not None:
+        kill(pid)
     time.sleep(2)
     bench.janitor(zombie_after_s=1)
     bench.start_worker()
