@@ -18,9 +18,10 @@ from adapters.programs.shelx.solve_engine import ShelxtSolver
 from adapters.programs.xds.engine import XdsIntegrator
 from tasks.frames.models import FrameSeries
 from tasks.integrate.builtin import BuiltinIntegrator
+from tasks.integrate.crystal_match import amplitudes, averaged, match, reduced_crystal, row_keys
 from tasks.integrate.models import Reflections
 from tasks.integrate.ports import Integrator
-from tasks.integrate.reflection_file import read_merged
+from tasks.integrate.statistics import correlation
 from tasks.model import ApertureError, Composition, Document, ProgramNotFoundError
 from tasks.model.provenance import Attempt
 from tasks.model.scattering import d_star_squared
@@ -36,6 +37,8 @@ E = TypeVar("E")
 D = TypeVar("D", Reflections, Solutions, Refinement)
 
 SHELLS = 5
+VOLUME_TOLERANCE = 0.05
+LOW_CORRELATION = 0.5
 
 
 class AutoIntegrator(Document):
@@ -134,25 +137,57 @@ def first_success(engines: Sequence[tuple[E, Program | None]], run: Callable[[E,
 
 
 def agreement(best: Reflections, other: Reflections) -> dict[str, object]:
-    """Return one row of the consensus table: cell, space group, and correlation with the best, shell by shell."""
-    first, second = read_merged(best.merged), read_merged(other.merged)
-    index = {tuple(hkl): row for row, hkl in enumerate(first.hkl.tolist())}
-    pairs = [(index[tuple(hkl)], row) for row, hkl in enumerate(second.hkl.tolist()) if tuple(hkl) in index]
-    correlations: list[float | None] = []
-    if other.laue_group == best.laue_group and len(pairs) >= 10 * SHELLS:
-        mine, theirs = np.array(pairs).T
-        order = np.argsort(d_star_squared(first.hkl[mine], best.unit_cell))
-        for part in np.array_split(order, SHELLS):
-            matrix = np.corrcoef(first.intensity[mine[part]], second.intensity[theirs[part]])
-            correlations.append(round(float(matrix[0, 1]), 4) if np.isfinite(matrix[0, 1]) else None)
+    """Return one row of the consensus table: cell, space group, and correlation with the best, shell by shell.
+
+    Both are compared in the primitive reduced cell, in the best indexing that the lattice allows: engines may choose
+    different settings or, where the lattice is more symmetric than the crystal, different indexings.
+    """
+    common, correlations = _correlations(best, other)
     return {
         "engine": other.provenance.engine,
         "unit_cell": [round(value, 4) for value in other.unit_cell.parameters],
         "space_group": other.space_group,
         "cc_half": other.overall.cc_half,
-        "common_reflections": len(pairs),
+        "common_reflections": common,
         "cc_with_best_by_shell": correlations,
+        "disagrees": _disagreements(best, other, correlations),
     }
+
+
+def _correlations(best: Reflections, other: Reflections) -> tuple[int, list[float | None]]:
+    """Return the number of common reflections and the correlation of |E| in shells of equal numbers."""
+    reference, crystal = reduced_crystal(best), reduced_crystal(other)
+    first, second = amplitudes(reference), amplitudes(crystal)
+    found = match(crystal, first, reference.cell)
+    if found is None:
+        return 0, []
+    moved = averaged(second.hkl @ found.basis, second.value)
+    _, mine, theirs = np.intersect1d(row_keys(first.hkl), row_keys(moved.hkl), return_indices=True)
+    if len(mine) < 10 * SHELLS:
+        return len(mine), []
+    order = np.argsort(d_star_squared(first.hkl[mine].astype(np.int32), reference.cell))
+    shells = [(first.value[mine[part]], moved.value[theirs[part]]) for part in np.array_split(order, SHELLS)]
+    return len(mine), [_rounded(correlation(x, y)) for x, y in shells]
+
+
+def _disagreements(best: Reflections, other: Reflections, correlations: Sequence[float | None]) -> list[str]:
+    """Return in words where a result departs from the best: the cell's volume, the symmetry, shells."""
+    mine, theirs = reduced_crystal(best).cell.volume_angstrom3, reduced_crystal(other).cell.volume_angstrom3
+    found = []
+    if abs(theirs / mine - 1.0) > VOLUME_TOLERANCE:
+        found.append(f"primitive cell of {theirs:.1f} against {mine:.1f} A^3")
+    if other.laue_group != best.laue_group:
+        found.append(f"Laue group {other.laue_group} against {best.laue_group}")
+    if not correlations:
+        found.append("too few common reflections to compare intensities")
+    low = [str(number) for number, value in enumerate(correlations, 1) if value is None or value < LOW_CORRELATION]
+    if low:
+        found.append(f"intensities in shell {', '.join(low)} of {len(correlations)}")
+    return found
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else round(float(value), 4)
 
 
 def with_attempts(result: D, attempts: list[Attempt]) -> D:
