@@ -144,7 +144,11 @@ class Bench:
     # server
 
     def post(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self.api}{path}", json=body, timeout=60)
+        for _ in range(60):
+            answer = httpx.post(f"{self.api}{path}", json=body, timeout=60)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # its database is busy: nothing was done
+                break
+            time.sleep(0.5)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
