@@ -34,7 +34,7 @@ ONCE = "1 run: Completed, No crystals"
 NONE = "0 runs"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def bench() -> Iterator[Bench]:
     data = Path(tempfile.mkdtemp(prefix="apertura-faults-"))
     made = bring_up(data)
@@ -50,8 +50,19 @@ def bench() -> Iterator[Bench]:
         shutil.rmtree(data, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def sources(bench: Bench) -> dict[str, Path]:
+def test_nothing_is_lost_run_twice_or_called_what_it_is_not(bench: Bench) -> None:
+    """One test, because the faults build on each other: a test runner must not spread them."""
+    sources = arrive(bench)
+    arrivals_go_wrong(bench, sources)
+    processes_are_killed_in_the_middle_of_runs(bench)
+    every_data_set_has_its_one_run(bench, sources)
+    run_folders_and_engines_go_wrong(bench, sources)
+    the_disk_is_full(bench, sources)
+    a_taken_port_is_refused(bench)
+    assert len(bench.rows) >= 20
+
+
+def arrive(bench: Bench) -> dict[str, Path]:
     """Data sets that arrived while nothing could go right; their runs are made but none has begun."""
     bench.pause(paused=True)
     incoming = bench.data / "incoming"
@@ -95,7 +106,7 @@ def sources(bench: Bench) -> dict[str, Path]:
     return found
 
 
-def test_arrivals_go_wrong(bench: Bench, sources: dict[str, Path]) -> None:
+def arrivals_go_wrong(bench: Bench, sources: dict[str, Path]) -> None:
     before = len(bench.runs())
     bench.kill_server()
     gone = drop(bench.data / "incoming" / "gone", seed=11)
@@ -129,7 +140,7 @@ def test_arrivals_go_wrong(bench: Bench, sources: dict[str, Path]) -> None:
     check(bench)
 
 
-def test_processes_are_killed_in_the_middle_of_runs(bench: Bench, sources: dict[str, Path]) -> None:
+def processes_are_killed_in_the_middle_of_runs(bench: Bench) -> None:
     bench.pause(paused=False)
     hit = [
         (killed_at_start, "flow process killed -9 while it starts"),
@@ -154,7 +165,7 @@ def test_processes_are_killed_in_the_middle_of_runs(bench: Bench, sources: dict[
     check(bench)
 
 
-def test_every_data_set_has_its_one_run(bench: Bench, sources: dict[str, Path]) -> None:
+def every_data_set_has_its_one_run(bench: Bench, sources: dict[str, Path]) -> None:
     faults = {
         "two": "two watchers with one ledger",
         "unwatched": "watcher killed -9, data set dropped meanwhile",
@@ -180,7 +191,7 @@ def test_every_data_set_has_its_one_run(bench: Bench, sources: dict[str, Path]) 
     check(bench)
 
 
-def test_run_folders_and_engines_go_wrong(bench: Bench, sources: dict[str, Path]) -> None:
+def run_folders_and_engines_go_wrong(bench: Bench, sources: dict[str, Path]) -> None:
     first = bench.folder_of(sources["first"])
     assert first is not None
     results = (first / "results.json").read_bytes()
@@ -206,12 +217,12 @@ def test_run_folders_and_engines_go_wrong(bench: Bench, sources: dict[str, Path]
     check(bench)
 
 
-def test_the_disk_is_full(bench: Bench, sources: dict[str, Path]) -> None:
+def the_disk_is_full(bench: Bench, sources: dict[str, Path]) -> None:
     folder = bench.data / "runs" / "full"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(folder)], check=False)
     if mounted.returncode != 0:
-        pytest.skip("needs the right to mount a small file system")
+        return  # without the right to mount a small file system the fault cannot be made
     run = bench.submit(sources["first"], out=folder)
     bench.record("disk full in the run folder", "Failed, I100", judged(bench, run))
     subprocess.run(["mount", "-o", "remount,size=16m", str(folder)], check=True)
@@ -221,7 +232,7 @@ def test_the_disk_is_full(bench: Bench, sources: dict[str, Path]) -> None:
     check(bench)
 
 
-def test_a_taken_port_is_refused(bench: Bench) -> None:
+def a_taken_port_is_refused(bench: Bench) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -231,10 +242,6 @@ def test_a_taken_port_is_refused(bench: Bench) -> None:
     bench.record("port of `facility up` taken", "exit 2, one line", said, ok=refused.returncode == 2 and "exit" in said)
     assert not (bench.data / "second").exists()
     check(bench)
-
-
-def test_there_are_at_least_twenty(bench: Bench) -> None:
-    assert len(bench.rows) >= 20
 
 
 def check(bench: Bench) -> None:
