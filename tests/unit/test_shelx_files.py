@@ -1,5 +1,6 @@
 """SHELX files of real runs, read to the numbers in them; symmetry against gemmi, atoms against shelxfile."""
 
+import re
 from pathlib import Path
 
 import gemmi
@@ -8,12 +9,14 @@ import pytest
 
 from adapters.formats.shelx_ins import parse_shelx, read_shelx
 from adapters.formats.shelx_writer import symmetry_lines
-from adapters.programs.shelx.input import formula_units, scattering_lines
+from adapters.programs.shelx.hydrogens import count_riding, riding_draft, with_afix
+from adapters.programs.shelx.input import formula_units, labels, scattering_lines
 from adapters.programs.shelx.model import IDENTITY, basis_between
 from adapters.programs.shelx.output import complaint_in, parse_lst, parse_lxt, suggested_weights
 from tasks.integrate.lattice import transformed_cell
 from tasks.model import Composition, ProgramFailedError, SourceError, UnitCell
 from tasks.model.scattering import scattering_factor
+from tasks.solve.models import Atom
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SHELXL = DATA / "cinchonine" / "DemoData" / "Cinchonine" / "shelxl"
@@ -170,3 +173,38 @@ def test_formula_units_from_the_volume(formula: str, cell: tuple[float, ...], ha
         unit_cell = UnitCell.of(cell)
 
     assert formula_units(Data(), Composition.parse(formula), hall) == z
+
+
+@pytest.mark.needs_shared
+@needs_data
+def test_hydrogen_put_into_a_result_lies_where_it_was_refined_to() -> None:
+    """L-alanine without its seven hydrogen atoms, which X-ray data of 0.65 A placed freely."""
+    path = DATA / "l-alanine" / "iam.res"
+    text = path.read_text()
+    bare = re.sub(r"(?m)^H\w*\s+\d+\s+-?\d+\.\d+.*(?:=\n.*)?\n", "", text)
+    result = parse_shelx(bare, "bare")
+    assert {atom.element for atom in result.atoms} == {"C", "N", "O"}
+    contents = Composition.parse("C3 H7 N O2")
+    draft = riding_draft(result, hall="P 2ac 2ab", cell=result.unit_cell, radiation="xray", composition=contents)
+    out = with_afix(bare, draft, result.elements)
+    found = parse_shelx(out, "out")
+    ours = [atom for atom in found.atoms if atom.element == "H"]
+    theirs = np.array([atom.position for atom in read_shelx(path).atoms if atom.element == "H"])
+    assert len(ours) == len(theirs) == 7
+    assert count_riding(out) == 3
+    orthogonal = np.array(result.unit_cell.gemmi().orth.mat.tolist())
+    for atom in ours:
+        apart = (theirs - np.array(atom.position)) @ orthogonal.T
+        assert np.linalg.norm(apart, axis=1).min() < 0.25
+        assert atom.u[0] in {-1.2, -1.5}
+    assert len(found.atoms) == len(result.atoms) + 7
+    assert out.rstrip().endswith("END")
+    again = riding_draft(found, hall="P 2ac 2ab", cell=found.unit_cell, radiation="xray", composition=contents)
+    assert again is None
+
+
+def test_names_are_unique_in_four_characters() -> None:
+    atoms = tuple(Atom(label="x", element="Cl", position=(0.0, 0.0, 0.0)) for _ in range(1200))
+    names = labels(atoms)
+    assert len(set(names)) == 1200
+    assert max(map(len, names)) <= 4
