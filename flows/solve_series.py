@@ -17,7 +17,7 @@ from flows.runs import run_pipeline
 from flows.settings import Settings
 from flows.site import Site, load_site
 from tasks.ingest.source import read_source
-from tasks.model import ApertureError, ProgramFailedError
+from tasks.model import ApertureError, ProgramFailedError, ProgramTimeoutError
 from tasks.stage import fingerprint
 
 STATE_NAMES = {
@@ -97,7 +97,8 @@ def engine_failure(results: dict[str, Any]) -> ProgramFailedError | None:
     broken = [failure for failure in failures if failure["code"].startswith(("E", "P"))]
     if not broken or len(broken) < len(results["crystals"]):
         return None
-    return ProgramFailedError(f"{broken[0]['stage']}: {broken[0]['message']}", broken[0]["advice"])
+    kind = ProgramTimeoutError if broken[0]["code"] == ProgramTimeoutError.code else ProgramFailedError
+    return kind(f"{broken[0]['stage']}: {broken[0]['message']}", broken[0]["advice"])
 
 
 def sentence(results: dict[str, Any]) -> str:
