@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.frames.models import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
+from tasks.integrate.event_halves import halves_warnings
 from tasks.integrate.geometry import Crystal, Floats, geometry_of
 from tasks.integrate.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
 from tasks.integrate.lattice_search import LatticeSettings, Solved, crystal_system, refine_in_system, solve_lattice
@@ -139,6 +140,7 @@ def _document(
     kept &= d_star <= 1.0 / limit * (1 + 1e-9)
     halves = None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept])
     warnings = [*solved.warnings, *laue_warnings(choice)]
+    warnings += halves_warnings(_rows(scaled.data, kept), halves, noise_factor=images.noise_factor)
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
     if overlapped:

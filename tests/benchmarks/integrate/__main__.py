@@ -9,6 +9,7 @@ import argparse
 import itertools
 import os
 import pickle
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -115,7 +116,8 @@ def run(case: str, name: str, folder: Path) -> None:
     series, structure = series_of(case, folder / case)
     engine = {"builtin": BuiltinIntegrator, "dials": DialsIntegrator}[name](d_min_angstrom=D_MIN)
     workdir = folder / case / name
-    workdir.mkdir(exist_ok=True)
+    shutil.rmtree(workdir, ignore_errors=True)
+    workdir.mkdir()
     begin, started = cpu_seconds(), time.monotonic()
     try:
         found = engine.integrate(series, workdir)
