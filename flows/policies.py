@@ -12,9 +12,9 @@ from pydantic import Field
 
 from adapters.cctbx.refine_engine import SmtbxRefiner
 from adapters.programs.dials.engine import DialsIntegrator
-from adapters.programs.probe import DIALS, SHELXL, SHELXT, XDS, Program, require
+from adapters.programs.probe import DIALS, SHELXD, SHELXL, SHELXS, SHELXT, XDS, Program, require
 from adapters.programs.shelx.refine_engine import ShelxlRefiner
-from adapters.programs.shelx.solve_engine import ShelxtSolver
+from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, ShelxtSolver
 from adapters.programs.xds.engine import XdsIntegrator
 from tasks.frames.models import FrameSeries
 from tasks.integrate.builtin import BuiltinIntegrator
@@ -27,7 +27,7 @@ from tasks.model.provenance import Attempt
 from tasks.model.scattering import d_star_squared
 from tasks.refine.models import Refinement
 from tasks.refine.ports import Refiner
-from tasks.solve.engines import DirectMethods
+from tasks.solve.engines import ChargeFlipping, DirectMethods
 from tasks.solve.models import Solution, Solutions
 from tasks.solve.ports import Solver
 
@@ -37,6 +37,7 @@ E = TypeVar("E")
 D = TypeVar("D", Reflections, Solutions, Refinement)
 
 SHELLS = 5
+VERDICTS = ("solved", "doubtful", "not-solved")
 VOLUME_TOLERANCE = 0.05
 LOW_CORRELATION = 0.5
 
@@ -62,25 +63,12 @@ class AllIntegrators(Document):
 
     def integrate(self, frames: FrameSeries, workdir: Path) -> Reflections:
         """Return the result with the highest CC1/2; the comparison is in its provenance and in consensus.json."""
-        results: dict[str, Reflections] = {}
-        attempts: list[Attempt] = []
-        for engine, program in integrators(self.d_min_angstrom):
-            try:
-                if program is not None:
-                    require(program)
-                results[engine.engine] = engine.integrate(frames, fresh(workdir, engine.engine))
-            except ApertureError as error:
-                attempts.append(Attempt(change=f"engine {engine.engine}", reason="all engines", outcome=error.message))
-        if not results:
-            raise ProgramNotFoundError("no integrator succeeded", "; ".join(attempt.outcome for attempt in attempts))
+        results, attempts = every_success(
+            integrators(self.d_min_angstrom), lambda engine, folder: engine.integrate(frames, folder), workdir
+        )
         best = max(results, key=lambda name: results[name].overall.cc_half or -1.0)
         rows = [agreement(results[best], other) for other in results.values()]
-        (workdir / "consensus.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
-        attempts += [
-            Attempt(change=f"engine {row['engine']}", reason="compared with the best", outcome=json.dumps(row))
-            for row in rows
-        ]
-        return with_attempts(results[best], attempts)
+        return with_attempts(results[best], [*attempts, *consensus(rows, workdir)])
 
 
 class AutoSolver(Document):
@@ -92,6 +80,38 @@ class AutoSolver(Document):
         """Return the first result; see `tasks.solve.ports.Solver`."""
         engines: list[tuple[Solver, Program | None]] = [(ShelxtSolver(), SHELXT), (DirectMethods(), None)]
         return first_success(engines, lambda engine, folder: engine.solve(data, composition, folder), workdir)
+
+
+class AllSolvers(Document):
+    """Solve with every installed engine, report how they agree, and go on with the best."""
+
+    engine: Literal["all"] = "all"
+
+    def solve(self, data: Reflections, composition: Composition | None, workdir: Path) -> Solutions:
+        """Return the result with the best verdict, then R1; the comparison is in its provenance and consensus.json."""
+        engines: list[tuple[Solver, Program | None]] = [
+            (ShelxtSolver(), SHELXT),
+            (ShelxsSolver(), SHELXS),
+            (ShelxdSolver(), SHELXD),
+            (ChargeFlipping(), None),
+            (DirectMethods(), None),
+        ]
+        results, attempts = every_success(
+            engines, lambda engine, folder: engine.solve(data, composition, folder), workdir
+        )
+        best = min(results, key=lambda name: (VERDICTS.index(results[name].verdict), results[name].best.r1))
+        rows: list[dict[str, object]] = [
+            {
+                "engine": name,
+                "space_group": found.best.space_group,
+                "verdict": found.verdict,
+                "r1": round(found.best.r1, 4),
+                "atoms": len(found.best.atoms),
+                "disagrees": "" if found.best.space_group == results[best].best.space_group else "space group",
+            }
+            for name, found in results.items()
+        ]
+        return with_attempts(results[best], [*attempts, *consensus(rows, workdir)])
 
 
 class AutoRefiner(Document):
@@ -107,6 +127,35 @@ class AutoRefiner(Document):
         return first_success(
             engines, lambda engine, folder: engine.refine(data, solution, composition, folder), workdir
         )
+
+
+class AllRefiners(Document):
+    """Refine with every installed engine, report how they agree, and go on with the best."""
+
+    engine: Literal["all"] = "all"
+
+    def refine(
+        self, data: Reflections, solution: Solution, composition: Composition | None, workdir: Path
+    ) -> Refinement:
+        """Return the result with the best verdict, then R1; the comparison is in its provenance and consensus.json."""
+        engines: list[tuple[Refiner, Program | None]] = [(ShelxlRefiner(), SHELXL), (SmtbxRefiner(), None)]
+        results, attempts = every_success(
+            engines, lambda engine, folder: engine.refine(data, solution, composition, folder), workdir
+        )
+        best = min(results, key=lambda name: (VERDICTS.index(results[name].verdict), results[name].r1))
+        rows: list[dict[str, object]] = [
+            {
+                "engine": name,
+                "space_group": model.space_group,
+                "verdict": model.verdict,
+                "r1": round(model.r1, 4),
+                "wr2": round(model.wr2, 4),
+                "formula": model.formula,
+                "disagrees": "" if model.formula == results[best].formula else "formula",
+            }
+            for name, model in results.items()
+        ]
+        return with_attempts(results[best], [*attempts, *consensus(rows, workdir)])
 
 
 def integrators(d_min_angstrom: float | None) -> list[tuple[Integrator, Program | None]]:
@@ -134,6 +183,32 @@ def first_success(engines: Sequence[tuple[E, Program | None]], run: Callable[[E,
             log.info("%s: %s; the next engine is tried", name, error.message)
             attempts.append(Attempt(change=f"engine {name}", reason="first in the order", outcome=error.message))
     raise ProgramNotFoundError("no engine to choose from", "")
+
+
+def every_success(
+    engines: Sequence[tuple[E, Program | None]], run: Callable[[E, Path], D], workdir: Path
+) -> tuple[dict[str, D], list[Attempt]]:
+    """Return the results by engine and a record of those that failed; raise the last error if all did."""
+    results: dict[str, D] = {}
+    attempts: list[Attempt] = []
+    for place, (engine, program) in enumerate(engines, 1):
+        name = str(getattr(engine, "engine", type(engine).__name__))
+        try:
+            if program is not None:
+                require(program)
+            results[name] = run(engine, fresh(workdir, name))
+        except ApertureError as error:
+            if place == len(engines) and not results:
+                raise
+            attempts.append(Attempt(change=f"engine {name}", reason="all engines", outcome=error.message))
+    return results, attempts
+
+
+def consensus(rows: list[dict[str, object]], workdir: Path) -> list[Attempt]:
+    """Write the table of agreement to consensus.json; return its rows for the provenance."""
+    (workdir / "consensus.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    reason = "compared with the best"
+    return [Attempt(change=f"engine {row['engine']}", reason=reason, outcome=json.dumps(row)) for row in rows]
 
 
 def agreement(best: Reflections, other: Reflections) -> dict[str, object]:

@@ -11,7 +11,7 @@ from adapters.programs.dials.engine import DialsIntegrator
 from adapters.programs.shelx.refine_engine import ShelxlRefiner
 from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, ShelxtSolver
 from adapters.programs.xds.engine import XdsIntegrator
-from flows.policies import AllIntegrators, AutoIntegrator, AutoRefiner, AutoSolver
+from flows.policies import AllIntegrators, AllRefiners, AllSolvers, AutoIntegrator, AutoRefiner, AutoSolver
 from tasks.apertures.task import ApertureSettings
 from tasks.frames.settings import FrameSettings
 from tasks.integrate.builtin import BuiltinIntegrator
@@ -22,10 +22,10 @@ IntegratorChoice = Annotated[
     BuiltinIntegrator | DialsIntegrator | XdsIntegrator | AutoIntegrator | AllIntegrators, Field(discriminator="engine")
 ]
 SolverChoice = Annotated[
-    DirectMethods | ChargeFlipping | ShelxtSolver | ShelxsSolver | ShelxdSolver | AutoSolver,
+    DirectMethods | ChargeFlipping | ShelxtSolver | ShelxsSolver | ShelxdSolver | AutoSolver | AllSolvers,
     Field(discriminator="engine"),
 ]
-RefinerChoice = Annotated[SmtbxRefiner | ShelxlRefiner | AutoRefiner, Field(discriminator="engine")]
+RefinerChoice = Annotated[SmtbxRefiner | ShelxlRefiner | AutoRefiner | AllRefiners, Field(discriminator="engine")]
 
 DEFAULT_ENGINES = {"integrate": "builtin", "solve": "direct-methods", "refine": "smtbx"}
 ENGINES = frozenset(

@@ -11,12 +11,12 @@ import pytest
 from adapters.formats.read_intensities import reflections_from_file
 from adapters.programs.probe import SHELXL, SHELXT, XDS
 from flows import policies
-from flows.policies import AllIntegrators, AutoIntegrator, agreement
+from flows.policies import AllIntegrators, AllRefiners, AllSolvers, AutoIntegrator, agreement
 from tasks.frames.models import FrameSeries
 from tasks.integrate.hklf4 import hklf4_text
 from tasks.integrate.lattice import transformed_cell
 from tasks.integrate.models import Reflections
-from tasks.model import Document, NotIndexedError, ProgramNotFoundError, UnitCell
+from tasks.model import Composition, Document, NotIndexedError, ProgramNotFoundError, UnitCell
 from tasks.model.scattering import structure_factors
 from tasks.solve.engines import DirectMethods
 
@@ -152,3 +152,22 @@ def test_the_order_is_the_stated_one() -> None:
     assert order == [("xds", "XDS"), ("dials", "DIALS"), ("builtin", None)]
     assert all(engine.d_min_angstrom == 0.9 for engine, _ in policies.integrators(0.9))
     assert (SHELXT.executable, SHELXL.executable, DirectMethods().engine) == ("shelxt", "shelxl", "direct-methods")
+
+
+@pytest.mark.usefixtures("without_programs")
+def test_all_solvers_and_refiners_compare_what_is_embedded(tmp_path: Path) -> None:
+    intensities = data(tmp_path / "data", noise=0.02, seed=1)
+    contents = Composition.parse("S C N2")
+    for name in ("solve", "refine"):
+        (tmp_path / name).mkdir()
+    solutions = AllSolvers().solve(intensities, contents, tmp_path / "solve")
+    rows = json.loads((tmp_path / "solve" / "consensus.json").read_text())
+    assert {row["engine"] for row in rows} == {"charge-flipping", "direct-methods"}
+    best = min(rows, key=lambda row: (policies.VERDICTS.index(row["verdict"]), row["r1"]))
+    assert (solutions.verdict, round(solutions.best.r1, 4)) == (best["verdict"], best["r1"])
+    missing = [attempt.outcome for attempt in solutions.provenance.attempts if "not installed" in attempt.outcome]
+    assert len(missing) == 3
+    refinement = AllRefiners().refine(intensities, solutions.best, contents, tmp_path / "refine")
+    (row,) = json.loads((tmp_path / "refine" / "consensus.json").read_text())
+    assert row["engine"] == "smtbx"
+    assert row["r1"] == pytest.approx(refinement.r1, abs=1e-4)
