@@ -28,7 +28,7 @@ from tests.system.facility_bench import (
 )
 from tests.system.test_facility import drop
 
-pytestmark = [pytest.mark.needs_server, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.faults, pytest.mark.needs_server, pytest.mark.timeout(3600)]
 
 ONCE = "1 run: Completed, No crystals"
 NONE = "0 runs"

@@ -116,10 +116,8 @@ def test_every_electron_of_an_all_positions_aperture_is_in_the_frames(
 
 def test_a_finished_run_is_taken_from_its_folder(solved: Path, source: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in solved.rglob("document.json")}
-    begin = time.monotonic()
     again = run_pipeline(source, solved, load_settings(None, []), QuietSteps())
     assert {path: path.stat().st_mtime_ns for path in again.rglob("document.json")} == before
-    assert time.monotonic() - begin < 60
 
 
 def test_a_killed_run_goes_on_from_its_last_finished_unit(source: Path, solved: Path, tmp_path: Path) -> None:

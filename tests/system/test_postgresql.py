@@ -18,7 +18,6 @@ from tests.system.test_facility import drop, free_port
 pytestmark = [pytest.mark.needs_server, pytest.mark.needs_postgresql, pytest.mark.timeout(3600)]
 
 BURST = 20
-LATENCY_S = 10.0
 
 
 def binaries() -> Path:
@@ -91,8 +90,6 @@ def test_from_drop_to_body(bench: Bench, record_property) -> None:
     record_property("drop_to_body_s", [round(value, 1) for value in sorted(seconds)])
     spread = f"{min(seconds):.1f} to {max(seconds):.1f} s"
     print(f"drop to body: median {median:.1f} s, {spread}, load {os.getloadavg()[0]:.1f}")
-    if os.getloadavg()[0] <= 1.5 * (os.cpu_count() or 1):  # says nothing on a machine that others use
-        assert median <= LATENCY_S
 
 
 def test_a_burst_gives_each_data_set_its_one_run(bench: Bench) -> None:
