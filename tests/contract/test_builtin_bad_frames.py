@@ -1,4 +1,4 @@
-"""Frames that must not pass for a crystal: rings of powder."""
+"""Frames that must not pass for one good crystal: rings, a wrong axis, a squeezed picture."""
 
 import time
 from pathlib import Path
@@ -60,3 +60,20 @@ def test_powder_rings_alone_are_not_indexed_in_bounded_time(tmp_path: Path) -> N
         ENGINE.integrate(with_frames(series, tmp_path / "rings.h5", frames), tmp_path)
     assert time.process_time() - begin < BOUND_S
     assert "spots" in caught.value.message
+
+
+def test_an_axis_off_by_90_degrees_is_refused_with_evidence_in_bounded_time(tmp_path: Path) -> None:
+    wrong = crystal(tmp_path).series.model_copy(update={"rotation_axis": (0.0, 1.0, 0.0)})
+    begin = time.process_time()
+    with pytest.raises(NotIndexedError) as caught:
+        ENGINE.integrate(wrong, tmp_path)
+    assert time.process_time() - begin < BOUND_S
+    assert "axis" in caught.value.message + caught.value.advice
+
+
+def test_an_ellipse_is_refined_where_the_crystal_system_allows_it(tmp_path: Path) -> None:
+    squeezed = crystal(tmp_path, SHARP._replace(ellipticity=0.01))
+    found = ENGINE.integrate(squeezed.series, tmp_path)
+    truth = np.array(corundum().cell.parameters)
+    assert np.abs(np.array(found.unit_cell.parameters[:3]) / truth[:3] - 1).max() < 0.01
+    assert found.overall.cc_half is not None and found.overall.cc_half > 0.98  # noqa: PT018
