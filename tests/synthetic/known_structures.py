@@ -12,7 +12,7 @@ from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
 from tasks.model.scattering import Radiation, structure_factors
 
-SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 CINCHONINE = "cinchonine/DemoData/Cinchonine/shelxl/"
 
 
