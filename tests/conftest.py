@@ -40,7 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn the skip of a test into a failure where what it needs must be there."""
     report = yield
-    needed = {marker.name for marker in item.iter_markers()} & REQUIRED
+    markers = {marker.name for marker in item.iter_markers()}
+    absent = {name for name in markers - REQUIRED if shutil.which(PROGRAMS.get(name, "sh")) is None}
+    needed = set() if absent else markers & REQUIRED
     if report.skipped and not hasattr(report, "wasxfail") and needed:
         report.outcome = "failed"
         report.longrepr = f"skipped, although {', '.join(sorted(needed))} is required: {report.longrepr}"
