@@ -41,7 +41,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Turn the skip of a test into a failure where what it needs must be there."""
     report = yield
     markers = {marker.name for marker in item.iter_markers()}
-    absent = {name for name in markers - REQUIRED if shutil.which(PROGRAMS.get(name, "sh")) is None}
+    absent = {name for name in PROGRAMS if name in markers - REQUIRED and shutil.which(PROGRAMS[name]) is None}
     needed = set() if absent else markers & REQUIRED
     if report.skipped and not hasattr(report, "wasxfail") and needed:
         report.outcome = "failed"
