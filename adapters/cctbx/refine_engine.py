@@ -11,8 +11,8 @@ from pydantic import Field
 from adapters.cctbx.client import ask
 from adapters.cctbx.messages import FitRequest, Fitted, Prepared, PrepareRequest
 from adapters.formats.cif_writer import fcf_text, refinement_cif
-from adapters.formats.hklf4_writer import hklf4_scale, hklf4_text
 from adapters.formats.shelx_writer import ins_text, res_text
+from tasks.integrate.hklf4 import hklf4_text, scale_for
 from tasks.integrate.models import Reflections
 from tasks.model import Composition, Document, FileRef, ProgramFailedError, UnitCell
 from tasks.model.provenance import Provenance
@@ -270,12 +270,12 @@ def write_files(structure: RefinedStructure, workdir: Path) -> dict[str, FileRef
     """Write CIF, RES, INS, HKL and FCF; the reflections are the unique ones that were refined against."""
     with np.load(structure.observations.table.path, allow_pickle=False) as file:
         hkl, intensity, sigma = file["hkl"], file["intensity"], file["sigma"]
-    scale = hklf4_scale(intensity, sigma)
+    scale = scale_for(intensity, sigma)
     texts = {
         "cif": refinement_cif(structure),
         "res": res_text(structure, intensity_scale=scale),
         "ins": ins_text(structure, intensity_scale=scale),
-        "hkl": hklf4_text(hkl, intensity, sigma, scale=scale),
+        "hkl": hklf4_text(hkl, intensity, sigma),
         "fcf": fcf_text(structure),
     }
     files = {}

@@ -6,6 +6,9 @@ from numpy.typing import NDArray
 LARGEST = 9999.99
 """Largest intensity written, so that a blank stays between the columns for readers that split at blanks."""
 
+SMALLEST_SIGMA = 1e-5
+"""Smallest sigma written: SHELX takes 0 as unmeasured."""
+
 END = "   0   0   0    0.00    0.00   0"
 
 
@@ -35,7 +38,7 @@ def hklf4_text(
     scale = scale_for(intensity, sigma)
     groups = np.ones(len(hkl), dtype=np.int32) if batch is None else batch
     lines = [
-        f"{h:4d}{k:4d}{l:4d}{_number(i * scale)}{_number(s * scale)}{g:4d}"
+        f"{h:4d}{k:4d}{l:4d}{_number(i * scale)}{_number(max(s * scale, SMALLEST_SIGMA))}{g:4d}"
         for (h, k, l), i, s, g in zip(hkl.tolist(), intensity, sigma, groups.tolist(), strict=True)
     ]
     return "\n".join([*lines, END, ""])

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from adapters.formats.cif_writer import number, voltage_kv
-from adapters.formats.hklf4_writer import hklf4_scale, hklf4_text
 from adapters.formats.shelx_writer import LATTICES, shelx_names, symmetry_lines
+from tasks.integrate.hklf4 import hklf4_text, scale_for
 from tasks.model import Beam
 
 GROUPS = "P 1,P -1,P 1 21 1,P 1 21/c 1,C 1 2/c 1,F d d 2,I a -3 d,F m -3 m,R -3 c:H,I 41/a:2"
@@ -52,12 +52,12 @@ def test_the_voltage_is_that_of_the_wavelength(energy: float) -> None:
 def test_hklf4_keeps_columns_and_precision_on_any_scale(largest: float) -> None:
     hkl = np.array([[1, -2, 33], [-10, 0, 4]], np.int32)
     intensity, sigma = np.array([largest, -0.01 * largest]), np.array([0.02 * largest, 0.01 * largest])
-    scale = hklf4_scale(intensity, sigma)
-    lines = hklf4_text(hkl, intensity, sigma, scale=scale).splitlines()
-    assert all(len(line) == 28 for line in lines)
+    scale = scale_for(intensity, sigma)
+    lines = hklf4_text(hkl, intensity, sigma).splitlines()
+    assert all(len(line) == 32 for line in lines)
     assert float(lines[0][12:20]) / scale == pytest.approx(largest, rel=1e-4)
     assert float(lines[1][12:20]) / scale == pytest.approx(-0.01 * largest, rel=1e-3)
-    assert lines[-1].split() == ["0", "0", "0", "0.00", "0.00"]
+    assert lines[-1].split() == ["0", "0", "0", "0.00", "0.00", "0"]
 
 
 def test_names_fit_in_four_characters_and_are_unique() -> None:
