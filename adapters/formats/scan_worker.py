@@ -1,38 +1,40 @@
 """Reading HDF5 in a process of its own, with a time limit.
 
 A damaged file can make the HDF5 library loop forever or crash (found by changing single bytes of good files); neither
-may cost more than that file. The process is forked from a clean server, so a new one after an accident costs little.
+may cost more than that file. The process is a program of its own, not a child of `multiprocessing`: that would run
+the caller's main script again, and a script without a guard would lose every file.
 """
 
+import contextlib
 import math
-import multiprocessing
+import os
 import signal
+import sys
 from collections.abc import Callable
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from adapters.programs.runner import Companion, start_companion
 from tasks.ingest.ports import ScanData
-from tasks.model import SourceError
+from tasks.model import ProgramFailedError, SourceError
 
 ReadFunction = Callable[..., ScanData]
 
 BYTES_PER_SECOND_LEAST = 2_000_000
 ALARM_MARGIN_S = 30
+START_S = 120.0
 ADVICE = "copy the file again"
 
 
 class ScanWorker:
-    """Calls one reading function in a child process, and starts another child when that one hangs or dies."""
+    """Calls one reading function in another process, and starts another one when that one hangs or dies."""
 
-    def __init__(self, function: ReadFunction, *, timeout_s: float, preload: str) -> None:
+    def __init__(self, function: ReadFunction, *, timeout_s: float) -> None:
         self._function = function
         self._timeout_s = timeout_s
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([preload])
-        self._child: tuple[BaseProcess, Connection] | None = None
+        self._child: tuple[Companion, Connection] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -49,6 +51,8 @@ class ScanWorker:
         ------
         SourceError
             What the function raised; or that the file hangs or crashes the library.
+        ProgramFailedError
+            If the process cannot be started: no file is to blame for that.
         """
         _, connection = self._child or self._start()
         limit = self._timeout_s + path.stat().st_size / BYTES_PER_SECOND_LEAST
@@ -65,35 +69,42 @@ class ScanWorker:
             raise answer
         return answer
 
-    def _start(self) -> tuple[BaseProcess, Connection]:
-        here, there = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(there, self._function), daemon=True)
-        process.start()
-        there.close()
-        self._child = (process, here)
+    def _start(self) -> tuple[Companion, Connection]:
+        here, there = Pipe()
+        modules = os.pathsep.join(str(Path(place).resolve()) for place in sys.path)  # its own would begin elsewhere
+        with there:
+            argv = [sys.executable, "-m", __name__, str(there.fileno())]
+            companion = start_companion(argv, env={"PYTHONPATH": modules}, descriptor=there.fileno())
+        self._child = (companion, here)
+        try:
+            here.send(self._function)
+            ready = here.poll(START_S) and here.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            ready = False
+        if not ready:
+            said = companion.tail()
+            self._stop()
+            raise ProgramFailedError("the process that reads scans could not be started", said)
         return self._child
 
     def _stop(self) -> None:
         if self._child is not None:
-            process, connection = self._child
+            companion, connection = self._child
             connection.close()
-            process.kill()
-            process.join()
-            process.close()
+            companion.kill()
             self._child = None
 
 
-def _serve(connection: Connection, function: ReadFunction) -> None:
-    """Answer every request by a result or an error, until the other end is closed.
+def serve(connection: Connection) -> None:
+    """Take the function, then answer every request by a result or an error, until the other end is closed.
 
-    An interrupt from the keyboard is the parent's business. The alarm ends a child that hangs after its parent died.
+    An interrupt from the keyboard is the parent's business. The alarm ends a process that hangs after its parent died.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    function: ReadFunction = connection.recv()
+    connection.send(True)
     while True:
-        try:
-            path, shapes, limit = connection.recv()
-        except EOFError:
-            return
+        path, shapes, limit = connection.recv()
         signal.alarm(math.ceil(limit) + ALARM_MARGIN_S)
         try:
             answer: ScanData | Exception = function(path, **shapes)
@@ -101,3 +112,8 @@ def _serve(connection: Connection, function: ReadFunction) -> None:
             answer = error
         signal.alarm(0)
         connection.send(answer)
+
+
+if __name__ == "__main__":
+    with Connection(int(sys.argv[1])) as channel, contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        serve(channel)

@@ -4,7 +4,6 @@ Source: stempy 3.6 (``stempy.io.sparse_array``, ``stempy.io.compatibility``); ac
 HDF5". On ``frames`` the attributes are Nx = rows, Ny = columns; on ``scan_positions`` Nx = columns, Ny = rows.
 """
 
-import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,14 +41,8 @@ class StempyReader(Document):
 
     @contextmanager
     def reading(self) -> Iterator[ReadScan]:
-        """Read in a process of its own: this one outlives a hang or a crash of the HDF5 library.
-
-        A daemonic process (a worker of Dask) may have no children: there the scans are read in place.
-        """
-        if multiprocessing.current_process().daemon:
-            yield self.read
-            return
-        with ScanWorker(self.read, timeout_s=self.timeout_s, preload=__name__) as worker:
+        """Read in a process of its own: this one outlives a hang or a crash of the HDF5 library."""
+        with ScanWorker(self.read, timeout_s=self.timeout_s) as worker:
             yield worker.read
 
     def read(self, path: Path, *, scan_shape: Shape, flyback_columns: int, frame_shape: Shape) -> ScanData:

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -109,6 +110,39 @@ def start_service(argv: Sequence[str], *, environment: Mapping[str, str], log: P
             start_new_session=True,
         )
     return process.pid
+
+
+class Companion:
+    """A program that is talked to through one inherited descriptor, until it is killed."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", errors: IO[bytes]) -> None:
+        self._process = process
+        self._errors = errors
+
+    def tail(self) -> str:
+        """Return the end of what it wrote to its error stream."""
+        self._errors.seek(max(0, os.fstat(self._errors.fileno()).st_size - TAIL_BYTES))
+        return "\n".join(self._errors.read().decode("utf-8", errors="replace").splitlines()[-20:])
+
+    def kill(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        self._errors.close()
+
+
+def start_companion(argv: Sequence[str], *, env: Mapping[str, str], descriptor: int) -> Companion:
+    """Start a program that inherits `descriptor` under its number, and `env` beside this process' environment."""
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 closed by `kill`
+    process = subprocess.Popen(
+        argv,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=errors,
+        stderr=errors,
+        pass_fds=(descriptor,),
+    )
+    return Companion(process, errors)
 
 
 def tail_of(path: Path, lines: int = 20) -> str:
