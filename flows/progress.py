@@ -17,6 +17,7 @@ class Steps(Protocol):
     """Told about every step of the pipeline; keeps the times."""
 
     timings_s: dict[str, float]
+    begun_s: float
 
     @contextmanager
     def step(self, stage: str, crystal: str = "") -> Iterator[None]:
@@ -29,6 +30,7 @@ class QuietSteps:
 
     def __init__(self) -> None:
         self.timings_s: dict[str, float] = {}
+        self.begun_s = time.perf_counter()
         self._lock = threading.Lock()
 
     @contextmanager

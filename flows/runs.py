@@ -2,6 +2,7 @@
 
 import importlib.metadata
 from pathlib import Path
+from time import perf_counter
 
 from flows.pipeline import Found, Run, solve_rotation_series, solve_tilt_series
 from flows.progress import Steps
@@ -51,7 +52,7 @@ def report(run: Run, found: Found, source: SourceSummary) -> RunOutcome:
         failure=found.failure,
         settings_changed=run.settings.changed(),
         versions={name: importlib.metadata.version(name) for name in VERSIONED},
-        timings_s=dict(sorted(run.steps.timings_s.items())),
+        timings_s=dict(sorted(run.steps.timings_s.items())) | {"total": round(perf_counter() - run.steps.begun_s, 3)},
     )
     with run.steps.step("report"):
         write_report(outcome, run.folder)

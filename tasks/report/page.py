@@ -56,7 +56,7 @@ def render_page(outcome: RunOutcome, rundir: Path) -> str:
         growth_charts=_growth_charts(outcome.combined),
         tilts=pictures,
         stages=stage_provenance(outcome),
-        total_s=sum(outcome.timings_s.values()),
+        total_s=outcome.timings_s.get("total", 0.0),
         failures=_failures(outcome),
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 # nosec B704 our own file
         script=Markup((HERE / "page.js").read_text(encoding="utf-8")),  # noqa: S704 # nosec B704 our own file
@@ -109,7 +109,7 @@ def _tilt_charts(crystal: CrystalOutcome, tilts_deg: tuple[float, ...]) -> tuple
         charts.append(against_angle(angles, [Line("", [frame.counts / 1e3 for frame in frames])], around))
         if all(frame.beam_found_px is not None for frame in frames):
             found = [frame.beam_found_px or (0.0, 0.0) for frame in frames]
-            around = ChartFrame(f"{crystal.id}: direct beam (px from its mean)", "tilt (°)")
+            around = ChartFrame(f"{crystal.id}: direct beam (px)", "tilt (°)")
             charts.append(against_angle(angles, _beam_lines(found), around))
     if crystal.aperture is not None and len(tilts_deg) >= TILTS_MIN:
         aperture = crystal.aperture
