@@ -90,7 +90,8 @@ def simulate(
     """Write a synthetic tilt series of a structure, in the acquisition contract."""
     from flows.demo import simulate_series
 
-    named = [f"{name}={value}" for name, value in (("seed", seed), ("crystals", crystals)) if value is not None]
+    options = (("seed", seed), ("cluster.crystals", crystals))
+    named = [f"{name}={value}" for name, value in options if value is not None]
     folder = simulate_series(cif, out, [*named, *(assign or [])])
     typer.echo(str(folder))
 
@@ -121,11 +122,14 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = Fa
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    simulation: Annotated[bool, typer.Option("--simulation", help="of the settings of simulate instead")] = False,
+) -> None:
     """Print the JSON Schema of the settings."""
     from flows.settings import Settings
+    from tasks.simulate.models import SimulationSettings
 
-    typer.echo(json.dumps(Settings.model_json_schema(), indent=1))
+    typer.echo(json.dumps((SimulationSettings if simulation else Settings).model_json_schema(), indent=1))
 
 
 @app.command()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,3 +141,44 @@ def test_simulate_writes_into_no_folder_that_holds_something(tmp_path: Path) -> 
     assert done.returncode in {2, 3}
     assert "Traceback" not in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+
+
+ROCK_SALT = """data_salt
+_cell_length_a 5.64
+_cell_length_b 5.64
+_cell_length_c 5.64
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'F m -3 m'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Na1 Na 0 0 0
+Cl1 Cl 0.5 0.5 0.5
+"""
+
+
+def test_simulate_writes_the_asked_number_of_crystals_and_tilts(tmp_path: Path) -> None:
+    cif, out = tmp_path / "salt.cif", tmp_path / "series"
+    cif.write_text(ROCK_SALT)
+    small = ["instrument.shape_px=[64,64]", "instrument.scan_shape=[16,16]", "tilts.step_deg=30"]
+    assignments = [part for assignment in small for part in ("--set", assignment)]
+    done = apertura("simulate", str(cif), "--out", str(out), "--seed", "5", "--crystals", "2", *assignments)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((out / "tilt_series.json").read_text())
+    assert [scan["tilt_deg"] for scan in manifest["scans"]] == [-60, -30, 0, 30, 60]
+    with h5py.File(next((out / "truth").glob("*.h5"))) as truth:
+        assert truth["thickness_nm"].shape[-1] == 2
+
+
+def test_simulate_names_the_field_that_it_refuses(tmp_path: Path) -> None:
+    cif = tmp_path / "salt.cif"
+    cif.write_text(ROCK_SALT)
+    done = apertura("simulate", str(cif), "--out", str(tmp_path / "series"), "--set", "cluster.cristals=2")
+    assert done.returncode == 2
+    assert "cluster.cristals" in done.stderr
+    assert "Traceback" not in done.stderr
