@@ -51,7 +51,9 @@ def simulate_series(cif: Path, out: Path, assignments: list[str]) -> Path:
         settings = SimulationSettings.model_validate(values)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise SettingsError("settings refused: " + "; ".join(lines), "`apertura schema --simulation` lists them") from error
+        raise SettingsError(
+            "settings refused: " + "; ".join(lines), "`apertura schema --simulation` lists them"
+        ) from error
     return write_series(read_structure(cif), out, settings)
 
 
