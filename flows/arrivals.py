@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ class Watcher:
         """Poll until SIGTERM or SIGINT; with `once`, look one time."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
+        import_module("prefect.deployments")  # seconds that the first data set need not wait for
         while not self._stop.is_set():
             self.look()
             self.announce()

@@ -48,6 +48,7 @@ def test_every_deployment_runs_in_the_one_pool_with_heartbeats_that_the_janitor_
         assert pool["name"] == "apertura"
         assert pool["work_queue_name"] in {"urgent", "default", "reprocess"}
         assert pool["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
+        assert pool["job_variables"]["command"] == "python -m prefect.engine"
 
 
 def test_pruning_is_a_dry_run_unless_asked() -> None:
@@ -65,6 +66,7 @@ def test_a_unit_starts_a_program_of_ours_and_drains_a_worker(path: Path) -> None
     if Path(program).name == "apertura":
         assert arguments[0] in COMMANDS
     if "worker" in arguments:
+        assert f"Environment=PATH={Path(program).parent}:" in path.read_text(), "flows would run with another python"
         assert "--limit" not in arguments
         assert service["ExecStop"].split()[1] == "drain"
         assert service["TimeoutStopSec"] == "infinity"
