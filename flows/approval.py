@@ -4,16 +4,23 @@ On resume the flow starts from the top; everything done before comes from the ru
 within the time limit is resumed by the janitor with the stated default.
 """
 
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TypeVar, cast
 
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
-from pydantic import Field
+from pydantic import Field, create_model
 
+from flows.pictures import show_apertures, thumbnail
+from flows.progress import PublishedSteps
+from flows.site import Site
 from tasks.apertures.models import ApertureSet
 from tasks.model import Document, InputError
 from tasks.solve.models import Solution, Solutions
+
+F = TypeVar("F", bound=RunInput)
 
 SUSPEND_S = 30 * 86400
 """Prefect's own limit lies far behind ours: at its end the run would fail instead of taking the default."""
@@ -50,7 +57,7 @@ class ApertureAnswer(RunInput):
     crystals: list[str] = Field(
         default_factory=list, description="Crystals to use: remove those that are bad; none named = all"
     )
-    comment: Annotated[str, Field(max_length=2000)] = ""
+    comment: str = Field(default="", max_length=2000, description="Kept in the run's log, and in its error if refused")
 
 
 class SpaceGroupAnswer(RunInput):
@@ -58,7 +65,23 @@ class SpaceGroupAnswer(RunInput):
 
     approve: bool = Field(default=False, description="Go on with the space group below?")
     space_group: str = Field(default="", description="One of the candidates in the table above; empty = the best")
-    comment: Annotated[str, Field(max_length=2000)] = ""
+    comment: str = Field(default="", max_length=2000, description="Kept in the run's log, and in its error if refused")
+
+
+def prefilled(form: type[F], description: str, **values: object) -> type[F]:
+    """Return a form with a text above it and values in it.
+
+    Prefect's `with_initial_data` does the same, but loses the help texts of the fields that it fills.
+    """
+    described = form.with_initial_data(description=description)
+    filled = {
+        name: (
+            form.model_fields[name].annotation,
+            Field(default=value, description=form.model_fields[name].description),
+        )
+        for name, value in values.items()
+    }
+    return cast("type[F]", create_model(form.__name__, __base__=described, **filled))  # type: ignore[call-overload]
 
 
 def default_answer(default: Default) -> dict[str, object]:
@@ -70,20 +93,28 @@ def default_answer(default: Default) -> dict[str, object]:
 class PersonReview:
     """Asks in the UI what the deployment was told to ask."""
 
-    def __init__(self, approval: Approval, *, sample: str, viewer_url: str) -> None:
+    def __init__(self, approval: Approval, *, folder: Path, site: Site, steps: PublishedSteps) -> None:
         self._approval = approval
-        self._sample = sample
-        self._viewer_url = viewer_url
+        self._folder = folder
+        self._site = site
+        self._steps = steps
 
     def apertures(self, proposed: ApertureSet) -> ApertureSet:
-        """Suspend until the crystals are approved; return those that were kept."""
+        """Show the crystals; if a person is to approve them, suspend until then; return those that were kept."""
+        sheet = show_apertures(proposed, self._folder, self._site)
+        kept = self._approved(proposed, sheet)
+        self._steps.expect(len(kept.crystals))
+        return kept
+
+    def _approved(self, proposed: ApertureSet, sheet: Path) -> ApertureSet:
         if self._approval.ask not in {Ask.apertures, Ask.both}:
             return proposed
         seen = [(item.id, item.positions_per_tilt) for item in proposed.crystals]
         rows = [f"| {name} | {sum(count > 0 for count in counts)} | {sum(counts)} |" for name, counts in seen]
         table = "\n".join(["| crystal | tilts | positions |", "|-|-|-|", *rows])
-        form = ApertureAnswer.with_initial_data(
-            description=self._text("apertures", table),
+        form = prefilled(
+            ApertureAnswer,
+            self._text("apertures", f"{table}\n\n![{sheet.stem}]({thumbnail(sheet)})", sheet),
             approve=True,
             crystals=[crystal.id for crystal in proposed.crystals],
         )
@@ -101,8 +132,9 @@ class PersonReview:
             return solutions.best
         rows = [f"| {item.space_group} | {item.r1:.3f} | {item.verdict} |" for item in solutions.candidates]
         table = "\n".join(["| space group | R1 | verdict |", "|-|-|-|", *rows])
-        form = SpaceGroupAnswer.with_initial_data(
-            description=self._text(f"space group of {crystal}", table),
+        form = prefilled(
+            SpaceGroupAnswer,
+            self._text(f"space group of {crystal}", table, self._folder / "crystals" / crystal),
             approve=True,
             space_group=solutions.best.space_group,
         )
@@ -114,9 +146,12 @@ class PersonReview:
             raise InputError(f"{answer.space_group!r} is none of the candidates of {crystal}", "take one of the table")
         return chosen[0]
 
-    def _text(self, what: str, table: str) -> str:
-        limit = f"Without an answer within {self._approval.limit_h:g} hours: {self._approval.default.value}."
-        return f"### {self._sample}: {what}\n\n{table}\n\n[Look at them]({self._viewer_url})\n\n{limit}"
+    def _text(self, what: str, proposal: str, shown: Path) -> str:
+        end = datetime.now(UTC) + timedelta(hours=self._approval.limit_h)
+        taken = "accepted" if self._approval.default is Default.accept else "refused"
+        limit = f"Without an answer by {end:%Y-%m-%d %H:%M} UTC this is **{taken}**."
+        where = f"[{shown.name}]({self._site.url_of(shown)})"
+        return f"### {self._folder.name}: {what}\n\n{proposal}\n\nMore: {where}\n\n{limit}"
 
 
 def _refused(approved: bool, what: str, comment: str) -> None:

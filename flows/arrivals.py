@@ -103,8 +103,8 @@ class Watcher:
             if self._seen.get(folder) == stamp:
                 continue
             try:
-                source = staged(folder, rule, self._site.runs)
-                new += self._ledger.add(content_key(source), source)
+                if (source := staged(folder, rule, self._site.runs)) is not None:
+                    new += self._ledger.add(content_key(source), source)
             except ApertureError as error:
                 log.warning("%s: no manifest could be made: %s", folder, error.message)
             except OSError as error:

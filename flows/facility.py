@@ -21,6 +21,8 @@ STATE = "facility.json"
 START_S = 180.0
 STOP_S = 60.0
 POOL = "apertura"
+PORTS = 100
+LOOPBACK = "http://127.0.0.1:"
 CONFLICT, BUSY, BUSY_TRIES = 409, 503, 60
 QUEUES = (("urgent", 1), ("default", 2), ("reprocess", 3))
 
@@ -32,6 +34,7 @@ class Facility(Document):
     server_pid: int
     worker_pid: int
     watcher_pid: int
+    plots_pid: int | None = None
 
 
 def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> Facility:
@@ -51,7 +54,8 @@ def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> 
     folder = data.resolve()
     for name in ("incoming", "runs", "logs", "prefect"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    site = write_site(folder)
+    plots_port = next(number for number in range(port + 1, port + PORTS) if not taken(number))
+    site = write_site(folder, plots_port)
     environment = service_environment(folder, site, port)
     with ExitStack() as started:
 
@@ -60,13 +64,22 @@ def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> 
             started.callback(stop, pid)
             return pid
 
+        # reports and pictures: a browser follows no file:// link on the server's pages
+        where = ["--bind", "127.0.0.1", "--directory", str(folder / "runs")]
+        plots = start("plots", sys.executable, "-m", "http.server", str(plots_port), *where)
         server = start("server", "prefect", "server", "start")
         wait_for(f"http://127.0.0.1:{port}/api/health", folder / "logs/server.log")
         deploy(folder, environment, runs_at_once)
         worker = start("worker", "prefect", "worker", "start", "--pool", POOL)
         watcher = start("watcher", "apertura", "watch", "--poll-s", str(poll_s))
         started.pop_all()  # all three are up: they stay
-    facility = Facility(url=f"http://127.0.0.1:{port}", server_pid=server, worker_pid=worker, watcher_pid=watcher)
+    facility = Facility(
+        url=f"http://127.0.0.1:{port}",
+        server_pid=server,
+        worker_pid=worker,
+        watcher_pid=watcher,
+        plots_pid=plots,
+    )
     (folder / STATE).write_text(facility.model_dump_json(indent=1), encoding="utf-8")
     return facility
 
@@ -76,8 +89,9 @@ def down(data: Path) -> None:
     facility = load(data)
     if facility is None:
         raise SettingsError(f"--data {data}: no facility was started there", "`apertura facility up --data DIR`")
-    for pid in (facility.watcher_pid, facility.worker_pid, facility.server_pid):
-        stop(pid)
+    for pid in (facility.watcher_pid, facility.worker_pid, facility.server_pid, facility.plots_pid):
+        if pid is not None:
+            stop(pid)
     (data / STATE).unlink()
 
 
@@ -87,16 +101,20 @@ def load(data: Path) -> Facility | None:
     return Facility.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def write_site(folder: Path) -> Path:
-    """Write the site file of a local facility, unless the user has changed one there."""
+def write_site(folder: Path, plots_port: int) -> Path:
+    """Write the site file of a local facility; of one that is there, change nothing but the port of the plots."""
     site = folder / "site.yaml"
-    if not site.exists():
-        values = {
-            "name": "local facility",
-            "incoming": [str(folder / "incoming")],
-            "runs": str(folder / "runs"),
-            "ledger": str(folder / "ledger.db"),
-        }
+    values = {
+        "name": "local facility",
+        "incoming": [str(folder / "incoming")],
+        "runs": str(folder / "runs"),
+        "ledger": str(folder / "ledger.db"),
+        "plots_url": LOOPBACK,
+    }
+    if site.exists():
+        values = yaml.safe_load(site.read_text(encoding="utf-8"))
+    if str(values.get("plots_url", "")).startswith(LOOPBACK):
+        values["plots_url"] = f"{LOOPBACK}{plots_port}"
         site.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return site
 

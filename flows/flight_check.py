@@ -40,9 +40,9 @@ def tiny_case() -> SimulationSettings:
     """Return one crystal of the demo's structure on a small raster: minutes of work, sub-angstrom data."""
     return SimulationSettings(
         seed=7,
-        tilts=TiltPlan(start_deg=-45, stop_deg=45, step_deg=1.5),
-        cluster=ClusterPlan(crystals=1, bad_fraction=0.0, size_nm=150.0),
-        instrument=Instrument(scan_shape=(20, 20)),
+        tilts=TiltPlan(start_deg=-40, stop_deg=40, step_deg=1.5),
+        cluster=ClusterPlan(crystals=1, bad_fraction=0.0, size_nm=100.0),
+        instrument=Instrument(scan_shape=(16, 16)),
     )
 
 

@@ -6,9 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, Self
+from uuid import UUID
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from tasks.stage import tell
 
 log = logging.getLogger("apertura.run")
 
@@ -48,6 +51,45 @@ class QuietSteps:
         with self._lock:
             self.timings_s[name] = round(self.timings_s.get(name, 0.0) + seconds, 3)
         log.info("%s took %.1f s", name, seconds)
+
+
+class PublishedSteps(QuietSteps):
+    """Beside the log, a progress bar on the page of a flow run: steps done of those of all crystals."""
+
+    STEPS_OF_A_CRYSTAL = ("frames", "integrate", "solve", "refine")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._artifact: UUID | None = None
+        self._expected = self._done = 0
+
+    def expect(self, crystals: int) -> None:
+        """Show the bar: so many crystals are to be worked on."""
+        from prefect.artifacts import create_progress_artifact
+
+        def show() -> None:
+            text = f"{crystals} crystals, {len(self.STEPS_OF_A_CRYSTAL)} steps each; fewer for one that fails"
+            made = create_progress_artifact(0.0, key="progress", description=text)
+            self._artifact = made if isinstance(made, UUID) else None
+
+        self._expected = crystals * len(self.STEPS_OF_A_CRYSTAL)
+        tell(show)
+
+    def add(self, stage: str, crystal: str, seconds: float) -> None:
+        """Add the time of one step."""
+        super().add(stage, crystal, seconds)
+        if stage in self.STEPS_OF_A_CRYSTAL and crystal.startswith("crystal-"):
+            with self._lock:
+                self._done += 1
+            self._show(100.0 * self._done / max(self._expected, self._done))
+        elif stage == "report":
+            self._show(100.0)
+
+    def _show(self, percent: float) -> None:
+        from prefect.artifacts import update_progress_artifact
+
+        if (made := self._artifact) is not None:
+            tell(lambda: update_progress_artifact(made, round(percent, 1)))
 
 
 class TerminalSteps(QuietSteps):

@@ -1,4 +1,8 @@
-"""Making room: intermediate files of solved runs, after their time; never a source, never an unsolved run's data."""
+"""Making room: intermediate files of solved runs, after their time; never a source, never an unsolved run's data.
+
+A copy of scans that got a manifest (`flows.staging`) goes too when all its runs are solved and old, if the folder that
+it was made of still holds every scan.
+"""
 
 import json
 import shutil
@@ -12,6 +16,7 @@ from pydantic import Field
 
 from flows.run_folder import CLAIM
 from flows.site import load_site
+from flows.staging import STAGED, expendable, remove_copy
 from tasks.model import Document
 
 INTERMEDIATE = ("ingest", "crystals/*/frames", "crystals/*/integrate/frames", "crystals/*/integrate/dials")
@@ -36,10 +41,13 @@ def prune(
     if site.runs is None:
         return []
     days = older_than_days if older_than_days is not None else site.retention.solved_days
-    found = removable(site.runs, days)
+    intermediate, copies = removable(site.runs, days), removable_copies(site.runs, days)
+    found = [*intermediate, *copies]
     if not dry_run:
-        for removal in found:
+        for removal in intermediate:
             shutil.rmtree(removal.path)
+        for removal in copies:
+            remove_copy(Path(removal.path))
     verb = "would be removed" if dry_run else "removed"
     get_run_logger().info("%d folders %s, %.0f MiB", len(found), verb, sum(item.mebibytes for item in found))
     create_table_artifact(key="prune", table=[item.model_dump() for item in found], description=verb)
@@ -62,6 +70,32 @@ def removable(runs: Path, days: float) -> list[Removal]:
                 if path.is_dir() and not path.is_symlink()
             ]
     return found
+
+
+def removable_copies(runs: Path, days: float) -> list[Removal]:
+    """Return the staged copies that may go: all runs of one are solved and old, and its scans are where they were."""
+    now = time.time()
+    ages: dict[str, list[float]] = {}
+    for claim in sorted(runs.glob(f"*/{CLAIM}")):
+        results = claim.with_name("results.json")
+        solved = results.is_file() and status_of(results) == "solved"
+        age_days = (now - results.stat().st_mtime) / 86400.0 if solved else -1.0
+        ages.setdefault(source_of(claim), []).append(age_days)
+    found = []
+    for copy in sorted(runs.glob(f"{STAGED}/*/[!.]*")):
+        youngest = min(ages.get(str(copy.resolve()), [-1.0]))
+        if youngest >= days and expendable(copy):
+            found.append(Removal(path=str(copy), mebibytes=size_of(copy) / 2**20, age_days=youngest))
+    return found
+
+
+def source_of(claim: Path) -> str:
+    """Return the source that a run was made of; nothing if its claim cannot be read."""
+    try:
+        content: Any = json.loads(claim.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(content.get("source", "")) if isinstance(content, dict) else ""
 
 
 def status_of(results: Path) -> str | None:

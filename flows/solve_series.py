@@ -1,7 +1,7 @@
 """The deployable flow around the pipeline: one data set, from its source folder to structures and a report."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
@@ -9,16 +9,17 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
+from pydantic import Field
 
 from flows.approval import Approval, PersonReview
-from flows.progress import QuietSteps
+from flows.progress import PublishedSteps
 from flows.run_folder import read_results
 from flows.runs import run_pipeline
 from flows.settings import Settings
 from flows.site import Site, load_site
 from tasks.ingest.source import read_source
 from tasks.model import ApertureError, ProgramFailedError, ProgramTimeoutError
-from tasks.stage import fingerprint
+from tasks.stage import fingerprint, tell
 
 STATE_NAMES = {
     "solved": "Solved",
@@ -36,46 +37,38 @@ def run_name() -> str:
 
 @flow(name="solve-series", flow_run_name=run_name, persist_result=True, result_serializer="json")
 def solve_series(
-    source: str,
-    out: str | None = None,
-    settings: Settings = Settings(),  # noqa: B008 frozen, and the UI's form shows the defaults
-    approval: Approval = Approval(),  # noqa: B008
-    dataset_key: str | None = None,
-    previous_key: str | None = None,
+    source: Annotated[str, Field(description="folder with tilt_series.json or rotation_series.json")],
+    out: Annotated[
+        str | None, Field(description="run folder; by default one named after source, data and settings")
+    ] = None,
+    settings: Annotated[
+        Settings, Field(description="what every stage does; the defaults are meant to work")
+    ] = Settings(),  # noqa: B008 frozen, and the UI's form shows the defaults
+    approval: Annotated[Approval, Field(description="whether a person is asked on the way")] = Approval(),  # noqa: B008
+    dataset_key: Annotated[str | None, Field(description="given by the watcher: leave it empty")] = None,
+    previous_key: Annotated[str | None, Field(description="given by the watcher: leave it empty")] = None,
 ) -> State[Any]:
     """Take one source folder to solved structures and a report.
 
-    Parameters
-    ----------
-    source
-        Folder with tilt_series.json or rotation_series.json.
-    out
-        Run folder; by default one under the site's folder of runs, named after source, data and settings.
-    settings
-        What every stage does; the defaults are meant to work.
-    approval
-        Whether a person is asked on the way.
-    dataset_key
-        Content key of the data set, given by the watcher.
-    previous_key
-        Content key of an earlier version of the same data set.
+    The state's name is the outcome; an error that a person must act on is shown as an artifact and fails the run.
     """
     site = load_site()
     try:
         folder = run_folder(site, Path(source), out, settings)
         if settings.apertures.file is not None:
             site.confined(settings.apertures.file.path)
-        review = PersonReview(approval, sample=Path(source).name, viewer_url=site.url_of(folder))
-        run_pipeline(site.confined(Path(source)), site.confined(folder), settings, QuietSteps(), review=review)
+        steps = PublishedSteps()
+        review = PersonReview(approval, folder=site.confined(folder), site=site, steps=steps)
+        run_pipeline(site.confined(Path(source)), site.confined(folder), settings, steps, review=review)
     except ApertureError as error:
-        create_markdown_artifact(advice(error), key="what-went-wrong", description=error.message)
+        show_error(error)
         raise
     results = read_results(folder)
     publish(results, site.url_of(folder / "report.html"), dataset_key, previous_key)
     broken = engine_failure(results)
     mark_run(results, STATE_NAMES[results["status"]] if broken is None else "Engine failed")
     if broken is not None:
-        create_markdown_artifact(advice(broken), key="what-went-wrong", description=broken.message)
+        show_error(broken)
         raise broken
     return Completed(name=STATE_NAMES[results["status"]], message=sentence(results), data=str(folder))
 
@@ -117,11 +110,21 @@ def sentence(results: dict[str, Any]) -> str:
 
 def publish(results: dict[str, Any], report_url: str, dataset_key: str | None, previous_key: str | None) -> None:
     """Make the artifacts that a run's page shows."""
-    create_table_artifact(key="crystals", table=[crystal_row(crystal) for crystal in results["crystals"]])
-    create_link_artifact(key="report", link=report_url, link_text="the report", description=sentence(results))
+    rows = [crystal_row(crystal) for crystal in results["crystals"]]
+    tell(lambda: create_table_artifact(key="crystals", table=rows, description=sentence(results)))
+    tell(
+        lambda: create_link_artifact(
+            key="report", link=report_url, link_text="the report", description=sentence(results)
+        )
+    )
     if previous_key is not None:
         text = f"This is a new version ({dataset_key}) of a data set that was run before as `dataset:{previous_key}`."
-        create_markdown_artifact(text, key="earlier-version")
+        tell(lambda: create_markdown_artifact(text, key="earlier-version"))
+
+
+def show_error(error: ApertureError) -> None:
+    """Make the artifact that says what a person is to do."""
+    tell(lambda: create_markdown_artifact(advice(error), key="what-went-wrong", description=error.message))
 
 
 def crystal_row(crystal: dict[str, Any]) -> dict[str, Any]:
@@ -152,8 +155,12 @@ def mark_run(results: dict[str, Any], outcome: str) -> None:
         f"outcome:{outcome}",
         *([f"instrument:{instrument}"] if instrument else []),
     ]
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(run_id, name=f"{sample}: {outcome}"[:200], tags=sorted(set(tags)))
+
+    def name_it() -> None:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(run_id, name=f"{sample}: {outcome}"[:200], tags=sorted(set(tags)))
+
+    tell(name_it)
     get_run_logger().info("%s: %s", sample, sentence(results))
 
 

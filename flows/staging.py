@@ -22,6 +22,10 @@ from tasks.model import SettingsError
 log = logging.getLogger("apertura.arrivals")
 
 STAGED = ".staged"
+ORIGIN = ".origin"
+"""In a copy: the folder that it was made of."""
+PRUNED = ".pruned"
+"""Beside where a copy was: it is not made again."""
 TEMPLATE_BYTES_MAX = 2**20
 
 
@@ -57,8 +61,10 @@ def changed(folder: Path) -> float:
     return max(stat.st_mtime if stat.st_mtime <= now else stat.st_ctime for stat in stats)
 
 
-def staged(folder: Path, rule: FolderRule, runs: Path) -> Path:
+def staged(folder: Path, rule: FolderRule, runs: Path) -> Path | None:
     """Return the source folder made of a folder of scans: the manifest of its instrument, and copies of the scans.
+
+    None if that was pruned after its run.
 
     Raises
     ------
@@ -80,6 +86,8 @@ def staged(folder: Path, rule: FolderRule, runs: Path) -> Path:
     final = runs / STAGED / _key(text, folder, scans) / folder.name
     if final.is_dir():
         return final
+    if (final.parent / PRUNED).is_file():
+        return None
     partial = final.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -87,6 +95,7 @@ def staged(folder: Path, rule: FolderRule, runs: Path) -> Path:
     load_manifest(partial)
     for name in scans:
         shutil.copyfile(folder / name, partial / name)
+    (partial / ORIGIN).write_text(str(folder.resolve()), encoding="utf-8")
     try:
         partial.rename(final)
     except OSError:  # another watcher was faster
@@ -95,6 +104,23 @@ def staged(folder: Path, rule: FolderRule, runs: Path) -> Path:
             raise
     log.info("%s: %d scans copied to %s", folder, len(scans), final)
     return final
+
+
+def expendable(copy: Path) -> bool:
+    """Tell whether every scan of a copy is still there, with its size, in the folder that it was made of."""
+    try:
+        origin = Path((copy / ORIGIN).read_text(encoding="utf-8"))
+        sizes = {path.name: path.stat().st_size for path in copy.iterdir() if not path.name.startswith(".")}
+        sizes.pop(TILT_SERIES_NAME)
+        return all((origin / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def remove_copy(copy: Path) -> None:
+    """Remove a copy and remember that it was there."""
+    (copy.parent / PRUNED).touch()
+    shutil.rmtree(copy)
 
 
 def template(path: Path) -> dict[str, object]:

@@ -9,12 +9,14 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.sorting import FlowRunSort
 
+from adapters.programs.probe import SHELXD, SHELXL, SHELXS, SHELXT, XDS, probe
 from flows.ledger import Ledger
 from flows.site import Site, load_site
 from tasks.model import Document
 
 SHOWN = 200
 LAST = 10
+LICENSED = (XDS, SHELXT, SHELXS, SHELXD, SHELXL)
 
 
 class Run(Document):
@@ -34,6 +36,7 @@ class Status(Document):
     running: tuple[Run, ...]
     last: tuple[Run, ...]
     waiting_to_be_announced: int | None
+    licences: dict[str, str]
     disk_free_gib: float | None
     disk_used_fraction: float | None
 
@@ -56,6 +59,7 @@ def status() -> Status:
         running=tuple(run for run in runs if run.state in {"Running", "Pending"}),
         last=tuple(run for run in runs if run.state not in {"Running", "Pending", "Scheduled"})[:LAST],
         waiting_to_be_announced=waiting(site),
+        licences=licences(),
         disk_free_gib=round(disk.free / 2**30, 1) if disk else None,
         disk_used_fraction=round(disk.used / disk.total, 3) if disk else None,
     )
@@ -86,6 +90,16 @@ def waiting(site: Site) -> int | None:
     return len(Ledger(site.ledger).waiting())
 
 
+def licences() -> dict[str, str]:
+    """Return what is known of the licensed programs: until when, or that they are absent or cannot be used."""
+    found = {}
+    for program in LICENSED:
+        result = probe(program)
+        until = f"licensed until {result.licence_until}" if result.licence_until else "installed"
+        found[program.name] = "not installed" if result.path is None else result.note or until
+    return found
+
+
 def table(answer: Status) -> str:
     """Return the status as text."""
     lines = [
@@ -98,4 +112,7 @@ def table(answer: Status) -> str:
         lines.append(f"data sets that wait for the server: {answer.waiting_to_be_announced}")
     if answer.disk_free_gib is not None:
         lines.append(f"disk of the runs: {answer.disk_free_gib} GiB free ({answer.disk_used_fraction:.0%} used)")
+    lines += [f"{name}: {said}" for name, said in answer.licences.items() if said != "not installed"]
+    if absent := [name for name, said in answer.licences.items() if said == "not installed"]:
+        lines.append(f"licensed programs that are not installed: {', '.join(absent)}")
     return "\n".join(lines)

@@ -74,6 +74,17 @@ def stage(
     return decorate
 
 
+def tell(show: Callable[[], object]) -> None:
+    """Show something in Prefect's UI, if its server can be reached: what is computed does not depend on it."""
+    import httpx
+    from prefect.exceptions import PrefectException
+
+    try:
+        show()
+    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
+        log.warning("not shown in the UI: %s: %s", type(error).__name__, error)
+
+
 def fingerprint(values: Mapping[str, Any]) -> str:
     """Return the SHA-256 of documents, models and plain values; files count by their bytes, not by their paths."""
     text = json.dumps(_canonical(values), sort_keys=True, separators=(",", ":"))
@@ -167,7 +178,8 @@ def _as_prefect_task(
     def body(*args: P.args, **kwargs: P.kwargs) -> D:
         document = unit(*args, **kwargs)
         if summary is not None:
-            create_markdown_artifact(summary(document), key=_artifact_key(run_name), description=run_name)
+            text = summary(document)
+            tell(lambda: create_markdown_artifact(text, key=_artifact_key(run_name), description=run_name))
         return document
 
     prefect_task: Any = task

@@ -43,6 +43,13 @@ class Row:
     ok: bool
 
 
+def clear_away(facility: Facility) -> None:
+    """Kill whatever is left of a facility."""
+    for pid in (facility.watcher_pid, facility.worker_pid, facility.server_pid, facility.plots_pid):
+        if pid is not None:
+            kill_session(pid)
+
+
 @dataclass
 class Bench:
     """A running facility and what was done to it."""

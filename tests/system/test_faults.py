@@ -19,9 +19,9 @@ from tests.system.facility_bench import (
     ENDED,
     Bench,
     bring_up,
+    clear_away,
     drop_rotation,
     kill,
-    kill_session,
     state,
     wait,
     write_table,
@@ -39,8 +39,7 @@ def bench() -> Iterator[Bench]:
     data = Path(tempfile.mkdtemp(prefix="apertura-faults-"))
     made = bring_up(data)
     yield made
-    for pid in (made.facility.watcher_pid, made.facility.worker_pid, made.facility.server_pid):
-        kill_session(pid)
+    clear_away(made.facility)
     for process in made.processes:
         process.wait()
     subprocess.run(["umount", str(data / "runs" / "full")], check=False, capture_output=True)

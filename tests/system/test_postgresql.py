@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.facility_bench import Bench, bring_up, kill_session, state, wait
+from tests.system.facility_bench import Bench, bring_up, clear_away, state, wait
 from tests.system.test_facility import drop, free_port
 
 pytestmark = [pytest.mark.needs_server, pytest.mark.needs_postgresql, pytest.mark.timeout(3600)]
@@ -69,8 +69,7 @@ def bench(database: str) -> Iterator[Bench]:
     try:
         made = bring_up(data)
         yield made
-        for pid in (made.facility.watcher_pid, made.facility.worker_pid, made.facility.server_pid):
-            kill_session(pid)
+        clear_away(made.facility)
     finally:
         del os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
         if before is not None:

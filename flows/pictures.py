@@ -1,0 +1,64 @@
+"""Pictures of a run for Prefect's UI: a sheet in the run folder, its thumbnail in the artifact itself."""
+
+import base64
+import io
+import math
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
+
+from flows.site import Site
+from tasks.apertures.models import ApertureSet
+from tasks.report.images import tilt_pictures
+from tasks.stage import tell
+
+SHEET = "pictures/apertures.png"
+TILTS = 12
+COLUMNS = 4
+TILE_PX = 240
+MARGIN_PX = 16
+THUMBNAIL_PX = 400
+PAPER, INK = "white", "black"
+
+
+def show_apertures(apertures: ApertureSet, folder: Path, site: Site) -> Path:
+    """Draw the apertures into the run folder and show them on the run's page; return the picture."""
+    sheet = folder / SHEET
+    sheet.parent.mkdir(exist_ok=True)
+    partial = sheet.with_name(f".{sheet.name}.partial")
+    contact_sheet(apertures).save(partial, format="PNG", optimize=True)
+    partial.replace(sheet)
+    url = site.url_of(sheet)
+    text = f"![apertures]({thumbnail(sheet)})\n\n{len(apertures.crystals)} crystals; [the whole sheet]({url})"
+    tell(lambda: create_markdown_artifact(text, key="apertures", description="where the crystals lie, at some tilts"))
+    if url.startswith("http"):
+        tell(lambda: create_image_artifact(url, key="contact-sheet", description="where the crystals lie"))
+    return sheet
+
+
+def contact_sheet(apertures: ApertureSet) -> Image.Image:
+    """Return real space at up to `TILTS` tilts, apertures outlined, tilts written above."""
+    pictures = tilt_pictures(apertures)
+    step = max(1, math.ceil(len(pictures) / TILTS))
+    chosen = pictures[::step]
+    rows = math.ceil(len(chosen) / COLUMNS)
+    width = min(len(chosen), COLUMNS)
+    sheet = Image.new("RGB", (width * TILE_PX, rows * (TILE_PX + MARGIN_PX)), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for number, picture in enumerate(chosen):
+        left, top = number % COLUMNS * TILE_PX, number // COLUMNS * (TILE_PX + MARGIN_PX)
+        with Image.open(io.BytesIO(base64.b64decode(picture.uri.partition(",")[2]))) as tile:
+            tile.thumbnail((TILE_PX - 4, TILE_PX - 4))
+            sheet.paste(tile.convert("RGB"), (left, top + MARGIN_PX))
+        pen.text((left + 2, top + 2), f"{picture.tilt_deg:.1f} deg", fill=INK)
+    return sheet
+
+
+def thumbnail(picture: Path) -> str:
+    """Return a picture as a small data URI: it is stored in the server's database."""
+    with Image.open(picture) as image:
+        image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        buffer = io.BytesIO()
+        image.convert("RGB").quantize(64).save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
