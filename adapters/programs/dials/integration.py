@@ -35,9 +35,11 @@ from tasks.integrate.laue import LaueChoice, determine_laue_group
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model import ProgramFailedError, UnitCell
 
+FEW_SPOTS = "profile.gaussian_rs.min_spots.per_degree=1 profile.gaussian_rs.min_spots.overall=3"
 INTEGRATE_TRIALS: tuple[tuple[str, str], ...] = (
     ("", "the program's defaults"),
-    ("profile.fitting=False", "too few strong reflections for a reference profile"),
+    (FEW_SPOTS, "too few strong reflections in one sweep: the profile's widths from what there is"),
+    (f"{FEW_SPOTS} profile.fitting=False", "too few strong reflections for a reference profile"),
 )
 SCALE_TRIALS: tuple[tuple[str, str], ...] = (
     ("", "the program's defaults"),
@@ -116,7 +118,7 @@ def integrate(session: Session, source: tuple[str, str], *, d_min: float | None,
     """
     complaint: str | None = ""
     for change, reason in INTEGRATE_TRIALS:
-        argv = integrate_argv(source=source, d_min=d_min, change=[change] if change else [], nproc=nproc)
+        argv = integrate_argv(source=source, d_min=d_min, change=change.split(), nproc=nproc)
         complaint = session.attempt(argv, outputs=["integrated.expt", "integrated.refl"])
         session.record(change or "integrate", reason, complaint or "integrated")
         if complaint is None:
