@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from tasks.model import Composition, UnitCell
 from tasks.model.scattering import Radiation, d_star_squared, scattering_factor
 from tasks.refine.draft import DraftAtom, Fit
-from tasks.refine.geometry import bonds, group_operations, site_order
+from tasks.refine.geometry import (
+    SHORTEST_BOND_FRACTION,
+    bonds,
+    contacts,
+    covalent_radius,
+    group_operations,
+    site_order,
+)
 
 U_GRID_ANGSTROM2 = np.geomspace(0.004, 0.25, 14)
 LN_U_SPREAD = 0.5
@@ -19,6 +26,8 @@ COMPOSITION_WEIGHT = 8.0
 EVIDENCE: dict[Radiation, float] = {"electron": 0.33, "xray": 1.0}
 BOND_SPREAD_ANGSTROM = 0.05
 MOST_COST = 9.0
+TOO_NEAR = 12.0
+"""What it costs an element to stand nearer to a neighbour than any bond."""
 U_RATIO_SUSPICIOUS = 2.0
 MOST_ALIKE = 9
 WITHOUT_HYDROGEN = 2.0
@@ -247,6 +256,25 @@ def chemistry_costs(
             continue
         for k, element in enumerate(elements):
             penalties[i, k] = _bond_cost(element, found)
+    return penalties
+
+
+def crowding_costs(
+    atoms: Sequence[DraftAtom], elements: Sequence[str], hall: str, cell: UnitCell
+) -> NDArray[np.float64]:
+    """Return a penalty for elements too large for their site, (atoms, elements): see `geometry.close_contacts`."""
+    heavy = [i for i, atom in enumerate(atoms) if atom.element not in {"H", "D"}]
+    penalties = np.zeros((len(atoms), len(elements)))
+    if not heavy:
+        return penalties
+    own = np.array([covalent_radius(element) for element in elements])
+    radii = np.array([covalent_radius(atoms[i].element) for i in heavy])
+    positions = np.array([atoms[i].position for i in heavy])
+    reach = SHORTEST_BOND_FRACTION * float(own.max() + radii.max())
+    for pair in contacts(positions, positions, hall, cell, cutoff=reach):
+        too_near = pair.distance < SHORTEST_BOND_FRACTION * (own + radii[pair.second])
+        row = heavy[pair.first]
+        penalties[row] = np.maximum(penalties[row], TOO_NEAR * too_near)
     return penalties
 
 

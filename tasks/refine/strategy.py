@@ -184,6 +184,7 @@ def assigned_elements(fit: Fit, observations: Observations, composition: Composi
         residual, atoms, candidates, hall=hall, cell=cell, radiation=observations.radiation, riders=riders
     )
     costs = costs + elements.chemistry_costs(atoms, candidates, hall, cell)
+    costs = costs + elements.crowding_costs(atoms, candidates, hall, cell)
     weights = np.array([atom.multiplicity for atom in fit.atoms], dtype=np.float64)
     wanted = None if composition is None else elements.targets(composition, candidates, weights)
     return tuple(candidates[k] for k in elements.assign(costs, weights, wanted))

@@ -239,6 +239,17 @@ def test_bond_lengths_tell_a_methyl_group_from_a_carbonyl_oxygen() -> None:
     assert methyl[0] < methyl[1]
 
 
+def test_an_element_too_large_for_its_site_is_made_costly() -> None:
+    atoms = [
+        DraftAtom(label="Na1", element="Na", position=(0.1, 0.2, 0.3)),
+        DraftAtom(label="Na2", element="Na", position=(0.1 + 2.37 / TRICLINIC.a, 0.2, 0.3)),
+        DraftAtom(label="Na3", element="Na", position=(0.1, 0.2 + 4.0 / TRICLINIC.b, 0.3)),
+    ]
+    costs = elements.crowding_costs(atoms, ["Na", "O"], "P 1", TRICLINIC)
+    assert costs[:, 1].tolist() == [0, 0, 0]
+    assert costs[:, 0].tolist() == [elements.TOO_NEAR, elements.TOO_NEAR, 0]
+
+
 def test_anisotropic_only_where_the_data_bear_it(tmp_path: Path) -> None:
     draft = chain("CCCCCCCO")
     heavy = draft.model_copy(
