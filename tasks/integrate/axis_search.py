@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from tasks.integrate.geometry import Floats, Geometry, crystal_q, rotations
-from tasks.integrate.indexing import Cloud, Lattice, find_lattice, lattice_vectors, periodogram
-from tasks.integrate.models import AxisTest
+from tasks.integrate.indexing import find_lattice, lattice_vectors, periodogram
+from tasks.integrate.lattice_score import Cloud, Lattice
 from tasks.integrate.spots import Spots, merge_over_frames
 
-DECISIVE_RATIO = 1.15
+BETTER = 1.1
 SCAN_STEP_DEG = 2.0
 SCAN_SPOTS = 1500
 TOLERANCE_PX = 3.0
@@ -67,37 +67,36 @@ def merit(found: Indexed | None) -> float:
     return max(found.lattice.score, 0.0) / (1.0 + 0.3 * found.rmsd_px)
 
 
-def try_both_senses(
-    geometry: Geometry, spots: Spots, *, longest: float, search_deg: float
-) -> tuple[Indexed | None, AxisTest]:
-    """Index with both senses of the axis, and if asked along other azimuths; say which won and why.
+class Senses(NamedTuple):
+    """What either sense of the axis gives; ``note`` says how the axis was sought."""
 
-    Parameters
-    ----------
-    longest
-        Longest axis of the primitive cell, angstrom.
-    search_deg
-        How far from the given azimuth the axis is sought; 0 leaves it where it is.
-    """
-    given = index_with(geometry, spots, longest)
-    opposite = index_with(reversed_axis(geometry), spots, longest)
-    note = ""
-    if search_deg > 0:
-        other_given = best_azimuth(geometry, spots, longest=longest, search_deg=search_deg)
-        other_opposite = best_azimuth(reversed_axis(geometry), spots, longest=longest, search_deg=search_deg)
-        if max(merit(other_given), merit(other_opposite)) > 1.1 * max(merit(given), merit(opposite)):
-            given, opposite = other_given, other_opposite
-            note = " after a search of the azimuth"
-    reverse = merit(opposite) > merit(given)
-    winner, loser = (opposite, given) if reverse else (given, opposite)
-    axis = winner.geometry.axis if winner else geometry.axis
-    return winner, AxisTest(
-        axis=(float(axis[0]), float(axis[1]), float(axis[2])),
-        reversed=reverse,
-        indexed_fraction=(_fraction(given), _fraction(opposite)),
-        rmsd_px=(_rmsd(given), _rmsd(opposite)),
-        verdict=_verdict(winner, loser, reverse=reverse, note=note),
-    )
+    given: Indexed | None
+    opposite: Indexed | None
+    note: str = ""
+
+    @property
+    def reverse(self) -> bool:
+        """Whether the opposite sense indexes better."""
+        return merit(self.opposite) > merit(self.given)
+
+    @property
+    def winner(self) -> Indexed | None:
+        """The better sense."""
+        return self.opposite if self.reverse else self.given
+
+
+def both_senses(geometry: Geometry, spots: Spots, longest: float) -> Senses:
+    """Index with both senses of the axis; ``longest``: axis of the primitive cell, angstrom."""
+    return Senses(index_with(geometry, spots, longest), index_with(reversed_axis(geometry), spots, longest))
+
+
+def along_other_azimuths(senses: Senses, geometry: Geometry, spots: Spots, *, longest: float, deg: float) -> Senses:
+    """Return what both senses give with the axis turned by up to ``deg`` if that is better, else what is known."""
+    given = best_azimuth(geometry, spots, longest=longest, search_deg=deg)
+    opposite = best_azimuth(reversed_axis(geometry), spots, longest=longest, search_deg=deg)
+    if max(merit(given), merit(opposite)) > BETTER * max(merit(senses.given), merit(senses.opposite)):
+        return Senses(given, opposite, " after a search of the azimuth")
+    return senses
 
 
 def best_azimuth(geometry: Geometry, spots: Spots, *, longest: float, search_deg: float) -> Indexed | None:
@@ -121,22 +120,3 @@ def best_azimuth(geometry: Geometry, spots: Spots, *, longest: float, search_deg
 def _summed(group: NDArray[np.int64], values: Floats) -> Floats:
     columns = [np.bincount(group, weights=column).astype(np.float64) for column in values.T]
     return np.stack(columns, axis=1)
-
-
-def _fraction(found: Indexed | None) -> float:
-    return found.lattice.fraction if found else 0.0
-
-
-def _rmsd(found: Indexed | None) -> float | None:
-    return found.rmsd_px if found else None
-
-
-def _verdict(winner: Indexed | None, loser: Indexed | None, *, reverse: bool, note: str) -> str:
-    if winner is None:
-        return "neither sense of the axis gives a lattice"
-    sense = "opposite to the one given" if reverse else "as given"
-    ratio = merit(winner) / max(merit(loser), 1e-6)
-    figures = f"{winner.lattice.fraction:.1%} indexed, {winner.rmsd_px:.2f} px"
-    other = f"{loser.lattice.fraction:.1%}, {loser.rmsd_px:.2f} px" if loser else "no lattice"
-    sure = "clear" if ratio > DECISIVE_RATIO else "not decisive: the range of angles or the resolution is too small"
-    return f"the axis is {sense}{note} ({figures}; the other sense: {other}); {sure}"

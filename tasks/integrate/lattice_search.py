@@ -6,7 +6,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.axis_search import TOLERANCE_PX, Indexed, index_with, try_both_senses
+from tasks.integrate.axis_search import TOLERANCE_PX, Indexed, Senses, along_other_azimuths, both_senses, index_with
+from tasks.integrate.axis_verdict import Tried, axis_test, is_reversed
 from tasks.integrate.geometry import (
     Crystal,
     Floats,
@@ -19,7 +20,7 @@ from tasks.integrate.geometry import (
     settings as orientations,
 )
 from tasks.integrate.images import SpotSearch
-from tasks.integrate.indexing import cell_parameters, reduced
+from tasks.integrate.lattice_score import cell_parameters, reduced
 from tasks.integrate.laue import LaueChoice
 from tasks.integrate.models import AxisTest
 from tasks.integrate.refine_geometry import (
@@ -34,6 +35,8 @@ from tasks.model import NotIndexedError, UnitCell
 REINDEX_CYCLES = 2
 GOOD_FRACTION = 0.8
 FURTHER_FRACTION = 0.15
+FURTHER_SCORE = 0.5
+WORTH_REFINING = 0.5
 CELL_TOLERANCE = 0.025
 CAMERA_RANGE = 0.2
 CAMERA_WARNING = 0.01
@@ -73,24 +76,25 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
             f"{len(spots.frame)} spots were found, {settings.min_spots} are needed",
             "lower spot_significance, enlarge the aperture, or check that the crystal diffracts",
         )
-    found, test = try_both_senses(geometry, spots, longest=settings.longest, search_deg=0.0)
-    tried = _tried(found, spots, frames, settings)
-    if settings.axis_search_deg > 0 and _fraction(tried, spots) < GOOD_FRACTION:
-        found, test = try_both_senses(geometry, spots, longest=settings.longest, search_deg=settings.axis_search_deg)
-        tried = None
-    if found is None or found.lattice.score < settings.min_fraction:
+    senses = both_senses(geometry, spots, settings.longest)
+    tried = _tried_both(senses, spots, frames, settings)
+    if settings.axis_search_deg > 0 and _explained(senses, tried, spots, settings) < GOOD_FRACTION:
+        turned = along_other_azimuths(senses, geometry, spots, longest=settings.longest, deg=settings.axis_search_deg)
+        if turned is not senses:
+            senses, tried = turned, _tried_both(turned, spots, frames, settings)
+    test = axis_test(geometry, senses, tried)
+    found, best = (senses.opposite, tried[1]) if test.reversed else (senses.given, tried[0])
+    if found is None or best is None or found.lattice.score < settings.min_fraction:
         explained = f"{found.lattice.fraction:.1%} of them" if found else "none"
         raise NotIndexedError(
             f"the best lattice explains {explained} of {len(spots.frame)} spots; {test.verdict}",
             "check the tilt axis, the camera length and max_cell_angstrom; rings of ice or powder do not index",
         )
     warnings: list[str] = []
-    basis, geometry = found.lattice.basis, found.geometry
+    refined = best.refined
     if settings.known_cell is not None:
-        basis, geometry, said = _tied_to_cell(basis, geometry, settings.known_cell)
+        basis, geometry, said = _tied_to_cell(found.lattice.basis, found.geometry, settings.known_cell)
         warnings += said
-    refined = tried
-    if refined is None or settings.known_cell is not None:
         crystal = Crystal(basis, np.zeros((frames, 3)))
         refined = refine_lattice(geometry, crystal, spots, Freedom(axis=settings.refine_axis))
     indexed = index_predicted(refined, spots)[1]
@@ -99,19 +103,36 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
     return Solved(refined, test, fraction, tuple(warnings))
 
 
-def _tried(found: Indexed | None, spots: Spots, frames: int, settings: LatticeSettings) -> Refined | None:
+def _tried_both(
+    senses: Senses, spots: Spots, frames: int, settings: LatticeSettings
+) -> tuple[Tried | None, Tried | None]:
+    return _tried(senses.given, spots, frames, settings), _tried(senses.opposite, spots, frames, settings)
+
+
+def _tried(found: Indexed | None, spots: Spots, frames: int, settings: LatticeSettings) -> Tried | None:
     """Return what refinement makes of a lattice, None if there is nothing to refine."""
-    if found is None or found.lattice.score < 0.5 * settings.min_fraction:
+    if found is None or found.lattice.score < WORTH_REFINING * settings.min_fraction:
         return None
     crystal = Crystal(found.lattice.basis, np.zeros((frames, 3)))
     try:
-        return refine_lattice(found.geometry, crystal, spots, Freedom(axis=settings.refine_axis))
+        refined = refine_lattice(found.geometry, crystal, spots, Freedom(axis=settings.refine_axis))
     except NotIndexedError:
         return None
+    return Tried(refined, float(index_predicted(refined, spots)[1].mean()))
 
 
-def _fraction(refined: Refined | None, spots: Spots) -> float:
-    return 0.0 if refined is None else float(index_predicted(refined, spots)[1].mean())
+def _explained(
+    senses: Senses, tried: tuple[Tried | None, Tried | None], spots: Spots, settings: LatticeSettings
+) -> float:
+    """Return the fraction of the spots that the better sense explains, by one more lattice if one does not do."""
+    best = tried[1] if is_reversed(senses, tried) else tried[0]
+    if best is None or best.fraction >= GOOD_FRACTION:
+        return 0.0 if best is None else best.fraction
+    rest = spots.where(~index_predicted(best.refined, spots)[1])
+    further = index_with(best.refined.geometry, rest, settings.longest)
+    if further is None or further.lattice.score < FURTHER_SCORE:
+        return best.fraction
+    return best.fraction + (1 - best.fraction) * further.lattice.fraction
 
 
 def refine_lattice(geometry: Geometry, crystal: Crystal, spots: Spots, freedom: Freedom) -> Refined:
@@ -155,7 +176,7 @@ def further_lattices(geometry: Geometry, rest: Spots, settings: LatticeSettings,
         if len(rest.frame) < max(settings.min_spots, FURTHER_FRACTION * total):
             break
         found = index_with(geometry, rest, settings.longest)
-        if found is None or found.lattice.score < 0.5:
+        if found is None or found.lattice.score < FURTHER_SCORE:
             said.append(f"{len(rest.frame)} of {total} spots belong to no lattice found")
             break
         crystal = Crystal(found.lattice.basis, np.zeros((len(geometry.angle_deg), 3)))

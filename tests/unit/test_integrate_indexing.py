@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from tasks.integrate.indexing import Cloud, find_lattice, index_spots, reduced
+from tasks.integrate.indexing import find_lattice
+from tasks.integrate.lattice_score import Cloud, index_spots, reduced
 from tasks.integrate.refine_geometry import cell_basis
 
 CELLS = {

@@ -1,0 +1,91 @@
+"""Which sense of the rotation axis is right, and how sure that is: both refined, and compared spot by spot."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tasks.integrate.axis_search import Indexed, Senses
+from tasks.integrate.geometry import Geometry
+from tasks.integrate.models import AxisTest
+from tasks.integrate.refine_geometry import Refined
+
+CLEAR_INFORMATION = 0.25
+LEAST_PX = 0.05
+LEAST_EXCITATION = 1e-4
+OTHERWISE_NATS = 6.0
+
+
+class Tried(NamedTuple):
+    """One sense of the axis after refinement: the fraction of the spots that it then indexes."""
+
+    refined: Refined
+    fraction: float
+
+
+def information(tried: Tried | None) -> float:
+    """Return what a sense tells, in nats per spot: the fraction indexed, more if the residuals are small.
+
+    A spot that is indexed within Gaussians of the residuals' widths gains the logarithm of one over their volume
+    against a spot that may lie anywhere within OTHERWISE_NATS of that scale (a pixel, 0.001/angstrom).
+    """
+    if tried is None:
+        return 0.0
+    px = max(tried.refined.rmsd_px, LEAST_PX)
+    excitation = max(tried.refined.rms_excitation, LEAST_EXCITATION) / 1e-3
+    return max(tried.fraction * (OTHERWISE_NATS - 2.0 * float(np.log(px)) - float(np.log(excitation))), 0.0)
+
+
+def axis_test(geometry: Geometry, senses: Senses, tried: tuple[Tried | None, Tried | None]) -> AxisTest:
+    """Return the verdict with its figures; ``tried``: as given, reversed."""
+    reverse = is_reversed(senses, tried)
+    winner, loser = (1, 0) if reverse else (0, 1)
+    refined = tried[winner]
+    found = (senses.given, senses.opposite)[winner]
+    axis = refined.refined.geometry.axis if refined else found.geometry.axis if found else geometry.axis
+    return AxisTest(
+        axis=(float(axis[0]), float(axis[1]), float(axis[2])),
+        reversed=reverse,
+        indexed_fraction=(_fraction(senses.given, tried[0]), _fraction(senses.opposite, tried[1])),
+        rmsd_px=(_rmsd(senses.given, tried[0]), _rmsd(senses.opposite, tried[1])),
+        verdict=_verdict(senses, tried, winner, loser),
+    )
+
+
+def is_reversed(senses: Senses, tried: tuple[Tried | None, Tried | None]) -> bool:
+    """Tell whether the opposite sense is better, after refinement if both could be refined."""
+    if tried[0] is None and tried[1] is None:
+        return senses.reverse
+    return information(tried[1]) > information(tried[0])
+
+
+def _fraction(found: Indexed | None, tried: Tried | None) -> float:
+    return tried.fraction if tried else found.lattice.fraction if found else 0.0
+
+
+def _rmsd(found: Indexed | None, tried: Tried | None) -> float | None:
+    return tried.refined.rmsd_px if tried else found.rmsd_px if found else None
+
+
+def _verdict(senses: Senses, tried: tuple[Tried | None, Tried | None], winner: int, loser: int) -> str:
+    found = (senses.given, senses.opposite)
+    if found[winner] is None:
+        return "neither sense of the axis gives a lattice"
+    margin = information(tried[winner]) - information(tried[loser])
+    sense = "opposite to the one given" if winner else "as given"
+    if tried[winner] is None:
+        sure = "not decisive: neither sense could be refined"
+    elif margin > CLEAR_INFORMATION:
+        sure = f"clear, by {margin:.2f} nats per spot"
+    else:
+        sure = f"not decisive, {margin:.2f} nats per spot: the range of angles or the resolution is too small"
+    figures = [_figures(found[number], tried[number]) for number in (winner, loser)]
+    return f"the axis is {sense}{senses.note} ({figures[0]}; the other sense: {figures[1]}); {sure}"
+
+
+def _figures(found: Indexed | None, tried: Tried | None) -> str:
+    if tried is not None:
+        excitation = tried.refined.rms_excitation
+        return (
+            f"{tried.fraction:.1%} indexed, {tried.refined.rmsd_px:.2f} px, {excitation:.2g} 1/angstrom off the sphere"
+        )
+    return f"{found.lattice.fraction:.1%} indexed, not refined" if found else "no lattice"

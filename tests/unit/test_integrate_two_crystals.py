@@ -1,0 +1,111 @@
+"""Two crystals in one aperture: each lattice is found, and no larger cell that gathers spots of both."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import gemmi
+import h5py
+import numpy as np
+import pytest
+
+from tasks.frames.models import FrameSeries
+from tasks.integrate.geometry import geometry_of
+from tasks.integrate.images import load_images, search_spots
+from tasks.integrate.lattice_score import Cloud, Lattice, index_spots, preferred, reduced
+from tasks.integrate.lattice_search import LatticeSettings, Solved, solve_lattice
+from tasks.model import Detector, FileRef
+from tasks.simulate.models import Structure
+from tests.synthetic.frame_series import Conditions, synthetic_frame_series
+from tests.synthetic.structures import corundum, diopside, kyanite, uio66
+
+DETECTOR = Detector(
+    name="small", shape_px=(300, 300), pixel_size_mm=0.02, camera_length_mm=110.0, direct_beam_px=(149.5, 149.5)
+)
+SHARP = Conditions(disc_px=1.0, beam_jitter_px=0.2, d_min_angstrom=0.8)
+DARK = {"direct": 0.0, "halo": 0.0, "background": 0.0}
+SETTINGS = LatticeSettings(
+    longest=45.0, min_spots=25, min_fraction=0.3, axis_search_deg=12.0, refine_axis=True, known_cell=None
+)
+
+
+def two_crystals(structure: Structure, *, strength: float, seed: int, folder: Path) -> FrameSeries:
+    """Return frames of two crystals in orientations drawn from the seed, the second with a relative strength."""
+    angles = np.arange(-50, 50.1, 2.0)
+    weaker = SHARP._replace(bragg=SHARP.bragg * strength, **DARK)
+    first, second = folder / "first", folder / "second"
+    first.mkdir()
+    second.mkdir()
+    one = synthetic_frame_series(structure, angles, first, conditions=SHARP, detector=DETECTOR, seed=seed)
+    two = synthetic_frame_series(structure, angles, second, conditions=weaker, detector=DETECTOR, seed=seed + 100)
+    path = folder / "both.h5"
+    with h5py.File(one.series.stack.path) as a, h5py.File(two.series.stack.path) as b, h5py.File(path, "w") as both:
+        both["frames"] = a["frames"][:].astype(np.uint32) + b["frames"][:]
+        both["mask"] = a["mask"][:]
+    return one.series.model_copy(update={"stack": FileRef.of(path)})
+
+
+def solved(series: FrameSeries) -> Solved:
+    images = load_images(series)
+    search = search_spots(images, np.array(series.direct_beam_px), threshold=5.0)
+    return solve_lattice(geometry_of(series), search, len(series.frames), SETTINGS)
+
+
+def shortest(rows: np.ndarray) -> np.ndarray:
+    """Return the lengths of short vectors of a lattice: the same whatever its reduced cell is called."""
+    grid = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.sort(np.linalg.norm(grid @ reduced(rows), axis=1))[1:25]
+
+
+def primitive_rows(structure: Structure) -> np.ndarray:
+    group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(structure.hall))
+    vector = gemmi.GruberVector(structure.cell.gemmi(), group.centring_type())
+    vector.niggli_reduce()
+    return np.array(vector.get_cell().orth.mat.tolist()).T
+
+
+@pytest.mark.parametrize(
+    ("make", "strength", "seed"),
+    [
+        pytest.param(corundum, 1.0, 1, id="trigonal, equal"),
+        pytest.param(corundum, 0.5, 2, id="trigonal, one half"),
+        pytest.param(diopside, 1.0, 3, id="monoclinic, equal"),
+        pytest.param(kyanite, 1.0, 4, id="triclinic, equal"),
+        pytest.param(kyanite, 0.5, 5, id="triclinic, one half"),
+        pytest.param(uio66, 1.0, 6, id="cubic, equal"),
+    ],
+)
+def test_two_crystals_of_equal_strength_are_told_apart(
+    make: Callable[[], Structure], strength: float, seed: int, tmp_path: Path
+) -> None:
+    structure = make()
+    found = solved(two_crystals(structure, strength=strength, seed=seed, folder=tmp_path))
+    got = shortest(np.linalg.inv(found.refined.crystal.basis))
+    assert got == pytest.approx(shortest(primitive_rows(structure)), rel=0.005)
+    assert 0.4 < found.fraction < 0.75
+    further = next(text for text in found.warnings if text.startswith("a further lattice explains"))
+    cell = [float(value) for value in further.split("reduced cell ")[1].split()[:6]]
+    rows = np.array(gemmi.UnitCell(*cell).orth.mat.tolist()).T
+    assert shortest(rows) == pytest.approx(shortest(primitive_rows(structure)), rel=0.01)
+
+
+def points_of(basis: np.ndarray, rng: np.random.Generator, number: int) -> np.ndarray:
+    """Return lattice points out to 1/angstrom with errors of 0.001/angstrom."""
+    hkl = np.stack(np.meshgrid(*[np.arange(-25, 26)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    q = hkl @ basis.T
+    q = q[(np.linalg.norm(q, axis=1) < 1.0) & (hkl != 0).any(axis=1)]
+    return rng.permutation(q)[:number] + 0.001 * rng.normal(size=(number, 3))
+
+
+@pytest.mark.parametrize("weak", [0.06, 0.5, 1.0])
+def test_a_superstructure_is_kept_even_if_few_of_its_own_spots_are_seen(weak: float) -> None:
+    rng = np.random.default_rng(2)
+    small = np.diag([1 / 7.0, 1 / 8.0, 1 / 9.5])
+    large = small @ np.diag([0.5, 1.0, 1.0])
+    main = points_of(small, rng, 800)
+    odd = points_of(large, rng, 3000)
+    odd = odd[np.rint(2 * 7.0 * odd[:, 0]) % 2 == 1][: int(800 * weak)]
+    noise = rng.uniform(-0.6, 0.6, (20, 3))
+    q = np.concatenate([main, odd, noise])
+    cloud = Cloud(q, np.tile([0.0, 0.0, 1.0], (len(q), 1)), np.ones(len(q)))
+    lattices: list[Lattice] = [index_spots(basis, cloud, 0.01) for basis in (small, large, small / 2, large / 2)]
+    assert preferred(lattices, cloud, 0.01).volume == pytest.approx(1 / np.linalg.det(large), rel=1e-6)
