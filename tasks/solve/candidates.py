@@ -26,9 +26,11 @@ GROUPS_TRIED = 4
 POLISHING_TURNS = 15
 SCORE_WINDOW = 0.4
 """Groups with less than this part of the best score are not built, unless there are few groups at all."""
-SETTLED_SCORE = 0.8
-SCORE_IN_R1 = 0.10
+SETTLED_SCORE = 0.5
+SCORE_IN_R1 = 0.03
 """How much R1 the best phase agreement is worth over none, when groups are compared."""
+UNTESTED_R1 = 0.1
+"""Added to R1 where that of left-out reflections is not known."""
 VERDICT_ORDER = {"solved": 0, "doubtful": 1, "not-solved": 2}
 
 
@@ -133,8 +135,8 @@ def candidate_in_group(
     own = [fit for fit in fits if fit.symmetry.hall == symmetry.hall]
     if not own:
         return None
-    value_of = built.fit.r1 - SCORE_IN_R1 * _relative(own[0].score, fits[0].score)
-    return Candidate(task, built, own[0], judge(task, built), value_of, blank.trial), fits
+    judgement = judge(task, built)
+    return Candidate(task, built, own[0], judgement, _value(judgement, own[0], fits[0].score), blank.trial), fits
 
 
 def phases_of_model(task: Task, built: Built, phases: PhaseSet) -> PhaseSet:
@@ -151,7 +153,7 @@ def phases_of_model(task: Task, built: Built, phases: PhaseSet) -> PhaseSet:
 
 
 def rank_key(candidate: Candidate) -> tuple[int, float]:
-    """Return what candidates are sorted by: the verdict, then R1 corrected for the phase agreement."""
+    """Return what candidates are sorted by: the verdict, then R1 of left-out reflections with the phase agreement."""
     return VERDICT_ORDER[candidate.judgement.verdict], candidate.value
 
 
@@ -172,8 +174,8 @@ def _candidate(
     built = build(task, start, cycles=effort.turns, least_correlation=effort.least_correlation, rng=rng)
     if built is None:
         return None
-    value = built.fit.r1 - SCORE_IN_R1 * _relative(fit.score, top)
-    return Candidate(task, built, fit, judge(task, built), value, trial)
+    judgement = judge(task, built)
+    return Candidate(task, built, fit, judgement, _value(judgement, fit, top), trial)
 
 
 def task_for(workshop: Workshop, symmetry: Symmetry) -> Task:
@@ -187,6 +189,13 @@ def task_for(workshop: Workshop, symmetry: Symmetry) -> Task:
     return Task(
         observed, symmetry, plan, atom_budget(workshop.composition, cell.volume_angstrom3), workshop.composition
     )
+
+
+def _value(judgement: Judgement, fit: GroupFit, top: float) -> float:
+    """Return what models are compared by, less is better: R1 of left-out reflections, less for agreeing phases."""
+    figures = judgement.figures
+    r1 = figures["r_free"] if figures["r_free"] < 1.0 else figures["r1"] + UNTESTED_R1
+    return r1 - SCORE_IN_R1 * _relative(fit.score, top)
 
 
 def _relative(score: float, top: float) -> float:

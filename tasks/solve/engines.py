@@ -42,6 +42,10 @@ TABLE_ROWS = 12
 CANDIDATES_KEPT = 5
 BUILT_PER_BATCH = 2
 FLIPPING_BATCH = 2
+CONFIDENT_R_FREE = 0.24
+CONFIDENT_CORRELATION = 0.75
+CONFIRMING_TRIALS = 12
+"""At least so many trials, or twice as many as it took, go on in search of something better than a weak solution."""
 LEAST_CORRELATION = 0.5
 """Structures have more from the first map on; the models of shuffled intensities stay below."""
 
@@ -103,6 +107,7 @@ class _Progress:
         self.trials = 0
         self.least_correlation = LEAST_CORRELATION
         self.last: PhaseSet | None = None
+        self._first_solved: int | None = None
 
     def add(self, candidates: list[Candidate], fits: list[GroupFit]) -> None:
         for candidate in candidates:
@@ -112,9 +117,17 @@ class _Progress:
     def best(self) -> Candidate | None:
         return min(self.candidates, key=rank_key, default=None)
 
-    def solved(self) -> bool:
+    def finished(self) -> bool:
+        """Tell whether a model is solved beyond doubt, or nothing better was found for long enough."""
         best = self.best()
-        return best is not None and best.judgement.verdict == "solved"
+        if best is None or best.judgement.verdict != "solved":
+            return False
+        if self._first_solved is None:
+            self._first_solved = self.trials
+        figures = best.judgement.figures
+        if figures["r_free"] <= CONFIDENT_R_FREE and figures["cc"] >= CONFIDENT_CORRELATION:
+            return True
+        return self.trials >= self._first_solved + max(CONFIRMING_TRIALS, 2 * self._first_solved)
 
 
 def _solve(
@@ -185,7 +198,7 @@ def _search(settings: SolveSettings, methods: Methods, prepared: PreparedData, w
         _phase_and_build(settings, method, prepared, workshop, progress, left)
         if settings.turns_in_group:
             _search_groups(settings, prepared, workshop, progress, odds, begun)
-        if progress.solved():
+        if progress.finished():
             break
     if not progress.candidates and progress.last is not None:
         progress.least_correlation = -1.0  # nothing looks like a structure: show the best there is
@@ -215,7 +228,7 @@ def _phase_and_build(
     progress.last = found[0] if found else progress.last
     for phases in found[:BUILT_PER_BATCH]:
         _build(settings, workshop, phases, progress)
-        if progress.solved():
+        if progress.finished():
             return
 
 
@@ -229,7 +242,7 @@ def _search_groups(
 ) -> None:
     """Run a batch of trials in the likeliest groups, each the more often the likelier it is."""
     for _ in range(settings.batch):
-        if progress.solved() or time.monotonic() - begun > settings.time_limit_s:
+        if progress.finished() or time.monotonic() - begun > settings.time_limit_s:
             return
         symmetry = odds.draw()
         blank = PhaseSet(prepared.hkl, prepared.e, np.zeros(len(prepared.e)), {}, progress.trials, settings.seed)
@@ -316,7 +329,8 @@ def _one_per_group(ranked: list[Candidate]) -> list[Candidate]:
 def _margin(ranked: list[Candidate], fits: list[GroupFit]) -> str:
     best = ranked[0]
     others = [fit for fit in fits if fit.symmetry.hall != best.task.symmetry.hall]
-    text = f"{best.task.symmetry.symbol}: R1 {best.built.fit.r1:.3f}"
+    left_out = best.judgement.figures["r_free"]
+    text = f"{best.task.symmetry.symbol}: R1 {best.built.fit.r1:.3f}, of left-out reflections {left_out:.3f}"
     if others:
         text += f", phase score {best.fit.score:.2f} against {others[0].score:.2f} of {others[0].symmetry.symbol}"
     if len(ranked) > 1:
