@@ -4,11 +4,13 @@ On resume the flow starts from the top; everything done before comes from the ru
 within the time limit is resumed by the janitor with the stated default.
 """
 
+import threading
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar, cast
 
+from prefect.exceptions import Pause
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field, create_model
@@ -98,6 +100,8 @@ class PersonReview:
         self._folder = folder
         self._site = site
         self._steps = steps
+        self._lock = threading.Lock()
+        self._suspended: Pause | None = None
 
     def apertures(self, proposed: ApertureSet) -> ApertureSet:
         """Show the crystals; if a person is to approve them, suspend until then; return those that were kept."""
@@ -118,7 +122,7 @@ class PersonReview:
             approve=True,
             crystals=[crystal.id for crystal in proposed.crystals],
         )
-        answer = suspend_flow_run(wait_for_input=form, timeout=SUSPEND_S, key="apertures")
+        answer = self._ask(form, "apertures")
         _refused(answer.approve, "the apertures", answer.comment)
         wanted = answer.crystals or [crystal.id for crystal in proposed.crystals]
         kept = tuple(crystal for crystal in proposed.crystals if crystal.id in wanted)
@@ -138,13 +142,24 @@ class PersonReview:
             approve=True,
             space_group=solutions.best.space_group,
         )
-        answer = suspend_flow_run(wait_for_input=form, timeout=SUSPEND_S, key=f"space-group-{crystal}")
+        answer = self._ask(form, f"space-group-{crystal}")
         _refused(answer.approve, f"the space group of {crystal}", answer.comment)
         wanted = answer.space_group or solutions.best.space_group
         chosen = [item for item in solutions.candidates if item.space_group == wanted]
         if not chosen:
             raise InputError(f"{answer.space_group!r} is none of the candidates of {crystal}", "take one of the table")
         return chosen[0]
+
+    def _ask(self, form: type[F], key: str) -> F:
+        """Suspend, or return the answer that was given since; crystals worked on side by side ask one at a time."""
+        with self._lock:
+            if self._suspended is not None:
+                raise self._suspended
+            try:
+                return suspend_flow_run(wait_for_input=form, timeout=SUSPEND_S, key=key)
+            except Pause as suspended:
+                self._suspended = suspended
+                raise
 
     def _text(self, what: str, proposal: str, shown: Path) -> str:
         end = datetime.now(UTC) + timedelta(hours=self._approval.limit_h)

@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
+from pydantic import Field
 
 from flows.commands import merge_finished_runs
 from flows.progress import QuietSteps
@@ -16,18 +17,12 @@ from flows.solve_series import STATE_NAMES, publish, sentence
 
 
 @flow(name="merge")
-def merge_runs(runs: list[str], out: str, settings: Settings = Settings()) -> State[Any]:  # noqa: B008 frozen
-    """Merge the crystals of several run folders by lattice, solve and refine every merged set.
-
-    Parameters
-    ----------
-    runs
-        Run folders of one sample.
-    out
-        New run folder.
-    settings
-        Those of solving and refining are used.
-    """
+def merge_runs(
+    runs: list[str] = Field(description="run folders of one sample"),
+    out: str = Field(description="new run folder"),
+    settings: Settings = Field(default=Settings(), description="those of solving and refining are used"),
+) -> State[Any]:
+    """Merge the crystals of several run folders by lattice, solve and refine every merged set."""
     site = load_site()
     folders = [site.confined(Path(run)) for run in runs]
     folder = merge_finished_runs(folders, site.confined(Path(out)), settings, QuietSteps())

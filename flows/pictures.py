@@ -5,20 +5,21 @@ import io
 import math
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from flows.site import Site
 from tasks.apertures.models import ApertureSet
-from tasks.report.images import tilt_pictures
+from tasks.report.images import colour_of, tilt_pictures
 from tasks.stage import tell
 
 SHEET = "pictures/apertures.png"
-TILTS = 12
-COLUMNS = 4
+TILTS = 6
+COLUMNS = 3
 TILE_PX = 240
-MARGIN_PX = 16
-THUMBNAIL_PX = 400
+MARGIN_PX = 24
+THUMBNAIL_PX = 480
+NAME_PX = 120
 PAPER, INK = "white", "black"
 
 
@@ -38,20 +39,27 @@ def show_apertures(apertures: ApertureSet, folder: Path, site: Site) -> Path:
 
 
 def contact_sheet(apertures: ApertureSet) -> Image.Image:
-    """Return real space at up to `TILTS` tilts, apertures outlined, tilts written above."""
+    """Return real space at up to `TILTS` tilts, apertures outlined, tilts above, the colours of the crystals below."""
     pictures = tilt_pictures(apertures)
-    step = max(1, math.ceil(len(pictures) / TILTS))
-    chosen = pictures[::step]
+    last = len(pictures) - 1
+    chosen = [pictures[last * number // (TILTS - 1)] for number in range(TILTS)] if last >= TILTS else pictures
     rows = math.ceil(len(chosen) / COLUMNS)
     width = min(len(chosen), COLUMNS)
-    sheet = Image.new("RGB", (width * TILE_PX, rows * (TILE_PX + MARGIN_PX)), PAPER)
+    names = [crystal.id for crystal in apertures.crystals]
+    bottom = rows * (TILE_PX + MARGIN_PX)
+    names_in_row = max(1, width * TILE_PX // NAME_PX)
+    sheet = Image.new("RGB", (width * TILE_PX, bottom + math.ceil(len(names) / names_in_row) * MARGIN_PX), PAPER)
     pen = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(MARGIN_PX - 6)
     for number, picture in enumerate(chosen):
         left, top = number % COLUMNS * TILE_PX, number // COLUMNS * (TILE_PX + MARGIN_PX)
         with Image.open(io.BytesIO(base64.b64decode(picture.uri.partition(",")[2]))) as tile:
             tile.thumbnail((TILE_PX - 4, TILE_PX - 4))
             sheet.paste(tile.convert("RGB"), (left, top + MARGIN_PX))
-        pen.text((left + 2, top + 2), f"{picture.tilt_deg:.1f} deg", fill=INK)
+        pen.text((left + 2, top + 2), f"{picture.tilt_deg:.1f}\u00b0", fill=INK, font=font)
+    for number, name in enumerate(names):
+        place = (number % names_in_row * NAME_PX + 2, bottom + number // names_in_row * MARGIN_PX + 2)
+        pen.text(place, name, fill=colour_of(number), font=font)
     return sheet
 
 

@@ -1,7 +1,7 @@
 """The deployable flow around the pipeline: one data set, from its source folder to structures and a report."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
@@ -37,16 +37,12 @@ def run_name() -> str:
 
 @flow(name="solve-series", flow_run_name=run_name, persist_result=True, result_serializer="json")
 def solve_series(
-    source: Annotated[str, Field(description="folder with tilt_series.json or rotation_series.json")],
-    out: Annotated[
-        str | None, Field(description="run folder; by default one named after source, data and settings")
-    ] = None,
-    settings: Annotated[
-        Settings, Field(description="what every stage does; the defaults are meant to work")
-    ] = Settings(),  # noqa: B008 frozen, and the UI's form shows the defaults
-    approval: Annotated[Approval, Field(description="whether a person is asked on the way")] = Approval(),  # noqa: B008
-    dataset_key: Annotated[str | None, Field(description="given by the watcher: leave it empty")] = None,
-    previous_key: Annotated[str | None, Field(description="given by the watcher: leave it empty")] = None,
+    source: str = Field(description="folder with tilt_series.json or rotation_series.json"),
+    out: str | None = Field(default=None, description="run folder; by default named after source, data and settings"),
+    settings: Settings = Field(default=Settings(), description="what every stage does; the defaults are meant to work"),
+    approval: Approval = Field(default=Approval(), description="whether a person is asked on the way"),
+    dataset_key: str | None = Field(default=None, description="given by the watcher: leave it empty"),
+    previous_key: str | None = Field(default=None, description="given by the watcher: leave it empty"),
 ) -> State[Any]:
     """Take one source folder to solved structures and a report.
 

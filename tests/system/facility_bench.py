@@ -17,7 +17,10 @@ import httpx
 import numpy as np
 import tifffile
 
+from adapters.formats.simulated_series import write_simulated_series
 from flows.facility import POOL, Facility, alive, load, program, service_environment, taken
+from tasks.simulate.demo_structure import uio66
+from tasks.simulate.models import ClusterPlan, Instrument, SimulationSettings, TiltPlan
 from tests.system.test_facility import ROOT, free_port
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -172,10 +175,19 @@ class Bench:
         wait(lambda: len(self.runs(source)) >= 1, f"a run of {source.name}")
         return self.runs(source)[0]
 
-    def submit(self, source: Path, *, out: Path | None = None, settings: dict[str, Any] | None = None) -> str:
+    def submit(
+        self,
+        source: Path,
+        *,
+        out: Path | None = None,
+        settings: dict[str, Any] | None = None,
+        approval: dict[str, Any] | None = None,
+    ) -> str:
         """Start a run from the form; return its id."""
         found = httpx.get(f"{self.api}/deployments/name/solve-series/interactive", timeout=60).json()
         parameters = {"source": str(source), "out": str(out) if out else None, "settings": settings or {}}
+        if approval is not None:
+            parameters["approval"] = approval
         made = self.post(f"/deployments/{found['id']}/create_flow_run", parameters=parameters)
         return str(made["id"])
 
@@ -195,12 +207,14 @@ class Bench:
     def folder_of(self, source: Path) -> Path | None:
         return next(iter((self.data / "runs").glob(f"{source.name}-*")), None)
 
+    def artifact(self, run_id: str, key: str) -> str:
+        """Return the text of an artifact of a run."""
+        found = self.post("/artifacts/filter", artifacts={"flow_run_id": {"any_": [run_id]}, "key": {"any_": [key]}})
+        return str(found[0]["data"]) if found else "no artifact"
+
     def error_of(self, run_id: str) -> str:
         """Return the text of the artifact that says what went wrong."""
-        found = self.post(
-            "/artifacts/filter", artifacts={"flow_run_id": {"any_": [run_id]}, "key": {"any_": ["what-went-wrong"]}}
-        )
-        return str(found[0]["data"]) if found else "no artifact"
+        return self.artifact(run_id, "what-went-wrong")
 
 
 def state(run: dict[str, Any]) -> str:
@@ -274,6 +288,19 @@ def bring_up(data: Path) -> Bench:
     facility = load(data)
     assert facility is not None
     return Bench(data, facility)
+
+
+def drop_two_crystals(folder: Path) -> Path:
+    """Write a small simulated series of two crystals: they are found, and their few tilts are soon worked through."""
+    settings = SimulationSettings(
+        seed=7,
+        tilts=TiltPlan(start_deg=-8, stop_deg=8, step_deg=2),
+        cluster=ClusterPlan(crystals=2, bad_fraction=0.0, size_nm=80.0),
+        instrument=Instrument(scan_shape=(20, 20), shape_px=(288, 288), pixel_size_mm=0.02),
+    )
+    write_simulated_series(uio66(), settings, folder)
+    shutil.rmtree(folder / "truth")
+    return folder
 
 
 def drop_rotation(folder: Path) -> Path:

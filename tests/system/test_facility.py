@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -149,23 +148,3 @@ def test_status_names_the_last_outcome(facility: tuple[Path, Facility]) -> None:
     answer = json.loads(asked.stdout)
     assert answer["states"].get("No crystals") == 1
     assert answer["disk_free_gib"] > 0
-
-
-@pytest.mark.needs_browser
-def test_the_user_interface_shows_the_run(facility: tuple[Path, Facility], tmp_path: Path) -> None:
-    _, running = facility
-    (run,) = [item for item in runs(running) if item["name"].startswith("first")]
-    for name, page in (("deployments", "/deployments"), ("run", f"/runs/flow-run/{run['id']}")):
-        picture = tmp_path / f"{name}.png"
-        browser = shutil.which("chromium") or "chromium"
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-        where = [f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={picture}", "--window-size=1400,1100"]
-        subprocess.run(
-            [browser, *flags, *where, "--virtual-time-budget=20000", f"{running.url}{page}"],
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
-        assert picture.stat().st_size > 20_000, "an empty page"
-        if keep := os.environ.get("APERTURA_SCREENSHOTS"):
-            shutil.copy(picture, Path(keep) / picture.name)

@@ -1,0 +1,154 @@
+"""A person has a say, in Prefect's user interface: seen in a browser, and what happens when nobody answers.
+
+APERTURA_SCREENSHOTS=DIR keeps the pictures that the browser made.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.system.facility_bench import Bench, bring_up, clear_away, drop_two_crystals, state, wait
+from tests.system.test_facility import drop
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytestmark = [
+    pytest.mark.needs_server,
+    pytest.mark.needs_browser,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+SOON_H = 1e-5
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    data = Path(tempfile.mkdtemp(prefix="apertura-approval-"))
+    made = bring_up(data)
+    yield made
+    clear_away(made.facility)
+    shutil.rmtree(data, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def series(bench: Bench) -> Path:
+    return drop_two_crystals(bench.data / "incoming" / ".two-crystals")
+
+
+@pytest.fixture(scope="module")
+def suspended(bench: Bench, series: Path) -> str:
+    return suspend(bench, series, limit_h=72.0, default="accept")
+
+
+@pytest.fixture(scope="module")
+def page(bench: Bench) -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser.new_page(viewport={"width": 1400, "height": 1100}, base_url=bench.facility.url)
+        browser.close()
+
+
+def suspend(bench: Bench, series: Path, **approval: object) -> str:
+    run = bench.submit(series, approval={"ask": "apertures", **approval})
+    wait(lambda: bench.read(run)["state_type"] == "PAUSED", "the run to be suspended")
+    wait(lambda: bench.flow_process(run) is None, "its process to end")
+    return run
+
+
+def stamps(bench: Bench, source: Path) -> dict[str, int]:
+    folder = bench.folder_of(source)
+    assert folder is not None
+    return {name: (folder / name / "document.json").stat().st_mtime_ns for name in ("ingest", "apertures")}
+
+
+def opened(page: Any, address: str, shown: str) -> None:
+    """Open a page and wait for a text on it."""
+    page.goto(address)
+    page.get_by_text(shown, exact=False).first.wait_for(timeout=60_000)
+
+
+def keep(page: Any, name: str, *, whole: bool = False) -> None:
+    page.wait_for_timeout(1500)  # pictures and the graph are drawn after the text
+    if folder := os.environ.get("APERTURA_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=whole)
+
+
+def test_the_list_of_deployments_says_what_each_is_for(bench: Bench, page: Any) -> None:
+    opened(page, "/v2/deployments", "on-arrival")
+    keep(page, "deployments")
+    for name in ("interactive", "flight-check", "janitor", "prune", "sweep", "merge", "reprocess", "dispatch"):
+        assert page.get_by_role("link", name=name, exact=True).count() >= 1, name
+
+
+def test_the_form_of_a_run_explains_its_fields_and_offers_its_choices(bench: Bench, page: Any) -> None:
+    found = httpx.get(f"{bench.api}/deployments/name/solve-series/interactive", timeout=60).json()
+    opened(page, f"/v2/deployments/deployment/{found['id']}/run", "folder with tilt_series.json")
+    keep(page, "form", whole=True)
+    text = page.inner_text("main") if page.locator("main").count() else page.inner_text("body")
+    for told in ("high-resolution limit", "whether a person is asked", "hours to wait for an answer", "leave it empty"):
+        assert told in text, told
+    for engine in ("DialsIntegrator", "ChargeFlipping", "ShelxlRefiner"):
+        assert page.get_by_role("tab", name=engine).count() == 1, engine
+    page.get_by_role("tab", name="DialsIntegrator").click()
+    keep(page, "form-dials", whole=True)
+    page.get_by_text("What a person approves", exact=False).first.scroll_into_view_if_needed()
+
+
+def test_a_suspended_run_holds_no_slot_and_shows_its_proposal(bench: Bench, suspended: str) -> None:
+    other = drop(bench.data / "incoming" / "meanwhile", seed=1)
+    assert bench.outcome(other) == "1 run: Completed, No crystals", "the pool runs one flow at once"
+    keyset = bench.read(suspended)["state"]["state_details"]["run_input_keyset"]
+    answer = httpx.get(f"{bench.api}/flow_runs/{suspended}/input/{keyset['description']}", timeout=60)
+    assert "| crystal-01 |" in answer.text
+    url = answer.text.split("[apertures.png](")[1].split(")")[0]
+    assert httpx.get(url, timeout=60).content.startswith(b"\x89PNG")
+
+
+def test_an_answer_in_the_browser_resumes_the_run_and_nothing_is_computed_again(
+    bench: Bench, page: Any, series: Path, suspended: str
+) -> None:
+    before = stamps(bench, series)
+    opened(page, f"/v2/runs/flow-run/{suspended}", "Suspended")
+    keep(page, "suspended")
+    page.get_by_role("button", name="Open menu").click()
+    page.get_by_role("menuitem", name="Resume").click()
+    page.get_by_text("Go on with the crystals named below?").wait_for()
+    keep(page, "approval")
+    page.get_by_role("button", name="Resume").click()
+    ended = bench.ended(suspended)
+    assert ended["state_type"] == "COMPLETED", ended["state"]
+    assert stamps(bench, series) == before
+    opened(page, f"/v2/runs/flow-run/{suspended}", ended["state_name"])
+    keep(page, "run")
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("progress", exact=True).first.wait_for()
+    keep(page, "artifacts", whole=True)
+    report = bench.artifact(suspended, "report")
+    page.goto(report.split("](")[1].rstrip(")"))
+    assert "crystal-01" in page.inner_text("body")
+    keep(page, "report")
+
+
+def test_a_refusal_fails_the_run_with_the_comment(bench: Bench, series: Path) -> None:
+    run = suspend(bench, series, limit_h=72.0, default="accept")
+    bench.post(f"/flow_runs/{run}/resume", run_input={"approve": False, "crystals": [], "comment": "two in one"})
+    assert state(bench.ended(run)) == "Failed"
+    assert "two in one" in bench.error_of(run)
+
+
+@pytest.mark.parametrize(("default", "expected"), [("accept", "COMPLETED"), ("reject", "FAILED")])
+def test_without_an_answer_the_janitor_takes_the_default(
+    bench: Bench, series: Path, default: str, expected: str
+) -> None:
+    run = suspend(bench, series, limit_h=SOON_H, default=default)
+    bench.janitor()
+    assert bench.ended(run)["state_type"] == expected
+    if default == "reject":
+        assert "nobody answered in time" in bench.error_of(run)
