@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.apertures.fingerprint import Fingerprints
 from tasks.apertures.follow import confidences, follow
-from tasks.apertures.geometry import axis_on_detector, inverse_angstrom_per_px
+from tasks.apertures.geometry import tilt_geometry
+from tasks.apertures.identity import cut_where_the_lattice_changes, join_pieces
 from tasks.apertures.masks import masks_of
 from tasks.apertures.models import ApertureSet, CrystalAperture
 from tasks.apertures.output import FoundCrystal, write_aperture_file, write_found, write_maps
@@ -49,13 +51,18 @@ class AutomaticApertures(Document):
             raise NoCrystalsError("the series has no usable scan", "see the reasons for the lost scans")
         segmentations = self._segment(series)
         tilts = np.array([scan.tilt_deg for scan in series.scans])
-        registration = register(
-            segmentations, tilts, axis=axis_on_detector(series), inverse_angstrom_per_px=inverse_angstrom_per_px(series)
+        geometry = tilt_geometry(series)
+        registration = register(segmentations, tilts, geometry=geometry)
+        pieces = join_regions(registration.pairs, [one.factors.weights.shape[1] for one in segmentations])
+        prints = Fingerprints(segmentations, tilts, geometry)
+        tracks = join_pieces(cut_where_the_lattice_changes(pieces, prints), prints)
+        followed = follow(
+            segmentations, tracks, registration.offsets, tilt_deg=tilts, geometry=geometry, iterations=self.iterations
         )
-        tracks = join_regions(registration.pairs, [one.factors.weights.shape[1] for one in segmentations])
-        followed = follow(segmentations, tracks, registration.offsets, iterations=self.iterations)
         masks = [masks_of(one.factors.weights, series.scan.shape, good=one.good) for one in followed.segmentations]
         clean = _by_track([one.clean for one in masks], followed.owners, len(tracks), series.scan.shape)
+        for scan, names in enumerate(followed.doubtful):
+            clean[sorted(names), scan] = False
         chosen = self._worth_having(clean)
         if not chosen:
             raise NoCrystalsError(

@@ -1,6 +1,6 @@
 """Poisson factorisation of spot counts: positions x spots = weights x patterns + background."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -67,6 +67,7 @@ def factorise(
     *,
     start: Factors,
     iterations: int,
+    held: Literal["weights", "patterns"] | None = None,
 ) -> Factors:
     """Refine weights and patterns to a maximum of the Poisson likelihood by expectation maximisation.
 
@@ -83,58 +84,14 @@ def factorise(
         (n_spots,) background electrons in each spot over the whole scan.
     start
         Zero weights and patterns stay zero.
+    held
+        What stays as it is in `start`.
     """
-    return _fit(counts, amplitude, expected, start, iterations, free=(True, True))
-
-
-def fit_patterns(
-    counts: csr_matrix,
-    amplitude: NDArray[np.float64],
-    expected: NDArray[np.float64],
-    *,
-    start: Factors,
-    iterations: int,
-) -> NDArray[np.float64]:
-    """Return the patterns (k, n_spots) that explain the counts best with the weights as they are; see `factorise`."""
-    return _fit(counts, amplitude, expected, start, iterations, free=(False, True)).patterns
-
-
-def fit_weights(
-    counts: csr_matrix,
-    amplitude: NDArray[np.float64],
-    expected: NDArray[np.float64],
-    *,
-    start: Factors,
-    iterations: int,
-) -> NDArray[np.float64]:
-    """Return the weights (n_positions, k) that explain the counts best with the patterns as they are."""
-    return _fit(counts, amplitude, expected, start, iterations, free=(True, False)).weights
-
-
-def _fit(
-    counts: csr_matrix,
-    amplitude: NDArray[np.float64],
-    expected: NDArray[np.float64],
-    start: Factors,
-    iterations: int,
-    *,
-    free: tuple[bool, bool],
-) -> Factors:
     weights = np.ascontiguousarray(start.weights, dtype=np.float64).copy()
     patterns = np.ascontiguousarray(start.patterns.T, dtype=np.float64).copy()
     data = counts.data.astype(np.float64)
     _expectation_maximisation(
-        counts.indptr, counts.indices, data, amplitude, expected, weights, patterns, *free, iterations
-    )
+        counts.indptr, counts.indices, data, amplitude, expected, weights, patterns,
+        held != "weights", held != "patterns", iterations,
+    )  # fmt: skip
     return Factors(weights, patterns.T.copy())
-
-
-def log_likelihood(
-    counts: csr_matrix, amplitude: NDArray[np.float64], expected: NDArray[np.float64], *, factors: Factors
-) -> float:
-    """Return the Poisson log likelihood up to a constant of the counts."""
-    coo = counts.tocoo()
-    model = amplitude[coo.row] * expected[coo.col]
-    model = model + np.einsum("ik,ki->i", factors.weights[coo.row], factors.patterns[:, coo.col])
-    total = amplitude.sum() * expected.sum() + (factors.weights.sum(axis=0) * factors.patterns.sum(axis=1)).sum()
-    return float((coo.data * np.log(np.maximum(model, 1e-12))).sum() - total)

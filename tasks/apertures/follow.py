@@ -7,12 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tasks.apertures.factorise import Factors, factorise, fit_patterns
+from tasks.apertures.factorise import Factors, factorise
+from tasks.apertures.fingerprint import SUPPORTED, Fingerprints, Region
+from tasks.apertures.geometry import TiltGeometry
 from tasks.apertures.masks import typical_weight
 from tasks.apertures.segment import Segmentation
 from tasks.apertures.similarity import moved
 from tasks.apertures.tracking import Track
 
+AROUND = 6
+"""Scans before and after that tell a crystal's lattice."""
+BLOCK = 3
+FOREIGN = 0.25
+"""Share of a region's diffraction that fits another crystal's lattice only, above which the region is in doubt."""
+STRANGE = 0.02
+"""Of a spot's electrons that a crystal starts with if another's lattice explains the spot."""
 REACH = 4
 """A crystal is predicted from scans at most so far away."""
 AGREES = 0.85
@@ -30,15 +39,25 @@ Scene = dict[int, NDArray[np.float64]]
 
 
 class Followed(NamedTuple):
-    """Per scan, what each track's crystal contributes; and the segmentations with factors in the order of `owners`."""
+    """Per scan, what each track's crystal contributes; and the segmentations with factors in the order of `owners`.
+
+    ``doubtful``: tracks of which a region holds much of another crystal's diffraction: no aperture there.
+    """
 
     scenes: list[Scene]
     segmentations: list[Segmentation]
     owners: list[list[int]]
+    doubtful: list[set[int]]
 
 
 def follow(
-    segmentations: list[Segmentation], tracks: list[Track], offsets: NDArray[np.float64], *, iterations: int
+    segmentations: list[Segmentation],
+    tracks: list[Track],
+    offsets: NDArray[np.float64],
+    *,
+    tilt_deg: NDArray[np.float64],
+    geometry: TiltGeometry,
+    iterations: int,
 ) -> Followed:
     """Fit scans anew where a crystal is missing or disagrees with its neighbours; join tracks of one crystal.
 
@@ -51,9 +70,10 @@ def follow(
         columns = {number: track.regions[scan] for number, track in enumerate(tracks) if scan in track.regions}
         fitted.append(_with_columns(segmentation, list(columns.values())))
     owners = [[number for number, track in enumerate(tracks) if scan in track.regions] for scan in range(len(fitted))]
-    followed = Followed(_scenes(fitted, owners), fitted, owners)
+    followed = Followed(_scenes(fitted, owners), fitted, owners, [set() for _ in fitted])
     for _ in range(ROUNDS):
-        _sweep(followed, offsets, iterations=iterations)
+        prints = Fingerprints(followed.segmentations, tilt_deg, geometry)
+        _sweep(followed, offsets, lattice_supports(followed.owners, prints), iterations=iterations)
         joined = _join_duplicates(followed)
         if joined is None:
             break
@@ -61,9 +81,33 @@ def follow(
     return followed
 
 
-def _sweep(followed: Followed, offsets: NDArray[np.float64], *, iterations: int) -> None:
+def lattice_supports(owners: list[list[int]], prints: Fingerprints) -> list[dict[int, NDArray[np.float64]]]:
+    """Return, per scan, track number -> (n_spots,) support of every spot by the track's lattice, where that is known.
+
+    The lattice is that of the scans around, not of the scan itself (nor of those of its `BLOCK`, to save time).
+    """
+    made: list[dict[int, NDArray[np.float64]]] = []
+    for first in range(0, len(owners), BLOCK):
+        block = range(first, min(first + BLOCK, len(owners)))
+        regions: dict[int, list[Region]] = {}
+        for scan in [*range(max(0, first - AROUND), first), *range(block.stop, min(block.stop + AROUND, len(owners)))]:
+            for column, number in enumerate(owners[scan]):
+                regions.setdefault(number, []).append((scan, column))
+        for scan in block:
+            found = {number: prints.support(scan, group) for number, group in sorted(regions.items())}
+            made.append({number: support for number, support in found.items() if support is not None})
+    return made
+
+
+def _sweep(
+    followed: Followed,
+    offsets: NDArray[np.float64],
+    supports: list[dict[int, NDArray[np.float64]]],
+    *,
+    iterations: int,
+) -> None:
     """Go up and down the tilts once; updates in place."""
-    scenes, segmentations, owners = followed
+    scenes, segmentations, owners, doubtful = followed
     seen: dict[int, list[float]] = {}
     for scene in scenes:
         for number, image in scene.items():
@@ -72,11 +116,14 @@ def _sweep(followed: Followed, offsets: NDArray[np.float64], *, iterations: int)
     levels = {number: float(np.median(values)) for number, values in seen.items() if len(values) >= least}
     for scan in [*range(len(scenes)), *reversed(range(len(scenes)))]:
         predicted = _predictions(scenes, scan, offsets, set(levels))
-        if not _needs_fit(scenes[scan], predicted, set(levels)):
+        support = {number: values for number, values in supports[scan].items() if number in levels}
+        doubtful[scan] = _strangers(segmentations[scan], owners[scan], support)
+        if not (doubtful[scan] or _needs_fit(scenes[scan], predicted, set(levels))):
             continue
-        factors, names = _refit(segmentations[scan], scenes[scan], predicted, iterations=iterations)
+        factors, names = _refit(segmentations[scan], scenes[scan], predicted, support, iterations=iterations)
         fitted = segmentations[scan]._replace(factors=factors)
         kept = [i for i, name in enumerate(names) if _is_there(_image(fitted, i), name, predicted, levels)]
+        doubtful[scan] = _strangers(fitted, names, support)
         segmentations[scan] = _with_columns(fitted, kept)
         owners[scan] = [names[i] for i in kept]
         scenes[scan] = {names[i]: _image(fitted, i) for i in kept}
@@ -105,7 +152,8 @@ def _join_duplicates(followed: Followed) -> Followed | None:
         else:
             segmentations.append(segmentation)
             owners.append([one if number == other else number for number in numbers])
-    joined = Followed(_scenes(segmentations, owners), segmentations, owners)
+    doubtful = [{one if number == other else number for number in names} for names in followed.doubtful]
+    joined = Followed(_scenes(segmentations, owners), segmentations, owners, doubtful)
     return _join_duplicates(joined) or joined
 
 
@@ -171,15 +219,51 @@ def _needs_fit(scene: Scene, predicted: Scene, lasting: set[int]) -> bool:
     return any(number not in scene or cosine(scene[number], image) < AGREES for number, image in predicted.items())
 
 
-def _refit(segmentation: Segmentation, scene: Scene, predicted: Scene, *, iterations: int) -> tuple[Factors, list[int]]:
-    """Fit the mixture from the predictions; tracks without a prediction keep their image as the start."""
+def _refit(
+    segmentation: Segmentation,
+    scene: Scene,
+    predicted: Scene,
+    support: dict[int, NDArray[np.float64]],
+    *,
+    iterations: int,
+) -> tuple[Factors, list[int]]:
+    """Fit the mixture from the predictions; tracks without a prediction keep their image as the start.
+
+    A spot that fits the lattice of one crystal better than those of all others starts as that crystal's.
+    """
     starts = {**scene, **predicted}
     names = sorted(starts)
     weights = np.stack([ndimage.gaussian_filter(starts[name], 0.8).ravel() + 1e-3 for name in names], axis=1)
     arguments = (segmentation.counts, segmentation.amplitude, segmentation.spots.expected)
-    flat = np.full((len(names), len(segmentation.spots.px)), 1.0 / max(1, len(segmentation.spots.px)))
-    patterns = fit_patterns(*arguments, start=Factors(weights, flat), iterations=15)
+    prior = _members(names, support, len(segmentation.spots.px))
+    patterns = factorise(*arguments, start=Factors(weights, prior), iterations=15, held="weights").patterns
     return factorise(*arguments, start=Factors(weights, patterns), iterations=iterations), names
+
+
+def _members(names: list[int], support: dict[int, NDArray[np.float64]], n_spots: int) -> NDArray[np.float64]:
+    """Return patterns (k, n_spots) to start from: a spot that one lattice supports is left to it."""
+    values = np.array([support.get(name, np.zeros(n_spots)) for name in names])
+    best = values.max(axis=0)
+    taken = best > SUPPORTED
+    share = np.where(taken & (values < 0.5 * best), STRANGE, 1.0)
+    return np.asarray(share / max(1, n_spots))
+
+
+def _strangers(segmentation: Segmentation, names: list[int], support: dict[int, NDArray[np.float64]]) -> set[int]:
+    """Return the tracks of which much of the diffraction fits another track's lattice and not their own."""
+    if len(support) < 2:
+        return set()
+    known = sorted(support)
+    values = np.array([support[number] for number in known])
+    best = values.argmax(axis=0)
+    wrong = set()
+    for pattern, name in zip(segmentation.factors.patterns, names, strict=True):
+        own = support.get(name, np.zeros(len(pattern)))
+        foreign = (values.max(axis=0) > SUPPORTED) & (own < 0.5 * values.max(axis=0))
+        shares = np.bincount(best[foreign], weights=pattern[foreign], minlength=len(known))
+        if shares.max() > FOREIGN:
+            wrong.add(name)
+    return wrong
 
 
 def _is_there(image: NDArray[np.float64], name: int, predicted: Scene, levels: dict[int, float]) -> bool:

@@ -1,27 +1,12 @@
 """Where the tilt axis lies in detector and scan, and what stays excited between two tilts."""
 
-import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from tasks.ingest.models import TiltSeries
-
-
-def axis_on_detector(series: TiltSeries) -> NDArray[np.float64]:
-    """Return the tilt axis as a unit vector (slow, fast) in the detector plane; x is fast, y is against slow."""
-    x, y, _ = series.tilt_axis
-    return _unit(np.array([-y, x]))
-
-
-def axis_on_scan(series: TiltSeries) -> NDArray[np.float64]:
-    """Return the tilt axis as a unit vector (row, column) in the scan.
-
-    The scan's fast axis is (cos r, sin r) in the laboratory's x, y, its slow axis, downwards, (sin r, -cos r).
-    """
-    x, y, _ = series.tilt_axis
-    turn = math.radians(series.scan.rotation_deg)
-    return _unit(np.array([x * math.sin(turn) - y * math.cos(turn), x * math.cos(turn) + y * math.sin(turn)]))
 
 
 def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -29,7 +14,36 @@ def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
     return vector / length if length > 0 else np.array([0.0, 1.0])
 
 
-def inverse_angstrom_per_px(series: TiltSeries) -> float:
-    """Return the scale of the detector at its centre, 1/(angstrom px)."""
-    detector = series.detector
-    return detector.pixel_size_mm / (detector.camera_length_mm * series.beam.wavelength_angstrom)
+class TiltGeometry(NamedTuple):
+    """What turns detector positions into reciprocal vectors.
+
+    ``axis`` (3,) of the tilt, unit, laboratory; ``inverse_angstrom_per_px`` at the detector's centre;
+    ``wavelength_angstrom``.
+    """
+
+    axis: NDArray[np.float64]
+    inverse_angstrom_per_px: float
+    wavelength_angstrom: float
+
+    @property
+    def axis_on_detector(self) -> NDArray[np.float64]:
+        """The axis as a unit vector (slow, fast) in the detector plane; x is fast, y is against slow."""
+        return _unit(np.array([-self.axis[1], self.axis[0]]))
+
+    def specimen_vectors(self, px: NDArray[np.float64], tilt_deg: float) -> NDArray[np.float64]:
+        """Return reciprocal vectors (n, 3), 1/angstrom, in the frame of the untilted specimen.
+
+        ``px`` (n, 2) slow and fast from the direct beam. The beam travels along -z: on the Ewald sphere z is
+        half the wavelength times the square of the length, to second order.
+        """
+        x, y = px[:, 1] * self.inverse_angstrom_per_px, -px[:, 0] * self.inverse_angstrom_per_px
+        laboratory = np.stack([x, y, 0.5 * self.wavelength_angstrom * (x * x + y * y)], axis=1)
+        return Rotation.from_rotvec(np.radians(-tilt_deg) * self.axis).apply(laboratory)
+
+
+def tilt_geometry(series: TiltSeries) -> TiltGeometry:
+    """Return the geometry of a series."""
+    axis = np.array(series.tilt_axis, dtype=np.float64)
+    detector, wavelength = series.detector, series.beam.wavelength_angstrom
+    scale = detector.pixel_size_mm / (detector.camera_length_mm * wavelength)
+    return TiltGeometry(axis / np.linalg.norm(axis), scale, wavelength)

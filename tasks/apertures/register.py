@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.apertures.geometry import TiltGeometry
 from tasks.apertures.segment import Segmentation
 from tasks.apertures.similarity import diffraction_similarity, images_of, matched, moved, overlaps, shift_candidates
 
@@ -19,11 +20,12 @@ LOCAL_COST = 0.04
 class Pair(NamedTuple):
     """Regions of an earlier scan against those of a later one.
 
-    ``shift`` (2,) positions by which the field moved; ``score`` (k, l) in [0, 1]; ``likeness`` (k, l) of diffraction.
+    ``shift`` (2,) positions by which the field moved; ``shape`` (k, l) in [0, 1]: cosine of the images after it, or
+    after a shift of the region's own; ``likeness`` (k, l) of diffraction.
     """
 
     shift: NDArray[np.int64]
-    score: NDArray[np.float64]
+    shape: NDArray[np.float64]
     likeness: NDArray[np.float64]
 
 
@@ -38,8 +40,7 @@ def register(
     segmentations: list[Segmentation],
     tilt_deg: NDArray[np.float64],
     *,
-    axis: NDArray[np.float64],
-    inverse_angstrom_per_px: float,
+    geometry: TiltGeometry,
 ) -> Registration:
     """Register every scan with the earlier ones of its window, then make the shifts consistent.
 
@@ -56,8 +57,8 @@ def register(
                 segmentations[earlier],
                 segmentations[later],
                 step_deg=float(tilt_deg[later] - tilt_deg[earlier]),
-                axis=axis,
-                inverse_angstrom_per_px=inverse_angstrom_per_px,
+                axis=geometry.axis_on_detector,
+                inverse_angstrom_per_px=geometry.inverse_angstrom_per_px,
             )
             first[key] = _best_shift(images[earlier], images[later], likeness[key])
     offsets = consistent_offsets({key: value for key, value in first.items() if value[1] > 0}, len(segmentations))
@@ -65,8 +66,8 @@ def register(
     for (earlier, later), like in likeness.items():
         shift = np.rint(offsets[later] - offsets[earlier]).astype(np.int64)
         reach = 1 if later - earlier <= 2 else 2
-        score = _local_score(images[earlier], images[later], like, shift=shift, reach=reach)
-        pairs[earlier, later] = Pair(shift, score, like)
+        shape = _local_overlaps(images[earlier], images[later], shift=shift, reach=reach)
+        pairs[earlier, later] = Pair(shift, shape, like)
     return Registration(offsets, pairs)
 
 
@@ -110,19 +111,14 @@ def _score(shape: NDArray[np.float64], likeness: NDArray[np.float64]) -> NDArray
     return np.clip(shape * (0.5 + 0.5 * np.minimum(likeness / ALIKE, 1.0)), 0.0, 1.0)
 
 
-def _local_score(
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
-    likeness: NDArray[np.float64],
-    *,
-    shift: NDArray[np.int64],
-    reach: int,
+def _local_overlaps(
+    a: NDArray[np.float64], b: NDArray[np.float64], *, shift: NDArray[np.int64], reach: int
 ) -> NDArray[np.float64]:
-    best = np.zeros(likeness.shape)
+    best = np.zeros((len(a), len(b)))
     if not best.size:
         return best
     for row in range(-reach, reach + 1):
         for column in range(-reach, reach + 1):
             shape = overlaps(moved(a, shift + np.array([row, column])), b)
             best = np.maximum(best, shape - LOCAL_COST * float(np.hypot(row, column)))
-    return _score(best, likeness)
+    return best

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from tasks.apertures.factorise import Factors, fit_patterns, fit_weights
+from tasks.apertures.factorise import Factors, factorise
 from tasks.apertures.follow import Followed
 from tasks.apertures.masks import Masks
 from tasks.apertures.models import ApertureFigures, ApertureScores
@@ -32,13 +32,14 @@ def judge(segmentation: Segmentation, masks: NDArray[np.bool_]) -> list[Judged]:
         return []
     chosen, expected = segmentation.chosen_half, segmentation.spots.expected
     start = Factors(0.5 * segmentation.factors.weights, segmentation.factors.patterns)
-    patterns = fit_patterns(chosen, 0.5 * segmentation.amplitude, expected, start=start, iterations=10)
+    held = factorise(chosen, 0.5 * segmentation.amplitude, expected, start=start, iterations=10, held="weights")
     flat = masks.reshape(k, -1).astype(np.float64)
     judging = segmentation.counts - chosen
     summed = csr_matrix(flat @ judging)
     amplitude = 0.5 * flat @ segmentation.amplitude
     even = np.full((k, k), max(float(summed.sum()) / k**2, 1e-6))
-    amounts = fit_weights(summed, amplitude, expected, start=Factors(even, patterns), iterations=200)
+    found = Factors(even, held.patterns)
+    amounts = factorise(summed, amplitude, expected, start=found, iterations=200, held="patterns").weights
     background = amplitude * expected.sum()
     return [
         Judged(float(amounts[i, i]), float(amounts[i].sum() - amounts[i, i]), float(background[i])) for i in range(k)

@@ -3,10 +3,16 @@
 import heapq
 from typing import NamedTuple
 
-from tasks.apertures.register import Pair
+import numpy as np
+
+from tasks.apertures.register import ALIKE, Pair
 
 ACCEPT = 0.45
 """Least mean similarity (0 to 1) at which two groups of regions are taken for the same crystal."""
+NEAR = 2
+"""Scans apart at which regions are compared: diffraction lasts no longer in coarse steps."""
+SHAPE_ALONE = 0.2
+"""Share of the score that regions of one shape have without any diffraction in common."""
 
 Node = tuple[int, int]
 """(scan, region)."""
@@ -21,14 +27,17 @@ class Track(NamedTuple):
 def join_regions(pairs: dict[tuple[int, int], Pair], counts: list[int]) -> list[Track]:
     """Group the regions of all scans, (scan, region) with `counts` regions per scan, to tracks.
 
-    Agglomeration with average linkage over the pairs of scans in the window, best first; two regions of one scan
-    are never joined. The order of the scans plays no part, so that a wrong link cannot drag a whole track along.
+    Agglomeration with average linkage over the pairs of near scans, best first; two regions of one scan are never
+    joined. The order of the scans plays no part, so that a wrong link cannot drag a whole track along. Shape alone
+    is not enough: a region must share its diffraction with its neighbours, or it starts a track of its own.
     """
     score = {
-        ((earlier, k), (later, l)): float(pair.score[k, l])
+        ((earlier, k), (later, l)): float(pair.shape[k, l] * (SHAPE_ALONE + (1 - SHAPE_ALONE) * shared[k, l]))
         for (earlier, later), pair in pairs.items()
-        for k in range(pair.score.shape[0])
-        for l in range(pair.score.shape[1])
+        if later - earlier <= NEAR
+        for shared in [np.minimum(pair.likeness / ALIKE, 1.0)]
+        for k in range(pair.shape.shape[0])
+        for l in range(pair.shape.shape[1])
     }
     nodes = [(scan, region) for scan, count in enumerate(counts) for region in range(count)]
     groups = _agglomerate(score, nodes)

@@ -1,0 +1,116 @@
+"""Which crystal a track is, by the lattice of its reflections: wrong tracks cut, pieces of one crystal joined."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.apertures.fingerprint import LEAST_SPOTS, Fingerprints, Region, fingerprint
+from tasks.apertures.tracking import Track
+
+SAME_LATTICE = 0.3
+"""Likeness of fingerprints above which two pieces are one crystal (simulated: other crystals reach it 1 in 500)."""
+DOUBTFUL = 0.1
+"""Between this and `SAME_LATTICE` the nearest scans of two pieces decide."""
+BROKEN = ((0.15, 0), (0.12, 2), (0.09, 4))
+"""Likeness of the scans on both sides below which a track has changed its crystal, and mixed scans between them."""
+SHARED = 0.25
+"""Share of the shorter piece's scans in which both may have a region: strays of another crystal."""
+WINDOW = 4
+"""Scans on either side of a possible break."""
+NEAR = 6
+LEAST_SCANS = 3
+"""Of both pieces, to look at the nearest scans."""
+
+
+def cut_where_the_lattice_changes(tracks: Sequence[Track], prints: Fingerprints) -> list[Track]:
+    """Return the tracks, cut between two scans if the reflections before and after belong to other lattices.
+
+    Where one crystal passes before another, a region may hold both for some scans: they are left out.
+    """
+    return [piece for track in tracks for piece in _pieces(sorted(track.regions.items()), prints)]
+
+
+def _pieces(regions: Sequence[Region], prints: Fingerprints) -> list[Track]:
+    windows = [prints.of(regions[first : first + WINDOW]) for first in range(max(len(regions) - WINDOW + 1, 0))]
+    best: tuple[float, int, int] | None = None
+    for limit, mixed in BROKEN:
+        for cut in range(WINDOW, len(regions) - WINDOW - mixed + 1):
+            before, after = windows[cut - WINDOW], windows[cut + mixed]
+            if before is None or after is None:
+                continue
+            excess = float(before @ after) / limit
+            if excess < 1.0 and (best is None or excess < best[0]):
+                best = (excess, cut, mixed)
+        if best is not None:
+            break
+    if best is None:
+        return [Track(dict(regions))]
+    _, cut, mixed = best
+    return _pieces(regions[:cut], prints) + _pieces(regions[cut + mixed :], prints)
+
+
+def join_pieces(tracks: Sequence[Track], prints: Fingerprints) -> list[Track]:
+    """Join tracks that have one lattice and hardly share a scan, the most alike first; the longest come first.
+
+    In a scan that two pieces share, the region with more reflections stays; the other becomes a track of its own.
+    """
+    groups = {
+        number: list(track.regions.items())
+        for number, track in enumerate(tracks)
+        if prints.number(track.regions.items()) >= LEAST_SPOTS
+    }
+    sums = {number: prints.differences(regions) for number, regions in groups.items()}
+    known = {number: fingerprint(total) for number, total in sums.items()}
+    likeness = {(a, b): _likeness(a, b, groups, known, prints) for a in groups for b in groups if a < b}
+    following = len(tracks)
+    spare: list[Track] = []
+    while likeness and max(likeness.values()) > SAME_LATTICE:
+        a, b = max(likeness, key=lambda pair: likeness[pair])
+        groups[following], left = _united(groups.pop(a), groups.pop(b), prints)
+        spare += [Track(dict([region])) for region in left]
+        sums[following] = sums.pop(a) + sums.pop(b)
+        known[following] = fingerprint(sums[following])
+        likeness = {pair: value for pair, value in likeness.items() if not {a, b} & set(pair)}
+        likeness |= {(c, following): _likeness(c, following, groups, known, prints) for c in groups if c != following}
+        following += 1
+    few = [track for track in tracks if prints.number(track.regions.items()) < LEAST_SPOTS]
+    return sorted(
+        [*(Track(dict(sorted(group))) for group in groups.values()), *few, *spare], key=lambda t: -len(t.regions)
+    )
+
+
+def _likeness(
+    a: int,
+    b: int,
+    groups: dict[int, list[Region]],
+    known: dict[int, NDArray[np.float32]],
+    prints: Fingerprints,
+) -> float:
+    """Return the likeness of two groups of regions; -1 if they share more scans than by mistake."""
+    one, two = groups[a], groups[b]
+    shared = len({scan for scan, _ in one} & {scan for scan, _ in two})
+    if shared > SHARED * min(len(one), len(two)):
+        return -1.0
+    whole = float(known[a] @ known[b])
+    if not DOUBTFUL < whole <= SAME_LATTICE or min(len(one), len(two)) < LEAST_SCANS:
+        return whole
+    near = [prints.of(_nearest(x, y)) for x, y in ((one, two), (two, one))]
+    return whole if near[0] is None or near[1] is None else max(whole, float(near[0] @ near[1]))
+
+
+def _united(one: list[Region], two: list[Region], prints: Fingerprints) -> tuple[list[Region], list[Region]]:
+    """Return the regions of two groups, one for each scan, and those left over."""
+    kept: dict[int, Region] = {}
+    left = []
+    for region in sorted([*one, *two], key=lambda region: -prints.number([region])):
+        if region[0] in kept:
+            left.append(region)
+        else:
+            kept[region[0]] = region
+    return sorted(kept.values()), left
+
+
+def _nearest(regions: list[Region], others: list[Region]) -> list[Region]:
+    scans = np.array([scan for scan, _ in others])
+    return sorted(regions, key=lambda region: int(np.abs(scans - region[0]).min()))[:NEAR]

@@ -1,0 +1,113 @@
+"""Crystals told apart by the lattice of their reflections alone."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from tasks.apertures.automatic import AutomaticApertures
+from tasks.apertures.fingerprint import Fingerprints
+from tasks.apertures.geometry import TiltGeometry
+from tasks.apertures.identity import cut_where_the_lattice_changes, join_pieces
+from tasks.apertures.tracking import Track
+from tests.synthetic.aperture_scores import score_apertures
+from tests.synthetic.diffracting_cluster import Cluster, write_cluster
+
+GEOMETRY = TiltGeometry(np.array([0.6, 0.8, 0.0]), 0.002, 0.0197)
+TILTS = np.arange(-20.0, 21.0)
+CELL = (9.0, 13.0, 17.0)
+
+
+class Beam(NamedTuple):
+    centre: np.ndarray = np.array([300.0, 280.0])
+
+
+class Spots(NamedTuple):
+    px: np.ndarray
+
+
+class Factors(NamedTuple):
+    weights: np.ndarray
+    patterns: np.ndarray
+
+
+class Scan(NamedTuple):
+    beam: Beam
+    spots: Spots
+    factors: Factors
+
+
+def excited(orientation, tilt):
+    """Pixels (slow, fast) of the lattice points within 0.004 1/A of the Ewald sphere: the beam travels along -z."""
+    grid = np.stack(np.meshgrid(*[np.arange(-14, 15)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    q = (grid / np.array(CELL)) @ orientation.T
+    q = q @ Rotation.from_rotvec(np.radians(tilt) * GEOMETRY.axis).as_matrix().T
+    q = q[(np.linalg.norm(q, axis=1) < 0.9) & (np.linalg.norm(q, axis=1) > 0.05)]
+    off = np.linalg.norm(q - np.array([0, 0, 1 / GEOMETRY.wavelength_angstrom]), axis=1)
+    q = q[np.abs(off - 1 / GEOMETRY.wavelength_angstrom) < 0.004]
+    return Beam().centre + np.stack([-q[:, 1], q[:, 0]], axis=1) / GEOMETRY.inverse_angstrom_per_px
+
+
+@pytest.fixture(scope="module")
+def two_crystals():
+    """Scans of two crystals of one form, region 0 and region 1, in every scan."""
+    turns = Rotation.random(2, random_state=3).as_matrix()
+    rng = np.random.default_rng(5)
+    scans = []
+    for tilt in TILTS:
+        spots = [excited(turn, tilt) for turn in turns]
+        of = np.repeat([0, 1], [len(px) for px in spots])
+        patterns = np.array([of == 0, of == 1]) / np.bincount(of)[:, None]
+        px = np.concatenate(spots) + rng.normal(0, 0.3, (len(of), 2))
+        scans.append(Scan(Beam(), Spots(px), Factors(np.full((1, 2), 5000.0), patterns)))
+    return scans
+
+
+def test_scans_of_one_crystal_are_alike_and_of_two_are_not(two_crystals):
+    prints = Fingerprints(two_crystals, TILTS, GEOMETRY)
+    first, second, other = (
+        prints.of([(scan, region) for scan in scans])
+        for scans, region in ((range(5), 0), (range(5, 10), 0), (range(5, 10), 1))
+    )
+    assert first @ second > 0.4
+    assert abs(first @ other) < 0.15
+
+
+def test_every_spot_is_given_to_its_crystal(two_crystals):
+    prints = Fingerprints(two_crystals, TILTS, GEOMETRY)
+    scan = 20
+    around = [number for number in range(14, 27) if number != scan]
+    support = np.array([prints.support(scan, [(number, region) for number in around]) for region in (0, 1)])
+    truth = two_crystals[scan].factors.patterns.argmax(axis=0)
+    assert (support.argmax(axis=0) == truth).mean() > 0.95
+
+
+def test_a_track_that_exchanged_its_crystal_is_cut_and_joined_rightly(two_crystals):
+    prints = Fingerprints(two_crystals, TILTS, GEOMETRY)
+    n = len(TILTS)
+    swapped = [Track({scan: int(scan >= 17) ^ start for scan in range(n)}) for start in (0, 1)]
+    pieces = cut_where_the_lattice_changes(swapped, prints)
+    assert sorted(len(piece.regions) for piece in pieces) == [17, 17, n - 17, n - 17]
+    joined = join_pieces(pieces, prints)
+    assert [set(track.regions.values()) for track in joined] in ([{0}, {1}], [{1}, {0}])
+
+
+def test_a_true_track_is_not_cut(two_crystals):
+    prints = Fingerprints(two_crystals, TILTS, GEOMETRY)
+    tracks = [Track(dict.fromkeys(range(len(TILTS)), region)) for region in (0, 1)]
+    assert cut_where_the_lattice_changes(tracks, prints) == tracks
+
+
+def test_crystals_that_pass_through_each_other_keep_their_names(tmp_path):
+    """Seen from the side, 60 degrees of tilt carry one crystal across the other."""
+    cluster = Cluster(
+        seed=3, tilts=tuple(np.arange(-60.0, 1.0, 2.0)), scan=(30, 30), crystals=3, radius=(4.0, 5.0), spread=3.0
+    )
+    series, truth = write_cluster(replace(cluster, drift=0.3), tmp_path)
+    scores = score_apertures(AutomaticApertures().propose(series, tmp_path), truth, least=10)
+    inside = truth.thickness > 0
+    assert (inside.sum(axis=1) > 1).sum() > 0.1 * inside.any(axis=1).sum()
+    assert scores.swaps == 0
+    assert scores.precision >= 0.95
