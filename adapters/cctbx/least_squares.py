@@ -86,10 +86,10 @@ class Refinery:
         connectivity = smtbx.utils.connectivity_table(self.structure, covalent_bond_tolerance=BOND_TOLERANCE_ANGSTROM)
         riding, self.refused = riding_constraints(self.draft, connectivity)
         held = set(self.refused)
-        labels = {label for group in self.draft.riding if group.pivot in held for label in group.hydrogens}
+        rides = {label: group.pivot not in held for group in self.draft.riding for label in group.hydrogens}
         for scatterer in self.structure.scatterers():
-            if scatterer.label in labels:
-                scatterer.flags.set_grad_site(False)
+            if scatterer.label in rides:  # a group refused before may be accepted now, after the atoms moved
+                scatterer.flags.set_grad_site(rides[scatterer.label])
         try:
             parameters = constraints.reparametrisation(
                 self.structure, riding, connectivity, temperature=20, extinction=self.extinction

@@ -8,10 +8,10 @@ import pytest
 
 from adapters.cctbx import client
 from adapters.cctbx.client import ask
-from adapters.cctbx.messages import PrepareRequest, StructureFactorsRequest
-from tasks.model import InputError, ProgramFailedError, ProgramTimeoutError, UnitCell
+from adapters.cctbx.messages import FitRequest, PrepareRequest, StructureFactorsRequest
+from tasks.model import FileRef, InputError, ProgramFailedError, ProgramTimeoutError, UnitCell
 from tasks.model.scattering import structure_factors
-from tasks.refine.draft import Draft, DraftAtom
+from tasks.refine.draft import Draft, DraftAtom, Observations, RidingGroup
 
 CELLS = {
     "P -1": (6.1, 7.2, 8.3, 82.0, 95.0, 104.0),
@@ -96,3 +96,54 @@ def test_a_stale_reply_is_not_taken_for_an_answer(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(client, "START", "pass")
     with pytest.raises(ProgramFailedError, match="no reply"):
         ask([prepare_request(tmp_path)], tmp_path, timeout_s=60)
+
+
+def test_riding_hydrogen_refused_at_first_rides_once_its_atoms_are_in_place(tmp_path: Path) -> None:
+    """The bond to the pivot is too long at the start: no methyl group; least squares mends it in the same call."""
+    cell = UnitCell.of((6.0, 6.5, 7.0, 90.0, 90.0, 90.0))
+    true = {"O1": (0.4, 0.35, 0.3), "C1": (0.4 + 1.45 / 6.0, 0.35, 0.3), "O2": (0.1, 0.8, 0.7), "N1": (0.9, 0.1, 0.85)}
+    begin = {**true, "C1": (0.4 + 1.45 / 6.0, 0.35 + 1.5 / 6.5, 0.3)}
+    hydrogens = {f"H{k}": (0.72, 0.35 + 0.1 * (k - 1), 0.35) for k in range(3)}
+    atoms = tuple(
+        DraftAtom(label=label, element=label[0], position=place, u_iso_angstrom2=0.02)
+        for label, place in (begin | hydrogens).items()
+    )
+    hkl = np.stack(np.meshgrid(*[np.arange(-6, 7)] * 3, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.int32)
+    hkl = hkl[(hkl[:, 0] > 0) | ((hkl[:, 0] == 0) & (hkl[:, 1] > 0))]
+    f = structure_factors(
+        hkl,
+        cell,
+        gemmi.symops_from_hall("P 1"),
+        elements=[label[0] for label in true],
+        positions=np.array(list(true.values())),
+        u_iso_angstrom2=np.full(4, 0.02),
+        occupancies=np.ones(4),
+        radiation="electron",
+    )
+    np.savez(tmp_path / "data.npz", hkl=hkl, intensity=np.abs(f) ** 2, sigma=0.02 * np.abs(f) ** 2 + 0.01)
+    observations = Observations(
+        table=FileRef.of(tmp_path / "data.npz"),
+        radiation="electron",
+        wavelength_angstrom=0.02,
+        friedel_merged=True,
+        unique=len(hkl),
+        measured=len(hkl),
+        r_int=None,
+        completeness=1.0,
+        d_min_angstrom=1.0,
+        absences=0,
+        absences_violated=0,
+    )
+    group = RidingGroup(kind="methyl", pivot="C1", hydrogens=tuple(hydrogens), bond_length_angstrom=1.05)
+    request = FitRequest(
+        draft=Draft(hall="P 1", unit_cell=cell, atoms=atoms, riding=(group,)),
+        observations=observations,
+        cycles=30,
+        output=tmp_path / "fit.npz",
+    )
+    fit = ask([request], tmp_path, timeout_s=120).replies[0].fit
+    assert fit.riding_refused == ()
+    places = {atom.label: np.array(atom.position) for atom in fit.draft.atoms}
+    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    bond = np.linalg.norm(orthogonal @ (places["C1"] - places["O1"]))
+    assert bond == pytest.approx(1.45, abs=0.1)
