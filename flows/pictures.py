@@ -19,7 +19,7 @@ COLUMNS = 3
 TILE_PX = 240
 MARGIN_PX = 24
 THUMBNAIL_PX = 480
-NAME_PX = 120
+NAME_PX, SWATCH_PX = 140, 16
 PAPER, INK = "white", "black"
 
 
@@ -59,7 +59,8 @@ def contact_sheet(apertures: ApertureSet) -> Image.Image:
         pen.text((left + 2, top + 2), f"{picture.tilt_deg:.1f}\u00b0", fill=INK, font=font)
     for number, name in enumerate(names):
         place = (number % names_in_row * NAME_PX + 2, bottom + number // names_in_row * MARGIN_PX + 2)
-        pen.text(place, name, fill=colour_of(number), font=font)
+        pen.rectangle((*place, place[0] + SWATCH_PX, place[1] + SWATCH_PX), fill=colour_of(number))
+        pen.text((place[0] + SWATCH_PX + 4, place[1]), name, fill=INK, font=font)
     return sheet
 
 
@@ -68,5 +69,5 @@ def thumbnail(picture: Path) -> str:
     with Image.open(picture) as image:
         image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
         buffer = io.BytesIO()
-        image.convert("RGB").quantize(64).save(buffer, format="PNG", optimize=True)
+        image.convert("RGB").quantize(128).save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,8 @@ class Bench:
     facility: Facility
     rows: list[Row] = field(default_factory=list)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    database: Any = None
+    """The PostgreSQL server, if that is what the Prefect server uses."""
 
     @property
     def api(self) -> str:
@@ -80,6 +84,7 @@ class Bench:
 
     def record(self, fault: str, expected: str, observed: str, *, ok: bool | None = None) -> None:
         """Add a row; without `ok` the observation must be the expectation."""
+        print(f"{time.strftime('%H:%M:%S')} {fault}: {observed}", flush=True)
         self.rows.append(Row(fault, expected, observed, observed == expected if ok is None else ok))
 
     # processes
@@ -128,6 +133,26 @@ class Bench:
             check=False,
         )
 
+    def plain_run(self, source: Path, out: Path) -> float:
+        """Run the pipeline without any server; return the seconds it took."""
+        environment = {name: value for name, value in self.environment.items() if not name.startswith("PREFECT")}
+        argv = [sys.executable, "-m", "flows.cli", "run", str(source), "--out", str(out)]
+        begin = time.monotonic()
+        done = subprocess.run(argv, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode in {0, 1}, done.stderr
+        return time.monotonic() - begin
+
+    def announce_by_event(self, source: Path) -> None:
+        """Post the event of a site without a watcher."""
+        event = {
+            "id": str(uuid.uuid4()),
+            "event": "apertura.dataset.announced",
+            "occurred": datetime.now(UTC).isoformat(),
+            "resource": {"prefect.resource.id": f"apertura.announced.{source.name}"},
+            "payload": {"path": str(source)},
+        }
+        httpx.post(f"{self.api}/events", json=[event], timeout=60).raise_for_status()
+
     def janitor(self, *, zombie_after_s: float = 3600.0) -> None:
         """Let one pass of the janitor be made, without its usual delays."""
         limits = f"zombie_after_s={zombie_after_s}, pending_after_s={zombie_after_s}, settle_s=0, retry_delay_s=0"
@@ -165,9 +190,13 @@ class Bench:
     def pause(self, *, paused: bool) -> None:
         httpx.patch(f"{self.api}/work_pools/{POOL}", json={"is_paused": paused}, timeout=60).raise_for_status()
 
+    def runs_of(self, flow: str) -> list[dict[str, Any]]:
+        """Return the runs of one flow."""
+        return list(self.post("/flow_runs/filter", flows={"name": {"any_": [flow]}}, limit=200))
+
     def runs(self, source: Path | None = None) -> list[dict[str, Any]]:
         """Return the runs of the pipeline, or those of one source."""
-        found = self.post("/flow_runs/filter", flows={"name": {"any_": ["solve-series"]}}, limit=200)
+        found = self.runs_of("solve-series")
         return [run for run in found if source is None or run["parameters"].get("source") == str(source)]
 
     def run(self, source: Path) -> dict[str, Any]:
@@ -333,6 +362,30 @@ def drop_rotation(folder: Path) -> Path:
     }
     (folder / "rotation_series.json").write_text(json.dumps(manifest))
     return folder
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Return the names of files that two run folders of the same source and settings do not share byte for byte.
+
+    Left out: what says how long it took, and the pictures that only a flow draws.
+    """
+    skipped = {".lock", "report.html", "results.json"}
+
+    def files(folder: Path) -> dict[str, bytes]:
+        found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+        return {
+            str(name): (folder / name).read_bytes()
+            for name in found
+            if name.name not in skipped and name.parts[0] != "pictures"
+        }
+
+    def figures(folder: Path) -> dict[str, Any]:
+        content = json.loads((folder / "results.json").read_text())
+        return {name: value for name, value in content.items() if name != "timings_s"}
+
+    mine, others = files(one), files(other)
+    unequal = [name for name in sorted({*mine, *others}) if mine.get(name) != others.get(name)]
+    return unequal + (["results.json"] if figures(one) != figures(other) else [])
 
 
 def table(rows: list[Row]) -> str:

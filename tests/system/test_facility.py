@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from flows.facility import Facility, load
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_S = 240.0
+FLIGHT_CHECK_S = 840.0
+ENDED = {"COMPLETED", "FAILED", "CRASHED"}
 
 pytestmark = pytest.mark.needs_server
 
@@ -103,7 +106,7 @@ def ended(facility: Facility, count: int) -> list[dict[str, Any]]:
     limit = time.monotonic() + RUN_S
     while time.monotonic() < limit:
         found = runs(facility)
-        if len(found) >= count and all(run["state_type"] in {"COMPLETED", "FAILED", "CRASHED"} for run in found):
+        if len(found) >= count and all(run["state_type"] in ENDED for run in found):
             return found
         time.sleep(1.0)
     pytest.fail(f"not ended after {RUN_S} s: {[(run['name'], run['state_name']) for run in runs(facility)]}")
@@ -148,3 +151,20 @@ def test_status_names_the_last_outcome(facility: tuple[Path, Facility]) -> None:
     answer = json.loads(asked.stdout)
     assert answer["states"].get("No crystals") == 1
     assert answer["disk_free_gib"] > 0
+
+
+def test_the_flight_check_finds_the_known_answer_with_every_installed_engine(facility: tuple[Path, Facility]) -> None:
+    _, running = facility
+    api = f"{running.url}/api"
+    found = httpx.get(f"{api}/deployments/name/flight-check/flight-check", timeout=30).json()
+    made = httpx.post(f"{api}/deployments/{found['id']}/create_flow_run", json={}, timeout=30).json()
+    limit = time.monotonic() + FLIGHT_CHECK_S
+    while (run := httpx.get(f"{api}/flow_runs/{made['id']}", timeout=30).json())["state_type"] not in ENDED:
+        assert time.monotonic() < limit, run["state_name"]
+        time.sleep(2.0)
+    assert run["state_type"] == "COMPLETED", run["state"]["message"]
+    wanted = {"flow_run_id": {"any_": [made["id"]]}, "key": {"any_": ["flight-check"]}}
+    (table,) = httpx.post(f"{api}/artifacts/filter", json={"artifacts": wanted}, timeout=30).json()
+    chains = {row["engines"] for row in json.loads(table["data"])}
+    assert "builtin + direct-methods + smtbx" in chains
+    assert ("dials + charge-flipping + smtbx" in chains) == (shutil.which("dials.import") is not None)

@@ -6,9 +6,9 @@ APERTURA_WRITE_FAULT_TABLE=deployments/README.md writes what was seen between th
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,17 +18,24 @@ import pytest
 from tests.system.facility_bench import (
     ENDED,
     Bench,
-    bring_up,
-    clear_away,
+    differences,
     drop_rotation,
+    drop_two_crystals,
     kill,
     state,
     wait,
     write_table,
+    zombie,
 )
+from tests.system.postgresql_bench import on_postgresql
 from tests.system.test_facility import drop
 
-pytestmark = [pytest.mark.faults, pytest.mark.needs_server, pytest.mark.timeout(3600)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.needs_server,
+    pytest.mark.needs_postgresql,
+    pytest.mark.timeout(3600),
+]
 
 ONCE = "1 run: Completed, No crystals"
 NONE = "0 runs"
@@ -36,17 +43,11 @@ NONE = "0 runs"
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    data = Path(tempfile.mkdtemp(prefix="apertura-faults-"))
-    made = bring_up(data)
-    yield made
-    clear_away(made.facility)
-    for process in made.processes:
-        process.wait()
-    subprocess.run(["umount", str(data / "runs" / "full")], check=False, capture_output=True)
-    if name := os.environ.get("APERTURA_WRITE_FAULT_TABLE"):
-        write_table(made.rows, Path(name))
-    if all(row.ok for row in made.rows):
-        shutil.rmtree(data, ignore_errors=True)
+    with on_postgresql() as made:
+        yield made
+        subprocess.run(["umount", str(made.data / "runs" / "full")], check=False, capture_output=True)
+        if name := os.environ.get("APERTURA_WRITE_FAULT_TABLE"):
+            write_table(made.rows, Path(name))
 
 
 def test_nothing_is_lost_run_twice_or_called_what_it_is_not(bench: Bench) -> None:
@@ -54,6 +55,8 @@ def test_nothing_is_lost_run_twice_or_called_what_it_is_not(bench: Bench) -> Non
     sources = arrive(bench)
     arrivals_go_wrong(bench, sources)
     processes_are_killed_in_the_middle_of_runs(bench)
+    announced_by_events(bench)
+    a_run_killed_twice_ends_with_the_same_bytes(bench)
     every_data_set_has_its_one_run(bench, sources)
     run_folders_and_engines_go_wrong(bench, sources)
     the_disk_is_full(bench, sources)
@@ -148,7 +151,8 @@ def processes_are_killed_in_the_middle_of_runs(bench: Bench) -> None:
         (worker_killed, "worker killed -9 under a run"),
         (worker_and_flow_killed, "worker and flow process killed -9: a run without process"),
         (killed_while_pending, "worker killed -9 between taking a run and beginning it"),
-        (server_killed, "server killed -9 under a run, gone for 10 s"),
+        (server_killed, "server killed -9 under a run, gone for 60 s"),
+        (database_restarted, "database restarted under a run"),
         (everything_killed, "reboot: server, worker, watcher and flow process killed -9"),
         (redeployed, "all deployments made again under a run"),
     ]
@@ -161,6 +165,53 @@ def processes_are_killed_in_the_middle_of_runs(bench: Bench) -> None:
     bench.janitor()
     for (_, fault), victim in zip(hit, victims, strict=True):
         bench.record(fault, ONCE, bench.outcome(victim))
+    check(bench)
+
+
+def announced_by_events(bench: Bench) -> None:
+    """For sites without a watcher: events too early, too often, and beside a watcher."""
+    kill(bench.facility.watcher_pid)
+    prepared = drop(bench.data / "prepared" / "by-event", seed=12)
+    source = Path(shutil.copytree(prepared, bench.data / "incoming" / "by-event"))
+    (source / "scan_5.h5").unlink()
+    bench.announce_by_event(source)
+    dispatched(bench, 1)
+    early = len(bench.runs(source))
+    bench.record("event posted before the data set is complete", NONE, f"{early} runs")
+    shutil.copy(prepared / "scan_5.h5", source)
+    for _ in range(3):
+        bench.announce_by_event(source)
+    dispatched(bench, 4)
+    bench.start_watcher()
+    bench.record("event posted three times, and a watcher beside it", ONCE, bench.outcome(source))
+    check(bench)
+
+
+def dispatched(bench: Bench, count: int) -> None:
+    def all_ended() -> bool:
+        found = bench.runs_of("dispatch")
+        return len(found) == count and all(run["state_type"] in ENDED for run in found)
+
+    wait(all_ended, f"{count} runs of the dispatcher")
+
+
+def a_run_killed_twice_ends_with_the_same_bytes(bench: Bench) -> None:
+    source = drop_two_crystals(bench.data / "incoming" / ".two-crystals")
+    whole, broken = bench.data / "runs" / "whole", bench.data / "runs" / "broken"
+    bench.plain_run(source, whole)
+    run = bench.submit(source, out=broken)
+    for inside in ("apertures/document.json", "crystals/crystal-01/integrate/document.json"):
+        wait(lambda inside=inside: (broken / inside).exists(), inside, step_s=0.01)
+        bench.kill_flow(run)
+        wait(lambda: bench.read(run)["state_type"] == "CRASHED", "the worker's report")
+        bench.janitor()
+    outcome = state(bench.ended(run))
+    unequal = differences(whole, broken)
+    bench.record(
+        "flow process killed -9 twice in a run that solves: compared with an undisturbed run",
+        "Completed, Solved; no file differs",
+        f"{outcome}; {', '.join(unequal) or 'no file'} differs",
+    )
     check(bench)
 
 
@@ -353,10 +404,19 @@ def killed_while_pending(bench: Bench, run: str, source: Path) -> None:
 def server_killed(bench: Bench, run: str, source: Path) -> None:
     running(bench, run)
     bench.kill_server()
-    time.sleep(10)
+    time.sleep(60)
     bench.start_server()
     if bench.flow_process(run) is None and bench.read(run)["state_type"] == "RUNNING":
         bench.janitor(zombie_after_s=1)
+
+
+def database_restarted(bench: Bench, run: str, source: Path) -> None:
+    running(bench, run)
+    bench.database.stop(signal.SIGQUIT)
+    time.sleep(3)
+    bench.database.start()
+    if zombie(bench.facility.worker_pid):
+        bench.start_worker()  # systemd would
 
 
 def everything_killed(bench: Bench, run: str, source: Path) -> None:

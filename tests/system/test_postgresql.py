@@ -1,80 +1,26 @@
 """Arrivals on a server with PostgreSQL: a burst of small data sets, each run once; from drop to body in seconds."""
 
 import os
-import shutil
 import statistics
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
-from tests.system.facility_bench import Bench, bring_up, clear_away, state, wait
-from tests.system.test_facility import drop, free_port
+from tests.system.facility_bench import Bench, state
+from tests.system.postgresql_bench import on_postgresql
+from tests.system.test_facility import drop
 
 pytestmark = [pytest.mark.needs_server, pytest.mark.needs_postgresql, pytest.mark.timeout(3600)]
 
 BURST = 20
 
 
-def binaries() -> Path:
-    """Return Debian's folder of the server's programs: it is not on PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        pytest.skip("the PostgreSQL server is not installed")
-    return found[-1].parent
-
-
-def as_owner() -> list[str]:
-    """PostgreSQL refuses to run as root."""
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
-
-
 @pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    folder = Path(tempfile.mkdtemp(prefix="apertura-pg-"))
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres", "postgres")
-    programs, port = binaries(), free_port()
-    initdb = [str(programs / "initdb"), "-D", str(folder / "data"), "-U", "prefect", "-A", "trust", "-N"]
-    subprocess.run([*as_owner(), *initdb], check=True, capture_output=True, timeout=300, cwd=folder)
-    options = ["-D", str(folder / "data"), "-k", str(folder), "-p", str(port), "-h", "127.0.0.1", "-F"]
-    with (folder / "log").open("ab") as log:
-        server = subprocess.Popen(
-            [*as_owner(), str(programs / "postgres"), *options], stdout=log, stderr=log, cwd=folder
-        )
-    asked = ["psql", "-h", "127.0.0.1", "-p", str(port), "-U", "prefect", "-d", "postgres", "-v", "ON_ERROR_STOP=1"]
-
-    def query(text: str, name: str = "postgres") -> bool:
-        done = subprocess.run([*asked[:8], name, *asked[9:], "-c", text], check=False, capture_output=True, timeout=60)
-        return done.returncode == 0
-
-    wait(lambda: query("select 1"), "PostgreSQL")
-    assert query("create database prefect")
-    assert query("create extension if not exists pg_trgm", "prefect")
-    yield f"postgresql+asyncpg://prefect:unused@127.0.0.1:{port}/prefect"
-    server.terminate()
-    server.wait(60)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def bench(database: str) -> Iterator[Bench]:
-    data = Path(tempfile.mkdtemp(prefix="apertura-pg-facility-"))
-    before = os.environ.get("PREFECT_SERVER_DATABASE_CONNECTION_URL")
-    os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
-    try:
-        made = bring_up(data)
+def bench() -> Iterator[Bench]:
+    with on_postgresql() as made:
         yield made
-        clear_away(made.facility)
-    finally:
-        del os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
-        if before is not None:
-            os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = before
-    shutil.rmtree(data, ignore_errors=True)
 
 
 def test_from_drop_to_body(bench: Bench, record_property) -> None:

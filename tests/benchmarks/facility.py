@@ -1,0 +1,89 @@
+"""What a server costs: from drop to the flow's body, and a run on a server beside the same run without one.
+
+``python tests/benchmarks/facility.py [--postgresql] [--arrivals 5] [--pairs 2]``. Wall-clock seconds: state the load.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from flows.flight_check import tiny_case, write_simulated_series
+from tasks.simulate.demo_structure import uio66
+from tests.system.facility_bench import Bench, bring_up, clear_away
+from tests.system.postgresql_bench import on_postgresql
+from tests.system.test_facility import drop
+
+LIMIT_S, LIMIT_FRACTION = 15.0, 0.05
+
+
+@contextmanager
+def on_sqlite() -> Iterator[Bench]:
+    data = Path(tempfile.mkdtemp(prefix="apertura-bench-"))
+    bench = bring_up(data)
+    try:
+        yield bench
+    finally:
+        clear_away(bench.facility)
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def seconds(time_stamp: str) -> float:
+    return datetime.fromisoformat(time_stamp).timestamp()
+
+
+def drop_to_body(bench: Bench, count: int) -> None:
+    waits = []
+    for number in range(count):
+        source = drop(bench.data / "incoming" / f"bench-{number}", seed=1000 + number)
+        dropped = time.time()
+        waits.append(seconds(bench.ended(bench.run(source)["id"])["start_time"]) - dropped)
+    spread = f"{min(waits):.1f} to {max(waits):.1f}"
+    print(
+        f"drop to body: median {statistics.median(waits):.1f} s ({spread}), load {os.getloadavg()[0]:.1f}", flush=True
+    )
+
+
+def overhead(bench: Bench, count: int) -> None:
+    source = bench.data / "incoming" / ".bench"
+    write_simulated_series(uio66(), tiny_case(), source)
+    shutil.rmtree(source / "truth")
+    extra = []
+    for number in range(count):
+        plain = bench.plain_run(source, bench.data / "runs" / f"plain-{number}")
+        run = bench.ended(bench.submit(source, out=bench.data / "runs" / f"served-{number}"))
+        served = seconds(run["end_time"]) - seconds(run["created"])
+        extra.append(served - plain)
+        limit = max(LIMIT_S, LIMIT_FRACTION * plain)
+        print(
+            f"plain {plain:.1f} s, on a server {served:.1f} s from submission to end ({run['state_name']}): "
+            f"{served - plain:+.1f} s (limit {limit:.1f}), load {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
+    print(f"overhead: median {statistics.median(extra):+.1f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--postgresql", action="store_true")
+    parser.add_argument("--arrivals", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=2)
+    asked = parser.parse_args()
+    with on_postgresql() if asked.postgresql else on_sqlite() as bench:
+        if asked.arrivals:
+            drop_to_body(bench, asked.arrivals)
+        if asked.pairs:
+            overhead(bench, asked.pairs)
+
+
+if __name__ == "__main__":
+    main()
