@@ -15,7 +15,6 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field, create_model
 
-from flows.pictures import show_apertures, thumbnail
 from flows.progress import PublishedSteps
 from flows.site import Site
 from tasks.apertures.models import ApertureSet
@@ -105,6 +104,8 @@ class PersonReview:
 
     def apertures(self, proposed: ApertureSet) -> ApertureSet:
         """Show the crystals; if a person is to approve them, suspend until then; return those that were kept."""
+        from flows.pictures import show_apertures  # matplotlib, which a flow's start need not wait for
+
         sheet = show_apertures(proposed, self._folder, self._site)
         kept = self._approved(proposed, sheet)
         self._steps.expect(len(kept.crystals))
@@ -113,6 +114,8 @@ class PersonReview:
     def _approved(self, proposed: ApertureSet, sheet: Path) -> ApertureSet:
         if self._approval.ask not in {Ask.apertures, Ask.both}:
             return proposed
+        from flows.pictures import thumbnail
+
         seen = [(item.id, item.positions_per_tilt) for item in proposed.crystals]
         rows = [f"| {name} | {sum(count > 0 for count in counts)} | {sum(counts)} |" for name, counts in seen]
         table = "\n".join(["| crystal | tilts | positions |", "|-|-|-|", *rows])

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from skimage.feature import peak_local_max
@@ -27,6 +27,8 @@ def shift_candidates(first: NDArray[np.float64], second: NDArray[np.float64], *,
     no shift at all is always among them.
     """
     a, b = first - first.mean(), second - second.mean()
+    from scipy import signal  # it imports scipy.stats: half a second that a flow's start need not wait for
+
     correlation = signal.fftconvolve(b, a[::-1, ::-1], mode="full")
     centre = np.array(a.shape) - 1
     peaks = peak_local_max(correlation, min_distance=2, num_peaks=count, exclude_border=False)

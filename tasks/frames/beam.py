@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import ndimage
 
 from tasks.frames.bad_pixels import HOT_RATIO
 
@@ -161,6 +161,8 @@ def _inversion_centre(
     spread = 1.4826 * float(np.median(np.abs(detail[valid] - middle))) + 1e-12
     spots = np.clip((detail - middle) / spread - 3.0, 0.0, 3.0)
     spots[ndimage.binary_dilation(~valid, iterations=4)] = 0.0
+    from scipy import signal  # it imports scipy.stats: half a second that a flow's start need not wait for
+
     twice = ndimage.gaussian_filter(signal.fftconvolve(spots, spots), 1.0)
     rows, columns = np.indices(twice.shape)
     inside = near[rows // 2, columns // 2]

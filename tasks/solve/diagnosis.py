@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
@@ -125,4 +124,6 @@ def _trouble(figures: Diagnosis) -> list[str]:
 def _rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     if not (np.ptp(first) > 0 and np.ptp(second) > 0):
         return 0.0
+    from scipy import stats  # half a second of import that a flow's start need not wait for
+
     return float(stats.spearmanr(first, second).statistic)

@@ -322,16 +322,20 @@ def ledger(bench: Bench, query: str) -> int:
 
 
 def next_running(bench: Bench, victims: list[Path]) -> dict:
-    """Wait for a run that has begun and that no fault has hit yet."""
+    """Wait for a run that has begun and that no fault has hit yet; where none is left, a data set arrives."""
     spared = {str(path) for path in victims} | {str(bench.data / "incoming" / name) for name in ("vanishes", "cut")}
 
-    def candidates() -> list[dict]:
+    def untouched(*states: str) -> list[dict]:
         return [
-            run
-            for run in bench.runs()
-            if run["state_type"] in {"PENDING", "RUNNING"} and run["parameters"]["source"] not in spared
+            run for run in bench.runs() if run["state_type"] in states and run["parameters"]["source"] not in spared
         ]
 
+    def candidates() -> list[dict]:
+        return untouched("PENDING", "RUNNING")
+
+    if not untouched("SCHEDULED", "PENDING", "RUNNING"):
+        number = len(victims)
+        bench.run(drop(bench.data / "incoming" / f"victim-{number}", seed=100 + number))
     wait(lambda: bool(candidates()), "a run that begins", step_s=0.05)
     return candidates()[0]
 
