@@ -82,7 +82,7 @@ def multiplicities(position: NDArray[np.float64], symmetry: Symmetry, cell: Unit
 def form_factors(model: Model, d_star_sq: NDArray[np.float64], radiation: Radiation) -> NDArray[np.float64]:
     """Return occupancy times scattering factor times Debye-Waller factor, (n, m)."""
     table = {name: scattering_factor(name, d_star_sq, radiation) for name in set(model.element)}
-    factors = np.empty((len(d_star_sq), len(model.element)))
+    factors = np.empty((len(d_star_sq), len(model.element)), order="F")  # the sums run over one atom after the other
     for column, name in enumerate(model.element):
         factors[:, column] = table[name]
     factors *= np.exp(-2.0 * np.pi**2 * d_star_sq[:, None] * model.u_iso)
@@ -96,63 +96,76 @@ def calculate(
     """Return F(hkl), (n,), for reflections that the centring allows."""
     fixing, _ = stabilisers(model.position, symmetry, cell)
     weights = form_factors(model, d_star_sq, radiation) * (len(symmetry.centring) / fixing)
-    return _sum(
-        hkl.astype(np.float64), symmetry.rotations.astype(np.float64), symmetry.translations, model.position, weights
-    )
+    return _sum(hkl, symmetry.rotations.astype(np.float64), symmetry.translations, model.position, weights.T)
+
+
+def trigonometric_sums(
+    hkl: NDArray[np.int32], symmetry: Symmetry, position: NDArray[np.float64]
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Return G (n, m), the sum of exp(2 pi i h (R x + t)) over the operations, and its gradient (n, m, 3)."""
+    value, gradient = _sums(hkl, symmetry.rotations.astype(np.float64), symmetry.translations, position)
+    return value.T, gradient.transpose(2, 0, 1)
+
+
+@njit(cache=True)
+def _powers(turn: float, limit: int) -> NDArray[np.complex128]:  # pragma: no cover
+    """Return exp(2 pi i k turn) for k from -limit to limit: products of these replace sines and cosines."""
+    table = np.empty(2 * limit + 1, dtype=np.complex128)
+    for k in range(limit + 1):
+        angle = 2.0 * np.pi * k * turn
+        table[limit + k] = complex(np.cos(angle), np.sin(angle))
+        table[limit - k] = complex(np.cos(angle), -np.sin(angle))
+    return table
 
 
 @njit(cache=True)
 def _sum(
-    hkl: NDArray[np.float64],
+    hkl: NDArray[np.int32],
     rotations: NDArray[np.float64],
     translations: NDArray[np.float64],
     position: NDArray[np.float64],
     weights: NDArray[np.float64],
 ) -> NDArray[np.complex128]:  # pragma: no cover
+    """Return the sum over atoms of weights (m, n) times that over operations, (n,)."""
     total = np.zeros(len(hkl), dtype=np.complex128)
-    two_pi = 2.0 * np.pi
-    for n in range(len(hkl)):
-        h, k, l = hkl[n]
-        real, imaginary = 0.0, 0.0
+    part = np.empty(len(hkl), dtype=np.complex128)
+    top = np.array([np.abs(hkl[:, axis]).max() if len(hkl) else 0 for axis in range(3)])
+    for m in range(len(position)):
+        part[:] = 0.0
         for o in range(len(rotations)):
-            r = rotations[o]
-            a = two_pi * (h * r[0, 0] + k * r[1, 0] + l * r[2, 0])
-            b = two_pi * (h * r[0, 1] + k * r[1, 1] + l * r[2, 1])
-            c = two_pi * (h * r[0, 2] + k * r[1, 2] + l * r[2, 2])
-            t = two_pi * (h * translations[o, 0] + k * translations[o, 1] + l * translations[o, 2])
-            for m in range(len(position)):
-                angle = a * position[m, 0] + b * position[m, 1] + c * position[m, 2] + t
-                real += weights[n, m] * np.cos(angle)
-                imaginary += weights[n, m] * np.sin(angle)
-        total[n] = complex(real, imaginary)
+            image = rotations[o] @ position[m] + translations[o]
+            first, second, third = _powers(image[0], top[0]), _powers(image[1], top[1]), _powers(image[2], top[2])
+            for n in range(len(hkl)):
+                part[n] += first[hkl[n, 0] + top[0]] * second[hkl[n, 1] + top[1]] * third[hkl[n, 2] + top[2]]
+        for n in range(len(hkl)):
+            total[n] += weights[m, n] * part[n]
     return total
 
 
 @njit(cache=True)
-def trigonometric_sums(
-    hkl: NDArray[np.float64],
+def _sums(
+    hkl: NDArray[np.int32],
     rotations: NDArray[np.float64],
     translations: NDArray[np.float64],
     position: NDArray[np.float64],
 ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:  # pragma: no cover
-    """Return G (n, m), the sum of exp(2 pi i h (R x + t)) over the operations, and its gradient (n, m, 3)."""
+    """Return the sums over operations, (m, n), and their gradients, (m, 3, n)."""
     n_hkl, n_atoms = len(hkl), len(position)
-    value = np.zeros((n_hkl, n_atoms), dtype=np.complex128)
-    gradient = np.zeros((n_hkl, n_atoms, 3), dtype=np.complex128)
+    value = np.zeros((n_atoms, n_hkl), dtype=np.complex128)
+    gradient = np.zeros((n_atoms, 3, n_hkl), dtype=np.complex128)
+    top = np.array([np.abs(hkl[:, axis]).max() if n_hkl else 0 for axis in range(3)])
     two_pi = 2.0 * np.pi
-    for n in range(n_hkl):
-        h, k, l = hkl[n]
+    for m in range(n_atoms):
         for o in range(len(rotations)):
             r = rotations[o]
-            a = two_pi * (h * r[0, 0] + k * r[1, 0] + l * r[2, 0])
-            b = two_pi * (h * r[0, 1] + k * r[1, 1] + l * r[2, 1])
-            c = two_pi * (h * r[0, 2] + k * r[1, 2] + l * r[2, 2])
-            t = two_pi * (h * translations[o, 0] + k * translations[o, 1] + l * translations[o, 2])
-            for m in range(n_atoms):
-                angle = a * position[m, 0] + b * position[m, 1] + c * position[m, 2] + t
-                cosine, sine = np.cos(angle), np.sin(angle)
-                value[n, m] += complex(cosine, sine)
-                gradient[n, m, 0] += complex(-a * sine, a * cosine)
-                gradient[n, m, 1] += complex(-b * sine, b * cosine)
-                gradient[n, m, 2] += complex(-c * sine, c * cosine)
+            image = r @ position[m] + translations[o]
+            first, second, third = _powers(image[0], top[0]), _powers(image[1], top[1]), _powers(image[2], top[2])
+            for n in range(n_hkl):
+                h, k, l = hkl[n]
+                term = first[h + top[0]] * second[k + top[1]] * third[l + top[2]]
+                value[m, n] += term
+                slope = complex(-two_pi * term.imag, two_pi * term.real)
+                gradient[m, 0, n] += (h * r[0, 0] + k * r[1, 0] + l * r[2, 0]) * slope
+                gradient[m, 1, n] += (h * r[0, 1] + k * r[1, 1] + l * r[2, 1]) * slope
+                gradient[m, 2, n] += (h * r[0, 2] + k * r[1, 2] + l * r[2, 2]) * slope
     return value, gradient

@@ -89,9 +89,7 @@ class _State(NamedTuple):
 def _evaluate(model: Model, observed: Observed, symmetry: Symmetry) -> _State:
     fixing, _ = stabilisers(model.position, symmetry, observed.cell)
     weights = form_factors(model, observed.d_star_sq, observed.radiation) * (len(symmetry.centring) / fixing)
-    sums, gradients = trigonometric_sums(
-        observed.hkl.astype(np.float64), symmetry.rotations.astype(np.float64), symmetry.translations, model.position
-    )
+    sums, gradients = trigonometric_sums(observed.hkl, symmetry, model.position)
     factor = np.einsum("nm,nm->n", weights, sums)
     return _State(factor, scale_factor(observed, np.abs(factor)), sums, gradients, weights)
 
