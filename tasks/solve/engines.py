@@ -1,6 +1,5 @@
 """The built-in solvers: direct methods and charge flipping in P1, the space group from the phases."""
 
-import time
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +22,7 @@ from tasks.solve.candidates import (
     solution_of,
     table_of,
 )
+from tasks.solve.cpu_clock import CpuClock
 from tasks.solve.group_odds import GroupOdds
 from tasks.solve.methods import ChargeFlipping as FlippingMethod
 from tasks.solve.methods import DualSpace
@@ -37,7 +37,7 @@ from tasks.stage import code_version
 FINEST_ANGSTROM = 0.8
 """Data beyond this do not help to find atoms and cost time."""
 Methods = tuple[FlippingMethod | DualSpace, ...]
-"""Of the batches in P1, in turn; the last goes on."""
+"""Of the batches in P1: a batch of each in the first round, of the last in those that follow."""
 TABLE_ROWS = 12
 CANDIDATES_KEPT = 5
 BUILT_PER_BATCH = 2
@@ -56,7 +56,7 @@ class SolveSettings(Document):
     seed: int = Field(default=0, ge=0, description="seed of all random numbers")
     trials: int = Field(default=400, ge=1, le=100000, description="most phasing trials")
     batch: int = Field(default=4, ge=1, le=1000, description="trials between two attempts to build models")
-    time_limit_s: float = Field(default=240.0, gt=0, le=86400, description="no new batch is started after this time")
+    time_limit_s: float = Field(default=240.0, gt=0, le=86400, description="no new trials after so much CPU time")
     workers: int = Field(default=1, ge=1, le=256, description="processes for the trials")
     space_group: str | None = Field(default=None, description="take this group, do not search; as in 'P 1 21/c 1'")
     d_min_angstrom: float | None = Field(
@@ -186,18 +186,20 @@ def _groups(settings: SolveSettings, data: Reflections) -> list[Symmetry]:
 def _search(settings: SolveSettings, methods: Methods, prepared: PreparedData, workshop: Workshop) -> _Progress:
     """Phase in batches and build from the best of each until a model is solved, or trials or time are used up."""
     progress = _Progress()
-    begun = time.monotonic()
+    clock = CpuClock(settings.workers)
     rounds = 0
     odds = GroupOdds(workshop.groups, prepared)
     while progress.trials < settings.trials:
-        left = settings.time_limit_s - (time.monotonic() - begun)
+        left = settings.time_limit_s - clock.seconds()
         if left <= 0:
             break
-        method = methods[min(rounds, len(methods) - 1)]
+        for method in methods if rounds == 0 else methods[-1:]:
+            _phase_and_build(settings, method, prepared, workshop, progress, left)
+            if progress.finished():
+                return progress
         rounds += 1
-        _phase_and_build(settings, method, prepared, workshop, progress, left)
         if settings.turns_in_group:
-            _search_groups(settings, prepared, workshop, progress, odds, begun)
+            _search_groups(settings, prepared, workshop, progress, odds, clock)
         if progress.finished():
             break
     if not progress.candidates and progress.last is not None:
@@ -238,11 +240,11 @@ def _search_groups(
     workshop: Workshop,
     progress: _Progress,
     odds: GroupOdds,
-    begun: float,
+    clock: CpuClock,
 ) -> None:
     """Run a batch of trials in the likeliest groups, each the more often the likelier it is."""
     for _ in range(settings.batch):
-        if progress.finished() or time.monotonic() - begun > settings.time_limit_s:
+        if progress.finished() or clock.seconds() > settings.time_limit_s:
             return
         symmetry = odds.draw()
         blank = PhaseSet(prepared.hkl, prepared.e, np.zeros(len(prepared.e)), {}, progress.trials, settings.seed)

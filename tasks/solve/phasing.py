@@ -1,7 +1,6 @@
 """Phases of normalised structure factors: seeded trials of a method, ranked by independent figures of merit."""
 
 import multiprocessing
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.model import Document
+from tasks.solve.cpu_clock import CpuClock
 from tasks.solve.figures import figures_of_merit
 from tasks.solve.methods import PhasingMethod
 from tasks.solve.prepared import PreparedData
@@ -50,7 +50,7 @@ class StopRule(Document):
         default=0.36, ge=-1, le=1, description="so does one beyond this that was carried on and has this cc_free too:"
     )
     carried_cc_free: float = Field(default=0.45, ge=-1, le=1, description="its correlation of held-out reflections")
-    time_budget_s: float = Field(default=120.0, gt=0, description="start no work after this wall time")
+    time_budget_s: float = Field(default=120.0, gt=0, description="start no work after so much CPU time")
 
     def good(self, trial: "Trial") -> bool:
         """Tell whether a trial ends the search.
@@ -138,14 +138,14 @@ def _judged(problem: PhaseProblem, coefficients: NDArray[np.complex64]) -> dict[
 
 
 def _search(data: PreparedData, work: Work, n_trials: int, stop: StopRule, workers: int) -> list[PhaseSet]:
-    deadline = time.monotonic() + stop.time_budget_s
+    clock = CpuClock(workers)
     found: dict[int, Trial] = {}
     with closing(_Crew(work, workers)) as crew:
         for wave in _waves(n_trials, stop, found):
             for trial in crew.run(wave):
                 if trial.number not in found or trial.cfom > found[trial.number].cfom:
                     found[trial.number] = trial
-                if stop.good(trial) or time.monotonic() > deadline:
+                if stop.good(trial) or clock.seconds() > stop.time_budget_s:
                     return _ranked(data, work, found)
     return _ranked(data, work, found)
 
