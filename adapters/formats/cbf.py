@@ -6,6 +6,7 @@ obligatory there. dxtbx knows no pedestal in this format, so it is subtracted; p
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import fabio
@@ -23,18 +24,25 @@ START_OF_DATA = b"\x0c\x1a\x04\xd5"
 CUTOFF = 2**31 - 2
 
 
-def write_cbf(series: FrameSeries, folder: Path) -> list[Path]:
+def write_cbf(series: FrameSeries, folder: Path, parts: Sequence[Sweep] | None = None) -> list[Path]:
     """Write every frame as miniCBF and read it back; return the files in the order of the frames.
 
     The names are those of `adapters.formats.smv.write_smv` with ``.cbf``. The rotation axis and the gain have no
     place in dxtbx's reading of this format: the importing program must be told.
+
+    Parameters
+    ----------
+    parts
+        The sweeps that the headers tell of, every frame in one; by default those of `tasks.frames.sweeps.sweeps`.
 
     Raises
     ------
     SourceError
         If a pixel does not fit into 32 bits.
     """
-    place = {index: (number, sweep) for number, sweep in enumerate(sweeps(series), 1) for index in sweep.indices}
+    place = {
+        index: (number, sweep) for number, sweep in enumerate(parts or sweeps(series), 1) for index in sweep.indices
+    }
     paths = []
     for index, (frame, pixels) in enumerate(zip(series.frames, each_frame(series), strict=True)):
         number, sweep = place[index]

@@ -24,7 +24,7 @@ from adapters.programs.shelx.input import shelxt_ins
 from adapters.programs.xds.input import XdsChoices, image_grid, xds_inp
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import each_frame, read_mask
-from tasks.frames.sweeps import sweeps
+from tasks.frames.sweeps import usable_sweeps
 from tasks.integrate.models import Reflections
 from tasks.model import Composition, SettingsError, Vector
 
@@ -59,12 +59,13 @@ def export_dials(
     frames: FrameSeries, folder: Path, *, axis: Vector | None = None, d_min_angstrom: float | None = None
 ) -> None:
     """Write the images and process.sh with the commands to the integrated data; `axis` is the one that indexed."""
-    kept = [(n, part) for n, part in enumerate(sweeps(frames), 1) if len(part.indices) >= MIN_SWEEP_FRAMES]
+    parts = usable_sweeps(frames, fewest=MIN_SWEEP_FRAMES)
+    kept = [(n, part) for n, part in enumerate(parts, 1) if len(part.indices) >= MIN_SWEEP_FRAMES]
     if not kept:
         raise SettingsError(f"{frames.id}: no {MIN_SWEEP_FRAMES} frames are equally spaced, as DIALS needs them")
     series = frames if axis is None else frames.model_copy(update={"rotation_axis": axis})
     (folder / "frames").mkdir(parents=True)
-    write_cbf(series, folder / "frames")
+    write_cbf(series, folder / "frames", parts)
     templates = [f"frames/{frames.id}_{number:02d}_#####.cbf" for number, _ in kept]
     setting = ("bravais_setting_1.expt", "indexed.refl")
     commands = [

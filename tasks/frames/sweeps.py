@@ -11,6 +11,9 @@ from tasks.model import Document
 
 TOLERANCE = 0.02
 """Largest deviation of a frame from its place in a sweep, as a fraction of the step."""
+LOOSER = (0.1, 0.3)
+"""Deviations allowed where goniometer jitter would otherwise cost too many frames."""
+FRAMES_KEPT = 0.9
 
 
 class Sweep(Document):
@@ -28,7 +31,24 @@ class Sweep(Document):
     exact: bool = Field(description="whether every wedge is the rotation during the exposure")
 
 
-def sweeps(series: FrameSeries) -> list[Sweep]:
+def usable_sweeps(series: FrameSeries, *, fewest: int) -> list[Sweep]:
+    """Return sweeps of which those with at least `fewest` frames hold 90 % of the frames, with the least deviation.
+
+    Where no allowed deviation is enough, those that hold most. `Sweep.deviation_deg` says what it came to.
+    """
+    best: list[Sweep] = []
+    most = -1
+    for tolerance in (TOLERANCE, *LOOSER):
+        parts = sweeps(series, tolerance=tolerance)
+        held = sum(len(part.indices) for part in parts if len(part.indices) >= fewest)
+        if held > most:
+            best, most = parts, held
+        if held >= FRAMES_KEPT * len(series.frames):
+            break
+    return best
+
+
+def sweeps(series: FrameSeries, *, tolerance: float = TOLERANCE) -> list[Sweep]:
     """Return as few sweeps as hold every frame once, in the order of the angles.
 
     Sweeps are cut at gaps and changes of the step only, unless the step drifts. Where several partitions have
@@ -36,15 +56,15 @@ def sweeps(series: FrameSeries) -> list[Sweep]:
     gaps.
     """
     middles = np.array([frame.angle_deg + frame.width_deg / 2 for frame in series.frames])
-    cuts = _places_of_change(middles)
-    if not all(_equal_steps(middles[begin:end]) for begin, end in pairwise(cuts)):
+    cuts = _places_of_change(middles, tolerance)
+    if not all(_equal_steps(middles[begin:end], tolerance) for begin, end in pairwise(cuts)):
         cuts = list(range(len(middles) + 1))  # a slow drift of the step: it must be cut where no single step shows it
     best: list[tuple[int, float, int]] = [(0, 0.0, -1)]
     for last in range(1, len(cuts)):
         candidates = []
         for first in range(last - 1, -1, -1):
             begin, end = cuts[first], cuts[last]
-            if not _equal_steps(middles[begin:end]):
+            if not _equal_steps(middles[begin:end], tolerance):
                 break
             width = _step(series.frames, middles, begin, end)
             candidates.append((best[first][0] + 1, best[first][1] + width * (end - begin), first))
@@ -58,19 +78,19 @@ def sweeps(series: FrameSeries) -> list[Sweep]:
     return found[::-1]
 
 
-def _places_of_change(middles: NDArray[np.float64]) -> list[int]:
+def _places_of_change(middles: NDArray[np.float64], tolerance: float) -> list[int]:
     """Return where a sweep may begin or end: the ends, and either side of a frame whose two steps differ."""
     steps = np.diff(middles)
-    changed = np.abs(np.diff(steps)) > TOLERANCE * np.minimum(steps[1:], steps[:-1])
+    changed = np.abs(np.diff(steps)) > tolerance * np.minimum(steps[1:], steps[:-1])
     inner = np.flatnonzero(changed) + 1
     return sorted({0, len(middles), *inner.tolist(), *(inner + 1).tolist()})
 
 
-def _equal_steps(middles: NDArray[np.float64]) -> bool:
+def _equal_steps(middles: NDArray[np.float64], tolerance: float) -> bool:
     if len(middles) < 3:
         return len(middles) < 2 or bool(middles[1] > middles[0])
     step = (middles[-1] - middles[0]) / (len(middles) - 1)
-    return bool(step > 0 and np.abs(middles - _places(middles, step)).max() <= TOLERANCE * step)
+    return bool(step > 0 and np.abs(middles - _places(middles, step)).max() <= tolerance * step)
 
 
 def _places(middles: NDArray[np.float64], step: float) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.frames.models import Frame, FrameSeries
-from tasks.frames.sweeps import sweeps
+from tasks.frames.sweeps import sweeps, usable_sweeps
 from tasks.model import Beam, Detector, FileRef
 from tasks.model.provenance import Provenance
 
@@ -78,3 +78,21 @@ def test_long_series_take_no_time_and_drifting_steps_are_cut() -> None:
     assert len(sweep.indices) == 5000
     drifting = np.cumsum(0.5 * 1.002 ** np.arange(150))
     assert 1 < len(sweeps(series_at(drifting.tolist()))) < 30
+
+
+def test_goniometer_jitter_leaves_few_frames_out_and_its_size_is_told() -> None:
+    jitter = np.random.default_rng(4).normal(0, 0.1, 80)
+    angles = np.arange(80) * 1.5 - 60 + jitter
+    strict = sum(len(s.indices) for s in sweeps(series_at(angles.tolist())) if len(s.indices) >= 3)
+    found = usable_sweeps(series_at(angles.tolist()), fewest=3)
+    held = [s for s in found if len(s.indices) >= 3]
+    assert strict < 40
+    assert sum(len(s.indices) for s in held) >= 72
+    for sweep in held:
+        middles = sweep.start_deg + sweep.step_deg * (np.arange(len(sweep.indices)) + 0.5)
+        assert np.abs(middles - angles[list(sweep.indices)]).max() == pytest.approx(sweep.deviation_deg, abs=1e-8)
+
+
+def test_equal_steps_and_gaps_are_taken_as_they_are() -> None:
+    series = series_at([0, 1, 2, 3, 8, 9, 10, 11])
+    assert usable_sweeps(series, fewest=3) == sweeps(series)

@@ -16,7 +16,7 @@ from adapters.programs.predictions import write_predictions
 from adapters.programs.probe import DIALS, require, version_of
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_mask
-from tasks.frames.sweeps import Sweep, sweeps
+from tasks.frames.sweeps import TOLERANCE, Sweep, usable_sweeps
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
 from tasks.integrate.merging import observations_at
 from tasks.integrate.models import Reflections
@@ -134,7 +134,7 @@ def _calibration_warning(known: UnitCell, found: UnitCell, camera_length_mm: flo
 
 def _import(session: Session, frames: FrameSeries) -> int:
     """Write the frames of all sweeps that are long enough, import them, mask them; return how many frames."""
-    parts = sweeps(frames)
+    parts = usable_sweeps(frames, fewest=MIN_SWEEP_FRAMES)
     kept = [(number, part) for number, part in enumerate(parts, 1) if len(part.indices) >= MIN_SWEEP_FRAMES]
     lost = [frames.frames[i] for part in parts if len(part.indices) < MIN_SWEEP_FRAMES for i in part.indices]
     if not kept:
@@ -148,7 +148,7 @@ def _import(session: Session, frames: FrameSeries) -> int:
     _warn_of_inexact(session, [part for _, part in kept])
     folder = session.folder / "frames"
     folder.mkdir()
-    write_cbf(frames, folder)
+    write_cbf(frames, folder, parts)
     templates = [f"frames/{frames.id}_{number:02d}_#####.cbf" for number, _ in kept]
     session.run(import_argv(frames, templates), outputs=["imported.expt"])
     mask = read_mask(frames)
@@ -169,6 +169,12 @@ def _import(session: Session, frames: FrameSeries) -> int:
 def _warn_of_inexact(session: Session, parts: list[Sweep]) -> None:
     if len(parts) > 1:
         session.warnings.append(f"gaps or changes of the step: {len(parts)} sweeps were integrated as one crystal")
+    off = max(parts, key=lambda part: part.deviation_deg / part.step_deg)
+    if off.deviation_deg > TOLERANCE * off.step_deg:
+        session.warnings.append(
+            "unequal steps: frames were taken as equally spaced although they are up to"
+            f" {off.deviation_deg:.3f} deg off; the built-in integrator uses every angle as it is"
+        )
     if not all(part.exact for part in parts):
         session.record(
             "stills as wedges",
