@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError
@@ -82,7 +83,8 @@ class Site(Document):
     def url_of(self, path: Path) -> str:
         """Return the URL of a file of a run: served by the site, or a file URL."""
         if self.plots_url and self.runs and path.resolve().is_relative_to(self.runs.resolve()):
-            return f"{self.plots_url.rstrip('/')}/{path.resolve().relative_to(self.runs.resolve()).as_posix()}"
+            place = path.resolve().relative_to(self.runs.resolve()).as_posix()
+            return f"{self.plots_url.rstrip('/')}/{quote(place)}"
         return path.resolve().as_uri()
 
 

@@ -47,3 +47,4 @@ def test_a_wrong_site_file_is_refused_with_its_field(tmp_path: Path, content: st
 def test_plots_are_linked_by_the_site_s_url(tmp_path: Path) -> None:
     site = Site(runs=tmp_path / "runs", plots_url="https://example.org/runs/")
     assert site.url_of(tmp_path / "runs" / "a" / "report.html") == "https://example.org/runs/a/report.html"
+    assert site.url_of(tmp_path / "runs" / "a (b) #1" / "c.png") == "https://example.org/runs/a%20%28b%29%20%231/c.png"
