@@ -10,6 +10,7 @@ from tasks.integrate.models import AxisTest
 from tasks.integrate.refine_geometry import Refined
 
 CLEAR_INFORMATION = 0.25
+LEAST_FRACTION = 0.3
 LEAST_PX = 0.05
 LEAST_EXCITATION = 1e-4
 OTHERWISE_NATS = 6.0
@@ -70,10 +71,13 @@ def _verdict(senses: Senses, tried: tuple[Tried | None, Tried | None], winner: i
     found = (senses.given, senses.opposite)
     if found[winner] is None:
         return "neither sense of the axis gives a lattice"
-    margin = information(tried[winner]) - information(tried[loser])
+    best = tried[winner]
+    margin = information(best) - information(tried[loser])
     sense = "opposite to the one given" if winner else "as given"
-    if tried[winner] is None:
+    if best is None:
         sure = "not decisive: neither sense could be refined"
+    elif best.fraction < LEAST_FRACTION:
+        sure = "not decisive: neither sense explains the spots"
     elif margin > CLEAR_INFORMATION:
         sure = f"clear, by {margin:.2f} nats per spot"
     else:

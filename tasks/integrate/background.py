@@ -16,6 +16,8 @@ BLOCK_PX = 8
 MEDIAN_BLOCKS = 5
 BOX_BLOCKS = 4
 RATIO_PRIOR_COUNTS = 10.0
+SPOT_DEVIATIONS = 6.0
+LEAST_BOXES = 200
 
 
 def ring_background(image: Image, valid: Mask, radius: Floats) -> Image:
@@ -52,15 +54,17 @@ def noise_factor(image: Image, valid: Mask, background: Image, box_px: int) -> f
     Above one if one electron leaves counts in several pixels, or if the gain is not what it is said to be.
     """
     area = box_px**2
-    total = ndimage.uniform_filter(np.where(valid, image, 0.0), box_px)[::box_px, ::box_px] * area
-    expected = ndimage.uniform_filter(np.where(valid, background, 0.0), box_px)[::box_px, ::box_px] * area
-    whole = ndimage.uniform_filter(valid.astype(np.float64), box_px)[::box_px, ::box_px] > 0.999
-    use = whole & (expected > 4.0)
-    if use.sum() < 200:
+    total = ndimage.uniform_filter(np.where(valid, image, 0.0), box_px) * area
+    expected = ndimage.uniform_filter(np.where(valid, background, 0.0), box_px) * area
+    deviation = (total - expected) / np.sqrt(np.maximum(expected, 1.0))
+    spots = ndimage.maximum_filter(deviation > SPOT_DEVIATIONS, 2 * box_px + 1)
+    whole = ndimage.uniform_filter(valid.astype(np.float64), box_px) > 0.999
+    known = deviation[::box_px, ::box_px][(whole & ~spots & (expected > 4.0))[::box_px, ::box_px]]
+    if len(known) < LEAST_BOXES:
         return None
-    deviation = (total - expected)[use] / np.sqrt(expected[use])
-    low, high = np.quantile(deviation, (0.25, 0.75))
-    return float(((high - low) / 1.349) ** 2)
+    lowest, low, high = np.quantile(known, (0.05, 0.25, 0.75))
+    # weak spots widen the upper half of the distribution only
+    return float(min((high - low) / 1.349, (low - lowest) / 0.971) ** 2)
 
 
 def _ring_level(image: Image, valid: Mask, radius: Floats) -> Floats:

@@ -105,6 +105,12 @@ def detector_px(q_lab: Floats, beam_px: Floats, geometry: Geometry) -> Floats:
     return np.stack([beam_px[..., 0] - observed_y, beam_px[..., 1] + observed_x], axis=-1)
 
 
+def shear_direction(axis: Floats) -> tuple[float, float]:
+    """Return the unit ellipse (e1, e2) with its long axis at 45 degrees to the tilt axis: no strain looks like it."""
+    azimuth = 2.0 * float(np.arctan2(axis[1], axis[0]))
+    return -float(np.sin(azimuth)), float(np.cos(azimuth))
+
+
 def corner_d_min(geometry: Geometry, shape: tuple[int, int]) -> float:
     """Return the resolution in angstrom at the detector corner farthest from the beam."""
     centre = np.median(geometry.beam_px, axis=0)

@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 
 from tasks.frames.models import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
+from tasks.integrate.distortion import ellipse_warnings
 from tasks.integrate.event_halves import halves_warnings
 from tasks.integrate.geometry import Crystal, Floats, geometry_of
 from tasks.integrate.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
-from tasks.integrate.lattice_search import LatticeSettings, Solved, crystal_system, refine_in_system, solve_lattice
+from tasks.integrate.lattice_search import (
+    LatticeSettings,
+    Solved,
+    crystal_system,
+    refine_in_system,
+    solve_lattice,
+    straightened,
+)
 from tasks.integrate.laue import LaueChoice, determine_laue_group
 from tasks.integrate.merging import observations_at
 from tasks.integrate.models import Reflections
@@ -37,8 +45,6 @@ from tasks.model.provenance import Provenance
 if TYPE_CHECKING:
     from tasks.integrate.builtin import BuiltinIntegrator
 
-ELLIPSE_SYSTEMS = ("orthorhombic", "tetragonal", "hexagonal", "cubic")
-
 
 def run_integration(
     series: FrameSeries, engine: "BuiltinIntegrator", workdir: Path, *, provenance: Provenance
@@ -48,16 +54,8 @@ def run_integration(
     images = with_poisson_noise(load_images(series), beam_px)
     search = search_spots(images, beam_px, threshold=engine.spot_significance)
     solved = solve_lattice(geometry_of(series), search, len(series.frames), _lattice_settings(engine))
-    limit = resolution_of_spots(solved.refined.geometry, search, series.detector.shape_px)
-    d_min = limit if engine.d_min_angstrom is None else engine.d_min_angstrom
-    pixels = measure_pixels(series, images, search, solved.refined, d_min=d_min, d_max=engine.d_max_angstrom)
-    first = scaled_in(series, pixels, solved.refined, gemmi.SpaceGroup("P -1"), final=False, model=None)
-    choice = _laue_choice(first, solved.refined, engine)
-    system = crystal_system(choice.laue)
-    freedom = Freedom(
-        system=system, axis=engine.refine_axis, ellipse=engine.refine_ellipse and system in ELLIPSE_SYSTEMS
-    )
-    refined = refine_in_system(search.spots, solved.refined, choice, freedom)
+    solved, pixels, first, choice = _symmetry(series, engine, images, search, solved)
+    refined = refine_in_system(search.spots, solved.refined, choice, _freedom(engine, choice))
     moved = repredicted(pixels, choice.basis, refined, series)
     scaled = scaled_in(series, moved, refined, choice.laue, final=True, model=first.fit.model)
     pictures = write_pictures(moved, scaled, workdir / "pictures.h5")
@@ -75,6 +73,35 @@ def run_integration(
     )
 
 
+def _symmetry(
+    series: FrameSeries, engine: "BuiltinIntegrator", images: Images, search: SpotSearch, solved: Solved
+) -> tuple[Solved, Pixels, Scaled, LaueChoice]:
+    """Measure the frames and find the Laue group, with stretched frames put right if that makes the lattice symmetric.
+
+    If the intensities do not confirm the symmetry, the frames are taken as they are.
+    """
+    straight = straightened(solved, search.spots) if engine.refine_ellipse and engine.known_cell is None else None
+    for each in [trial for trial in (straight, solved) if trial is not None]:
+        limit = resolution_of_spots(each.refined.geometry, search, series.detector.shape_px)
+        d_min = limit if engine.d_min_angstrom is None else engine.d_min_angstrom
+        pixels = measure_pixels(series, images, search, each.refined, d_min=d_min, d_max=engine.d_max_angstrom)
+        first = scaled_in(series, pixels, each.refined, gemmi.SpaceGroup("P -1"), final=False, model=None)
+        choice = _laue_choice(first, each.refined, engine)
+        if each is solved or crystal_system(choice.laue) != "triclinic":
+            break
+    return each, pixels, first, choice
+
+
+def _freedom(engine: "BuiltinIntegrator", choice: LaueChoice) -> Freedom:
+    """Return what moves in the final refinement."""
+    system = crystal_system(choice.laue)
+    ellipse = engine.refine_ellipse
+    if engine.known_cell is not None:
+        return Freedom(system=system, cell=False, axis=engine.refine_axis, ellipse=ellipse, distance=True)
+    held = system != "triclinic"
+    return Freedom(system=system, axis=engine.refine_axis, ellipse=ellipse and held, shear=ellipse)
+
+
 def _lattice_settings(engine: "BuiltinIntegrator") -> LatticeSettings:
     return LatticeSettings(
         longest=engine.max_cell_angstrom,
@@ -83,6 +110,7 @@ def _lattice_settings(engine: "BuiltinIntegrator") -> LatticeSettings:
         axis_search_deg=engine.axis_search_deg,
         refine_axis=engine.refine_axis,
         known_cell=engine.known_cell,
+        refine_ellipse=engine.refine_ellipse,
     )
 
 
@@ -139,7 +167,11 @@ def _document(
         limit = resolution_limit(_rows(scaled.data, kept), d_star[kept], engine.least_i_over_sigma)
     kept &= d_star <= 1.0 / limit * (1 + 1e-9)
     halves = None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept])
-    warnings = [*solved.warnings, *laue_warnings(choice)]
+    warnings = [
+        *solved.warnings,
+        *laue_warnings(choice),
+        *ellipse_warnings(refined, known=engine.known_cell is not None),
+    ]
     warnings += halves_warnings(_rows(scaled.data, kept), halves, noise_factor=images.noise_factor)
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from tasks.integrate.axis_search import TOLERANCE_PX, Indexed, Senses, along_other_azimuths, both_senses, index_with
 from tasks.integrate.axis_verdict import Tried, axis_test, is_reversed
+from tasks.integrate.distortion import stretch_of, stretched
 from tasks.integrate.geometry import (
     Crystal,
-    Floats,
     Geometry,
     detector_px,
     excitation_error,
@@ -20,6 +20,7 @@ from tasks.integrate.geometry import (
     settings as orientations,
 )
 from tasks.integrate.images import SpotSearch
+from tasks.integrate.known_cell import camera_length_warnings, tied_to_cell
 from tasks.integrate.lattice_score import cell_parameters, reduced
 from tasks.integrate.laue import LaueChoice
 from tasks.integrate.models import AxisTest
@@ -37,9 +38,6 @@ GOOD_FRACTION = 0.8
 FURTHER_FRACTION = 0.15
 FURTHER_SCORE = 0.5
 WORTH_REFINING = 0.5
-CELL_TOLERANCE = 0.025
-CAMERA_RANGE = 0.2
-CAMERA_WARNING = 0.01
 
 
 class LatticeSettings(NamedTuple):
@@ -51,6 +49,17 @@ class LatticeSettings(NamedTuple):
     axis_search_deg: float
     refine_axis: bool
     known_cell: UnitCell | None
+    refine_ellipse: bool = True
+
+    @property
+    def freedom(self) -> Freedom:
+        """What moves while the lattice is triclinic."""
+        return Freedom(axis=self.refine_axis, shear=self.refine_ellipse)
+
+    @property
+    def known_freedom(self) -> Freedom:
+        """What moves when the cell is known: not the cell, but all that it was confused with."""
+        return Freedom(cell=False, axis=self.refine_axis, ellipse=self.refine_ellipse, distance=True)
 
 
 class Solved(NamedTuple):
@@ -84,8 +93,8 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
             senses, tried = turned, _tried_both(turned, spots, frames, settings)
     test = axis_test(geometry, senses, tried)
     found, best = (senses.opposite, tried[1]) if test.reversed else (senses.given, tried[0])
-    if found is None or best is None or found.lattice.score < settings.min_fraction:
-        explained = f"{found.lattice.fraction:.1%} of them" if found else "none"
+    if found is None or best is None or min(found.lattice.score, best.fraction) < settings.min_fraction:
+        explained = f"{best.fraction if best else found.lattice.fraction:.1%} of them" if found else "none"
         raise NotIndexedError(
             f"the best lattice explains {explained} of {len(spots.frame)} spots; {test.verdict}",
             "check the tilt axis, the camera length and max_cell_angstrom; rings of ice or powder do not index",
@@ -93,10 +102,9 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
     warnings: list[str] = []
     refined = best.refined
     if settings.known_cell is not None:
-        basis, geometry, said = _tied_to_cell(found.lattice.basis, found.geometry, settings.known_cell)
-        warnings += said
-        crystal = Crystal(basis, np.zeros((frames, 3)))
-        refined = refine_lattice(geometry, crystal, spots, Freedom(axis=settings.refine_axis))
+        basis, geometry = tied_to_cell(refined.crystal.basis, refined.geometry, settings.known_cell)
+        refined = refine_lattice(geometry, refined.crystal._replace(basis=basis), spots, settings.known_freedom)
+        warnings += camera_length_warnings(found.geometry, refined.geometry)
     indexed = index_predicted(refined, spots)[1]
     fraction = float(indexed.mean())
     warnings += further_lattices(refined.geometry, spots.where(~indexed), settings, total=len(spots.frame))
@@ -115,7 +123,7 @@ def _tried(found: Indexed | None, spots: Spots, frames: int, settings: LatticeSe
         return None
     crystal = Crystal(found.lattice.basis, np.zeros((frames, 3)))
     try:
-        refined = refine_lattice(found.geometry, crystal, spots, Freedom(axis=settings.refine_axis))
+        refined = refine_lattice(found.geometry, crystal, spots, settings.freedom)
     except NotIndexedError:
         return None
     return Tried(refined, float(index_predicted(refined, spots)[1].mean()))
@@ -177,7 +185,8 @@ def further_lattices(geometry: Geometry, rest: Spots, settings: LatticeSettings,
             break
         found = index_with(geometry, rest, settings.longest)
         if found is None or found.lattice.score < FURTHER_SCORE:
-            said.append(f"{len(rest.frame)} of {total} spots belong to no lattice found")
+            doubt = ": the cell may be wrong" if len(rest.frame) > 0.5 * total else ""
+            said.append(f"{len(rest.frame)} of {total} spots belong to no lattice found{doubt}")
             break
         crystal = Crystal(found.lattice.basis, np.zeros((len(geometry.angle_deg), 3)))
         indexed = _indexed(geometry, crystal, rest)[1]
@@ -196,6 +205,24 @@ def refine_in_system(spots: Spots, refined: Refined, choice: LaueChoice, freedom
     return refine_geometry(refined.geometry, crystal, spots.where(indexed), conventional, freedom=freedom)
 
 
+def straightened(solved: Solved, spots: Spots) -> Solved | None:
+    """Return the lattice with stretched frames put right, if that gives a lattice without symmetry some."""
+    refined = solved.refined
+    found = stretch_of(refined.geometry, refined.crystal)
+    if found is None:
+        return None
+    geometry, crystal = stretched(refined.geometry, refined.crystal, found.value)
+    try:
+        better = refine_lattice(geometry, crystal, spots, Freedom(axis=False, shear=True))
+    except NotIndexedError:
+        return None
+    said = (
+        f"frames stretched by {found.value:+.1%} along the tilt axis would explain why the lattice is"
+        f" {found.before_deg:.2f} degrees off a symmetry (then {found.after_deg:.2f}): corrected"
+    )
+    return solved._replace(refined=better, warnings=(*solved.warnings, said))
+
+
 def crystal_system(laue: gemmi.SpaceGroup) -> CrystalSystem:
     """Return the crystal system of a setting as far as its cell is concerned."""
     name = laue.crystal_system_str()
@@ -204,54 +231,3 @@ def crystal_system(laue: gemmi.SpaceGroup) -> CrystalSystem:
     if name == "monoclinic" and laue.monoclinic_unique_axis() != "b":
         return "triclinic"
     return cast("CrystalSystem", name)
-
-
-def _tied_to_cell(basis: Floats, geometry: Geometry, known: UnitCell) -> tuple[Floats, Geometry, list[str]]:
-    """Scale the camera length so that the lattice found has the known cell's volume.
-
-    Raises
-    ------
-    NotIndexedError
-        If the reduced cells differ by more than one common factor.
-    """
-    rows = reduced(np.asarray(np.linalg.inv(basis)))
-    off, scale = min(_compared(rows, target) for target in _primitive_cells(known))
-    if off > CELL_TOLERANCE or abs(scale - 1) > CAMERA_RANGE:
-        cells = [" ".join(f"{value:.5g}" for value in cell) for cell in (cell_parameters(rows), known.parameters)]
-        raise NotIndexedError(
-            f"the lattice found has the reduced cell {cells[0]}, known_cell is {cells[1]}",
-            "correct known_cell or leave it out; a camera length cannot explain the difference",
-        )
-    said = []
-    if abs(scale - 1) > CAMERA_WARNING:
-        said.append(f"the camera length is off by {1 / scale - 1:+.1%} if the known cell is right; it was corrected")
-    corrected = geometry._replace(distance_px=geometry.distance_px / scale)
-    return basis * scale, corrected, said
-
-
-def _compared(found: Floats, known: Floats) -> tuple[float, float]:
-    """Return the largest relative difference of two lattices beyond a common factor, and that factor.
-
-    Parameters
-    ----------
-    found, known
-        (3, 3) axes as rows. The lengths of the shortest vectors are compared: they do not depend on the setting.
-    """
-    ratio = _shortest(found) / _shortest(known)
-    scale = float(np.exp(np.log(ratio).mean()))
-    return float(np.abs(ratio / scale - 1).max()), scale
-
-
-def _shortest(rows: Floats) -> Floats:
-    grid = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    return np.sort(np.linalg.norm(grid @ rows, axis=1))[1:27:2]
-
-
-def _primitive_cells(known: UnitCell) -> list[Floats]:
-    """Return the reduced axes (3, 3), rows, that a known cell has with any centring."""
-    cells = []
-    for centring in "PABCIFR":
-        vector = gemmi.GruberVector(known.gemmi(), centring)
-        vector.niggli_reduce()
-        cells.append(np.array(vector.get_cell().orth.mat.tolist()).T)
-    return cells

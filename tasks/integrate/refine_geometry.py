@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tasks.integrate.geometry import Crystal, Geometry, detector_px, excitation_error, settings
+from tasks.integrate.geometry import Crystal, Geometry, detector_px, excitation_error, settings, shear_direction
 from tasks.integrate.spots import Spots
+from tasks.model import NotIndexedError
 
 Floats = NDArray[np.float64]
 CrystalSystem = Literal["triclinic", "monoclinic", "orthorhombic", "tetragonal", "hexagonal", "cubic"]
@@ -29,6 +30,7 @@ FREE_CELL: dict[str, tuple[tuple[int, ...], ...]] = {
 CYCLES = 12
 LEAST_ROTATION_RAD = np.radians(0.002)
 LEAST_SHIFT_PX = 0.02
+ELLIPSE_SPREAD = 0.02
 
 
 class Refined(NamedTuple):
@@ -49,7 +51,10 @@ class Refined(NamedTuple):
 
 
 class Freedom(NamedTuple):
-    """What may move: the crystal system's cell, the axis, the ellipse, the camera length, the frames."""
+    """What may move: the crystal system's cell, the axis, the ellipse, the camera length, the frames.
+
+    ``shear``: of the ellipse only the part that no strain of the cell looks like.
+    """
 
     system: CrystalSystem = "triclinic"
     cell: bool = True
@@ -57,6 +62,7 @@ class Freedom(NamedTuple):
     ellipse: bool = False
     distance: bool = False
     frames: bool = True
+    shear: bool = False
 
 
 def cell_basis(cell: Floats) -> Floats:
@@ -126,6 +132,7 @@ def refine_geometry(
             spread=(spread_rotation, spread_shift),
         )
         state = _moved(state, names, solution.shared)
+        _check(state)
         if move_frames:
             state = _frames_moved(state, frames, solution.per_frame)
             spread_rotation = _learned(
@@ -134,6 +141,21 @@ def refine_geometry(
             offset = state.geometry.beam_px[frames] - geometry.beam_px[frames]
             spread_shift = _learned(offset - offset.mean(axis=0), solution.variance[:, :2], LEAST_SHIFT_PX, 3.0)
     return _figures(state, spots, hkl, names, solution, spread_rotation, spread_shift)
+
+
+def _check(state: _State) -> None:
+    """Refuse a state that ran away: the spots were not those of this lattice.
+
+    Raises
+    ------
+    NotIndexedError
+        If a cell parameter is no number or absurd.
+    """
+    low, high = np.array([0.5] * 3 + [10.0] * 3), np.array([2000.0] * 3 + [170.0] * 3)
+    sound = np.isfinite(state.cell).all() and (state.cell > low).all() and (state.cell < high).all()
+    geometry = state.geometry
+    if not sound or not np.isfinite(geometry.beam_px).all():
+        raise NotIndexedError("the refinement of the geometry ran away: the lattice found is not the spots' own")
 
 
 class _Solution(NamedTuple):
@@ -157,6 +179,8 @@ def _global_names(freedom: Freedom) -> list[tuple[str, tuple[int, ...]]]:
         names.append(("axis", (0,)))
     if freedom.ellipse:
         names += [("ellipse", (0,)), ("ellipse", (1,))]
+    elif freedom.shear:
+        names.append(("shear", (0,)))
     if freedom.distance:
         names.append(("distance", (0,)))
     return [*names, ("beam", (0,)), ("beam", (1,))]
@@ -175,6 +199,8 @@ def _moved(state: _State, names: list[tuple[str, tuple[int, ...]]], step: Floats
             geometry = geometry._replace(axis=Rotation.from_rotvec([0.0, 0.0, value]).apply(geometry.axis))
         elif kind == "ellipse":
             ellipse[group[0]] += value
+        elif kind == "shear":
+            ellipse = [part + value * unit for part, unit in zip(ellipse, shear_direction(geometry.axis), strict=True)]
         elif kind == "distance":
             geometry = geometry._replace(distance_px=geometry.distance_px * (1 + value))
         else:
@@ -214,7 +240,15 @@ def _scales(residual: Floats, weight: Floats) -> Floats:
 
 
 def _steps(names: list[tuple[str, tuple[int, ...]]]) -> Floats:
-    size = {"rotation": 1e-5, "cell": 1e-4, "axis": 1e-5, "ellipse": 1e-5, "distance": 1e-5, "beam": 1e-3}
+    size = {
+        "rotation": 1e-5,
+        "cell": 1e-4,
+        "axis": 1e-5,
+        "ellipse": 1e-5,
+        "shear": 1e-5,
+        "distance": 1e-5,
+        "beam": 1e-3,
+    }
     return np.array([size[kind] for kind, _ in names])
 
 
@@ -242,8 +276,9 @@ def _solve(
         columns.append((_predicted(_moved(state, names, move), spots, hkl) - base) / step * weight)
     jacobian = np.stack(columns, axis=2)
     target = residual * weight
-    common = _damped(np.einsum("nki,nkj->ij", jacobian, jacobian))
-    gradient = np.einsum("nki,nk->i", jacobian, target)
+    held, offset_held = _restraints(state, names)
+    common = _damped(np.einsum("nki,nkj->ij", jacobian, jacobian)) + np.diag(held)
+    gradient = np.einsum("nki,nk->i", jacobian, target) - held * offset_held
     if position is None:
         inverse = np.linalg.inv(common)
         none = np.zeros((0, 5))
@@ -256,6 +291,17 @@ def _solve(
     mixed = _by_frame(np.einsum("nki,nkj->nij", jacobian, blocks), position, len(frames))
     pull = _by_frame(np.einsum("nki,nk->ni", blocks, target), position, len(frames)) - extra * shift
     return _eliminated(common, _damped(own), mixed, gradient, pull)
+
+
+def _restraints(state: _State, names: list[tuple[str, tuple[int, ...]]]) -> tuple[Floats, Floats]:
+    """Return the weights (s,) that hold shared parameters and what these are off by: ellipses are small."""
+    weight, off = np.zeros(len(names)), np.zeros(len(names))
+    for number, (kind, group) in enumerate(names):
+        if kind in ("ellipse", "shear"):
+            weight[number] = ELLIPSE_SPREAD**-2
+            unit = shear_direction(state.geometry.axis) if kind == "shear" else np.eye(2)[group[0]]
+            off[number] = float(np.dot(state.geometry.ellipse, unit))
+    return weight, off
 
 
 def _damped(normal: Floats) -> Floats:
@@ -321,7 +367,7 @@ def _figures(
 ) -> Refined:
     residual = _residual(state, spots, hkl)
     distance = np.hypot(residual[:, 0], residual[:, 1])
-    inside = distance < max(4 * float(np.median(distance)), 0.5)
+    inside = distance <= max(4 * float(np.median(distance)), 0.5)
     esd = np.zeros(6)
     for (kind, group), variance in zip(names, solution.shared_variance, strict=True):
         if kind == "cell":

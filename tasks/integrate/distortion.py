@@ -1,0 +1,89 @@
+"""Elliptical distortion that the positions of spots cannot tell from a strain of the cell, from its metric.
+
+A picture that is stretched along the tilt axis and squeezed across it looks like a crystal strained along that axis:
+where no symmetry holds the cell, the two are one. A lattice that has no symmetry as measured, but has some exactly
+after one such stretch, is taken to be stretched. The intensities have the last word on the symmetry.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from tasks.integrate.geometry import Crystal, Floats, Geometry
+from tasks.integrate.lattice import lattice_rotations, misfit_deg
+from tasks.integrate.lattice_score import cell_parameters, reduced
+from tasks.integrate.laue import subgroups
+from tasks.integrate.refine_geometry import Refined
+from tasks.model import UnitCell
+
+MOST_STRETCH = 0.04
+SYMMETRIC_DEG = 0.12
+TOLERANCE_DEG = 3.0
+NOTICED = 0.003
+
+
+class Stretch(NamedTuple):
+    """By how much frames are stretched along the tilt axis, and the misfit in degrees of the lattice before, after."""
+
+    value: float
+    before_deg: float
+    after_deg: float
+
+
+def stretch_of(geometry: Geometry, crystal: Crystal) -> Stretch | None:
+    """Return the stretch that gives a lattice without symmetry the most symmetry, None if there is none."""
+    rows = reduced(np.asarray(np.linalg.inv(crystal.basis)))
+    candidates = lattice_rotations(UnitCell.of(cell_parameters(rows)), TOLERANCE_DEG)
+
+    def misfits(stretch: float) -> list[float]:
+        moved = rows @ np.linalg.inv(strain(geometry.axis, stretch))
+        return [misfit_deg(rotation, moved @ moved.T) for rotation in candidates]
+
+    turns = [number for number, rotation in enumerate(candidates) if not np.array_equal(rotation, np.eye(3))]
+    if not turns or min(misfits(0.0)[number] for number in turns) < SYMMETRIC_DEG:
+        return None
+    place = {rotation.tobytes(): number for number, rotation in enumerate(candidates)}
+    for group in sorted(subgroups(candidates), key=len, reverse=True):
+        members = [place[rotation.tobytes()] for rotation in group]
+        if len(members) < 2:
+            break
+
+        def worst(stretch: float, members: list[int] = members) -> float:
+            every = misfits(stretch)
+            return max(every[number] for number in members)
+
+        found = minimize_scalar(worst, bounds=(-MOST_STRETCH, MOST_STRETCH), method="bounded")
+        if found.fun < SYMMETRIC_DEG and abs(found.x) < 0.98 * MOST_STRETCH:
+            return Stretch(float(found.x), worst(0.0), float(found.fun))
+    return None
+
+
+def strain(axis: Floats, stretch: float) -> Floats:
+    """Return the matrix (3, 3) that takes observed to true scattering vectors: longer along the axis, shorter across.
+
+    Vectors at goniometer zero are as good as those in the laboratory: the strain is the same about the axis.
+    """
+    along = np.outer(axis, axis)
+    return np.asarray((1.0 + stretch) * along + (1.0 - stretch) * (np.eye(3) - along))
+
+
+def stretched(geometry: Geometry, crystal: Crystal, stretch: float) -> tuple[Geometry, Crystal]:
+    """Return geometry and crystal with the ellipse that undoes a stretch of the frames along the axis."""
+    azimuth = 2.0 * float(np.arctan2(geometry.axis[1], geometry.axis[0]))
+    e1, e2 = geometry.ellipse
+    ellipse = (e1 + stretch * float(np.cos(azimuth)), e2 + stretch * float(np.sin(azimuth)))
+    basis = strain(geometry.axis, stretch) @ crystal.basis
+    return geometry._replace(ellipse=ellipse), crystal._replace(basis=np.asarray(basis))
+
+
+def ellipse_warnings(refined: Refined, *, known: bool) -> list[str]:
+    """Say by how much the frames are elliptical, and what of it a cell without symmetry hides."""
+    size = float(np.hypot(*refined.geometry.ellipse))
+    if size < NOTICED:
+        return []
+    said = f"the frames are elliptical by {size:.1%} (long axis over the mean), which was corrected"
+    angles = refined.cell[3:]
+    if known or np.abs(np.rint(angles / 30.0) * 30.0 - angles).min() < 1e-9:
+        return [said]
+    return [f"{said} but for what a triclinic cell hides: it may be off by as much unless known_cell is given"]

@@ -1,0 +1,93 @@
+"""A cell that is known beforehand: which lattice it is, and the camera length that follows from it."""
+
+import gemmi
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from tasks.integrate.geometry import Floats, Geometry
+from tasks.integrate.lattice_match import isometries
+from tasks.integrate.lattice_score import cell_parameters, reduced
+from tasks.model import NotIndexedError, UnitCell
+
+CELL_TOLERANCE = 0.025
+CAMERA_RANGE = 0.2
+CAMERA_WARNING = 0.01
+MATCH_LENGTH = 0.06
+MATCH_ANGLE_DEG = 4.0
+
+
+def tied_to_cell(basis: Floats, geometry: Geometry, known: UnitCell) -> tuple[Floats, Geometry]:
+    """Return exactly the known lattice in the orientation found, with the camera length that gives its volume.
+
+    Parameters
+    ----------
+    basis
+        (3, 3), columns a*, b*, c* of the lattice found.
+
+    Raises
+    ------
+    NotIndexedError
+        If the reduced cells differ by more than one common factor.
+    """
+    rows = reduced(np.asarray(np.linalg.inv(basis)))
+    compared = [(*_compared(rows, target), target) for target in _primitive_cells(known)]
+    off, scale, target = min(compared, key=lambda one: one[0])
+    if off <= CELL_TOLERANCE and abs(scale - 1) <= CAMERA_RANGE:
+        for placed in _oriented(rows / scale, target):
+            return placed, geometry._replace(distance_px=geometry.distance_px / scale)
+    cells = [" ".join(f"{value:.5g}" for value in cell) for cell in (cell_parameters(rows), known.parameters)]
+    raise NotIndexedError(
+        f"the lattice found has the reduced cell {cells[0]}, known_cell is {cells[1]}",
+        "correct known_cell or leave it out; a camera length cannot explain the difference",
+    )
+
+
+def camera_length_warnings(stated: Geometry, refined: Geometry) -> list[str]:
+    """Say so if the camera length that a known cell asks for is not the one stated."""
+    change = refined.distance_px / stated.distance_px
+    if abs(change - 1) <= CAMERA_WARNING:
+        return []
+    return [f"the camera length is off by {1 / change - 1:+.1%} if the known cell is right; it was corrected"]
+
+
+def _oriented(rows: Floats, target: Floats) -> list[Floats]:
+    """Return reciprocal axes (3, 3) of the target's cell turned onto a lattice of nearly the same one, best first."""
+    turns = isometries(
+        UnitCell.of(cell_parameters(rows)),
+        UnitCell.of(cell_parameters(target)),
+        length_tolerance=MATCH_LENGTH,
+        angle_tolerance_deg=MATCH_ANGLE_DEG,
+    )
+    placed = []
+    for turn in turns:
+        orientation, _ = Rotation.align_vectors(turn.T @ rows, target)
+        placed.append(np.asarray(np.linalg.inv(target @ orientation.as_matrix().T), dtype=np.float64))
+    return placed
+
+
+def _compared(found: Floats, known: Floats) -> tuple[float, float]:
+    """Return the largest relative difference of two lattices beyond a common factor, and that factor.
+
+    Parameters
+    ----------
+    found, known
+        (3, 3) axes as rows. The lengths of the shortest vectors are compared: they do not depend on the setting.
+    """
+    ratio = _shortest(found) / _shortest(known)
+    scale = float(np.exp(np.log(ratio).mean()))
+    return float(np.abs(ratio / scale - 1).max()), scale
+
+
+def _shortest(rows: Floats) -> Floats:
+    grid = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.sort(np.linalg.norm(grid @ rows, axis=1))[1:27:2]
+
+
+def _primitive_cells(known: UnitCell) -> list[Floats]:
+    """Return the reduced axes (3, 3), rows, that a known cell has with any centring."""
+    cells = []
+    for centring in "PABCIFR":
+        vector = gemmi.GruberVector(known.gemmi(), centring)
+        vector.niggli_reduce()
+        cells.append(np.array(vector.get_cell().orth.mat.tolist()).T)
+    return cells
