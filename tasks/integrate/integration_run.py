@@ -34,6 +34,7 @@ from tasks.integrate.scaling import (
     Scaled,
     first_model,
     fit_rocking,
+    illuminated,
     observations_of,
     resolution_limit,
     scale_observations,
@@ -127,7 +128,9 @@ def scaled_in(
     rows = np.flatnonzero(pixels.measured.seen > LEAST_SEEN)
     every, groups = observations_of(pixels.predictions, pixels.measured, refined.geometry, laue)
     observations = every.where(rows)
-    start = first_model(0.7 * refined.rms_excitation, len(series.frames)) if model is None else model
+    start = (
+        first_model(0.7 * refined.rms_excitation, len(series.frames), illuminated(series)) if model is None else model
+    )
     fit = fit_rocking(start, observations, groups, final=final)
     halves = None
     if pixels.half is not None:

@@ -25,6 +25,8 @@ SHAPE_LIMIT = 8.0
 SHAPE_POINTS = 321
 ROBUST_SQUARE = 16.0
 LEAST_VARIANCE = 0.02
+SCALE_OFF_PRIOR, SCALE_OFF_ALONE = 0.25, 1.5
+"""Standard deviations of a frame's log scale from what is expected of it: by its scan positions, and without them."""
 
 
 class Shape(NamedTuple):
@@ -59,6 +61,7 @@ class Observations(NamedTuple):
 class RockingModel(NamedTuple):
     """Widths (1/angstrom; radians), shape, frame scales (frames,) and rotations (frames, 3), relative model errors.
 
+    ``prior`` (frames,): scales expected before any intensity is looked at; None = all equal.
     ``error_scale``: relative error of an intensity whatever its place on the curve; ``error_excitation``: error of the
     excitation error in units of the width.
     """
@@ -68,6 +71,7 @@ class RockingModel(NamedTuple):
     shape: Shape
     scale: Floats
     rotation: Floats
+    prior: Floats | None = None
     error_scale: float = 0.05
     error_excitation: float = 0.1
 
@@ -232,9 +236,11 @@ def _step(fit: Fit, observations: Observations, *, rotations: bool, spreads: Spr
     gradient = np.zeros((frames, size))
     np.add.at(gradient, observations.frame, (weight * residual)[:, None] * jacobian)
     log_scale = np.log(model.scale)
-    smooth = _smoothed(log_scale, normal[:, 0, 0])
-    normal[:, 0, 0] += spreads.scale**-2
-    gradient[:, 0] -= spreads.scale**-2 * (log_scale - smooth)
+    expected = np.zeros(frames) if model.prior is None else np.log(model.prior)
+    off = SCALE_OFF_ALONE if model.prior is None else SCALE_OFF_PRIOR
+    smooth = expected + _smoothed(log_scale - expected, normal[:, 0, 0])
+    normal[:, 0, 0] += spreads.scale**-2 + off**-2
+    gradient[:, 0] -= spreads.scale**-2 * (log_scale - smooth) + off**-2 * (log_scale - expected)
     for axis in range(1, size):
         normal[:, axis, axis] += spreads.rotation**-2
         gradient[:, axis] -= model.rotation[:, axis - 1] * spreads.rotation**-2

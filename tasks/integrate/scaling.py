@@ -6,6 +6,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.frames.models import FrameSeries
 from tasks.integrate.geometry import Geometry
 from tasks.integrate.merging import group_equivalents
 from tasks.integrate.prediction import Predictions, crossings
@@ -65,9 +66,20 @@ def observations_of(
     return observations, len(equivalents.unique)
 
 
-def first_model(width: float, frames: int) -> RockingModel:
-    """Return a Gaussian rocking curve to start from; width in 1/angstrom."""
-    return RockingModel(width, np.radians(0.05), gaussian_shape(), np.ones(frames), np.zeros((frames, 3)))
+def first_model(width: float, frames: int, prior: Floats | None = None) -> RockingModel:
+    """Return a Gaussian rocking curve to start from; width in 1/angstrom; `prior` (frames,) the scales expected."""
+    scale = np.ones(frames) if prior is None else prior
+    return RockingModel(width, np.radians(0.05), gaussian_shape(), scale, np.zeros((frames, 3)), prior)
+
+
+def illuminated(series: FrameSeries) -> Floats | None:
+    """Return the scan positions summed for each frame over their median, (frames,); None where they are not known.
+
+    They are what the crystal gave to a frame before its thickness. A low-symmetry crystal measures few reflections on
+    more than one frame, so that nothing else holds the scales of a crystal that is hidden at some tilts.
+    """
+    positions = np.array([frame.positions for frame in series.frames], dtype=np.float64)
+    return positions / np.median(positions) if positions.min() > 0 else None
 
 
 def fit_rocking(model: RockingModel, observations: Observations, groups: int, *, final: bool) -> Fit:

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -13,13 +15,26 @@ from tasks.integrate.scaling import first_model, fit_rocking
 FRAMES = 60
 
 
-def observed(*, width: float, spread: float, step: float, seed: int = 0, tilt_error: float = 0.0) -> tuple:
-    """Return observations of 300 reflections, each crossing three times, sampled at still tilts; and the truth."""
+def gentle(frame: float) -> float:
+    return 1.0 + 0.3 * np.cos(frame / 12.0)
+
+
+def observed(
+    *,
+    width: float,
+    spread: float,
+    step: float,
+    seed: int = 0,
+    tilt_error: float = 0.0,
+    times: int = 3,
+    scale_of: Callable[[float], float] = gentle,
+) -> tuple:
+    """Return observations of 300 reflections, each crossing some times, sampled at still tilts; and the truth."""
     rng = np.random.default_rng(seed)
     truth = rng.exponential(400.0, 300)
     rows = []
     for group, intensity in enumerate(truth):
-        for _ in range(3):
+        for _ in range(times):
             length = rng.uniform(0.1, 1.2)
             rate = length * rng.uniform(0.3, 1.0)
             centre = rng.uniform(3, FRAMES - 3)
@@ -31,7 +46,7 @@ def observed(*, width: float, spread: float, step: float, seed: int = 0, tilt_er
                 if abs(s) < 5 * sigma:
                     wrong = tilt_error * np.sin(frame / 5.0)
                     p = np.exp(-0.5 * ((s + wrong * rate) / sigma) ** 2) / np.sqrt(2 * np.pi) / sigma
-                    scale = 1.0 + 0.3 * np.cos(frame / 12.0)
+                    scale = scale_of(frame)
                     rows.append(
                         (rng.poisson(scale * p * intensity * width * 2.5 + 4) - 4, group, frame, length, s, lever)
                     )
@@ -62,6 +77,24 @@ def test_widths_scales_and_intensities_come_back_from_coarse_stills() -> None:
     assert np.corrcoef(fit.merged[known], truth[known])[0, 1] > 0.99
     z = (fit.merged / scale - truth)[known] * np.sqrt(fit.information[known]) * scale
     assert 0.6 < np.var(z[np.abs(z) < 5]) < 1.5
+
+
+def test_scan_positions_hold_the_scales_where_nothing_is_measured_twice() -> None:
+    """A triclinic crystal that others hide at most tilts: its aperture shrinks to a twentieth."""
+
+    def hidden(frame: float) -> float:
+        return 0.05 + np.exp(-(((frame - 20.0) / 9.0) ** 2))
+
+    observations, truth = observed(width=0.0015, spread=np.radians(0.1), step=1.0, times=1, scale_of=hidden)
+    positions = np.array([hidden(frame) for frame in range(FRAMES)])
+    agreement = []
+    for prior in (None, positions / np.median(positions)):
+        fit = fit_rocking(first_model(0.0015, FRAMES, prior), observations, len(truth), final=False)
+        known = fit.information > np.quantile(fit.information, 0.2)
+        agreement.append(np.corrcoef(fit.merged[known], truth[known])[0, 1])
+    without, with_positions = agreement
+    assert without < 0.85
+    assert with_positions > 0.95
 
 
 def test_wobbling_tilts_are_followed() -> None:
