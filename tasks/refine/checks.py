@@ -33,6 +33,12 @@ def odd_displacements(fit: Fit) -> tuple[str, ...]:
     )
 
 
+def at_the_floor(fit: Fit) -> tuple[str, ...]:
+    """Return the isotropic non-hydrogen atoms whose displacements fell to the least value that refinement allows."""
+    heavy = {atom.label for atom in heavy_atoms(fit) if atom.u_aniso_angstrom2 is None}
+    return tuple(row.label for row in fit.atoms if row.label in heavy and 0.0 < row.u_equivalent < U_LOW_ANGSTROM2)
+
+
 def elongated(fit: Fit) -> tuple[str, ...]:
     """Return the atoms whose largest principal displacement is over eight times the smallest."""
     return tuple(

@@ -86,6 +86,17 @@ def test_a_low_r1_does_not_save_a_structure_that_predicts_nothing(
     assert verdict(fit, observations, None) == "doubtful"
 
 
+def test_displacements_at_their_floor_say_flattened_data_if_the_model_predicts(
+    draft: Draft, observations: Observations, tmp_path: Path
+) -> None:
+    fit = plain_fit(draft, tmp_path)
+    low = {"u_equivalent": 0.002, "u_min_eigenvalue": 0.002, "u_max_eigenvalue": 0.002}
+    fit = fit.model_copy(update={"atoms": tuple(row.model_copy(update=low) for row in fit.atoms)})
+    assert verdict(fit, observations) == "solved"
+    assert verdict(fit, observations, GOOD._replace(r1_free=0.38)) == "not-solved"
+    assert verdict(fit, observations.model_copy(update={"radiation": "xray"})) == "not-solved"
+
+
 def test_a_model_that_lacks_atoms_or_has_others_is_doubtful(
     draft: Draft, observations: Observations, tmp_path: Path
 ) -> None:
