@@ -16,7 +16,7 @@ BLOCK_PX = 8
 MEDIAN_BLOCKS = 5
 BOX_BLOCKS = 4
 RATIO_PRIOR_COUNTS = 10.0
-SPOT_DEVIATIONS = 6.0
+SPOT_DEVIATIONS = 10.0
 LEAST_BOXES = 200
 
 
@@ -62,9 +62,8 @@ def noise_factor(image: Image, valid: Mask, background: Image, box_px: int) -> f
     known = deviation[::box_px, ::box_px][(whole & ~spots & (expected > 4.0))[::box_px, ::box_px]]
     if len(known) < LEAST_BOXES:
         return None
-    lowest, low, high = np.quantile(known, (0.05, 0.25, 0.75))
-    # weak spots widen the upper half of the distribution only
-    return float(min((high - low) / 1.349, (low - lowest) / 0.971) ** 2)
+    low, high = np.quantile(known, (0.25, 0.75))
+    return float(((high - low) / 1.349) ** 2)
 
 
 def _ring_level(image: Image, valid: Mask, radius: Floats) -> Floats:

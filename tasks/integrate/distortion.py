@@ -19,6 +19,7 @@ from tasks.model import UnitCell
 
 MOST_STRETCH = 0.04
 SYMMETRIC_DEG = 0.12
+STRAINED_DEG = 0.2
 TOLERANCE_DEG = 3.0
 NOTICED = 0.003
 
@@ -41,7 +42,7 @@ def stretch_of(geometry: Geometry, crystal: Crystal) -> Stretch | None:
         return [misfit_deg(rotation, moved @ moved.T) for rotation in candidates]
 
     turns = [number for number, rotation in enumerate(candidates) if not np.array_equal(rotation, np.eye(3))]
-    if not turns or min(misfits(0.0)[number] for number in turns) < SYMMETRIC_DEG:
+    if not turns or min(misfits(0.0)[number] for number in turns) < STRAINED_DEG:
         return None
     place = {rotation.tobytes(): number for number, rotation in enumerate(candidates)}
     for group in sorted(subgroups(candidates), key=len, reverse=True):

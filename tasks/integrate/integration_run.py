@@ -56,7 +56,7 @@ def run_integration(
     search = search_spots(images, beam_px, threshold=engine.spot_significance)
     solved = solve_lattice(geometry_of(series), search, len(series.frames), _lattice_settings(engine))
     solved, pixels, first, choice = _symmetry(series, engine, images, search, solved)
-    refined = refine_in_system(search.spots, solved.refined, choice, _freedom(engine, choice))
+    refined = refine_in_system(search.spots, solved.refined, choice, _freedom(engine, choice, straight=solved.straight))
     moved = repredicted(pixels, choice.basis, refined, series)
     scaled = scaled_in(series, moved, refined, choice.laue, final=True, model=first.fit.model)
     pictures = write_pictures(moved, scaled, workdir / "pictures.h5")
@@ -93,14 +93,17 @@ def _symmetry(
     return each, pixels, first, choice
 
 
-def _freedom(engine: "BuiltinIntegrator", choice: LaueChoice) -> Freedom:
-    """Return what moves in the final refinement."""
+def _freedom(engine: "BuiltinIntegrator", choice: LaueChoice, *, straight: bool) -> Freedom:
+    """Return what moves in the final refinement.
+
+    A monoclinic cell holds little of an ellipse: it is free if the metric has shown one (``straight``).
+    """
     system = crystal_system(choice.laue)
     ellipse = engine.refine_ellipse
     if engine.known_cell is not None:
         return Freedom(system=system, cell=False, axis=engine.refine_axis, ellipse=ellipse, distance=True)
-    held = system != "triclinic"
-    return Freedom(system=system, axis=engine.refine_axis, ellipse=ellipse and held, shear=ellipse)
+    held = system not in ("triclinic", "monoclinic") or (system == "monoclinic" and straight)
+    return Freedom(system=system, axis=engine.refine_axis, ellipse=ellipse and held)
 
 
 def _lattice_settings(engine: "BuiltinIntegrator") -> LatticeSettings:

@@ -38,6 +38,7 @@ GOOD_FRACTION = 0.8
 FURTHER_FRACTION = 0.15
 FURTHER_SCORE = 0.5
 WORTH_REFINING = 0.5
+WORTH_AN_ELLIPSE = 0.97
 
 
 class LatticeSettings(NamedTuple):
@@ -54,7 +55,7 @@ class LatticeSettings(NamedTuple):
     @property
     def freedom(self) -> Freedom:
         """What moves while the lattice is triclinic."""
-        return Freedom(axis=self.refine_axis, shear=self.refine_ellipse)
+        return Freedom(axis=self.refine_axis)
 
     @property
     def known_freedom(self) -> Freedom:
@@ -63,12 +64,16 @@ class LatticeSettings(NamedTuple):
 
 
 class Solved(NamedTuple):
-    """The indexed series: refined geometry and crystal, the axis test, the fraction indexed, what was noticed."""
+    """The indexed series: refined geometry and crystal, the axis test, the fraction indexed, what was noticed.
+
+    ``straight``: stretched frames were put right by the metric of the lattice.
+    """
 
     refined: Refined
     axis_test: AxisTest
     fraction: float
     warnings: tuple[str, ...]
+    straight: bool = False
 
 
 def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings: LatticeSettings) -> Solved:
@@ -105,6 +110,8 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
         basis, geometry = tied_to_cell(refined.crystal.basis, refined.geometry, settings.known_cell)
         refined = refine_lattice(geometry, refined.crystal._replace(basis=basis), spots, settings.known_freedom)
         warnings += camera_length_warnings(found.geometry, refined.geometry)
+    elif settings.refine_ellipse:
+        refined = _sheared(refined, spots, settings)
     indexed = index_predicted(refined, spots)[1]
     fraction = float(indexed.mean())
     warnings += further_lattices(refined.geometry, spots.where(~indexed), settings, total=len(spots.frame))
@@ -155,6 +162,19 @@ def refine_lattice(geometry: Geometry, crystal: Crystal, spots: Spots, freedom: 
     if refined is None:
         raise NotIndexedError("the geometry was not refined")
     return refined
+
+
+def _sheared(refined: Refined, spots: Spots, settings: LatticeSettings) -> Refined:
+    """Return what freeing the ellipse makes of a lattice if the positions speak for it clearly, else what it was.
+
+    Only the part of the ellipse is free that no strain of the cell looks like. A small gain is worth nothing: any
+    further parameter follows the errors of the frames.
+    """
+    try:
+        freer = refine_lattice(refined.geometry, refined.crystal, spots, settings.freedom._replace(shear=True))
+    except NotIndexedError:
+        return refined
+    return freer if freer.rmsd_px < WORTH_AN_ELLIPSE * refined.rmsd_px else refined
 
 
 def index_predicted(refined: Refined, spots: Spots) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -213,14 +233,14 @@ def straightened(solved: Solved, spots: Spots) -> Solved | None:
         return None
     geometry, crystal = stretched(refined.geometry, refined.crystal, found.value)
     try:
-        better = refine_lattice(geometry, crystal, spots, Freedom(axis=False, shear=True))
+        better = refine_lattice(geometry, crystal, spots, Freedom(axis=False))
     except NotIndexedError:
         return None
     said = (
         f"frames stretched by {found.value:+.1%} along the tilt axis would explain why the lattice is"
         f" {found.before_deg:.2f} degrees off a symmetry (then {found.after_deg:.2f}): corrected"
     )
-    return solved._replace(refined=better, warnings=(*solved.warnings, said))
+    return solved._replace(refined=better, warnings=(*solved.warnings, said), straight=True)
 
 
 def crystal_system(laue: gemmi.SpaceGroup) -> CrystalSystem:

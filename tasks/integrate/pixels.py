@@ -9,16 +9,11 @@ from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_half
 from tasks.integrate.geometry import Floats, Geometry, corner_d_min, crystal_q, detector_px, excitation_error, settings
 from tasks.integrate.images import Images, SpotSearch
+from tasks.integrate.overlaps import separated
+from tasks.integrate.patches import Patches, cut_patches
 from tasks.integrate.prediction import Predictions, all_hkl, predict, travel_of
-from tasks.integrate.profiles import (
-    Measured,
-    Patches,
-    Profiles,
-    cut_patches,
-    expected_shape,
-    fit_patches,
-    learn_profiles,
-)
+from tasks.integrate.profile_fit import Measured, fit_patches
+from tasks.integrate.profiles import Profiles, expected_shape, learn_profiles
 from tasks.integrate.refine_geometry import Refined
 
 STRONG_COUNTS = 60.0
@@ -77,12 +72,25 @@ def measure_pixels(
 
 
 def measured_pixels(predictions: Predictions, patches: Patches, profiles: Profiles, geometry: Geometry) -> Pixels:
-    """Fit the profiles where the predictions now are."""
+    """Fit the profiles where the predictions now are, those that share pixels together."""
     expected = expected_shape(patches, predictions, geometry.beam_px, profiles)
-    measured = fit_patches(patches.counts, patches.background, patches.valid, expected)
+
+    def fitted(counts: NDArray[np.float32], background: NDArray[np.float32]) -> Measured:
+        return separated(
+            fit_patches(counts, background, patches.valid, expected),
+            counts,
+            background,
+            valid=patches.valid,
+            expected=expected,
+            centre=patches.centre,
+            predictions=predictions,
+            near=patches.near,
+        )
+
+    measured = fitted(patches.counts, patches.background)
     half = None
     if patches.half is not None:
-        half = fit_patches(patches.half, 0.5 * patches.background, patches.valid, expected).intensity
+        half = fitted(patches.half, np.float32(0.5) * patches.background).intensity
     return Pixels(predictions, patches, profiles, measured, half)
 
 

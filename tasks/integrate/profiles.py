@@ -4,20 +4,18 @@ Profile fitting after Diamond, Acta Cryst. A25, 43-55 (1969) and Rossmann, J. Ap
 Poisson weights from the model itself, so that it becomes summation where there is no background.
 """
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
-from tasks.integrate.background import ring_background
-from tasks.integrate.images import Images
-from tasks.integrate.parallel import in_threads, threads
+from tasks.integrate.parallel import in_threads
+from tasks.integrate.patches import Patches
 from tasks.integrate.prediction import Predictions
-from tasks.integrate.spots import Image, Mask, radii_px
+from tasks.integrate.profile_fit import Measured, fit_patches, row_parts
+from tasks.integrate.spots import Mask
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -25,21 +23,6 @@ Integers = NDArray[np.int64]
 BINS_PER_PX = 2
 STRONG_COUNTS = 60.0
 SPOTS_PER_SHELL = 60
-BACKGROUND_PIXELS = 300.0
-
-
-class Patches(NamedTuple):
-    """Pixels around predictions: counts, background, valid (n, m, m); ``half`` those of the first half of the events.
-
-    ``centre`` (n, 2) is the pixel in the middle; ``overlapped`` (n,) tells of another strong spot in the patch.
-    """
-
-    centre: Integers
-    counts: NDArray[np.float32]
-    background: NDArray[np.float32]
-    valid: Mask
-    half: NDArray[np.float32] | None
-    overlapped: Mask
 
 
 class Profiles(NamedTuple):
@@ -51,94 +34,6 @@ class Profiles(NamedTuple):
     shape: Floats
     edges: Floats
     spots: int
-
-
-class Measured(NamedTuple):
-    """Per prediction (n,): profile-fitted intensity, summed one, and the fraction of the spot on valid pixels.
-
-    ``noise`` is the variance that the background alone gives: the variance of an intensity I is noise + I.
-    """
-
-    intensity: Floats
-    noise: Floats
-    summed: Floats
-    summed_variance: Floats
-    seen: Floats
-
-
-def cut_patches(
-    images: Images,
-    predictions: Predictions,
-    beam_px: Floats,
-    *,
-    reach: int,
-    masked: Mask,
-    half: NDArray[np.unsignedinteger] | None,
-    offset: tuple[float, float],
-) -> Patches:
-    """Cut the pixels around every prediction, with the background made without the predicted spots.
-
-    Parameters
-    ----------
-    beam_px
-        (frames, 2).
-    reach
-        Pixels on either side of the centre.
-    masked
-        (n,) predictions strong enough to be kept out of the background.
-    offset
-        (pedestal, gain) of ``half``, which is as stored.
-    """
-    side = 2 * reach + 1
-    number = len(predictions.frame)
-    middle = np.rint(predictions.px).astype(np.int64)
-    counts = np.zeros((number, side, side), dtype=np.float32)
-    background = np.zeros_like(counts)
-    valid = np.zeros(counts.shape, dtype=bool)
-    first = None if half is None else np.zeros_like(counts)
-    overlapped = np.zeros(number, dtype=bool)
-    offsets = np.arange(-reach, reach + 1)
-    disc = np.argwhere(np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach) - reach
-    order = np.argsort(predictions.frame, kind="stable")
-    bounds = np.flatnonzero(np.diff(predictions.frame[order])) + 1
-
-    def cut(rows: Integers) -> None:
-        if not len(rows):
-            return
-        frame = int(predictions.frame[rows[0]])
-        centre = middle[rows]
-        image = images.counts[frame]
-        spots = _marked(image.shape, centre[masked[rows]], disc)
-        level = ring_background(image, images.valid & ~spots, radii_px(image.shape, beam_px[frame]))
-        slow = centre[:, 0, None, None] + offsets[None, :, None]
-        fast = centre[:, 1, None, None] + offsets[None, None, :]
-        inside = (slow >= 0) & (slow < image.shape[0]) & (fast >= 0) & (fast < image.shape[1])
-        slow, fast = np.clip(slow, 0, image.shape[0] - 1), np.clip(fast, 0, image.shape[1] - 1)
-        counts[rows] = image[slow, fast]
-        background[rows] = level[slow, fast]
-        valid[rows] = inside & images.valid[slow, fast]
-        overlapped[rows] = _crowded(predictions.px[rows], masked[rows], 1.2 * reach)
-        if first is not None and half is not None:
-            first[rows] = (half[frame][slow, fast] - np.float32(offset[0] / 2)) / np.float32(offset[1])
-
-    in_threads(cut, np.split(order, bounds))
-    return Patches(middle, counts, background, valid, first, overlapped)
-
-
-def _marked(shape: tuple[int, ...], centre: Integers, disc: Integers) -> Mask:
-    marked = np.zeros(shape, dtype=bool)
-    pixel = (centre[:, None, :] + disc).reshape(-1, 2)
-    pixel = pixel[((pixel >= 0) & (pixel < np.array(shape))).all(axis=1)]
-    marked[pixel[:, 0], pixel[:, 1]] = True
-    return marked
-
-
-def _crowded(px: Floats, strong: Mask, distance: float) -> Mask:
-    if strong.sum() < 2:
-        return np.zeros(len(px), dtype=bool)
-    gap = np.asarray(cKDTree(px[strong]).query(px, k=2)[0])
-    nearest = np.where(strong, gap[:, 1], gap[:, 0])
-    return np.asarray(nearest < distance)
 
 
 def _offsets(patches: Patches, predictions: Predictions, beam_px: Floats) -> tuple[Floats, Floats, Floats]:
@@ -194,6 +89,7 @@ def _at(patches: Patches, rows: Integers) -> Patches:
         valid=patches.valid[rows],
         half=None if patches.half is None else patches.half[rows],
         overlapped=patches.overlapped[rows],
+        near=patches.near[rows],
     )
 
 
@@ -239,13 +135,8 @@ def expected_shape(patches: Patches, predictions: Predictions, beam_px: Floats, 
     def fill(rows: slice) -> None:
         _interpolate(profiles.shape, shell[rows], fraction[rows], arm[rows] / distance[rows, None], expected[rows])
 
-    in_threads(fill, _parts(len(expected)))
+    in_threads(fill, row_parts(len(expected)))
     return expected
-
-
-def _parts(number: int) -> list[slice]:
-    edges = np.linspace(0, number, threads() + 1).astype(int).tolist()
-    return [slice(first, last) for first, last in pairwise(edges)]
 
 
 @njit(cache=True, nogil=True)
@@ -274,52 +165,3 @@ def measure(patches: Patches, predictions: Predictions, beam_px: Floats, profile
     """Return intensities by profile fitting and by summation over the whole patch's disc."""
     expected = expected_shape(patches, predictions, beam_px, profiles)
     return fit_patches(patches.counts, patches.background, patches.valid, expected)
-
-
-def fit_patches(counts: Floats | Image, background: Floats | Image, valid: Mask, expected: Floats) -> Measured:
-    """Fit expected shapes (n, m, m) to patches.
-
-    The variance is Poisson's for spot and background, with the error of a background from BACKGROUND_PIXELS pixels.
-    """
-    result = np.zeros((5, len(counts)))
-
-    def fit(rows: slice) -> None:
-        _fit(counts[rows], background[rows], valid[rows], expected[rows], result[:, rows])
-
-    in_threads(fit, _parts(len(counts)))
-    return Measured(*result)
-
-
-@njit(cache=True, nogil=True)
-def _fit(counts: Image, background: Image, valid: Mask, expected: Floats, result: Floats) -> None:  # pragma: no cover
-    """Fill the rows of ``result`` (5, n) with the columns of `Measured`."""
-    for i in range(len(counts)):
-        core = np.argwhere(valid[i] & (expected[i] > 0.002 * expected[i].max()))
-        pixels = len(core)
-        seen, net, level, gross = 0.0, 0.0, 0.0, 0.0
-        for row, column in core:
-            seen += expected[i, row, column]
-            net += counts[i, row, column] - background[i, row, column]
-            level += background[i, row, column]
-            gross += counts[i, row, column]
-        safe = max(seen, 1e-3)
-        fitted = net / safe
-        result[2, i] = fitted
-        result[3, i] = max((gross + level * pixels / BACKGROUND_PIXELS) / safe**2, 1.0)
-        result[4, i] = seen
-        flat = 0.0
-        for cycle in range(4):
-            intensity = max(fitted, 0.0) if cycle < 3 else 0.0
-            above, norm = 0.0, 0.0
-            for row, column in core:
-                share = expected[i, row, column]
-                floor = background[i, row, column]
-                weight = share / max(floor + intensity * share, 1e-3)
-                norm += weight * share
-                above += weight * (counts[i, row, column] - floor)
-            if cycle < 3:
-                fitted = above / max(norm, 1e-9)
-            else:
-                flat = norm
-        result[0, i] = fitted
-        result[1, i] = (1.0 + pixels / BACKGROUND_PIXELS) / max(flat, 1e-9)

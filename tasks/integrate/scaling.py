@@ -10,7 +10,7 @@ from tasks.frames.models import FrameSeries
 from tasks.integrate.geometry import Geometry
 from tasks.integrate.merging import group_equivalents
 from tasks.integrate.prediction import Predictions, crossings
-from tasks.integrate.profiles import Measured
+from tasks.integrate.profile_fit import Measured
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.rocking import (
     Fit,

@@ -1,0 +1,107 @@
+"""The pixels around predicted reflections, with the background made without the predicted spots."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from tasks.integrate.background import ring_background
+from tasks.integrate.images import Images
+from tasks.integrate.parallel import in_threads
+from tasks.integrate.prediction import Predictions
+from tasks.integrate.spots import Mask, radii_px
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class Patches(NamedTuple):
+    """Pixels around predictions: counts, background, valid (n, m, m); ``half`` those of the first half of the events.
+
+    ``centre`` (n, 2) is the pixel in the middle; ``overlapped`` (n,) tells of another strong spot in the patch;
+    ``near`` (n,) of predictions near enough to the sphere to be seen.
+    """
+
+    centre: Integers
+    counts: NDArray[np.float32]
+    background: NDArray[np.float32]
+    valid: Mask
+    half: NDArray[np.float32] | None
+    overlapped: Mask
+    near: Mask
+
+
+def cut_patches(
+    images: Images,
+    predictions: Predictions,
+    beam_px: Floats,
+    *,
+    reach: int,
+    masked: Mask,
+    half: NDArray[np.unsignedinteger] | None,
+    offset: tuple[float, float],
+) -> Patches:
+    """Cut the pixels around every prediction, with the background made without the predicted spots.
+
+    Parameters
+    ----------
+    beam_px
+        (frames, 2).
+    reach
+        Pixels on either side of the centre.
+    masked
+        (n,) predictions strong enough to be kept out of the background.
+    offset
+        (pedestal, gain) of ``half``, which is as stored.
+    """
+    side = 2 * reach + 1
+    number = len(predictions.frame)
+    middle = np.rint(predictions.px).astype(np.int64)
+    counts = np.zeros((number, side, side), dtype=np.float32)
+    background = np.zeros_like(counts)
+    valid = np.zeros(counts.shape, dtype=bool)
+    first = None if half is None else np.zeros_like(counts)
+    overlapped = np.zeros(number, dtype=bool)
+    offsets = np.arange(-reach, reach + 1)
+    disc = np.argwhere(np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach) - reach
+    order = np.argsort(predictions.frame, kind="stable")
+    bounds = np.flatnonzero(np.diff(predictions.frame[order])) + 1
+
+    def cut(rows: Integers) -> None:
+        if not len(rows):
+            return
+        frame = int(predictions.frame[rows[0]])
+        centre = middle[rows]
+        image = images.counts[frame]
+        spots = _marked(image.shape, centre[masked[rows]], disc)
+        level = ring_background(image, images.valid & ~spots, radii_px(image.shape, beam_px[frame]))
+        slow = centre[:, 0, None, None] + offsets[None, :, None]
+        fast = centre[:, 1, None, None] + offsets[None, None, :]
+        inside = (slow >= 0) & (slow < image.shape[0]) & (fast >= 0) & (fast < image.shape[1])
+        slow, fast = np.clip(slow, 0, image.shape[0] - 1), np.clip(fast, 0, image.shape[1] - 1)
+        counts[rows] = image[slow, fast]
+        background[rows] = level[slow, fast]
+        valid[rows] = inside & images.valid[slow, fast]
+        overlapped[rows] = _crowded(predictions.px[rows], masked[rows], 1.2 * reach)
+        if first is not None and half is not None:
+            first[rows] = (half[frame][slow, fast] - np.float32(offset[0] / 2)) / np.float32(offset[1])
+
+    in_threads(cut, np.split(order, bounds))
+    return Patches(middle, counts, background, valid, first, overlapped, masked)
+
+
+def _marked(shape: tuple[int, ...], centre: Integers, disc: Integers) -> Mask:
+    marked = np.zeros(shape, dtype=bool)
+    pixel = (centre[:, None, :] + disc).reshape(-1, 2)
+    pixel = pixel[((pixel >= 0) & (pixel < np.array(shape))).all(axis=1)]
+    marked[pixel[:, 0], pixel[:, 1]] = True
+    return marked
+
+
+def _crowded(px: Floats, strong: Mask, distance: float) -> Mask:
+    if strong.sum() < 2:
+        return np.zeros(len(px), dtype=bool)
+    gap = np.asarray(cKDTree(px[strong]).query(px, k=2)[0])
+    nearest = np.where(strong, gap[:, 1], gap[:, 0])
+    return np.asarray(nearest < distance)
