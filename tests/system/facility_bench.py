@@ -367,14 +367,14 @@ def drop_rotation(folder: Path) -> Path:
 def differences(one: Path, other: Path) -> list[str]:
     """Return the names of files that two run folders of the same source and settings do not share byte for byte.
 
-    Left out: what says how long it took, and the pictures that only a flow draws.
+    Left out: what says how long it took, the pictures that only a flow draws, and the path of the folder itself.
     """
     skipped = {".lock", "report.html", "results.json"}
 
     def files(folder: Path) -> dict[str, bytes]:
         found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
         return {
-            str(name): (folder / name).read_bytes()
+            str(name): (folder / name).read_bytes().replace(str(folder).encode(), b"RUN")
             for name in found
             if name.name not in skipped and name.parts[0] != "pictures"
         }
@@ -388,17 +388,19 @@ def differences(one: Path, other: Path) -> list[str]:
     return unequal + (["results.json"] if figures(one) != figures(other) else [])
 
 
-def table(rows: list[Row]) -> str:
-    """Return the rows as Markdown."""
+def table(rows: list[Row], minutes: float) -> str:
+    """Return the rows of one run of the test as Markdown."""
     lines = ["| fault | expected | observed |", "|---|---|---|"]
     lines += [f"| {row.fault} | {row.expected} | {'' if row.ok else '**WRONG** '}{row.observed} |" for row in rows]
     held = sum(row.ok for row in rows)
-    return "\n".join([*lines, "", f"{held} of {len(rows)} faults ended as expected."])
+    load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores at its end"
+    said = f"{held} of {len(rows)} faults ended as expected, in one run of {minutes:.0f} minutes ({load})."
+    return "\n".join([*lines, "", said])
 
 
-def write_table(rows: list[Row], document: Path) -> None:
+def write_table(rows: list[Row], document: Path, minutes: float) -> None:
     """Put the table between the markers of a document."""
     begin, end = "<!-- faults: begin -->", "<!-- faults: end -->"
     text = document.read_text(encoding="utf-8")
     before, rest = text.split(begin)
-    document.write_text(f"{before}{begin}\n{table(rows)}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+    document.write_text(f"{before}{begin}\n{table(rows, minutes)}\n{end}{rest.split(end)[1]}", encoding="utf-8")

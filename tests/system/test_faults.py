@@ -44,10 +44,11 @@ NONE = "0 runs"
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     with on_postgresql() as made:
+        begin = time.monotonic()
         yield made
         subprocess.run(["umount", str(made.data / "runs" / "full")], check=False, capture_output=True)
         if name := os.environ.get("APERTURA_WRITE_FAULT_TABLE"):
-            write_table(made.rows, Path(name))
+            write_table(made.rows, Path(name), (time.monotonic() - begin) / 60)
 
 
 def test_nothing_is_lost_run_twice_or_called_what_it_is_not(bench: Bench) -> None:

@@ -51,6 +51,10 @@ def test_every_deployment_runs_in_the_one_pool_with_heartbeats_that_the_janitor_
         assert pool["job_variables"]["command"] == "python -m prefect.engine"
 
 
+def test_a_flow_does_not_depend_on_the_folder_that_was_deployed_from() -> None:
+    assert PREFECT["pull"] == [], "null becomes set_working_directory"
+
+
 def test_pruning_is_a_dry_run_unless_asked() -> None:
     assert DEPLOYMENTS["prune"]["parameters"] == {"dry_run": True}
 
