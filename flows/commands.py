@@ -60,7 +60,7 @@ def solve_intensities(
         claimed(out, source_key=key, source_name=str(hkl), settings=settings) as folder,
         TerminalSteps() as steps,
     ):
-        run = Run(folder, settings, steps, composition(settings, None), NoReview())
+        run = Run(folder, settings, steps, composition(settings, None), NoReview(), keep_axes=True)
         workdir = folder / "intensities"
         workdir.mkdir(exist_ok=True)
         with steps.step("read"):

@@ -28,6 +28,7 @@ from tasks.integrate.task import integrate_frames
 from tasks.model import ApertureError, Composition, LicenceExpiredError, NoCrystalsError, ProgramNotFoundError
 from tasks.refine.task import refine_structure
 from tasks.report.models import CrystalOutcome, Failure
+from tasks.solve.setting import in_standard_axes
 from tasks.solve.task import solve_structure
 
 log = logging.getLogger("apertura.pipeline")
@@ -42,6 +43,8 @@ class Run:
     steps: Steps
     composition: Composition | None
     review: Review
+    keep_axes: bool = False
+    """Whether the user's own cell names the axes: no standard setting then."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ def structure(run: Run, crystal: CrystalOutcome) -> CrystalOutcome:
             solutions = solve_structure(reflections, run.composition, run.settings.solve, workdir=folder / "solve")
     except ApertureError as error:
         return failed(crystal, "solve", error)
+    if not run.keep_axes and not axes_given(run.settings):
+        solutions = in_standard_axes(solutions)
     crystal = crystal.model_copy(update={"solutions": solutions})
     try:
         with run.steps.step("refine", crystal.id):
@@ -134,6 +139,12 @@ def structure(run: Run, crystal: CrystalOutcome) -> CrystalOutcome:
     except ApertureError as error:
         return failed(crystal, "refine", error)
     return crystal.model_copy(update={"refinement": refinement})
+
+
+def axes_given(settings: Settings) -> bool:
+    """Tell whether the user named the axes by a cell or a space group of his own."""
+    engines = (settings.integrate, settings.solve)
+    return any(getattr(engine, name, None) for engine in engines for name in ("known_cell", "space_group"))
 
 
 def combine(run: Run, crystals: tuple[CrystalOutcome, ...]) -> CombinedSets | None:

@@ -214,6 +214,19 @@ def draft_of(solution: Solution) -> Draft:
     )
 
 
+def cell_esd(data: Reflections, solution: Solution) -> tuple[float, float, float, float, float, float] | None:
+    """Return the esds of the cell in the solution's axes; None if they are not the measured ones in another order."""
+    change = np.abs(np.array(solution.to_solution_cell))
+    if data.unit_cell_esd is None or not np.array_equal(np.sort(change, axis=1), np.tile([0.0, 0.0, 1.0], (3, 1))):
+        return None
+    order = change.argmax(axis=1)
+    if not np.allclose(np.array(data.unit_cell.parameters[:3])[order], solution.unit_cell.parameters[:3]):
+        return None
+    a, b, c = (data.unit_cell_esd[axis] for axis in order)
+    alpha, beta, gamma = (data.unit_cell_esd[3 + axis] for axis in order)
+    return (a, b, c, alpha, beta, gamma)
+
+
 def _structure(
     data: Reflections,
     solution: Solution,
@@ -223,12 +236,11 @@ def _structure(
     version: str,
 ) -> RefinedStructure:
     formula, units = formula_of(fit, composition)
-    same_cell = solution.unit_cell.parameters == data.unit_cell.parameters
     return RefinedStructure(
         id=data.id,
         space_group=solution.space_group,
         hall=solution.hall,
-        unit_cell_esd=data.unit_cell_esd if same_cell else None,
+        unit_cell_esd=cell_esd(data, solution),
         fit=fit,
         observations=observations,
         formula=formula,

@@ -1,0 +1,61 @@
+"""The standard setting of an orthorhombic group: axes named as International Tables name them."""
+
+import gemmi
+import numpy as np
+
+from tasks.model import UnitCell
+from tasks.solve.models import Solution, Solutions
+
+ORTHORHOMBIC = range(16, 75)
+
+
+def in_standard_axes(solutions: Solutions) -> Solutions:
+    """Return the solutions with the axes of orthorhombic groups permuted to the standard setting.
+
+    Indexing names the axes by their lengths, so that Pnma may come out as Pmcn. Groups of other systems and
+    orthorhombic ones in their standard setting are left as they are. The same permutation goes into
+    `Solution.to_solution_cell`.
+    """
+    return solutions.model_copy(update={"candidates": tuple(map(_standard, solutions.candidates))})
+
+
+def _standard(solution: Solution) -> Solution:
+    group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(solution.hall))
+    if group is None or group.number not in ORTHORHOMBIC or group.is_reference_setting():
+        return solution
+    full = group.basisop.inverse()
+    turned = gemmi.Op()
+    turned.rot, turned.tran = full.rot, [0, 0, 0]
+    for change in (turned, full):
+        operations = group.operations()
+        operations.change_basis_forward(change)
+        found = gemmi.find_spacegroup_by_ops(operations)
+        if found is not None and found.is_reference_setting():
+            return _moved(solution, found, change)
+    return solution
+
+
+def _moved(solution: Solution, group: gemmi.SpaceGroup, change: gemmi.Op) -> Solution:
+    rotation = np.array(change.rot, dtype=np.float64) / gemmi.Op.DEN
+    shift = np.array(change.tran, dtype=np.float64) / gemmi.Op.DEN
+    lengths = np.abs(rotation) @ np.array(solution.unit_cell.parameters[:3])
+    # a signed permutation is its own inverse transpose: indices go with the coordinates
+    matrix = rotation @ np.array(solution.to_solution_cell)
+    atoms = tuple(
+        atom.model_copy(update={"position": tuple((rotation @ np.array(atom.position) + shift).tolist())})
+        for atom in solution.atoms
+    )
+    a, b, c = lengths.tolist()
+    return solution.model_copy(
+        update={
+            "space_group": group.xhm(),
+            "hall": group.hall,
+            "unit_cell": UnitCell(a=a, b=b, c=c, alpha=90.0, beta=90.0, gamma=90.0),
+            "to_solution_cell": tuple(tuple(row) for row in matrix.tolist()),
+            "atoms": atoms,
+            "reasons": (
+                *solution.reasons,
+                f"{solution.space_group} of the axes found is stated in its standard setting, {group.xhm()}",
+            ),
+        }
+    )
