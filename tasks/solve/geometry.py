@@ -13,14 +13,33 @@ from tasks.solve.symmetry import Symmetry
 
 BOND_TOLERANCE_ANGSTROM = 0.4
 SELF_ANGSTROM = 0.1
+TYPICAL_DIFFERENCE_ANGSTROM = -0.10
+SOFTNESS = 1.0
+"""Keeps axes along which there are few bonds from running away."""
 
 
 class Contacts(NamedTuple):
-    """Pairs of an atom and an image of an atom (or of itself): rows ``first``, ``second`` (k,), and ``distance``."""
+    """Pairs of an atom and an image of an atom (or of itself): rows ``first``, ``second`` (k,), and ``distance``.
+
+    ``vector`` (k, 3): from the first to the second, fractional.
+    """
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     distance: NDArray[np.float64]
+    vector: NDArray[np.float64]
+
+
+class BondFit(NamedTuple):
+    """How bonds agree with covalent radii: ``short``, the part of them below 0.8 of the sum of radii.
+
+    ``axes`` (3,): factors of a, b, c with which they would agree best; ``gain``: the part of the squares of the
+    differences that these factors remove.
+    """
+
+    short: float
+    axes: NDArray[np.float64]
+    gain: float
 
 
 def contacts(position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell, *, within_angstrom: float) -> Contacts:
@@ -30,11 +49,12 @@ def contacts(position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell, 
     images = np.einsum("oij,mj->moi", rotations, position) + translations
     images -= np.floor(images)
     shifts = _lattice_shifts(cell, within_angstrom)
-    first, second, distance = [], [], []
+    first, second, distance, vector = [], [], [], []
     for row, centre in enumerate(position):
         delta = images - (centre - np.floor(centre))
         delta -= np.round(delta)
-        spread = (delta[:, :, None, :] + shifts) @ orthogonal.T
+        fractional = delta[:, :, None, :] + shifts
+        spread = fractional @ orthogonal.T
         length = np.linalg.norm(spread, axis=-1)
         atom, op, shift = np.nonzero((length < within_angstrom) & (length > SELF_ANGSTROM))
         vectors = np.round(spread[atom, op, shift] / SELF_ANGSTROM).astype(np.int64)
@@ -43,9 +63,30 @@ def contacts(position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell, 
         first.append(np.full(len(once), row))
         second.append(atom[once])
         distance.append(length[atom, op, shift][once])
+        vector.append(fractional[atom, op, shift][once])
     if not first:
-        return Contacts(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-    return Contacts(np.concatenate(first), np.concatenate(second), np.concatenate(distance))
+        return Contacts(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 3)))
+    return Contacts(np.concatenate(first), np.concatenate(second), np.concatenate(distance), np.concatenate(vector))
+
+
+def fit_of_bonds(near: Contacts, bonded: NDArray[np.bool_], element: tuple[str, ...], cell: UnitCell) -> BondFit:
+    """Return how bonds (a mask of the contacts) agree with the sums of covalent radii, and what axes would mend it."""
+    rows = np.flatnonzero(bonded)
+    if len(rows) == 0:
+        return BondFit(0.0, np.ones(3), 0.0)
+    radius = np.array([covalent_radius(name) for name in element])
+    expected = radius[near.first[rows]] + radius[near.second[rows]]
+    difference = near.distance[rows] - expected
+    # a factor 1 + e of an axis changes the square of a length by 2 e v_j (G v)_j, the length by half of that over it
+    metric = np.array(cell.gemmi().orth.mat.tolist())
+    turned = near.vector[rows] @ (metric.T @ metric)
+    slope = near.vector[rows] * turned / near.distance[rows][:, None]
+    # bonds between carbon and oxygen atoms are shorter than their single bonds by a tenth of an angstrom on average
+    centred = difference - TYPICAL_DIFFERENCE_ANGSTROM
+    shift, *_ = np.linalg.lstsq(np.vstack([slope, SOFTNESS * np.eye(3)]), np.append(-centred, np.zeros(3)), rcond=None)
+    after = centred + slope @ shift
+    gain = 1.0 - float(after @ after) / max(float(centred @ centred), 1e-12)
+    return BondFit(float((difference < -0.2 * expected).mean()), 1.0 + shift, gain)
 
 
 def _lattice_shifts(cell: UnitCell, reach: float) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from tasks.solve.atoms import multiplicities
 from tasks.solve.building import Built, Task
 from tasks.solve.contents import covalent_radius
 from tasks.solve.cross_validation import free_r
-from tasks.solve.geometry import Contacts, bonds, contacts, parts
+from tasks.solve.geometry import Contacts, bonds, contacts, fit_of_bonds, parts
 from tasks.solve.models import Verdict
 
 R1_SOLVED = {"electron": 0.30, "xray": 0.22}
@@ -19,6 +19,9 @@ CORRELATION_SOLVED = 0.70
 CORRELATION_DOUBTFUL = 0.50
 WEAK_SOLVED = 0.45
 RATIO_SOLVED = 3.0
+LEAST_GAIN = 0.6
+AXIS_RATIO_SOLVED = 1.25
+SHORT_BONDS_SOLVED = 0.2
 SHORTEST_BOND_FRACTION = 0.62
 """Of the sum of covalent radii: shorter contacts do not occur."""
 LARGEST_RADIUS_ANGSTROM = 0.9
@@ -61,6 +64,14 @@ def judge(task: Task, built: Built) -> Judgement:
             f"{figures['atoms_per_cell']:.0f} atoms in the cell (at least {task.budget.low:.0f} expected)",
         ),
         (figures["bad_contacts"] <= 0.1, f"{figures['bad_contacts']:.0%} of the atoms with impossible contacts"),
+        (
+            figures["axis_ratio"] <= AXIS_RATIO_SOLVED,
+            f"bond lengths ask for axes in ratios up to {figures['axis_ratio']:.2f} of those given: wrong cell?",
+        ),
+        (
+            figures["short_bonds"] <= SHORT_BONDS_SOLVED,
+            f"{figures['short_bonds']:.0%} of the bonds too short for the elements: wrong composition or cell?",
+        ),
         (figures["isolated"] <= 0.35, f"{figures['isolated']:.0%} of the atoms without a neighbour to bond to"),
     ]
     failed = [text for good, text in checks if not good]
@@ -77,6 +88,7 @@ def _figures(task: Task, built: Built) -> dict[str, float]:
     bonded = bonds(near, model.element)
     number, largest = parts(near, bonded, len(model.element))
     count = max(1, len(model.element))
+    strain = fit_of_bonds(near, bonded, model.element, cell)
     return {
         "r1": built.fit.r1,
         "cc": built.correlation,
@@ -85,6 +97,10 @@ def _figures(task: Task, built: Built) -> dict[str, float]:
         "atoms_per_cell": float(multiplicities(model.position, task.symmetry, cell).sum()),
         "bad_contacts": _impossible(near, model.element) / count,
         "isolated": 1.0 - len(np.unique(near.first[bonded])) / count,
+        "short_bonds": strain.short,
+        "axis_ratio": float(strain.axes.max() / max(float(strain.axes.min()), 0.1))
+        if strain.gain > LEAST_GAIN
+        else 1.0,
         "parts": float(number),
         "largest_part": float(largest),
         "residual_peak_sigma": built.residual,

@@ -1,8 +1,12 @@
 """Success rates of the solving engines: ``python -m tests.benchmarks.solve [--seeds N] [--limit S] [NAME ...]``.
 
+NAME is a data set or the beginning of the names of several. `--limit` is in CPU seconds, so that the table does not
+depend on what else the machine does.
+
 Prints one row per data set and seed: verdict, space group, R1, trials, seconds of this process, and how much of the
 known structure was found. Names ending in ``-shuffled`` are data whose intensities were permuted within shells of
-resolution: a verdict of "solved" there is an error, and the exit code says so.
+resolution, others end in a fault made on purpose (see `tests.synthetic.solve_faults`): a verdict of "solved" without
+the structure is an error, and the exit code says so.
 """
 
 import argparse
@@ -16,19 +20,22 @@ import numpy as np
 
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import Merged
-from tasks.model import Composition
+from tasks.model import Composition, UnitCell
 from tasks.solve.engines import DirectMethods
+from tasks.solve.models import Solutions
 from tests.synthetic.match_structure import match_structure
-from tests.synthetic.solve_cases import Case, Published, all_cases, load, merge, read_hklf4, reflections_document
+from tests.synthetic.solve_cases import Published, all_cases, load, merge, read_hklf4, reflections_document
+from tests.synthetic.solve_faults import faulty_sets
 from tests.synthetic.solve_simulated import simulated_sets
 
+FAULTS_IN = ("tyrosine", "cinchonine-dials")
 Row = tuple[str, Reflections, str, Published | None]
 
 
-def shuffled(merged: Merged, case: Case, seed: int) -> Merged:
+def shuffled(merged: Merged, cell: UnitCell, seed: int) -> Merged:
     """Return the data with intensities permuted within shells of 80 reflections."""
     rng = np.random.default_rng(seed)
-    order = np.argsort(-case.cell.gemmi().calculate_d_array(merged.hkl))
+    order = np.argsort(-cell.gemmi().calculate_d_array(merged.hkl))
     rows = np.arange(len(order))
     for shell in np.array_split(order, max(4, len(order) // 80)):
         rows[shell] = rng.permutation(shell)
@@ -46,11 +53,27 @@ def data_sets(folder: Path, seed: int) -> Iterator[Row]:
         yield item.name, data, item.composition, item.published
     for case in all_cases():
         name = f"{case.name}-shuffled"
-        merged = shuffled(merge(*read_hklf4(case.hkl), case.laue), case, seed)
+        merged = shuffled(merge(*read_hklf4(case.hkl), case.laue), case.cell, seed)
         data = reflections_document(
             folder / name, name=name, merged=merged, cell=case.cell, laue=case.laue, radiation=case.radiation
         )
         yield name, data, case.composition, None
+    for item in simulated_sets(seed)[3:6]:
+        name = f"{item.name}-shuffled"
+        data = reflections_document(
+            folder / name, name=name, merged=shuffled(item.merged, item.cell, seed), cell=item.cell, laue=item.laue,
+            radiation="electron",
+        )  # fmt: skip
+        yield name, data, item.composition, None
+    for case in all_cases():
+        if case.name not in FAULTS_IN:
+            continue
+        for faulty in faulty_sets(case, seed):
+            data = reflections_document(
+                folder / faulty.name, name=faulty.name, merged=faulty.merged, cell=faulty.cell, laue=faulty.laue,
+                radiation=faulty.radiation,
+            )  # fmt: skip
+            yield faulty.name, data, faulty.composition, case.published if faulty.survivable else None
 
 
 def run(row: Row, seed: int, limit: float) -> bool:
@@ -65,10 +88,16 @@ def run(row: Row, seed: int, limit: float) -> bool:
     found = match_structure(best, published, cell=data.unit_cell).fraction if published is not None else 0.0
     print(
         f"| {name:26s} | {seed} | {solutions.verdict:10s} | {best.space_group:12s} | {best.r1:.3f} "
-        f"| {solutions.trials:3d} | {seconds:6.1f} | {100 * found:3.0f} % |",
+        f"| {solutions.trials:3d} | {seconds:6.1f} | {100 * found:3.0f} % | {_trouble(solutions)} |",
         flush=True,
     )
     return solutions.verdict != "solved" or found >= 0.8
+
+
+def _trouble(solutions: Solutions) -> str:
+    """Return what the data, or else the best model, have against them."""
+    against = [reason for reason in solutions.best.reasons if reason.startswith("against")]
+    return "; ".join([*solutions.diagnosis, *against][:1])
 
 
 def main() -> None:
@@ -79,13 +108,14 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=120.0)
     arguments = parser.parse_args()
     print(
-        "| data | seed | verdict | space group | R1 | trials | CPU s | atoms found |\n|---|---|---|---|---|---|---|---|"
+        "| data | seed | verdict | space group | R1 | trials | CPU s | atoms found | against it |\n"
+        "|---|---|---|---|---|---|---|---|---|"
     )
     good = True
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(arguments.seeds):
             for row in data_sets(Path(folder) / str(seed), seed):
-                if not arguments.names or row[0] in arguments.names:
+                if not arguments.names or row[0].startswith(tuple(arguments.names)):
                     good &= run(row, seed, arguments.limit)
     sys.exit(0 if good else 1)
 
