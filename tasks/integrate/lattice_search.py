@@ -6,7 +6,15 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.axis_search import TOLERANCE_PX, Indexed, Senses, along_other_azimuths, both_senses, index_with
+from tasks.integrate.axis_search import (
+    TOLERANCE_PX,
+    Indexed,
+    Senses,
+    along_other_azimuths,
+    both_senses,
+    index_with,
+    merit,
+)
 from tasks.integrate.axis_verdict import Tried, axis_test, is_reversed
 from tasks.integrate.distortion import stretch_of, stretched
 from tasks.integrate.geometry import (
@@ -38,6 +46,7 @@ GOOD_FRACTION = 0.8
 FURTHER_FRACTION = 0.15
 FURTHER_SCORE = 0.5
 WORTH_REFINING = 0.5
+FAR_BEHIND = 0.4
 WORTH_AN_ELLIPSE = 0.97
 
 
@@ -121,7 +130,13 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
 def _tried_both(
     senses: Senses, spots: Spots, frames: int, settings: LatticeSettings
 ) -> tuple[Tried | None, Tried | None]:
-    return _tried(senses.given, spots, frames, settings), _tried(senses.opposite, spots, frames, settings)
+    """Refine both senses, as given and reversed; one that is far behind is left alone."""
+    least = FAR_BEHIND * max(merit(senses.given), merit(senses.opposite))
+    given, opposite = (
+        _tried(found, spots, frames, settings) if merit(found) >= least else None
+        for found in (senses.given, senses.opposite)
+    )
+    return given, opposite
 
 
 def _tried(found: Indexed | None, spots: Spots, frames: int, settings: LatticeSettings) -> Tried | None:
@@ -171,7 +186,9 @@ def _sheared(refined: Refined, spots: Spots, settings: LatticeSettings) -> Refin
     further parameter follows the errors of the frames.
     """
     try:
-        freer = refine_lattice(refined.geometry, refined.crystal, spots, settings.freedom._replace(shear=True))
+        hkl, indexed = index_predicted(refined, spots)
+        freedom = settings.freedom._replace(shear=True)
+        freer = refine_geometry(refined.geometry, refined.crystal, spots.where(indexed), hkl[indexed], freedom=freedom)
     except NotIndexedError:
         return refined
     return freer if freer.rmsd_px < WORTH_AN_ELLIPSE * refined.rmsd_px else refined

@@ -28,6 +28,8 @@ FREE_CELL: dict[str, tuple[tuple[int, ...], ...]] = {
     "cubic": ((0, 1, 2),),
 }
 CYCLES = 12
+LEAST_CYCLES = 5
+SETTLED_ESDS = 0.03
 LEAST_ROTATION_RAD = np.radians(0.002)
 LEAST_SHIFT_PX = 0.02
 ELLIPSE_SPREAD = 0.02
@@ -138,8 +140,10 @@ def refine_geometry(
             spread_rotation = _learned(
                 state.correction[frames], solution.variance[:, 2:], LEAST_ROTATION_RAD, np.radians(1.0)
             )
-            offset = state.geometry.beam_px[frames] - geometry.beam_px[frames]
-            spread_shift = _learned(offset - offset.mean(axis=0), solution.variance[:, :2], LEAST_SHIFT_PX, 3.0)
+            offset = state.geometry.beam_px[frames] - np.median(state.geometry.beam_px[frames], axis=0)
+            spread_shift = _learned(offset, solution.variance[:, :2], LEAST_SHIFT_PX, 3.0)
+        if cycle >= LEAST_CYCLES and _settled(solution):
+            break
     return _figures(state, spots, hkl, names, solution, spread_rotation, spread_shift)
 
 
@@ -163,6 +167,15 @@ class _Solution(NamedTuple):
     per_frame: Floats
     variance: Floats
     shared_variance: Floats
+
+
+def _settled(solution: _Solution) -> bool:
+    """Tell whether the last step is small against the esds, of what is shared and of nearly all frames."""
+    shared = np.abs(solution.shared) / np.sqrt(solution.shared_variance)
+    if not len(solution.per_frame):
+        return bool(shared.max() < SETTLED_ESDS)
+    own = np.abs(solution.per_frame) / np.sqrt(solution.variance)
+    return bool(shared.max() < SETTLED_ESDS and np.quantile(own, 0.9) < SETTLED_ESDS)
 
 
 def _start(geometry: Geometry, crystal: Crystal, system: CrystalSystem) -> _State:
@@ -277,8 +290,9 @@ def _solve(
     jacobian = np.stack(columns, axis=2)
     target = residual * weight
     held, offset_held = _restraints(state, names)
-    common = _damped(np.einsum("nki,nkj->ij", jacobian, jacobian)) + np.diag(held)
-    gradient = np.einsum("nki,nk->i", jacobian, target) - held * offset_held
+    flat = jacobian.reshape(-1, jacobian.shape[2])
+    common = _damped(flat.T @ flat) + np.diag(held)
+    gradient = flat.T @ target.ravel() - held * offset_held
     if position is None:
         inverse = np.linalg.inv(common)
         none = np.zeros((0, 5))
@@ -287,8 +301,8 @@ def _solve(
     extra = np.array([1 / spread[1], 1 / spread[1], *[1 / spread[0]] * 3]) ** 2
     offset = state.geometry.beam_px[frames] - np.median(state.geometry.beam_px[frames], axis=0)
     shift = np.column_stack([offset, state.correction[frames]])
-    own = _by_frame(np.einsum("nki,nkj->nij", blocks, blocks), position, len(frames)) + np.diag(extra)
-    mixed = _by_frame(np.einsum("nki,nkj->nij", jacobian, blocks), position, len(frames))
+    own = _by_frame(blocks.transpose(0, 2, 1) @ blocks, position, len(frames)) + np.diag(extra)
+    mixed = _by_frame(jacobian.transpose(0, 2, 1) @ blocks, position, len(frames))
     pull = _by_frame(np.einsum("nki,nk->ni", blocks, target), position, len(frames)) - extra * shift
     return _eliminated(common, _damped(own), mixed, gradient, pull)
 

@@ -99,9 +99,13 @@ def find_spots(image: Image, valid: Mask, background: Image, *, radius: Floats, 
     """
     smooth = ndimage.gaussian_filter(np.where(valid, image, np.float32(0)), max(0.6, 0.5 * finder.radius))
     size = 2 * int(np.ceil(finder.radius)) + 1
-    peak = (smooth == ndimage.maximum_filter(smooth, size=size)) & valid & (radius > finder.inner_radius)
+    offsets = _disc_offsets(finder.radius)
+    # a maximum with half of the counts per pixel that it takes is summed up: most of those of noise are not
+    least = finder.least_counts / len(offsets)
+    high = smooth > background + np.float32(0.5) * np.maximum(np.float32(least), np.sqrt(background / len(offsets)))
+    peak = (smooth == ndimage.maximum_filter(smooth, size=size)) & high & valid & (radius > finder.inner_radius)
     place = np.argwhere(peak)
-    total, expected = _disc_sums(image, valid, background, place, _disc_offsets(finder.radius))
+    total, expected = _disc_sums(image, valid, background, place, offsets)
     significance = poisson_significance(total, np.maximum(expected, 0.02))
     strong = (significance > finder.threshold) & (total - expected >= finder.least_counts)
     position, chosen = place[strong].astype(np.float64), significance[strong]
