@@ -118,4 +118,6 @@ def simulated_sets(seed: int = 0) -> list[Simulated]:
                 noise=0.2, completeness=0.8, flatten=0.85, seed=seed),
         organic("c2-25", "C 1 2 1", "C 1 2/m 1", UnitCell.of((19.8, 7.1, 14.4, 90, 107, 90)), 26, d_min=0.95,
                 noise=0.15, completeness=0.8, seed=seed),
+        organic("p212121-25", "P 21 21 21", "P m m m", UnitCell.of((7.9, 12.6, 18.4, 90, 90, 90)), 25, d_min=0.95,
+                noise=0.2, completeness=0.7, flatten=0.8, seed=seed),
     ]  # fmt: skip
