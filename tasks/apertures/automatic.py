@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks.apertures.fingerprint import Fingerprints
+from tasks.apertures.faint import fill_from_neighbours
+from tasks.apertures.fingerprint import Fingerprints, reciprocal_vectors
 from tasks.apertures.follow import confidences, follow
 from tasks.apertures.geometry import tilt_geometry
 from tasks.apertures.identity import cut_where_the_lattice_changes, join_pieces
 from tasks.apertures.masks import masks_of
-from tasks.apertures.models import ApertureSet, CrystalAperture
+from tasks.apertures.models import ApertureScores, ApertureSet, CrystalAperture
 from tasks.apertures.output import FoundCrystal, write_aperture_file, write_found, write_maps
 from tasks.apertures.register import register
 from tasks.apertures.scores import score_tracks
@@ -23,6 +24,13 @@ from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries
 from tasks.model import Document, NoCrystalsError
 from tasks.model.provenance import Provenance
+
+LEAST_CONFIDENCE = 0.85
+"""Median over the tilts, below which a region is taken for noise that follows a crystal (simulated: crystals 0.93)."""
+LEAST_PURITY = 0.85
+"""Share of its own in the held-out Bragg electrons (simulated: crystals 0.92, ghosts 0.82)."""
+FEW = 5
+"""Tilts that are too few for a judgement by their agreement."""
 
 
 class AutomaticApertures(Document):
@@ -54,24 +62,28 @@ class AutomaticApertures(Document):
         geometry = tilt_geometry(series)
         registration = register(segmentations, tilts, geometry=geometry)
         pieces = join_regions(registration.pairs, [one.factors.weights.shape[1] for one in segmentations])
-        prints = Fingerprints(segmentations, tilts, geometry)
+        prints = Fingerprints(segmentations, reciprocal_vectors(segmentations, tilts, geometry))
         tracks = join_pieces(cut_where_the_lattice_changes(pieces, prints), prints)
         followed = follow(
             segmentations, tracks, registration.offsets, tilt_deg=tilts, geometry=geometry, iterations=self.iterations
         )
+        n_tracks = 1 + max((number for names in followed.owners for number in names), default=-1)
         masks = [masks_of(one.factors.weights, series.scan.shape, good=one.good) for one in followed.segmentations]
-        clean = _by_track([one.clean for one in masks], followed.owners, len(tracks), series.scan.shape)
+        clean = _by_track([one.clean for one in masks], followed.owners, n_tracks, series.scan.shape)
         for scan, names in enumerate(followed.doubtful):
             clean[sorted(names), scan] = False
-        chosen = self._worth_having(clean)
+        fill_from_neighbours(clean, masks, followed, registration.offsets)
+        confidence = confidences(followed, registration.offsets, n_tracks)
+        scores = score_tracks(followed, masks, n_tracks)
+        likely = self._worth_having(clean)
+        chosen = [track for track in likely if trusted(clean[track], confidence[track], scores[track])]
         if not chosen:
             raise NoCrystalsError(
-                "no region diffracts coherently at enough positions and tilts",
+                "no region diffracts coherently at enough positions and tilts"
+                + (f"; {len(likely)} were too faint to be told apart" if likely else ""),
                 "check the scans for diffraction, or draw apertures and name the file as apertures.file",
             )
-        whole = _by_track([one.whole for one in masks], followed.owners, len(tracks), series.scan.shape)
-        confidence = confidences(followed, registration.offsets, len(tracks))
-        scores = score_tracks(followed, masks, len(tracks))
+        whole = _by_track([one.whole for one in masks], followed.owners, n_tracks, series.scan.shape)
         found = [
             FoundCrystal(clean[track], whole[track], np.where(clean[track].any(axis=(1, 2)), confidence[track], 0.0),
                          scores[track])
@@ -86,7 +98,7 @@ class AutomaticApertures(Document):
             maps=write_maps([one.maps for one in segmentations], tilts, workdir),
             aperture_file=file,
             aperture_summary=summary,
-            notes=_notes(crystals, series),
+            notes=_notes(crystals, series, dropped=len(likely) - len(chosen)),
             provenance=Provenance(
                 engine="apertura automatic apertures", version="1", parameters=self.model_dump(), seed=self.seed
             ),
@@ -119,6 +131,16 @@ class AutomaticApertures(Document):
         return good[: self.max_crystals]
 
 
+def trusted(clean: NDArray[np.bool_], confidence: NDArray[np.float64], scores: ApertureScores | None) -> bool:
+    """Return whether a track is where its neighbouring scans say, and is mostly itself in the held-out events."""
+    if scores is None:
+        return False
+    seen = clean.any(axis=(1, 2))
+    return bool(np.median(confidence[seen]) >= LEAST_CONFIDENCE or seen.sum() < FEW) and (
+        scores.clean.purity >= LEAST_PURITY
+    )
+
+
 def _by_track(
     masks: list[NDArray[np.bool_]], owners: list[list[int]], n_tracks: int, scan_shape: tuple[int, int]
 ) -> NDArray[np.bool_]:
@@ -130,12 +152,14 @@ def _by_track(
     return out
 
 
-def _notes(crystals: tuple[CrystalAperture, ...], series: TiltSeries) -> tuple[str, ...]:
+def _notes(crystals: tuple[CrystalAperture, ...], series: TiltSeries, *, dropped: int) -> tuple[str, ...]:
     notes = [f"{len(crystals)} crystals in {len(series.scans)} scans"]
     area = series.scan.shape[0] * series.scan.shape[1]
     notes += [
         f"{crystal.id} fills the field of view" for crystal in crystals if max(crystal.positions_per_tilt) > 0.9 * area
     ]
+    if dropped:
+        notes.append(f"{dropped} further regions are too faint to be told apart from their surroundings: left out")
     return tuple(notes)
 
 

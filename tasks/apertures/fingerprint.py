@@ -18,6 +18,8 @@ from tasks.apertures.segment import Segmentation
 
 BINS = 25
 """Of the histogram, from zero to its reach."""
+SMOOTH = 9
+"""Cells over which the histogram's smooth part is averaged."""
 LEAST_SHARE = 0.6
 """Of a spot's Bragg electrons, that a region must have to call the spot its own."""
 LEAST_ELECTRONS = 8.0
@@ -40,14 +42,9 @@ Region = tuple[int, int]
 class Fingerprints:
     """Fingerprints of groups of regions of one series."""
 
-    def __init__(
-        self, segmentations: Sequence[Segmentation], tilt_deg: NDArray[np.float64], geometry: TiltGeometry
-    ) -> None:
-        self.vectors = [
-            geometry.specimen_vectors(one.spots.px - one.beam.centre, float(tilt))
-            for one, tilt in zip(segmentations, tilt_deg, strict=True)
-        ]
-        self.points = [own_reflections(one, vectors) for one, vectors in zip(segmentations, self.vectors, strict=True)]
+    def __init__(self, segmentations: Sequence[Segmentation], vectors: Sequence[NDArray[np.float64]]) -> None:
+        self.vectors = vectors
+        self.points = [own_reflections(one, q) for one, q in zip(segmentations, vectors, strict=True)]
         self.reach = _reach([points for scan in self.points for points in scan])
 
     def number(self, regions: Iterable[Region]) -> int:
@@ -101,8 +98,18 @@ def fingerprint(differences: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the histogram less its smooth part, with the norm 1: the product of two is their likeness, 1 at most."""
     width = 2 * BINS + 1
     root = np.sqrt(differences).reshape(width, width, width)
-    sharp = ndimage.gaussian_filter(root, 0.7) - ndimage.gaussian_filter(root, 3.0)
+    sharp = ndimage.gaussian_filter(root, 0.7, truncate=3.0) - ndimage.uniform_filter(root, SMOOTH)
     return np.asarray(sharp.ravel() / max(float(np.linalg.norm(sharp)), 1e-12), dtype=np.float32)
+
+
+def reciprocal_vectors(
+    segmentations: Sequence[Segmentation], tilt_deg: NDArray[np.float64], geometry: TiltGeometry
+) -> list[NDArray[np.float64]]:
+    """Return, per scan, the reciprocal vectors (n_spots, 3) of its spots, 1/angstrom, specimen's frame."""
+    return [
+        geometry.specimen_vectors(one.spots.px - one.beam.centre, float(tilt))
+        for one, tilt in zip(segmentations, tilt_deg, strict=True)
+    ]
 
 
 def own_reflections(segmentation: Segmentation, vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

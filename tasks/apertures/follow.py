@@ -5,37 +5,29 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from tasks.apertures.factorise import Factors, factorise
-from tasks.apertures.fingerprint import SUPPORTED, Fingerprints, Region
+from tasks.apertures.factorise import Factors
+from tasks.apertures.fingerprint import Fingerprints, Region, reciprocal_vectors
 from tasks.apertures.geometry import TiltGeometry
+from tasks.apertures.identity import cut_where_the_lattice_changes, join_pieces
 from tasks.apertures.masks import typical_weight
+from tasks.apertures.refit import Scene, cosine, image_of, is_there, needs_fit, refit, strangers, with_columns
 from tasks.apertures.segment import Segmentation
 from tasks.apertures.similarity import moved
 from tasks.apertures.tracking import Track
 
 AROUND = 6
-"""Scans before and after that tell a crystal's lattice."""
+"""Scans behind that tell a crystal's lattice."""
+SURE = 90
+"""Reflections in these scans, with which their lattice is known without the scans beyond."""
 BLOCK = 3
-FOREIGN = 0.25
-"""Share of a region's diffraction that fits another crystal's lattice only, above which the region is in doubt."""
-STRANGE = 0.02
-"""Of a spot's electrons that a crystal starts with if another's lattice explains the spot."""
 REACH = 4
 """A crystal is predicted from scans at most so far away."""
-AGREES = 0.85
-"""Cosine of a region with its prediction above which a scan needs no new fit."""
 SINGLE = 0.3
-LEAST_COSINE = 0.5
-LEAST_LEVEL = 0.08
 ROUNDS = 3
 SAME_DIFFRACTION = 0.5
 SPURIOUS = 3
 """Tracks of fewer scans do not predict."""
-
-Scene = dict[int, NDArray[np.float64]]
-"""Track number -> image (ny, nx) in electrons per position, of one scan."""
 
 
 class Followed(NamedTuple):
@@ -65,68 +57,125 @@ def follow(
     number. What is fitted counts only if it looks like its prediction and is not negligibly weak: otherwise there
     is a gap. Pieces of one track grow into each other and are known by their equal diffraction: they are joined.
     """
-    fitted = []
-    for scan, segmentation in enumerate(segmentations):
-        columns = {number: track.regions[scan] for number, track in enumerate(tracks) if scan in track.regions}
-        fitted.append(_with_columns(segmentation, list(columns.values())))
-    owners = [[number for number, track in enumerate(tracks) if scan in track.regions] for scan in range(len(fitted))]
-    followed = Followed(_scenes(fitted, owners), fitted, owners, [set() for _ in fitted])
+    vectors = reciprocal_vectors(segmentations, tilt_deg, geometry)
+    followed = _followed(segmentations, tracks)
+    followed = _rounds(followed, offsets, vectors, iterations=iterations)
+    anew = _named_anew(followed, vectors)
+    if anew is None:
+        return followed
+    return _rounds(anew, offsets, vectors, iterations=iterations)
+
+
+def _rounds(
+    followed: Followed, offsets: NDArray[np.float64], vectors: list[NDArray[np.float64]], *, iterations: int
+) -> Followed:
+    """Sweep up and down the tilts until no tracks are joined any more."""
+    upwards = list(range(len(followed.scenes)))
     for _ in range(ROUNDS):
-        prints = Fingerprints(followed.segmentations, tilt_deg, geometry)
-        _sweep(followed, offsets, lattice_supports(followed.owners, prints), iterations=iterations)
-        joined = _join_duplicates(followed)
-        if joined is None:
+        again = False
+        for order in (upwards, upwards[::-1]):
+            _sweep(followed, offsets, vectors, order, iterations=iterations)
+            joined = _join_duplicates(followed)
+            if joined is not None:
+                followed, again = joined, True
+        if not again:
             break
-        followed = joined
     return followed
 
 
-def lattice_supports(owners: list[list[int]], prints: Fingerprints) -> list[dict[int, NDArray[np.float64]]]:
-    """Return, per scan, track number -> (n_spots,) support of every spot by the track's lattice, where that is known.
+def _followed(segmentations: list[Segmentation], tracks: list[Track]) -> Followed:
+    fitted, owners = [], []
+    for scan, segmentation in enumerate(segmentations):
+        columns = {number: track.regions[scan] for number, track in enumerate(tracks) if scan in track.regions}
+        fitted.append(with_columns(segmentation, list(columns.values())))
+        owners.append(list(columns))
+    return Followed(_scenes(fitted, owners), fitted, owners, [set() for _ in fitted])
 
-    The lattice is that of the scans around, not of the scan itself (nor of those of its `BLOCK`, to save time).
+
+def _named_anew(followed: Followed, vectors: list[NDArray[np.float64]]) -> Followed | None:
+    """Cut the tracks where their lattices change and join the pieces, without doubtful regions; None if all stays."""
+    found: dict[int, dict[int, int]] = {}
+    for scan, (names, doubtful) in enumerate(zip(followed.owners, followed.doubtful, strict=True)):
+        for column, name in enumerate(names):
+            if name not in doubtful:
+                found.setdefault(name, {})[scan] = column
+    prints = Fingerprints(followed.segmentations, vectors)
+    tracks = [Track(regions) for _, regions in sorted(found.items())]
+    pieces = cut_where_the_lattice_changes(tracks, prints)
+    if len(pieces) == len(tracks):
+        return None
+    return _followed(followed.segmentations, join_pieces(pieces, prints))
+
+
+def _supports(
+    followed: Followed, order: list[int], first: int, vectors: list[NDArray[np.float64]]
+) -> list[dict[int, NDArray[np.float64]]]:
+    """Return, per scan of the block at `first`, track number -> (n_spots,) support of every spot by its lattice.
+
+    The lattice is that of the scans behind, which are settled; those beyond help where these have few reflections.
     """
-    made: list[dict[int, NDArray[np.float64]]] = []
-    for first in range(0, len(owners), BLOCK):
-        block = range(first, min(first + BLOCK, len(owners)))
-        regions: dict[int, list[Region]] = {}
-        for scan in [*range(max(0, first - AROUND), first), *range(block.stop, min(block.stop + AROUND, len(owners)))]:
-            for column, number in enumerate(owners[scan]):
-                regions.setdefault(number, []).append((scan, column))
-        for scan in block:
-            found = {number: prints.support(scan, group) for number, group in sorted(regions.items())}
-            made.append({number: support for number, support in found.items() if support is not None})
+    block = order[first : first + BLOCK]
+    behind, beyond = order[max(0, first - AROUND) : first], order[first + BLOCK : first + BLOCK + AROUND]
+    scans = [*behind, *block, *beyond]
+    prints = Fingerprints([followed.segmentations[scan] for scan in scans], [vectors[scan] for scan in scans])
+    groups: dict[int, list[Region]] = {}
+    for scan in [*behind, *beyond]:
+        for column, number in enumerate(followed.owners[scan]):
+            group = groups.setdefault(number, [])
+            enough = scan in beyond and prints.number(group) >= SURE
+            if number not in followed.doubtful[scan] and not enough:
+                group.append((scans.index(scan), column))
+    made = []
+    for scan in block:
+        found = {number: prints.support(scans.index(scan), group) for number, group in sorted(groups.items())}
+        made.append({number: support for number, support in found.items() if support is not None})
     return made
 
 
 def _sweep(
     followed: Followed,
     offsets: NDArray[np.float64],
-    supports: list[dict[int, NDArray[np.float64]]],
+    vectors: list[NDArray[np.float64]],
+    order: list[int],
     *,
     iterations: int,
 ) -> None:
-    """Go up and down the tilts once; updates in place."""
-    scenes, segmentations, owners, doubtful = followed
+    """Go through the scans once, in the given order; what lies behind is known. Updates in place."""
     seen: dict[int, list[float]] = {}
-    for scene in scenes:
+    for scene in followed.scenes:
         for number, image in scene.items():
             seen.setdefault(number, []).append(typical_weight(image))
-    least = min(SPURIOUS, len(scenes))
+    least = min(SPURIOUS, len(order))
     levels = {number: float(np.median(values)) for number, values in seen.items() if len(values) >= least}
-    for scan in [*range(len(scenes)), *reversed(range(len(scenes)))]:
-        predicted = _predictions(scenes, scan, offsets, set(levels))
-        support = {number: values for number, values in supports[scan].items() if number in levels}
-        doubtful[scan] = _strangers(segmentations[scan], owners[scan], support)
-        if not (doubtful[scan] or _needs_fit(scenes[scan], predicted, set(levels))):
-            continue
-        factors, names = _refit(segmentations[scan], scenes[scan], predicted, support, iterations=iterations)
-        fitted = segmentations[scan]._replace(factors=factors)
-        kept = [i for i, name in enumerate(names) if _is_there(_image(fitted, i), name, predicted, levels)]
-        doubtful[scan] = _strangers(fitted, names, support)
-        segmentations[scan] = _with_columns(fitted, kept)
-        owners[scan] = [names[i] for i in kept]
-        scenes[scan] = {names[i]: _image(fitted, i) for i in kept}
+    for first in range(0, len(order), BLOCK):
+        supports = _supports(followed, order, first, vectors)
+        for scan, support in zip(order[first : first + BLOCK], supports, strict=True):
+            known = {number: values for number, values in support.items() if number in levels}
+            _revise(followed, scan, offsets, known, levels, iterations=iterations)
+
+
+def _revise(
+    followed: Followed,
+    scan: int,
+    offsets: NDArray[np.float64],
+    support: dict[int, NDArray[np.float64]],
+    levels: dict[int, float],
+    *,
+    iterations: int,
+) -> None:
+    scenes, segmentations, owners, doubtful = followed
+    predicted = _predictions(scenes, scan, offsets, set(levels))
+    if support:
+        doubtful[scan] = strangers(segmentations[scan], owners[scan], support)
+    if not (doubtful[scan] or needs_fit(scenes[scan], predicted, set(levels))):
+        return
+    factors, names = refit(segmentations[scan], scenes[scan], predicted, support, iterations=iterations)
+    fitted = segmentations[scan]._replace(factors=factors)
+    kept = [i for i, name in enumerate(names) if is_there(image_of(fitted, i), name, predicted, levels)]
+    doubtful[scan] = strangers(fitted, names, support)
+    segmentations[scan] = with_columns(fitted, kept)
+    owners[scan] = [names[i] for i in kept]
+    scenes[scan] = {names[i]: image_of(fitted, i) for i in kept}
 
 
 def _join_duplicates(followed: Followed) -> Followed | None:
@@ -202,88 +251,13 @@ def confidences(followed: Followed, offsets: NDArray[np.float64], n_tracks: int)
     return out
 
 
-def cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Return the cosine of two images after light smoothing."""
-    one, two = ndimage.gaussian_filter(a, 1.0).ravel(), ndimage.gaussian_filter(b, 1.0).ravel()
-    return float(one @ two / max(float(np.linalg.norm(one) * np.linalg.norm(two)), 1e-12))
-
-
 def _predictions(scenes: list[Scene], scan: int, offsets: NDArray[np.float64], lasting: set[int]) -> Scene:
     found = {number: prediction(scenes, number, scan, offsets) for number in sorted(lasting)}
     return {number: image for number, image in found.items() if image is not None and image.sum() > 0}
 
 
-def _needs_fit(scene: Scene, predicted: Scene, lasting: set[int]) -> bool:
-    if any(number not in lasting for number in scene):
-        return bool(predicted)
-    return any(number not in scene or cosine(scene[number], image) < AGREES for number, image in predicted.items())
-
-
-def _refit(
-    segmentation: Segmentation,
-    scene: Scene,
-    predicted: Scene,
-    support: dict[int, NDArray[np.float64]],
-    *,
-    iterations: int,
-) -> tuple[Factors, list[int]]:
-    """Fit the mixture from the predictions; tracks without a prediction keep their image as the start.
-
-    A spot that fits the lattice of one crystal better than those of all others starts as that crystal's.
-    """
-    starts = {**scene, **predicted}
-    names = sorted(starts)
-    weights = np.stack([ndimage.gaussian_filter(starts[name], 0.8).ravel() + 1e-3 for name in names], axis=1)
-    arguments = (segmentation.counts, segmentation.amplitude, segmentation.spots.expected)
-    prior = _members(names, support, len(segmentation.spots.px))
-    patterns = factorise(*arguments, start=Factors(weights, prior), iterations=15, held="weights").patterns
-    return factorise(*arguments, start=Factors(weights, patterns), iterations=iterations), names
-
-
-def _members(names: list[int], support: dict[int, NDArray[np.float64]], n_spots: int) -> NDArray[np.float64]:
-    """Return patterns (k, n_spots) to start from: a spot that one lattice supports is left to it."""
-    values = np.array([support.get(name, np.zeros(n_spots)) for name in names])
-    best = values.max(axis=0)
-    taken = best > SUPPORTED
-    share = np.where(taken & (values < 0.5 * best), STRANGE, 1.0)
-    return np.asarray(share / max(1, n_spots))
-
-
-def _strangers(segmentation: Segmentation, names: list[int], support: dict[int, NDArray[np.float64]]) -> set[int]:
-    """Return the tracks of which much of the diffraction fits another track's lattice and not their own."""
-    if len(support) < 2:
-        return set()
-    known = sorted(support)
-    values = np.array([support[number] for number in known])
-    best = values.argmax(axis=0)
-    wrong = set()
-    for pattern, name in zip(segmentation.factors.patterns, names, strict=True):
-        own = support.get(name, np.zeros(len(pattern)))
-        foreign = (values.max(axis=0) > SUPPORTED) & (own < 0.5 * values.max(axis=0))
-        shares = np.bincount(best[foreign], weights=pattern[foreign], minlength=len(known))
-        if shares.max() > FOREIGN:
-            wrong.add(name)
-    return wrong
-
-
-def _is_there(image: NDArray[np.float64], name: int, predicted: Scene, levels: dict[int, float]) -> bool:
-    level = typical_weight(ndimage.gaussian_filter(image, 0.8))
-    if name not in predicted:
-        return level > 0
-    return level > LEAST_LEVEL * levels[name] and cosine(image, predicted[name]) > LEAST_COSINE
-
-
 def _scenes(segmentations: list[Segmentation], owners: list[list[int]]) -> list[Scene]:
     return [
-        {number: _image(segmentation, column) for column, number in enumerate(numbers)}
+        {number: image_of(segmentation, column) for column, number in enumerate(numbers)}
         for segmentation, numbers in zip(segmentations, owners, strict=True)
     ]
-
-
-def _image(segmentation: Segmentation, region: int) -> NDArray[np.float64]:
-    return segmentation.factors.weights[:, region].reshape(segmentation.good.shape)
-
-
-def _with_columns(segmentation: Segmentation, columns: list[int]) -> Segmentation:
-    factors = segmentation.factors
-    return segmentation._replace(factors=Factors(factors.weights[:, columns], factors.patterns[columns]))

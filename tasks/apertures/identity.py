@@ -14,6 +14,8 @@ DOUBTFUL = 0.1
 """Between this and `SAME_LATTICE` the nearest scans of two pieces decide."""
 BROKEN = ((0.15, 0), (0.12, 2), (0.09, 4))
 """Likeness of the scans on both sides below which a track has changed its crystal, and mixed scans between them."""
+SURE_SPOTS = 60
+"""Reflections of a window that may accuse a track."""
 SHARED = 0.25
 """Share of the shorter piece's scans in which both may have a region: strays of another crystal."""
 WINDOW = 4
@@ -32,7 +34,8 @@ def cut_where_the_lattice_changes(tracks: Sequence[Track], prints: Fingerprints)
 
 
 def _pieces(regions: Sequence[Region], prints: Fingerprints) -> list[Track]:
-    windows = [prints.of(regions[first : first + WINDOW]) for first in range(max(len(regions) - WINDOW + 1, 0))]
+    parts = [regions[first : first + WINDOW] for first in range(max(len(regions) - WINDOW + 1, 0))]
+    windows = [prints.of(part) if prints.number(part) >= SURE_SPOTS else None for part in parts]
     best: tuple[float, int, int] | None = None
     for limit, mixed in BROKEN:
         for cut in range(WINDOW, len(regions) - WINDOW - mixed + 1):

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from tasks.apertures.automatic import AutomaticApertures
-from tasks.apertures.fingerprint import Fingerprints
+from tasks.apertures.fingerprint import Fingerprints, reciprocal_vectors
 from tasks.apertures.geometry import TiltGeometry
 from tasks.apertures.identity import cut_where_the_lattice_changes, join_pieces
 from tasks.apertures.tracking import Track
@@ -66,7 +66,7 @@ def two_crystals():
 
 
 def test_scans_of_one_crystal_are_alike_and_of_two_are_not(two_crystals):
-    prints = Fingerprints(two_crystals, TILTS, GEOMETRY)
+    prints = Fingerprints(two_crystals, reciprocal_vectors(two_crystals, TILTS, GEOMETRY))
     first, second, other = (
         prints.of([(scan, region) for scan in scans])
         for scans, region in ((range(5), 0), (range(5, 10), 0), (range(5, 10), 1))
@@ -76,7 +76,7 @@ def test_scans_of_one_crystal_are_alike_and_of_two_are_not(two_crystals):
 
 
 def test_every_spot_is_given_to_its_crystal(two_crystals):
-    prints = Fingerprints(two_crystals, TILTS, GEOMETRY)
+    prints = Fingerprints(two_crystals, reciprocal_vectors(two_crystals, TILTS, GEOMETRY))
     scan = 20
     around = [number for number in range(14, 27) if number != scan]
     support = np.array([prints.support(scan, [(number, region) for number in around]) for region in (0, 1)])
@@ -85,7 +85,7 @@ def test_every_spot_is_given_to_its_crystal(two_crystals):
 
 
 def test_a_track_that_exchanged_its_crystal_is_cut_and_joined_rightly(two_crystals):
-    prints = Fingerprints(two_crystals, TILTS, GEOMETRY)
+    prints = Fingerprints(two_crystals, reciprocal_vectors(two_crystals, TILTS, GEOMETRY))
     n = len(TILTS)
     swapped = [Track({scan: int(scan >= 17) ^ start for scan in range(n)}) for start in (0, 1)]
     pieces = cut_where_the_lattice_changes(swapped, prints)
@@ -95,7 +95,7 @@ def test_a_track_that_exchanged_its_crystal_is_cut_and_joined_rightly(two_crysta
 
 
 def test_a_true_track_is_not_cut(two_crystals):
-    prints = Fingerprints(two_crystals, TILTS, GEOMETRY)
+    prints = Fingerprints(two_crystals, reciprocal_vectors(two_crystals, TILTS, GEOMETRY))
     tracks = [Track(dict.fromkeys(range(len(TILTS)), region)) for region in (0, 1)]
     assert cut_where_the_lattice_changes(tracks, prints) == tracks
 

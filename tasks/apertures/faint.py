@@ -1,0 +1,49 @@
+"""Tilts at which a crystal diffracts too faintly to outline it: its outline is taken from the tilts around."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from tasks.apertures.follow import Followed
+from tasks.apertures.masks import Masks
+
+REACH = 3
+"""Scans away from which an outline is taken, at most."""
+
+
+def fill_from_neighbours(
+    clean: NDArray[np.bool_], masks: list[Masks], followed: Followed, offsets: NDArray[np.float64]
+) -> None:
+    """Fill empty apertures (n_tracks, n_tilts, ny, nx) between two others, in place.
+
+    Where the crystal was fitted, without doubt about its identity, but has no outline of its own: the positions that
+    the apertures before and behind have in common after registration, less one position at the edge and less all
+    that touches another crystal.
+    """
+    seen = np.asarray(clean.any(axis=(2, 3)))
+    for scan, (mask, owners) in enumerate(zip(masks, followed.owners, strict=True)):
+        for column, number in enumerate(owners):
+            if seen[number, scan] or number in followed.doubtful[scan]:
+                continue
+            around = [_near(seen[number], scan, direction) for direction in (-1, 1)]
+            if None in around:
+                continue
+            moved = [
+                _moved(clean[number, other], offsets[scan] - offsets[other]) for other in around if other is not None
+            ]
+            others = np.asarray(np.delete(mask.present, column, axis=0).any(axis=0))
+            common = ndimage.binary_erosion(moved[0] & moved[1])
+            good = followed.segmentations[scan].good
+            clean[number, scan] = common & good & ~ndimage.binary_dilation(others, iterations=2)
+
+
+def _near(seen: NDArray[np.bool_], scan: int, direction: int) -> int | None:
+    for distance in range(1, REACH + 1):
+        other = scan + direction * distance
+        if 0 <= other < len(seen) and seen[other]:
+            return other
+    return None
+
+
+def _moved(mask: NDArray[np.bool_], shift: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(ndimage.shift(mask.astype(np.float64), np.rint(shift), order=0) > 0.5)

@@ -1,0 +1,101 @@
+"""One scan fitted anew from what its neighbours know, and what then speaks against it."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from tasks.apertures.factorise import Factors, factorise
+from tasks.apertures.fingerprint import SUPPORTED
+from tasks.apertures.masks import typical_weight
+from tasks.apertures.segment import Segmentation
+
+FOREIGN = 0.25
+"""Share of a region's diffraction that fits another crystal's lattice only, above which the region is in doubt."""
+STRANGE = 0.02
+"""Of a spot's electrons that a crystal starts with if another's lattice explains the spot."""
+AGREES = 0.85
+"""Cosine of a region with its prediction above which a scan needs no new fit."""
+LEAST_COSINE = 0.5
+LEAST_LEVEL = 0.08
+
+Scene = dict[int, NDArray[np.float64]]
+"""Track number -> image (ny, nx) in electrons per position, of one scan."""
+
+
+def needs_fit(scene: Scene, predicted: Scene, lasting: set[int]) -> bool:
+    """Return whether a scan lacks a predicted crystal, has a stray one, or disagrees with its prediction."""
+    if any(number not in lasting for number in scene):
+        return bool(predicted)
+    return any(number not in scene or cosine(scene[number], image) < AGREES for number, image in predicted.items())
+
+
+def refit(
+    segmentation: Segmentation,
+    scene: Scene,
+    predicted: Scene,
+    support: dict[int, NDArray[np.float64]],
+    *,
+    iterations: int,
+) -> tuple[Factors, list[int]]:
+    """Fit the mixture from the predictions; tracks without a prediction keep their image as the start.
+
+    A spot that fits the lattice of one crystal better than those of all others starts as that crystal's.
+    """
+    starts = {**scene, **predicted}
+    names = sorted(starts)
+    weights = np.stack([ndimage.gaussian_filter(starts[name], 0.8).ravel() + 1e-3 for name in names], axis=1)
+    arguments = (segmentation.counts, segmentation.amplitude, segmentation.spots.expected)
+    prior = _members(names, support, len(segmentation.spots.px))
+    patterns = factorise(*arguments, start=Factors(weights, prior), iterations=15, held="weights").patterns
+    return factorise(*arguments, start=Factors(weights, patterns), iterations=iterations), names
+
+
+def _members(names: list[int], support: dict[int, NDArray[np.float64]], n_spots: int) -> NDArray[np.float64]:
+    """Return patterns (k, n_spots) to start from: a spot that one lattice supports is left to it."""
+    values = np.array([support.get(name, np.zeros(n_spots)) for name in names])
+    best = values.max(axis=0)
+    taken = best > SUPPORTED
+    share = np.where(taken & (values < 0.5 * best), STRANGE, 1.0)
+    return np.asarray(share / max(1, n_spots))
+
+
+def strangers(segmentation: Segmentation, names: list[int], support: dict[int, NDArray[np.float64]]) -> set[int]:
+    """Return the tracks of which much of the diffraction fits another track's lattice and not their own."""
+    if not support:
+        return set()
+    known = sorted(support)
+    values = np.array([support[number] for number in known])
+    best = values.argmax(axis=0)
+    wrong = set()
+    for pattern, name in zip(segmentation.factors.patterns, names, strict=True):
+        own = support.get(name, np.zeros(len(pattern)))
+        foreign = (values.max(axis=0) > SUPPORTED) & (own < 0.5 * values.max(axis=0))
+        shares = np.bincount(best[foreign], weights=pattern[foreign], minlength=len(known))
+        if shares.max() > FOREIGN:
+            wrong.add(name)
+    return wrong
+
+
+def is_there(image: NDArray[np.float64], name: int, predicted: Scene, levels: dict[int, float]) -> bool:
+    """Return whether a fitted image looks like its prediction and is not negligibly weak."""
+    level = typical_weight(ndimage.gaussian_filter(image, 0.8))
+    if name not in predicted:
+        return level > 0
+    return level > LEAST_LEVEL * levels[name] and cosine(image, predicted[name]) > LEAST_COSINE
+
+
+def image_of(segmentation: Segmentation, region: int) -> NDArray[np.float64]:
+    """Return a region's electrons per position, (ny, nx)."""
+    return segmentation.factors.weights[:, region].reshape(segmentation.good.shape)
+
+
+def with_columns(segmentation: Segmentation, columns: list[int]) -> Segmentation:
+    """Return the segmentation with some of its regions only."""
+    factors = segmentation.factors
+    return segmentation._replace(factors=Factors(factors.weights[:, columns], factors.patterns[columns]))
+
+
+def cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Return the cosine of two images after light smoothing."""
+    one, two = ndimage.gaussian_filter(a, 1.0).ravel(), ndimage.gaussian_filter(b, 1.0).ravel()
+    return float(one @ two / max(float(np.linalg.norm(one) * np.linalg.norm(two)), 1e-12))
