@@ -18,6 +18,7 @@ BOX_BLOCKS = 4
 RATIO_PRIOR_COUNTS = 10.0
 SPOT_DEVIATIONS = 10.0
 LEAST_BOXES = 200
+LEAST_FOR_MEDIAN = 4.0
 
 
 def ring_background(image: Image, valid: Mask, radius: Floats) -> Image:
@@ -82,9 +83,11 @@ def _ring_level(image: Image, valid: Mask, radius: Floats) -> Floats:
 
 
 def _median_ratio(seen: Floats, model: Floats) -> Floats:
+    if model.max() < LEAST_FOR_MEDIAN:
+        return np.ones(model.shape)
     ratio = ndimage.median_filter((seen + 0.5) / (model + 0.5), size=MEDIAN_BLOCKS, mode="nearest")
     # the median of few counts is not their mean: there the moving box must do
-    share = np.clip((ndimage.uniform_filter(model, MEDIAN_BLOCKS) - 4.0) / 4.0, 0.0, 1.0)
+    share = np.clip((ndimage.uniform_filter(model, MEDIAN_BLOCKS) - LEAST_FOR_MEDIAN) / 4.0, 0.0, 1.0)
     return np.asarray(1.0 + share * (np.clip(ratio, 0.1, 10.0) - 1.0))
 
 

@@ -182,7 +182,9 @@ def _document(
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
     if overlapped:
-        warnings.append(f"{overlapped} of {len(scaled.rows)} measurements have another strong spot beside them")
+        warnings.append(
+            f"{overlapped} of {len(scaled.rows)} measurements share pixels with another strong spot: fitted together"
+        )
     if images.hot:
         warnings.append(f"{images.hot} hot or dead pixels were masked")
     if images.noise_factor > 1:
