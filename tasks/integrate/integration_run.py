@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gemmi
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,22 +12,18 @@ from tasks.integrate.assemble import Particulars, assemble_reflections, laue_war
 from tasks.integrate.distortion import ellipse_warnings
 from tasks.integrate.event_halves import halves_warnings
 from tasks.integrate.geometry import Crystal, Floats, geometry_of
+from tasks.integrate.geometry_state import Freedom
 from tasks.integrate.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
-from tasks.integrate.lattice_search import (
-    LatticeSettings,
-    Solved,
-    crystal_system,
-    refine_in_system,
-    solve_lattice,
-    straightened,
-)
+from tasks.integrate.lattice_search import LatticeSettings, Solved, solve_lattice
+from tasks.integrate.lattice_system import crystal_system, refine_in_system, straightened
 from tasks.integrate.laue import LaueChoice, determine_laue_group
 from tasks.integrate.merging import observations_at
 from tasks.integrate.models import Reflections
+from tasks.integrate.pictures import write_pictures
 from tasks.integrate.pixels import Pixels, measure_pixels, repredicted, resolution_of_spots
-from tasks.integrate.refine_geometry import Freedom, Refined
+from tasks.integrate.refine_geometry import Refined
 from tasks.integrate.reflection_file import Unmerged
-from tasks.integrate.rocking import RockingModel, widths
+from tasks.integrate.rocking import RockingModel
 from tasks.integrate.scaling import (
     LEAST_SEEN,
     Scaled,
@@ -211,35 +206,6 @@ def _document(
         workdir=workdir,
         halves=halves,
     )
-
-
-def write_pictures(pixels: Pixels, scaled: Scaled, path: Path) -> FileRef:
-    """Write the predictions and the rocking curves for the report.
-
-    Datasets: ``frame`` (k,), ``px`` (k, 2), ``hkl`` (k, 3) of predictions within one width of the sphere;
-    group ``rocking`` with ``x`` and ``density`` of the learned curve, and per observation ``hkl`` (n, 3), ``place``
-    (n,) in widths, ``intensity`` and ``expected`` (n,), ``scale`` (frames,).
-    """
-    used = pixels.predictions.where(scaled.rows)
-    model = scaled.fit.model
-    width = widths(model, np.linalg.norm(used.q, axis=1))
-    near = np.abs(used.excitation) < width + np.abs(used.travel) / 2
-    with h5py.File(path, "w") as file:
-        file["frame"] = used.frame[near]
-        file["px"] = used.px[near]
-        file["hkl"] = used.hkl[near]
-        rocking = file.create_group("rocking")
-        rocking["x"] = model.shape.x
-        rocking["density"] = model.shape.density
-        rocking["scale"] = model.scale
-        rocking["hkl"] = used.hkl
-        rocking["frame"] = used.frame
-        rocking["place"] = used.excitation / width
-        rocking["intensity"] = pixels.measured.intensity[scaled.rows]
-        rocking["expected"] = scaled.fit.expected
-        rocking.attrs["width_per_angstrom"] = model.width
-        rocking.attrs["spread_deg"] = np.degrees(model.spread)
-    return FileRef.of(path)
 
 
 def _rows(data: Unmerged, rows: NDArray[np.bool_]) -> Unmerged:

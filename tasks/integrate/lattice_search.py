@@ -1,8 +1,7 @@
 """From spots to a refined lattice: axis, indexing, geometry, further lattices, a known cell."""
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +15,6 @@ from tasks.integrate.axis_search import (
     merit,
 )
 from tasks.integrate.axis_verdict import Tried, axis_test, is_reversed
-from tasks.integrate.distortion import stretch_of, stretched
 from tasks.integrate.geometry import (
     Crystal,
     Geometry,
@@ -27,17 +25,12 @@ from tasks.integrate.geometry import (
 from tasks.integrate.geometry import (
     settings as orientations,
 )
+from tasks.integrate.geometry_state import Freedom
 from tasks.integrate.images import SpotSearch
 from tasks.integrate.known_cell import camera_length_warnings, tied_to_cell
 from tasks.integrate.lattice_score import cell_parameters, reduced
-from tasks.integrate.laue import LaueChoice
 from tasks.integrate.models import AxisTest
-from tasks.integrate.refine_geometry import (
-    CrystalSystem,
-    Freedom,
-    Refined,
-    refine_geometry,
-)
+from tasks.integrate.refine_geometry import Refined, refine_geometry
 from tasks.integrate.spots import Spots
 from tasks.model import NotIndexedError, UnitCell
 
@@ -231,40 +224,3 @@ def further_lattices(geometry: Geometry, rest: Spots, settings: LatticeSettings,
         said.append(f"a further lattice explains {int(indexed.sum())} of {total} spots: reduced cell {cell}")
         rest = rest.where(~indexed)
     return said
-
-
-def refine_in_system(spots: Spots, refined: Refined, choice: LaueChoice, freedom: Freedom) -> Refined:
-    """Refine again in the conventional cell with the constraints of its crystal system."""
-    basis = refined.crystal.basis @ np.linalg.inv(choice.basis).T
-    hkl, indexed = _indexed(refined.geometry, refined.crystal, spots)
-    conventional = np.rint(hkl[indexed] @ choice.basis).astype(np.int64)
-    crystal = Crystal(basis, refined.crystal.correction)
-    return refine_geometry(refined.geometry, crystal, spots.where(indexed), conventional, freedom=freedom)
-
-
-def straightened(solved: Solved, spots: Spots) -> Solved | None:
-    """Return the lattice with stretched frames put right, if that gives a lattice without symmetry some."""
-    refined = solved.refined
-    found = stretch_of(refined.geometry, refined.crystal)
-    if found is None:
-        return None
-    geometry, crystal = stretched(refined.geometry, refined.crystal, found.value)
-    try:
-        better = refine_lattice(geometry, crystal, spots, Freedom(axis=False))
-    except NotIndexedError:
-        return None
-    said = (
-        f"frames stretched by {found.value:+.1%} along the tilt axis would explain why the lattice is"
-        f" {found.before_deg:.2f} degrees off a symmetry (then {found.after_deg:.2f}): corrected"
-    )
-    return solved._replace(refined=better, warnings=(*solved.warnings, said), straight=True)
-
-
-def crystal_system(laue: gemmi.SpaceGroup) -> CrystalSystem:
-    """Return the crystal system of a setting as far as its cell is concerned."""
-    name = laue.crystal_system_str()
-    if name == "trigonal":
-        return "triclinic" if laue.ext == "R" else "hexagonal"
-    if name == "monoclinic" and laue.monoclinic_unique_axis() != "b":
-        return "triclinic"
-    return cast("CrystalSystem", name)

@@ -21,9 +21,11 @@ DETECTOR = Detector(
 ANGLES = np.arange(-56, 56.1, 2.0)
 
 
-def made(structure: Structure, folder: Path, *, ellipticity: float, seed: int) -> SyntheticSeries:
+def made(
+    structure: Structure, folder: Path, *, ellipticity: float, seed: int, jitter_px: float = 0.2
+) -> SyntheticSeries:
     folder.mkdir(parents=True, exist_ok=True)
-    conditions = Conditions(disc_px=1.0, d_min_angstrom=0.8, beam_jitter_px=0.2, ellipticity=ellipticity)
+    conditions = Conditions(disc_px=1.0, d_min_angstrom=0.8, beam_jitter_px=jitter_px, ellipticity=ellipticity)
     return synthetic_frame_series(structure, ANGLES, folder, conditions=conditions, detector=DETECTOR, seed=seed)
 
 
@@ -76,3 +78,11 @@ def test_a_known_cell_gives_camera_length_and_ellipse(tmp_path: Path) -> None:
     merged = read_merged(found.merged)
     assert found.overall.cc_half is None or found.overall.cc_half > 0.97
     assert len(merged.hkl) > 500
+
+
+def test_a_beam_that_jumps_by_a_pixel_from_frame_to_frame_is_followed(tmp_path: Path) -> None:
+    made_here = made(diopside(), tmp_path / "frames", ellipticity=0.0, seed=7, jitter_px=1.0)
+    found = BuiltinIntegrator(d_min_angstrom=0.9).integrate(made_here.series, tmp_path)
+    assert found.axis_test is not None and found.axis_test.rmsd_px[0] is not None  # noqa: PT018
+    assert found.axis_test.rmsd_px[0] < 0.4
+    assert not has_text(found, "elliptical")

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from tasks.integrate.geometry_state import cell_basis
 from tasks.integrate.indexing import find_lattice
 from tasks.integrate.lattice_score import Cloud, index_spots, reduced
-from tasks.integrate.refine_geometry import cell_basis
 
 CELLS = {
     "cubic F (primitive)": (14.637, 14.637, 14.637, 60, 60, 60),

@@ -1,0 +1,52 @@
+"""A lattice with what its symmetry says: stretched frames put right, refinement in the conventional cell."""
+
+from typing import cast
+
+import gemmi
+import numpy as np
+
+from tasks.integrate.distortion import stretch_of, stretched
+from tasks.integrate.geometry import Crystal
+from tasks.integrate.geometry_state import CrystalSystem, Freedom
+from tasks.integrate.lattice_search import Solved, index_predicted, refine_lattice
+from tasks.integrate.laue import LaueChoice
+from tasks.integrate.refine_geometry import Refined, refine_geometry
+from tasks.integrate.spots import Spots
+from tasks.model import NotIndexedError
+
+
+def straightened(solved: Solved, spots: Spots) -> Solved | None:
+    """Return the lattice with stretched frames put right, if that gives a lattice without symmetry some."""
+    refined = solved.refined
+    found = stretch_of(refined.geometry, refined.crystal)
+    if found is None:
+        return None
+    geometry, crystal = stretched(refined.geometry, refined.crystal, found.value)
+    try:
+        better = refine_lattice(geometry, crystal, spots, Freedom(axis=False))
+    except NotIndexedError:
+        return None
+    said = (
+        f"frames stretched by {found.value:+.1%} along the tilt axis would explain why the lattice is"
+        f" {found.before_deg:.2f} degrees off a symmetry (then {found.after_deg:.2f}): corrected"
+    )
+    return solved._replace(refined=better, warnings=(*solved.warnings, said), straight=True)
+
+
+def refine_in_system(spots: Spots, refined: Refined, choice: LaueChoice, freedom: Freedom) -> Refined:
+    """Refine again in the conventional cell with the constraints of its crystal system."""
+    basis = refined.crystal.basis @ np.linalg.inv(choice.basis).T
+    hkl, indexed = index_predicted(refined, spots)
+    conventional = np.rint(hkl[indexed] @ choice.basis).astype(np.int64)
+    crystal = Crystal(basis, refined.crystal.correction)
+    return refine_geometry(refined.geometry, crystal, spots.where(indexed), conventional, freedom=freedom)
+
+
+def crystal_system(laue: gemmi.SpaceGroup) -> CrystalSystem:
+    """Return the crystal system of a setting as far as its cell is concerned."""
+    name = laue.crystal_system_str()
+    if name == "trigonal":
+        return "triclinic" if laue.ext == "R" else "hexagonal"
+    if name == "monoclinic" and laue.monoclinic_unique_axis() != "b":
+        return "triclinic"
+    return cast("CrystalSystem", name)
