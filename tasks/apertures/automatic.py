@@ -19,6 +19,7 @@ from tasks.apertures.output import FoundCrystal, write_aperture_file, write_foun
 from tasks.apertures.register import register
 from tasks.apertures.scores import score_tracks
 from tasks.apertures.segment import Segmentation, SegmentParameters, segment_scan
+from tasks.apertures.shifted_rows import scans_with_shifted_rows
 from tasks.apertures.tracking import join_regions
 from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries
@@ -98,7 +99,8 @@ class AutomaticApertures(Document):
             maps=write_maps([one.maps for one in segmentations], tilts, workdir),
             aperture_file=file,
             aperture_summary=summary,
-            notes=_notes(crystals, series, dropped=len(likely) - len(chosen)),
+            notes=_notes(crystals, series, dropped=len(likely) - len(chosen))
+            + _row_notes(scans_with_shifted_rows(segmentations, registration.offsets), series),
             provenance=Provenance(
                 engine="apertura automatic apertures", version="1", parameters=self.model_dump(), seed=self.seed
             ),
@@ -161,6 +163,13 @@ def _notes(crystals: tuple[CrystalAperture, ...], series: TiltSeries, *, dropped
     if dropped:
         notes.append(f"{dropped} further regions are too faint to be told apart from their surroundings: left out")
     return tuple(notes)
+
+
+def _row_notes(scans: list[int], series: TiltSeries) -> tuple[str, ...]:
+    return tuple(
+        f"{series.scans[scan].source} (tilt {series.scans[scan].tilt_deg:g}): rows may lie beside their places"
+        for scan in scans
+    )
 
 
 def real_space_maps(series: TiltSeries, *, seed: int) -> list[dict[str, NDArray[np.float64]]]:

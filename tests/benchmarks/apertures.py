@@ -42,6 +42,18 @@ CASES = {
         ClusterPlan(crystals=8, size_nm=150, bad_fraction=0, overlap=0.55, drift_px=0.5, height_nm=600),
         COARSE,
     ),
+    "crossing": Case(
+        natrolite(),
+        ClusterPlan(crystals=7, size_nm=130, bad_fraction=0, overlap=0.5, drift_px=1.5, height_nm=500),
+        COARSE,
+        Instrument(scan_shape=(48, 48)),
+    ),
+    "pile": Case(
+        forsterite(),
+        ClusterPlan(crystals=5, size_nm=130, bad_fraction=0, overlap=0.5, drift_px=1, height_nm=500),
+        COARSE,
+        Instrument(scan_shape=(48, 48)),
+    ),
     "drift": Case(
         uio66(),
         ClusterPlan(crystals=4, size_nm=120, bad_fraction=0, overlap=0.3, drift_px=4, height_nm=200),

@@ -77,6 +77,19 @@ def test_hot_positions_belong_to_no_aperture(tmp_path):
     assert not masks_of_set(apertures)[:, 1].reshape(len(apertures.crystals), -1)[:, hot].any()
 
 
+def test_a_scan_whose_every_second_row_is_shifted_is_named_and_no_other(tmp_path):
+    series, _ = write_cluster(FEW, tmp_path)
+    scan = series.scans[4]
+    offsets, events = np.load(scan.offsets.path).astype(int), np.load(scan.events.path)
+    place = np.arange(36 * 36).reshape(36, 36)
+    place[::2] = np.roll(place[::2], 7, axis=1)
+    parts = [events[offsets[position] : offsets[position + 1]] for position in place.ravel()]
+    np.save(scan.events.path, np.concatenate(parts))
+    np.save(scan.offsets.path, np.cumsum([0, *map(len, parts)]).astype(np.uint64))
+    notes = AutomaticApertures().propose(series, tmp_path).notes
+    assert [note.split(":")[0] for note in notes if "rows may lie" in note] == [f"{scan.source} (tilt 0)"]
+
+
 def test_a_misoriented_third_is_cut_out(tmp_path):
     cluster = Cluster(seed=8, tilts=TILTS, crystals=1, bad_third_of=0, radius=(7, 9), scan=(32, 32), spread=1.0)
     apertures, truth = proposed(cluster, tmp_path)
