@@ -18,6 +18,8 @@ SURE_SPOTS = 60
 """Reflections of a window that may accuse a track."""
 SHARED = 0.25
 """Share of the shorter piece's scans in which both may have a region: strays of another crystal."""
+RIVAL = 0.5
+"""Likeness to a third piece, over that of a pair, from which on it is a rival."""
 WINDOW = 4
 """Scans on either side of a possible break."""
 NEAR = 6
@@ -54,7 +56,7 @@ def _pieces(regions: Sequence[Region], prints: Fingerprints) -> list[Track]:
 
 
 def join_pieces(tracks: Sequence[Track], prints: Fingerprints) -> list[Track]:
-    """Join tracks that have one lattice and hardly share a scan, the most alike first; the longest come first.
+    """Join tracks that clearly have one lattice and hardly share a scan, the most alike first; longest come first.
 
     In a scan that two pieces share, the region with more reflections stays; the other becomes a track of its own.
     """
@@ -68,8 +70,8 @@ def join_pieces(tracks: Sequence[Track], prints: Fingerprints) -> list[Track]:
     likeness = {(a, b): _likeness(a, b, groups, known, prints) for a in groups for b in groups if a < b}
     following = len(tracks)
     spare: list[Track] = []
-    while likeness and max(likeness.values()) > SAME_LATTICE:
-        a, b = max(likeness, key=lambda pair: likeness[pair])
+    while (pair := _clearest(likeness)) is not None:
+        a, b = pair
         groups[following], left = _united(groups.pop(a), groups.pop(b), prints)
         spare += [Track(dict([region])) for region in left]
         sums[following] = sums.pop(a) + sums.pop(b)
@@ -81,6 +83,28 @@ def join_pieces(tracks: Sequence[Track], prints: Fingerprints) -> list[Track]:
     return sorted(
         [*(Track(dict(sorted(group))) for group in groups.values()), *few, *spare], key=lambda t: -len(t.regions)
     )
+
+
+def _clearest(likeness: dict[tuple[int, int], float]) -> tuple[int, int] | None:
+    """Return the pair that is most alike of those that nothing speaks against; None if there is none.
+
+    Against a pair speaks a rival: a third group that cannot be of the same crystal as the one, for they share scans,
+    and is nearly as much like the other. Parts of one crystal a few degrees apart are such: where the lattices do not
+    decide, the pictures must.
+    """
+    for pair in sorted(likeness, key=lambda pair: -likeness[pair]):
+        value = likeness[pair]
+        if value <= SAME_LATTICE:
+            return None
+        others = {number for numbers in likeness for number in numbers} - set(pair)
+        if not any(_rivals(one, two, other, likeness, value) for one, two in (pair, pair[::-1]) for other in others):
+            return pair
+    return None
+
+
+def _rivals(one: int, two: int, other: int, likeness: dict[tuple[int, int], float], value: float) -> bool:
+    apart = likeness[min(one, other), max(one, other)] < 0.0
+    return apart and likeness[min(two, other), max(two, other)] > RIVAL * value
 
 
 def _likeness(
