@@ -11,10 +11,8 @@ from tasks.model import Document
 
 TOLERANCE = 0.02
 """Largest deviation of a frame from its place in a sweep, as a fraction of the step."""
-LOOSER = (0.1, 0.3)
+LOOSER = (0.05, 0.1)
 """Deviations allowed where goniometer jitter would otherwise cost too many frames."""
-LONG = 6
-"""Frames from which on a sweep shows that its steps are equal but for jitter."""
 FRAMES_KEPT = 0.9
 
 
@@ -36,15 +34,13 @@ class Sweep(Document):
 def usable_sweeps(series: FrameSeries, *, fewest: int) -> list[Sweep]:
     """Return sweeps of which those with at least `fewest` frames hold 90 % of the frames, with the least deviation.
 
-    Where no allowed deviation is enough, those that hold most; sweeps that need more than the usual deviation count
-    only if they are long: a few unequal steps are no jitter. `Sweep.deviation_deg` says what it came to.
+    Where no allowed deviation is enough, those that hold most. `Sweep.deviation_deg` says what it came to.
     """
     best: list[Sweep] = []
     most = -1
     for tolerance in (TOLERANCE, *LOOSER):
         parts = sweeps(series, tolerance=tolerance)
-        least = fewest if tolerance == TOLERANCE else max(fewest, LONG)
-        held = sum(len(part.indices) for part in parts if len(part.indices) >= least)
+        held = sum(len(part.indices) for part in parts if len(part.indices) >= fewest)
         if held > most:
             best, most = parts, held
         if held >= FRAMES_KEPT * len(series.frames):

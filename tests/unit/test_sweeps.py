@@ -89,8 +89,9 @@ def test_goniometer_jitter_leaves_few_frames_out_and_its_size_is_told() -> None:
     assert strict < 40
     assert sum(len(s.indices) for s in held) >= 72
     for sweep in held:
+        assert sweep.deviation_deg <= 0.1 * sweep.step_deg + 1e-8
         middles = sweep.start_deg + sweep.step_deg * (np.arange(len(sweep.indices)) + 0.5)
-        assert np.abs(middles - angles[list(sweep.indices)]).max() == pytest.approx(sweep.deviation_deg, abs=1e-8)
+        assert np.abs(middles - angles[list(sweep.indices)]).max() == pytest.approx(sweep.deviation_deg, abs=1e-7)
 
 
 def test_equal_steps_and_gaps_are_taken_as_they_are() -> None:
