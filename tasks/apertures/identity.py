@@ -70,7 +70,7 @@ def join_pieces(tracks: Sequence[Track], prints: Fingerprints) -> list[Track]:
     likeness = {(a, b): _likeness(a, b, groups, known, prints) for a in groups for b in groups if a < b}
     following = len(tracks)
     spare: list[Track] = []
-    while (pair := _clearest(likeness)) is not None:
+    while (pair := clearest_pair(likeness)) is not None:
         a, b = pair
         groups[following], left = _united(groups.pop(a), groups.pop(b), prints)
         spare += [Track(dict([region])) for region in left]
@@ -85,7 +85,7 @@ def join_pieces(tracks: Sequence[Track], prints: Fingerprints) -> list[Track]:
     )
 
 
-def _clearest(likeness: dict[tuple[int, int], float]) -> tuple[int, int] | None:
+def clearest_pair(likeness: dict[tuple[int, int], float]) -> tuple[int, int] | None:
     """Return the pair that is most alike of those that nothing speaks against; None if there is none.
 
     Against a pair speaks a rival: a third group that cannot be of the same crystal as the one, for they share scans,

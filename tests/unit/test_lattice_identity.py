@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from tasks.apertures.automatic import AutomaticApertures
 from tasks.apertures.fingerprint import Fingerprints, reciprocal_vectors
 from tasks.apertures.geometry import TiltGeometry
-from tasks.apertures.identity import cut_where_the_lattice_changes, join_pieces
+from tasks.apertures.identity import clearest_pair, cut_where_the_lattice_changes, join_pieces
 from tasks.apertures.tracking import Track
 from tests.synthetic.aperture_scores import score_apertures
 from tests.synthetic.diffracting_cluster import Cluster, write_cluster
@@ -111,3 +111,12 @@ def test_crystals_that_pass_through_each_other_keep_their_names(tmp_path):
     assert (inside.sum(axis=1) > 1).sum() > 0.1 * inside.any(axis=1).sum()
     assert scores.swaps == 0
     assert scores.precision >= 0.95
+
+
+def test_pieces_with_a_rival_nearly_as_alike_are_left_apart():
+    """Pieces 0 and 1 lie in the same scans, 2 and 3 in the others: two parts of one crystal a few degrees apart."""
+    apart = {(0, 1): -1.0, (2, 3): -1.0}
+    assert clearest_pair(apart | {(0, 2): 0.74, (1, 3): 0.57, (0, 3): 0.50, (1, 2): 0.45}) is None
+    assert clearest_pair(apart | {(0, 2): 0.74, (1, 3): 0.57, (0, 3): 0.10, (1, 2): 0.05}) == (0, 2)
+    assert clearest_pair({(0, 1): 0.6, (0, 2): 0.5, (1, 2): 0.5}) == (0, 1)
+    assert clearest_pair(apart | {(0, 2): 0.2, (1, 3): 0.2, (0, 3): 0.0, (1, 2): 0.0}) is None
