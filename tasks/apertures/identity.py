@@ -18,7 +18,7 @@ SURE_SPOTS = 60
 """Reflections of a window that may accuse a track."""
 SHARED = 0.25
 """Share of the shorter piece's scans in which both may have a region: strays of another crystal."""
-RIVAL = 0.5
+RIVAL = 0.75
 """Likeness to a third piece, over that of a pair, from which on it is a rival."""
 WINDOW = 4
 """Scans on either side of a possible break."""

@@ -116,7 +116,7 @@ def test_crystals_that_pass_through_each_other_keep_their_names(tmp_path):
 def test_pieces_with_a_rival_nearly_as_alike_are_left_apart():
     """Pieces 0 and 1 lie in the same scans, 2 and 3 in the others: two parts of one crystal a few degrees apart."""
     apart = {(0, 1): -1.0, (2, 3): -1.0}
-    assert clearest_pair(apart | {(0, 2): 0.74, (1, 3): 0.57, (0, 3): 0.50, (1, 2): 0.45}) is None
+    assert clearest_pair(apart | {(0, 2): 0.74, (1, 3): 0.57, (0, 3): 0.60, (1, 2): 0.58}) is None
     assert clearest_pair(apart | {(0, 2): 0.74, (1, 3): 0.57, (0, 3): 0.10, (1, 2): 0.05}) == (0, 2)
     assert clearest_pair({(0, 1): 0.6, (0, 2): 0.5, (1, 2): 0.5}) == (0, 1)
     assert clearest_pair(apart | {(0, 2): 0.2, (1, 3): 0.2, (0, 3): 0.0, (1, 2): 0.0}) is None
