@@ -26,7 +26,7 @@ from tasks.simulate.models import ClusterPlan, Instrument, SimulationSettings, T
 from tests.system.test_facility import ROOT, free_port
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-WAIT_S = float(os.environ.get("APERTURA_FAULT_WAIT_S", "240"))
+WAIT_S = float(os.environ.get("APERTURA_FAULT_WAIT_S", "600"))
 OBEYS_PERMISSIONS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
 """Root without the right to pass over file permissions: what a service user is."""
 FAKE_XDS = """#!/bin/sh
