@@ -17,14 +17,16 @@ from typing import Any
 from flows.ledger import Ledger
 from flows.site import Site
 from flows.staging import quiet_folders, staged
-from tasks.ingest.manifest import MANIFEST_NAMES, completeness
-from tasks.model import ApertureError
+from tasks.ingest.manifest import MANIFEST_NAMES, completeness, listed_files
+from tasks.model import ApertureError, SourceError
 
 log = logging.getLogger("apertura.arrivals")
 
 DEPLOYMENT = "solve-series/on-arrival"
 EVENT = "apertura.dataset.ready"
 DEPTH_MAX = 4
+PIECE_BYTES = 2**20
+PIECES = 64
 
 
 def complete_sources(incoming: Path) -> Iterator[Path]:
@@ -43,16 +45,35 @@ def complete_sources(incoming: Path) -> Iterator[Path]:
 
 
 def content_key(source: Path) -> str:
-    """Return a key of what a source holds: its manifest, and name, size and first mebibyte of every file beside it.
+    """Return a key of what a source holds: names, sizes and contents of its manifest and of every file it lists.
 
-    The same data set copied again has the same key; a changed one has another.
+    The same data set copied again has the same key; a changed one has another. Of a file above 64 MiB, 64 pieces of
+    1 MiB are read, evenly spread from its first byte to its last.
+
+    Raises
+    ------
+    SourceError
+        If there is no manifest.
+    OSError
+        If a listed file is not there or cannot be read.
     """
     digest = hashlib.sha256()
-    for path in sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith(".")):
-        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+    root = source.resolve()
+    for path in listed_files(source):
+        size = path.stat().st_size
+        digest.update(f"{path.resolve().relative_to(root).as_posix()}\0{size}\0".encode())
         with path.open("rb") as stream:
-            digest.update(hashlib.sha256(stream.read(2**20)).digest())
+            for place in _pieces(size):
+                stream.seek(place)
+                digest.update(stream.read(PIECE_BYTES))
     return digest.hexdigest()[:32]
+
+
+def _pieces(size: int) -> list[int]:
+    """Return where the pieces of a file begin that its key is made of."""
+    if size <= PIECES * PIECE_BYTES:
+        return list(range(0, size, PIECE_BYTES))
+    return [place * (size - PIECE_BYTES) // (PIECES - 1) for place in range(PIECES)]
 
 
 class Watcher:
@@ -81,13 +102,13 @@ class Watcher:
         new = 0
         for incoming in self._site.incoming:
             for source in complete_sources(incoming):
-                stamp = _stamp(source)
-                if self._seen.get(source) == stamp:
-                    continue
                 try:
+                    stamp = _stamp(source)
+                    if self._seen.get(source) == stamp:
+                        continue
                     new += self._ledger.add(content_key(source), source)
-                except OSError as error:  # it vanished, or is not readable yet: looked at again next time
-                    log.warning("%s: %s", source, error.strerror)
+                except (OSError, SourceError) as error:  # it vanished, or is not readable yet: looked at again
+                    log.warning("%s: %s", source, error)
                     continue
                 self._seen[source] = stamp
             new += self._stage(incoming)
@@ -99,10 +120,10 @@ class Watcher:
         if self._site.runs is None or not self._site.instruments:
             return 0
         for folder, rule in quiet_folders(incoming, self._site, depth=DEPTH_MAX):
-            stamp = _stamp(folder)
-            if self._seen.get(folder) == stamp:
-                continue
             try:
+                stamp = _stamp(folder)
+                if self._seen.get(folder) == stamp:
+                    continue
                 if (source := staged(folder, rule, self._site.runs)) is not None:
                     new += self._ledger.add(content_key(source), source)
             except ApertureError as error:
@@ -156,8 +177,9 @@ def emit_ready(source: Path, key: str) -> None:
 
 
 def _stamp(source: Path) -> tuple[float, int]:
-    newest = max((path.stat().st_mtime_ns for path in source.iterdir()), default=0)
-    return (source.stat().st_mtime, newest)
+    """Return what changes when a file of a folder does; cheap, so that keys are made only then."""
+    inside = [path.stat() for path in source.rglob("*") if path.is_file()]
+    return (source.stat().st_mtime, hash(tuple(sorted((entry.st_mtime_ns, entry.st_size) for entry in inside))))
 
 
 def _server_errors() -> tuple[type[Exception], ...]:

@@ -28,7 +28,7 @@ from tasks.integrate.task import integrate_frames
 from tasks.model import ApertureError, Composition, LicenceExpiredError, NoCrystalsError, ProgramNotFoundError
 from tasks.refine.task import refine_structure
 from tasks.report.models import CrystalOutcome, Failure
-from tasks.solve.setting import in_standard_axes
+from tasks.solve.setting import in_stated_setting
 from tasks.solve.task import solve_structure
 
 log = logging.getLogger("apertura.pipeline")
@@ -124,8 +124,7 @@ def structure(run: Run, crystal: CrystalOutcome) -> CrystalOutcome:
             solutions = solve_structure(reflections, run.composition, run.settings.solve, workdir=folder / "solve")
     except ApertureError as error:
         return failed(crystal, "solve", error)
-    if not run.keep_axes and not axes_given(run.settings):
-        solutions = in_standard_axes(solutions)
+    solutions = in_stated_setting(solutions, keep_axes=run.keep_axes or axes_given(run.settings))
     crystal = crystal.model_copy(update={"solutions": solutions})
     try:
         with run.steps.step("refine", crystal.id):

@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -171,18 +171,14 @@ def integrators(d_min_angstrom: float | None) -> list[tuple[Integrator, Program 
 def first_success(engines: Sequence[tuple[E, Program | None]], run: Callable[[E, Path], D], workdir: Path) -> D:
     """Return the first result, with a record of the engines that were tried before; raise the last error."""
     attempts: list[Attempt] = []
-    for place, (engine, program) in enumerate(engines, 1):
-        name = str(getattr(engine, "engine", type(engine).__name__))
-        try:
-            if program is not None:
-                require(program)
-            return with_attempts(run(engine, fresh(workdir, name)), attempts)
-        except ApertureError as error:
-            if place == len(engines):
-                raise
-            log.info("%s: %s; the next engine is tried", name, error.message)
-            attempts.append(Attempt(change=f"engine {name}", reason="first in the order", outcome=error.message))
-    raise ProgramNotFoundError("no engine to choose from", "")
+    error: ApertureError = ProgramNotFoundError("no engine to choose from", "")
+    for name, outcome in _tried(engines, run, workdir):
+        if not isinstance(outcome, ApertureError):
+            return with_attempts(outcome, attempts)
+        error = outcome
+        log.info("%s: %s; the next engine is tried", name, error.message)
+        attempts.append(Attempt(change=f"engine {name}", reason="first in the order", outcome=error.message))
+    raise error
 
 
 def every_success(
@@ -191,17 +187,31 @@ def every_success(
     """Return the results by engine and a record of those that failed; raise the last error if all did."""
     results: dict[str, D] = {}
     attempts: list[Attempt] = []
-    for place, (engine, program) in enumerate(engines, 1):
+    error: ApertureError = ProgramNotFoundError("no engine to choose from", "")
+    for name, outcome in _tried(engines, run, workdir):
+        if isinstance(outcome, ApertureError):
+            error = outcome
+            attempts.append(Attempt(change=f"engine {name}", reason="all engines", outcome=error.message))
+        else:
+            results[name] = outcome
+    if not results:
+        raise error
+    return results, attempts
+
+
+def _tried(
+    engines: Sequence[tuple[E, Program | None]], run: Callable[[E, Path], D], workdir: Path
+) -> Iterator[tuple[str, D | ApertureError]]:
+    """Run one engine after the other, each when it is asked for; yield its name and its result or error."""
+    for engine, program in engines:
         name = str(getattr(engine, "engine", type(engine).__name__))
         try:
             if program is not None:
                 require(program)
-            results[name] = run(engine, fresh(workdir, name))
+            outcome: D | ApertureError = run(engine, fresh(workdir, name))
         except ApertureError as error:
-            if place == len(engines) and not results:
-                raise
-            attempts.append(Attempt(change=f"engine {name}", reason="all engines", outcome=error.message))
-    return results, attempts
+            outcome = error
+        yield name, outcome
 
 
 def consensus(rows: list[dict[str, object]], workdir: Path) -> list[Attempt]:

@@ -9,10 +9,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.ingest.contracts import RotationSeriesManifest, TiltSeriesManifest
-from tasks.ingest.files import numbered_frames, size_problem
+from tasks.ingest.files import confined, numbered_frames, size_problem
 from tasks.model import SourceError
 
-__all__ = ["MANIFEST_NAMES", "RotationSeriesManifest", "TiltSeriesManifest", "completeness", "load_manifest"]
+__all__ = [
+    "MANIFEST_NAMES",
+    "RotationSeriesManifest",
+    "TiltSeriesManifest",
+    "completeness",
+    "listed_files",
+    "load_manifest",
+]
 
 TILT_SERIES_NAME = "tilt_series.json"
 ROTATION_SERIES_NAME = "rotation_series.json"
@@ -70,6 +77,26 @@ def completeness(source: Path) -> tuple[str, ...]:
     except SourceError:
         return () if source.is_dir() else (f"{source}: no such folder",)
     return tuple(f"{name}: {problem}" for name, problem in sizes if problem is not None)
+
+
+def listed_files(source: Path) -> tuple[Path, ...]:
+    """Return the manifest of a source and every file that it lists, sorted; of a wrong manifest only itself.
+
+    Raises
+    ------
+    SourceError
+        If there is no manifest.
+    """
+    own = manifest_path(source)
+    try:
+        manifest = load_manifest(source)
+        if isinstance(manifest, RotationSeriesManifest):
+            found = [path for _, path in numbered_frames(source, manifest.files)]
+        else:
+            found = [confined(source, scan.file) for scan in manifest.scans]
+    except SourceError:
+        found = []
+    return own, *sorted(found)
 
 
 def _manifest_text(path: Path) -> str:

@@ -209,8 +209,6 @@ def solution_of(candidate: Candidate) -> Solution:
     reasons = list(candidate.judgement.reasons)
     if symmetry.chiral:
         reasons.append("the absolute structure is not determined from kinematical data: both hands fit equally well")
-    if (standard := _standard(symmetry)) is not None:
-        reasons.append(f"{symmetry.symbol} is a setting of {standard}, in the axes of the data")
     if (other := _enantiomorph(symmetry)) is not None:
         reasons.append(f"the enantiomorphic group {other} with the inverted structure fits equally well")
     return Solution(
@@ -259,14 +257,6 @@ ENANTIOMORPHS = (
     (76, 78), (91, 95), (92, 96), (144, 145), (151, 153), (152, 154), (169, 170), (171, 172), (178, 179), (180, 181),
     (212, 213),
 )  # fmt: skip
-
-
-def _standard(symmetry: Symmetry) -> str | None:
-    """Return the standard symbol and number of a group in another setting."""
-    group = gemmi.SpaceGroup(symmetry.symbol)
-    if group.is_reference_setting() or (reference := gemmi.find_spacegroup_by_number(group.number)) is None:
-        return None
-    return f"{reference.hm} (no. {group.number})" if reference.hm != group.hm else None
 
 
 def _enantiomorph(symmetry: Symmetry) -> str | None:

@@ -13,7 +13,7 @@ from tasks.solve.models import Verdict
 
 R1_SOLVED = {"electron": 0.30, "xray": 0.22}
 R_FREE_SOLVED = {"electron": 0.28, "xray": 0.25}
-"""Wrong models with a low R1, of many parameters and few data, came to 0.30 and more."""
+"""Wrong models with a low R1, of many parameters and few data, came to 0.298 and more."""
 R1_DOUBTFUL = 0.42
 CORRELATION_SOLVED = 0.70
 CORRELATION_DOUBTFUL = 0.50

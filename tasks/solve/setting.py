@@ -9,20 +9,21 @@ from tasks.solve.models import Solution, Solutions
 ORTHORHOMBIC = range(16, 75)
 
 
-def in_standard_axes(solutions: Solutions) -> Solutions:
+def in_stated_setting(solutions: Solutions, *, keep_axes: bool) -> Solutions:
     """Return the solutions with the axes of orthorhombic groups permuted to the standard setting.
 
     Indexing names the axes by their lengths, so that Pnma may come out as Pmcn. Groups of other systems and
-    orthorhombic ones in their standard setting are left as they are. The same permutation goes into
-    `Solution.to_solution_cell`.
+    orthorhombic ones in their standard setting are left as they are, and so is everything where `keep_axes`: the
+    reasons then name the standard symbol. The same permutation goes into `Solution.to_solution_cell`.
     """
-    return solutions.model_copy(update={"candidates": tuple(map(_standard, solutions.candidates))})
+    turn = _named if keep_axes else _turned
+    return solutions.model_copy(update={"candidates": tuple(map(turn, solutions.candidates))})
 
 
-def _standard(solution: Solution) -> Solution:
+def _turned(solution: Solution) -> Solution:
     group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(solution.hall))
     if group is None or group.number not in ORTHORHOMBIC or group.is_reference_setting():
-        return solution
+        return _named(solution)
     full = group.basisop.inverse()
     turned = gemmi.Op()
     turned.rot, turned.tran = full.rot, [0, 0, 0]
@@ -32,7 +33,18 @@ def _standard(solution: Solution) -> Solution:
         found = gemmi.find_spacegroup_by_ops(operations)
         if found is not None and found.is_reference_setting():
             return _moved(solution, found, change)
-    return solution
+    return _named(solution)
+
+
+def _named(solution: Solution) -> Solution:
+    group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(solution.hall))
+    if group is None or group.is_reference_setting():
+        return solution
+    reference = gemmi.get_spacegroup_reference_setting(group.number)
+    if reference.hm == group.hm:
+        return solution
+    reason = f"{solution.space_group} is a setting of {reference.hm} (no. {group.number}), in the axes of the data"
+    return solution.model_copy(update={"reasons": (*solution.reasons, reason)})
 
 
 def _moved(solution: Solution, group: gemmi.SpaceGroup, change: gemmi.Op) -> Solution:

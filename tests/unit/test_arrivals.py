@@ -94,6 +94,47 @@ def test_a_copy_has_the_same_key_and_a_changed_data_set_another(tmp_path: Path) 
     assert content_key(drop(tmp_path / "changed", b"9876543210")) != key
 
 
+def test_a_change_far_into_a_file_or_in_a_subfolder_makes_another_key(tmp_path: Path) -> None:
+    content = bytearray(3 * 2**20)
+    first = drop(tmp_path / "a", bytes(content))
+    content[-5] = 1
+    assert content_key(drop(tmp_path / "b", bytes(content))) != content_key(first)
+    below = [subfolders(drop(tmp_path / name, text)) for name, text in (("c", b"0123"), ("d", b"3210"))]
+    assert content_key(below[0]) != content_key(below[1])
+
+
+def test_what_the_manifest_does_not_list_makes_no_new_version(tmp_path: Path, announced: list[str]) -> None:
+    watch = watcher(tmp_path)
+    dataset = drop(tmp_path / "incoming" / "a")
+    watch.look()
+    (dataset / "operator.log").write_text("lunch")
+    watch.look()
+    watch.announce()
+    assert len(announced) == 1
+
+
+def test_a_data_set_with_scans_in_a_subfolder_that_changes_is_a_new_version(
+    tmp_path: Path, announced: list[str]
+) -> None:
+    watch = watcher(tmp_path)
+    dataset = subfolders(drop(tmp_path / "incoming" / "a"))
+    watch.look()
+    (dataset / "scans" / "0.h5").write_bytes(b"9876543210")
+    watch.look()
+    watch.announce()
+    assert len(announced) == 2
+
+
+def subfolders(dataset: Path) -> Path:
+    manifest = json.loads((dataset / "tilt_series.json").read_text())
+    (dataset / "scans").mkdir()
+    for scan in manifest["scans"]:
+        (dataset / scan["file"]).rename(dataset / "scans" / scan["file"])
+        scan["file"] = f"scans/{scan['file']}"
+    (dataset / "tilt_series.json").write_text(json.dumps(manifest))
+    return dataset
+
+
 def test_a_changed_data_set_is_announced_with_its_earlier_version(tmp_path: Path, announced: list[str]) -> None:
     watch = watcher(tmp_path)
     dataset = drop(tmp_path / "incoming" / "a")

@@ -6,7 +6,7 @@ import pytest
 from tasks.integrate.background import noise_factor
 from tasks.integrate.overlaps import separated
 from tasks.integrate.prediction import Predictions
-from tasks.integrate.profile_fit import fit_patches
+from tasks.integrate.profile_fit import Measured, fit_patches
 
 REACH = 5
 BACKGROUND = 0.5
@@ -23,6 +23,27 @@ def gaussian(px: np.ndarray, centre: np.ndarray) -> np.ndarray:
     slow = centre[:, 0, None, None] + grid[None, :, None] - px[:, 0, None, None]
     fast = centre[:, 1, None, None] + grid[None, None, :] - px[:, 1, None, None]
     return np.exp(-0.5 * (slow**2 + fast**2) / 1.2**2) / (2 * np.pi * 1.2**2)
+
+
+def taken_apart(
+    alone: Measured,
+    counts: np.ndarray,
+    background: np.ndarray,
+    *,
+    expected: np.ndarray,
+    px: np.ndarray,
+    frame: np.ndarray,
+) -> Measured:
+    return separated(
+        alone,
+        counts,
+        background,
+        valid=np.ones(counts.shape, dtype=bool),
+        expected=expected,
+        centre=np.rint(px).astype(np.int64),
+        predictions=predictions_at(px, frame),
+        near=np.ones(len(px), dtype=bool),
+    )
 
 
 @pytest.mark.parametrize("apart", [2.5, 3.5, 5.0])
@@ -48,16 +69,7 @@ def test_a_weak_spot_beside_a_strong_one_is_measured_without_bias_and_with_an_ho
     valid = np.ones(counts.shape, dtype=bool)
     expected = gaussian(px, centre)
     alone = fit_patches(counts, background, valid, expected)
-    together = separated(
-        alone,
-        counts,
-        background,
-        valid=valid,
-        expected=expected,
-        centre=centre,
-        predictions=predictions_at(px, frame),
-        near=np.ones(len(px), dtype=bool),
-    )
+    together = taken_apart(alone, counts, background, expected=expected, px=px, frame=frame)
     weak = together.intensity[1::2]
     assert alone.intensity[1::2].mean() > 1.2 * truth[1] or apart == 5.0
     assert weak.mean() == pytest.approx(truth[1], abs=4 * weak.std() / np.sqrt(pairs) + 1.0)
@@ -72,16 +84,8 @@ def test_spots_far_apart_are_left_as_they_were() -> None:
     counts = (100 * expected + BACKGROUND).astype(np.float32)
     background, valid = np.full_like(counts, BACKGROUND), np.ones(counts.shape, dtype=bool)
     alone = fit_patches(counts, background, valid, expected)
-    together = separated(
-        alone,
-        counts,
-        background,
-        valid=valid,
-        expected=expected,
-        centre=centre,
-        predictions=predictions_at(px, np.zeros(2, dtype=np.int64)),
-        near=np.ones(2, dtype=bool),
-    )
+    frame = np.zeros(2, dtype=np.int64)
+    together = taken_apart(alone, counts, background, expected=expected, px=px, frame=frame)
     assert np.array_equal(together.intensity, alone.intensity)
     assert np.array_equal(together.noise, alone.noise)
 

@@ -8,7 +8,7 @@ from tasks.model import UnitCell
 from tasks.model.provenance import Provenance
 from tasks.model.scattering import structure_factors
 from tasks.solve.models import Atom, Solution, Solutions
-from tasks.solve.setting import in_standard_axes
+from tasks.solve.setting import in_stated_setting
 
 CELL = UnitCell.of((5.4, 7.2, 8.9, 90.0, 90.0, 90.0))
 ATOMS = (
@@ -60,7 +60,7 @@ def amplitudes(solution: Solution, hkl: np.ndarray) -> np.ndarray:
 )
 def test_the_same_structure_in_standard_axes(symbol: str, standard: str) -> None:
     before = solutions_in(symbol)
-    after = in_standard_axes(before).best
+    after = in_stated_setting(before, keep_axes=False).best
     assert gemmi.SpaceGroup(after.space_group).number == gemmi.SpaceGroup(symbol).number
     assert after.space_group == gemmi.SpaceGroup(standard).xhm()
     hkl = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.int32)
@@ -68,6 +68,15 @@ def test_the_same_structure_in_standard_axes(symbol: str, standard: str) -> None
     np.testing.assert_allclose(amplitudes(after, there), amplitudes(before.best, hkl), atol=1e-6 * 1e3)
 
 
-@pytest.mark.parametrize("symbol", ["P n m a", "P 1 21/n 1", "P 21 21 21", "R -3 m:H", "P n n n:2", "I 41/a:1"])
-def test_other_groups_stay_as_they_are(symbol: str) -> None:
-    assert in_standard_axes(solutions_in(symbol)) == solutions_in(symbol)
+@pytest.mark.parametrize("symbol", ["P n m a", "P 1 21/c 1", "P 21 21 21", "R -3 m:H", "P n n n:2", "I 41/a:1"])
+@pytest.mark.parametrize("keep_axes", [True, False])
+def test_standard_settings_stay_as_they_are(symbol: str, keep_axes: bool) -> None:
+    assert in_stated_setting(solutions_in(symbol), keep_axes=keep_axes) == solutions_in(symbol)
+
+
+@pytest.mark.parametrize(("symbol", "keep_axes", "number"), [("P m c n", True, 62), ("P 1 21/n 1", False, 14)])
+def test_a_setting_that_stays_is_named(symbol: str, keep_axes: bool, number: int) -> None:
+    before = solutions_in(symbol).best
+    after = in_stated_setting(solutions_in(symbol), keep_axes=keep_axes).best
+    assert after.model_copy(update={"reasons": ()}) == before
+    assert f"(no. {number})" in after.reasons[-1]
