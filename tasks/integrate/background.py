@@ -1,5 +1,7 @@
 """The background of a counted frame: a clipped mean on rings, times a smooth local ratio; and how noisy it is."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -7,6 +9,7 @@ from scipy import ndimage
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
+Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 LEAST_BACKGROUND = 1e-3
@@ -21,7 +24,21 @@ LEAST_BOXES = 200
 LEAST_FOR_MEDIAN = 4.0
 
 
-def ring_background(image: Image, valid: Mask, radius: Floats) -> Image:
+class _Survey(NamedTuple):
+    """Sums over valid pixels, with the pixels that clipping may take out of them.
+
+    ``number`` and ``total`` (rings,), ``seen`` (blocks, blocks); ``place`` (k, 2) and ``value`` (k,) of the pixels
+    above CLIP_COUNTS: no other ever lies above a limit.
+    """
+
+    number: Floats
+    total: Floats
+    seen: Floats
+    place: Integers
+    value: Floats
+
+
+def ring_background(image: Image, valid: Mask, radius: Floats | Image) -> Image:
     """Return the background (slow, fast) in counts.
 
     Rings are one pixel wide. The ratio follows what is not round, such as a tilted halo or flares of the beam: first
@@ -34,12 +51,17 @@ def ring_background(image: Image, valid: Mask, radius: Floats) -> Image:
     radius
         (slow, fast), distance from the beam in px.
     """
-    level = _ring_level(image, valid, radius)
-    everywhere = np.full(_block_shape(image.shape), np.inf)
-    seen, model = _block_sums(image, valid, radius, level, everywhere)
-    ratio = _median_ratio(seen, model)
+    rings = int(radius.max()) + 2
+    survey = _Survey(*_surveyed(image, valid, radius, rings))
+    at = survey.place[:, 0], survey.place[:, 1]
+    ring = radius[at].astype(np.int64)
+    level = _ring_level(survey, ring)
+    whole = _level_sums(valid, radius, level)
+    block = at[0] // BLOCK_PX, at[1] // BLOCK_PX
+    ratio = _median_ratio(survey.seen, whole)
     for _ in range(2):
-        seen, model = _block_sums(image, valid, radius, level, ratio)
+        seen, model = survey.seen.copy(), whole.copy()
+        _take_out(seen, model, block, survey.value, level[ring], ratio)
         size = BOX_BLOCKS + 1
         above = ndimage.uniform_filter(seen, size, mode="nearest") * size**2
         below = ndimage.uniform_filter(model * ratio, size, mode="nearest") * size**2
@@ -67,13 +89,21 @@ def noise_factor(image: Image, valid: Mask, background: Image, box_px: int) -> f
     return float(((high - low) / 1.349) ** 2)
 
 
-def _ring_level(image: Image, valid: Mask, radius: Floats) -> Floats:
-    """Return the clipped mean (rings + 1,) of each ring, smoothed over three, filled where a ring has no pixels."""
-    size = int(radius.max()) + 2
+def _ring_level(survey: _Survey, ring: Integers) -> Floats:
+    """Return the clipped mean (rings,) of each ring, smoothed over three, filled where a ring has no pixels.
+
+    Parameters
+    ----------
+    ring
+        (k,) of the bright pixels.
+    """
+    size = len(survey.number)
     limit = np.full(size, np.inf)
     level = np.zeros(size)
     for _ in range(3):
-        number, total = _ring_sums(image, valid, radius, limit)
+        out = survey.value > limit[ring]
+        number = survey.number - np.bincount(ring[out], minlength=size)
+        total = survey.total - np.bincount(ring[out], weights=survey.value[out], minlength=size)
         known = np.flatnonzero(number > 8)
         mean = total / np.maximum(number, 1)
         filled = np.interp(np.arange(size), known, mean[known]) if len(known) else mean
@@ -82,72 +112,97 @@ def _ring_level(image: Image, valid: Mask, radius: Floats) -> Floats:
     return level
 
 
+def _take_out(
+    seen: Floats, model: Floats, block: tuple[Integers, Integers], value: Floats, expected: Floats, ratio: Floats
+) -> None:
+    """Take the pixels above the level times ``ratio`` out of sums over blocks, in place."""
+    local = expected * ratio[block]
+    out = value > local + CLIP_DEVIATIONS * np.sqrt(local) + CLIP_COUNTS
+    at = block[0][out], block[1][out]
+    np.subtract.at(seen, at, value[out])
+    np.subtract.at(model, at, expected[out])
+
+
 def _median_ratio(seen: Floats, model: Floats) -> Floats:
-    if model.max() < LEAST_FOR_MEDIAN:
-        return np.ones(model.shape)
-    ratio = ndimage.median_filter((seen + 0.5) / (model + 0.5), size=MEDIAN_BLOCKS, mode="nearest")
+    mean = ndimage.uniform_filter(model, MEDIAN_BLOCKS)
     # the median of few counts is not their mean: there the moving box must do
-    share = np.clip((ndimage.uniform_filter(model, MEDIAN_BLOCKS) - LEAST_FOR_MEDIAN) / 4.0, 0.0, 1.0)
-    return np.asarray(1.0 + share * (np.clip(ratio, 0.1, 10.0) - 1.0))
-
-
-def _block_shape(shape: tuple[int, ...]) -> tuple[int, int]:
-    return -(-shape[0] // BLOCK_PX), -(-shape[1] // BLOCK_PX)
-
-
-@njit(cache=True, nogil=True)
-def _ring_sums(image: Image, valid: Mask, radius: Floats, limit: Floats) -> tuple[Floats, Floats]:  # pragma: no cover
-    number = np.zeros(len(limit))
-    total = np.zeros(len(limit))
-    for row in range(image.shape[0]):
-        for column in range(image.shape[1]):
-            ring = int(radius[row, column])
-            if valid[row, column] and image[row, column] <= limit[ring]:
-                number[ring] += 1.0
-                total[ring] += image[row, column]
-    return number, total
+    share = np.clip((mean - LEAST_FOR_MEDIAN) / 4.0, 0.0, 1.0)
+    result = np.ones(model.shape)
+    rows, columns = np.nonzero(share > 0)
+    if not len(rows):
+        return result
+    reach = MEDIAN_BLOCKS // 2
+    padded = np.pad((seen + 0.5) / (model + 0.5), reach, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (MEDIAN_BLOCKS, MEDIAN_BLOCKS))[rows, columns]
+    ratio = np.median(windows.reshape(len(rows), -1), axis=1)
+    result[rows, columns] += share[rows, columns] * (np.clip(ratio, 0.1, 10.0) - 1.0)
+    return result
 
 
 @njit(cache=True, nogil=True)
-def _block_sums(
-    image: Image, valid: Mask, radius: Floats, level: Floats, ratio: Floats
-) -> tuple[Floats, Floats]:  # pragma: no cover
-    """Sum image and ring level over blocks, without pixels above the level times ``ratio`` (blocks, blocks)."""
-    seen = np.zeros(ratio.shape)
-    model = np.zeros(ratio.shape)
+def _surveyed(
+    image: Image, valid: Mask, radius: Image, rings: int
+) -> tuple[Floats, Floats, Floats, Integers, Floats]:  # pragma: no cover
+    """Return the columns of `_Survey`."""
+    number, total = np.zeros(rings), np.zeros(rings)
+    seen = np.zeros((-(-image.shape[0] // BLOCK_PX), -(-image.shape[1] // BLOCK_PX)))
+    place = np.empty((image.size, 2), dtype=np.int64)
+    bright = 0
     for row in range(image.shape[0]):
         for column in range(image.shape[1]):
             if not valid[row, column]:
                 continue
-            block = (row // BLOCK_PX, column // BLOCK_PX)
-            expected = level[int(radius[row, column])]
-            local = expected * ratio[block]
-            if image[row, column] <= local + CLIP_DEVIATIONS * np.sqrt(local) + CLIP_COUNTS:
-                seen[block] += image[row, column]
-                model[block] += expected
-    return seen, model
+            value = image[row, column]
+            ring = int(radius[row, column])
+            number[ring] += 1.0
+            if value == 0:
+                continue
+            total[ring] += value
+            seen[row // BLOCK_PX, column // BLOCK_PX] += value
+            if value > CLIP_COUNTS:
+                place[bright, 0], place[bright, 1] = row, column
+                bright += 1
+    place = place[:bright].copy()
+    values = np.empty(bright)
+    for k in range(bright):
+        values[k] = image[place[k, 0], place[k, 1]]
+    return number, total, seen, place, values
 
 
 @njit(cache=True, nogil=True)
-def _interpolated(radius: Floats, level: Floats, ratio: Floats) -> Image:  # pragma: no cover
+def _level_sums(valid: Mask, radius: Image, level: Floats) -> Floats:  # pragma: no cover
+    """Return the sums (blocks, blocks) of the rings' level over valid pixels."""
+    model = np.zeros((-(-valid.shape[0] // BLOCK_PX), -(-valid.shape[1] // BLOCK_PX)))
+    for row in range(valid.shape[0]):
+        for block in range(model.shape[1]):
+            part = 0.0
+            for column in range(block * BLOCK_PX, min((block + 1) * BLOCK_PX, valid.shape[1])):
+                if valid[row, column]:
+                    part += level[int(radius[row, column])]
+            model[row // BLOCK_PX, block] += part
+    return model
+
+
+@njit(cache=True, nogil=True)
+def _interpolated(radius: Image, level: Floats, ratio: Floats) -> Image:  # pragma: no cover
     """Return level times ratio, the ratio interpolated between block centres, the level between rings."""
     result = np.empty(radius.shape, dtype=np.float32)
-    last_row, last_column = ratio.shape[0] - 1, ratio.shape[1] - 1
+    rows, columns = ratio.shape
+    line = np.empty(columns)
+    across = np.empty(radius.shape[1])
     for row in range(radius.shape[0]):
-        y = min(max((row + 0.5) / BLOCK_PX - 0.5, 0.0), float(last_row))
-        top = min(int(y), max(last_row - 1, 0))
-        bottom = min(top + 1, last_row)
-        down = y - top
+        y = min(max((row + 0.5) / BLOCK_PX - 0.5, 0.0), rows - 1.0)
+        top = min(int(y), max(rows - 2, 0))
+        bottom = min(top + 1, rows - 1)
+        for block in range(columns):
+            line[block] = ratio[top, block] * (1 - (y - top)) + ratio[bottom, block] * (y - top)
         for column in range(radius.shape[1]):
-            x = min(max((column + 0.5) / BLOCK_PX - 0.5, 0.0), float(last_column))
-            left = min(int(x), max(last_column - 1, 0))
-            right = min(left + 1, last_column)
-            across = x - left
-            upper = ratio[top, left] * (1 - across) + ratio[top, right] * across
-            lower = ratio[bottom, left] * (1 - across) + ratio[bottom, right] * across
-            inner = max(radius[row, column] - 0.5, 0.0)
+            x = min(max((column + 0.5) / BLOCK_PX - 0.5, 0.0), columns - 1.0)
+            left = min(int(x), max(columns - 2, 0))
+            across[column] = line[left] + (line[min(left + 1, columns - 1)] - line[left]) * (x - left)
+        for column in range(radius.shape[1]):
+            inner = max(radius[row, column] - np.float32(0.5), np.float32(0.0))
             ring = int(inner)
-            part = inner - ring
-            rings = level[ring] * (1 - part) + level[min(ring + 1, len(level) - 1)] * part
-            result[row, column] = max(rings * (upper * (1 - down) + lower * down), LEAST_BACKGROUND)
+            rings = level[ring] + (level[ring + 1] - level[ring]) * (inner - ring)
+            result[row, column] = max(rings * across[column], LEAST_BACKGROUND)
     return result

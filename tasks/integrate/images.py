@@ -29,7 +29,7 @@ NOISE_FACTOR_LEAST = 1.15
 
 
 class Images(NamedTuple):
-    """Frames in electrons (n, slow, fast), valid pixels (slow, fast), which frames hold anything (n,).
+    """Frames in electrons (n, slow, fast), valid pixels (slow, fast), which frames hold anything (n,), their mean.
 
     ``noise_factor``: counts were divided by this, so that their sums over a spot vary as Poisson's do.
     """
@@ -37,6 +37,7 @@ class Images(NamedTuple):
     counts: NDArray[np.float32]
     valid: Mask
     used: Mask
+    mean: Floats
     hot: int
     noise_factor: float = 1.0
 
@@ -67,14 +68,15 @@ def load_images(series: FrameSeries) -> Images:
         counts -= np.float32(series.pedestal)
     if series.saturation is not None:
         valid = valid & ~(raw >= series.saturation).any(axis=0)
-    counts /= np.float32(series.gain)
-    used = np.array([float(frame.sum(dtype=np.float64)) > 0 for frame in counts])
+    if series.gain != 1:
+        counts /= np.float32(series.gain)
+    used = np.array([float(frame.sum()) > 0 for frame in counts])
     if not used.any():
         raise InputError(f"{series.id}: all {len(used)} frames are empty", "check the aperture and the source files")
     mean = _mean_image(counts, np.flatnonzero(used))
     radius = radii_px(valid.shape, np.array(series.direct_beam_px))
     hot = hot_pixels(mean, int(used.sum()), valid) & (radius > direct_beam_radius(mean, valid, radius))
-    return Images(counts, valid & ~hot, used, int(hot.sum()))
+    return Images(counts, valid & ~hot, used, mean, int(hot.sum()))
 
 
 def _mean_image(counts: NDArray[np.float32], numbers: NDArray[np.int64]) -> Floats:
@@ -104,7 +106,7 @@ def with_poisson_noise(images: Images, beam_px: Floats) -> Images:
     typical = float(np.median(factors)) if factors else 1.0
     if typical < NOISE_FACTOR_LEAST:
         return images
-    return images._replace(counts=images.counts / np.float32(typical), noise_factor=typical)
+    return images._replace(counts=images.counts / np.float32(typical), mean=images.mean / typical, noise_factor=typical)
 
 
 def search_spots(images: Images, beam_px: Floats, *, threshold: float) -> SpotSearch:
@@ -117,8 +119,7 @@ def search_spots(images: Images, beam_px: Floats, *, threshold: float) -> SpotSe
     """
     radius = radii_px(images.valid.shape, beam_px)
     numbers = np.flatnonzero(images.used)
-    mean = _mean_image(images.counts, numbers)
-    inner = direct_beam_radius(mean, images.valid, radius)
+    inner = direct_beam_radius(images.mean, images.valid, radius)
 
     def sizes_in(number: int) -> list[float]:
         image = images.counts[number]

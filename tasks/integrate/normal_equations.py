@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from tasks.integrate.geometry import shear_direction
@@ -77,10 +78,8 @@ def solve_step(
     extra = np.array([1 / spread[1], 1 / spread[1], *[1 / spread[0]] * 3]) ** 2
     offset = state.geometry.beam_px[frames] - np.median(state.geometry.beam_px[frames], axis=0)
     shift = np.column_stack([offset, state.correction[frames]])
-    own = _by_frame(blocks.transpose(0, 2, 1) @ blocks, position, len(frames)) + np.diag(extra)
-    mixed = _by_frame(jacobian.transpose(0, 2, 1) @ blocks, position, len(frames))
-    pull = _by_frame(np.einsum("nki,nk->ni", blocks, target), position, len(frames)) - extra * shift
-    return _eliminated(common, _damped(own), mixed, gradient, pull)
+    own, mixed, pull = _by_frame(jacobian, blocks, target, position, len(frames))
+    return _eliminated(common, _damped(own + np.diag(extra)), mixed, gradient, pull - extra * shift)
 
 
 def _restraints(state: State, names: list[tuple[str, tuple[int, ...]]]) -> tuple[Floats, Floats]:
@@ -100,11 +99,31 @@ def _damped(normal: Floats) -> Floats:
     return np.asarray(normal + (1e-9 * diagonal + 1e-12)[..., None] * np.eye(normal.shape[-1]))
 
 
-def _by_frame(values: Floats, position: NDArray[np.int64], frames: int) -> Floats:
-    """Return the sums (frames, ...) of values (n, ...) over the spots of each frame."""
-    columns = values.reshape(len(values), -1).T
-    sums = [np.bincount(position, weights=column, minlength=frames) for column in columns]
-    return np.asarray(np.stack(sums, axis=1).reshape(frames, *values.shape[1:]), dtype=np.float64)
+@njit(cache=True, nogil=True)
+def _by_frame(
+    jacobian: Floats, blocks: Floats, target: Floats, position: NDArray[np.int64], frames: int
+) -> tuple[Floats, Floats, Floats]:  # pragma: no cover
+    """Return each frame's normal matrix (frames, 5, 5), that with the shared parameters (frames, s, 5) and gradient.
+
+    Parameters
+    ----------
+    jacobian, blocks, target
+        (n, 3, s), (n, 3, 5) and (n, 3), weighted.
+    """
+    shared, own = jacobian.shape[2], blocks.shape[2]
+    normal, mixed = np.zeros((frames, own, own)), np.zeros((frames, shared, own))
+    gradient = np.zeros((frames, own))
+    for i in range(len(blocks)):
+        at = position[i]
+        for row in range(3):
+            for k in range(own):
+                value = blocks[i, row, k]
+                gradient[at, k] += value * target[i, row]
+                for j in range(own):
+                    normal[at, j, k] += value * blocks[i, row, j]
+                for j in range(shared):
+                    mixed[at, j, k] += value * jacobian[i, row, j]
+    return normal, mixed, gradient
 
 
 def _eliminated(common: Floats, own: Floats, mixed: Floats, gradient: Floats, pull: Floats) -> Solution:

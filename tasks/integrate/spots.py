@@ -4,11 +4,12 @@ from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
+
+from tasks.integrate.peaks import centroids, disc_offsets, disc_sums, peaks, smoothed
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -39,10 +40,11 @@ class SpotFinder(NamedTuple):
     least_counts: float = 5.0
 
 
-def radii_px(shape: tuple[int, int], beam_px: Floats) -> Floats:
+def radii_px(shape: tuple[int, int], beam_px: Floats) -> Image:
     """Return the distance of each pixel from the beam, (slow, fast)."""
-    slow, fast = np.ogrid[: shape[0], : shape[1]]
-    return np.asarray(np.hypot(slow - beam_px[0], fast - beam_px[1]))
+    slow = (np.arange(shape[0]) - beam_px[0]).astype(np.float32)
+    fast = (np.arange(shape[1]) - beam_px[1]).astype(np.float32)
+    return np.sqrt(slow[:, None] ** 2 + fast[None, :] ** 2)
 
 
 def poisson_significance(counts: Floats, expected: Floats) -> Floats:
@@ -73,7 +75,7 @@ def hot_pixels(mean: Floats, frames: int, valid: Mask) -> Mask:
     return valid & ((lonely & (above > 0.05)) | dead)
 
 
-def direct_beam_radius(mean: Floats, valid: Mask, radius: Floats) -> float:
+def direct_beam_radius(mean: Floats, valid: Mask, radius: Image) -> float:
     """Return the radius in px around the centre that the direct beam and its near tails take."""
     ring = radius.astype(np.int64)
     number = np.bincount(ring[valid])
@@ -87,7 +89,7 @@ def direct_beam_radius(mean: Floats, valid: Mask, radius: Floats) -> float:
     return min(max(edge, 4.0), 0.08 * float(ring.max()))
 
 
-def find_spots(image: Image, valid: Mask, background: Image, *, radius: Floats, finder: SpotFinder) -> Spots:
+def find_spots(image: Image, valid: Mask, background: Image, *, radius: Image, finder: SpotFinder) -> Spots:
     """Return the spots of one frame, ``frame`` all zero.
 
     Parameters
@@ -97,39 +99,41 @@ def find_spots(image: Image, valid: Mask, background: Image, *, radius: Floats, 
     radius
         (slow, fast), distance from the beam in px.
     """
-    smooth = ndimage.gaussian_filter(np.where(valid, image, np.float32(0)), max(0.6, 0.5 * finder.radius))
-    size = 2 * int(np.ceil(finder.radius)) + 1
-    offsets = _disc_offsets(finder.radius)
+    offsets = disc_offsets(finder.radius)
     # a maximum with half of the counts per pixel that it takes is summed up: most of those of noise are not
-    least = finder.least_counts / len(offsets)
-    high = smooth > background + np.float32(0.5) * np.maximum(np.float32(least), np.sqrt(background / len(offsets)))
-    peak = (smooth == ndimage.maximum_filter(smooth, size=size)) & high & valid & (radius > finder.inner_radius)
-    place = np.argwhere(peak)
-    total, expected = _disc_sums(image, valid, background, place, offsets)
+    least = 0.5 * finder.least_counts / len(offsets)
+    smooth = smoothed(image, valid, max(0.6, 0.5 * finder.radius))
+    window = int(np.ceil(finder.radius))
+    outside = valid & (radius > finder.inner_radius)
+    place = peaks(smooth, background, outside, window, least, 0.5 / len(offsets) ** 0.5)
+    total, expected = disc_sums(image, valid, background, place, offsets)
     significance = poisson_significance(total, np.maximum(expected, 0.02))
     strong = (significance > finder.threshold) & (total - expected >= finder.least_counts)
     position, chosen = place[strong].astype(np.float64), significance[strong]
-    net = np.where(valid, image - background, 0.0)
-    centre, counts = _centroids(net, position, finder.radius)
+    centre, counts = centroids(image, valid, background, position, offsets)
     inside = (np.abs(centre - position) < finder.radius + 1).all(axis=1) & (counts >= finder.least_counts)
     return Spots(centre, np.zeros(len(centre), dtype=np.int64), counts, chosen).where(inside)
 
 
-def spot_radius(image: Image, valid: Mask, background: Image, *, radius: Floats, inner_radius: float) -> list[float]:
+def spot_radius(image: Image, valid: Mask, background: Image, *, radius: Image, inner_radius: float) -> list[float]:
     """Return the root mean square radii in px of the strong, compact components of one frame."""
-    total = ndimage.uniform_filter(np.where(valid, image, 0.0), 3) * 9
-    strong = (poisson_significance(total, np.maximum(background * 9, 0.02)) > 8) & valid & (radius > inner_radius)
+    total = ndimage.uniform_filter(np.where(valid, image, np.float32(0.0)), 3) * np.float32(9)
+    place = np.nonzero((total > 9 * background) & valid & (radius > inner_radius))
+    certain = poisson_significance(total[place].astype(np.float64), np.maximum(background[place] * 9.0, 0.02)) > 8
+    strong = np.zeros(valid.shape, dtype=bool)
+    strong[place[0][certain], place[1][certain]] = True
     labels, count = ndimage.label(strong)
     if count == 0:
         return []
-    net = np.where(valid, np.maximum(image - background, 0), 0.0)
-    index = np.arange(1, count + 1)
-    slow, fast = np.mgrid[: image.shape[0], : image.shape[1]]
-    mass = np.maximum(ndimage.sum(net, labels, index), 1e-9)
-    size = ndimage.sum(strong, labels, index)
-    means = [ndimage.sum(net * axis, labels, index) / mass for axis in (slow, fast)]
-    squares = [ndimage.sum(net * axis**2, labels, index) / mass for axis in (slow, fast)]
-    moment = sum(square - mean**2 for square, mean in zip(squares, means, strict=True))
+    slow, fast = np.nonzero(strong)
+    component = labels[slow, fast] - 1
+    net = np.maximum(image[slow, fast] - background[slow, fast], 0).astype(np.float64)
+    size = np.bincount(component, minlength=count)
+    mass = np.maximum(np.bincount(component, weights=net, minlength=count), 1e-9)
+    moment = np.zeros(count)
+    for axis in (slow, fast):
+        mean = np.bincount(component, weights=net * axis, minlength=count) / mass
+        moment += np.bincount(component, weights=net * (axis - mean[component]) ** 2, minlength=count) / mass
     good = (mass > 30) & (size >= 4) & (size < 400)
     return [float(value) for value in np.sqrt(np.maximum(moment[good], 0.05))]
 
@@ -156,40 +160,3 @@ def merge_over_frames(spots: Spots, distance_px: float) -> NDArray[np.int64]:
     columns = np.concatenate(second) if second else np.zeros(0, dtype=np.int64)
     links = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(number, number))
     return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
-
-
-def _disc_offsets(radius: float) -> NDArray[np.int64]:
-    """Return the offsets (k, 2) of the pixels of a disc from its centre."""
-    reach = int(np.ceil(radius))
-    slow, fast = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    return np.argwhere(np.hypot(slow, fast) <= radius + 0.25) - reach
-
-
-@njit(cache=True, nogil=True)
-def _disc_sums(
-    image: Image, valid: Mask, background: Image, place: NDArray[np.int64], offsets: NDArray[np.int64]
-) -> tuple[Floats, Floats]:  # pragma: no cover
-    """Sum image and background (n,) over the valid pixels of discs around places (n, 2)."""
-    total = np.zeros(len(place))
-    expected = np.zeros(len(place))
-    for i in range(len(place)):
-        for k in range(len(offsets)):
-            slow, fast = place[i, 0] + offsets[k, 0], place[i, 1] + offsets[k, 1]
-            if 0 <= slow < image.shape[0] and 0 <= fast < image.shape[1] and valid[slow, fast]:
-                total[i] += image[slow, fast]
-                expected[i] += background[slow, fast]
-    return total, expected
-
-
-def _centroids(net: Floats, position: Floats, radius: float) -> tuple[Floats, Floats]:
-    offsets = _disc_offsets(radius)
-    limit = np.array(net.shape) - 1
-    centre = position.copy()
-    counts = np.zeros(len(position))
-    for _ in range(2):
-        pixel = np.clip(np.rint(centre).astype(np.int64)[:, None, :] + offsets, 0, limit)
-        weight = np.maximum(net[pixel[..., 0], pixel[..., 1]], 0.0)
-        counts = weight.sum(axis=1)
-        moved = (weight[..., None] * pixel).sum(axis=1) / np.maximum(counts, 1e-9)[:, None]
-        centre = np.where(counts[:, None] > 0, moved, centre)
-    return centre, counts
