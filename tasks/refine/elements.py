@@ -218,6 +218,39 @@ def suspicious_swaps(fit: Fit, *, most: int) -> tuple[tuple[str, str], ...]:
     return tuple((heavy, light) for _, heavy, light in sorted(ratios, reverse=True)[:most])
 
 
+def resolving_swaps(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell, *, most: int) -> tuple[tuple[str, str], ...]:
+    """Return pairs of atoms whose exchange of elements leaves fewer contacts nearer than a bond, the best first.
+
+    Costs of single sites cannot see this: each of the two is judged beside the wrong element of the other.
+    """
+    heavy = [atom for atom in atoms if atom.element not in {"H", "D"}]
+    if not heavy:
+        return ()
+    radii = np.array([covalent_radius(atom.element) for atom in heavy])
+    positions = np.array([atom.position for atom in heavy])
+    pairs = contacts(positions, positions, hall, cell, cutoff=2.0 * SHORTEST_BOND_FRACTION * float(radii.max()))
+    first = np.array([pair.first for pair in pairs], dtype=np.int64)
+    second = np.array([pair.second for pair in pairs], dtype=np.int64)
+    distance = np.array([pair.distance for pair in pairs])
+
+    def too_near(radius: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return distance < SHORTEST_BOND_FRACTION * (radius[first] + radius[second])
+
+    now = too_near(radii)
+    found = []
+    for i in np.unique(first[now]):
+        for j in range(len(heavy)):
+            if radii[j] >= radii[i]:
+                continue
+            changed = radii.copy()
+            changed[[i, j]] = radii[[j, i]]
+            left = int(too_near(changed).sum())
+            if left < int(now.sum()):
+                ratio = heavy[i].u_iso_angstrom2 / max(heavy[j].u_iso_angstrom2, 1e-3)
+                found.append((left, -ratio, heavy[i].label, heavy[j].label))
+    return tuple((one, other) for _, _, one, other in sorted(found)[:most])
+
+
 TERMINAL: dict[str, tuple[tuple[float, float], ...]] = {
     "C": ((1.50, 0.0), (1.33, 3.0), (1.19, 4.0)),
     "N": ((1.47, 0.0), (1.33, 0.0), (1.15, 1.0)),

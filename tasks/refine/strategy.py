@@ -20,6 +20,9 @@ QUICK_CYCLES = 8
 LONG_CYCLES = 40
 SAME_PEAK_ANGSTROM = 0.5
 SWAPS = 3
+SWAP_GAIN = 0.001
+RESOLVED_COST = 0.001
+"""What an exchange may cost in R1 that parts atoms nearer than a bond."""
 EXTINCTION_START = 0.001
 
 
@@ -146,25 +149,42 @@ def _reassigned(
 
 
 def _swapped(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
-    for heavy, light in elements.suspicious_swaps(progress.fit, most=SWAPS):
-        fit = progress.fit
-        by_label = {atom.label: atom for atom in fit.draft.atoms}
-        if heavy not in by_label or light not in by_label or (heavy, light) in progress.exchanged:
-            continue
-        progress = progress._replace(exchanged=progress.exchanged | {(heavy, light)})
-        changed = {heavy: by_label[light].element, light: by_label[heavy].element}
-        names = [changed.get(atom.label, atom.element) for atom in fit.draft.atoms]
-        typical = float(np.median([row.u_equivalent for row in fit.atoms]))
-        draft = completion.relabelled(fit.draft, names)
-        atoms = (
-            new.model_copy(update={"u_iso_angstrom2": typical}) if old.label in changed else new
-            for old, new in zip(fit.draft.atoms, draft.atoms, strict=True)
-        )
-        trial = _try(engine, draft.model_copy(update={"atoms": tuple(atoms)}), observations)
-        accepted = trial is not None and trial.r1 < fit.r1 - 0.001 and trial.wr2 < fit.wr2
+    for pair in elements.suspicious_swaps(progress.fit, most=SWAPS):
         reason = "the heavy one far looser than the light one"
-        progress = progress.tried(f"exchanged the elements of {heavy} and {light}", reason, trial, accepted=accepted)
+        progress = _exchanged(engine, progress, observations, pair, gain=SWAP_GAIN, reason=reason)
+    draft = progress.fit.draft
+    for pair in elements.resolving_swaps(draft.atoms, draft.hall, draft.unit_cell, most=2 * SWAPS):
+        reason = "one of them too large for its neighbours"
+        progress = _exchanged(engine, progress, observations, pair, gain=-RESOLVED_COST, reason=reason)
     return progress
+
+
+def _exchanged(
+    engine: LeastSquares,
+    progress: Progress,
+    observations: Observations,
+    pair: tuple[str, str],
+    *,
+    gain: float,
+    reason: str,
+) -> Progress:
+    """Return the progress with the elements of two atoms exchanged, if R1 gains so much; no pair is tried twice."""
+    fit = progress.fit
+    by_label = {atom.label: atom for atom in fit.draft.atoms}
+    if not set(pair) <= set(by_label) or pair in progress.exchanged:
+        return progress
+    progress = progress._replace(exchanged=progress.exchanged | {pair})
+    changed = {pair[0]: by_label[pair[1]].element, pair[1]: by_label[pair[0]].element}
+    names = [changed.get(atom.label, atom.element) for atom in fit.draft.atoms]
+    typical = float(np.median([row.u_equivalent for row in fit.atoms]))
+    draft = completion.relabelled(fit.draft, names)
+    atoms = (
+        new.model_copy(update={"u_iso_angstrom2": typical}) if old.label in changed else new
+        for old, new in zip(fit.draft.atoms, draft.atoms, strict=True)
+    )
+    trial = _try(engine, draft.model_copy(update={"atoms": tuple(atoms)}), observations)
+    accepted = trial is not None and trial.r1 < fit.r1 - gain and (gain < 0 or trial.wr2 < fit.wr2)
+    return progress.tried(f"exchanged the elements of {pair[0]} and {pair[1]}", reason, trial, accepted=accepted)
 
 
 def assigned_elements(fit: Fit, observations: Observations, composition: Composition | None) -> tuple[str, ...]:

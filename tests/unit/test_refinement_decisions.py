@@ -220,6 +220,18 @@ def test_a_loose_heavy_atom_and_a_tight_light_one_look_exchanged(tmp_path: Path)
     assert elements.suspicious_swaps(fit_of(draft, tmp_path / "t"), most=3) == ()
 
 
+def test_exchanges_are_proposed_that_part_atoms_nearer_than_a_bond() -> None:
+    """A sodium in the place of an oxygen bound to silicon; the true sodium, taken for oxygen, has no near neighbour."""
+    cell = UnitCell.of((20, 20, 20, 90, 90, 90))
+    places = {"Si1": (2, 2, 2), "Na1": (3.6, 2, 2), "O1": (2, 3.6, 2), "O2": (8, 8, 8), "O3": (8, 10.4, 8)}
+    atoms = [
+        DraftAtom(label=label, element=label[:-1], position=(x / 20, y / 20, z / 20), u_iso_angstrom2=0.02)
+        for label, (x, y, z) in places.items()
+    ]
+    assert set(elements.resolving_swaps(atoms, "P 1", cell, most=9)) == {("Na1", "O2"), ("Na1", "O3")}
+    assert elements.resolving_swaps(atoms[2:], "P 1", cell, most=9) == ()
+
+
 def test_assignment_keeps_the_composition_and_follows_the_costs() -> None:
     costs = np.array([[0.0, 5.0], [0.0, 4.0], [0.0, 1.0]])
     weights = np.ones(3)
