@@ -1,6 +1,7 @@
 """Which element each peak is: by scattering power, composition, bond lengths and coordination."""
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from tasks.model import Composition, UnitCell
@@ -131,52 +132,87 @@ def _search(
     cost: NDArray[np.float64], multiplicity: NDArray[np.float64], share: NDArray[np.float64], *, strict: bool
 ) -> NDArray[np.int64]:
     """Return the element of each atom, (m,): single changes and swaps that lower the sum of costs and counts."""
-    chosen = cost.argmin(axis=1)
     unit = float(multiplicity.max())
-    weight = COUNT_WEIGHT if strict else 0.02 * COUNT_WEIGHT
-    target = share * multiplicity.sum()
-
-    def total(trial: NDArray[np.int64]) -> float:
-        found = np.bincount(trial, weights=multiplicity, minlength=len(share))
-        return float(cost[np.arange(len(trial)), trial].sum() + weight * (np.abs(found - target) / unit).sum())
-
-    current = total(chosen)
+    weight = (COUNT_WEIGHT if strict else 0.02 * COUNT_WEIGHT) / unit
+    chosen = cost.argmin(axis=1)
+    excess = np.bincount(chosen, weights=multiplicity, minlength=len(share)) - share * multiplicity.sum()
     for _ in range(20):
-        before = current
-        for row in range(len(chosen)):
-            for option in range(len(share)):
-                trial = chosen.copy()
-                trial[row] = option
-                if (value := total(trial)) < current - 1e-9:
-                    chosen, current = trial, value
-        for row in range(len(chosen)):
-            for other in np.flatnonzero(chosen != chosen[row]):
-                trial = chosen.copy()
-                trial[row], trial[other] = chosen[other], chosen[row]
-                if (value := total(trial)) < current - 1e-9:
-                    chosen, current = trial, value
-        if current >= before - 1e-9:
+        changed = _changed(cost, chosen, multiplicity, excess, weight)
+        if not (_swapped(cost, chosen, multiplicity, excess, weight) or changed):
             break
     return chosen
+
+
+@njit(cache=True)
+def _changed(
+    cost: NDArray[np.float64],
+    chosen: NDArray[np.int64],
+    multiplicity: NDArray[np.float64],
+    excess: NDArray[np.float64],
+    weight: float,
+) -> bool:  # pragma: no cover
+    """Give atoms other elements where that lowers the total; `chosen` (m,) and `excess` (elements,) change in place."""
+    changed = False
+    for row in range(len(chosen)):
+        for option in range(len(excess)):
+            old, count = chosen[row], multiplicity[row]
+            if option == old:
+                continue
+            change = cost[row, option] - cost[row, old]
+            change += weight * (abs(excess[old] - count) - abs(excess[old]))
+            change += weight * (abs(excess[option] + count) - abs(excess[option]))
+            if change < -1e-9:
+                excess[old] -= count
+                excess[option] += count
+                chosen[row] = option
+                changed = True
+    return changed
+
+
+@njit(cache=True)
+def _swapped(
+    cost: NDArray[np.float64],
+    chosen: NDArray[np.int64],
+    multiplicity: NDArray[np.float64],
+    excess: NDArray[np.float64],
+    weight: float,
+) -> bool:  # pragma: no cover
+    """Swap the elements of two atoms where that lowers the total, in place as `_changed`."""
+    changed = False
+    for row in range(len(chosen)):
+        for other in range(len(chosen)):
+            mine, yours = chosen[row], chosen[other]
+            if mine == yours:
+                continue
+            moved = multiplicity[other] - multiplicity[row]
+            change = cost[row, yours] - cost[row, mine] + cost[other, mine] - cost[other, yours]
+            change += weight * (abs(excess[mine] + moved) - abs(excess[mine]))
+            change += weight * (abs(excess[yours] - moved) - abs(excess[yours]))
+            if change < -1e-9:
+                excess[mine] += moved
+                excess[yours] -= moved
+                chosen[row], chosen[other] = yours, mine
+                changed = True
+    return changed
 
 
 def _geometry_cost(names: list[str], element: tuple[str, ...], near: Contacts) -> NDArray[np.float64]:
     """Return how badly each element fits the surroundings of each atom, (m, elements)."""
     bonded = bonds(near, element)
+    size = len(element)
+    first, second, length = near.first[bonded], near.second[bonded], near.distance[bonded]
     radius = np.array([covalent_radius(name) for name in element])
-    light = np.array([covalent_radius(name) < 1.1 for name in element])
-    cost = np.zeros((len(element), len(names)))
-    for row in range(len(element)):
-        mine = bonded & (near.first == row)
-        if not mine.any():
-            continue
-        length, partner = near.distance[mine], near.second[mine]
-        own = float(np.mean(length - radius[partner]))
-        count = int(light[partner].sum())
-        for column, name in enumerate(names):
-            spread = 0.10 if covalent_radius(name) < 0.8 else 0.2
-            stretch = (own - covalent_radius(name)) / spread
-            excess = max(0, count - MOST_BONDS.get(name, 12))
-            short = float((length < SHORTEST_FRACTION * (covalent_radius(name) + radius[partner])).sum())
-            cost[row, column] = min(stretch**2 / 2.0, 4.0) + 3.0 * excess + 3.0 * min(short, 2.0)
-    return cost
+    own = np.array([covalent_radius(name) for name in names])
+    most = np.array([MOST_BONDS.get(name, 12) for name in names])
+
+    def summed(value: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(first, weights=value, minlength=size)
+
+    count = np.bincount(first, minlength=size)
+    mean = summed(length - radius[second]) / np.maximum(count, 1)
+    stretch = (mean[:, None] - own) / np.where(own < 0.8, 0.10, 0.2)
+    excess = np.maximum(0.0, summed((radius < 1.1).astype(np.float64)[second])[:, None] - most)
+    reach = [SHORTEST_FRACTION * (each + radius[second]) for each in own]
+    short = np.stack([summed((length < limit).astype(np.float64)) for limit in reach], axis=1)
+    cost = np.minimum(stretch**2 / 2.0, 4.0) + 3.0 * excess + 3.0 * np.minimum(short, 2.0)
+    return np.where(count[:, None] > 0, cost, 0.0)
