@@ -206,7 +206,7 @@ def _geometry_cost(names: list[str], element: tuple[str, ...], near: Contacts) -
     most = np.array([MOST_BONDS.get(name, 12) for name in names])
 
     def summed(value: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(first, weights=value, minlength=size)
+        return np.bincount(first, weights=value, minlength=size).astype(np.float64)
 
     count = np.bincount(first, minlength=size)
     mean = summed(length - radius[second]) / np.maximum(count, 1)
