@@ -16,6 +16,7 @@ from tasks.apertures.identity import cut_where_the_lattice_changes, join_pieces
 from tasks.apertures.masks import masks_of
 from tasks.apertures.models import ApertureScores, ApertureSet, CrystalAperture
 from tasks.apertures.output import FoundCrystal, write_aperture_file, write_found, write_maps
+from tasks.apertures.pictures import Pictures
 from tasks.apertures.register import register
 from tasks.apertures.scores import score_tracks
 from tasks.apertures.segment import Segmentation, SegmentParameters, segment_scan
@@ -64,7 +65,8 @@ class AutomaticApertures(Document):
         registration = register(segmentations, tilts, geometry=geometry)
         pieces = join_regions(registration.pairs, [one.factors.weights.shape[1] for one in segmentations])
         prints = Fingerprints(segmentations, reciprocal_vectors(segmentations, tilts, geometry))
-        tracks = join_pieces(cut_where_the_lattice_changes(pieces, prints), prints)
+        pictures = Pictures(segmentations, registration.offsets)
+        tracks = join_pieces(cut_where_the_lattice_changes(pieces, prints), prints, pictures)
         followed = follow(
             segmentations, tracks, registration.offsets, tilt_deg=tilts, geometry=geometry, iterations=self.iterations
         )

@@ -11,6 +11,7 @@ from tasks.apertures.fingerprint import Fingerprints, Region, reciprocal_vectors
 from tasks.apertures.geometry import TiltGeometry
 from tasks.apertures.identity import cut_where_the_lattice_changes, join_pieces
 from tasks.apertures.masks import typical_weight
+from tasks.apertures.pictures import Pictures
 from tasks.apertures.refit import Scene, cosine, image_of, is_there, needs_fit, refit, strangers, with_columns
 from tasks.apertures.segment import Segmentation
 from tasks.apertures.similarity import moved
@@ -60,7 +61,7 @@ def follow(
     vectors = reciprocal_vectors(segmentations, tilt_deg, geometry)
     followed = _followed(segmentations, tracks)
     followed = _rounds(followed, offsets, vectors, iterations=iterations)
-    anew = _named_anew(followed, vectors)
+    anew = _named_anew(followed, offsets, vectors)
     if anew is None:
         return followed
     return _rounds(anew, offsets, vectors, iterations=iterations)
@@ -92,7 +93,9 @@ def _followed(segmentations: list[Segmentation], tracks: list[Track]) -> Followe
     return Followed(_scenes(fitted, owners), fitted, owners, [set() for _ in fitted])
 
 
-def _named_anew(followed: Followed, vectors: list[NDArray[np.float64]]) -> Followed | None:
+def _named_anew(
+    followed: Followed, offsets: NDArray[np.float64], vectors: list[NDArray[np.float64]]
+) -> Followed | None:
     """Cut the tracks where their lattices change and join the pieces, without doubtful regions; None if all stays."""
     found: dict[int, dict[int, int]] = {}
     for scan, (names, doubtful) in enumerate(zip(followed.owners, followed.doubtful, strict=True)):
@@ -104,7 +107,8 @@ def _named_anew(followed: Followed, vectors: list[NDArray[np.float64]]) -> Follo
     pieces = cut_where_the_lattice_changes(tracks, prints)
     if len(pieces) == len(tracks):
         return None
-    return _followed(followed.segmentations, join_pieces(pieces, prints))
+    pictures = Pictures(followed.segmentations, offsets)
+    return _followed(followed.segmentations, join_pieces(pieces, prints, pictures))
 
 
 def _supports(

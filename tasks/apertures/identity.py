@@ -1,11 +1,12 @@
 """Which crystal a track is, by the lattice of its reflections: wrong tracks cut, pieces of one crystal joined."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.apertures.fingerprint import LEAST_SPOTS, Fingerprints, Region, fingerprint
+from tasks.apertures.pictures import Pictures
 from tasks.apertures.tracking import Track
 
 SAME_LATTICE = 0.3
@@ -20,6 +21,10 @@ SHARED = 0.25
 """Share of the shorter piece's scans in which both may have a region: strays of another crystal."""
 RIVAL = 0.75
 """Likeness to a third piece, over that of a pair, from which on it is a rival."""
+PICTURED = 0.5
+"""The same for a third piece whose pictures fit better."""
+CLEARLY = 0.2
+"""By how much pictures fit better that decide."""
 WINDOW = 4
 """Scans on either side of a possible break."""
 NEAR = 6
@@ -55,10 +60,11 @@ def _pieces(regions: Sequence[Region], prints: Fingerprints) -> list[Track]:
     return _pieces(regions[:cut], prints) + _pieces(regions[cut + mixed :], prints)
 
 
-def join_pieces(tracks: Sequence[Track], prints: Fingerprints) -> list[Track]:
+def join_pieces(tracks: Sequence[Track], prints: Fingerprints, pictures: Pictures) -> list[Track]:
     """Join tracks that clearly have one lattice and hardly share a scan, the most alike first; longest come first.
 
-    In a scan that two pieces share, the region with more reflections stays; the other becomes a track of its own.
+    Where parts of one crystal a few degrees apart are nearly as alike, the places of the pieces decide. In a scan
+    that two pieces share, the region with more reflections stays; the other becomes a track of its own.
     """
     groups = {
         number: list(track.regions.items())
@@ -70,7 +76,11 @@ def join_pieces(tracks: Sequence[Track], prints: Fingerprints) -> list[Track]:
     likeness = {(a, b): _likeness(a, b, groups, known, prints) for a in groups for b in groups if a < b}
     following = len(tracks)
     spare: list[Track] = []
-    while (pair := clearest_pair(likeness)) is not None:
+
+    def in_place(a: int, b: int) -> float | None:
+        return pictures.alike(groups[a], groups[b])
+
+    while (pair := clearest_pair(likeness, in_place)) is not None:
         a, b = pair
         groups[following], left = _united(groups.pop(a), groups.pop(b), prints)
         spare += [Track(dict([region])) for region in left]
@@ -85,26 +95,41 @@ def join_pieces(tracks: Sequence[Track], prints: Fingerprints) -> list[Track]:
     )
 
 
-def clearest_pair(likeness: dict[tuple[int, int], float]) -> tuple[int, int] | None:
+def clearest_pair(
+    likeness: dict[tuple[int, int], float], in_place: Callable[[int, int], float | None]
+) -> tuple[int, int] | None:
     """Return the pair that is most alike of those that nothing speaks against; None if there is none.
 
     Against a pair speaks a rival: a third group that cannot be of the same crystal as the one, for they share scans,
-    and is nearly as much like the other. Parts of one crystal a few degrees apart are such: where the lattices do not
-    decide, the pictures must.
+    and is nearly as much like the other. Parts of one crystal a few degrees apart are such: the lattices do not
+    decide, and the one of which the pictures fit better, by `in_place` (0 to 1, None if unknown), is taken.
     """
     for pair in sorted(likeness, key=lambda pair: -likeness[pair]):
         value = likeness[pair]
         if value <= SAME_LATTICE:
             return None
         others = {number for numbers in likeness for number in numbers} - set(pair)
-        if not any(_rivals(one, two, other, likeness, value) for one, two in (pair, pair[::-1]) for other in others):
+        rivals = [
+            (two, other, likeness[min(two, other), max(two, other)] / value)
+            for one, two in (pair, pair[::-1])
+            for other in sorted(others)
+            if likeness[min(one, other), max(one, other)] < 0.0
+        ]
+        if not any(_beats(two, other, ratio, in_place, in_place(*pair)) for two, other, ratio in rivals):
             return pair
     return None
 
 
-def _rivals(one: int, two: int, other: int, likeness: dict[tuple[int, int], float], value: float) -> bool:
-    apart = likeness[min(one, other), max(one, other)] < 0.0
-    return apart and likeness[min(two, other), max(two, other)] > RIVAL * value
+def _beats(
+    two: int, other: int, ratio: float, in_place: Callable[[int, int], float | None], pictured: float | None
+) -> bool:
+    """Return whether a rival, `ratio` times as much like the one of a pair as its partner, forbids to join them."""
+    if ratio <= PICTURED:
+        return False
+    rival = in_place(two, other)
+    if pictured is None or rival is None or abs(rival - pictured) < CLEARLY:
+        return ratio > RIVAL
+    return rival > pictured
 
 
 def _likeness(

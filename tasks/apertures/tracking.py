@@ -4,6 +4,7 @@ import heapq
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.apertures.register import ALIKE, Pair
 
@@ -13,6 +14,8 @@ NEAR = 2
 """Scans apart at which regions are compared: diffraction lasts no longer in coarse steps."""
 SHAPE_ALONE = 0.2
 """Share of the score that regions of one shape have without any diffraction in common."""
+ELSEWHERE = 0.25
+"""By how much better two regions' shapes both fit to others, that they are not taken for the same crystal."""
 
 Node = tuple[int, int]
 """(scan, region)."""
@@ -35,13 +38,25 @@ def join_regions(pairs: dict[tuple[int, int], Pair], counts: list[int]) -> list[
         ((earlier, k), (later, l)): float(pair.shape[k, l] * (SHAPE_ALONE + (1 - SHAPE_ALONE) * shared[k, l]))
         for (earlier, later), pair in pairs.items()
         if later - earlier <= NEAR
-        for shared in [np.minimum(pair.likeness / ALIKE, 1.0)]
+        for shared in [np.where(fits_elsewhere(pair.shape), 0.0, np.minimum(pair.likeness / ALIKE, 1.0))]
         for k in range(pair.shape.shape[0])
         for l in range(pair.shape.shape[1])
     }
     nodes = [(scan, region) for scan, count in enumerate(counts) for region in range(count)]
     groups = _agglomerate(score, nodes)
     return [Track(dict(sorted(group))) for group in groups]
+
+
+def fits_elsewhere(shape: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (k, l): whether both regions of a pair have clearly better partners, by the overlaps (k, l) of near scans.
+
+    A bright reflection that a part of a crystal has in one scan, and its parent a few degrees further on, makes the
+    two diffract alike; but a region does not change its place with another one's between two scans.
+    """
+    if not shape.size:
+        return np.zeros(shape.shape, dtype=bool)
+    rows, columns = shape.max(axis=1, keepdims=True), shape.max(axis=0, keepdims=True)
+    return np.asarray(np.minimum(rows, columns) > shape + ELSEWHERE)
 
 
 def _agglomerate(score: dict[tuple[Node, Node], float], nodes: list[Node]) -> list[list[Node]]:

@@ -12,7 +12,7 @@ class Scores(NamedTuple):
     found: int
     """Of these, tracked over 90 % of the tilts at which they have clean positions."""
     swaps: int
-    """Tilts at which an aperture lies mostly on another crystal than at most tilts."""
+    """Tilts at which an aperture lies more on another crystal than on the one of most tilts."""
     precision: float
     recall: float
     tracked: tuple[float, ...]
@@ -36,7 +36,8 @@ def score_apertures(apertures, truth, *, least=30, traces=0.0) -> Scores:
     pure = np.einsum("cthw,tkhw->ctk", masks.astype(int), clean.astype(int))
     owner = hits.sum(axis=1).argmax(axis=1)
     seen = masks.any(axis=(2, 3))
-    swaps = int((seen & (hits.argmax(axis=2) != owner[:, None]) & (hits.max(axis=2) > 0)).sum())
+    on_owner = np.take_along_axis(hits, owner[:, None, None], axis=2)[..., 0]
+    swaps = int((seen & (hits.max(axis=2) > on_owner)).sum())
     available = clean.sum(axis=(2, 3))
     findable = [
         k for k in range(clean.shape[1])

@@ -11,7 +11,9 @@ from tasks.apertures.automatic import AutomaticApertures
 from tasks.apertures.fingerprint import Fingerprints, reciprocal_vectors
 from tasks.apertures.geometry import TiltGeometry
 from tasks.apertures.identity import clearest_pair, cut_where_the_lattice_changes, join_pieces
-from tasks.apertures.tracking import Track
+from tasks.apertures.pictures import Pictures
+from tasks.apertures.register import Pair
+from tasks.apertures.tracking import Track, join_regions
 from tests.synthetic.aperture_scores import score_apertures
 from tests.synthetic.diffracting_cluster import Cluster, write_cluster
 
@@ -37,6 +39,13 @@ class Scan(NamedTuple):
     beam: Beam
     spots: Spots
     factors: Factors
+
+
+class Unseen:
+    """Pictures that tell nothing."""
+
+    def alike(self, _one, _two):
+        return None
 
 
 def excited(orientation, tilt):
@@ -90,7 +99,7 @@ def test_a_track_that_exchanged_its_crystal_is_cut_and_joined_rightly(two_crysta
     swapped = [Track({scan: int(scan >= 17) ^ start for scan in range(n)}) for start in (0, 1)]
     pieces = cut_where_the_lattice_changes(swapped, prints)
     assert sorted(len(piece.regions) for piece in pieces) == [17, 17, n - 17, n - 17]
-    joined = join_pieces(pieces, prints)
+    joined = join_pieces(pieces, prints, Unseen())
     assert [set(track.regions.values()) for track in joined] in ([{0}, {1}], [{1}, {0}])
 
 
@@ -113,10 +122,60 @@ def test_crystals_that_pass_through_each_other_keep_their_names(tmp_path):
     assert scores.precision >= 0.95
 
 
-def test_pieces_with_a_rival_nearly_as_alike_are_left_apart():
-    """Pieces 0 and 1 lie in the same scans, 2 and 3 in the others: two parts of one crystal a few degrees apart."""
-    apart = {(0, 1): -1.0, (2, 3): -1.0}
-    assert clearest_pair(apart | {(0, 2): 0.74, (1, 3): 0.57, (0, 3): 0.60, (1, 2): 0.58}) is None
-    assert clearest_pair(apart | {(0, 2): 0.74, (1, 3): 0.57, (0, 3): 0.10, (1, 2): 0.05}) == (0, 2)
-    assert clearest_pair({(0, 1): 0.6, (0, 2): 0.5, (1, 2): 0.5}) == (0, 1)
-    assert clearest_pair(apart | {(0, 2): 0.2, (1, 3): 0.2, (0, 3): 0.0, (1, 2): 0.0}) is None
+APART = {(0, 1): -1.0, (2, 3): -1.0}
+"""Pieces 0 and 1 lie in the same scans, 2 and 3 in the others: two parts of one crystal a few degrees apart."""
+NEARLY_ALIKE = APART | {(0, 2): 0.74, (1, 3): 0.57, (0, 3): 0.60, (1, 2): 0.58}
+
+
+def unseen(_one, _other):
+    return None
+
+
+def test_pieces_with_a_rival_nearly_as_alike_are_left_apart_if_no_picture_decides():
+    assert clearest_pair(NEARLY_ALIKE, unseen) is None
+    assert clearest_pair(NEARLY_ALIKE, lambda *_: 0.8) is None
+    assert clearest_pair(APART | {(0, 2): 0.74, (1, 3): 0.57, (0, 3): 0.10, (1, 2): 0.05}, unseen) == (0, 2)
+    assert clearest_pair({(0, 1): 0.6, (0, 2): 0.5, (1, 2): 0.5}, unseen) == (0, 1)
+    assert clearest_pair(APART | {(0, 2): 0.2, (1, 3): 0.2, (0, 3): 0.0, (1, 2): 0.0}, unseen) is None
+
+
+@pytest.mark.parametrize(("true", "first"), [({(0, 2), (1, 3)}, (0, 2)), ({(0, 3), (1, 2)}, (0, 3))])
+def test_of_pieces_nearly_alike_those_in_one_place_are_joined(true, first):
+    assert clearest_pair(NEARLY_ALIKE, lambda a, b: 0.9 if (min(a, b), max(a, b)) in true else 0.5) == first
+
+
+def test_a_picture_does_not_outweigh_a_lattice_that_is_clearly_another():
+    likeness = APART | {(0, 2): 0.74, (1, 3): 0.57, (0, 3): 0.10, (1, 2): 0.05}
+    crossed = {(0, 3), (1, 2)}
+    assert clearest_pair(likeness, lambda a, b: 0.9 if (min(a, b), max(a, b)) in crossed else 0.5) == (0, 2)
+
+
+class Seen(NamedTuple):
+    factors: Factors
+    good: np.ndarray
+
+
+def test_pictures_are_compared_after_registration_and_only_of_near_scans():
+    offsets = np.array([[0.0, 0.0], [6.0, -5.0], *[[0.0, 0.0]] * 8])
+    scans = []
+    for row, column in offsets:
+        images = np.zeros((2, 30, 30))
+        for image, place in zip(images, ((8, 12), (8, 18)), strict=True):
+            image[place[0] + int(row) : place[0] + int(row) + 5, place[1] + int(column) :][:, :5] = 9.0
+        scans.append(Seen(Factors(images.reshape(2, -1).T, np.ones((2, 1))), np.ones((30, 30), dtype=bool)))
+    pictures = Pictures(scans, offsets)
+    assert pictures.alike([(0, 0)], [(1, 0)]) > 0.95
+    assert pictures.alike([(0, 0)], [(1, 1)]) < 0.5
+    assert pictures.alike([(0, 0)], [(9, 0)]) is None
+
+
+def test_a_bright_reflection_that_a_neighbour_meets_later_does_not_exchange_names():
+    """Two regions stay where they are; in scan 1 the second diffracts as the first did in scan 0."""
+    shape = np.array([[0.95, 0.55], [0.50, 0.97]])
+    pairs = {
+        (0, 1): Pair(np.zeros(2, dtype=np.int64), shape, np.array([[0.08, 0.98], [0.0, 0.1]])),
+        (1, 2): Pair(np.zeros(2, dtype=np.int64), shape, np.array([[0.6, 0.0], [0.0, 0.6]])),
+        (0, 2): Pair(np.zeros(2, dtype=np.int64), shape, np.array([[0.1, 0.9], [0.0, 0.1]])),
+    }
+    for track in join_regions(pairs, [2, 2, 2]):
+        assert len(set(track.regions.values())) == 1
