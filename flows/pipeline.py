@@ -7,14 +7,17 @@ folder when it is there already, and it is a Prefect task when a flow run is aro
 import logging
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from adapters.formats.frame_reader import FrameFileReader
 from adapters.formats.stempy_hdf5 import StempyReader
+from flows.aperture_gain import Bench, aperture_gain
 from flows.parallel import side_by_side
 from flows.progress import Steps
 from flows.review import Review
 from flows.settings import Settings
+from tasks.apertures.all_positions import has_more_positions
 from tasks.apertures.models import ApertureSet, CrystalAperture
 from tasks.apertures.task import propose_apertures
 from tasks.frames.models import DirectBeams, FrameSeries
@@ -23,7 +26,8 @@ from tasks.ingest.models import TiltSeries
 from tasks.ingest.source import SourceDocument
 from tasks.ingest.task import ingest_tilt_series
 from tasks.integrate.combine import combine_crystals
-from tasks.integrate.models import CombinedSets
+from tasks.integrate.models import CombinedSets, CrystalRelation
+from tasks.integrate.relations import relation_text, relations_in
 from tasks.integrate.task import integrate_frames
 from tasks.model import ApertureError, Composition, LicenceExpiredError, NoCrystalsError, ProgramNotFoundError
 from tasks.refine.task import refine_structure
@@ -74,6 +78,8 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
         beams = find_beams(series, run.settings.frames, workdir=run.folder / "beams")
     integrated = side_by_side(partial(frames_and_intensities, run, series, beams), apertures.crystals, workers=workers)
     crystals = tuple(side_by_side(partial(structure, run), integrated, workers=workers))
+    if run.settings.compare_apertures:
+        crystals = tuple(side_by_side(partial(with_gain, run, series, beams), crystals, workers=workers))
     combined = combine(run, crystals)
     return Found(series, apertures, crystals, merged_structures(run, combined), combined)
 
@@ -140,6 +146,19 @@ def structure(run: Run, crystal: CrystalOutcome) -> CrystalOutcome:
     return crystal.model_copy(update={"refinement": refinement})
 
 
+def with_gain(run: Run, series: TiltSeries, beams: DirectBeams, crystal: CrystalOutcome) -> CrystalOutcome:
+    """Measure what the choice of positions was worth, where the aperture leaves any out."""
+    aperture, own, solved = crystal.aperture, crystal.reflections, crystal.status == "solved"
+    if aperture is None or own is None or not has_more_positions(aperture):
+        return crystal
+    solution = None
+    if solved and crystal.solutions is not None:
+        solution = run.review.solution(crystal.id, crystal.solutions)
+    bench = Bench(own, solution, run.composition, run.settings, crystal_folder(run, crystal.id) / "gain")
+    with run.steps.step("gain", crystal.id):
+        return crystal.model_copy(update={"gain": aperture_gain(crystal, series, beams, bench)})
+
+
 def axes_given(settings: Settings) -> bool:
     """Tell whether the user named the axes by a cell or a space group of his own."""
     engines = (settings.integrate, settings.solve)
@@ -152,7 +171,17 @@ def combine(run: Run, crystals: tuple[CrystalOutcome, ...]) -> CombinedSets | No
     if not run.settings.merge_crystals or len(integrated) < 2:
         return None
     with run.steps.step("merge"):
-        return combine_crystals(integrated, workdir=run.folder / "merged" / "combine")
+        combined = combine_crystals(integrated, workdir=run.folder / "merged" / "combine")
+    relations = relations_of(combined, crystals)
+    return combined.model_copy(update={"relations": relations, "notes": (*combined.notes, *relation_text(relations))})
+
+
+def relations_of(combined: CombinedSets, crystals: tuple[CrystalOutcome, ...]) -> tuple[CrystalRelation, ...]:
+    """Return which crystals are parts of others, form by form."""
+    reflections = {one.id: one.reflections for one in crystals if one.reflections is not None}
+    frames = {one.id: one.frames for one in crystals if one.frames is not None}
+    apertures = {one.id: one.aperture for one in crystals if one.aperture is not None}
+    return tuple(chain.from_iterable(relations_in(one, reflections, frames, apertures) for one in combined.clusters))
 
 
 def merged_structures(run: Run, combined: CombinedSets | None) -> tuple[CrystalOutcome, ...]:

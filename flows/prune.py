@@ -19,7 +19,13 @@ from flows.site import load_site
 from flows.staging import STAGED, expendable, remove_copy
 from tasks.model import Document
 
-INTERMEDIATE = ("ingest", "crystals/*/frames", "crystals/*/integrate/frames", "crystals/*/integrate/dials")
+INTERMEDIATE = (
+    "ingest",
+    "crystals/*/frames",
+    "crystals/*/integrate/frames",
+    "crystals/*/integrate/dials",
+    "crystals/*/gain",
+)
 """Folders below a run folder that can be made again from the source; results, hkl, CIF and report stay."""
 
 

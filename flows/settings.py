@@ -46,6 +46,9 @@ class Settings(Document):
     solve: SolverChoice = Field(default=DirectMethods(), description="intensities to a first structure")
     refine: RefinerChoice = Field(default=SmtbxRefiner(), description="least squares")
     merge_crystals: bool = Field(default=True, description="merge crystals of one lattice and solve the merged data")
+    compare_apertures: bool = Field(
+        default=True, description="integrate and refine all positions of each crystal too, beside those chosen"
+    )
     workers: int = Field(default=2, ge=1, le=256, description="crystals worked on at once")
 
     @model_validator(mode="before")

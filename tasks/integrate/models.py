@@ -117,6 +117,17 @@ class CrystalCluster(Document):
     growth: tuple[ClusterGrowth, ...] = ()
 
 
+class CrystalRelation(Document):
+    """A crystal that is a part of a larger one."""
+
+    crystal: str
+    parent: str
+    misorientation_deg: float = Field(ge=0, description="the smallest turn by which the one becomes the other")
+    touching: float | None = Field(
+        description="share of their common tilts at which the apertures lie side by side; None without common tilts"
+    )
+
+
 class CombinedSets(Document):
     """The crystals of one series, sorted into forms and merged; largest cluster first."""
 
@@ -124,4 +135,5 @@ class CombinedSets(Document):
     pairs: tuple[tuple[str, str, float | None], ...] = Field(
         default=(), description="(crystal, crystal, best correlation of |E|); None = lattices differ or too few common"
     )
+    relations: tuple[CrystalRelation, ...] = ()
     notes: tuple[str, ...] = ()

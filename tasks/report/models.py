@@ -45,6 +45,32 @@ class SourceSummary(Document):
     sha256: str = Field(description="over the manifest and all files")
 
 
+class ApertureQuality(Document):
+    """What the positions of one aperture give, integrated by the built-in engine to one resolution limit.
+
+    ``r1`` and ``r1_all`` are of the structure refined against these intensities; None where it is not solved.
+    """
+
+    positions: int
+    observations: int
+    unique: int
+    completeness: float
+    i_over_sigma: float | None
+    cc_half: float | None
+    r_meas: float | None
+    r1: float | None = None
+    r1_all: float | None = None
+
+
+class ApertureGain(Document):
+    """The chosen aperture beside the one of all positions within the crystal's outline."""
+
+    d_min_angstrom: float
+    chosen: ApertureQuality
+    all_positions: ApertureQuality | None = Field(description="None if they gave no intensities: see `failure`")
+    failure: Failure | None = None
+
+
 class CrystalOutcome(Document):
     """One crystal: whatever its chain of stages produced, and why it stopped if it did."""
 
@@ -54,6 +80,7 @@ class CrystalOutcome(Document):
     reflections: Reflections | None = None
     solutions: Solutions | None = None
     refinement: Refinement | None = None
+    gain: ApertureGain | None = Field(default=None, description="None where the aperture leaves out no position")
     failure: Failure | None = None
     rejected: bool = False
 

@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from tasks.integrate.models import Reflections
+from tasks.apertures.models import ApertureScores
+from tasks.integrate.models import CrystalRelation, Reflections
 from tasks.model import Document
 from tasks.model.provenance import Provenance
 from tasks.refine.models import Refinement
-from tasks.report.models import CrystalOutcome, Failure, RunOutcome, SourceSummary, Status
+from tasks.report.models import ApertureGain, CrystalOutcome, Failure, RunOutcome, SourceSummary, Status
 from tasks.solve.models import Solutions
 
 CellList = tuple[float, float, float, float, float, float]
@@ -23,6 +24,9 @@ class ApertureEntry(Document):
     masks: str = Field(description="path in the run folder")
     origin: str
     notes: tuple[str, ...]
+    scores: ApertureScores | None = Field(description="on the half of the events that did not choose the aperture")
+    gain: ApertureGain | None = Field(description="the chosen positions beside all positions of the crystal")
+    part_of: CrystalRelation | None = Field(description="the larger crystal that this one is a part of")
 
 
 class FramesEntry(Document):
@@ -150,6 +154,8 @@ class Results(Document):
 def results(outcome: RunOutcome, rundir: Path) -> dict[str, Any]:
     """Return results.json as plain values; paths are relative to `rundir`."""
     stages = stage_provenance(outcome)
+    combined = outcome.combined
+    relations = {} if combined is None else {one.crystal: one for one in combined.relations}
     document = Results(
         status=outcome.status,
         source=outcome.source,
@@ -163,7 +169,7 @@ def results(outcome: RunOutcome, rundir: Path) -> dict[str, Any]:
         timings_s=outcome.timings_s,
         failure=outcome.failure,
         notes=outcome.notes,
-        crystals=tuple(_crystal(crystal, rundir) for crystal in outcome.crystals),
+        crystals=tuple(_crystal(crystal, rundir, relations) for crystal in outcome.crystals),
         merged=None if outcome.merged is None else _merged(outcome.merged, rundir),
         merged_others=tuple(_merged(merged, rundir) for merged in outcome.merged_others),
     )
@@ -206,7 +212,7 @@ def relative(path: Path, rundir: Path) -> str:
     return Path(os.path.relpath(path, rundir.resolve())).as_posix()
 
 
-def _crystal(crystal: CrystalOutcome, rundir: Path) -> CrystalEntry:
+def _crystal(crystal: CrystalOutcome, rundir: Path, relations: dict[str, CrystalRelation]) -> CrystalEntry:
     aperture, frames = crystal.aperture, crystal.frames
     return CrystalEntry(
         id=crystal.id,
@@ -220,6 +226,9 @@ def _crystal(crystal: CrystalOutcome, rundir: Path) -> CrystalEntry:
             masks=relative(aperture.masks.path, rundir),
             origin=aperture.origin,
             notes=aperture.notes,
+            scores=aperture.scores,
+            gain=crystal.gain,
+            part_of=relations.get(crystal.id),
         ),
         frames=None
         if frames is None

@@ -4,6 +4,7 @@ import gemmi
 
 from tasks.integrate.models import Reflections, ShellStatistics
 from tasks.refine.models import Refinement
+from tasks.report.models import ApertureQuality, CrystalOutcome
 from tasks.report.wording import DASH, fixed, number, percent, with_esd
 
 Row = tuple[str, ...]
@@ -16,6 +17,42 @@ SHELL_HEADER: Row = (
 def shell_rows(data: Reflections) -> tuple[Row, ...]:
     """Return one row per shell and the overall row last."""
     return tuple(_shell_row(shell) for shell in (*data.shells, data.overall))
+
+
+def gain_rows(crystal: CrystalOutcome) -> tuple[Row, ...]:
+    """Return the chosen aperture beside the one of all positions of the crystal, a header first.
+
+    Bragg electrons, their purity and their signal to noise are of the half of the events that did not choose.
+    """
+    rows: list[Row] = [("", "chosen positions", "all positions")]
+    scores = None if crystal.aperture is None else crystal.aperture.scores
+    if scores is not None:
+        one, other = scores.clean, scores.all_positions
+        rows += [
+            ("Bragg electrons (held-out half)", number(one.bragg_electrons, 4), number(other.bragg_electrons, 4)),
+            ("of them of this crystal", percent(one.purity), percent(other.purity)),
+            ("Bragg signal to noise per tilt", number(one.signal_to_noise, 3), number(other.signal_to_noise, 3)),
+        ]
+    if crystal.gain is None:
+        return tuple(rows)
+    chosen, everything = (_quality_column(one) for one in (crystal.gain.chosen, crystal.gain.all_positions))
+    resolution = f"to {fixed(crystal.gain.d_min_angstrom, 2)} Å"
+    names = ("Scan positions", f"Completeness {resolution}", "I/σ(I)", "CC½", "R meas", "R1 [I > 2σ(I)]", "R1 (all)")
+    return (*rows, *zip(names, chosen, everything, strict=True))
+
+
+def _quality_column(quality: ApertureQuality | None) -> Row:
+    if quality is None:
+        return (DASH,) * 7
+    return (
+        str(quality.positions),
+        percent(quality.completeness),
+        fixed(quality.i_over_sigma, 1),
+        fixed(quality.cc_half, 4),
+        fixed(quality.r_meas, 3),
+        fixed(quality.r1, 4),
+        fixed(quality.r1_all, 4),
+    )
 
 
 def refinement_rows(model: Refinement, data: Reflections | None) -> tuple[Row, ...]:

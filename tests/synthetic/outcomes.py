@@ -17,7 +17,7 @@ from tasks.integrate.reflection_file import Merged, Unmerged, write_reflections
 from tasks.model import FileRef
 from tasks.model.provenance import Attempt, Provenance
 from tasks.refine.models import RefinedAtom, Refinement
-from tasks.report.models import CrystalOutcome, Failure, RunOutcome, SourceSummary
+from tasks.report.models import ApertureGain, ApertureQuality, CrystalOutcome, Failure, RunOutcome, SourceSummary
 from tasks.simulate.demo_structure import uio66
 from tasks.simulate.diffraction import Projection, Rocking, excited_reflections
 from tasks.simulate.exposure import expose, prepare
@@ -50,6 +50,11 @@ def example_outcome(folder: Path, *, structure: Structure | None = None, tilts: 
         reflections=data,
         solutions=solutions,
         refinement=_refinement(folder, structure, "crystal-01"),
+        gain=ApertureGain(
+            d_min_angstrom=0.9,
+            chosen=_quality(positions=1200, cc_half=0.9987, r1=0.0312),
+            all_positions=_quality(positions=1800, cc_half=0.9812, r1=0.0745),
+        ),
     )
     second = first.model_copy(
         update={
@@ -89,6 +94,13 @@ def example_outcome(folder: Path, *, structure: Structure | None = None, tilts: 
         timings_s={"ingest": 21.4, "apertures": 14.0, "frames": 8.2, "integrate": 310.5, "solve": 44.1, "refine": 21.0},
         notes=("crystal-04 overlaps crystal-01 at every tilt and was left out",),
     )
+
+
+def _quality(*, positions: int, cc_half: float, r1: float) -> ApertureQuality:
+    return ApertureQuality(
+        positions=positions, observations=9000, unique=700, completeness=0.981, i_over_sigma=21.5, cc_half=cc_half,
+        r_meas=0.08, r1=r1, r1_all=r1 + 0.01,
+    )  # fmt: skip
 
 
 def _maps(structure: Structure, tilts: int) -> _Maps:

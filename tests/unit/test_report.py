@@ -8,10 +8,11 @@ from urllib.parse import unquote
 
 import pytest
 
+from tasks.integrate.models import CombinedSets, CrystalRelation
 from tasks.refine.models import RefinedAtom
 from tasks.report.drawing import structure_svg
 from tasks.report.models import Failure, RunOutcome
-from tasks.report.results import Results
+from tasks.report.results import Results, results
 from tasks.report.task import write_report
 from tasks.report.wording import NO_BREAK, headline, with_esd
 from tests.synthetic.outcomes import example_outcome
@@ -116,6 +117,21 @@ def test_the_page_names_every_crystal_failure_and_advice(page: str, run: tuple[R
             assert crystal.failure.advice in page
     assert run[0].source.lost[0].reason in page
     assert "never claimed" in page
+
+
+def test_the_gain_of_the_chosen_positions_stands_beside_all_positions(page: str, written: dict[str, Any]) -> None:
+    gain = written["crystals"][0]["aperture"]["gain"]
+    assert gain["chosen"]["r1"] == 0.0312
+    assert gain["all_positions"]["r1"] == 0.0745
+    rows = re.findall(r"<tr><th>(?:CC½|R1 \[I &gt; 2σ\(I\)\])</th><td>([^<]*)</td><td>([^<]*)</td>", page)
+    assert rows[:2] == [("0.9987", "0.9812"), ("0.0312", "0.0745")]
+
+
+def test_a_part_is_named_with_its_parent(run: tuple[RunOutcome, Path], tmp_path: Path) -> None:
+    relation = CrystalRelation(crystal="crystal-02", parent="crystal-01", misorientation_deg=4.0, touching=1.0)
+    combined = CombinedSets(clusters=(), relations=(relation,))
+    found = results(run[0].model_copy(update={"combined": combined}), tmp_path)
+    assert [one["aperture"]["part_of"] for one in found["crystals"][:2]] == [None, relation.model_dump()]
 
 
 def test_links_of_the_page_lead_to_files(page: str, run: tuple[RunOutcome, Path]) -> None:
