@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 
 from tasks.model import Composition, Document, UnitCell
-from tasks.refine.completion import formula_units
+from tasks.refine.completion import cell_contents, units_in_cell
 from tasks.refine.draft import Fit, Observations
 
 
@@ -35,14 +35,6 @@ class RefinedStructure(Document):
         return sum(count * float(gemmi.Element(element).weight) for element, count in self.formula.items())
 
 
-def cell_contents(fit: Fit) -> dict[str, float]:
-    """Return how many atoms of each element the refined model has in the cell."""
-    counts: dict[str, float] = {}
-    for atom, row in zip(fit.draft.atoms, fit.atoms, strict=True):
-        counts[atom.element] = counts.get(atom.element, 0.0) + atom.occupancy * row.multiplicity
-    return counts
-
-
 def formula_of(fit: Fit, composition: Composition | None) -> tuple[dict[str, float], float]:
     """Return the formula of the model and how many of it are in the cell (Z).
 
@@ -50,9 +42,8 @@ def formula_of(fit: Fit, composition: Composition | None) -> tuple[dict[str, flo
     numbers of atoms.
     """
     contents = cell_contents(fit)
-    heavy = sum(count for element, count in contents.items() if element not in {"H", "D"})
     if composition is not None:
-        units = formula_units(composition, heavy, fit.draft.hall)
+        units = units_in_cell(composition, contents, fit.draft.hall)
     else:
         whole = [max(1, round(count)) for count in contents.values()]
         units = float(math.gcd(*whole)) if whole else 1.0

@@ -152,6 +152,16 @@ def test_formula_units_follow_from_the_atoms_found(formula: str, atoms: int, sym
     assert completion.formula_units(Composition.parse(formula), atoms, hall) == units
 
 
+def test_a_short_formula_on_special_positions_is_counted_by_its_atoms() -> None:
+    """Ferrierite holds 36 SiO2 in I m m m: no multiple or part of its 16 operations."""
+    hall = gemmi.SpaceGroup("I m m m").hall
+    quartz = Composition.parse("Si O2")
+    assert completion.units_in_cell(quartz, {"Si": 36.0, "O": 72.0}, hall) == 36
+    assert completion.units_in_cell(quartz, {"Si": 36.0, "O": 56.0}, hall) == 30
+    cinchonine = Composition.parse("C19 H22 N2 O")
+    assert completion.units_in_cell(cinchonine, {"C": 36.0, "N": 4.0, "O": 2.0}, gemmi.SpaceGroup("P 21").hall) == 2
+
+
 def test_a_composition_larger_than_the_cell_is_divided() -> None:
     contents = Composition.parse("Na16 Al16 Si24 O96 H32")
     half = UnitCell.of((13.0, 13.0, 6.6, 90, 90, 90))
