@@ -39,7 +39,8 @@ class Bench:
     def measure(self, frames: FrameSeries, name: str) -> tuple[Reflections, Refinement | None]:
         """Integrate frames with the crystal's cell to its resolution; refine its structure against them."""
         engine = BuiltinIntegrator(known_cell=self.own.unit_cell, d_min_angstrom=self.own.d_min_angstrom)
-        found = integrate_frames(frames, engine, workdir=self.folder / name / "integrate")
+        named = frames.model_copy(update={"id": f"{self.own.id}-{name}"})
+        found = integrate_frames(named, engine, workdir=self.folder / name / "integrate")
         data = in_axes_of(found, self.own, workdir=self.folder / name / "same-axes")
         if self.solution is None:
             return data, None

@@ -22,18 +22,22 @@ def _summary(aperture: CrystalAperture) -> str:
     return f"{aperture.id}: {sum(aperture.positions_per_tilt)} positions within its outline"
 
 
-@stage(name="all-positions {aperture.id}", summary=_summary)
+@stage(name="aperture {aperture.id}-all-positions", summary=_summary)
 def all_positions_aperture(aperture: CrystalAperture, workdir: Path) -> CrystalAperture:
-    """Return the aperture of all positions at the tilts where the chosen one holds any, overlapped or not."""
+    """Return the aperture of all positions at the tilts where the chosen one holds any, overlapped or not.
+
+    Its id has the suffix ``-all-positions``, so that what is made of it is not taken for the crystal's own.
+    """
     with h5py.File(aperture.masks.path, "r") as file:
         chosen, whole, tilts = (np.asarray(file[name]) for name in ("masks", "all_positions", "tilt_deg"))
     masks = (whole | chosen) & chosen.any(axis=(1, 2), keepdims=True)
-    path = workdir / f"{aperture.id}.h5"
+    name = f"{aperture.id}-all-positions"
+    path = workdir / f"{name}.h5"
     with h5py.File(path, "w") as file:
         file["tilt_deg"] = tilts
         file.create_dataset("masks", data=masks, compression="gzip")
     return CrystalAperture(
-        id=aperture.id,
+        id=name,
         origin=aperture.origin,
         masks=FileRef.of(path),
         positions_per_tilt=tuple(int(count) for count in masks.sum(axis=(1, 2))),

@@ -33,7 +33,7 @@ class CrystalAperture(Document):
     dataset, ``all_positions``, of the same shape: everything within the crystal's outline, overlapped or not.
     """
 
-    id: str = Field(pattern=r"^crystal-\d{2,}$")
+    id: str = Field(pattern=r"^crystal-\d{2,}(-all-positions)?$")
     origin: Literal["automatic", "user"]
     masks: FileRef
     positions_per_tilt: tuple[int, ...]
