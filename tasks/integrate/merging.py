@@ -13,6 +13,8 @@ MAD_TO_SIGMA = 1.4826
 
 MIN_FOR_ERROR_MODEL = 40
 INTENSITY_BINS = 10
+STATED_FREEDOM = 10.0
+TOO_WIDE = 1.2
 RELATIVE_ERRORS = np.linspace(0.0, 0.4, 41)
 
 
@@ -71,19 +73,43 @@ def is_centring_absent(hkl: NDArray[np.int32], group: gemmi.SpaceGroup) -> NDArr
 def merge_equivalents(data: Unmerged, laue: gemmi.SpaceGroup) -> Merged:
     """Return the inverse-variance weighted means.
 
-    The sigma is the larger of the propagated one and of the one that the scatter of the equivalents gives,
-    ``sum |I - <I>| / (n sqrt(n - 1))``, as SHELXL does it (Sheldrick, Acta Cryst. C71, 3-8, 2015): the programs'
-    own sigmas are too small on counted, low-background electron diffraction data.
+    The programs' own sigmas may be too small on counted, low-background electron diffraction data. If equivalents of
+    any intensity scatter more than the sigmas allow, these are first raised by the error model; and then, reflection
+    by reflection, by the scatter of the equivalents: chi^2 per degree of freedom, shrunk to one as if STATED_FREEDOM
+    more had shown one. (SHELXL takes the
+    larger of propagated and scattered sigma, Sheldrick, Acta Cryst. C71, 3-8, 2015: too large where sigmas are right,
+    because it picks the larger of two estimates.)
     """
-    unique, member = group_equivalents(data.hkl, laue)
+    equivalents = group_equivalents(data.hkl, laue)
+    unique, member = equivalents
     size = len(unique)
     weight = inverse_variance(data.sigma)
     total = np.bincount(member, weights=weight, minlength=size)
     mean = np.bincount(member, weights=weight * data.intensity, minlength=size) / total
+    raised = inverse_variance(_raised_sigma(data, equivalents, mean[member]))
+    variance = np.bincount(member, weights=weight**2 / raised, minlength=size) / total**2
     count = np.bincount(member, minlength=size)
-    scatter = np.bincount(member, weights=np.abs(data.intensity - mean[member]), minlength=size)
-    external = scatter / (count * np.sqrt(np.maximum(count - 1, 1)))
-    return Merged(unique, mean, np.maximum(1.0 / np.sqrt(total), external), count.astype(np.int32))
+    square = np.bincount(member, weights=raised * (data.intensity - mean[member]) ** 2, minlength=size)
+    factor = (STATED_FREEDOM + square) / (STATED_FREEDOM + count - 1)
+    return Merged(unique, mean, np.sqrt(variance * np.maximum(factor, 1.0)), count.astype(np.int32))
+
+
+def _raised_sigma(data: Unmerged, equivalents: Equivalents, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sigmas (n,), raised by the error model if equivalents of some intensity show them to be too small."""
+    if not _too_small(data, equivalents):
+        return data.sigma
+    return np.maximum(data.sigma, fit_error_model(data, equivalents).sigma(data.sigma, mean))
+
+
+def _too_small(data: Unmerged, equivalents: Equivalents) -> bool:
+    """Tell whether deviations from the mean are wider than stated at some intensity, by more than chance makes them."""
+    mean, deviation, scale = _deviations_from_the_others(data, equivalents)
+    rows = np.flatnonzero(np.isfinite(deviation) & (data.sigma > 0))
+    if len(rows) < MIN_FOR_ERROR_MODEL:
+        return False
+    normalised = np.abs(deviation[rows]) / (scale[rows] * data.sigma[rows])
+    bins = np.array_split(np.argsort(mean[rows], kind="stable"), min(INTENSITY_BINS, len(rows) // 20))
+    return any(MAD_TO_SIGMA * np.median(normalised[part]) > TOO_WIDE + 3.0 / np.sqrt(len(part)) for part in bins)
 
 
 def observations_at(data: Unmerged, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Unmerged:

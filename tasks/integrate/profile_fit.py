@@ -16,7 +16,7 @@ from tasks.integrate.spots import Image, Mask
 
 Floats = NDArray[np.float64]
 
-BACKGROUND_PIXELS = 300.0
+BACKGROUND_PIXELS = 1000.0
 LEAST_SHARE = 0.002
 
 

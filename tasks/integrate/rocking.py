@@ -8,7 +8,7 @@ p is learned from the data: table values over s / width.
 
 Source of the idea: post-refinement, Rossmann et al., J. Appl. Cryst. 12, 570-581 (1979); frame orientations from
 intensities as in Palatinus et al., Acta Cryst. B75, 512-522 (2019). Departure: scales, widths, shape and orientations
-are fitted together, against the current merged intensities, with Poisson variances.
+are fitted together, against the current merged intensities, with Poisson variances (`rocking_fit`).
 """
 
 from typing import Any, NamedTuple, cast
@@ -23,10 +23,6 @@ Mask = NDArray[np.bool_]
 
 SHAPE_LIMIT = 8.0
 SHAPE_POINTS = 321
-ROBUST_SQUARE = 16.0
-LEAST_VARIANCE = 0.02
-SCALE_OFF_PRIOR, SCALE_OFF_ALONE = 0.25, 1.5
-"""Standard deviations of a frame's log scale from what is expected of it: by its scan positions, and without them."""
 
 
 class Shape(NamedTuple):
@@ -58,12 +54,22 @@ class Observations(NamedTuple):
         return Observations(*(cast("Any", column)[selected] for column in self))
 
 
+class ScaleSpreads(NamedTuple):
+    """Standard deviations of log scales from what is expected of them, and from one frame to the next."""
+
+    off: float
+    next: float
+
+
 class RockingModel(NamedTuple):
     """Widths (1/angstrom; radians), shape, frame scales (frames,) and rotations (frames, 3), relative model errors.
 
     ``prior`` (frames,): scales expected before any intensity is looked at; None = all equal.
     ``error_scale``: relative error of an intensity whatever its place on the curve; ``error_excitation``: error of the
-    excitation error in units of the width.
+    excitation error in units of the width. ``scale_covariance`` (frames, frames) is that of the log scales,
+    ``rotation_covariance`` (frames, 3, 3) that of each frame's rotation; None = not known yet. ``scale_spreads`` and
+    ``rotation_spread`` (radians) restrain them, the rotations to their ``trend`` (frames, 3).
+    ``width_covariance`` (2, 2): of the logarithms of width and spread.
     """
 
     width: float
@@ -74,6 +80,12 @@ class RockingModel(NamedTuple):
     prior: Floats | None = None
     error_scale: float = 0.05
     error_excitation: float = 0.1
+    scale_covariance: Floats | None = None
+    rotation_covariance: Floats | None = None
+    scale_spreads: ScaleSpreads = ScaleSpreads(0.25, 0.2)
+    rotation_spread: float = float(np.radians(0.03))
+    trend: Floats | None = None
+    width_covariance: Floats | None = None
 
 
 def gaussian_shape() -> Shape:
@@ -136,210 +148,14 @@ def _mean_density(
     return result
 
 
-def merged_intensities(
-    observations: Observations, partial: Floats, variance: Floats, groups: int
-) -> tuple[Floats, Floats]:
-    """Return I (groups,) and its information (groups,) from intensities that are ``partial`` (n,) times I."""
-    information = np.bincount(observations.group, weights=partial**2 / variance, minlength=groups)
-    total = np.bincount(observations.group, weights=partial * observations.intensity / variance, minlength=groups)
-    return total / np.maximum(information, 1e-30), np.asarray(information, dtype=np.float64)
+def slope_of(model: RockingModel, observations: Observations) -> Floats:
+    """Return the change (n,) of p when the excitation error moves by one width."""
+    step = 0.25 * widths(model, observations.length)
+    above = response(model, observations._replace(excitation=observations.excitation + step))
+    return (above - response(model, observations._replace(excitation=observations.excitation - step))) * 2.0
 
 
-def model_variance(model: RockingModel, observations: Observations, expected: Floats, slope: Floats) -> Floats:
-    """Return the variance (n,) of intensities: counting, scale error, and position error on the curve's flank.
-
-    Parameters
-    ----------
-    expected
-        (n,) G p I.
-    slope
-        (n,) change of ``expected`` when the excitation error moves by one width.
-    """
-    signal = np.maximum(expected, 0.0)
-    extra = (model.error_scale * signal) ** 2 + (model.error_excitation * slope) ** 2
-    return np.asarray(observations.noise + signal + extra + LEAST_VARIANCE)
-
-
-class Fit(NamedTuple):
-    """A model with what follows from it: p, its change per width, expected intensities and variances (n,), merged I."""
-
-    model: RockingModel
-    partial: Floats
-    expected: Floats
-    variance: Floats
-    merged: Floats
-    information: Floats
-
-
-def evaluate(model: RockingModel, observations: Observations, groups: int, start: Floats | None = None) -> Fit:
-    """Merge with the current model; the variances follow from the merged intensities, so this is iterated."""
-    partial = response(model, observations) * model.scale[observations.frame]
-    width = widths(model, observations.length)
-    nudged = observations._replace(excitation=observations.excitation + 0.25 * width)
-    other = observations._replace(excitation=observations.excitation - 0.25 * width)
-    slope = (response(model, nudged) - response(model, other)) * 2.0 * model.scale[observations.frame]
-    merged = np.zeros(groups) if start is None else start
-    variance = observations.noise + np.maximum(observations.intensity, 0) + 1.0
-    information = np.zeros(groups)
-    for cycle in range(4):
-        if cycle or start is not None:
-            each = np.maximum(merged, 0.0)[observations.group]
-            variance = model_variance(model, observations, partial * each, slope * each)
-            # an observation beyond four deviations of the model is held to the pull of one at four
-            pull = (observations.intensity - partial * each) ** 2 / variance
-            variance = variance * np.maximum(1.0, pull / ROBUST_SQUARE)
-        merged, information = merged_intensities(observations, partial, variance, groups)
-    return Fit(model, partial, partial * merged[observations.group], variance, merged, information)
-
-
-def refine_model(
-    model: RockingModel, observations: Observations, groups: int, *, cycles: int, orientations: bool
-) -> Fit:
-    """Refine scales, widths and (if asked) frame rotations against the intensities.
-
-    Alternates merging with Gauss-Newton steps. Frame scales are restrained to their neighbours' in the logarithm and
-    rotations to zero, by spreads that are learned: what they vary beyond their esds.
-    """
-    fit = evaluate(model, observations, groups)
-    spreads = Spreads(0.2, float(np.radians(0.03)))
-    for cycle in range(cycles):
-        rotations = orientations and cycle >= 2
-        model, spreads = _step(fit, observations, rotations=rotations, spreads=spreads)
-        model = _with_errors(model, fit, observations)
-        fit = evaluate(model, observations, groups, fit.merged)
-    return fit
-
-
-class Spreads(NamedTuple):
-    """Standard deviations of the frames' log scales about their neighbours' and of their rotations (radians)."""
-
-    scale: float
-    rotation: float
-
-
-def _step(fit: Fit, observations: Observations, *, rotations: bool, spreads: Spreads) -> tuple[RockingModel, Spreads]:
-    model = fit.model
-    frames = len(model.scale)
-    residual = observations.intensity - fit.expected
-    weight = _independence(fit, observations) / fit.variance
-    columns = [fit.expected]
-    if rotations:
-        for axis in range(3):
-            moved = model.rotation.copy()
-            moved[:, axis] += 2e-5
-            changed = response(model._replace(rotation=moved), observations) * model.scale[observations.frame]
-            columns.append((changed * fit.merged[observations.group] - fit.expected) / 2e-5)
-    jacobian = np.stack(columns, axis=1)
-    size = jacobian.shape[1]
-    normal = np.zeros((frames, size, size))
-    np.add.at(normal, observations.frame, weight[:, None, None] * jacobian[:, :, None] * jacobian[:, None, :])
-    gradient = np.zeros((frames, size))
-    np.add.at(gradient, observations.frame, (weight * residual)[:, None] * jacobian)
-    log_scale = np.log(model.scale)
-    expected = np.zeros(frames) if model.prior is None else np.log(model.prior)
-    off = SCALE_OFF_ALONE if model.prior is None else SCALE_OFF_PRIOR
-    smooth = expected + _smoothed(log_scale - expected, normal[:, 0, 0])
-    normal[:, 0, 0] += spreads.scale**-2 + off**-2
-    gradient[:, 0] -= spreads.scale**-2 * (log_scale - smooth) + off**-2 * (log_scale - expected)
-    for axis in range(1, size):
-        normal[:, axis, axis] += spreads.rotation**-2
-        gradient[:, axis] -= model.rotation[:, axis - 1] * spreads.rotation**-2
-    step = np.linalg.solve(normal, gradient[..., None])[..., 0]
-    log_scale = log_scale + np.clip(step[:, 0], -0.7, 0.7)
-    present = np.unique(observations.frame)
-    inverse = np.asarray(np.linalg.inv(normal)[present], dtype=np.float64)
-    variance = inverse[:, range(size), range(size)]
-    spreads = spreads._replace(scale=_learned((log_scale - smooth)[present], variance[:, 0], 0.01, 0.5))
-    log_scale = log_scale - np.median(log_scale[present])
-    rotation = model.rotation
-    if rotations:
-        rotation = rotation + np.clip(step[:, 1:], -2e-3, 2e-3)
-        turned = _learned(rotation[present], variance[:, 1:], np.radians(0.002), np.radians(0.3))
-        spreads = spreads._replace(rotation=turned)
-    model = model._replace(scale=np.exp(log_scale), rotation=rotation)
-    return _widths_step(model, fit, observations, weight), spreads
-
-
-def _learned(values: Floats, variance: Floats, least: float, most: float) -> float:
-    """Return the spread of parameters by robust moments, their variances under the restraint added."""
-    return float(np.clip(np.sqrt(np.median(values**2) / 0.455 + np.median(variance)), least, most))
-
-
-def _independence(fit: Fit, observations: Observations) -> Floats:
-    """Return (n,) 1 less the share that an observation has in its own expectation: alone it says nothing."""
-    share = fit.partial**2 / fit.variance / np.maximum(fit.information[observations.group], 1e-30)
-    return np.clip(1.0 - share, 0.0, 1.0)
-
-
-def _smoothed(values: Floats, information: Floats) -> Floats:
-    weight = np.maximum(np.minimum(information, 1e4), 1e-6)
-    kernel = np.exp(-0.5 * (np.arange(-6, 7) / 2.5) ** 2)
-    above = np.convolve(np.pad(values * weight, 6, mode="reflect"), kernel, mode="valid")
-    below = np.convolve(np.pad(weight, 6, mode="reflect"), kernel, mode="valid")
-    return np.asarray(above / below)
-
-
-def _widths_step(model: RockingModel, fit: Fit, observations: Observations, weight: Floats) -> RockingModel:
-    residual = observations.intensity - fit.expected
-    columns = []
-    for name in ("width", "spread"):
-        changed = model._replace(**{name: getattr(model, name) * 1.01})
-        partial = response(changed, observations) * model.scale[observations.frame]
-        base = response(model, observations) * model.scale[observations.frame]
-        columns.append((partial - base) * fit.merged[observations.group] / 0.01)
-    jacobian = np.stack(columns, axis=1)
-    normal = (jacobian * weight[:, None]).T @ jacobian + np.diag([25.0, 25.0])
-    step = np.clip(np.linalg.solve(normal, jacobian.T @ (weight * residual)), -0.15, 0.15)
-    return model._replace(width=model.width * float(np.exp(step[0])), spread=model.spread * float(np.exp(step[1])))
-
-
-def _with_errors(model: RockingModel, fit: Fit, observations: Observations) -> RockingModel:
-    """Return the model with its relative errors from strong observations at the top and on the flank of the curve."""
-    width = widths(model, observations.length)
+def place_of(model: RockingModel, observations: Observations) -> Floats:
+    """Return how far from the middle of the curve (n,) the frames were taken, in widths."""
     rotated = np.einsum("ij,ij->i", observations.lever, model.rotation[observations.frame])
-    place = np.abs((observations.excitation + rotated) / width)
-    counting = observations.noise + np.maximum(fit.expected, 0.0)
-    free = _independence(fit, observations)
-    excess = (observations.intensity - fit.expected) ** 2 / np.maximum(free, 0.05) - counting
-    strong = (fit.expected > 30.0) & (free > 0.2)
-    top = strong & (place < 0.4)
-    flank = strong & (place > 0.7) & (place < 2.0)
-    scale, excitation = model.error_scale, model.error_excitation
-    if top.sum() > 30:
-        scale = float(np.sqrt(np.clip(_trimmed(excess[top] / fit.expected[top] ** 2), 1e-4, 0.25)))
-    if flank.sum() > 30:
-        rest = excess[flank] / fit.expected[flank] ** 2 - scale**2
-        excitation = float(np.sqrt(np.clip(_trimmed(rest / place[flank] ** 2), 4e-4, 0.5)))
-    return model._replace(error_scale=scale, error_excitation=excitation)
-
-
-def _trimmed(values: Floats) -> float:
-    ordered = np.sort(values)
-    return float(np.mean(ordered[: max(1, int(0.97 * len(ordered)))]))
-
-
-def learned_shape(fit: Fit, observations: Observations) -> Shape:
-    """Return the shape of the rocking curve that the intensities show, made even in s and falling from the middle.
-
-    Each bin of |s| / width holds the ratio of the intensities to what a curve of height one would give; empty bins
-    keep the present shape.
-    """
-    model = fit.model
-    width = widths(model, observations.length)
-    rotated = np.einsum("ij,ij->i", observations.lever, model.rotation[observations.frame])
-    place = np.abs(observations.excitation + rotated) / width
-    flat = model.scale[observations.frame] * fit.merged[observations.group] / width
-    weight = 1.0 / fit.variance
-    edges = np.array([0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0])
-    which = np.digitize(place, edges) - 1
-    ok = (which < len(edges) - 1) & (flat > 0)
-    above = np.bincount(which[ok], weights=(weight * flat * observations.intensity)[ok], minlength=len(edges) - 1)
-    below = np.bincount(which[ok], weights=(weight * flat**2)[ok], minlength=len(edges) - 1)
-    middle = 0.5 * (edges[1:] + edges[:-1])
-    present = np.interp(middle, model.shape.x, model.shape.density)
-    count = np.bincount(which[ok], minlength=len(edges) - 1)
-    value = np.where((below > 0) & (count > 20), above / np.maximum(below, 1e-30), present)
-    value = np.minimum.accumulate(np.maximum(value, 0.0))
-    x = model.shape.x
-    density = np.interp(np.abs(x), np.concatenate([[0.0], middle, [6.0]]), np.concatenate([[value[0]], value, [0.0]]))
-    return normalised_shape(x, density)
+    return np.abs(observations.excitation + rotated) / widths(model, observations.length)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from tasks.frames.models import FrameSeries
 from tasks.integrate.geometry import Geometry
@@ -12,15 +13,8 @@ from tasks.integrate.merging import group_equivalents
 from tasks.integrate.prediction import Predictions, crossings
 from tasks.integrate.profile_fit import Measured
 from tasks.integrate.reflection_file import Unmerged
-from tasks.integrate.rocking import (
-    Fit,
-    Observations,
-    RockingModel,
-    gaussian_shape,
-    learned_shape,
-    refine_model,
-    widths,
-)
+from tasks.integrate.rocking import Observations, RockingModel, ScaleSpreads, gaussian_shape, widths
+from tasks.integrate.rocking_fit import Fit, learned_shape, refine_model, width_levers
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -29,6 +23,9 @@ Mask = NDArray[np.bool_]
 LEAST_SEEN = 0.6
 WELL_SAMPLED = 0.15
 SHELLS = 20
+SCALE_OFF_PRIOR, SCALE_OFF_ALONE, SCALE_NEXT = 0.25, 1.5, 0.2
+"""Spreads to start from of a frame's log scale: from what its scan positions let expect, from the others', from the
+next frame's."""
 
 
 class Scaled(NamedTuple):
@@ -69,7 +66,9 @@ def observations_of(
 def first_model(width: float, frames: int, prior: Floats | None = None) -> RockingModel:
     """Return a Gaussian rocking curve to start from; width in 1/angstrom; `prior` (frames,) the scales expected."""
     scale = np.ones(frames) if prior is None else prior
-    return RockingModel(width, np.radians(0.05), gaussian_shape(), scale, np.zeros((frames, 3)), prior)
+    spreads = ScaleSpreads(SCALE_OFF_ALONE if prior is None else SCALE_OFF_PRIOR, SCALE_NEXT)
+    model = RockingModel(width, np.radians(0.05), gaussian_shape(), scale, np.zeros((frames, 3)), prior)
+    return model._replace(scale_spreads=spreads)
 
 
 def illuminated(series: FrameSeries) -> Floats | None:
@@ -136,12 +135,34 @@ def scale_observations(
     data = Unmerged(
         hkl=used.hkl[first],
         intensity=combined(observations.intensity),
-        sigma=height / np.sqrt(np.maximum(information, 1e-30)),
+        sigma=height / np.sqrt(np.maximum(information, 1e-30)) * _with_common_errors(fit, observations)[first],
         angle_deg=angle / np.maximum(information, 1e-30),
         crystal=np.zeros(number, dtype=np.int32),
     )
     parts = None if halves is None else (combined(halves[0]), combined(halves[1]))
     return Scaled(data, sampled, parts, fit, rows)
+
+
+def _with_common_errors(fit: Fit, observations: Observations) -> Floats:
+    """Return the factors (n,) by which the errors of the frames' scales and of the curve's widths raise sigmas.
+
+    All that was measured of a reflection and its equivalents may rest on the same few frames: their common error does
+    not average out. The factor makes the sigma of the mean right, and that of each observation too large.
+    """
+    model, group = fit.model, observations.group
+    if model.scale_covariance is None or model.width_covariance is None:
+        return np.ones(len(group))
+    share = fit.partial**2 / fit.variance / np.maximum(fit.information, 1e-30)[group]
+    shape = (len(fit.merged), len(model.scale_covariance))
+    shares = sparse.coo_array((share, (group, observations.frame)), shape=shape).tocsr()
+    relative = shares.multiply(shares @ model.scale_covariance) @ np.ones(shape[1])
+    levers = share[:, None] * width_levers(model, observations)
+    lever = np.stack([np.bincount(group, weights=column, minlength=shape[0]) for column in levers.T], axis=1)
+    # what all reflections have in common is their scale, which is nobody's error
+    lever -= np.average(lever, axis=0, weights=fit.information * np.maximum(fit.merged, 0.0) ** 2 + 1e-30)
+    relative += np.einsum("gi,ij,gj->g", lever, model.width_covariance, lever, optimize=True)
+    extra = np.maximum(relative, 0.0) * np.maximum(fit.merged, 0.0) ** 2 * fit.information
+    return np.sqrt(1.0 + extra)[group]
 
 
 def usable(scaled: Scaled, laue: gemmi.SpaceGroup, d_star: Floats) -> tuple[Mask, int]:

@@ -3,13 +3,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tasks.integrate.rocking import (
-    Observations,
-    evaluate,
-    gaussian_shape,
-    mean_density,
-    response,
-)
+from tasks.integrate.rocking import Observations, gaussian_shape, mean_density, response
+from tasks.integrate.rocking_fit import evaluate
 from tasks.integrate.scaling import first_model, fit_rocking
 
 FRAMES = 60

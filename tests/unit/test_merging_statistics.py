@@ -12,6 +12,7 @@ from tasks.integrate.merging import (
     is_centring_absent,
     keep_consistent,
     merge_equivalents,
+    to_asymmetric_unit,
 )
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.statistics import cc_half, merging_statistics, r_meas, r_pim
@@ -96,8 +97,19 @@ def test_merging_weights_by_variance_and_counts() -> None:
     weights = np.array([1.0, 0.25, 1e-4])
     mean = (weights * data.intensity).sum() / weights.sum()
     assert merged.intensity[0] == pytest.approx(mean)
-    external = np.abs(data.intensity - mean).sum() / (3 * np.sqrt(2))
-    assert merged.sigma[0] == pytest.approx(max(external, weights.sum() ** -0.5))
+    chi_square = (weights * (data.intensity - mean) ** 2).sum()
+    assert merged.sigma[0] == pytest.approx(np.sqrt((10 + chi_square) / 12 / weights.sum()))
+
+
+@pytest.mark.parametrize("stated", [1.0, 1 / 3])
+def test_merged_sigmas_are_those_of_the_scatter_whether_stated_right_or_too_small(stated: float) -> None:
+    data = observations(7, relative=0.0)
+    first = gemmi.make_miller_array(CELL.gemmi(), LAUE, 1.2)
+    truth = np.random.default_rng(7).exponential(100.0, len(first))
+    merged = merge_equivalents(data._replace(sigma=data.sigma * stated), LAUE)
+    place = {tuple(row): value for row, value in zip(to_asymmetric_unit(first, LAUE).tolist(), truth, strict=True)}
+    expected = np.array([place[tuple(row)] for row in merged.hkl.tolist()])
+    assert 0.75 < np.var((merged.intensity - expected) / merged.sigma) < 1.25
 
 
 def test_the_error_model_finds_underestimated_sigmas() -> None:

@@ -1,0 +1,102 @@
+"""Scales of frames from reflections that several frames measured, with the covariance of all scales together.
+
+A crystal of low symmetry links frames that are far apart by few reflections: its scales may drift slowly, and no
+frame's own equations show it. So the merged intensities are eliminated from the normal equations exactly (variable
+projection: Golub & Pereyra, SIAM J. Numer. Anal. 10, 413-432, 1973), which couples the frames, and what the data leave
+open is held by a prior: scales are near those expected, and near their neighbours'. How near is learned from the
+scales and their covariance (expectation and maximisation: Dempster, Laird & Rubin, J. R. Stat. Soc. B39, 1-38, 1977).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.integrate.rocking import Observations, ScaleSpreads
+
+Floats = NDArray[np.float64]
+
+MOST_STEP = 0.7
+LEAST_SPREAD, MOST_OFF, MOST_NEXT = 0.003, 1.5, 0.7
+
+
+class FrameScales(NamedTuple):
+    """Log scales (frames,), their covariance (frames, frames) but for a common factor, and the spreads learned."""
+
+    log_scale: Floats
+    covariance: Floats
+    spreads: ScaleSpreads
+
+
+def moved_scales(
+    observations: Observations,
+    *,
+    log_scale: Floats,
+    prior: Floats | None,
+    partial: Floats,
+    expected: Floats,
+    weight: Floats,
+    groups: int,
+    spreads: ScaleSpreads,
+) -> FrameScales:
+    """Return the scales after a Gauss-Newton step on the residuals of merged intensities.
+
+    Parameters
+    ----------
+    log_scale, prior
+        (frames,), present scales and those expected (not their logarithms; None = all equal).
+    partial, expected, weight
+        (n,) p G, p G I and the inverse variances with which I was merged.
+    """
+    frames = len(log_scale)
+    normal, gradient = _eliminated(observations, partial, expected, weight, frames=frames, groups=groups)
+    present = np.unique(observations.frame)
+    off = log_scale - (0.0 if prior is None else np.log(prior))
+    off = off - off[present].mean()
+    held = _prior_precision(len(present), spreads)
+    inverse = np.linalg.inv(normal[np.ix_(present, present)] + held)
+    step = inverse @ (gradient[present] - held @ off[present])
+    moved = log_scale.copy()
+    moved[present] += np.clip(step, -MOST_STEP, MOST_STEP)
+    centred = inverse - inverse.mean(axis=0) - inverse.mean(axis=1)[:, None] + inverse.mean()
+    covariance = np.zeros((frames, frames))
+    covariance[np.ix_(present, present)] = centred
+    left = (off + moved - log_scale)[present]
+    return FrameScales(moved - np.median(moved[present]), covariance, _learned(left - left.mean(), centred))
+
+
+def _eliminated(
+    observations: Observations, partial: Floats, expected: Floats, weight: Floats, *, frames: int, groups: int
+) -> tuple[Floats, Floats]:
+    """Return the normal matrix (frames, frames) and the gradient (frames,) of log scales without merged intensities."""
+    frame, group = observations.frame, observations.group
+    information = np.bincount(group, weights=weight * partial**2, minlength=groups)
+    cell = group * frames + frame
+    total = np.bincount(cell, weights=weight * partial * expected, minlength=groups * frames)
+    pull = total.reshape(groups, frames) / np.sqrt(np.maximum(information, 1e-30))[:, None]
+    own = np.bincount(frame, weights=weight * expected**2, minlength=frames)
+    residual = observations.intensity - expected
+    gradient = np.bincount(frame, weights=weight * residual * expected, minlength=frames)
+    return np.diag(own) - pull.T @ pull, np.asarray(gradient, dtype=np.float64)
+
+
+def _prior_precision(number: int, spreads: ScaleSpreads) -> Floats:
+    """Return the precision matrix of scales that stay near what is expected and near their neighbours'."""
+    identity = np.eye(number, dtype=np.float64)
+    difference = np.asarray(np.diff(identity, axis=0), dtype=np.float64)
+    return identity * spreads.off**-2 + difference.T @ difference * spreads.next**-2
+
+
+def _learned(off: Floats, covariance: Floats) -> ScaleSpreads:
+    variance = np.diag(covariance)
+    away = float(np.sqrt(np.mean(off**2 + variance)))
+    if len(off) < 2:
+        return ScaleSpreads(max(away, LEAST_SPREAD), MOST_NEXT)
+    between = variance[1:] + variance[:-1] - 2 * np.diag(covariance, 1)
+    # one frame in a hundred may jump, by a beam that was blanked or an aperture that lost its crystal
+    step = np.diff(off) ** 2
+    step = np.minimum(step, np.quantile(step, 0.99))
+    following = float(np.sqrt(np.mean(step + np.maximum(between, 0.0))))
+    return ScaleSpreads(
+        float(np.clip(away, LEAST_SPREAD, MOST_OFF)), float(np.clip(following, LEAST_SPREAD, MOST_NEXT))
+    )

@@ -1,0 +1,122 @@
+"""How sure an intensity measured on a frame is: counting, the frame's own parameters, and what the model leaves.
+
+The variance of an intensity is that of the counts, plus what the covariance of its frame's rotation gives,
+plus two terms that are learned: an error of the scale and one of the place on the curve. They are variance components,
+estimated from the squared residuals by Fisher scoring (Searle, Casella & McCulloch, Variance Components, 1992,
+chapter 6), each square held to CLIP_SQUARE variances, so that outliers do not speak.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.integrate.rocking import Observations, RockingModel, widths
+
+Floats = NDArray[np.float64]
+
+LEAST_VARIANCE = 0.02
+CLIP_SQUARE = 9.0
+CLIPPED_MEAN = 0.9733
+"""Mean of min(z^2, CLIP_SQUARE) of a standard normal z, to which all squares are scaled."""
+PRIOR_SCALE, PRIOR_PLACE = 0.005, 0.01
+PRIOR_OBSERVATIONS = 4.0
+LEAST_FREE = 0.2
+PRIOR_GROUPS = 60
+MOST_SCALE, MOST_PLACE = 0.5, 0.7
+
+
+def believable(merged: Floats, partial: Floats, observations: Observations) -> Floats:
+    """Return the intensities (groups,) to compute variances from: none counted does not mean none there.
+
+    The mean of the posterior of a Poisson rate, with half a count more than was counted (Jeffreys, Proc. R. Soc. A186,
+    453-461, 1946) and a prior of the mean intensity at that resolution.
+
+    Parameters
+    ----------
+    merged
+        (groups,).
+    partial
+        (n,) G p.
+    """
+    groups = len(merged)
+    seen = np.bincount(observations.group, weights=partial, minlength=groups)
+    number = np.bincount(observations.group, minlength=groups)
+    length = np.bincount(observations.group, weights=observations.length, minlength=groups) / np.maximum(number, 1)
+    counted = np.maximum(merged, 0.0) * seen
+    prior = np.zeros(groups)
+    for rows in np.array_split(np.argsort(length, kind="stable"), max(1, groups // PRIOR_GROUPS)):
+        prior[rows] = max(float(counted[rows].sum()), 1.0) / max(float(seen[rows].sum()), 1e-30)
+    return np.asarray((counted + 0.5) / (seen + 0.5 / prior))
+
+
+def counting_variance(observations: Observations, expected: Floats) -> Floats:
+    """Return the variance (n,) that the counts of background and signal give."""
+    return np.asarray(observations.noise + np.maximum(expected, 0.0) + LEAST_VARIANCE)
+
+
+def model_variance(model: RockingModel, observations: Observations, expected: Floats, slope: Floats) -> Floats:
+    """Return the variance (n,) of intensities: counting, scale error, and position error on the curve's flank.
+
+    Parameters
+    ----------
+    expected
+        (n,) G p I.
+    slope
+        (n,) change of ``expected`` when the excitation error moves by one width.
+    """
+    signal = np.maximum(expected, 0.0)
+    extra = (model.error_scale * signal) ** 2 + (model.error_excitation * slope) ** 2
+    return counting_variance(observations, expected) + extra
+
+
+def frame_variance(model: RockingModel, observations: Observations, slope: Floats) -> Floats:
+    """Return the variance (n,) of the expected intensities that the errors of their frames' rotations give."""
+    if model.rotation_covariance is None:
+        return np.zeros(len(slope))
+    lever = (slope / widths(model, observations.length))[:, None] * observations.lever
+    covariance = model.rotation_covariance[observations.frame]
+    return np.asarray(np.einsum("ni,nij,nj->n", lever, covariance, lever, optimize=True))
+
+
+def with_errors(
+    model: RockingModel,
+    observations: Observations,
+    *,
+    expected: Floats,
+    slope: Floats,
+    free: Floats,
+    known: Floats,
+) -> RockingModel:
+    """Return the model with its error terms after one step of scoring on the residuals.
+
+    Parameters
+    ----------
+    free
+        (n,) the share of an observation's variance that its residual keeps: the rest went into its own expectation.
+    known
+        (n,) variance from counting and from the frames' parameters.
+    """
+    used = free > LEAST_FREE
+    signal = np.maximum(expected[used], 0.0)
+    terms = np.stack([signal**2, slope[used] ** 2], axis=1)
+    present = np.array([model.error_scale, model.error_excitation]) ** 2
+    variance = known[used] + terms @ present
+    square = (observations.intensity - expected)[used] ** 2 / free[used]
+    square = np.minimum(square, CLIP_SQUARE * variance) / CLIPPED_MEAN
+    prior = np.array([PRIOR_SCALE, PRIOR_PLACE]) ** 2
+    weighted = terms / variance[:, None] ** 2
+    held = PRIOR_OBSERVATIONS * prior**-2
+    normal = terms.T @ weighted + np.diag(held)
+    right = weighted.T @ (square - known[used]) + held * prior
+    found = _nonnegative(normal, right)
+    found = np.clip(found, present / 4.0, np.maximum(present * 4.0, prior))
+    scale, place = np.sqrt(np.minimum(found, [MOST_SCALE**2, MOST_PLACE**2]))
+    return model._replace(error_scale=float(scale), error_excitation=float(place))
+
+
+def _nonnegative(normal: Floats, right: Floats) -> Floats:
+    """Solve two normal equations; a solution below zero is put to zero and the other solved alone."""
+    found = np.linalg.solve(normal, right)
+    for index in (0, 1):
+        if found[index] < 0:
+            found = np.where(np.arange(2) == index, 0.0, np.maximum(right / np.diag(normal), 0.0))
+    return np.asarray(found, dtype=np.float64)
