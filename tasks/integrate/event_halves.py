@@ -7,7 +7,9 @@ from tasks.integrate.reflection_file import Unmerged
 
 Floats = NDArray[np.float64]
 
-LEAST_OBSERVATIONS = 100
+LEAST_OBSERVATIONS = 30
+MOST_I_OVER_SIGMA = 10.0
+MOST_DEVIATION = 5.0
 RATIO_LOW = 0.7
 RATIO_HIGH = 1.4
 
@@ -15,9 +17,10 @@ RATIO_HIGH = 1.4
 def sigma_ratio(data: Unmerged, halves: tuple[Floats, Floats]) -> float | None:
     """Return the spread of the difference of the halves in units of the stated sigmas; None for too few.
 
-    The sum of both halves has the variance of their difference if the halves are independent. Only the weaker
-    observations are asked: the sigmas of strong ones hold model errors that both halves share. The spread is the
-    interquartile range over 1.349, which single outliers do not move.
+    The sum of both halves has the variance of their difference if the halves are independent. The sigmas of the
+    strongest observations hold model errors that both halves share, and those of observations of next to no counts
+    what a count more would make of them: neither is asked. Observations weigh as the square of I/sigma up to
+    MOST_I_OVER_SIGMA, and single deviations are held to MOST_DEVIATION.
 
     Parameters
     ----------
@@ -25,12 +28,13 @@ def sigma_ratio(data: Unmerged, halves: tuple[Floats, Floats]) -> float | None:
         The intensities (n,) of the observations from either half, on the scale of ``data``.
     """
     known = np.isfinite(data.sigma) & (data.sigma > 0) & np.isfinite(halves[0]) & np.isfinite(halves[1])
-    weak = known & (np.abs(data.intensity) < 3.0 * data.sigma)
-    if np.count_nonzero(weak) < LEAST_OBSERVATIONS:
+    strength = np.where(known, data.intensity / np.where(known, data.sigma, 1.0), 0.0) ** 2
+    asked = known & (strength < MOST_I_OVER_SIGMA**2)
+    weight = strength[asked]
+    if not weight.sum() > 0 or weight.sum() ** 2 < LEAST_OBSERVATIONS * (weight**2).sum():
         return None
-    deviation = (halves[0] - halves[1])[weak] / data.sigma[weak]
-    low, high = np.quantile(deviation, (0.25, 0.75))
-    return float((high - low) / 1.349)
+    square = ((halves[0] - halves[1])[asked] / data.sigma[asked]) ** 2
+    return float(np.sqrt(np.average(np.minimum(square, MOST_DEVIATION**2), weights=weight)))
 
 
 def halves_warnings(
@@ -47,4 +51,4 @@ def halves_warnings(
     ratio = None if ratio is None else ratio * float(np.sqrt(noise_factor))
     if ratio is None or RATIO_LOW <= ratio <= RATIO_HIGH:
         return ()
-    return (f"the halves of the events differ by {ratio:.2f} times the stated sigmas of weak reflections: check them",)
+    return (f"the halves of the events differ by {ratio:.2f} times the stated sigmas: check them",)
