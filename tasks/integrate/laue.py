@@ -40,8 +40,10 @@ TRUE_CORRELATIONS = np.linspace(0.3, 0.98, 18)
 
 TYPICAL_CORRELATION = 0.85
 CELL_SIGMA_DEG = 0.2
-MIN_METRIC_LOG = -3.0
-"""A measured cell may be strained by distorted frames; how much speaks against a symmetry, but never alone."""
+MIN_METRIC_LOG, METRIC_LOG_OF_EXACT = -3.0, -1.0
+"""A measured cell may be strained by distorted frames; how much speaks against a symmetry, but never alone. Frames that
+leave other rotations of the lattice exact are less likely to be distorted: each adds to the most that a strain says."""
+EXACT_DEG = 0.1
 
 CORRELATION_SPREAD = 0.08
 """Additional scatter of correlations between rotations: dynamical scattering and absorption differ with the path."""
@@ -210,11 +212,13 @@ def rank_subgroups(
     absent = np.array([[_absent_density(e, m) for m in TRUE_CORRELATIONS] for e in known]).reshape(
         len(known), len(TRUE_CORRELATIONS)
     )
+    exact = sum(e.misfit_deg < EXACT_DEG for e in elements)
+    most = MIN_METRIC_LOG + METRIC_LOG_OF_EXACT * exact
     ranked = []
     for group in subgroups(rotations):
         keys = {r.tobytes() for r in group}
         strained = max((e.misfit_deg for e in elements if e.rotation.tobytes() in keys), default=0.0)
-        metric_log = max(-0.5 * (strained / CELL_SIGMA_DEG) ** 2, MIN_METRIC_LOG)
+        metric_log = max(-0.5 * (strained / CELL_SIGMA_DEG) ** 2, most)
         inside = np.array([e.rotation.tobytes() in keys for e in known], dtype=bool)[:, None]
         logs = np.log(np.where(inside, present, absent) + 1e-9).sum(axis=0) + metric_log
         ranked.append((group, logs))
