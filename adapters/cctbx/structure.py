@@ -13,6 +13,8 @@ from tasks.refine.draft import Draft, DraftAtom
 
 MIN_DISTANCE_SYM_EQUIV_ANGSTROM = 0.35
 """An atom closer than this to its image is moved onto the symmetry element."""
+DISPERSION_ANGSTROM = (0.1, 2.89)
+"""Wavelengths of Sasaki's table; beyond it cctbx extrapolates to nonsense. Dispersion vanishes at shorter ones."""
 
 
 def crystal_symmetry(hall: str, parameters: tuple[float, ...]) -> crystal.symmetry:
@@ -33,7 +35,7 @@ def xray_structure(draft: Draft, radiation: Radiation, wavelength_angstrom: floa
     """Return cctbx's structure of a draft, its gradients chosen as the draft says.
 
     Electron scattering factors are those of Peng et al. (1996) as in International Tables C table 4.3.2.2, X-ray
-    factors those of table 6.1.1.4, with anomalous dispersion after Sasaki when a wavelength is given.
+    factors those of table 6.1.1.4, with anomalous dispersion after Sasaki when a wavelength of his table is given.
     """
     symmetry = crystal_symmetry(draft.hall, draft.unit_cell.parameters)
     structure = xray.structure(
@@ -44,7 +46,8 @@ def xray_structure(draft: Draft, radiation: Radiation, wavelength_angstrom: floa
     structure.scattering_type_registry(
         custom_dict={element: _gaussian(element, radiation) for element in draft.elements}
     )
-    if radiation == "xray" and wavelength_angstrom is not None:
+    shortest, longest = DISPERSION_ANGSTROM
+    if radiation == "xray" and wavelength_angstrom is not None and shortest <= wavelength_angstrom <= longest:
         structure.set_inelastic_form_factors(wavelength_angstrom, "sasaki")
     for scatterer, atom in zip(structure.scatterers(), draft.atoms):
         flags = scatterer.flags

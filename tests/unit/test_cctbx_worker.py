@@ -147,3 +147,29 @@ def test_riding_hydrogen_refused_at_first_rides_once_its_atoms_are_in_place(tmp_
     orthogonal = np.array(cell.gemmi().orth.mat.tolist())
     bond = np.linalg.norm(orthogonal @ (places["C1"] - places["O1"]))
     assert bond == pytest.approx(1.45, abs=0.1)
+
+
+@pytest.mark.parametrize("wavelength", [0.062, 0.7107, 5.0])
+def test_photons_beyond_the_table_of_dispersion_scatter_without_it(wavelength: float, tmp_path: Path) -> None:
+    """Light atoms, whose dispersion is small in the table too: intensities without it fit to 2 % at any energy."""
+    cell = UnitCell.of((6.0, 6.5, 7.0, 90.0, 90.0, 90.0))
+    atoms = tuple(
+        DraftAtom(label=f"{name}1", element=name, position=place, u_iso_angstrom2=0.02)
+        for name, place in {"O": (0.4, 0.35, 0.3), "C": (0.64, 0.35, 0.3), "H": (0.72, 0.45, 0.35)}.items()
+    )
+    hkl = np.stack(np.meshgrid(*[np.arange(-5, 6)] * 3, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.int32)
+    hkl = hkl[(hkl[:, 0] > 0) | ((hkl[:, 0] == 0) & (hkl[:, 1] > 0))]
+    f = structure_factors(
+        hkl, cell, gemmi.symops_from_hall("P 1"), elements=[atom.element for atom in atoms],
+        positions=np.array([atom.position for atom in atoms]), u_iso_angstrom2=np.full(3, 0.02),
+        occupancies=np.ones(3), radiation="xray",
+    )  # fmt: skip
+    np.savez(tmp_path / "data.npz", hkl=hkl, intensity=np.abs(f) ** 2, sigma=0.02 * np.abs(f) ** 2 + 0.01)
+    observations = Observations(
+        table=FileRef.of(tmp_path / "data.npz"), radiation="xray", wavelength_angstrom=wavelength, friedel_merged=True,
+        unique=len(hkl), measured=len(hkl), r_int=None, completeness=1.0, d_min_angstrom=1.0, absences=0,
+        absences_violated=0,
+    )  # fmt: skip
+    model = Draft(hall="P 1", unit_cell=cell, atoms=atoms)
+    request = FitRequest(draft=model, observations=observations, cycles=0, output=tmp_path / "fit.npz")
+    assert ask([request], tmp_path, timeout_s=120).replies[0].fit.r1 < 0.02
