@@ -29,6 +29,7 @@ from tasks.solve.methods import DualSpace
 from tasks.solve.models import Solutions
 from tasks.solve.phasing import PhaseSet, StopRule, phase_p1
 from tasks.solve.prepared import PreparedData, prepare
+from tasks.solve.pseudo_symmetry import higher_symmetry
 from tasks.solve.solution_file import write_solution
 from tasks.solve.symmetry import Symmetry, compatible_groups, same_group, symmetry_from_symbol
 from tasks.solve.symmetry_from_phases import GroupFit
@@ -41,6 +42,8 @@ Methods = tuple[FlippingMethod | DualSpace, ...]
 TABLE_ROWS = 12
 CANDIDATES_KEPT = 5
 BUILT_PER_BATCH = 2
+FIRST = -1.0
+"""Value of the candidate that is to be ranked first."""
 FLIPPING_BATCH = 2
 CONFIDENT_R_FREE = 0.24
 CONFIDENT_CORRELATION = 0.75
@@ -117,6 +120,20 @@ class _Progress:
     def best(self) -> Candidate | None:
         return min(self.candidates, key=rank_key, default=None)
 
+    def settle(self, candidate: Candidate, reason: str, *, settled: bool) -> Candidate:
+        """Rank a candidate first, say why, and make it doubtful where the group is not settled."""
+        judgement = candidate.judgement._replace(reasons=(*candidate.judgement.reasons, reason))
+        if not settled:
+            judgement = judgement._replace(verdict="doubtful", reasons=(reason,))
+            others = [other for other in self.candidates if other.judgement.verdict == "solved"]
+            for other in others:
+                doubtful = other.judgement._replace(verdict="doubtful", reasons=(reason,))
+                self.add([other._replace(judgement=doubtful)], self.fits[id(other)])
+            self.candidates = [other for other in self.candidates if other.judgement.verdict != "solved"]
+        first = candidate._replace(judgement=judgement, value=FIRST)
+        self.add([first], self.fits[id(candidate)])
+        return first
+
     def finished(self) -> bool:
         """Tell whether a model is solved beyond doubt, or nothing better was found for long enough."""
         best = self.best()
@@ -150,6 +167,9 @@ def _solve(
             f"{data.id}: no map of {progress.trials} trials had peaks to build from",
             "; ".join(prepared.diagnosis.trouble),
         )
+    fits, blank = progress.fits[id(best)], _blank(settings, prepared, 0)
+    if (rival := higher_symmetry(best, progress.candidates, fits, workshop, blank)) is not None:
+        best = progress.settle(rival.candidate if rival.taken else best, rival.reason, settled=rival.taken)
     return _document(settings, data, prepared, progress, best, engine=engine)
 
 
@@ -247,7 +267,7 @@ def _search_groups(
         if progress.finished() or clock.seconds() > settings.time_limit_s:
             return
         symmetry = odds.draw()
-        blank = PhaseSet(prepared.hkl, prepared.e, np.zeros(len(prepared.e)), {}, progress.trials, settings.seed)
+        blank = _blank(settings, prepared, progress.trials)
         rng = np.random.default_rng([settings.seed, 1, progress.trials])
         progress.trials += 1
         effort = Effort(settings.turns_in_group, progress.least_correlation)
@@ -259,6 +279,11 @@ def _search_groups(
         progress.least_correlation = max(progress.least_correlation, min(candidate.built.correlation, 0.7))
         if candidate.judgement.verdict != "not-solved":
             _look_for_more_symmetry(settings, workshop, candidate, blank, fits, progress, rng)
+
+
+def _blank(settings: SolveSettings, prepared: PreparedData, trial: int) -> PhaseSet:
+    """Return the P1 hemisphere without phases."""
+    return PhaseSet(prepared.hkl, prepared.e, np.zeros(len(prepared.e)), {}, trial, settings.seed)
 
 
 def _look_for_more_symmetry(

@@ -26,7 +26,7 @@ from tasks.solve.models import Solutions
 from tests.synthetic.match_structure import match_structure
 from tests.synthetic.solve_cases import Published, all_cases, load, merge, read_hklf4, reflections_document
 from tests.synthetic.solve_faults import faulty_sets
-from tests.synthetic.solve_simulated import simulated_sets
+from tests.synthetic.solve_simulated import NAMES, simulated
 
 FAULTS_IN = ("tyrosine", "cinchonine-dials")
 Row = tuple[str, Reflections, str, Published | None]
@@ -42,24 +42,33 @@ def shuffled(merged: Merged, cell: UnitCell, seed: int) -> Merged:
     return merged._replace(intensity=merged.intensity[rows], sigma=merged.sigma[rows])
 
 
-def data_sets(folder: Path, seed: int) -> Iterator[Row]:
-    """Yield name, data, composition and the structure to be found."""
+def data_sets(folder: Path, seed: int, names: tuple[str, ...]) -> Iterator[Row]:
+    """Yield name, data, composition and the structure to be found, of sets whose name begins as one of `names`."""
     for case in all_cases():
-        yield case.name, load(case, folder / case.name), case.composition, case.published
-    for item in simulated_sets(seed):
+        if case.name.startswith(names):
+            yield case.name, load(case, folder / case.name), case.composition, case.published
+    for name in NAMES:
+        if not name.startswith(names):
+            continue
+        item = simulated(name, seed)
         data = reflections_document(
             folder / item.name, name=item.name, merged=item.merged, cell=item.cell, laue=item.laue, radiation="electron"
         )
         yield item.name, data, item.composition, item.published
     for case in all_cases():
         name = f"{case.name}-shuffled"
+        if not name.startswith(names):
+            continue
         merged = shuffled(merge(*read_hklf4(case.hkl), case.laue), case.cell, seed)
         data = reflections_document(
             folder / name, name=name, merged=merged, cell=case.cell, laue=case.laue, radiation=case.radiation
         )
         yield name, data, case.composition, None
-    for item in simulated_sets(seed)[3:6]:
-        name = f"{item.name}-shuffled"
+    for original in NAMES[3:6]:
+        name = f"{original}-shuffled"
+        if not name.startswith(names):
+            continue
+        item = simulated(original, seed)
         data = reflections_document(
             folder / name, name=name, merged=shuffled(item.merged, item.cell, seed), cell=item.cell, laue=item.laue,
             radiation="electron",
@@ -68,7 +77,7 @@ def data_sets(folder: Path, seed: int) -> Iterator[Row]:
     for case in all_cases():
         if case.name not in FAULTS_IN:
             continue
-        for faulty in faulty_sets(case, seed):
+        for faulty in (item for item in faulty_sets(case, seed) if item.name.startswith(names)):
             data = reflections_document(
                 folder / faulty.name, name=faulty.name, merged=faulty.merged, cell=faulty.cell, laue=faulty.laue,
                 radiation=faulty.radiation,
@@ -114,9 +123,8 @@ def main() -> None:
     good = True
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(arguments.seeds):
-            for row in data_sets(Path(folder) / str(seed), seed):
-                if not arguments.names or row[0].startswith(tuple(arguments.names)):
-                    good &= run(row, seed, arguments.limit)
+            for row in data_sets(Path(folder) / str(seed), seed, tuple(arguments.names) or ("",)):
+                good &= run(row, seed, arguments.limit)
     sys.exit(0 if good else 1)
 
 

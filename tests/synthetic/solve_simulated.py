@@ -101,23 +101,29 @@ def organic(
     return Simulated(name, merged, cell, laue, formula, published)
 
 
-def simulated_sets(seed: int = 0) -> list[Simulated]:
-    """Return the simulated benchmark."""
-    monoclinic = UnitCell.of((14.2, 11.6, 15.9, 90, 103.0, 90))
-    return [
-        uio66(seed=seed),
-        organic("p21c-100", "P 1 21/c 1", "P 1 2/m 1", UnitCell.of((17.4, 14.6, 28.4, 90, 99.0, 90)), 100,
-                d_min=0.9, noise=0.1, completeness=1.0, seed=seed),
-        organic("p21n-35", "P 1 21/n 1", "P 1 2/m 1", monoclinic, 35, d_min=1.0, noise=0.2, completeness=0.75,
-                flatten=0.8, seed=seed),
-        organic("p-1-30", "P -1", "P -1", UnitCell.of((8.1, 9.4, 8.9, 81, 97, 103)), 18, d_min=0.9, noise=0.15,
-                completeness=0.65, flatten=0.85, seed=seed),
-        organic("p1-20", "P 1", "P -1", UnitCell.of((6.3, 8.4, 8.1, 95, 97, 103)), 22, d_min=0.9, noise=0.15,
-                completeness=0.7, seed=seed),
-        organic("pbca-20", "P b c a", "P m m m", UnitCell.of((9.8, 14.1, 20.4, 90, 90, 90)), 20, d_min=0.95,
-                noise=0.2, completeness=0.8, flatten=0.85, seed=seed),
-        organic("c2-25", "C 1 2 1", "C 1 2/m 1", UnitCell.of((19.8, 7.1, 14.4, 90, 107, 90)), 26, d_min=0.95,
-                noise=0.15, completeness=0.8, seed=seed),
-        organic("p212121-25", "P 21 21 21", "P m m m", UnitCell.of((7.9, 12.6, 18.4, 90, 90, 90)), 25, d_min=0.95,
-                noise=0.2, completeness=0.7, flatten=0.8, seed=seed),
-    ]  # fmt: skip
+MONOCLINIC = UnitCell.of((14.2, 11.6, 15.9, 90, 103.0, 90))
+ORGANIC: dict[str, tuple[str, str, UnitCell, int, dict[str, float]]] = {
+    "p21c-100": ("P 1 21/c 1", "P 1 2/m 1", UnitCell.of((17.4, 14.6, 28.4, 90, 99.0, 90)), 100,
+                 {"d_min": 0.9, "noise": 0.1, "completeness": 1.0}),
+    "p21n-35": ("P 1 21/n 1", "P 1 2/m 1", MONOCLINIC, 35,
+                {"d_min": 1.0, "noise": 0.2, "completeness": 0.75, "flatten": 0.8}),
+    "p-1-30": ("P -1", "P -1", UnitCell.of((8.1, 9.4, 8.9, 81, 97, 103)), 18,
+               {"d_min": 0.9, "noise": 0.15, "completeness": 0.65, "flatten": 0.85}),
+    "p1-20": ("P 1", "P -1", UnitCell.of((6.3, 8.4, 8.1, 95, 97, 103)), 22,
+              {"d_min": 0.9, "noise": 0.15, "completeness": 0.7}),
+    "pbca-20": ("P b c a", "P m m m", UnitCell.of((9.8, 14.1, 20.4, 90, 90, 90)), 20,
+                {"d_min": 0.95, "noise": 0.2, "completeness": 0.8, "flatten": 0.85}),
+    "c2-25": ("C 1 2 1", "C 1 2/m 1", UnitCell.of((19.8, 7.1, 14.4, 90, 107, 90)), 26,
+              {"d_min": 0.95, "noise": 0.15, "completeness": 0.8}),
+    "p212121-25": ("P 21 21 21", "P m m m", UnitCell.of((7.9, 12.6, 18.4, 90, 90, 90)), 25,
+                   {"d_min": 0.95, "noise": 0.2, "completeness": 0.7, "flatten": 0.8}),
+}  # fmt: skip
+NAMES = ("uio66", *ORGANIC)
+
+
+def simulated(name: str, seed: int = 0) -> Simulated:
+    """Return one set of the simulated benchmark."""
+    if name == "uio66":
+        return uio66(seed=seed)
+    symbol, laue, cell, count, quality = ORGANIC[name]
+    return organic(name, symbol, laue, cell, count, seed=seed, **quality)
