@@ -28,12 +28,16 @@ log = logging.getLogger("apertura.gain")
 
 @dataclass(frozen=True)
 class Bench:
-    """What measuring one crystal's apertures needs: its own intensities, its solution if it is solved, a folder."""
+    """What measuring one crystal's apertures needs.
+
+    ``own`` are its intensities, ``solution`` its solution if it is solved, ``parts`` its misoriented parts.
+    """
 
     own: Reflections
     solution: Solution | None
     composition: Composition | None
     settings: Settings
+    parts: tuple[CrystalAperture, ...]
     folder: Path
 
     def measure(self, frames: FrameSeries, name: str) -> tuple[Reflections, Refinement | None]:
@@ -67,7 +71,9 @@ def aperture_gain(crystal: CrystalOutcome, series: TiltSeries, beams: DirectBeam
         return None
     chosen = _quality(crystal.aperture, data, refinement, d_min_angstrom=d_min)
     try:
-        whole = all_positions_aperture(crystal.aperture, workdir=bench.folder / "all-positions" / "aperture")
+        whole = all_positions_aperture(
+            crystal.aperture, bench.parts, workdir=bench.folder / "all-positions" / "aperture"
+        )
         workdir = bench.folder / "all-positions" / "frames"
         frames = sum_frames(series, whole, bench.settings.frames, workdir=workdir, beams=beams)
         data, refinement = bench.measure(frames, "all-positions")

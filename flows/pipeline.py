@@ -5,6 +5,7 @@ folder when it is there already, and it is a Prefect task when a flow run is aro
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -78,9 +79,10 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
         beams = find_beams(series, run.settings.frames, workdir=run.folder / "beams")
     integrated = side_by_side(partial(frames_and_intensities, run, series, beams), apertures.crystals, workers=workers)
     crystals = tuple(side_by_side(partial(structure, run), integrated, workers=workers))
-    if run.settings.compare_apertures:
-        crystals = tuple(side_by_side(partial(with_gain, run, series, beams), crystals, workers=workers))
     combined = combine(run, crystals)
+    if run.settings.compare_apertures:
+        parts = parts_of(combined, crystals)
+        crystals = tuple(side_by_side(partial(with_gain, run, series, beams, parts), crystals, workers=workers))
     return Found(series, apertures, crystals, merged_structures(run, combined), combined)
 
 
@@ -146,15 +148,34 @@ def structure(run: Run, crystal: CrystalOutcome) -> CrystalOutcome:
     return crystal.model_copy(update={"refinement": refinement})
 
 
-def with_gain(run: Run, series: TiltSeries, beams: DirectBeams, crystal: CrystalOutcome) -> CrystalOutcome:
+def parts_of(
+    combined: CombinedSets | None, crystals: tuple[CrystalOutcome, ...]
+) -> dict[str, tuple[CrystalAperture, ...]]:
+    """Return the apertures of the misoriented parts of each crystal that has any."""
+    apertures = {one.id: one.aperture for one in crystals}
+    parts: dict[str, tuple[CrystalAperture, ...]] = {}
+    for relation in combined.relations if combined is not None else ():
+        if (aperture := apertures[relation.crystal]) is not None:
+            parts[relation.parent] = (*parts.get(relation.parent, ()), aperture)
+    return parts
+
+
+def with_gain(
+    run: Run,
+    series: TiltSeries,
+    beams: DirectBeams,
+    parts: Mapping[str, tuple[CrystalAperture, ...]],
+    crystal: CrystalOutcome,
+) -> CrystalOutcome:
     """Measure what the choice of positions was worth, where the aperture leaves any out."""
     aperture, own, solved = crystal.aperture, crystal.reflections, crystal.status == "solved"
-    if aperture is None or own is None or not has_more_positions(aperture):
+    mine = parts.get(crystal.id, ())
+    if aperture is None or own is None or not (mine or has_more_positions(aperture)):
         return crystal
     solution = None
     if solved and crystal.solutions is not None:
         solution = run.review.solution(crystal.id, crystal.solutions)
-    bench = Bench(own, solution, run.composition, run.settings, crystal_folder(run, crystal.id) / "gain")
+    bench = Bench(own, solution, run.composition, run.settings, mine, crystal_folder(run, crystal.id) / "gain")
     with run.steps.step("gain", crystal.id):
         return crystal.model_copy(update={"gain": aperture_gain(crystal, series, beams, bench)})
 

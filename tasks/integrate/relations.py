@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from tasks.apertures.all_positions import outline
 from tasks.apertures.models import CrystalAperture
 from tasks.frames.models import FrameSeries
 from tasks.integrate.crystal_match import reduced_crystal
@@ -38,7 +38,7 @@ def relations_in(
         if own is not None:
             matrices[member.id] = in_reduced_axes(own, np.array(member.reindex))
     rotations = reduced_crystal(reflections[cluster.members[0].id]).rotations
-    outlines = {name: _outlines(apertures[name]) for name in matrices}
+    outlines = {name: outline(apertures[name]) for name in matrices}
     found: dict[str, CrystalRelation] = {}
     for one, other in combinations(sorted(matrices, key=lambda name: -int(outlines[name].sum())), 2):
         turn = misorientation_deg(matrices[one], matrices[other], rotations)
@@ -71,11 +71,3 @@ def relation_text(relations: Sequence[CrystalRelation]) -> tuple[str, ...]:
         else f"{one.crystal} is a part of {one.parent}, turned by {one.misorientation_deg:.1f} degrees"
         for one in relations
     )
-
-
-def _outlines(aperture: CrystalAperture) -> NDArray[np.bool_]:
-    """Return where the crystal lies, overlapped or not, at the tilts at which it has an aperture."""
-    with h5py.File(aperture.masks.path, "r") as file:
-        masks = np.asarray(file["masks"], dtype=bool)
-        whole = np.asarray(file["all_positions"], dtype=bool) if "all_positions" in file else masks
-    return np.asarray((masks | whole) & masks.any(axis=(1, 2), keepdims=True))

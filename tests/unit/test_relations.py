@@ -184,8 +184,11 @@ def test_the_all_positions_aperture_holds_the_outline_where_the_crystal_is_seen(
     assert has_more_positions(given)
     assert not has_more_positions(aperture("crystal-02", chosen, tmp_path, chosen))
     assert not has_more_positions(aperture("crystal-03", chosen, tmp_path))
-    made = all_positions_aperture(given, workdir=tmp_path / "aperture")
+    made = all_positions_aperture(given, (), workdir=tmp_path / "aperture")
     assert made.positions_per_tilt == (36, 36, 36, 36, 0, 0)
+    part = aperture("crystal-04", square(slice(8, 10), slice(2, 8), slice(2, 6)), tmp_path)
+    made = all_positions_aperture(given, (part,), workdir=tmp_path / "with-part")
+    assert made.positions_per_tilt == (36, 36, 48, 48, 0, 0)
 
 
 def test_combining_gives_the_axes_in_which_orientations_are_compared(tmp_path: Path) -> None:
