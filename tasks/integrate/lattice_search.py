@@ -38,6 +38,7 @@ REINDEX_CYCLES = 2
 GOOD_FRACTION = 0.8
 FURTHER_FRACTION = 0.15
 FURTHER_SCORE = 0.5
+MOST_FURTHER = 3
 WORTH_REFINING = 0.5
 FAR_BEHIND = 0.4
 WORTH_AN_ELLIPSE = 0.97
@@ -147,15 +148,31 @@ def _tried(found: Indexed | None, spots: Spots, frames: int, settings: LatticeSe
 def _explained(
     senses: Senses, tried: tuple[Tried | None, Tried | None], spots: Spots, settings: LatticeSettings
 ) -> float:
-    """Return the fraction of the spots that the better sense explains, by one more lattice if one does not do."""
+    """Return the fraction of the spots that the better sense explains, by further lattices if one does not do."""
     best = tried[1] if is_reversed(senses, tried) else tried[0]
     if best is None or best.fraction >= GOOD_FRACTION:
         return 0.0 if best is None else best.fraction
+    explained = best.fraction
     rest = spots.where(~index_predicted(best.refined, spots)[1])
-    further = index_with(best.refined.geometry, rest, settings.longest)
-    if further is None or further.lattice.score < FURTHER_SCORE:
-        return best.fraction
-    return best.fraction + (1 - best.fraction) * further.lattice.fraction
+    for _ in range(MOST_FURTHER):
+        further = index_with(best.refined.geometry, rest, settings.longest)
+        if further is None or further.lattice.score < WORTH_REFINING * settings.min_fraction:
+            break
+        crystal = Crystal(further.lattice.basis, np.zeros((len(further.geometry.angle_deg), 3)))
+        indexed = _indexed(further.geometry, crystal, rest)[1]
+        if not _throughout(rest.frame, indexed):
+            break
+        explained += float(indexed.sum()) / len(spots.frame)
+        rest = rest.where(~indexed)
+        if explained >= GOOD_FRACTION or len(rest.frame) < settings.min_spots:
+            break
+    return explained
+
+
+def _throughout(frame: NDArray[np.int64], indexed: NDArray[np.bool_]) -> bool:
+    """Tell whether spots are indexed alike in each third of the series: about a wrong axis, a lattice fits one part."""
+    thirds = np.array_split(indexed[np.argsort(frame, kind="stable")], 3)
+    return min(float(part.mean()) for part in thirds) > 0.5 * float(indexed.mean()) > 0.0
 
 
 def refine_lattice(geometry: Geometry, crystal: Crystal, spots: Spots, freedom: Freedom) -> Refined:
@@ -210,7 +227,7 @@ def _indexed(geometry: Geometry, crystal: Crystal, spots: Spots) -> tuple[NDArra
 def further_lattices(geometry: Geometry, rest: Spots, settings: LatticeSettings, *, total: int) -> list[str]:
     """Say which other lattices the spots left over show."""
     said: list[str] = []
-    for _ in range(3):
+    for _ in range(MOST_FURTHER):
         if len(rest.frame) < max(settings.min_spots, FURTHER_FRACTION * total):
             break
         found = index_with(geometry, rest, settings.longest)

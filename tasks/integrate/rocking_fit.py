@@ -57,6 +57,7 @@ def evaluate(model: RockingModel, observations: Observations, groups: int, start
     scale = model.scale[observations.frame]
     partial = response(model, observations) * scale
     slope = slope_of(model, observations) * scale
+    turned = frame_variance(model, observations, slope)
     merged = np.zeros(groups) if start is None else start
     own = variance = observations.noise + np.maximum(observations.intensity, 0) + 1.0
     information = np.zeros(groups)
@@ -64,7 +65,7 @@ def evaluate(model: RockingModel, observations: Observations, groups: int, start
         if cycle or start is not None:
             each = believable(merged, partial, observations)[observations.group]
             own = model_variance(model, observations, partial * each, slope * each)
-            variance = own + frame_variance(model, observations, slope * each)
+            variance = own + turned * each**2
             # an observation beyond four deviations of the model is held to the pull of one at four
             pull = np.maximum(1.0, (observations.intensity - partial * each) ** 2 / variance / ROBUST_SQUARE)
             own, variance = own * pull, variance * pull

@@ -1,4 +1,4 @@
-"""Two crystals in one aperture: each lattice is found, and no larger cell that gathers spots of both."""
+"""Several crystals in one aperture: each lattice is found, and no larger cell that gathers spots of all."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from tasks.integrate.geometry import geometry_of
 from tasks.integrate.images import load_images, search_spots
 from tasks.integrate.lattice_score import Cloud, Lattice, index_spots, preferred, reduced
 from tasks.integrate.lattice_search import LatticeSettings, Solved, solve_lattice
-from tasks.model import Detector, FileRef
+from tasks.model import Detector, FileRef, NotIndexedError
 from tasks.simulate.models import Structure
 from tests.synthetic.frame_series import Conditions, synthetic_frame_series
 from tests.synthetic.structures import corundum, diopside, kyanite, uio66
@@ -28,20 +28,24 @@ SETTINGS = LatticeSettings(
 )
 
 
-def two_crystals(structure: Structure, *, strength: float, seed: int, folder: Path) -> FrameSeries:
-    """Return frames of two crystals in orientations drawn from the seed, the second with a relative strength."""
-    angles = np.arange(-50, 50.1, 2.0)
-    weaker = SHARP._replace(bragg=SHARP.bragg * strength, **DARK)
-    first, second = folder / "first", folder / "second"
-    first.mkdir()
-    second.mkdir()
-    one = synthetic_frame_series(structure, angles, first, conditions=SHARP, detector=DETECTOR, seed=seed)
-    two = synthetic_frame_series(structure, angles, second, conditions=weaker, detector=DETECTOR, seed=seed + 100)
-    path = folder / "both.h5"
-    with h5py.File(one.series.stack.path) as a, h5py.File(two.series.stack.path) as b, h5py.File(path, "w") as both:
-        both["frames"] = a["frames"][:].astype(np.uint32) + b["frames"][:]
-        both["mask"] = a["mask"][:]
-    return one.series.model_copy(update={"stack": FileRef.of(path)})
+def crystals(structure: Structure, *, strengths: tuple[float, ...], seed: int, folder: Path) -> FrameSeries:
+    """Return frames of crystals of these strengths in orientations drawn from the seed; the first has a background."""
+    frames = np.zeros((0,), dtype=np.uint32)
+    series = []
+    for number, strength in enumerate(strengths):
+        place = folder / f"crystal-{number}"
+        place.mkdir()
+        seen = SHARP._replace(bragg=SHARP.bragg * strength, **({} if number == 0 else DARK))
+        angles, drawn = np.arange(-50, 50.1, 2.0), seed + 100 * number
+        made = synthetic_frame_series(structure, angles, place, conditions=seen, detector=DETECTOR, seed=drawn)
+        series.append(made.series)
+        with h5py.File(made.series.stack.path) as file:
+            own = file["frames"][:].astype(np.uint32)
+            frames, mask = (own if number == 0 else frames + own), file["mask"][:]
+    path = folder / "all.h5"
+    with h5py.File(path, "w") as file:
+        file["frames"], file["mask"] = frames, mask
+    return series[0].model_copy(update={"stack": FileRef.of(path)})
 
 
 def solved(series: FrameSeries) -> Solved:
@@ -78,7 +82,7 @@ def test_two_crystals_of_equal_strength_are_told_apart(
     make: Callable[[], Structure], strength: float, seed: int, tmp_path: Path
 ) -> None:
     structure = make()
-    found = solved(two_crystals(structure, strength=strength, seed=seed, folder=tmp_path))
+    found = solved(crystals(structure, strengths=(1.0, strength), seed=seed, folder=tmp_path))
     got = shortest(np.linalg.inv(found.refined.crystal.basis))
     assert got == pytest.approx(shortest(primitive_rows(structure)), rel=0.005)
     assert 0.4 < found.fraction < 0.75
@@ -86,6 +90,27 @@ def test_two_crystals_of_equal_strength_are_told_apart(
     cell = [float(value) for value in further.split("reduced cell ")[1].split()[:6]]
     rows = np.array(gemmi.UnitCell(*cell).orth.mat.tolist()).T
     assert shortest(rows) == pytest.approx(shortest(primitive_rows(structure)), rel=0.01)
+
+
+def test_three_crystals_of_equal_strength_are_told_apart(tmp_path: Path) -> None:
+    structure = corundum()
+    found = solved(crystals(structure, strengths=(1.0, 1.0, 1.0), seed=1, folder=tmp_path))
+    got = shortest(np.linalg.inv(found.refined.crystal.basis))
+    assert got == pytest.approx(shortest(primitive_rows(structure)), rel=0.005)
+    assert sum("lattice" in text for text in found.warnings) >= 1
+
+
+def test_four_crystals_of_equal_strength_give_the_lattice_or_say_that_none_explains_enough(tmp_path: Path) -> None:
+    structure = corundum()
+    series = crystals(structure, strengths=(1.0, 1.0, 1.0, 1.0), seed=2, folder=tmp_path)
+    try:
+        found = solved(series)
+    except NotIndexedError as error:
+        assert "the best lattice explains" in error.message  # noqa: PT017 - either outcome is right
+    else:
+        got = shortest(np.linalg.inv(found.refined.crystal.basis))
+        assert got == pytest.approx(shortest(primitive_rows(structure)), rel=0.005)
+        assert any("further lattice" in text or "belong to no lattice" in text for text in found.warnings)
 
 
 def points_of(basis: np.ndarray, rng: np.random.Generator, number: int) -> np.ndarray:
