@@ -28,6 +28,7 @@ POLISHING_TURNS = 15
 SCORE_WINDOW = 0.4
 """Groups with less than this part of the best score are not built, unless there are few groups at all."""
 SETTLED_SCORE = 0.5
+SETTLED_R1 = 0.12
 SCORE_IN_R1 = 0.03
 """How much R1 the best phase agreement is worth over none, when groups are compared."""
 UNTESTED_R1 = 0.1
@@ -108,7 +109,14 @@ def candidates_of(
 
 
 def _settled(candidate: Candidate, fit: GroupFit) -> bool:
-    """Tell whether a model that was built makes a smaller group with less support needless."""
+    """Tell whether a model that was built makes a smaller group with less support needless.
+
+    Phases of a structure laid over its own inverse agree with P-1 about as well as right ones do: P1 is needless only
+    beside a model that explains the data.
+    """
+    figures = candidate.judgement.figures
+    if fit.symmetry.order == 1 and max(figures["r1"], figures["r_free"]) > SETTLED_R1:
+        return False
     smaller = fit.symmetry.order < candidate.task.symmetry.order and fit.score < SETTLED_SCORE * candidate.fit.score
     return candidate.judgement.verdict == "solved" and smaller
 
