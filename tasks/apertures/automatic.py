@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tasks.apertures.faint import fill_from_neighbours
 from tasks.apertures.fingerprint import Fingerprints, reciprocal_vectors
-from tasks.apertures.follow import confidences, follow
+from tasks.apertures.follow import SINGLE, confidences, follow
 from tasks.apertures.geometry import tilt_geometry
 from tasks.apertures.identity import cut_where_the_lattice_changes, join_pieces
 from tasks.apertures.masks import masks_of
@@ -31,6 +31,8 @@ LEAST_CONFIDENCE = 0.85
 """Median over the tilts, below which a region is taken for noise that follows a crystal (simulated: crystals 0.93)."""
 LEAST_PURITY = 0.85
 """Share of its own in the held-out Bragg electrons (simulated: crystals 0.92, ghosts 0.82)."""
+LEAST_SIGNAL = 5.0
+"""Bragg electrons over their standard deviation in the aperture of one tilt, held out (simulated: noise 2 to 4)."""
 FEW = 5
 """Tilts that are too few for a judgement by their agreement."""
 
@@ -87,11 +89,8 @@ class AutomaticApertures(Document):
                 "check the scans for diffraction, or draw apertures and name the file as apertures.file",
             )
         whole = _by_track([one.whole for one in masks], followed.owners, n_tracks, series.scan.shape)
-        found = [
-            FoundCrystal(clean[track], whole[track], np.where(clean[track].any(axis=(1, 2)), confidence[track], 0.0),
-                         scores[track])
-            for track in chosen
-        ]  # fmt: skip
+        stated = np.where(confidence > 0, confidence, SINGLE) * clean.any(axis=(2, 3))
+        found = [FoundCrystal(clean[track], whole[track], stated[track], scores[track]) for track in chosen]
         crystals = write_found(found, tilts, workdir)
         file, summary = write_aperture_file(crystals, [one.clean for one in found], tilts, workdir)
         return ApertureSet(
@@ -139,9 +138,9 @@ def trusted(clean: NDArray[np.bool_], confidence: NDArray[np.float64], scores: A
     """Return whether a track is where its neighbouring scans say, and is mostly itself in the held-out events."""
     if scores is None:
         return False
-    seen = clean.any(axis=(1, 2))
-    return bool(np.median(confidence[seen]) >= LEAST_CONFIDENCE or seen.sum() < FEW) and (
-        scores.clean.purity >= LEAST_PURITY
+    seen = clean.any(axis=(1, 2)) & (confidence > 0)
+    return bool(seen.sum() < FEW or np.median(confidence[seen]) >= LEAST_CONFIDENCE) and (
+        scores.clean.purity >= LEAST_PURITY and scores.clean.signal_to_noise >= LEAST_SIGNAL
     )
 
 

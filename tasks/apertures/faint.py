@@ -16,22 +16,23 @@ def fill_from_neighbours(
 ) -> None:
     """Fill empty apertures (n_tracks, n_tilts, ny, nx) between two others, in place.
 
-    Where the crystal was fitted, without doubt about its identity, but has no outline of its own: the positions that
-    the apertures before and behind have in common after registration, less one position at the edge and less all
-    that touches another crystal.
+    Where the crystal has no outline of its own, for it hardly diffracts: the positions that the apertures before and
+    behind have in common after registration, less one position at the edge and less all that touches another
+    crystal. Not in a scan that has no outline of any crystal: it may be blank, or lie elsewhere.
     """
     seen = np.asarray(clean.any(axis=(2, 3)))
     for scan, (mask, owners) in enumerate(zip(masks, followed.owners, strict=True)):
-        for column, number in enumerate(owners):
-            if seen[number, scan] or number in followed.doubtful[scan]:
-                continue
+        if not seen[:, scan].any():
+            continue
+        for number in np.flatnonzero(~seen[:, scan]):
             around = [_near(seen[number], scan, direction) for direction in (-1, 1)]
             if None in around:
                 continue
             moved = [
                 _moved(clean[number, other], offsets[scan] - offsets[other]) for other in around if other is not None
             ]
-            others = np.asarray(np.delete(mask.present, column, axis=0).any(axis=0))
+            mine = np.array([owner == number for owner in owners], dtype=bool)
+            others = np.asarray(mask.present[~mine].any(axis=0))
             common = ndimage.binary_erosion(moved[0] & moved[1])
             good = followed.segmentations[scan].good
             clean[number, scan] = common & good & ~ndimage.binary_dilation(others, iterations=2)

@@ -24,7 +24,10 @@ SURE = 90
 BLOCK = 3
 REACH = 4
 """A crystal is predicted from scans at most so far away."""
+ENOUGH = 1500.0
+"""Electrons of a crystal's reflections on either side of a scan that predict its image there."""
 SINGLE = 0.3
+"""Confidence where a crystal is known from one scan, or from its neighbouring scans only."""
 ROUNDS = 3
 SAME_DIFFRACTION = 0.5
 SPURIOUS = 3
@@ -223,16 +226,21 @@ def _added(segmentation: Segmentation, one: int, other: int) -> Segmentation:
 def prediction(
     scenes: list[Scene], number: int, scan: int, offsets: NDArray[np.float64], *, reach: int = REACH
 ) -> NDArray[np.float64] | None:
-    """Return a track's image as its nearest scans on either side have it, moved by the registration; None if none."""
-    images = []
+    """Return a track's image as its nearest scans on either side have it, moved by the registration; None if none.
+
+    The nearest one of a side, and those behind it until they hold `ENOUGH` electrons: a few do not make a picture.
+    """
+    images, weights = [], []
     for direction in (-1, 1):
+        electrons = 0.0
         for distance in range(1, reach + 1):
             other = scan + direction * distance
-            if 0 <= other < len(scenes) and number in scenes[other]:
+            if electrons < ENOUGH and 0 <= other < len(scenes) and number in scenes[other]:
                 shift = np.rint(offsets[scan] - offsets[other]).astype(np.int64)
                 images.append(moved(scenes[other][number][None], shift)[0])
-                break
-    return np.mean(images, axis=0) if images else None
+                weights.append(1.0 / distance)
+                electrons += float(scenes[other][number].sum())
+    return np.average(images, axis=0, weights=weights) if images else None
 
 
 def confidences(followed: Followed, offsets: NDArray[np.float64], n_tracks: int) -> NDArray[np.float64]:

@@ -1,5 +1,7 @@
 """Apertures of simulated clusters against the truth: ``python -m tests.benchmarks.apertures [--seeds N] [CASE ...]``.
 
+``--electrons 125 250 500`` repeats every case with so many electrons per position: how the cost grows with the events.
+
 Prints one line per case and seed: crystals with at least 30 clean positions, how many of them were tracked over 90 %
 of the tilts at which they have clean positions, precision and recall of the clean apertures, identity swaps, share of
 the positions that are overlapped, CPU time of maps to masks, and peak memory (simulation included).
@@ -83,10 +85,13 @@ CASES = {
 }
 
 
-def run(name: str, seed: int) -> str:
+def run(name: str, seed: int, electrons: float | None) -> str:
     case = CASES[name]
+    scattering = case.scattering
+    if electrons is not None:
+        scattering = scattering.model_copy(update={"electrons_per_pattern": electrons})
     settings = SimulationSettings(
-        seed=seed, tilts=case.tilts, cluster=case.cluster, instrument=case.instrument, scattering=case.scattering
+        seed=seed, tilts=case.tilts, cluster=case.cluster, instrument=case.instrument, scattering=scattering
     )
     with tempfile.TemporaryDirectory() as folder:
         series, truth = simulated_store(case.structure, settings, Path(folder))
@@ -101,9 +106,9 @@ def run(name: str, seed: int) -> str:
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     overlapped = (inside.sum(axis=1) > 1).sum() / inside.any(axis=1).sum()
     return (
-        f"{name:11s} {seed:4d} {len(series.scans):6d} {overlapped:9.2f} {scores.found:3d}/{scores.findable:<3d} "
-        f"{scores.extra:6d} {scores.swaps:6d} {scores.precision:10.3f} {scores.recall:7.3f} "
-        f"{min(scores.tracked, default=0):9.2f} {seconds:7.1f} {gib:7.2f}"
+        f"{name:11s} {seed:4d} {scattering.electrons_per_pattern:9.0f} {len(series.scans):6d} {overlapped:9.2f} "
+        f"{scores.found:3d}/{scores.findable:<3d} {scores.extra:6d} {scores.swaps:6d} "
+        f"{scores.precision:10.3f} {scores.recall:7.3f} {min(scores.tracked, default=0):9.2f} {seconds:7.1f} {gib:7.2f}"
     )
 
 
@@ -112,11 +117,13 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=list(CASES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--electrons", type=float, nargs="+", default=[None], help="per position")
     options = parser.parse_args()
-    print("case        seed  tilts overlapped   found  extra  swaps  precision  recall  tracked   CPU s GiB")
+    print("case        seed electrons  tilts overlapped   found  extra  swaps  precision  recall  tracked   CPU s GiB")
     for name in options.cases:
         for seed in range(options.first, options.first + options.seeds):
-            print(run(name, seed), flush=True)
+            for electrons in options.electrons:
+                print(run(name, seed, electrons), flush=True)
 
 
 if __name__ == "__main__":
