@@ -254,12 +254,22 @@ def _report(refinery: Refinery, request: FitRequest) -> Fit:
 
 
 def _r1_free(refinery: Refinery, scale: float) -> tuple[float | None, int]:
-    """Return R1 of the observed reflections that were held out, extinction left aside, and their number."""
+    """Return R1 of the observed reflections that were held out, and their number.
+
+    Extinction as in SHELXL and smtbx: F(calc) times (1 + 0.001 x F(calc)^2 wavelength^3 / sin 2 theta)^(-1/4).
+    """
     observed = refinery.free.select(refinery.free.data() > 2 * refinery.free.sigmas())
     if not observed.size():
         return None, 0
     f_calc = observed.structure_factors_from_scatterers(refinery.structure, algorithm="direct").f_calc()
-    calculated = np.abs(f_calc.data().as_numpy_array()) * math.sqrt(scale)
+    modulus = np.abs(f_calc.data().as_numpy_array())
+    if refinery.extinction is not None:
+        wavelength = refinery.data.wavelength_angstrom
+        sine = wavelength / 2.0 / observed.d_spacings().data().as_numpy_array()
+        sine_of_double = 2.0 * sine * np.sqrt(np.maximum(1.0 - sine**2, 1e-12))
+        strength = 0.001 * max(float(refinery.extinction.value), 0.0) * wavelength**3
+        modulus = modulus * (1.0 + strength * modulus**2 / sine_of_double) ** -0.25
+    calculated = modulus * math.sqrt(scale)
     measured = np.sqrt(observed.data().as_numpy_array())
     return float(np.abs(measured - calculated).sum() / measured.sum()), observed.size()
 

@@ -20,9 +20,11 @@ from tasks.model.scattering import d_star_squared
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import fitting_composition
 from tasks.refine.draft import Draft, DraftAtom, Fit, Observations
+from tasks.refine.element_odds import ElementOdds, element_odds, unsettled
 from tasks.refine.models import RefinedAtom, Refinement
 from tasks.refine.observed import draft_labels, intensities_for, useful_limit
-from tasks.refine.strategy import Progress, Strategy, refined
+from tasks.refine.progress import Progress
+from tasks.refine.strategy import Strategy, refined
 from tasks.refine.structure import RefinedStructure, formula_of
 from tasks.refine.validation import Recovery, recovery
 from tasks.refine.verdict import judge
@@ -140,7 +142,8 @@ class SmtbxRefiner(Document):
         progress = refined(numerics, draft, observations, composition=composition, strategy=strategy)
         structure = _structure(data, solution, progress.fit, observations, composition, numerics.version)
         found = recovery(numerics, progress.fit, observations)
-        return self._document(data, structure, progress, found, composition, workdir)
+        odds = element_odds(progress.fit, observations, composition)
+        return self._document(data, structure, progress, found, composition, workdir, odds)
 
     def _document(
         self,
@@ -150,12 +153,15 @@ class SmtbxRefiner(Document):
         found: Recovery | None,
         composition: Composition | None,
         workdir: Path,
+        odds: tuple[ElementOdds, ...],
     ) -> Refinement:
         fit = structure.fit
         centric = gemmi.symops_from_hall(structure.hall).is_centrosymmetric()
         verdict, reasons = judge(
             fit, structure.observations, found, centric=centric, formula=structure.formula, composition=composition
         )
+        if (doubt := unsettled(odds)) is not None:
+            reasons = (*reasons, doubt)
         files = write_files(structure, workdir)
         parameters = {name: getattr(self, name) for name in type(self).model_fields if name != "engine"}
         return Refinement(
@@ -164,7 +170,7 @@ class SmtbxRefiner(Document):
             hall=structure.hall,
             unit_cell=structure.unit_cell,
             formula=Composition(counts=structure.formula).formula(),
-            atoms=refined_atoms(fit),
+            atoms=refined_atoms(fit, odds),
             r1=fit.r1,
             r1_all=fit.r1_all,
             wr2=fit.wr2,
@@ -260,8 +266,9 @@ def _about_limit(data: Reflections, observations: Observations) -> tuple[str, ..
     return (f"data from {used:.2f} to {given:.2f} A were left out",)
 
 
-def refined_atoms(fit: Fit) -> tuple[RefinedAtom, ...]:
-    """Return the atoms with their standard uncertainties."""
+def refined_atoms(fit: Fit, odds: tuple[ElementOdds, ...] = ()) -> tuple[RefinedAtom, ...]:
+    """Return the atoms with their standard uncertainties and the odds of their elements."""
+    sure = {item.label: item.odds for item in odds}
     riding = {label for group in fit.draft.riding for label in group.hydrogens}
     return tuple(
         RefinedAtom(
@@ -273,6 +280,7 @@ def refined_atoms(fit: Fit) -> tuple[RefinedAtom, ...]:
             u_aniso_angstrom2=atom.u_aniso_angstrom2,
             occupancy=atom.occupancy,
             riding=atom.label in riding,
+            element_odds=sure.get(atom.label),
         )
         for atom, row in zip(fit.draft.atoms, fit.atoms, strict=True)
     )

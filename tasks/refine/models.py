@@ -21,6 +21,9 @@ class RefinedAtom(Document):
     )
     occupancy: float = 1.0
     riding: bool = False
+    element_odds: float | None = Field(
+        default=None, ge=0, le=1, description="odds of the element against the others of the composition"
+    )
 
 
 class Refinement(Document):

@@ -50,7 +50,7 @@ def recovery(engine: LeastSquares, fit: Fit, observations: Observations, *, trie
 
 
 def without_hydrogen(draft: Draft) -> Draft:
-    """Return the isotropic draft of the other atoms, extinction left out."""
+    """Return the isotropic draft of the other atoms; extinction stays."""
     atoms = (
         atom.model_copy(
             update={"u_aniso_angstrom2": None, "u_iso_angstrom2": min(max(atom.u_iso_angstrom2, 0.01), 0.1)}
@@ -58,7 +58,7 @@ def without_hydrogen(draft: Draft) -> Draft:
         for atom in draft.atoms
         if atom.element not in {"H", "D"}
     )
-    update = {"atoms": tuple(atoms), "riding": (), "extinction": None, "scale": None, "weights": (0.1, 0.0)}
+    update = {"atoms": tuple(atoms), "riding": (), "scale": None, "weights": (0.1, 0.0)}
     return draft.model_copy(update=update)
 
 

@@ -13,6 +13,7 @@ from tasks.model.scattering import structure_factors
 from tasks.refine import checks, completion, elements, parameters
 from tasks.refine.assembly import tidied
 from tasks.refine.draft import AtomFit, DensityPeak, Draft, DraftAtom, Fit, Observations
+from tasks.refine.element_odds import element_odds, unsettled
 from tasks.refine.geometry import bonds, close_contacts, contacts, site_order
 from tasks.refine.observed import laue_order, useful_limit
 from tasks.refine.shelx_factors import S_MAX, four_gaussians
@@ -374,3 +375,38 @@ def test_composition_agreement_counts_elements_and_surplus() -> None:
     assert checks.composition_agreement({"C": 6.0}, wanted) == pytest.approx((4 - 1) / 6)
     assert checks.completeness_of_model({"C": 3.0, "O": 1.0}, wanted) == pytest.approx(4 / 6)
     assert checks.composition_agreement({"C": 1.0}, None) is None
+
+
+def test_odds_tell_a_settled_element_from_an_unsettled_one(tmp_path: Path) -> None:
+    """Exact intensities of C, N, O and Cl; the model calls the nitrogen carbon, and all else by its name."""
+    cell = UnitCell.of((9.0, 10.0, 11.0, 90, 90, 90))
+    places = {"C1": (0.2, 0.2, 0.2), "N1": (0.2, 0.35, 0.2), "O1": (0.6, 0.6, 0.6), "Cl1": (0.8, 0.2, 0.7)}
+    true = ["C", "N", "O", "Cl"]
+    hkl = np.array([row for row in itertools.product(range(-9, 10), range(10), range(10)) if any(row)], dtype=np.int32)
+    common = {"positions": np.array(list(places.values())), "u_iso_angstrom2": np.full(4, 0.03)}
+    group = gemmi.symops_from_hall("P 1")
+    observed, model = (
+        structure_factors(
+            hkl, cell, group, elements=names, occupancies=np.ones(4), radiation="electron", **common
+        )
+        for names in (true, ["C", "C", "O", "Cl"])
+    )  # fmt: skip
+    table = tmp_path / "fit.npz"
+    np.savez(
+        table, hkl=hkl, f_sq_obs=np.abs(observed) ** 2, f_sq_calc=np.abs(model) ** 2,
+        sigma=0.02 * np.abs(observed) ** 2 + 0.01, phase_deg=np.degrees(np.angle(model)),
+    )  # fmt: skip
+    atoms = tuple(
+        DraftAtom(label=label, element=name, position=place, u_iso_angstrom2=0.03)
+        for (label, place), name in zip(places.items(), ["C", "C", "O", "Cl"], strict=True)
+    )
+    fit = fit_of(Draft(hall="P 1", unit_cell=cell, atoms=atoms), tmp_path / "empty").model_copy(
+        update={"table": FileRef.of(table)}
+    )
+    found = element_odds(fit, observations_of(tmp_path / "o"), Composition.parse("C N O Cl"))
+    odds = {item.label: item for item in found}
+    assert odds["Cl1"].odds > 0.99
+    assert odds["N1"].odds < 0.5
+    assert odds["N1"].other == "N"
+    assert "N1" in (unsettled(found) or "")
+    assert element_odds(fit, observations_of(tmp_path / "o"), Composition.parse("C")) != ()

@@ -126,7 +126,7 @@ class Scripted:
 def test_a_change_that_diverges_is_undone_and_recorded(
     draft: Draft, observations: Observations, tmp_path: Path
 ) -> None:
-    strategy = Strategy(completion_rounds=0, hydrogens=False, extinction=False)
+    strategy = Strategy(completion_rounds=0, reassign=False, hydrogens=False, extinction=False)
     progress = refined(Scripted(tmp_path), draft, observations, composition=None, strategy=strategy)
     assert all(atom.u_aniso_angstrom2 is None for atom in progress.fit.draft.atoms)
     assert progress.attempts[0].outcome == "least squares failed, change undone"
