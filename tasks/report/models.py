@@ -15,6 +15,10 @@ from tasks.solve.models import Solutions
 Status = Literal["solved", "not-solved", "not-indexed", "no-crystals"]
 
 
+CLEARLY = 0.95
+"""Ratio of 1 - CC1/2, or of R1, below which one set of positions is said to be better than another."""
+
+
 class Failure(Document):
     """Where the work on one crystal, or on the whole series, stopped."""
 
@@ -69,6 +73,20 @@ class ApertureGain(Document):
     chosen: ApertureQuality
     all_positions: ApertureQuality | None = Field(description="None if they gave no intensities: see `failure`")
     failure: Failure | None = None
+
+    @property
+    def better(self) -> Literal["chosen", "all positions"] | None:
+        """Which of the two gives the better data by CC1/2 and R1 (if there is a structure) both; None if neither."""
+        if (other := self.all_positions) is None:
+            return "chosen"
+        here, ratios = self.chosen, []
+        if here.cc_half is not None and other.cc_half is not None:
+            ratios.append((1.0 - other.cc_half) / max(1.0 - here.cc_half, 1e-6))
+        if here.r1 is not None and other.r1 is not None:
+            ratios.append(other.r1 / max(here.r1, 1e-6))
+        if ratios and max(ratios) < CLEARLY:
+            return "all positions"
+        return "chosen" if ratios and min(ratios) > 1 / CLEARLY else None
 
 
 class CrystalOutcome(Document):

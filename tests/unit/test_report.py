@@ -127,6 +127,21 @@ def test_the_gain_of_the_chosen_positions_stands_beside_all_positions(page: str,
     assert rows[:2] == [("0.9987", "0.9812"), ("0.0312", "0.0745")]
 
 
+@pytest.mark.parametrize(
+    ("cc_half", "r1", "better"),
+    [(0.98, 0.07, "chosen"), (0.9995, 0.02, "all positions"), (0.98, 0.02, None), (0.9987, 0.0312, None)],
+)
+def test_the_better_positions_are_those_that_are_better_in_both(
+    run: tuple[RunOutcome, Path], cc_half: float, r1: float, better: str | None
+) -> None:
+    gain = run[0].crystals[0].gain
+    assert gain is not None
+    assert gain.all_positions is not None
+    other = gain.all_positions.model_copy(update={"cc_half": cc_half, "r1": r1})
+    assert gain.model_copy(update={"all_positions": other}).better == better
+    assert gain.model_copy(update={"all_positions": None}).better == "chosen"
+
+
 def test_a_part_is_named_with_its_parent(run: tuple[RunOutcome, Path], tmp_path: Path) -> None:
     relation = CrystalRelation(crystal="crystal-02", parent="crystal-01", misorientation_deg=4.0, touching=1.0)
     combined = CombinedSets(clusters=(), relations=(relation,))
