@@ -47,7 +47,8 @@ def turned(
     across = normal[:, 1:, 0] / normal[:, 0, 0][:, None]
     own = normal[:, 1:, 1:] - across[:, :, None] * normal[:, 0, 1:][:, None, :]
     pull = gradient[:, 1:] - across * gradient[:, 0][:, None]
-    shift, trend = _trend_step(own, pull, np.zeros((frames, 3)) if model.trend is None else model.trend)
+    shift, common = _trend_step(own, pull, np.zeros((frames, 3)) if model.trend is None else model.trend)
+    trend = shift if model.trend is None else model.trend + shift
     spread = model.rotation_spread
     inverse = np.linalg.inv(own + np.eye(3) * spread**-2)
     away = model.rotation + shift - trend
@@ -59,7 +60,7 @@ def turned(
     return model._replace(
         rotation=rotation,
         trend=trend,
-        rotation_covariance=np.asarray(inverse, dtype=np.float64),
+        rotation_covariance=np.asarray(inverse + common, dtype=np.float64),
         rotation_spread=learned,
     )
 
@@ -76,7 +77,7 @@ def _learned(away: Floats, variance: Floats, spread: float) -> float:
 
 
 def _trend_step(own: Floats, pull: Floats, trend: Floats) -> tuple[Floats, Floats]:
-    """Return by how much all frames turn together (frames, 3), and the trend (frames, 3) after it.
+    """Return by how much all frames turn together (frames, 3), with the covariance of each frame's (frames, 3, 3).
 
     The trend is a parabola over the series in each direction.
     """
@@ -86,9 +87,10 @@ def _trend_step(own: Floats, pull: Floats, trend: Floats) -> tuple[Floats, Float
     known = np.linalg.lstsq(basis, trend, rcond=None)[0]
     normal = np.einsum("fa,fij,fb->aibj", basis, own, basis, optimize=True).reshape(9, 9)
     gradient = np.einsum("fa,fi->ai", basis, pull) - known * TREND_SPREAD**-2
-    step = np.linalg.solve(normal + np.eye(9) * TREND_SPREAD**-2, gradient.ravel()).reshape(3, 3)
-    shift = np.clip(basis @ step, -MOST_TURN, MOST_TURN)
-    return shift, trend + shift
+    inverse = np.linalg.inv(normal + np.eye(9) * TREND_SPREAD**-2)
+    shift = np.clip(basis @ (inverse @ gradient.ravel()).reshape(3, 3), -MOST_TURN, MOST_TURN)
+    covariance = np.einsum("fa,aibj,fb->fij", basis, inverse.reshape(3, 3, 3, 3), basis, optimize=True)
+    return shift, np.asarray(covariance, dtype=np.float64)
 
 
 @njit(cache=True, nogil=True)
