@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 from tasks.integrate.geometry import Crystal, Floats, Geometry
 from tasks.integrate.lattice import lattice_rotations, misfit_deg
 from tasks.integrate.lattice_score import cell_parameters, reduced
-from tasks.integrate.laue import subgroups
+from tasks.integrate.lattice_subgroups import subgroups
 from tasks.integrate.refine_geometry import Refined
 from tasks.model import UnitCell
 

@@ -168,11 +168,7 @@ def _document(
         limit = resolution_limit(_rows(scaled.data, kept), d_star[kept], engine.least_i_over_sigma)
     kept &= d_star <= 1.0 / limit * (1 + 1e-9)
     halves = None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept])
-    warnings = [
-        *solved.warnings,
-        *laue_warnings(choice),
-        *ellipse_warnings(refined, known=engine.known_cell is not None),
-    ]
+    warnings = _warnings(engine, found, choice, refined)
     warnings += halves_warnings(_rows(scaled.data, kept), halves, noise_factor=images.noise_factor)
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
@@ -180,12 +176,6 @@ def _document(
         warnings.append(
             f"{overlapped} of {len(scaled.rows)} measurements share pixels with another strong spot: fitted together"
         )
-    if images.hot:
-        warnings.append(f"{images.hot} hot or dead pixels were masked")
-    if images.noise_factor > 1:
-        warnings.append(f"sums of counts vary {images.noise_factor:.2f} times more than Poisson's: sigmas follow that")
-    if not images.used.all():
-        warnings.append(f"{int((~images.used).sum())} empty frames were left out")
     particulars = Particulars(
         wavelength_angstrom=series.beam.wavelength_angstrom,
         provenance=provenance,
@@ -206,6 +196,25 @@ def _document(
         workdir=workdir,
         halves=halves,
     )
+
+
+def _warnings(
+    engine: "BuiltinIntegrator", found: tuple[Images, SpotSearch, Solved], choice: LaueChoice, refined: Refined
+) -> list[str]:
+    """Return what the lattice, the Laue group, the geometry and the frames give reason to say."""
+    images, _, solved = found
+    warnings = [
+        *solved.warnings,
+        *laue_warnings(choice),
+        *ellipse_warnings(refined, known=engine.known_cell is not None),
+    ]
+    if images.hot:
+        warnings.append(f"{images.hot} hot or dead pixels were masked")
+    if images.noise_factor > 1:
+        warnings.append(f"sums of counts vary {images.noise_factor:.2f} times more than Poisson's: sigmas follow that")
+    if not images.used.all():
+        warnings.append(f"{int((~images.used).sum())} empty frames were left out")
+    return warnings
 
 
 def _rows(data: Unmerged, rows: NDArray[np.bool_]) -> Unmerged:
