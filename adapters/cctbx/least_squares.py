@@ -22,6 +22,7 @@ from tasks.refine.weighting import best_weights
 
 ROUNDS_OF_WEIGHTS = 4
 LIMIT_SHIFT_OVER_ESD = 3.0
+LIMIT_OF_EXTINCTION = 50.0
 
 
 class Cycles(normal_eqns_solving.levenberg_marquardt_iterations):  # type: ignore[misc]
@@ -38,9 +39,13 @@ class Cycles(normal_eqns_solving.levenberg_marquardt_iterations):  # type: ignor
 
 
 class PlainCycles(normal_eqns_solving.iterations):  # type: ignore[misc]
-    """Gauss-Newton cycles, shifts limited: the weights depend on F(calc), so the objective may rise on the way."""
+    """Gauss-Newton cycles, shifts limited: the weights depend on F(calc), so the objective may rise on the way.
+
+    Extinction, the last parameter, may go further: it starts far from where it ends, and harms no atom on the way.
+    """
 
     shift_over_esd = 0.0
+    extinction = False
 
     def do(self) -> None:
         """Run cycles until no shift is larger than a part of its esd."""
@@ -50,9 +55,12 @@ class PlainCycles(normal_eqns_solving.iterations):  # type: ignore[misc]
             self.non_linear_ls.solve()
             esd = flex.sqrt(self.non_linear_ls.covariance_matrix().matrix_packed_u_diagonal())
             step = self.non_linear_ls.step()
-            largest = flex.max(flex.abs(step / esd))
-            if largest < self.shift_over_esd:
+            shifts = flex.abs(step / esd)
+            if flex.max(shifts) < self.shift_over_esd:
                 break
+            if self.extinction:
+                shifts[shifts.size() - 1] *= LIMIT_SHIFT_OVER_ESD / LIMIT_OF_EXTINCTION
+            largest = flex.max(shifts)
             if largest > LIMIT_SHIFT_OVER_ESD:
                 step *= LIMIT_SHIFT_OVER_ESD / largest
             self.non_linear_ls.step_forward()
@@ -124,6 +132,7 @@ class Refinery:
                 self.equations,
                 n_max_iterations=cycles // 2,
                 track_step=False,
+                extinction=self.extinction is not None,
                 shift_over_esd=0.3 * shift_over_esd,
             )
         except (RuntimeError, AssertionError, ZeroDivisionError, OverflowError) as error:

@@ -207,5 +207,5 @@ def test_extinction_is_found_and_counts_for_the_reflections_left_out(tmp_path: P
         )  # fmt: skip
         fits.append(ask([request], tmp_path, timeout_s=120).replies[0].fit)
     without, with_it = fits
-    assert with_it.draft.extinction == pytest.approx(strength, rel=0.05)
+    assert with_it.draft.extinction == pytest.approx(strength, rel=0.02)
     assert with_it.r1_free < 0.005 < without.r1_free
