@@ -20,7 +20,7 @@ from tasks.apertures.pictures import Pictures
 from tasks.apertures.register import register
 from tasks.apertures.scores import score_tracks
 from tasks.apertures.segment import Segmentation, SegmentParameters, segment_scan
-from tasks.apertures.shifted_rows import scans_with_shifted_rows
+from tasks.apertures.shifted_rows import ShiftedRows, scans_with_shifted_rows
 from tasks.apertures.tracking import join_regions
 from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries
@@ -159,17 +159,20 @@ def _notes(crystals: tuple[CrystalAperture, ...], series: TiltSeries, *, dropped
     notes = [f"{len(crystals)} crystals in {len(series.scans)} scans"]
     area = series.scan.shape[0] * series.scan.shape[1]
     notes += [
-        f"{crystal.id} fills the field of view" for crystal in crystals if max(crystal.positions_per_tilt) > 0.9 * area
+        f"{crystal.id} fills the field of view; crystals that overlap everywhere would not be told apart"
+        for crystal in crystals
+        if max(crystal.positions_per_tilt) > 0.9 * area
     ]
     if dropped:
         notes.append(f"{dropped} further regions are too faint to be told apart from their surroundings: left out")
     return tuple(notes)
 
 
-def _row_notes(scans: list[int], series: TiltSeries) -> tuple[str, ...]:
+def _row_notes(found: list[ShiftedRows], series: TiltSeries) -> tuple[str, ...]:
     return tuple(
-        f"{series.scans[scan].source} (tilt {series.scans[scan].tilt_deg:g}): rows may lie beside their places"
-        for scan in scans
+        f"{series.scans[one.scan].source} (tilt {series.scans[one.scan].tilt_deg:g}): rows lie beside their places, "
+        f"{one.rows} of those with crystals by {one.columns} columns against the others"
+        for one in found
     )
 
 

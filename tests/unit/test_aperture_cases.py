@@ -1,15 +1,22 @@
 """Series that are not as one would wish."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 import pytest
 
 from tasks.apertures.automatic import AutomaticApertures
+from tasks.apertures.shifted_rows import scans_with_shifted_rows
 from tasks.model import NoCrystalsError
 from tests.synthetic.aperture_scores import masks_of_set, score_apertures
 from tests.synthetic.diffracting_cluster import Cluster, write_cluster
+
+
+class Mapped(NamedTuple):
+    maps: dict
+
 
 TILTS = tuple(np.arange(-4.0, 5.0))
 FEW = Cluster(seed=2, tilts=TILTS, scan=(36, 36), radius=(3.5, 5.0), spread=5.0, crystals=3)
@@ -87,7 +94,67 @@ def test_a_scan_whose_every_second_row_is_shifted_is_named_and_no_other(tmp_path
     np.save(scan.events.path, np.concatenate(parts))
     np.save(scan.offsets.path, np.cumsum([0, *map(len, parts)]).astype(np.uint64))
     notes = AutomaticApertures().propose(series, tmp_path).notes
-    assert [note.split(":")[0] for note in notes if "rows may lie" in note] == [f"{scan.source} (tilt 0)"]
+    assert [note.split(":")[0] for note in notes if "rows lie beside" in note] == [f"{scan.source} (tilt 0)"]
+
+
+@pytest.mark.parametrize("rows", [slice(18, None), slice(12, 24)])
+def test_a_scan_of_which_a_block_of_rows_is_shifted_is_named_and_no_other(tmp_path, rows):
+    rng = np.random.default_rng(1)
+    slow, fast = np.indices((36, 36))
+    shape = ((slow - 18) ** 2 + (fast - 12) ** 2 < 90) | ((slow - 20) ** 2 + (fast - 26) ** 2 < 20)
+    images = [rng.poisson(3.0 + 25.0 * shape * rng.uniform(0.3, 1.5)) - 3.0 for _ in range(9)]
+    images[4][rows] = np.roll(images[4][rows], 6, axis=1)
+    found = scans_with_shifted_rows([Mapped({"bragg": image}) for image in images], np.zeros((9, 2)))
+    assert [(one.scan, abs(one.columns - 6) <= 1) for one in found] == [(4, True)]
+
+
+def test_the_order_in_which_scans_are_listed_or_taken_changes_little(tmp_path):
+    """The tilts of the mirrored series run the other way: the same crystals at the same places."""
+    series, _ = write_cluster(FEW, tmp_path)
+    forth, back = tmp_path / "forth", tmp_path / "back"
+    forth.mkdir(), back.mkdir()
+    mirrored = series.model_copy(update={"scans": series.scans[::-1]})
+    one = masks_of_set(AutomaticApertures().propose(series, forth))
+    two = masks_of_set(AutomaticApertures().propose(mirrored, back))[:, ::-1]
+    assert len(one) == len(two) >= 2
+    agreement = np.einsum("athw,bthw->ab", one.astype(int), two.astype(int)) / one.sum(axis=(1, 2, 3))[:, None]
+    assert (agreement.max(axis=1) > 0.9).all()
+
+
+def test_a_crystal_that_leaves_the_field_ends_and_the_others_go_on(tmp_path):
+    jumps = {5: (0, 20), 6: (0, 12)}
+    apertures, truth = proposed(replace(FEW, jumps=jumps), tmp_path)
+    masks, inside = masks_of_set(apertures), truth.thickness > 0
+    gone = ~inside.any(axis=(2, 3))
+    assert gone[5:].any()
+    owner = np.einsum("cthw,tkhw->ck", masks.astype(int), inside.astype(int)).argmax(axis=1)
+    for mask, crystal in zip(masks, owner, strict=True):
+        assert not mask[gone[:, crystal]].any()
+    assert score_apertures(apertures, truth).swaps == 0
+
+
+def merged(one, other):
+    """Put the electrons of the scans of the other series into those of the first, position by position."""
+    for scan, more in zip(one.scans, other.scans, strict=True):
+        offsets, events = zip(*((np.load(s.offsets.path), np.load(s.events.path)) for s in (scan, more)), strict=True)
+        parts = [np.split(e, o[1:-1].astype(int)) for o, e in zip(offsets, events, strict=True)]
+        np.save(scan.events.path, np.concatenate([part for pair in zip(*parts, strict=True) for part in pair]))
+        np.save(scan.offsets.path, offsets[0] + offsets[1])
+    return one
+
+
+@pytest.mark.parametrize(("radius", "said"), [((50.0, 60.0), True), ((7.0, 7.5), False)])
+def test_crystals_that_overlap_everywhere_are_one_region(tmp_path, radius, said):
+    """No position tells them apart: one aperture, with two lattices; stated if it fills the field."""
+    made = []
+    for seed in (3, 4):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        cluster = Cluster(seed=seed, tilts=TILTS, crystals=1, radius=radius, spread=0.1, scan=(20, 20))
+        made.append(write_cluster(cluster, folder)[0])
+    apertures = AutomaticApertures().propose(merged(*made), tmp_path)
+    assert len(apertures.crystals) == 1
+    assert any("overlap everywhere" in note for note in apertures.notes) == said
 
 
 def test_a_misoriented_third_is_cut_out(tmp_path):
