@@ -17,6 +17,7 @@ from tasks.integrate.rocking import Observations, ScaleSpreads
 Floats = NDArray[np.float64]
 
 MOST_STEP = 0.7
+MIN_FRAMES = 5
 LEAST_SPREAD, MOST_OFF, MOST_NEXT = 0.003, 1.5, 0.7
 
 
@@ -62,7 +63,7 @@ def moved_scales(
     covariance = np.zeros((frames, frames))
     covariance[np.ix_(present, present)] = centred
     left = (off + moved - log_scale)[present]
-    return FrameScales(moved - np.median(moved[present]), covariance, _learned(left - left.mean(), centred))
+    return FrameScales(moved - np.median(moved[present]), covariance, _learned(left - left.mean(), centred, spreads))
 
 
 def _eliminated(
@@ -87,16 +88,24 @@ def _prior_precision(number: int, spreads: ScaleSpreads) -> Floats:
     return identity * spreads.off**-2 + difference.T @ difference * spreads.next**-2
 
 
-def _learned(off: Floats, covariance: Floats) -> ScaleSpreads:
+def _learned(off: Floats, covariance: Floats, spreads: ScaleSpreads) -> ScaleSpreads:
+    """Return the spreads at which what the prior expects of squares is what scales and covariance show.
+
+    The fixed point of the evidence (MacKay, Neural Comput. 4, 415-447, 1992) for two priors that hold the same scales.
+    The roughness of a chain has the eigenvalues 2 - 2 cos(pi k / n); its first mode, a common factor, is left out.
+    """
+    if len(off) < MIN_FRAMES:
+        return spreads
+    roughness = 2.0 - 2.0 * np.cos(np.pi * np.arange(1, len(off)) / len(off))
+    expected = 1.0 / (spreads.off**-2 + roughness * spreads.next**-2)
     variance = np.diag(covariance)
-    away = float(np.sqrt(np.mean(off**2 + variance)))
-    if len(off) < 2:
-        return ScaleSpreads(max(away, LEAST_SPREAD), MOST_NEXT)
-    between = variance[1:] + variance[:-1] - 2 * np.diag(covariance, 1)
+    away = float((off**2 + variance).sum() / expected.sum())
     # one frame in a hundred may jump, by a beam that was blanked or an aperture that lost its crystal
     step = np.diff(off) ** 2
     step = np.minimum(step, np.quantile(step, 0.99))
-    following = float(np.sqrt(np.mean(step + np.maximum(between, 0.0))))
+    between = variance[1:] + variance[:-1] - 2 * np.diag(covariance, 1)
+    following = float((step + np.maximum(between, 0.0)).sum() / (roughness * expected).sum())
     return ScaleSpreads(
-        float(np.clip(away, LEAST_SPREAD, MOST_OFF)), float(np.clip(following, LEAST_SPREAD, MOST_NEXT))
+        float(np.clip(spreads.off * np.sqrt(away), LEAST_SPREAD, MOST_OFF)),
+        float(np.clip(spreads.next * np.sqrt(following), LEAST_SPREAD, MOST_NEXT)),
     )
