@@ -187,8 +187,9 @@ def reason_of(crystal: CrystalOutcome) -> str | None:
         return "the work on it did not begin" if crystal.frames is None else "its frames were not integrated"
     last = verdicts[0]
     said = last.reasons if isinstance(last, Refinement) else last.best.reasons
+    diagnosis = () if crystal.solutions is None else crystal.solutions.diagnosis
     name = "the refined model" if isinstance(last, Refinement) else "the best candidate structure"
-    return "; ".join(said) or f"{name} is {last.verdict.replace('-', ' ')}"
+    return "; ".join((*diagnosis, *said)) or f"{name} is {last.verdict.replace('-', ' ')}"
 
 
 def stage_provenance(outcome: RunOutcome) -> dict[str, Provenance]:

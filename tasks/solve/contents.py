@@ -49,6 +49,13 @@ def atom_budget(composition: Composition | None, volume_angstrom3: float) -> Bud
     return Budget(0.4 * expected, expected, min(2.5 * expected, volume_angstrom3 / 9.0), molecular=False)
 
 
+def formula_units(composition: Composition | None, volume_angstrom3: float) -> float | None:
+    """Return how many formula units of a molecular composition the cell has room for; None for any other."""
+    if composition is None or not (budget := atom_budget(composition, volume_angstrom3)).molecular:
+        return None
+    return budget.expected / sum(count for name, count in composition.counts.items() if name not in {"H", "D"})
+
+
 def non_hydrogen(composition: Composition | None) -> dict[str, float]:
     """Return the fractions of the non-hydrogen atoms, by element; empty without a composition."""
     if composition is None:

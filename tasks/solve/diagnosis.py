@@ -11,6 +11,10 @@ from tasks.model.scattering import d_star_squared
 from tasks.solve.miller import pack
 from tasks.solve.normalise import WilsonFit
 
+MOST_UNITS = 5.0
+UNITS_WITHIN = 0.12
+"""Atomic volumes give that of a molecular crystal to some 5 %; of more than a few units the number is not certain."""
+
 
 class Diagnosis(NamedTuple):
     """Statistics of one data set; `trouble` names what will likely keep it from being solved."""
@@ -67,6 +71,32 @@ def diagnose(
         trouble=(),
     )
     return figures._replace(trouble=tuple(_trouble(figures)))
+
+
+def suspicions(trouble: tuple[str, ...], formula_units: float | None) -> tuple[str, ...]:
+    """Return what is to be suspected where no structure was found, by what the data do not show.
+
+    Parameters
+    ----------
+    trouble
+        What the data's statistics say: if nothing, what was said about the data is suspect.
+    formula_units
+        How many formula units of a molecular crystal its cell has room for; None if that is not known.
+    """
+    found = []
+    if formula_units is not None and formula_units < MOST_UNITS:
+        whole = max(1, round(formula_units))
+        if abs(formula_units / whole - 1.0) > UNITS_WITHIN:
+            found.append(
+                f"by atomic volumes the cell has room for {formula_units:.2g} formula units, not for a whole number: "
+                "wrong cell, wrong composition or solvent"
+            )
+    if not trouble:
+        found.append(
+            "the intensities by themselves look sound (resolution, completeness, signal, fall with resolution, "
+            "distribution): the cell, the Laue class or the composition may be wrong, or the search was too short"
+        )
+    return tuple(found)
 
 
 def l_test(hkl: NDArray[np.int32], intensity: NDArray[np.float64]) -> float | None:

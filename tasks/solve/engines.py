@@ -22,7 +22,9 @@ from tasks.solve.candidates import (
     solution_of,
     table_of,
 )
+from tasks.solve.contents import formula_units
 from tasks.solve.cpu_clock import CpuClock
+from tasks.solve.diagnosis import suspicions
 from tasks.solve.group_odds import GroupOdds
 from tasks.solve.methods import ChargeFlipping as FlippingMethod
 from tasks.solve.methods import DualSpace
@@ -42,6 +44,8 @@ Methods = tuple[FlippingMethod | DualSpace, ...]
 TABLE_ROWS = 12
 CANDIDATES_KEPT = 5
 BUILT_PER_BATCH = 2
+UNEXPLAINED_R_FREE = 0.3
+"""Beyond, no model explains the data."""
 FIRST = -1.0
 """Value of the candidate that is to be ranked first."""
 FLIPPING_BATCH = 2
@@ -324,6 +328,10 @@ def _document(
     *,
     engine: str,
 ) -> Solutions:
+    trouble = prepared.diagnosis.trouble
+    if best.judgement.verdict != "solved" and best.judgement.figures["r_free"] > UNEXPLAINED_R_FREE:
+        units = formula_units(prepared.composition, prepared.cell.volume_angstrom3)
+        trouble = (*trouble, *suspicions(trouble, units))
     ranked = _one_per_group(sorted(progress.candidates, key=rank_key))[:CANDIDATES_KEPT]
     return Solutions(
         id=data.id,
@@ -332,7 +340,7 @@ def _document(
         trials=progress.trials,
         verdict=best.judgement.verdict,
         margin=_margin(ranked, progress.fits[id(best)]),
-        diagnosis=prepared.diagnosis.trouble,
+        diagnosis=trouble,
         provenance=Provenance(
             engine=engine,
             version=code_version(),
