@@ -58,5 +58,6 @@ def all_positions_aperture(
         origin=aperture.origin,
         masks=FileRef.of(path),
         positions_per_tilt=tuple(int(count) for count in masks.sum(axis=(1, 2))),
+        share_per_tilt=tuple(float(share > 0) for share in aperture.share_per_tilt),
         notes=("all positions within the crystal's outline, those of its misoriented parts too",),
     )

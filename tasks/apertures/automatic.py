@@ -20,6 +20,7 @@ from tasks.apertures.pictures import Pictures
 from tasks.apertures.register import register
 from tasks.apertures.scores import score_tracks
 from tasks.apertures.segment import Segmentation, SegmentParameters, segment_scan
+from tasks.apertures.shares import shares_of
 from tasks.apertures.shifted_rows import ShiftedRows, scans_with_shifted_rows
 from tasks.apertures.tracking import join_regions
 from tasks.ingest.events import open_events
@@ -90,7 +91,10 @@ class AutomaticApertures(Document):
             )
         whole = _by_track([one.whole for one in masks], followed.owners, n_tracks, series.scan.shape)
         stated = np.where(confidence > 0, confidence, SINGLE) * clean.any(axis=(2, 3))
-        found = [FoundCrystal(clean[track], whole[track], stated[track], scores[track]) for track in chosen]
+        shares = shares_of(clean, masks, followed)
+        found = [
+            FoundCrystal(clean[track], whole[track], stated[track], scores[track], shares[track]) for track in chosen
+        ]
         crystals = write_found(found, tilts, workdir)
         file, summary = write_aperture_file(crystals, [one.clean for one in found], tilts, workdir)
         return ApertureSet(

@@ -38,6 +38,10 @@ class CrystalAperture(Document):
     masks: FileRef
     positions_per_tilt: tuple[int, ...]
     confidence_per_tilt: tuple[float, ...] = Field(default=(), description="0 to 1; empty for apertures of a user")
+    share_per_tilt: tuple[float, ...] = Field(
+        default=(),
+        description="of the crystal's own Bragg electrons, those in the aperture; 0 = unknown; none for a user's",
+    )
     scores: ApertureScores | None = Field(default=None, description="automatic apertures only")
     notes: tuple[str, ...] = ()
 

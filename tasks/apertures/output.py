@@ -15,12 +15,13 @@ from tasks.model import FileRef
 
 
 class FoundCrystal(NamedTuple):
-    """One automatic crystal: clean and all-positions masks (n_tilts, ny, nx), confidence (n_tilts,), scores."""
+    """One automatic crystal: clean and all-positions masks (n_tilts, ny, nx); confidence, share (n_tilts,); scores."""
 
     clean: NDArray[np.bool_]
     whole: NDArray[np.bool_]
     confidence: NDArray[np.float64]
     scores: ApertureScores | None
+    share: NDArray[np.float64]
 
 
 def write_found(
@@ -38,6 +39,7 @@ def write_found(
                 masks=reference,
                 positions_per_tilt=_positions(one.clean),
                 confidence_per_tilt=tuple(round(float(value), 4) for value in one.confidence),
+                share_per_tilt=tuple(round(float(value), 4) for value in one.share),
                 scores=one.scores,
             )
         )
@@ -65,6 +67,7 @@ def write_aperture_file(
             "origin": one.origin,
             "positions_per_tilt": one.positions_per_tilt,
             "confidence_per_tilt": one.confidence_per_tilt,
+            "share_per_tilt": one.share_per_tilt,
             "scores": None if one.scores is None else one.scores.model_dump(),
             "notes": one.notes,
         }

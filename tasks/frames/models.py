@@ -19,6 +19,9 @@ class Frame(Document):
         default=None, description="(slow, fast): where the direct beam truly lies, less `direct_beam_px` of the series"
     )
     positions: int = Field(default=0, ge=0, description="scan positions summed")
+    share: float | None = Field(
+        default=None, gt=0, le=1, description="of the crystal's volume, what the summed positions hold; None = unknown"
+    )
     aperture_box: tuple[int, int, int, int] | None = Field(
         default=None, description="first row, first column, rows, columns of the scan that enclose the aperture"
     )

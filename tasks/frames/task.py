@@ -9,7 +9,7 @@ import numpy as np
 from tasks.apertures.models import CrystalAperture
 from tasks.frames.centring import measure_beams
 from tasks.frames.masks import read_masks
-from tasks.frames.models import DirectBeams, FrameSeries
+from tasks.frames.models import DirectBeams, Frame, FrameSeries
 from tasks.frames.ports import FrameReader
 from tasks.frames.rotation import rotation_series
 from tasks.frames.settings import FrameSettings
@@ -79,7 +79,7 @@ def sum_frames(
         raise InputError(f"{len(beams.px)} direct beams for {len(series.scans)} scans", "find the beams again")
     layout = lay_out(series, masks, beams)
     summed = tilt_frames(series, layout, beams, settings)
-    frames = tuple(frame.document for frame in summed)
+    frames = tuple(_with_share(frame.document, aperture) for frame in summed)
     log.info("%s: %d frames, %.0f electrons", aperture.id, len(frames), sum(frame.counts for frame in frames))
     place = {"shape_px": layout.canvas.shape, "direct_beam_px": layout.direct_beam_px}
     return FrameSeries(
@@ -95,6 +95,11 @@ def sum_frames(
         warnings=series_warnings(frames, beams, summed),
         provenance=_provenance(series, aperture, settings),
     )
+
+
+def _with_share(frame: Frame, aperture: CrystalAperture) -> Frame:
+    share = aperture.share_per_tilt[frame.number] if aperture.share_per_tilt else 0.0
+    return frame.model_copy(update={"share": share or None})
 
 
 def _write(summed: Sequence[SummedFrame], layout: Layout, path: Path) -> FileRef:

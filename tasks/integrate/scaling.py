@@ -72,13 +72,20 @@ def first_model(width: float, frames: int, prior: Floats | None = None) -> Rocki
 
 
 def illuminated(series: FrameSeries) -> Floats | None:
-    """Return the scan positions summed for each frame over their median, (frames,); None where they are not known.
+    """Return how much of the crystal gave to each frame, over its median, (frames,); None where it is not known.
 
-    They are what the crystal gave to a frame before its thickness. A low-symmetry crystal measures few reflections on
-    more than one frame, so that nothing else holds the scales of a crystal that is hidden at some tilts.
+    That is the share of the crystal's volume in the summed positions, or, for frames of which that is not known, the
+    number of positions, as if all were equally thick. A low-symmetry crystal measures few reflections on more than
+    one frame, so that nothing else holds the scales of a crystal that is hidden at some tilts.
     """
     positions = np.array([frame.positions for frame in series.frames], dtype=np.float64)
-    return positions / np.median(positions) if positions.min() > 0 else None
+    if positions.min() <= 0:
+        return None
+    share = np.array([np.nan if frame.share is None else frame.share for frame in series.frames])
+    known = np.isfinite(share)
+    if known.any():
+        positions = np.where(known, share, positions * np.median(share[known] / positions[known]))
+    return positions / np.median(positions)
 
 
 def fit_rocking(model: RockingModel, observations: Observations, groups: int, *, final: bool) -> Fit:
