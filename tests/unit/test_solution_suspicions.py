@@ -20,7 +20,7 @@ CINCHONINE = Composition.parse("C19 H22 N2 O")
 )
 def test_molecules_are_counted_by_their_volume(formula: str, cell: tuple[float, ...], units: int) -> None:
     found = formula_units(Composition.parse(formula), UnitCell.of(cell).volume_angstrom3)
-    assert found == pytest.approx(units, rel=0.06)
+    assert found == pytest.approx(units, rel=0.14)
     assert not any("formula units" in text for text in suspicions((), found))
 
 
