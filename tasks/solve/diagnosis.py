@@ -13,7 +13,7 @@ from tasks.solve.normalise import WilsonFit
 
 MOST_UNITS = 5.0
 UNITS_WITHIN = 0.14
-"""Atomic volumes give that of a molecular crystal to 5 %, of sugars to 13 %; of more than a few units the number is not certain."""
+"""Atomic volumes give that of a molecular crystal to 5 %, of sugars to 13 %; of many units it is not certain."""
 
 
 class Diagnosis(NamedTuple):
