@@ -1,4 +1,4 @@
-"""Success rates of the solving engines: ``python -m tests.benchmarks.solve [--seeds N] [--limit S] [NAME ...]``.
+"""Success rates of the solving engines: ``python -m tests.benchmarks.solve [--refine] [NAME ...]``.
 
 NAME is a data set or the beginning of the names of several. `--limit` is in CPU seconds, so that the table does not
 depend on what else the machine does.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adapters.cctbx.refine_engine import SmtbxRefiner
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
@@ -85,22 +86,32 @@ def data_sets(folder: Path, seed: int, names: tuple[str, ...]) -> Iterator[Row]:
             yield faulty.name, data, faulty.composition, case.published if faulty.survivable else None
 
 
-def run(row: Row, seed: int, limit: float) -> bool:
+def run(row: Row, seed: int, limit: float, *, refine: bool) -> bool:
     """Solve one set, print its row, and tell whether the verdict is acceptable."""
     name, data, formula, published = row
     begun = time.process_time()
     with tempfile.TemporaryDirectory() as workdir:
         engine = DirectMethods(seed=seed, time_limit_s=limit)
         solutions = engine.solve(data, Composition.parse(formula), Path(workdir))
-    seconds = time.process_time() - begun
+        seconds = time.process_time() - begun
+        after = f" {_refined(data, solutions, formula, Path(workdir))} |" if refine else ""
     best = solutions.best
     found = match_structure(best, published, cell=data.unit_cell).fraction if published is not None else 0.0
     print(
         f"| {name:26s} | {seed} | {solutions.verdict:10s} | {best.space_group:12s} | {best.r1:.3f} "
-        f"| {solutions.trials:3d} | {seconds:6.1f} | {100 * found:3.0f} % | {_trouble(solutions)} |",
+        f"| {solutions.trials:3d} | {seconds:6.1f} | {100 * found:3.0f} % | {_trouble(solutions)} |{after}",
         flush=True,
     )
     return solutions.verdict != "solved" or found >= 0.8
+
+
+def _refined(data: Reflections, solutions: Solutions, formula: str, workdir: Path) -> str:
+    """Return verdict and R1 after least squares, with the published R1 of real data."""
+    folder = workdir / "refine"
+    folder.mkdir()
+    result = SmtbxRefiner().refine(data, solutions.best, Composition.parse(formula), folder)
+    published = {case.name: case.r1_published for case in all_cases()}.get(data.id)
+    return f"{result.verdict}, R1 {result.r1:.3f}" + ("" if published is None else f" (published {published:.3f})")
 
 
 def _trouble(solutions: Solutions) -> str:
@@ -115,16 +126,19 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--limit", type=float, default=120.0)
+    parser.add_argument("--refine", action="store_true", help="refine too, and compare R1 with the published one")
     arguments = parser.parse_args()
     print(
-        "| data | seed | verdict | space group | R1 | trials | CPU s | atoms found | against it |\n"
-        "|---|---|---|---|---|---|---|---|---|"
+        "| data | seed | verdict | space group | R1 | trials | CPU s | atoms found | against it |"
+        + (" refined |" if arguments.refine else "")
+        + "\n|---|---|---|---|---|---|---|---|---|"
+        + ("---|" if arguments.refine else "")
     )
     good = True
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(arguments.seeds):
             for row in data_sets(Path(folder) / str(seed), seed, tuple(arguments.names) or ("",)):
-                good &= run(row, seed, arguments.limit)
+                good &= run(row, seed, arguments.limit, refine=arguments.refine)
     sys.exit(0 if good else 1)
 
 

@@ -181,7 +181,7 @@ def all_cases() -> list[Case]:
              UnitCell.of((18.2682, 18.6357, 6.6142, 90, 90, 90)), "F m m m", "electron", "Na2 Al2 Si3 O12 H4",
              from_cif(SHARED / "natrolite/jana2006_natrolite.cif"), 0.119),
         Case("luag", SHARED / "luag/LuAG_allframes.hkl", UnitCell.of((11.9104,) * 3 + (90, 90, 90)), "I m -3 m",
-             "electron", "Lu3 Al5 O12", from_cif(SHARED / "luag/jana2020_LuAG.cif"), 0.2),
+             "electron", "Lu3 Al5 O12", from_cif(SHARED / "luag/jana2020_LuAG.cif"), 0.073),
         Case("tyrosine", SHARED / "tyrosine/2.hkl", UnitCell.of((6.008, 7.025, 21.69, 90, 90, 90)), "P m m m",
              "electron", "C9 H11 N O3", from_res(SHARED / "tyrosine/2.ins", "P 21 21 21"), 0.119),
         Case("cinchonine", cin / "DemoData/Cinchonine/shelxl/shelxl.hkl",
