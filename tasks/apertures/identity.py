@@ -11,6 +11,7 @@ from tasks.apertures.tracking import Track
 
 SAME_LATTICE = 0.3
 """Likeness of fingerprints above which two pieces are one crystal (simulated: other crystals reach it 1 in 500)."""
+JUST = SAME_LATTICE + 0.01
 DOUBTFUL = 0.1
 """Between this and `SAME_LATTICE` the nearest scans of two pieces decide."""
 BROKEN = ((0.15, 0), (0.12, 2), (0.09, 4))
@@ -23,6 +24,8 @@ RIVAL = 0.75
 """Likeness to a third piece, over that of a pair, from which on it is a rival."""
 PICTURED = 0.5
 """The same for a third piece whose pictures fit better."""
+IN_PLACE = 0.7
+"""Overlap of the pictures from which on a doubtful likeness suffices (simulated: 1 in 13 of such pairs is none)."""
 CLEARLY = 0.2
 """By how much pictures fit better that decide."""
 WINDOW = 4
@@ -71,15 +74,15 @@ def join_pieces(tracks: Sequence[Track], prints: Fingerprints, pictures: Picture
         for number, track in enumerate(tracks)
         if prints.number(track.regions.items()) >= LEAST_SPOTS
     }
-    sums = {number: prints.differences(regions) for number, regions in groups.items()}
-    known = {number: fingerprint(total) for number, total in sums.items()}
-    likeness = {(a, b): _likeness(a, b, groups, known, prints) for a in groups for b in groups if a < b}
-    following = len(tracks)
-    spare: list[Track] = []
 
     def in_place(a: int, b: int) -> float | None:
         return pictures.alike(groups[a], groups[b])
 
+    sums = {number: prints.differences(regions) for number, regions in groups.items()}
+    known = {number: fingerprint(total) for number, total in sums.items()}
+    likeness = {(a, b): _likeness(a, b, groups, known, prints, in_place) for a in groups for b in groups if a < b}
+    following = len(tracks)
+    spare: list[Track] = []
     while (pair := clearest_pair(likeness, in_place)) is not None:
         a, b = pair
         groups[following], left = _united(groups.pop(a), groups.pop(b), prints)
@@ -87,7 +90,9 @@ def join_pieces(tracks: Sequence[Track], prints: Fingerprints, pictures: Picture
         sums[following] = sums.pop(a) + sums.pop(b)
         known[following] = fingerprint(sums[following])
         likeness = {pair: value for pair, value in likeness.items() if not {a, b} & set(pair)}
-        likeness |= {(c, following): _likeness(c, following, groups, known, prints) for c in groups if c != following}
+        likeness |= {
+            (c, following): _likeness(c, following, groups, known, prints, in_place) for c in groups if c != following
+        }
         following += 1
     few = [track for track in tracks if prints.number(track.regions.items()) < LEAST_SPOTS]
     return sorted(
@@ -138,17 +143,24 @@ def _likeness(
     groups: dict[int, list[Region]],
     known: dict[int, NDArray[np.float32]],
     prints: Fingerprints,
+    in_place: Callable[[int, int], float | None],
 ) -> float:
-    """Return the likeness of two groups of regions; -1 if they share more scans than by mistake."""
+    """Return the likeness of two groups of regions; -1 if they share more scans than by mistake.
+
+    Few reflections make a poor fingerprint: a doubtful likeness of regions in one place just suffices.
+    """
     one, two = groups[a], groups[b]
     shared = len({scan for scan, _ in one} & {scan for scan, _ in two})
     if shared > SHARED * min(len(one), len(two)):
         return -1.0
     whole = float(known[a] @ known[b])
-    if not DOUBTFUL < whole <= SAME_LATTICE or min(len(one), len(two)) < LEAST_SCANS:
+    if not DOUBTFUL < whole <= SAME_LATTICE:
         return whole
-    near = [prints.of(_nearest(x, y)) for x, y in ((one, two), (two, one))]
-    return whole if near[0] is None or near[1] is None else max(whole, float(near[0] @ near[1]))
+    if min(len(one), len(two)) >= LEAST_SCANS:
+        near = [prints.of(_nearest(x, y)) for x, y in ((one, two), (two, one))]
+        if near[0] is not None and near[1] is not None:
+            whole = max(whole, float(near[0] @ near[1]))
+    return max(whole, JUST) if (in_place(a, b) or 0.0) > IN_PLACE else whole
 
 
 def _united(one: list[Region], two: list[Region], prints: Fingerprints) -> tuple[list[Region], list[Region]]:

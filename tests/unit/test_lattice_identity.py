@@ -179,3 +179,38 @@ def test_a_bright_reflection_that_a_neighbour_meets_later_does_not_exchange_name
     }
     for track in join_regions(pairs, [2, 2, 2]):
         assert len(set(track.regions.values())) == 1
+
+
+class InPlace:
+    """Pictures that all fit."""
+
+    def __init__(self, overlap):
+        self.overlap = overlap
+
+    def alike(self, _one, _other):
+        return self.overlap
+
+
+class Prints:
+    """Prints of which those of the scans below 6 and above are alike by a cosine."""
+
+    def __init__(self, likeness):
+        self.later = np.array([likeness, np.sqrt(1 - likeness**2)], dtype=np.float32)
+
+    def number(self, regions):
+        return 5 * len(list(regions))
+
+    def differences(self, regions):
+        return np.array([1.0, 0.0], dtype=np.float32) if max(regions)[0] < 6 else self.later
+
+    def of(self, regions):
+        return self.differences(regions)
+
+
+@pytest.mark.parametrize(
+    ("likeness", "overlap", "pieces"), [(0.2, 0.5, 2), (0.2, None, 2), (0.2, 0.9, 1), (0.05, 0.9, 2), (0.4, None, 1)]
+)
+def test_a_doubtful_likeness_suffices_for_pieces_in_one_place_only(monkeypatch, likeness, overlap, pieces):
+    monkeypatch.setattr("tasks.apertures.identity.fingerprint", lambda values: values)
+    halves = [Track(dict.fromkeys(range(6), 0)), Track(dict.fromkeys(range(6, 12), 0))]
+    assert len(join_pieces(halves, Prints(likeness), InPlace(overlap))) == pieces
