@@ -25,9 +25,11 @@ from tasks.solve.symmetry_from_phases import GroupFit, absence_evidence, rank_gr
 
 GROUPS_TRIED = 4
 POLISHING_TURNS = 15
-SCORE_WINDOW = 0.4
+SCORE_WINDOW = 0.35
 """Groups with less than this part of the best score are not built, unless there are few groups at all."""
 SETTLED_SCORE = 0.5
+EXPLAINED_R_FREE = 0.2
+"""A model that predicts left-out reflections worse may be one of pseudo-symmetry."""
 SETTLED_R1 = 0.12
 SCORE_IN_R1 = 0.03
 """How much R1 the best phase agreement is worth over none, when groups are compared."""
@@ -118,7 +120,8 @@ def _settled(candidate: Candidate, fit: GroupFit) -> bool:
     if fit.symmetry.order == 1 and max(figures["r1"], figures["r_free"]) > SETTLED_R1:
         return False
     smaller = fit.symmetry.order < candidate.task.symmetry.order and fit.score < SETTLED_SCORE * candidate.fit.score
-    return candidate.judgement.verdict == "solved" and smaller
+    explained = candidate.judgement.figures["r_free"] <= EXPLAINED_R_FREE
+    return candidate.judgement.verdict == "solved" and explained and smaller
 
 
 def candidate_in_group(
