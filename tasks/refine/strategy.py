@@ -197,16 +197,30 @@ def _predicts_better(engine: LeastSquares, before: Draft, after: Draft, observat
 
 
 def _finished(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
-    final = engine.fit(progress.fit.draft, observations, cycles=LONG_CYCLES, update_weights=True)
+    final = _to_the_end(engine, progress.fit.draft, observations)
+    attempts = [_ended(final, "with weights of its own")]
+    if final.draft.extinction is not None and not final.converged:
+        # with displacements, scale and extinction at odds, the extinction stands for something else
+        again = _to_the_end(engine, final.draft.model_copy(update={"extinction": None}), observations)
+        attempts.append(_ended(again, "without extinction, which did not settle"))
+        final = again if again.converged else final
+    return progress._replace(fit=final, attempts=(*progress.attempts, *attempts))
+
+
+def _to_the_end(engine: LeastSquares, draft: Draft, observations: Observations) -> Fit:
+    final = engine.fit(draft, observations, cycles=LONG_CYCLES, update_weights=True)
     for _ in range(3):
         draft = parameters.made_isotropic(final.draft, parameters.not_positive_definite(final))
         draft = held_at_floor(final.model_copy(update={"draft": draft}))
         if draft == final.draft:
             break
         final = engine.fit(draft, observations, cycles=LONG_CYCLES, update_weights=True)
-    outcome = f"R1 {final.r1:.4f}, wR2 {final.wr2:.4f}, shift/esd {final.shift_over_esd_max:.3f}"
-    attempt = Attempt(change="refined to the end", reason="with weights of its own", outcome=outcome)
-    return progress._replace(fit=final, attempts=(*progress.attempts, attempt))
+    return final
+
+
+def _ended(fit: Fit, reason: str) -> Attempt:
+    outcome = f"R1 {fit.r1:.4f}, wR2 {fit.wr2:.4f}, shift/esd {fit.shift_over_esd_max:.3f}"
+    return Attempt(change="refined to the end", reason=reason, outcome=outcome)
 
 
 def held_at_floor(fit: Fit) -> Draft:

@@ -132,6 +132,32 @@ def test_a_change_that_diverges_is_undone_and_recorded(
     assert progress.attempts[0].outcome == "least squares failed, change undone"
 
 
+class Unsettled(Scripted):
+    """Least squares for which extinction improves everything, and never converges in the end."""
+
+    settles = False
+
+    def fit(self, draft: Draft, observations: Observations, **how) -> Fit:
+        fit = super().fit(draft, observations, **how)
+        if draft.extinction is None:
+            return fit.model_copy(update={"r1_free": 0.2})
+        gain = {"wr2": 0.2, "r1": 0.1, "r1_free": 0.1, "extinction_esd": draft.extinction / 10}
+        return fit.model_copy(update={**gain, "converged": self.settles or not how.get("update_weights")})
+
+
+@pytest.mark.parametrize("settles", [True, False])
+def test_extinction_that_does_not_settle_is_taken_back(
+    draft: Draft, observations: Observations, tmp_path: Path, settles: bool
+) -> None:
+    engine = Unsettled(tmp_path)
+    engine.settles = settles
+    strategy = Strategy(completion_rounds=0, reassign=False, hydrogens=False, anisotropic=False)
+    progress = refined(engine, draft, observations, composition=None, strategy=strategy)
+    assert (progress.fit.draft.extinction is not None) == settles
+    assert progress.fit.converged
+    assert sum(attempt.change == "refined to the end" for attempt in progress.attempts) == (1 if settles else 2)
+
+
 def test_a_solution_without_atoms_is_refused(draft: Draft, observations: Observations, tmp_path: Path) -> None:
     empty = draft.model_copy(update={"atoms": ()})
     with pytest.raises(DivergedError, match="no atoms"):
