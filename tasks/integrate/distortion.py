@@ -33,7 +33,10 @@ class Stretch(NamedTuple):
 
 
 def stretch_of(geometry: Geometry, crystal: Crystal) -> Stretch | None:
-    """Return the stretch that gives a lattice without symmetry the most symmetry, None if there is none."""
+    """Return the stretch that gives a lattice without symmetry the most symmetry, None if there is none.
+
+    One stretch makes nearly any axis of order two exact: where the lattice has others beside it, that proves nothing.
+    """
     rows = reduced(np.asarray(np.linalg.inv(crystal.basis)))
     candidates = lattice_rotations(UnitCell.of(cell_parameters(rows)), TOLERANCE_DEG)
 
@@ -47,7 +50,7 @@ def stretch_of(geometry: Geometry, crystal: Crystal) -> Stretch | None:
     place = {rotation.tobytes(): number for number, rotation in enumerate(candidates)}
     for group in sorted(subgroups(candidates), key=len, reverse=True):
         members = [place[rotation.tobytes()] for rotation in group]
-        if len(members) < 2:
+        if len(members) < 2 or (len(members) == 2 and len(candidates) > 2):
             break
 
         def worst(stretch: float, members: list[int] = members) -> float:
