@@ -1,6 +1,9 @@
 """Which element each atom is: trials in least squares of what the costs of single sites propose."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.model import Composition
 from tasks.refine import completion, elements
@@ -85,9 +88,7 @@ def assigned_elements(fit: Fit, observations: Observations, composition: Composi
     if composition is not None and "H" in composition.counts:
         riders = hydrogen_places(atoms, candidates, fit.draft.hall, fit.draft.unit_cell, observations.radiation)
     costs = site_costs(fit, atoms, candidates, observations=observations, riders=riders)
-    weights = np.array([atom.multiplicity for atom in fit.atoms], dtype=np.float64)
-    wanted = None if composition is None else elements.targets(composition, candidates, weights)
-    return tuple(candidates[k] for k in elements.assign(costs, weights, wanted))
+    return _cheapest(fit, atoms, candidates, costs, composition)
 
 
 def renamed(
@@ -102,7 +103,8 @@ def renamed(
     for _ in range(RENAMING_ROUNDS if len(candidates) > 1 else 0):
         fit = progress.fit
         heavy = tuple(atom for atom in fit.draft.atoms if atom.element not in {"H", "D"})
-        chosen = _chosen(fit, heavy, candidates, observations, composition)
+        costs = site_costs(fit, heavy, candidates, observations=observations)
+        chosen = _cheapest(fit, heavy, candidates, costs, composition)
         if chosen == tuple(atom.element for atom in heavy):
             break
         bare = fit.draft.model_copy(update={"atoms": heavy, "riding": ()})
@@ -119,15 +121,15 @@ def renamed(
     return progress
 
 
-def _chosen(
+def _cheapest(
     fit: Fit,
-    heavy: tuple[DraftAtom, ...],
+    atoms: Sequence[DraftAtom],
     candidates: list[str],
-    observations: Observations,
+    costs: NDArray[np.float64],
     composition: Composition | None,
 ) -> tuple[str, ...]:
-    costs = site_costs(fit, heavy, candidates, observations=observations)
+    """Return the elements of least cost (atoms, candidates) that keep to the composition."""
     multiplicity = {row.label: float(row.multiplicity) for row in fit.atoms}
-    weights = np.array([multiplicity[atom.label] for atom in heavy])
+    weights = np.array([multiplicity[atom.label] for atom in atoms])
     wanted = None if composition is None else elements.targets(composition, candidates, weights)
     return tuple(candidates[k] for k in elements.assign(costs, weights, wanted))

@@ -23,7 +23,7 @@ from tasks.integrate.builtin import BuiltinIntegrator
 from tasks.integrate.models import Reflections
 from tasks.simulate.demo_structure import uio66
 from tasks.simulate.models import ClusterPlan, Instrument, SimulationSettings, Structure, TiltPlan
-from tests.benchmarks.integrate.__main__ import score
+from tests.synthetic.intensity_scores import score
 from tests.synthetic.simulated_store import simulated_store
 from tests.synthetic.structures import diopside, natrolite
 

@@ -9,8 +9,8 @@ import pytest
 from tasks.integrate.builtin import BuiltinIntegrator
 from tasks.model import Detector
 from tasks.simulate.models import Structure
-from tests.benchmarks.integrate.__main__ import score
 from tests.synthetic.frame_series import Conditions, synthetic_frame_series
+from tests.synthetic.intensity_scores import score
 from tests.synthetic.structures import diopside, kyanite
 
 DETECTOR = Detector(

@@ -15,9 +15,8 @@ import pickle
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,15 +24,13 @@ from adapters.programs.dials.engine import DialsIntegrator
 from tasks.frames.models import FrameSeries
 from tasks.integrate.builtin import BuiltinIntegrator
 from tasks.integrate.models import Reflections
-from tasks.integrate.reflection_file import read_merged
 from tasks.model import ApertureError
-from tasks.simulate.lattice import reflection_table
 from tasks.simulate.models import Structure
 from tests.synthetic import structures
 from tests.synthetic.frame_series import Conditions, synthetic_frame_series
+from tests.synthetic.intensity_scores import Score, score
 
 D_MIN = 0.8
-SHELLS = 5
 GAP = np.concatenate([np.arange(-60, -10, 0.5), np.arange(-10, 20, 1.0), np.arange(25, 60.1, 0.7)])
 CASES = {
     "cubic-1.0": (structures.uio66, np.arange(-60, 60.1, 1.0)),
@@ -42,60 +39,6 @@ CASES = {
     "triclinic-unequal-gap": (structures.kyanite, GAP),
     "triclinic-0.5": (structures.albite, np.arange(-60, 60.1, 0.5)),
 }
-
-
-class Score(NamedTuple):
-    """Against the truth: correlation and variance of (I - truth) / sigma by shell, low resolution first."""
-
-    correlation: list[float]
-    variance: list[float]
-    overall: float
-
-
-def settings_of(cell: Any, true_cell: Any) -> Iterator[np.ndarray]:
-    """Yield the matrices that take indices of one cell to those of another setting of the same lattice."""
-    given, wanted = (np.array(c.gemmi().orth.mat.tolist()) for c in (cell, true_cell))
-    metric, target = given.T @ given, wanted.T @ wanted
-    steps = (-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2)
-    thirds = (-4 / 3, -2 / 3, -1 / 3, 1 / 3, 2 / 3, 4 / 3)
-    grid = np.array(list(itertools.product(steps, repeat=3)) + list(itertools.product((*steps, *thirds), repeat=3)))
-    length = np.einsum("ni,ij,nj->n", grid, metric, grid)
-    rows = [np.unique(grid[np.abs(length / target[i, i] - 1) < 0.02], axis=0) for i in range(3)]
-    for a, b in itertools.product(rows[0], rows[1]):
-        if abs(a @ metric @ b - target[0, 1]) > 0.03 * np.sqrt(target[0, 0] * target[1, 1]):
-            continue
-        for c in rows[2]:
-            off = [
-                abs(a @ metric @ c - target[0, 2]) / np.sqrt(target[0, 0] * target[2, 2]),
-                abs(b @ metric @ c - target[1, 2]) / np.sqrt(target[1, 1] * target[2, 2]),
-            ]
-            if max(off) < 0.03:
-                yield np.array([a, b, c])
-
-
-def score(reflections: Reflections, structure: Structure) -> Score | None:
-    """Compare merged intensities with |F|^2 in the setting that agrees best; None if the lattice is another one."""
-    merged = read_merged(reflections.merged)
-    table = reflection_table(structure, D_MIN * 0.95)
-    truth = {tuple(row): value for row, value in zip(table.hkl.tolist(), table.f_squared, strict=True)}
-    best, expected = -2.0, np.zeros(0)
-    for matrix in settings_of(reflections.unit_cell, structure.cell):
-        rows = np.rint(merged.hkl @ matrix.T).astype(int).tolist()
-        values = np.array([truth.get(tuple(row), 0.0) for row in rows])
-        agreement = float(np.corrcoef(values, merged.intensity)[0, 1])
-        if agreement > best:
-            best, expected = agreement, values
-    if not len(expected):
-        return None
-    inverse = np.array(reflections.unit_cell.gemmi().frac.mat.tolist())
-    length = np.linalg.norm(merged.hkl @ inverse, axis=1)
-    correlation, variance = [], []
-    for rows in np.array_split(np.argsort(length), SHELLS):
-        intensity, sigma, true = merged.intensity[rows], merged.sigma[rows], expected[rows]
-        scale = (intensity * true / sigma**2).sum() / (true**2 / sigma**2).sum()
-        correlation.append(float(np.corrcoef(intensity, true)[0, 1]))
-        variance.append(float(np.var((intensity - scale * true) / sigma)))
-    return Score(correlation, variance, best)
 
 
 def series_of(case: str, folder: Path, seed: int) -> tuple[FrameSeries, Structure]:
