@@ -1,9 +1,7 @@
 """Phases of normalised structure factors: seeded trials of a method, ranked by independent figures of merit."""
 
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from functools import partial
 from typing import NamedTuple
 
 import gemmi
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.model import Document
-from tasks.solve.cpu_clock import CpuClock
+from tasks.solve.crew import Crew
 from tasks.solve.figures import figures_of_merit
 from tasks.solve.methods import PhasingMethod
 from tasks.solve.prepared import PreparedData
@@ -63,7 +61,7 @@ class StopRule(Document):
 
 
 class Work(NamedTuple):
-    """What is the same for all trials: sent to each worker once."""
+    """What is the same for all trials."""
 
     problem: PhaseProblem
     method: PhasingMethod
@@ -92,11 +90,14 @@ def phase_p1(
     seed: int = 0,
     n_trials: int = 96,
     stop: StopRule | None = None,
-    workers: int = 1,
+    crew: Crew | None = None,
 ) -> list[PhaseSet]:
-    """Phase in P1; return the trials that were run, best ``cfom`` first."""
+    """Phase in P1; return the trials that were run, best ``cfom`` first.
+
+    The trials run where `crew` lets them, by default in this process. Their number and order do not depend on it.
+    """
     problem = phase_problem(data)
-    return _search(data, Work(problem, method, None, seed), n_trials, stop or StopRule(), workers)
+    return _search(data, Work(problem, method, None, seed), n_trials, stop or StopRule(), crew or Crew())
 
 
 def phase_in_group(
@@ -107,7 +108,7 @@ def phase_in_group(
     seed: int = 0,
     n_trials: int = 96,
     stop: StopRule | None = None,
-    workers: int = 1,
+    crew: Crew | None = None,
 ) -> list[PhaseSet]:
     """Phase in a space group, its origin fixed by the operations; otherwise as `phase_p1`.
 
@@ -119,7 +120,7 @@ def phase_in_group(
     problem = phase_problem(data)
     everything = np.concatenate([data.hkl, data.missing])
     symmetry = symmetry_average(everything, group, problem.conjugated)
-    return _search(data, Work(problem, method, symmetry, seed), n_trials, stop or StopRule(), workers)
+    return _search(data, Work(problem, method, symmetry, seed), n_trials, stop or StopRule(), crew or Crew())
 
 
 def advance(work: Work, trial: Trial) -> Trial:
@@ -137,16 +138,15 @@ def _judged(problem: PhaseProblem, coefficients: NDArray[np.complex64]) -> dict[
     return figures_of_merit(problem, np.angle(coefficients[: problem.measured]))
 
 
-def _search(data: PreparedData, work: Work, n_trials: int, stop: StopRule, workers: int) -> list[PhaseSet]:
-    clock = CpuClock(workers)
+def _search(data: PreparedData, work: Work, n_trials: int, stop: StopRule, crew: Crew) -> list[PhaseSet]:
+    end = crew.clock.seconds() + stop.time_budget_s
     found: dict[int, Trial] = {}
-    with closing(_Crew(work, workers)) as crew:
-        for wave in _waves(n_trials, stop, found):
-            for trial in crew.run(wave):
-                if trial.number not in found or trial.cfom > found[trial.number].cfom:
-                    found[trial.number] = trial
-                if stop.good(trial) or clock.seconds() > stop.time_budget_s:
-                    return _ranked(data, work, found)
+    for wave in _waves(n_trials, stop, found):
+        for trial in crew.run(partial(advance, work), wave):
+            if trial.number not in found or trial.cfom > found[trial.number].cfom:
+                found[trial.number] = trial
+            if stop.good(trial) or crew.clock.seconds() > end:
+                return _ranked(data, work, found)
     return _ranked(data, work, found)
 
 
@@ -158,52 +158,6 @@ def _waves(n_trials: int, stop: StopRule, found: dict[int, Trial]) -> Iterator[l
             yield wave
             done = sorted((found[trial.number] for trial in wave), key=lambda trial: -trial.cfom)
             wave = done[: max(1, len(done) // 4)]
-
-
-class _Crew:
-    """Advances trials, in order: the first one here, the others in worker processes where there are to be any.
-
-    Starting processes costs seconds, and many structures are phased by the first trial.
-    """
-
-    def __init__(self, work: Work, workers: int) -> None:
-        self._work = work
-        self._workers = workers
-        self._pool: ProcessPoolExecutor | None = None
-        self._begun = False
-
-    def run(self, wave: list[Trial]) -> Iterator[Trial]:
-        """Yield the trials, advanced."""
-        here = wave if self._workers == 1 else [] if self._begun else wave[:1]
-        self._begun = True
-        for trial in here:
-            yield advance(self._work, trial)
-        if len(wave) > len(here):
-            yield from self._opened().map(_advance_kept, wave[len(here) :])
-
-    def _opened(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(
-                self._workers, mp_context=context, initializer=_keep, initargs=(self._work,)
-            )
-        return self._pool
-
-    def close(self) -> None:
-        """End the processes; work that was not begun is dropped."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-_kept: list[Work] = []  # of a worker process
-
-
-def _keep(work: Work) -> None:
-    _kept[:] = [work]
-
-
-def _advance_kept(trial: Trial) -> Trial:
-    return advance(_kept[0], trial)
 
 
 def _ranked(data: PreparedData, work: Work, found: dict[int, Trial]) -> list[PhaseSet]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, InputError, UnitCell
 from tasks.model.scattering import d_star_squared
+from tasks.solve import crew
 from tasks.solve.figures import point_atoms
 from tasks.solve.grid import fourier_grid, grid_shape
 from tasks.solve.methods import ChargeFlipping, DualSpace
@@ -264,12 +265,14 @@ def test_shuffled_intensities_do_not_look_phased() -> None:
     assert best.figures["cc_free"] < 0.5
 
 
-def test_equal_seeds_give_equal_phases_in_any_number_of_processes() -> None:
+def test_equal_seeds_give_equal_phases_in_any_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "WORTH_PROCESSES_S", -1.0)
     data = prepared()
     method = DualSpace(cycles=20, cycles_per_atom=0)
     rule = StopRule(cfom=1.0, batch=3, rounds=2)
     once = phase_p1(data, method=method, seed=7, n_trials=3, stop=rule)
-    twice = phase_p1(data, method=method, seed=7, n_trials=3, stop=rule, workers=2)
+    with crew.Crew(2) as two:
+        twice = phase_p1(data, method=method, seed=7, n_trials=3, stop=rule, crew=two)
     assert [phases.trial for phases in once] == [phases.trial for phases in twice]
     assert all(np.array_equal(a.phase_rad, b.phase_rad) for a, b in zip(once, twice, strict=True))
 

@@ -1,0 +1,74 @@
+"""What a search has found so far, and whether that is enough."""
+
+from tasks.solve.candidates import Candidate, rank_key
+from tasks.solve.phasing import PhaseSet
+from tasks.solve.symmetry_from_phases import GroupFit
+
+CONFIDENT_R_FREE = 0.24
+CONFIDENT_CORRELATION = 0.75
+CONFIRMING_TRIALS = 12
+"""At least so many trials, or twice as many as it took, go on in search of something better than a weak solution."""
+LEAST_CORRELATION = 0.5
+"""Structures have more from the first map on; the models of shuffled intensities stay below."""
+MOST_ASKED = 0.7
+"""Of the correlation of later models: a good wrong one must not hide the right one."""
+
+
+class Progress:
+    """Candidates and group tables gathered so far."""
+
+    def __init__(self) -> None:
+        self.candidates: list[Candidate] = []
+        self.fits: dict[int, list[GroupFit]] = {}
+        self.trials = 0
+        self.least_correlation = LEAST_CORRELATION
+        self.last: PhaseSet | None = None
+        self._preferred: Candidate | None = None
+        self._first_solved: int | None = None
+
+    def add(self, candidates: list[Candidate], fits: list[GroupFit]) -> None:
+        """Keep candidates with the table of groups they came from."""
+        for candidate in candidates:
+            self.fits[id(candidate)] = fits
+        self.candidates += candidates
+
+    def ask_for(self, correlation: float) -> None:
+        """Let models that correlate less than this one be worth no more work."""
+        self.least_correlation = max(self.least_correlation, min(correlation, MOST_ASKED))
+
+    def best(self) -> Candidate | None:
+        """Return the first of the ranked candidates, None without any."""
+        return next(iter(self.ranked()), None)
+
+    def ranked(self) -> list[Candidate]:
+        """Return the candidates, best first; one that was settled on comes before all others."""
+        ranked = sorted(self.candidates, key=rank_key)
+        if self._preferred is None:
+            return ranked
+        return [self._preferred, *(candidate for candidate in ranked if candidate is not self._preferred)]
+
+    def settle(self, candidate: Candidate, reason: str, *, settled: bool) -> Candidate:
+        """Rank a candidate first, say why, and make it doubtful where the group is not settled."""
+        judgement = candidate.judgement._replace(reasons=(*candidate.judgement.reasons, reason))
+        if not settled:
+            judgement = judgement._replace(verdict="doubtful", reasons=(reason,))
+            others = [other for other in self.candidates if other.judgement.verdict == "solved"]
+            for other in others:
+                doubtful = other.judgement._replace(verdict="doubtful", reasons=(reason,))
+                self.add([other._replace(judgement=doubtful)], self.fits[id(other)])
+            self.candidates = [other for other in self.candidates if other.judgement.verdict != "solved"]
+        self._preferred = candidate._replace(judgement=judgement)
+        self.add([self._preferred], self.fits[id(candidate)])
+        return self._preferred
+
+    def finished(self) -> bool:
+        """Tell whether a model is solved beyond doubt, or nothing better was found for long enough."""
+        best = self.best()
+        if best is None or best.judgement.verdict != "solved":
+            return False
+        if self._first_solved is None:
+            self._first_solved = self.trials
+        figures = best.judgement.figures
+        if figures["r_free"] <= CONFIDENT_R_FREE and figures["cc"] >= CONFIDENT_CORRELATION:
+            return True
+        return self.trials >= self._first_solved + max(CONFIRMING_TRIALS, 2 * self._first_solved)
