@@ -21,7 +21,7 @@ class Diagnosis(NamedTuple):
 
     d_min_angstrom: float
     outermost_angstrom: float
-    """d of the outermost reflection given: less than d_min where shells of noise were cut off."""
+    """d of the outermost reflection given: less than d_min where noisy or empty shells were cut off."""
     completeness: float
     mean_i_over_sigma: float
     e_squared_minus_one: float
@@ -125,7 +125,7 @@ def _trouble(figures: Diagnosis) -> list[str]:
     if figures.intensity_spread < 0.1:
         found.append(f"the intensities are all but equal (relative spread {figures.intensity_spread:.2g})")
     if figures.d_min_angstrom > 1.3:
-        cut = f" (cut from {figures.outermost_angstrom:.2f} A: beyond is little signal)"
+        cut = f" (cut from {figures.outermost_angstrom:.2f} A: beyond is little signal, or too few reflections)"
         found.append(
             f"the resolution of {figures.d_min_angstrom:.2f} A"
             f"{cut if figures.outermost_angstrom < 0.95 * figures.d_min_angstrom else ''}"

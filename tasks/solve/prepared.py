@@ -73,7 +73,7 @@ def prepare(
     composition
         Gives the scattering factors of the Wilson plot; carbon's shape is used without one.
     d_min_angstrom
-        High-resolution limit; None cuts where shells hold less than noise or less than a third of the reflections.
+        High-resolution limit; None cuts where shells hold less than noise, or too few of their reflections.
 
     Raises
     ------
@@ -145,16 +145,19 @@ def _rows(merged: Merged, chosen: NDArray[np.bool_]) -> Merged:
 def _resolution_limit(
     merged: Merged, d_star_sq: NDArray[np.float64], cell: UnitCell, operations: gemmi.GroupOps
 ) -> float:
-    """Return d_min of the outermost shell, of 20, that is a third complete with a mean I/sigma of 1."""
+    """Return d_min of the outermost shell, of 20, with a mean I/sigma of 1 and not too few of its reflections.
+
+    Too few is less than a third, or in data that are nowhere complete less than half of what the best shell has.
+    """
     edges = np.linspace(0, d_star_sq.max() ** 1.5 * (1 + 1e-9), 21) ** (2 / 3)
     everything = d_star_squared(sphere(cell, operations, float(1 / np.sqrt(d_star_sq.max()))), cell)
-    images, parent = expand_to_p1(merged.hkl, operations)
+    _, parent = expand_to_p1(merged.hkl, operations)
     possible, _ = np.histogram(everything, edges)
     measured, _ = np.histogram(d_star_sq[parent], edges)
     signal, _ = np.histogram(d_star_sq, edges, weights=merged.intensity / merged.sigma)
     count, _ = np.histogram(d_star_sq, edges)
-    good = (measured >= possible / 3.0) & (signal >= count * 1.0)
-    good &= len(images) > 0
+    complete = measured / np.maximum(possible, 1)
+    good = (complete >= min(1 / 3, 0.5 * float(complete.max()))) & (signal >= count * 1.0) & (count > 0)
     last = int(np.flatnonzero(good).max()) if good.any() else len(good) - 1
     return float(1 / np.sqrt(min(edges[last + 1], d_star_sq.max())))
 

@@ -45,6 +45,19 @@ def prepared(merged: Merged = MERGED):
     )
 
 
+def test_incomplete_data_keep_their_outer_shells() -> None:
+    kept = np.random.default_rng(1).random(len(MERGED.hkl)) < 0.25
+    thin = Merged(*(column[kept] for column in MERGED))
+    assert prepared(thin).d_min_angstrom < 1.02 * prepared().d_min_angstrom
+
+
+def test_shells_of_which_little_was_measured_are_cut() -> None:
+    rng = np.random.default_rng(1)
+    outside = STRUCTURE.cell.gemmi().calculate_d_array(MERGED.hkl) < 1.2
+    kept = ~outside | (rng.random(len(MERGED.hkl)) < 0.1)
+    assert prepared(Merged(*(column[kept] for column in MERGED))).d_min_angstrom > 1.1
+
+
 # indices
 
 
