@@ -91,7 +91,7 @@ def run(row: Row, seed: int, limit: float, *, refine: bool) -> bool:
     name, data, formula, published = row
     begun = time.process_time()
     with tempfile.TemporaryDirectory() as workdir:
-        engine = DirectMethods(seed=seed, time_limit_s=limit)
+        engine = DirectMethods(seed=seed, time_limit_s=limit, workers=1)
         solutions = engine.solve(data, Composition.parse(formula), Path(workdir))
         seconds = time.process_time() - begun
         after = f" {_refined(data, solutions, formula, Path(workdir))} |" if refine else ""

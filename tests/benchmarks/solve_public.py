@@ -64,7 +64,7 @@ def run(name: str, item: Dynamical, workdir: Path, *, limit: float, refine: bool
     )
     composition = Composition.parse(item.composition)
     begun = time.process_time()
-    solutions = DirectMethods(time_limit_s=limit).solve(data, composition, workdir)
+    solutions = DirectMethods(time_limit_s=limit, workers=1).solve(data, composition, workdir)
     seconds = time.process_time() - begun
     best = solutions.best
     found = match_structure(best, item.published, cell=item.cell).fraction
