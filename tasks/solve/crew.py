@@ -2,6 +2,8 @@
 
 import logging
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -33,6 +35,9 @@ def usable_workers(wanted: int | None) -> int:
     if multiprocessing.current_process().daemon:
         return 1
     return min(MOST_BY_DEFAULT, joblib.cpu_count()) if wanted is None else wanted
+
+
+PARENT_LOOKED_FOR_EVERY_S = 1.0
 
 
 class Crew:
@@ -82,7 +87,7 @@ class Crew:
     def _submitted(self, function: Callable[[A], B], items: Sequence[A]) -> "list[_Timed[B] | None]":
         """Return the calls under way; None for those to be made here because the processes died meanwhile."""
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._workers)
+            self._pool = ProcessPoolExecutor(self._workers, initializer=_end_with, initargs=(os.getpid(),))
         try:
             return [self._pool.submit(_timed, function, item) for item in items]
         except BrokenProcessPool as error:
@@ -115,6 +120,17 @@ class Crew:
 
 _Timed = Future[tuple[B, float]]
 """A result to come, and the CPU seconds it cost."""
+
+
+def _end_with(parent: int) -> None:
+    """Watch, in a process of a pool, for the death of the one that started it: killed, it cannot end its pool."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(PARENT_LOOKED_FOR_EVERY_S)
+    os._exit(1)
 
 
 def _timed(function: Callable[[A], B], item: A) -> tuple[B, float]:

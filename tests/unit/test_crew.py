@@ -1,11 +1,14 @@
 """Trials in other processes: the same results, no guard needed in the caller's script, and no death of the search."""
 
+import contextlib
 import logging
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +149,51 @@ def test_a_script_without_a_guard_may_use_several_processes(tmp_path: Path) -> N
     assert done.stdout.split("\n")[0] == "the script runs"
     assert done.stdout.count("the script runs") == 1
     assert "solved" in done.stdout
+
+
+ENDLESS = """
+import time
+from tasks.solve import crew
+
+crew.WORTH_PROCESSES_S = -1.0
+with crew.Crew(2) as two:
+    list(two.run(time.sleep, [0.3] * 1000))
+"""
+
+
+def workers_of(parent: int) -> list[Path]:
+    """Return the entries in /proc of the processes of a pool."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            status, command = (entry / "stat").read_text(), (entry / "cmdline").read_text()
+            if int(status.rpartition(")")[2].split()[1]) == parent and "LokyProcess" in command:
+                found.append(entry)
+    return found
+
+
+def is_alive(process: Path) -> bool:
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    with subprocess.Popen(
+        [sys.executable, str(script)], env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
+    ) as parent:
+        until(lambda: len(workers_of(parent.pid)) == 2)
+        workers = workers_of(parent.pid)
+        time.sleep(1.0)
+        parent.kill()
+    until(lambda: not any(is_alive(worker) for worker in workers))
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
