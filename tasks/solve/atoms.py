@@ -11,6 +11,8 @@ from tasks.model.scattering import Radiation, scattering_factor
 from tasks.solve.symmetry import Symmetry
 
 SITE_ANGSTROM = 0.05
+START_U = 0.03
+"""U (A^2) of pseudo-atoms."""
 
 
 class Model(NamedTuple):
@@ -74,9 +76,43 @@ def stabilisers(
     return fixes.sum(axis=1).astype(np.float64), bases
 
 
+def site_orders(position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell) -> NDArray[np.float64]:
+    """Return the number of operations that fix each position, (m,)."""
+    rotations, translations = symmetry.operations()
+    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    return _site_orders(np.ascontiguousarray(position), rotations.astype(np.float64), translations, orthogonal)
+
+
+@njit(cache=True)
+def _site_orders(
+    position: NDArray[np.float64],
+    rotations: NDArray[np.float64],
+    translations: NDArray[np.float64],
+    orthogonal: NDArray[np.float64],
+) -> NDArray[np.float64]:  # pragma: no cover
+    count = np.zeros(len(position))
+    delta = np.empty(3)
+    for m in range(len(position)):
+        for o in range(len(rotations)):
+            for axis in range(3):
+                moved = translations[o, axis] - position[m, axis]
+                for other in range(3):
+                    moved += rotations[o, axis, other] * position[m, other]
+                delta[axis] = moved - np.round(moved)
+            square = 0.0
+            for axis in range(3):
+                along = 0.0
+                for other in range(3):
+                    along += orthogonal[axis, other] * delta[other]
+                square += along * along
+            if square < SITE_ANGSTROM * SITE_ANGSTROM:
+                count[m] += 1.0
+    return count
+
+
 def multiplicities(position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell) -> NDArray[np.float64]:
     """Return how many images each position has in the cell, (m,)."""
-    return symmetry.order / stabilisers(position, symmetry, cell)[0]
+    return symmetry.order / site_orders(position, symmetry, cell)
 
 
 def form_factors(model: Model, d_star_sq: NDArray[np.float64], radiation: Radiation) -> NDArray[np.float64]:

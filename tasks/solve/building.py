@@ -13,8 +13,9 @@ from tasks.solve.elements import assign_elements, lightest_power
 from tasks.solve.geometry import too_close
 from tasks.solve.least_squares import Fit, Free, refine
 from tasks.solve.map_coefficients import correlation_coefficient, difference_coefficients, falloff, weak_reflections
-from tasks.solve.recycling import SHARPNESS, Recycled, next_coefficients, recycle
+from tasks.solve.recycling import SHARPNESS, Recycled, recycle
 from tasks.solve.symmetry import Symmetry
+from tasks.solve.weighting import weigh, weighting_of
 
 NEAREST_ANGSTROM = 0.95
 """Atoms other than hydrogen are not nearer than this."""
@@ -70,7 +71,8 @@ def build(
 
 def polish(task: Task, model: Model, *, cycles: int, rng: np.random.Generator) -> Recycled:
     """Return the best model of turns that start from the map of a model, nothing left out."""
-    return _recycled(task, next_coefficients(model, task.observed, task.symmetry)[0], cycles=cycles, rng=rng)
+    weighting = weighting_of(task.observed, task.symmetry, reference=task.reference, sharpness=SHARPNESS)
+    return _recycled(task, weigh(weighting, model).coefficients, cycles=cycles, rng=rng)
 
 
 def _recycled(task: Task, start: NDArray[np.complex128], *, cycles: int, rng: np.random.Generator) -> Recycled:

@@ -5,12 +5,15 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import fft
 
 from tasks.model import UnitCell
+from tasks.solve.peak_search import maxima
 from tasks.solve.symmetry import Symmetry
 
 POINTS_PER_D_MIN = 3.2
+LEAST_HEIGHT = 0.5
+"""Standard deviations of the map that a maximum must exceed."""
 
 
 class MapPlan(NamedTuple):
@@ -23,7 +26,7 @@ class MapPlan(NamedTuple):
     grid: tuple[int, int, int]
     at: NDArray[np.int64]
     parent: NDArray[np.int64]
-    factor: NDArray[np.complex128]
+    factor: NDArray[np.complex64]
     conjugate: NDArray[np.bool_]
 
 
@@ -52,7 +55,11 @@ def plan_map(hkl: NDArray[np.int32], symmetry: Symmetry, cell: UnitCell, d_min_a
     wrapped = (index[:, 0] % grid[0], index[:, 1] % grid[1], index[:, 2])
     at, first = np.unique(np.ravel_multi_index(wrapped, shape), return_index=True)
     return MapPlan(
-        grid, at, np.concatenate(parents)[first], np.concatenate(factors)[first], np.concatenate(flips)[first]
+        grid,
+        at,
+        np.concatenate(parents)[first],
+        np.concatenate(factors)[first].astype(np.complex64),
+        np.concatenate(flips)[first],
     )
 
 
@@ -70,7 +77,7 @@ def grid_for(cell: UnitCell, d_min_angstrom: float) -> tuple[int, int, int]:
 
 def density(coefficients: NDArray[np.complex128], plan: MapPlan) -> NDArray[np.float32]:
     """Return the map of coefficients (n,) of the asymmetric reflections, without F(000), in any scale."""
-    value = coefficients[plan.parent] * plan.factor
+    value = coefficients.astype(np.complex64)[plan.parent] * plan.factor
     half = np.zeros((plan.grid[0], plan.grid[1], plan.grid[2] // 2 + 1), dtype=np.complex64)
     # rho(x) = sum F(h) exp(-2 pi i h x): the inverse transform has the other sign, hence the conjugate
     half.ravel()[plan.at] = np.where(plan.conjugate, value, value.conj())
@@ -85,7 +92,7 @@ def find_peaks(
     Peaks within `nearest_angstrom` of an image of a higher one are merged into it; a peak that close to its own
     images is moved to the special position between them.
     """
-    position, height = _local_maxima(values)
+    position, height = maxima(values, floor=LEAST_HEIGHT * float(values.std()))
     wanted = np.argsort(-height, kind="stable")[: most * symmetry.order * 2 + 100]
     return reduce_peaks(position[wanted], height[wanted], symmetry, cell, most=most, nearest_angstrom=nearest_angstrom)
 
@@ -106,39 +113,53 @@ def reduce_peaks(
         position, rotations.astype(np.float64), translations, orthogonal, most, float(nearest_angstrom)
     )
     rows = kept[:count]
-    snapped = np.array([snap(position[row], symmetry, cell, nearest_angstrom) for row in rows]).reshape(-1, 3)
-    return Peaks(snapped, height[rows])
+    return Peaks(snap(position[rows].reshape(-1, 3), symmetry, cell, nearest_angstrom), height[rows])
 
 
 def snap(
     position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell, within_angstrom: float
 ) -> NDArray[np.float64]:
-    """Return the position moved to the special position within reach, if there is one, into [0, 1)."""
+    """Return positions (m, 3) moved to the special positions within reach, where there are any, into [0, 1)."""
     rotations, translations = symmetry.operations()
     orthogonal = np.array(cell.gemmi().orth.mat.tolist())
-    for reach in (within_angstrom, within_angstrom, 0.1 * within_angstrom):
-        delta = rotations @ position + translations - position
-        delta -= np.round(delta)
-        near = np.linalg.norm(delta @ orthogonal.T, axis=1) < reach
-        position = position + delta[near].mean(axis=0)
-    return position - np.floor(position)
+    reaches = np.array([within_angstrom, within_angstrom, 0.1 * within_angstrom])
+    return _snap(np.ascontiguousarray(position), rotations.astype(np.float64), translations, orthogonal, reaches)
 
 
-def _local_maxima(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return fractional positions (n, 3) and heights (n,) of maxima over 26 neighbours, by parabolas along the axes."""
-    shape = np.array(values.shape)
-    at = np.argwhere((ndimage.maximum_filter(values, size=3, mode="wrap") == values) & (values > 0.5 * values.std()))
-    centre = values[tuple(at.T)].astype(np.float64)
-    offset = np.zeros((len(at), 3))
-    height = centre.copy()
-    for axis in range(3):
-        step = np.eye(3, dtype=int)[axis]
-        low = values[tuple(((at - step) % shape).T)].astype(np.float64)
-        high = values[tuple(((at + step) % shape).T)].astype(np.float64)
-        curve = 2.0 * centre - low - high
-        offset[:, axis] = np.clip(0.5 * (high - low) / np.maximum(curve, 1e-12), -0.5, 0.5)
-        height += 0.25 * (high - low) * offset[:, axis]
-    return (at + offset) / shape, height
+@njit(cache=True)
+def _snap(
+    position: NDArray[np.float64],
+    rotations: NDArray[np.float64],
+    translations: NDArray[np.float64],
+    orthogonal: NDArray[np.float64],
+    reaches: NDArray[np.float64],
+) -> NDArray[np.float64]:  # pragma: no cover
+    """Move each position to the mean of its images within reach, once for each reach."""
+    found = position.copy()
+    delta, total = np.empty(3), np.empty(3)
+    for m in range(len(found)):
+        for reach in reaches:
+            total[:] = 0.0
+            near = 0
+            for o in range(len(rotations)):
+                for axis in range(3):
+                    moved = translations[o, axis] - found[m, axis]
+                    for other in range(3):
+                        moved += rotations[o, axis, other] * found[m, other]
+                    delta[axis] = moved - np.round(moved)
+                square = 0.0
+                for axis in range(3):
+                    along = 0.0
+                    for other in range(3):
+                        along += orthogonal[axis, other] * delta[other]
+                    square += along * along
+                if square < reach * reach:
+                    total += delta
+                    near += 1
+            found[m] += total / near  # the identity is always near
+        for axis in range(3):
+            found[m, axis] -= np.floor(found[m, axis])
+    return found
 
 
 @njit(cache=True)

@@ -2,17 +2,18 @@
 
 Source: SHELXD's scheme (Usón & Sheldrick, Curr. Opin. Struct. Biol. 9, 643-648, 1999): peaks, some of them left out
 at random in every turn, structure factors, map. Departure: the maps are 2 m Eo - D Ec with the missing reflections
-filled in (`weighted_coefficients`) in place of tangent refinement, which keeps wrong peaks from confirming themselves.
+filled in (`weigh`) in place of tangent refinement, which keeps wrong peaks from confirming themselves.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.solve.atoms import Observed, calculate
+from tasks.solve.atoms import Observed
 from tasks.solve.building import Task
 from tasks.solve.density import density, find_peaks
-from tasks.solve.map_coefficients import correlation_coefficient, falloff, weighted_coefficients
+from tasks.solve.map_coefficients import falloff
 from tasks.solve.recycling import Recycled, empty_model, model_of_peaks
+from tasks.solve.weighting import weigh, weighting_of
 
 OMITTED = 0.15
 PEAKS_PER_ATOM = 1.1
@@ -29,6 +30,7 @@ def search_in_group(task: Task, *, turns: int, rng: np.random.Generator) -> Recy
     budget = task.budget._replace(high=most)
     count = int(np.ceil(most / symmetry.order)) * (1 if symmetry.order <= 8 else 3) + 4
     best = Recycled(empty_model(), -1.0, 0)
+    weighting = weighting_of(observed, symmetry, reference=task.reference, sharpness=SEARCH_SHARPNESS)
     coefficients = _random_start(task, rng)
     for turn in range(turns):
         values = density(coefficients, task.plan)
@@ -41,16 +43,11 @@ def search_in_group(task: Task, *, turns: int, rng: np.random.Generator) -> Recy
             coefficients = _random_start(task, rng)
             continue
         model = model.take(kept)
-        calculated = calculate(
-            observed.hkl, model, symmetry, cell=observed.cell, radiation=observed.radiation,
-            d_star_sq=observed.d_star_sq,
-        )  # fmt: skip
-        correlation = correlation_coefficient(observed, calculated, symmetry)
+        coefficients, correlation = weigh(weighting, model)
         if correlation > best.correlation:
             best = Recycled(model, correlation, turn + 1)
         if correlation > CONVERGED_CORRELATION:
             break
-        coefficients = weighted_coefficients(observed, calculated, model, symmetry, sharpness=SEARCH_SHARPNESS)
     return best
 
 

@@ -1,5 +1,7 @@
 """The merged intensities as one space group sees them: amplitudes, normalised amplitudes, what is missing."""
 
+from typing import NamedTuple
+
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
@@ -47,14 +49,53 @@ def normalised_intensity(
     return reduced / shell_mean(reduced, d_star_sq)
 
 
-def shell_mean(value: NDArray[np.float64], d_star_sq: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of positive values (n,) as a smooth function of 1/d^2, (n,): log-linear between shells."""
-    count = int(np.clip(len(value) // SHELL_REFLECTIONS, 3, 30))
-    shells = np.array_split(np.argsort(d_star_sq, kind="stable"), min(count, max(1, len(value))))
-    overall = max(float(value.mean()), 1e-30)
+class Shells(NamedTuple):
+    """Reflections (n,) parted by resolution into shells (c,) of equal numbers, and how to pass between their centres.
+
+    ``order`` (n,) by resolution, ``begin`` and ``size`` (c,) in that order, ``low`` and ``fraction`` (n,): the value
+    at a reflection is that of shell `low` and, by `fraction`, of the next.
+    """
+
+    order: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    size: NDArray[np.int64]
+    low: NDArray[np.int64]
+    fraction: NDArray[np.float64]
+
+    def mean(self, ordered: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the means (c,) of values (n,) that are in order of resolution."""
+        return np.add.reduceat(ordered, self.begin) / self.size
+
+    def between(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values (c,) of shells at the reflections, (n,): linear between the centres, constant outside."""
+        if len(value) == 1:
+            return np.full(len(self.order), value[0])
+        return value[self.low] + self.fraction * np.diff(value)[self.low]
+
+
+def shells_of(d_star_sq: NDArray[np.float64], count: int | None = None) -> Shells:
+    """Return shells of reflections with these 1/d^2, (n,); by default of `SHELL_REFLECTIONS` each, 3 to 30 of them."""
+    size = len(d_star_sq)
+    wanted = int(np.clip(size // SHELL_REFLECTIONS, 3, 30)) if count is None else count
+    order = np.argsort(d_star_sq, kind="stable")
+    shells = np.array_split(order, min(wanted, max(1, size)))
+    counts = np.array([len(shell) for shell in shells])
     centre = np.array([d_star_sq[shell].mean() for shell in shells])
-    mean = np.array([max(float(value[shell].mean()), 1e-6 * overall) for shell in shells])
-    return np.exp(np.interp(d_star_sq, centre, np.log(mean)))
+    low = np.clip(np.searchsorted(centre, d_star_sq, side="right") - 1, 0, max(len(centre) - 2, 0))
+    step = np.maximum(np.diff(centre, append=np.inf)[low], 1e-30)
+    fraction = np.clip((d_star_sq - centre[low]) / step, 0.0, 1.0)
+    return Shells(order, np.cumsum(counts) - counts, counts, low, fraction)
+
+
+def smooth_mean(shells: Shells, value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of positive values (n,) as a smooth function of resolution, (n,): log-linear between shells."""
+    overall = max(float(value.mean()), 1e-30)
+    return np.exp(shells.between(np.log(np.maximum(shells.mean(value[shells.order]), 1e-6 * overall))))
+
+
+def shell_mean(value: NDArray[np.float64], d_star_sq: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of positive values (n,) as a smooth function of 1/d^2, (n,): see `smooth_mean`."""
+    return smooth_mean(shells_of(d_star_sq), value)
 
 
 def is_centric(hkl: NDArray[np.int32], symmetry: Symmetry) -> NDArray[np.bool_]:

@@ -45,6 +45,11 @@ def find_peaks(
     return Peaks(position[kept] % 1.0, height64[kept])
 
 
+def maxima(density: NDArray[np.float32], *, floor: float) -> Peaks:
+    """Return all maxima beyond `floor`, as `find_peaks` but in the order of the map, whatever their distances."""
+    return Peaks(*_interpolated(density, _local_maxima(density, np.float32(floor))))
+
+
 @njit(cache=True)
 def _local_maxima(density: NDArray[np.float32], floor: np.float32) -> NDArray[np.int64]:
     n0, n1, n2 = density.shape

@@ -9,14 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.solve.atoms import Model, Observed, calculate, multiplicities
+from tasks.solve.atoms import START_U, Model, Observed, multiplicities
 from tasks.solve.contents import Budget
 from tasks.solve.density import MapPlan, Peaks, density, find_peaks
-from tasks.solve.map_coefficients import correlation_coefficient, weighted_coefficients
 from tasks.solve.origin import FactorTable
 from tasks.solve.symmetry import Symmetry
+from tasks.solve.weighting import weigh, weighting_of
 
-START_U = 0.03
 SHARPNESS = 0.6
 PATIENCE = 3
 TURNS_AFTER_SHAKING = 3
@@ -63,10 +62,11 @@ def recycle(
     cycles: int,
     rng: np.random.Generator,
 ) -> Recycled:
-    """Return the best of up to `cycles` turns from map coefficients `start`, (n + k,) as `weighted_coefficients`.
+    """Return the best of up to `cycles` turns from map coefficients `start`, (n + k,) as of `weigh`.
 
     When turns bring nothing new, the best model is shaken: a part of its atoms is left out at random.
     """
+    weighting = weighting_of(observed, symmetry, reference=reference, sharpness=SHARPNESS)
     coefficients = start
     best = Recycled(empty_model(), -1.0, 0)
     since = 0
@@ -78,7 +78,7 @@ def recycle(
         )
         if len(model.element) == 0:
             break
-        coefficients, correlation = next_coefficients(model, observed, symmetry)
+        coefficients, correlation = weigh(weighting, model)
         since += 1
         if correlation > best.correlation + 1e-3:
             best, since = Recycled(model, correlation, turn + 1), 0
@@ -90,18 +90,9 @@ def recycle(
             break
         if since > PATIENCE:
             shaken = best.model.take(_survivors(best.model, rng))
-            coefficients, _ = next_coefficients(shaken, observed, symmetry)
+            coefficients = weigh(weighting, shaken).coefficients
             since = PATIENCE - TURNS_AFTER_SHAKING
     return best
-
-
-def next_coefficients(model: Model, observed: Observed, symmetry: Symmetry) -> tuple[NDArray[np.complex128], float]:
-    """Return the coefficients of the weighted map of a model, and the correlation of E."""
-    calculated = calculate(
-        observed.hkl, model, symmetry, cell=observed.cell, radiation=observed.radiation, d_star_sq=observed.d_star_sq
-    )
-    correlation = correlation_coefficient(observed, calculated, symmetry)
-    return weighted_coefficients(observed, calculated, model, symmetry, sharpness=SHARPNESS), correlation
 
 
 def _survivors(model: Model, rng: np.random.Generator) -> NDArray[np.int64]:
