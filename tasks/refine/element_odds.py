@@ -8,10 +8,16 @@ from numpy.typing import NDArray
 
 from tasks.model import Composition
 from tasks.refine import elements
+from tasks.refine.bond_geometry import best_scale, environments, total_cost
 from tasks.refine.draft import DraftAtom, Fit, Observations
+from tasks.refine.element_energy import ElementEnergy, sample
+from tasks.refine.hydrogens import hydrogen_places
+from tasks.refine.site_evidence import Option, evidence_of
 
 SETTLED = 0.8
 LISTED = 8
+CARRIERS = frozenset({"C", "N"})
+SEED = 0
 
 
 class ElementOdds(NamedTuple):
@@ -23,23 +29,121 @@ class ElementOdds(NamedTuple):
     other: str
 
 
-def site_costs(
+def energy_of(
     fit: Fit,
     atoms: Sequence[DraftAtom],
     candidates: Sequence[str],
     *,
     observations: Observations,
-    riders: Mapping[tuple[int, str], NDArray[np.float64]] | None = None,
-) -> NDArray[np.float64]:
-    """Return how badly each element would suit each atom, (atoms, candidates): fit, bonds and room, as a chi^2."""
-    hall, cell = fit.draft.hall, fit.draft.unit_cell
+    composition: Composition | None,
+) -> tuple[ElementEnergy, NDArray[np.int64]]:
+    """Return the cost of elements at all sites together, by fit, bonds, room and composition, and those there are."""
+    hall, cell, radiation = fit.draft.hall, fit.draft.unit_cell, observations.radiation
     with np.load(fit.table.path, allow_pickle=False) as file:
         residual = elements.residual_of(dict(file))
-    costs = elements.exchange_costs(
-        residual, atoms, candidates, hall=hall, cell=cell, radiation=observations.radiation, riders=riders
+    options = _options(
+        atoms, candidates, _riders(atoms, candidates, fit, observations, composition), _attached(fit, atoms)
     )
-    costs = costs + elements.chemistry_costs(atoms, candidates, hall, cell)
-    return costs + elements.crowding_costs(atoms, candidates, hall, cell)
+    evidence = evidence_of(
+        residual, atoms, options, attached=_attached(fit, atoms), hall=hall, cell=cell, radiation=radiation,
+        temper=elements.EVIDENCE[radiation],
+    )  # fmt: skip
+    names = [atom.element for atom in atoms]
+    listed = sorted({option.element for row in options for option in row})
+    crowding = elements.crowding_costs(atoms, listed, hall, cell)
+    cost = [
+        crowding[i, listed.index(option.element)] + (elements.WITHOUT_HYDROGEN if _bare(option, row) else 0.0)
+        for i, row in enumerate(options)
+        for option in row
+    ]
+    weights = multiplicities(fit, atoms)
+    wanted = None
+    if composition is not None:
+        wanted = dict(zip(listed, elements.targets(composition, listed, weights), strict=True))
+    sites = environments(atoms, hall, cell)
+    energy = ElementEnergy(
+        evidence, options, sites, site_cost=np.array(cost), weights=weights, wanted=wanted,
+        penalty=elements.COMPOSITION_WEIGHT, scale=best_scale(sites, names),
+    )  # fmt: skip
+    return energy, np.zeros(len(atoms), dtype=np.int64)
+
+
+def _options(
+    atoms: Sequence[DraftAtom],
+    candidates: Sequence[str],
+    riders: Mapping[tuple[int, str], NDArray[np.float64]],
+    attached: Mapping[int, Sequence[DraftAtom]],
+) -> list[list[Option]]:
+    """Return what may be at each site, what is there first: elements bare, and with the hydrogen they would carry.
+
+    Another element that would carry none as its neighbours are named may keep the hydrogen there is.
+    """
+    found = []
+    for i, atom in enumerate(atoms):
+        row = [Option(atom.element, present=True)]
+        for element in candidates:
+            places = riders.get((i, element))
+            if places is None and i in attached and element in CARRIERS and element != atom.element:
+                places = np.array([hydrogen.position for hydrogen in attached[i]])
+            if places is not None:
+                row.append(Option(element, places))
+            if places is None and element == atom.element:
+                continue
+            row.append(Option(element))
+        found.append(row)
+    return found
+
+
+def _bare(option: Option, row: Sequence[Option]) -> bool:
+    """Tell whether an option lacks the hydrogen that its element would carry there."""
+    same = [other for other in row if other.element == option.element and other.hydrogens is not None]
+    return option.hydrogens is None and not option.present and bool(same)
+
+
+def _riders(
+    atoms: Sequence[DraftAtom],
+    candidates: Sequence[str],
+    fit: Fit,
+    observations: Observations,
+    composition: Composition | None,
+) -> dict[tuple[int, str], NDArray[np.float64]]:
+    """Return where elements would carry hydrogen; nowhere if there is none by the composition, or in the model."""
+    if not (fit.draft.riding if composition is None else "H" in composition.counts):
+        return {}
+    return hydrogen_places(atoms, candidates, fit.draft.hall, fit.draft.unit_cell, observations.radiation)
+
+
+def _attached(fit: Fit, atoms: Sequence[DraftAtom]) -> dict[int, list[DraftAtom]]:
+    """Return the riding hydrogen atoms by the number of their pivot."""
+    by_label = {atom.label: atom for atom in fit.draft.atoms}
+    number = {atom.label: index for index, atom in enumerate(atoms)}
+    return {
+        number[group.pivot]: [by_label[label] for label in group.hydrogens]
+        for group in fit.draft.riding
+        if group.pivot in number
+    }
+
+
+def naming_cost(fit: Fit, composition: Composition | None, candidates: Sequence[str]) -> float:
+    """Return what bonds, room and composition have against the elements of a fit, as `ElementEnergy` counts them."""
+    atoms = [atom for atom in fit.draft.atoms if atom.element not in {"H", "D"}]
+    hall, cell = fit.draft.hall, fit.draft.unit_cell
+    sites, names = environments(atoms, hall, cell), [atom.element for atom in atoms]
+    listed = sorted({*candidates, *names})
+    own = [listed.index(name) for name in names]
+    cost = total_cost(sites, names, scale=best_scale(sites, names))
+    cost += float(elements.crowding_costs(atoms, listed, hall, cell)[np.arange(len(own)), own].sum())
+    if composition is None:
+        return cost
+    weights = multiplicities(fit, atoms)
+    excess = np.bincount(own, weights=weights, minlength=len(listed)) - elements.targets(composition, listed, weights)
+    return cost + elements.COMPOSITION_WEIGHT / float(np.median(weights)) * float(np.abs(excess).sum())
+
+
+def multiplicities(fit: Fit, atoms: Sequence[DraftAtom]) -> NDArray[np.float64]:
+    """Return how many atoms of the cell each site stands for, (atoms,)."""
+    by_label = {row.label: float(row.multiplicity) for row in fit.atoms}
+    return np.array([by_label[atom.label] for atom in atoms])
 
 
 def candidate_elements(fit: Fit, composition: Composition | None) -> list[str]:
@@ -51,26 +155,20 @@ def candidate_elements(fit: Fit, composition: Composition | None) -> list[str]:
 def element_odds(fit: Fit, observations: Observations, composition: Composition | None) -> tuple[ElementOdds, ...]:
     """Return the odds of the name of each atom but hydrogen; none where there is no choice.
 
-    By Bayes' theorem, with the frequencies in the composition (in the model without one) before, and exp(-cost / 2)
-    as the likelihood: the costs are twice negative log-likelihoods, tempered for electron data. Neighbours are taken
-    to be what they are called, so that the odds of two exchanged atoms are too high.
+    How often a site has an element in assignments drawn in proportion to exp(-cost / 2): the costs are twice negative
+    log-likelihoods, tempered for electron data. Assignments as a whole keep to the composition and to the bonds, so
+    that two atoms that may be exchanged are both in doubt.
     """
     atoms = [atom for atom in fit.draft.atoms if atom.element not in {"H", "D"}]
     candidates = sorted({*candidate_elements(fit, composition), *(atom.element for atom in atoms)})
     if len(candidates) < 2 or not atoms:
         return ()
-    names = [atom.element for atom in atoms]
-    counts = {name: float(names.count(name)) for name in candidates} if composition is None else composition.counts
-    share = np.array([max(counts.get(name, 0.0), 0.1) for name in candidates])
-    costs = site_costs(fit, atoms, candidates, observations=observations)
-    score = np.log(share / share.sum()) - 0.5 * (costs - costs.min(axis=1, keepdims=True))
-    likelihood = np.exp(score - score.max(axis=1, keepdims=True))
-    odds = likelihood / likelihood.sum(axis=1, keepdims=True)
+    energy, state = energy_of(fit, atoms, candidates, observations=observations, composition=composition)
     found = []
-    for row, atom in enumerate(atoms):
-        own = candidates.index(atom.element)
-        rest = np.where(np.arange(len(candidates)) == own, -1.0, odds[row])
-        found.append(ElementOdds(atom.label, atom.element, float(odds[row, own]), candidates[int(rest.argmax())]))
+    for atom, odds in zip(atoms, sample(energy, state, np.random.default_rng(SEED)), strict=True):
+        others = {name: odds.get(name, 0.0) for name in candidates if name != atom.element}
+        other = max(others, key=lambda name: others[name])
+        found.append(ElementOdds(atom.label, atom.element, odds.get(atom.element, 0.0), other))
     return tuple(found)
 
 

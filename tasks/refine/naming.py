@@ -1,15 +1,13 @@
 """Which element each atom is: trials in least squares of what the costs of single sites propose."""
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.model import Composition
 from tasks.refine import completion, elements
-from tasks.refine.draft import DraftAtom, Fit, Observations
-from tasks.refine.element_odds import candidate_elements, site_costs
-from tasks.refine.hydrogens import hydrogen_places, with_hydrogens
+from tasks.refine.draft import Fit, Observations
+from tasks.refine.element_energy import exchanges, lowest
+from tasks.refine.element_odds import candidate_elements, energy_of, naming_cost
+from tasks.refine.hydrogens import with_hydrogens
 from tasks.refine.ports import LeastSquares
 from tasks.refine.progress import Progress, tried_fit
 
@@ -17,25 +15,36 @@ SWAPS = 3
 SWAP_GAIN = 0.001
 RESOLVED_COST = 0.001
 """What an exchange may cost in R1 that parts atoms nearer than a bond."""
-RENAMING_ROUNDS = 2
-RENAMING_GAIN = 0.0002
+RENAMING_ROUNDS = 3
+EXCHANGES = 5
+EXCHANGE_COST = 20.0
+"""Exchanges that seem to cost more are not tried."""
+GAIN = 0.5
+"""Of twice the log-likelihood, so that names do not go to and fro."""
+SEED = 0
 
 
 def reassigned(
     engine: LeastSquares, progress: Progress, observations: Observations, composition: Composition | None
 ) -> Progress:
-    """Return the progress with elements chosen anew by the fit of each at each site, and the composition."""
+    """Return the progress with elements chosen anew by the fit of each at each site, bonds, and the composition."""
     fit = progress.fit
     chosen = assigned_elements(fit, observations, composition)
     if chosen == tuple(atom.element for atom in fit.draft.atoms):
         return progress
     changed = sum(1 for atom, element in zip(fit.draft.atoms, chosen, strict=True) if atom.element != element)
     trial = tried_fit(engine, completion.relabelled(fit.draft, chosen), observations)
-    # another composition may cost a little; the same one in other places must pay, or it would go to and fro
-    same = sorted(chosen) == sorted(atom.element for atom in fit.draft.atoms)
-    accepted = trial is not None and trial.r1 < fit.r1 + (-0.0005 if same else 0.003)
-    reason = "fit of each element at each site, and the composition"
+    accepted = trial is not None and _likelier(fit, trial, observations, composition)
+    reason = "fit of each element at each site, bonds, and the composition"
     return progress.tried(f"changed the element of {changed} atoms", reason, trial, accepted=accepted)
+
+
+def _likelier(before: Fit, after: Fit, observations: Observations, composition: Composition | None) -> bool:
+    """Tell whether data, bonds and composition together prefer the elements of another fit."""
+    with np.load(before.table.path, allow_pickle=False) as old, np.load(after.table.path, allow_pickle=False) as new:
+        change = elements.evidence_change(dict(old), dict(new), observations.radiation)
+    candidates = candidate_elements(before, composition)
+    return change + naming_cost(after, composition, candidates) - naming_cost(before, composition, candidates) < -GAIN
 
 
 def swapped(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
@@ -84,52 +93,57 @@ def assigned_elements(fit: Fit, observations: Observations, composition: Composi
     candidates = candidate_elements(fit, composition)
     if len(candidates) < 2:
         return tuple(candidates * len(atoms)) if candidates else tuple(atom.element for atom in atoms)
-    riders = None
-    if composition is not None and "H" in composition.counts:
-        riders = hydrogen_places(atoms, candidates, fit.draft.hall, fit.draft.unit_cell, observations.radiation)
-    costs = site_costs(fit, atoms, candidates, observations=observations, riders=riders)
-    return _cheapest(fit, atoms, candidates, costs, composition)
+    energy, state = energy_of(fit, atoms, candidates, observations=observations, composition=composition)
+    return tuple(energy.element(i, int(k)) for i, k in enumerate(lowest(energy, state, np.random.default_rng(SEED))))
 
 
 def renamed(
     engine: LeastSquares, progress: Progress, observations: Observations, composition: Composition | None
 ) -> Progress:
-    """Return the progress with elements chosen once more, now that hydrogen atoms and displacements are in place.
+    """Return the progress with elements that data, bonds and composition prefer now that hydrogen atoms are in place.
 
-    C, N and O differ by less than the hydrogen atoms they carry, which the first choice had to do without. Hydrogen
-    is placed anew for the new names; R1 of all reflections must gain.
+    The likeliest assignment is tried, then exchanges of two atoms that the costs of single sites do not rule out:
+    these are biased towards the names that there are. Hydrogen is placed anew.
     """
     candidates = candidate_elements(progress.fit, composition)
+    tried: set[tuple[str, ...]] = set()
     for _ in range(RENAMING_ROUNDS if len(candidates) > 1 else 0):
         fit = progress.fit
         heavy = tuple(atom for atom in fit.draft.atoms if atom.element not in {"H", "D"})
-        costs = site_costs(fit, heavy, candidates, observations=observations)
-        chosen = _cheapest(fit, heavy, candidates, costs, composition)
-        if chosen == tuple(atom.element for atom in heavy):
-            break
-        bare = fit.draft.model_copy(update={"atoms": heavy, "riding": ()})
-        draft = completion.relabelled(bare, chosen)
-        if fit.draft.riding:
-            draft = with_hydrogens(draft, observations.radiation, composition)
-        trial = tried_fit(engine, draft, observations)
-        accepted = trial is not None and trial.r1_all < fit.r1_all - RENAMING_GAIN and not trial.riding_refused
-        count = sum(1 for atom, element in zip(heavy, chosen, strict=True) if atom.element != element)
-        reason = "fit of each element at each site, hydrogen in place"
-        progress = progress.tried(f"changed the element of {count} atoms", reason, trial, accepted=accepted)
-        if not accepted:
+        energy, state = energy_of(fit, heavy, candidates, observations=observations, composition=composition)
+        proposals = [lowest(energy, state, np.random.default_rng(SEED))]
+        proposals += exchanges(energy, state, most=EXCHANGES, below=EXCHANGE_COST)
+        names = [tuple(energy.element(i, int(k)) for i, k in enumerate(proposal)) for proposal in proposals]
+        tried.add(tuple(atom.element for atom in heavy))
+        for chosen in names:
+            if chosen in tried:
+                continue
+            tried.add(chosen)
+            progress = _with_names(engine, progress, observations, composition, chosen)
+            if progress.fit is not fit:
+                break
+        if progress.fit is fit:
             break
     return progress
 
 
-def _cheapest(
-    fit: Fit,
-    atoms: Sequence[DraftAtom],
-    candidates: list[str],
-    costs: NDArray[np.float64],
+def _with_names(
+    engine: LeastSquares,
+    progress: Progress,
+    observations: Observations,
     composition: Composition | None,
-) -> tuple[str, ...]:
-    """Return the elements of least cost (atoms, candidates) that keep to the composition."""
-    multiplicity = {row.label: float(row.multiplicity) for row in fit.atoms}
-    weights = np.array([multiplicity[atom.label] for atom in atoms])
-    wanted = None if composition is None else elements.targets(composition, candidates, weights)
-    return tuple(candidates[k] for k in elements.assign(costs, weights, wanted))
+    chosen: tuple[str, ...],
+) -> Progress:
+    """Return the progress after a trial of elements for all atoms but hydrogen, which is placed anew."""
+    fit = progress.fit
+    heavy = tuple(atom for atom in fit.draft.atoms if atom.element not in {"H", "D"})
+    bare = fit.draft.model_copy(update={"atoms": heavy, "riding": ()})
+    draft = completion.relabelled(bare, chosen)
+    if fit.draft.riding:
+        draft = with_hydrogens(draft, observations.radiation, composition)
+    trial = tried_fit(engine, draft, observations)
+    accepted = trial is not None and not trial.riding_refused and _likelier(fit, trial, observations, composition)
+    pairs = zip(heavy, chosen, strict=True)
+    changed = ", ".join(f"{atom.label} to {element}" for atom, element in pairs if atom.element != element)
+    reason = "fit of each element at each site, bonds and composition, hydrogen in place"
+    return progress.tried(f"changed {changed}", reason, trial, accepted=accepted)

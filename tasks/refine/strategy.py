@@ -16,6 +16,8 @@ from tasks.refine.validation import HELD_OUT
 
 LONG_CYCLES = 40
 SAME_PEAK_ANGSTROM = 0.5
+HYDROGEN_ROUNDS = 3
+HYDROGEN_GAIN = 0.001
 EXTINCTION_START = 0.001
 EXTINCTION_ESDS = 3.0
 
@@ -143,16 +145,24 @@ def _anisotropic(engine: LeastSquares, progress: Progress, observations: Observa
 def _hydrogens(
     engine: LeastSquares, progress: Progress, observations: Observations, composition: Composition | None
 ) -> Progress:
-    fit = progress.fit
-    draft = with_hydrogens(fit.draft, observations.radiation, composition)
-    count = len(draft.atoms) - len(fit.draft.atoms)
-    if count == 0:
-        return progress
-    trial = tried_fit(engine, draft, observations)
-    if trial is not None and trial.riding_refused:
-        trial = tried_fit(engine, without_groups(trial.draft, trial.riding_refused), observations)
-    accepted = trial is not None and trial.r1_all < fit.r1_all + 0.001
-    return progress.tried(f"added {count} riding hydrogen atoms", "geometry", trial, accepted=accepted)
+    """Return the progress with riding hydrogen atoms, placed once more where they made the geometry clearer."""
+    for _ in range(HYDROGEN_ROUNDS):
+        fit = progress.fit
+        draft = with_hydrogens(fit.draft, observations.radiation, composition)
+        present = {(group.pivot, group.kind) for group in fit.draft.riding}
+        if {(group.pivot, group.kind) for group in draft.riding} == present:
+            break
+        trial = tried_fit(engine, draft, observations)
+        if trial is not None and trial.riding_refused:
+            trial = tried_fit(engine, without_groups(trial.draft, trial.riding_refused), observations)
+        margin = -HYDROGEN_GAIN if present else HYDROGEN_GAIN
+        accepted = trial is not None and trial.r1_all < fit.r1_all + margin
+        count = sum(len(group.hydrogens) for group in draft.riding)
+        change = f"added {count} riding hydrogen atoms" if not present else f"placed {count} hydrogen atoms anew"
+        progress = progress.tried(change, "geometry", trial, accepted=accepted)
+        if not accepted:
+            break
+    return progress
 
 
 def without_groups(draft: Draft, pivots: tuple[str, ...]) -> Draft:

@@ -9,8 +9,11 @@ import numpy as np
 from tasks.model import Composition, FileRef, UnitCell
 from tasks.model.scattering import structure_factors
 from tasks.refine import elements
+from tasks.refine.bond_geometry import Environment, site_cost
 from tasks.refine.draft import Draft, DraftAtom
+from tasks.refine.element_energy import ElementEnergy, lowest, sample
 from tasks.refine.element_odds import element_odds, unsettled
+from tasks.refine.site_evidence import Evidence, Option, evidence_of
 from tests.unit.test_refinement_decisions import TRICLINIC, chain, fit_of, observations_of
 
 
@@ -36,19 +39,31 @@ def test_the_element_at_each_site_is_found_from_intensities() -> None:
         DraftAtom(label=f"O{i}", element="O", position=tuple(p), u_iso_angstrom2=0.015)
         for i, p in enumerate(places.tolist())
     )
-    names = ["O", "Si", "Zr"]
-    composition = Composition.parse("Zr Si3 O4")
-    weights = np.full(8, 4.0)
+    options = [[Option(atom.element, present=True), *map(Option, ("O", "Si", "Zr"))] for atom in atoms]
+    composition = {"Zr": 4.0, "Si": 12.0, "O": 16.0}
     for _ in range(4):
         table = {"hkl": hkl, "f_sq_obs": f_true**2, "sigma": 0.1 * f_true**2 + 0.01,
                  "f_sq_calc": np.abs(f_of(guess)) ** 2, "phase_deg": np.degrees(np.angle(f_of(guess)))}  # fmt: skip
-        costs = elements.exchange_costs(
-            elements.residual_of(table), atoms, names, hall=group.hall, cell=cell, radiation="electron"
-        )
-        picked = elements.assign(costs, weights, elements.targets(composition, names, weights))
-        guess = [names[k] for k in picked]
+        evidence = evidence_of(
+            elements.residual_of(table), atoms, options, attached={}, hall=group.hall, cell=cell, radiation="electron",
+            temper=0.33,
+        )  # fmt: skip
+        energy = energy_without_bonds(evidence, options, wanted=composition, weights=np.full(8, 4.0))
+        chosen = lowest(energy, np.zeros(8, dtype=np.int64), np.random.default_rng(0))
+        guess = [energy.element(i, int(k)) for i, k in enumerate(chosen)]
         atoms = tuple(atom.model_copy(update={"element": e}) for atom, e in zip(atoms, guess, strict=True))
+        options = [[Option(atom.element, present=True), *map(Option, ("O", "Si", "Zr"))] for atom in atoms]
     assert guess == true
+
+
+def energy_without_bonds(
+    evidence: Evidence, options: list[list[Option]], *, wanted: dict[str, float] | None, weights: np.ndarray
+) -> ElementEnergy:
+    alone = [Environment((), np.zeros(0), 0.0) for _ in options]
+    return ElementEnergy(
+        evidence, options, alone, site_cost=np.zeros(sum(map(len, options))), weights=weights, wanted=wanted,
+        penalty=elements.COMPOSITION_WEIGHT, scale=1.0,
+    )  # fmt: skip
 
 
 def test_a_loose_heavy_atom_and_a_tight_light_one_look_exchanged(tmp_path: Path) -> None:
@@ -71,22 +86,52 @@ def test_exchanges_are_proposed_that_part_atoms_nearer_than_a_bond() -> None:
 
 
 def test_assignment_keeps_the_composition_and_follows_the_costs() -> None:
-    costs = np.array([[0.0, 5.0], [0.0, 4.0], [0.0, 1.0]])
-    weights = np.ones(3)
-    assert elements.assign(costs, weights, None).tolist() == [0, 0, 0]
-    assert elements.assign(costs, weights, np.array([2.0, 1.0])).tolist() == [0, 0, 1]
-    assert elements.assign(costs + np.array([0, 90.0]), weights, np.array([2.0, 1.0])).tolist() == [0, 0, 0]
+    options = [[Option("Si"), Option("Al")] for _ in range(3)]
+    costs = np.array([0.0, 5.0, 0.0, 4.0, 0.0, 1.0])
+
+    def chosen(linear: np.ndarray, wanted: dict[str, float] | None) -> list[int]:
+        evidence = Evidence(np.zeros((6, 6)), -linear / 2)
+        energy = energy_without_bonds(evidence, options, wanted=wanted, weights=np.ones(3))
+        return lowest(energy, np.array([1, 1, 1]), np.random.default_rng(0)).tolist()
+
+    assert chosen(costs, None) == [0, 0, 0]
+    assert chosen(costs, {"Si": 2.0, "Al": 1.0}) == [0, 0, 1]
+    assert chosen(costs + np.tile([0, 90.0], 3), {"Si": 2.0, "Al": 1.0}) == [0, 0, 0]
+
+
+def test_two_sites_that_may_be_exchanged_are_both_in_doubt() -> None:
+    """Two states of equal cost, nitrogen here or there, and one far worse: the odds are those of the states."""
+    options = [[Option("Si"), Option("Al")] for _ in range(3)]
+    linear = -np.array([0.0, 0.0, 0.0, 0.0, 0.0, 60.0]) / 2
+    energy = energy_without_bonds(
+        Evidence(np.zeros((6, 6)), linear), options, wanted={"Si": 2.0, "Al": 1.0}, weights=np.ones(3)
+    )
+    odds = sample(energy, np.array([0, 1, 0]), np.random.default_rng(1))
+    assert 0.4 < odds[0]["Al"] < 0.6
+    assert 0.4 < odds[1]["Al"] < 0.6
+    assert odds[2]["Si"] > 0.99
 
 
 def test_bond_lengths_tell_a_methyl_group_from_a_carbonyl_oxygen() -> None:
-    short, long = chain("CC"), chain("CC")
-    stretched = [atom.model_copy(update={"position": (0.1 + d / TRICLINIC.a, 0.2, 0.3)}) for atom, d in
-                 zip(short.atoms, (0.0, 1.22), strict=True)]  # fmt: skip
-    carbonyl = elements.chemistry_costs(stretched, ["C", "O"], "P 1", TRICLINIC)[1]
-    apart = [long.atoms[0], long.atoms[1].model_copy(update={"position": (0.1 + 1.52 / TRICLINIC.a, 0.2, 0.3)})]
-    methyl = elements.chemistry_costs(apart, ["C", "O"], "P 1", TRICLINIC)[1]
-    assert carbonyl[1] < carbonyl[0]
-    assert methyl[0] < methyl[1]
+    carbonyl, methyl = (Environment((1,), np.array([length]), 0.0) for length in (1.22, 1.52))
+    assert site_cost("O", carbonyl, ["O", "C"]) < site_cost("C", carbonyl, ["O", "C"])
+    assert site_cost("C", methyl, ["C", "C"]) < site_cost("O", methyl, ["C", "C"])
+
+
+def test_bonds_tell_a_tertiary_amine_from_carbon_and_aluminium_from_silicon() -> None:
+    amine = Environment((1, 2, 3), np.array([1.47, 1.46, 1.48]), 333.0)
+    assert site_cost("N", amine, ["N", "C", "C", "C"]) < site_cost("C", amine, ["C", "C", "C", "C"])
+    for element, length in (("Si", 1.61), ("Al", 1.745)):
+        site = Environment((1, 2, 3, 4), np.full(4, length), 0.0)
+        costs = {name: site_cost(name, site, [name, "O", "O", "O", "O"]) for name in ("Si", "Al", "Na")}
+        assert min(costs, key=lambda name: costs[name]) == element
+
+
+def test_three_light_neighbours_and_a_bond_to_a_metal_speak_against_oxygen_and_carbon() -> None:
+    ring = Environment((1, 2, 3), np.array([1.38, 1.40, 1.48]), 360.0)
+    assert site_cost("O", ring, ["O", "C", "C", "C"]) > site_cost("C", ring, ["C", "C", "C", "C"]) + 15
+    carboxylate = Environment((1, 2), np.array([1.26, 2.28]), 0.0)
+    assert site_cost("C", carboxylate, ["C", "C", "Cd"]) > site_cost("O", carboxylate, ["O", "C", "Cd"]) + 5
 
 
 def test_an_element_too_large_for_its_site_is_made_costly() -> None:
