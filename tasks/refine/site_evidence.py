@@ -77,10 +77,10 @@ def evidence_of(
 ) -> Evidence:
     """Return the evidence for all options of all sites, numbered one after the other.
 
-    Changes of amplitudes by several sites at once are taken to add up. The scale, and coordinates and displacement of each atom, adapt: what
-    they can make up for is projected out, with ln U held near the median and coordinates near where they are. Chi^2
-    is in units of its present mean per reflection, times `temper`: the errors of electron data are dynamical and not
-    independent.
+    Changes of amplitudes by several sites at once are taken to add up. The scale, and coordinates and displacement of
+    each atom, adapt: what they can make up for is projected out, with ln U held near the median and coordinates near
+    where they are. Chi^2 is in units of its present mean per reflection, times `temper`: the errors of electron data
+    are dynamical and not independent.
 
     Parameters
     ----------
