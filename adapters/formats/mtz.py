@@ -17,6 +17,8 @@ PREFERRED = (("I", "SIGI"), ("IMEAN", "SIGIMEAN"), ("IPR", "SIGIPR"))
 def read_mtz(path: Path) -> IntensityTable:
     """Read the intensities of an MTZ file; of several, those labelled I, IMEAN or IPR in this order.
 
+    Without any, observed amplitudes (a column of type F before its sigma) are squared.
+
     Unmerged: original indices, ROT as angle, partial observations (odd M/ISYM flag) as they are. Merged: mean
     intensities, or both of a Friedel pair if only they are there.
 
@@ -31,10 +33,16 @@ def read_mtz(path: Path) -> IntensityTable:
         raise SourceError(f"{path}: is no readable MTZ file: {error}") from error
     if any(column.label == "M/ISYM" for column in mtz.columns):
         mtz.switch_to_original_hkl()
+    warnings: tuple[str, ...] = ()
     data = _mean_intensities(mtz) or _friedel_intensities(mtz)
+    if data is None and (data := _squared_amplitudes(mtz)) is not None:
+        warnings = ("the file holds amplitudes only: they were squared, and weak ones are biased",)
     if data is None:
         labels = " ".join(column.label for column in mtz.columns)
-        raise SourceError(f"{path}: holds no intensities with sigmas (columns: {labels})", "amplitudes are not enough")
+        raise SourceError(
+            f"{path}: holds neither intensities nor amplitudes with sigmas (columns: {labels})",
+            "give columns of type J or F, each followed by its sigma of type Q",
+        )
     good = np.isfinite(data.intensity) & np.isfinite(data.sigma) & (data.sigma > 0)
     if not np.any(good):
         raise SourceError(f"{path}: no intensity has a positive sigma")
@@ -46,6 +54,7 @@ def read_mtz(path: Path) -> IntensityTable:
         unit_cell=UnitCell.of(cell.parameters) if cell.is_crystal() else None,
         wavelength_angstrom=wavelength,
         space_group=mtz.spacegroup.xhm() if mtz.spacegroup else None,
+        warnings=warnings,
     )
 
 
@@ -78,6 +87,15 @@ def _mean_intensities(mtz: gemmi.Mtz) -> Unmerged | None:
     for intensity, sigma in (*named, *typed):
         angle = _column(mtz, "ROT") if "ROT" in labels else None
         return observations(mtz.make_miller_array(), _column(mtz, intensity), _column(mtz, sigma), angle_deg=angle)
+    return None
+
+
+def _squared_amplitudes(mtz: gemmi.Mtz) -> Unmerged | None:
+    """Return F^2 with its sigma, 2 F sigma(F) + sigma(F)^2."""
+    for column, following in pairwise(list(mtz.columns)):
+        if column.type == "F" and following.type == "Q":
+            f, sigma = _column(mtz, column.label), _column(mtz, following.label)
+            return observations(mtz.make_miller_array(), f**2, np.abs(2.0 * f * sigma) + sigma**2)
     return None
 
 

@@ -187,3 +187,23 @@ def test_a_cut_or_damaged_xds_file_is_named(tmp_path: Path) -> None:
     lines[600] = lines[600][:30]
     with pytest.raises(SourceError, match="line 601"):
         read_xds_ascii(written(tmp_path / "bad.HKL", "\n".join(lines)))
+
+
+@pytest.mark.parametrize(("types", "message"), [("FQ", None), ("F", "amplitudes with sigmas"), ("I", "amplitudes")])
+def test_amplitudes_of_an_mtz_file_are_squared(tmp_path: Path, types: str, message: str | None) -> None:
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup, mtz.cell = gemmi.SpaceGroup("P 21 21 21"), gemmi.UnitCell(6, 7, 21, 90, 90, 90)
+    mtz.add_dataset("crystal")
+    for number, kind in enumerate(types):
+        mtz.add_column(f"odd{number}", kind)
+    rows = [[1, 0, 0, 10.0, 0.5], [0, 2, 0, 4.0, 0.25]]
+    mtz.set_data(np.array([row[: 3 + len(types)] for row in rows], dtype=np.float32))
+    mtz.write_to_file(str(tmp_path / "a.mtz"))
+    if message is not None:
+        with pytest.raises(SourceError, match=message):
+            read_mtz(tmp_path / "a.mtz")
+        return
+    table = read_mtz(tmp_path / "a.mtz")
+    assert sorted(table.data.intensity.tolist()) == [16.0, 100.0]
+    assert sorted(table.data.sigma.tolist()) == [2.0625, 10.25]
+    assert "squared" in table.warnings[0]
