@@ -18,7 +18,7 @@ from tasks.solve.methods import DualSpace
 from tasks.solve.models import Solutions
 from tasks.solve.prepared import PreparedData, prepare
 from tasks.solve.progress import Progress
-from tasks.solve.pseudo_symmetry import higher_symmetry
+from tasks.solve.pseudo_symmetry import higher_symmetry, lower_symmetry
 from tasks.solve.search import Methods, blank_phases, search
 from tasks.solve.settings import SolveSettings
 from tasks.solve.solution_file import write_solution
@@ -87,6 +87,8 @@ def _solve(
     fits, blank = progress.fits[id(best)], blank_phases(settings, prepared, 0)
     if (rival := higher_symmetry(best, progress.candidates, fits, workshop, blank)) is not None:
         best = progress.settle(rival.candidate if rival.taken else best, rival.reason, settled=rival.taken)
+    if best.judgement.verdict == "solved" and (remark := lower_symmetry(best, progress.candidates)) is not None:
+        best = progress.settle(best, remark, settled=True)
     return _document(settings, data, prepared, progress, best, engine=engine)
 
 

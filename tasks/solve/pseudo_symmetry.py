@@ -18,6 +18,11 @@ WITHIN_R_FREE = 0.03
 """Systematic errors let the lower symmetry, with more parameters, predict left-out reflections better by so much."""
 
 
+SAME_R_FREE = 0.005
+"""A structure forced into too high a symmetry predicts left-out reflections worse by more than this."""
+R1_GAIN = 0.02
+
+
 class Rival(NamedTuple):
     """A solved candidate of higher symmetry that predicts nearly as well; whether to take it, and why."""
 
@@ -31,10 +36,10 @@ def higher_symmetry(
 ) -> Rival | None:
     """Return the largest group that speaks against the one of the best candidate, or None.
 
-    It is taken where the atoms of the best candidate obey it, or where the phases from which that was built support
-    it at least as well: the idea is that of PLATON's ADDSYM (Le Page, J. Appl. Cryst. 20, 264-269, 1987), with a
-    condition on R1 of left-out reflections in place of one on elements, which may be wrong. Otherwise the two cannot
-    be told apart.
+    It is taken where it explains all and left-out reflections as well with fewer parameters, where the atoms of the
+    best candidate obey it, or where the phases from which that was built support it at least as well: the idea is that
+    of PLATON's ADDSYM (Le Page, J. Appl. Cryst. 20, 264-269, 1987), with a condition on R1 of left-out reflections in
+    place of one on elements, which may be wrong. Otherwise the two cannot be told apart.
 
     Parameters
     ----------
@@ -61,6 +66,11 @@ def higher_symmetry(
         if score.get(group.hall, -np.inf) >= score.get(symmetry.hall, np.inf):
             reason = f"{group.symbol} is taken, not {symmetry.symbol}: the phases support both, {figures}"
             return Rival(other, taken=True, reason=reason)
+        if other.judgement.figures["r_free"] <= left_out + SAME_R_FREE and other.built.fit.r1 <= best.built.fit.r1:
+            reason = (
+                f"{group.symbol} is taken, not {symmetry.symbol}: fewer parameters explain the data as well, {figures}"
+            )
+            return Rival(other, taken=True, reason=reason)
         if (rms := _obeyed(best, group, workshop, phases)) is not None:
             reason = f"{group.symbol} is taken: atoms found in {symmetry.symbol} obey it within {rms:.2f} A, {figures}"
             return Rival(other, taken=True, reason=reason)
@@ -71,6 +81,27 @@ def higher_symmetry(
         f"(R1 of left-out reflections {left})"
     )
     return Rival(other, taken=False, reason=reason)
+
+
+def lower_symmetry(best: Candidate, candidates: list[Candidate]) -> str | None:
+    """Return a remark on a smaller group whose solved model explains the data better and predicts them as well."""
+    figures, order = best.judgement.figures, best.task.symmetry.order
+    rivals = [
+        other
+        for other in candidates
+        if other.task.symmetry.order < order
+        and other.judgement.verdict == "solved"
+        and other.judgement.figures["r1"] < figures["r1"] - R1_GAIN
+        and other.judgement.figures["r_free"] <= figures["r_free"] + SAME_R_FREE
+    ]
+    if not rivals:
+        return None
+    other = min(rivals, key=rank_key)
+    return (
+        f"the lower symmetry {other.task.symmetry.symbol} is not excluded: R1 {other.judgement.figures['r1']:.3f} "
+        f"against {figures['r1']:.3f}, of left-out reflections {other.judgement.figures['r_free']:.3f} against "
+        f"{figures['r_free']:.3f}, with more parameters"
+    )
 
 
 def _obeyed(best: Candidate, group: Symmetry, workshop: Workshop, phases: PhaseSet) -> float | None:

@@ -46,6 +46,14 @@ SETS = {
     "(NH4)MgPO4-6(H2O)-Struvite": Quality(0.8, 0.15, 60, 0.6, 0.05),
     "SiO2-Coesite": Quality(0.7, 0.15, 55, 0.8, 0.05), "Sb2S3-Stibnite": Quality(0.8, 0.2, 60, 0.9, 0.05),
     "Zn2SiO5H2-Hemimorphite": Quality(0.8, 0.2, 50, 0.8, 0.05),
+    # polar groups and groups with a centre that look alike
+    "GUMMUW": Quality(0.85, 0.12, 60, 0.5, 0.03), "JAPWIH": Quality(0.85, 0.15, 60, 0.5, 0.03),
+    "LUFHAW": Quality(0.9, 0.15, 60, 0.5, 0.03), "TON": Quality(0.9, 0.15, 60, 0.6, 0.04),
+    "MFS": Quality(0.95, 0.15, 60, 0.5, 0.04), "ITQ-12": Quality(0.9, 0.15, 60, 0.5, 0.04),
+    "STF": Quality(0.9, 0.15, 60, 0.5, 0.04), "MIL-47": Quality(0.85, 0.15, 60, 0.5, 0.04),
+    "MIL-53(Cr)lt": Quality(0.85, 0.15, 60, 0.5, 0.04), "BaSO4-Barite": Quality(0.8, 0.15, 60, 0.8, 0.04),
+    "Al2Si2O9H4-Nacrite": Quality(0.8, 0.15, 60, 0.6, 0.04), "MIL-140B-DFT": Quality(0.9, 0.15, 60, 0.4, 0.03),
+    "DON": Quality(0.95, 0.12, 65, 0.4, 0.03),
 }  # fmt: skip
 HANDS = ((76, 78), (91, 95), (92, 96), (144, 145), (151, 153), (152, 154), (169, 170), (171, 172), (178, 179),
          (180, 181), (212, 213))  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.model import UnitCell
 from tasks.solve import pseudo_symmetry
-from tasks.solve.pseudo_symmetry import higher_symmetry, misfits
+from tasks.solve.pseudo_symmetry import higher_symmetry, lower_symmetry, misfits
 from tasks.solve.symmetry import symmetry_from_symbol
 
 CELL = UnitCell.of((7.0, 8.0, 9.0, 90, 100, 90))
@@ -67,3 +67,28 @@ def test_a_higher_symmetry_that_predicts_as_well_is_taken_or_named(
     if rival is not None:
         assert "P 1 21/m 1" in rival.reason
         assert f"{r_free:.3f} against 0.200" in rival.reason
+
+
+@pytest.mark.parametrize(("r1", "r_free", "outcome"), [(0.18, 0.203, True), (0.22, 0.203, False), (0.18, 0.21, False)])
+def test_fewer_parameters_that_explain_all_as_well_are_preferred(
+    monkeypatch: pytest.MonkeyPatch, r1: float, r_free: float, *, outcome: bool
+) -> None:
+    monkeypatch.setattr(pseudo_symmetry, "phases_of_model", lambda *_: None)
+    monkeypatch.setattr(pseudo_symmetry, "_obeyed", lambda *_: None)
+    best: Any = candidate("P 1 21 1", 0.20)
+    best.built = SimpleNamespace(fit=SimpleNamespace(r1=0.19))
+    other: Any = candidate("P 1 21/m 1", r_free)
+    other.built = SimpleNamespace(fit=SimpleNamespace(r1=r1))
+    rival = higher_symmetry(best, [best, other], fits(low=0.2, high=0.1), None, None)  # type: ignore[arg-type]
+    assert rival is not None
+    assert rival.taken is outcome
+
+
+def test_a_smaller_group_that_explains_more_is_named() -> None:
+    best: Any = candidate("P 1 21/m 1", 0.22)
+    best.judgement.figures["r1"] = 0.20
+    other: Any = candidate("P 1 21 1", 0.224)
+    other.judgement.figures["r1"] = 0.16
+    assert "P 1 21 1 is not excluded: R1 0.160 against 0.200" in (lower_symmetry(best, [best, other]) or "")
+    other.judgement.figures["r1"] = 0.19
+    assert lower_symmetry(best, [best, other]) is None
