@@ -19,7 +19,7 @@ from tasks.solve.observations import normalised_intensity, observe
 from tasks.solve.origin import FactorTable
 from tasks.solve.phasing import PhaseSet
 from tasks.solve.ranking import Judgement, judge
-from tasks.solve.recycling import phases_in_group
+from tasks.solve.recycling import Recycled, phases_in_group
 from tasks.solve.symmetry import Symmetry
 from tasks.solve.symmetry_from_phases import GroupFit, absence_evidence, rank_groups, trial_row
 
@@ -124,12 +124,12 @@ def _settled(candidate: Candidate, fit: GroupFit) -> bool:
     return candidate.judgement.verdict == "solved" and explained and smaller
 
 
-def candidate_in_group(
-    workshop: Workshop, symmetry: Symmetry, blank: PhaseSet, *, search: Effort, rng: np.random.Generator
-) -> tuple[Candidate, list[GroupFit]] | None:
-    """Return the model that one trial of dual-space direct methods in a group leads to, and the table of groups.
+def found_in_group(
+    workshop: Workshop, symmetry: Symmetry, *, search: Effort, rng: np.random.Generator
+) -> Recycled | None:
+    """Return the pseudo-atoms that one trial of dual-space direct methods in a group leads to.
 
-    None where the trial led to nothing that deserves least squares. `blank` holds the P1 hemisphere.
+    None where the trial led to nothing that deserves least squares.
     """
     task = task_for(workshop, symmetry)
     if len(task.observed.hkl) == 0:
@@ -138,9 +138,18 @@ def candidate_in_group(
     if found.correlation < search.least_correlation - 0.1:
         return None
     polished = polish(task, found.model, cycles=POLISHING_TURNS, rng=rng)
-    if polished.correlation < search.least_correlation:
-        return None
-    built = complete(task, polished.model)
+    return polished if polished.correlation >= search.least_correlation else None
+
+
+def candidate_in_group(
+    workshop: Workshop, symmetry: Symmetry, model: Model, blank: PhaseSet
+) -> tuple[Candidate, list[GroupFit]] | None:
+    """Return the candidate that pseudo-atoms in a group lead to, and the table of groups by its phases.
+
+    None where the phases do not support the group at all. `blank` holds the P1 hemisphere.
+    """
+    task = task_for(workshop, symmetry)
+    built = complete(task, model)
     phases = phases_of_model(task, built, blank)
     value = phases.amplitude * np.exp(1j * phases.phase_rad)
     fits = rank_groups(phases.hkl, value, workshop.groups, cell=workshop.cell, absences=workshop.absences)

@@ -15,17 +15,29 @@ from scipy import fft
 from tasks.solve.symmetry import Symmetry
 
 
-class Products(NamedTuple):
-    """Pairs of P1 structure factors that rotations relate, per rotation of the Laue class.
+class Pairs(NamedTuple):
+    """Pairs of P1 structure factors that one rotation relates, F(h) and F(h R), h R measured and not h itself.
 
-    ``hkl`` (n, 3); ``value`` (k, n) complex: F(h) conj F(h R), zero where h R was not measured; ``related`` (k, n):
-    whether h R is there and is not h itself.
+    ``hkl`` (n, 3); ``frequency`` (n, 3): h - h R; ``value`` (n,) complex: F(h) conj F(h R); ``at`` (n,): the flat
+    place of the frequency in the grid of origins.
     """
 
     hkl: NDArray[np.int32]
-    rotations: NDArray[np.int32]
+    frequency: NDArray[np.int32]
     value: NDArray[np.complex128]
-    related: NDArray[np.bool_]
+    at: NDArray[np.int64]
+
+
+class Products(NamedTuple):
+    """The pairs of each rotation (k, 3, 3) of the Laue class, and the grid of origins."""
+
+    rotations: NDArray[np.int32]
+    pairs: tuple[Pairs, ...]
+    grid: tuple[int, int, int]
+
+    def of(self, rotation: NDArray[np.int32]) -> Pairs:
+        """Return the pairs of one rotation."""
+        return self.pairs[int(np.flatnonzero((self.rotations == rotation).all(axis=(1, 2)))[0])]
 
 
 class Placement(NamedTuple):
@@ -37,9 +49,6 @@ class Placement(NamedTuple):
 
     origin: NDArray[np.float64]
     agreement: NDArray[np.float64]
-
-
-Term = tuple[NDArray[np.int32], NDArray[np.complex128], NDArray[np.float64]]
 
 
 class FactorTable:
@@ -65,45 +74,67 @@ class FactorTable:
         return np.where(self._keys[at] == key, self._values[at], 0.0)
 
 
-def related_products(hkl: NDArray[np.int32], value: NDArray[np.complex128], rotations: NDArray[np.int32]) -> Products:
+def related_products(
+    hkl: NDArray[np.int32],
+    value: NDArray[np.complex128],
+    rotations: NDArray[np.int32],
+    *,
+    grid: tuple[int, int, int],
+) -> Products:
     """Return the pair products of P1 structure factors (n,) for all rotations (k, 3, 3)."""
     table = FactorTable(hkl, value)
-    images = [table.get(hkl @ rotation) for rotation in rotations]
-    product = np.array([value * image.conj() for image in images])
-    moved = np.array([(hkl @ rotation != hkl).any(axis=1) for rotation in rotations])
-    return Products(hkl, rotations, product, moved & (np.abs(product) > 0))
+    pairs = []
+    for rotation in rotations:
+        image = hkl @ rotation
+        product = value * table.get(image).conj()
+        related = (image != hkl).any(axis=1) & (np.abs(product) > 0)
+        frequency = (hkl - image)[related]
+        at = np.ravel_multi_index(tuple((frequency % np.array(grid)).T), grid)
+        pairs.append(Pairs(hkl[related], frequency, product[related], at))
+    return Products(rotations, tuple(pairs), grid)
 
 
-def coarse_origin(
-    products: Products, symmetry: Symmetry, grid: tuple[int, int, int]
-) -> tuple[NDArray[np.float64], float]:
-    """Return the grid point at which the phases agree best with a group, and the mean agreement there."""
+def coarse_origin(products: Products, symmetry: Symmetry) -> tuple[NDArray[np.float64], float]:
+    """Return the grid point at which the phases agree best with a group, and the mean agreement there.
+
+    One transform of folded coefficients gives the sum of agreements at all points.
+    """
     terms = _terms(products, symmetry)
-    total = sum(float(np.abs(value).sum()) for _, value, _ in terms)
+    total = float(np.abs(terms.value).sum())
     if total == 0:
         return np.zeros(3), 0.0
-    origin, score = _search(terms, grid)
-    return origin, score / total
+    grid = products.grid
+    size = int(np.prod(grid))
+    folded = np.bincount(terms.at, terms.value.real, size) + 1j * np.bincount(terms.at, terms.value.imag, size)
+    score = fft.fftn(folded.reshape(grid)).real
+    best = int(np.argmax(score))
+    return np.array(np.unravel_index(best, grid)) / np.array(grid), float(score.ravel()[best]) / total
 
 
-def place(products: Products, symmetry: Symmetry, origin: NDArray[np.float64], grid: tuple[int, int, int]) -> Placement:
-    """Return the placement with its origin refined from a point of `grid`."""
+def place(products: Products, symmetry: Symmetry, origin: NDArray[np.float64]) -> Placement:
+    """Return the placement with its origin refined from a point of the grid."""
     terms = _terms(products, symmetry)
     for step in (0.5, 0.25, 0.125):
-        origin = _improve(terms, origin, step / np.array(grid))
+        origin = _improve(terms, origin, step / np.array(products.grid))
     return Placement(origin, agreement(products, symmetry, origin))
 
 
-def _terms(products: Products, symmetry: Symmetry) -> list[Term]:
-    """Return per operation but the identity: frequencies h - h R, products, and h t."""
-    terms = []
-    for rotation, translation in zip(symmetry.rotations[1:], symmetry.translations[1:], strict=True):
-        row = _row(products.rotations, rotation)
-        mask = products.related[row]
-        hkl = products.hkl[mask]
-        frequency = hkl @ (np.eye(3, dtype=np.int32) - rotation)
-        terms.append((frequency, products.value[row, mask], hkl @ translation))
-    return terms
+def _terms(products: Products, symmetry: Symmetry) -> Pairs:
+    """Return the pairs of all operations but the identity, their values turned by the translations."""
+    chosen = [products.of(rotation) for rotation in symmetry.rotations[1:]]
+    if not chosen:
+        none = np.zeros((0, 3), dtype=np.int32)
+        return Pairs(none, none, np.zeros(0, dtype=np.complex128), np.zeros(0, dtype=np.int64))
+    turned = [
+        pairs.value * np.exp(-2j * np.pi * (pairs.hkl @ translation))
+        for pairs, translation in zip(chosen, symmetry.translations[1:], strict=True)
+    ]
+    return Pairs(
+        np.concatenate([pairs.hkl for pairs in chosen]),
+        np.concatenate([pairs.frequency for pairs in chosen]),
+        np.concatenate(turned),
+        np.concatenate([pairs.at for pairs in chosen]),
+    )
 
 
 def agreement(products: Products, symmetry: Symmetry, origin: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -114,43 +145,30 @@ def agreement(products: Products, symmetry: Symmetry, origin: NDArray[np.float64
     """
     result = np.full(len(symmetry.rotations), np.nan)
     for index, (rotation, translation) in enumerate(zip(symmetry.rotations, symmetry.translations, strict=True)):
-        row = _row(products.rotations, rotation)
-        mask = products.related[row]
-        if not mask.any():
+        pairs = products.of(rotation)
+        if len(pairs.value) == 0:
             continue
-        value = products.value[row, mask]
-        hkl = products.hkl[mask]
-        frequency = hkl @ (np.eye(3, dtype=np.int32) - rotation)
-        phase = np.exp(-2j * np.pi * (hkl @ translation + frequency @ origin))
-        mean = float((value * phase).real.sum() / np.abs(value).sum())
+        phase = np.exp(-2j * np.pi * (pairs.hkl @ translation + pairs.frequency @ origin))
+        mean = float((pairs.value * phase).real.sum() / np.abs(pairs.value).sum())
         inverts = bool((rotation == -np.eye(3, dtype=np.int32)).all())
         result[index] = 0.75 * np.sqrt(max(mean, 0.0)) if inverts else mean
     return result
 
 
-def _row(rotations: NDArray[np.int32], rotation: NDArray[np.int32]) -> int:
-    return int(np.flatnonzero((rotations == rotation).all(axis=(1, 2)))[0])
+def _improve(terms: Pairs, origin: NDArray[np.float64], step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the best of the 27 points around `origin`; itself if none is better.
 
-
-def _search(terms: list[Term], grid: tuple[int, int, int]) -> tuple[NDArray[np.float64], float]:
-    """Return the grid point with the highest sum of agreements, and the sum: one transform of folded coefficients."""
-    size = int(np.prod(grid))
-    folded = np.zeros(size, dtype=np.complex128)
-    for frequency, value, shift in terms:
-        at = np.ravel_multi_index(tuple((frequency % np.array(grid)).T), grid)
-        coefficient = value * np.exp(-2j * np.pi * shift)
-        folded += np.bincount(at, coefficient.real, size) + 1j * np.bincount(at, coefficient.imag, size)
-    score = fft.fftn(folded.reshape(grid)).real
-    best = int(np.argmax(score))
-    return np.array(np.unravel_index(best, grid)) / np.array(grid), float(score.ravel()[best])
-
-
-def _improve(terms: list[Term], origin: NDArray[np.float64], step: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the best of the 27 points around `origin`."""
-    offsets = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    points = np.concatenate([[origin], origin + offsets * step])
-    score = np.zeros(len(points))
-    for frequency, value, shift in terms:
-        phase = np.exp(-2j * np.pi * (frequency @ points.T + shift[:, None]))
-        score += (value[:, None] * phase).real.sum(axis=0)
-    return points[int(np.argmax(score - 1e-9 * np.abs(score) * (np.arange(len(points)) > 0)))]
+    The phase factors of the 27 are products of one factor for each axis.
+    """
+    offsets = np.array([-1.0, 0.0, 1.0])
+    start = terms.value * np.exp(-2j * np.pi * (terms.frequency @ origin))
+    turn = np.exp(-2j * np.pi * terms.frequency * step)
+    first, second, third = (
+        np.stack([turn[:, axis].conj(), np.ones(len(turn)), turn[:, axis]], axis=1) for axis in range(3)
+    )
+    plane = (first[:, :, None] * second[:, None, :]).reshape(-1, 9)
+    score = ((start[:, None] * plane).T @ third).real.reshape(3, 3, 3)
+    best = np.unravel_index(int(np.argmax(score)), score.shape)
+    if score[best] <= score[1, 1, 1] + 1e-9 * abs(float(score[1, 1, 1])):
+        return origin
+    return origin + offsets[list(best)] * step

@@ -11,6 +11,7 @@ from tasks.solve.candidates import (
     Workshop,
     candidate_in_group,
     candidates_of,
+    found_in_group,
     phases_of_model,
 )
 from tasks.solve.crew import Crew
@@ -19,6 +20,7 @@ from tasks.solve.methods import ChargeFlipping, DualSpace
 from tasks.solve.phasing import PhaseSet, StopRule, phase_p1
 from tasks.solve.prepared import PreparedData
 from tasks.solve.progress import Progress
+from tasks.solve.recycling import Recycled
 from tasks.solve.settings import SolveSettings
 from tasks.solve.symmetry import Symmetry
 from tasks.solve.symmetry_from_phases import GroupFit
@@ -27,6 +29,10 @@ Methods = tuple[ChargeFlipping | DualSpace, ...]
 """Of the batches in P1: a batch of each in the first round, of the last in those that follow."""
 BUILT_PER_BATCH = 2
 FLIPPING_BATCH = 2
+MOST_BATCHES = 4
+"""Of trials in space groups in one round, which cost much less than those in P1; as many as the number of the round."""
+STANDS_OUT = 0.7
+"""Correlation of E of pseudo-atoms that are built from at once."""
 GROUP_STREAM, SYMMETRY_STREAM = 1, 2
 """Of random numbers, beside those of the seed and the number of the trial."""
 
@@ -68,7 +74,7 @@ def _search(at: Search, methods: Methods) -> None:
                 return
         rounds += 1
         if at.settings.turns_in_group:
-            _search_groups(at, odds)
+            _search_groups(at, odds, count=at.settings.batch * min(rounds, MOST_BATCHES))
         if progress.finished():
             return
     if not progress.candidates and progress.last is not None:
@@ -100,37 +106,61 @@ class GroupTrial(NamedTuple):
     """One trial in a space group."""
 
     symmetry: Symmetry
-    blank: PhaseSet
+    number: int
     effort: Effort
 
 
-def _search_groups(at: Search, odds: GroupOdds) -> None:
-    """Run a batch of trials in the likeliest groups, each the more often the likelier it is."""
+class FoundInGroup(NamedTuple):
+    """What a trial in a space group led to."""
+
+    trial: GroupTrial
+    atoms: Recycled
+
+
+def _search_groups(at: Search, odds: GroupOdds, *, count: int) -> None:
+    """Run a wave of trials in the likeliest groups, each the more often the likelier it is, and build from the best.
+
+    What stands out is built at once, and may end the search; of the rest only the best of each group.
+    """
     settings, progress = at.settings, at.progress
-    if progress.finished() or at.time_left() <= 0:
-        return
     effort = Effort(settings.turns_in_group, progress.least_correlation)
-    wave = [
-        GroupTrial(odds.draw(), blank_phases(settings, at.prepared, progress.trials + number), effort)
-        for number in range(settings.batch)
-    ]
-    for trial, result in zip(wave, at.crew.run(partial(run_in_group, at.workshop, settings.seed), wave), strict=False):
+    wave = [GroupTrial(odds.draw(), progress.trials + number, effort) for number in range(count)]
+    found: dict[str, FoundInGroup] = {}
+    for trial, atoms in zip(wave, at.crew.run(partial(run_in_group, at.workshop, settings.seed), wave), strict=True):
         progress.trials += 1
-        if result is not None:
-            candidate, fits = result
-            progress.add([candidate], fits)
-            progress.ask_for(candidate.built.correlation)
-            if candidate.judgement.verdict != "not-solved":
-                rng = np.random.default_rng([settings.seed, SYMMETRY_STREAM, trial.blank.trial])
-                _look_for_more_symmetry(at, candidate, trial.blank, fits, rng)
-        if progress.finished() or at.time_left() <= 0:
+        if atoms is not None and atoms.correlation >= STANDS_OUT:
+            _build_in_group(at, FoundInGroup(trial, atoms))
+        elif atoms is not None:
+            rival = found.get(trial.symmetry.hall)
+            if rival is None or atoms.correlation > rival.atoms.correlation:
+                found[trial.symmetry.hall] = FoundInGroup(trial, atoms)
+        if progress.finished():
             return
+        if at.time_left() <= 0:
+            break
+    for one in sorted(found.values(), key=lambda item: -item.atoms.correlation):
+        if one.atoms.correlation >= progress.least_correlation and not progress.finished():
+            _build_in_group(at, one)
 
 
-def run_in_group(workshop: Workshop, seed: int, trial: GroupTrial) -> tuple[Candidate, list[GroupFit]] | None:
-    """Return what one trial in a space group leads to: see `candidate_in_group`."""
-    rng = np.random.default_rng([seed, GROUP_STREAM, trial.blank.trial])
-    return candidate_in_group(workshop, trial.symmetry, trial.blank, search=trial.effort, rng=rng)
+def run_in_group(workshop: Workshop, seed: int, trial: GroupTrial) -> Recycled | None:
+    """Return what one trial in a space group leads to: see `found_in_group`."""
+    rng = np.random.default_rng([seed, GROUP_STREAM, trial.number])
+    return found_in_group(workshop, trial.symmetry, search=trial.effort, rng=rng)
+
+
+def _build_in_group(at: Search, found: FoundInGroup) -> None:
+    """Build a model from what a trial found, and in larger groups where it looks like a structure."""
+    blank = blank_phases(at.settings, at.prepared, found.trial.number)
+    result = candidate_in_group(at.workshop, found.trial.symmetry, found.atoms.model, blank)
+    if result is None:
+        return
+    candidate, fits = result
+    at.progress.add([candidate], fits)
+    at.progress.ask_for(candidate.built.correlation)
+    if candidate.judgement.verdict != "not-solved":
+        rng = np.random.default_rng([at.settings.seed, SYMMETRY_STREAM, found.trial.number])
+        _look_for_more_symmetry(at, candidate, blank, fits, rng)
 
 
 def blank_phases(settings: SolveSettings, prepared: PreparedData, trial: int) -> PhaseSet:

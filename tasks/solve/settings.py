@@ -9,7 +9,7 @@ class SolveSettings(Document):
     """What both engines have in common."""
 
     seed: int = Field(default=0, ge=0, description="seed of all random numbers")
-    trials: int = Field(default=400, ge=1, le=100000, description="most phasing trials")
+    trials: int = Field(default=4000, ge=1, le=100000, description="most phasing trials")
     batch: int = Field(default=4, ge=1, le=1000, description="trials between two attempts to build models")
     time_limit_s: float = Field(default=240.0, gt=0, le=86400, description="no new trials after so much CPU time")
     workers: int | None = Field(

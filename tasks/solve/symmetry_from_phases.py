@@ -55,9 +55,8 @@ def rank_groups(
         Per Hall symbol what `absence_evidence` says.
     """
     strong = np.argsort(-np.abs(structure_factor), kind="stable")[:STRONGEST]
-    products = related_products(hkl[strong], structure_factor[strong], laue_of(groups[0]))
-    grid = _grid(cell)
-    coarse = [coarse_origin(products, group, grid) for group in groups]
+    products = related_products(hkl[strong], structure_factor[strong], laue_of(groups[0]), grid=_grid(cell))
+    coarse = [coarse_origin(products, group) for group in groups]
     floor = FINE_FRACTION * max(mean for _, mean in coarse)
     kept = [
         (group, origin)
@@ -65,7 +64,7 @@ def rank_groups(
         if mean >= floor or len(group.rotations) == 1
     ]
     groups = [group for group, _ in kept]
-    placements = [place(products, group, origin, grid) for group, origin in kept]
+    placements = [place(products, group, origin) for group, origin in kept]
     best = max((float(np.nanmax(p.agreement)) for p in placements if np.isfinite(p.agreement).any()), default=0.0)
     order = len(products.rotations)
     fits = [

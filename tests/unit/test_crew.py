@@ -101,7 +101,7 @@ def searched(workers: int, folder: Path) -> tuple[list[tuple[str, float, int]], 
         at = Search(SolveSettings(turns_in_group=25), prepared, workshop, progress, hands)
         odds = GroupOdds(workshop.groups, prepared)
         for _ in range(2):
-            _search_groups(at, odds)
+            _search_groups(at, odds, count=5)
     rows = [(one.task.symmetry.hall, one.built.fit.r1, one.trial) for one in progress.candidates]
     return rows, progress.trials, progress.least_correlation
 
