@@ -88,7 +88,8 @@ def formula_units(composition: Composition, atoms_in_cell: float, hall: str) -> 
     """Return how many formula units the cell holds: the fewest that leave room for 92 % of the atoms found.
 
     Only numbers that the group's general position can give are tried: its multiplicity times n or over a divisor; of
-    a short formula, whose atoms may sit on several special positions, all multiples of an eighth of it.
+    a short formula, whose atoms may sit on several special positions, all multiples of an eighth of it. A formula
+    with fractions of atoms is written for any part of the cell: multiples of a 24th.
     """
     per_formula = sum(count for element, count in composition.counts.items() if element not in {"H", "D"})
     order = len(group_operations(hall)[0])
@@ -99,6 +100,8 @@ def formula_units(composition: Composition, atoms_in_cell: float, hall: str) -> 
         return float(order)
     if per_formula <= SHORT_FORMULA:
         choices = sorted({*choices, *(order * n / 8 for n in range(1, 129) if order * n % 8 == 0)})
+    if any(abs(count - round(count)) > 1e-6 for count in composition.counts.values()):
+        choices = sorted({*choices, *(order * n / 24 for n in range(1, 385))})
     for units in choices:
         if units * per_formula >= 0.92 * atoms_in_cell:
             return units

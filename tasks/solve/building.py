@@ -10,7 +10,7 @@ from tasks.solve.atoms import Model, Observed, multiplicities
 from tasks.solve.contents import Budget, non_hydrogen, reference_element
 from tasks.solve.density import MapPlan, density, find_peaks
 from tasks.solve.elements import assign_elements, lightest_power
-from tasks.solve.geometry import too_close
+from tasks.solve.geometry import contacts, too_close
 from tasks.solve.least_squares import Fit, Free, refine
 from tasks.solve.map_coefficients import correlation_coefficient, difference_coefficients, falloff, weak_reflections
 from tasks.solve.recycling import SHARPNESS, Recycled, recycle
@@ -21,6 +21,12 @@ NEAREST_ANGSTROM = 0.95
 """Atoms other than hydrogen are not nearer than this."""
 NEW_PEAK_SIGMA = 4.5
 ROUNDS = 4
+GUEST_CORRELATION = 0.85
+GUEST_SIGMA = 6.0
+GUEST_DISTANCE_ANGSTROM = 2.1
+"""Atoms that fill a site in part stand alone; hydrogen atoms and the ripples about heavy atoms do not."""
+GUEST_POWER = 0.6
+"""Of the least power of other atoms."""
 POWERS = Free(u_common=True, occupancy=True)
 ISOTROPIC = Free(u_iso=True)
 
@@ -95,6 +101,8 @@ def complete(task: Task, model: Model) -> Built:
             break
         fit = refine(grown, observed, symmetry, free=POWERS, cycles=4)
     fit = refine(_pruned(task, fit.model), observed, symmetry, free=POWERS, cycles=4)
+    if correlation_coefficient(observed, fit.calculated, symmetry) >= GUEST_CORRELATION:
+        fit = _with_guests(task, fit)
     fit = _with_elements(task, fit.model)
     values = _difference_map(task, fit)
     spread = float(values.std()) or 1.0
@@ -105,6 +113,33 @@ def complete(task: Task, model: Model) -> Built:
         hole=float(-values.min()) / spread,
         residual=float(values.max()) / spread,
     )
+
+
+def _with_guests(task: Task, fit: Fit) -> Fit:
+    """Return the fit with what fills voids in part: too weak for an atom, but significant and bonded to nothing."""
+    observed, symmetry = task.observed, task.symmetry
+    values = _difference_map(task, fit)
+    peaks = find_peaks(values, symmetry, observed.cell, most=max(4, len(fit.model.element) // 2))
+    height = peaks.height / float(values.std())
+    rows = np.flatnonzero(height > GUEST_SIGMA)
+    least = _least_power(task, fit.model)
+    known = len(fit.model.element)
+    added = Model(
+        (fit.model.element[0],) * len(rows), peaks.position[rows],
+        np.full(len(rows), float(np.median(fit.model.u_iso))), np.full(len(rows), least), height[rows],
+    )  # fmt: skip
+    joined = fit.model.plus(added)
+    near = contacts(joined.position, symmetry, observed.cell, within_angstrom=GUEST_DISTANCE_ANGSTROM)
+    rank = np.concatenate([np.full(known, np.inf), height[rows]])
+    alone = np.bincount(near.first[near.second < known], minlength=len(rank)) == 0
+    alone &= ~too_close(joined.position, rank, symmetry, observed.cell, limit=NEAREST_ANGSTROM)
+    alone[:known] = True
+    if alone.sum() == known:
+        return fit
+    grown = refine(joined.take(np.flatnonzero(alone)), observed, symmetry, free=POWERS, cycles=6).model
+    strong = grown.occupancy > GUEST_POWER * least
+    strong[:known] = True
+    return refine(grown.take(np.flatnonzero(strong)), observed, symmetry, free=POWERS, cycles=4)
 
 
 def _with_elements(task: Task, powers: Model) -> Fit:

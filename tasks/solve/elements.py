@@ -54,13 +54,13 @@ def assign_elements(
     else:
         offset = _scale(measured, power, share, multiplicity)
     cost = ((measured[:, None] - offset - power[None, :]) / POWER_SPREAD) ** 2 / 2.0
-    chosen = _search(cost, multiplicity, share, strict=composition is not None)
-    for _ in range(3):
-        element = tuple(names[index] for index in chosen)
-        chosen = _search(
-            cost + _geometry_cost(names, element, near), multiplicity, share, strict=composition is not None
-        )
-    chosen = _exchanged(chosen, cost, names, near)
+    strict = composition is not None
+    chosen = _search(cost, multiplicity, share, strict=strict)
+    for _ in range(2):  # exchanges free others to change
+        for _ in range(3):
+            geometry = _geometry_cost(names, tuple(names[index] for index in chosen), near)
+            chosen = _search(cost + geometry, multiplicity, share, strict=strict)
+        chosen = _exchanged(chosen, cost, names, near)
     element = tuple(names[index] for index in chosen)
     return model._replace(element=element, occupancy=np.ones(len(element)))
 

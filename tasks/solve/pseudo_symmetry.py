@@ -16,6 +16,10 @@ WITHIN_ANGSTROM = 0.2
 FURTHEST_ANGSTROM = 0.5
 WITHIN_R_FREE = 0.03
 """Systematic errors let the lower symmetry, with more parameters, predict left-out reflections better by so much."""
+WITHIN_R_FREE_SUPPORTED = 0.045
+"""And by so much where the phases ask for the higher one by far: guests disordered about its elements are incomplete
+in its model, but not in that of a subgroup."""
+SUPPORT = 1.5
 
 
 SAME_R_FREE = 0.005
@@ -49,16 +53,17 @@ def higher_symmetry(
         Holds the P1 hemisphere.
     """
     symmetry, left_out = best.task.symmetry, best.judgement.figures["r_free"]
+    score = {fit.symmetry.hall: fit.score for fit in fits}
+    own = score.get(symmetry.hall, 0.0)
     rivals = [
         other
         for other in candidates
         if other.task.symmetry.order > symmetry.order
         and other.judgement.verdict == best.judgement.verdict == "solved"
-        and other.judgement.figures["r_free"] <= left_out + WITHIN_R_FREE
+        and other.judgement.figures["r_free"] <= left_out + _tolerance(score.get(other.task.symmetry.hall, 0.0), own)
     ]
     if not rivals:
         return None
-    score = {fit.symmetry.hall: fit.score for fit in fits}
     phases = phases_of_model(best.task, best.built, blank)
     for other in sorted(rivals, key=lambda item: (-item.task.symmetry.order, rank_key(item))):
         group = other.task.symmetry
@@ -102,6 +107,10 @@ def lower_symmetry(best: Candidate, candidates: list[Candidate]) -> str | None:
         f"against {figures['r1']:.3f}, of left-out reflections {other.judgement.figures['r_free']:.3f} against "
         f"{figures['r_free']:.3f}, with more parameters"
     )
+
+
+def _tolerance(score: float, own: float) -> float:
+    return WITHIN_R_FREE_SUPPORTED if 0.0 < own <= score / SUPPORT else WITHIN_R_FREE
 
 
 def _obeyed(best: Candidate, group: Symmetry, workshop: Workshop, phases: PhaseSet) -> float | None:

@@ -51,8 +51,8 @@ def test_images_in_the_own_group_count() -> None:
 
 @pytest.mark.parametrize(
     ("r_free", "verdict", "score", "outcome"),
-    [(0.22, "solved", 0.3, True), (0.22, "solved", 0.1, False), (0.24, "solved", 0.3, None),
-     (0.22, "doubtful", 0.3, None)],
+    [(0.22, "solved", 0.3, True), (0.22, "solved", 0.1, False), (0.24, "solved", 0.29, None),
+     (0.24, "solved", 0.31, True), (0.25, "solved", 0.31, None), (0.22, "doubtful", 0.3, None)],
 )  # fmt: skip
 def test_a_higher_symmetry_that_predicts_as_well_is_taken_or_named(
     monkeypatch: pytest.MonkeyPatch, r_free: float, verdict: str, score: float, *, outcome: bool | None
