@@ -20,8 +20,6 @@ WITHIN_R_FREE_SUPPORTED = 0.045
 """And by so much where the phases ask for the higher one by far: guests disordered about its elements are incomplete
 in its model, but not in that of a subgroup."""
 SUPPORT = 1.5
-
-
 SAME_R_FREE = 0.005
 """A structure forced into too high a symmetry predicts left-out reflections worse by more than this."""
 R1_GAIN = 0.02
