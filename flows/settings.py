@@ -15,7 +15,7 @@ from flows.policies import AllIntegrators, AllRefiners, AllSolvers, AutoIntegrat
 from tasks.apertures.task import ApertureSettings
 from tasks.frames.settings import FrameSettings
 from tasks.integrate.builtin import BuiltinIntegrator
-from tasks.model import Composition, Document, SettingsError
+from tasks.model import Composition, Document, InputError, SettingsError
 from tasks.solve.engines import ChargeFlipping, DirectMethods
 
 IntegratorChoice = Annotated[
@@ -66,7 +66,10 @@ class Settings(Document):
     @model_validator(mode="after")
     def _composition_is_a_formula(self) -> "Settings":
         if self.composition is not None:
-            Composition.parse(self.composition)
+            try:
+                Composition.parse(self.composition)
+            except InputError as error:
+                raise SettingsError(*error.args) from error
         return self
 
     def changed(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import gemmi
 import numpy as np
 
 from tasks.model import Composition
+from tasks.refine.cell_check import cell_doubt
 from tasks.refine.draft import DraftAtom, Fit, Observations
 from tasks.refine.geometry import bonds, close_contacts, contacts
 
@@ -113,6 +114,8 @@ def warnings_of(
     found.extend(_about_atoms("displacement out of the range 0.003 to 0.15 A^2", odd_displacements(fit)))
     found.extend(_about_atoms("displacement ellipsoid very elongated or not positive definite", elongated(fit)))
     found.extend(_about_atoms("atoms nearer than a bond", too_close(fit)))
+    if (doubt := cell_doubt(fit)) is not None:
+        found.append(str(doubt))
     found.extend(_about_atoms("nothing within 3.6 A", lonely(fit)))
     found.extend(_about_atoms("more bonds than the element forms", impossible_bonds(fit)))
     if observations.absences_violated:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from tasks.model import Composition
 from tasks.refine import checks
+from tasks.refine.cell_check import cell_doubt
 from tasks.refine.draft import Fit, Observations
 from tasks.refine.validation import Recovery
 
@@ -124,6 +125,8 @@ def _judge_atoms(fit: Fit, *, flattened: bool, wrong: list[str], doubts: list[st
         doubts.append(f"{odd:.0%} of the atoms have odd displacements")
     if close := checks.too_close(fit):
         doubts.append(f"atoms nearer than a bond: {', '.join(close[:3])}")
+    if (doubt := cell_doubt(fit)) is not None and doubt.sure:
+        doubts.append(str(doubt))
     impossible = set(checks.impossible_bonds(fit)) | set(checks.lonely(fit))
     if len(impossible) > max(1, heavy // 10):
         doubts.append(f"{len(impossible)} atoms with impossible or no neighbours")

@@ -1,0 +1,90 @@
+"""Whether bond lengths ask for another unit cell: an edge that is wrong by some per cent stretches bonds one way."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.refine.bond_geometry import Environment, environments, total_cost
+from tasks.refine.draft import Fit
+from tasks.refine.geometry import bonds
+
+FACTORS = np.linspace(0.86, 1.16, 31)
+ROUNDS = 3
+LEAST_GAIN, GAIN_PER_SITE = 8.0, 0.15
+"""Of chi^2 of the bonds, in all and for each site. Right cells: 6 at most; of a disordered framework 13."""
+SURE_GAIN, SURE_GAIN_PER_SITE = 12.0, 0.5
+MOST_ATOMS = 200
+"""More take too long."""
+LEAST_CHANGE = 0.05
+EDGES = ("a", "b", "c")
+
+
+class CellDoubt(NamedTuple):
+    """By which factors of the edges (3,) the bonds would be those of the elements, and what chi^2 they gain."""
+
+    factors: NDArray[np.float64]
+    gain: float
+    sure: bool
+
+    def __str__(self) -> str:
+        changed = [
+            f"{edge} {factor - 1.0:+.0%}"
+            for edge, factor in zip(EDGES, self.factors, strict=True)
+            if abs(factor - 1.0) > LEAST_CHANGE / 2
+        ]
+        return f"bond lengths ask for another cell ({', '.join(changed)}): is the cell wrong?"
+
+
+def cell_doubt(fit: Fit) -> CellDoubt | None:
+    """Return what the bonds say against the lengths of the cell, None if nothing.
+
+    Each edge is scaled in turn, angles and fractional coordinates as they are, to where the bonds cost least.
+    """
+    atoms = [atom for atom in fit.draft.atoms if atom.element not in {"H", "D"}]
+    if len(atoms) > MOST_ATOMS:
+        return None
+    names = [atom.element for atom in atoms]
+    fractional = np.array(fit.draft.unit_cell.gemmi().frac.mat.tolist())
+    orthogonal = np.array(fit.draft.unit_cell.gemmi().orth.mat.tolist())
+    sites = environments(atoms, fit.draft.hall, fit.draft.unit_cell)
+    vectors: list[list[NDArray[np.float64]]] = [[] for _ in atoms]
+    for bond in bonds(atoms, fit.draft.hall, fit.draft.unit_cell):
+        vectors[bond.first].append(fractional @ np.array(bond.vector))
+
+    def cost(factors: NDArray[np.float64]) -> float:
+        scaled = [_scaled(site, rows, orthogonal, factors) for site, rows in zip(sites, vectors, strict=True)]
+        return total_cost(scaled, names)
+
+    best, gain = _best_factors(cost)
+    informed = sum(1 for site in sites if len(site.neighbours))
+    if gain < LEAST_GAIN + GAIN_PER_SITE * informed or np.abs(best - 1.0).max() < LEAST_CHANGE:
+        return None
+    return CellDoubt(best, gain, gain > SURE_GAIN + SURE_GAIN_PER_SITE * informed)
+
+
+def _best_factors(cost: Callable[[NDArray[np.float64]], float]) -> tuple[NDArray[np.float64], float]:
+    """Return the factors (3,) of least cost, found edge by edge, and what they gain over ones."""
+    best = np.ones(3)
+    start = least = cost(best)
+    for _ in range(ROUNDS):
+        before = least
+        for axis in range(3):
+            for factor in FACTORS:
+                trial = best.copy()
+                trial[axis] = factor
+                if (value := cost(trial)) < least - 1e-9:
+                    best, least = trial, value
+        if least == before:
+            break
+    return best, start - least
+
+
+def _scaled(
+    site: Environment, vectors: list[NDArray[np.float64]], orthogonal: NDArray[np.float64], factors: NDArray[np.float64]
+) -> Environment:
+    if not vectors:
+        return site
+    lengths = np.linalg.norm((np.array(vectors) * factors) @ orthogonal.T, axis=1)
+    return site._replace(lengths=lengths)
