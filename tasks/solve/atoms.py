@@ -84,6 +84,18 @@ def site_orders(position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCel
 
 
 @njit(cache=True)
+def length_squared(orthogonal: NDArray[np.float64], delta: NDArray[np.float64]) -> float:  # pragma: no cover
+    """Return the square of the length (A^2) of a fractional vector (3,)."""
+    square = 0.0
+    for axis in range(3):
+        along = 0.0
+        for other in range(3):
+            along += orthogonal[axis, other] * delta[other]
+        square += along * along
+    return square
+
+
+@njit(cache=True)
 def _site_orders(
     position: NDArray[np.float64],
     rotations: NDArray[np.float64],
@@ -99,13 +111,7 @@ def _site_orders(
                 for other in range(3):
                     moved += rotations[o, axis, other] * position[m, other]
                 delta[axis] = moved - np.round(moved)
-            square = 0.0
-            for axis in range(3):
-                along = 0.0
-                for other in range(3):
-                    along += orthogonal[axis, other] * delta[other]
-                square += along * along
-            if square < SITE_ANGSTROM * SITE_ANGSTROM:
+            if length_squared(orthogonal, delta) < SITE_ANGSTROM * SITE_ANGSTROM:
                 count[m] += 1.0
     return count
 
@@ -132,15 +138,26 @@ def calculate(
     """Return F(hkl), (n,), for reflections that the centring allows."""
     fixing, _ = stabilisers(model.position, symmetry, cell)
     weights = form_factors(model, d_star_sq, radiation) * (len(symmetry.centring) / fixing)
-    return _sum(hkl, symmetry.rotations.astype(np.float64), symmetry.translations, model.position, weights.T)
+    return _sum(hkl, _largest(hkl), _images(symmetry, model.position), weights.T)
 
 
 def trigonometric_sums(
     hkl: NDArray[np.int32], symmetry: Symmetry, position: NDArray[np.float64]
 ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
     """Return G (n, m), the sum of exp(2 pi i h (R x + t)) over the operations, and its gradient (n, m, 3)."""
-    value, gradient = _sums(hkl, symmetry.rotations.astype(np.float64), symmetry.translations, position)
+    images = _images(symmetry, position)
+    value, gradient = _sums(hkl, _largest(hkl), symmetry.rotations.astype(np.float64), images)
     return value.T, gradient.transpose(2, 0, 1)
+
+
+def _images(symmetry: Symmetry, position: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the images of positions (m, 3) under the operations, (m, o, 3)."""
+    return np.einsum("oij,mj->moi", symmetry.rotations.astype(np.float64), position) + symmetry.translations
+
+
+def _largest(hkl: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the largest |h|, |k| and |l|."""
+    return np.abs(hkl).max(axis=0, initial=0).astype(np.int64)
 
 
 @njit(cache=True)
@@ -156,23 +173,19 @@ def _powers(turn: float, limit: int) -> NDArray[np.complex128]:  # pragma: no co
 
 @njit(cache=True)
 def _sum(
-    hkl: NDArray[np.int32],
-    rotations: NDArray[np.float64],
-    translations: NDArray[np.float64],
-    position: NDArray[np.float64],
-    weights: NDArray[np.float64],
+    hkl: NDArray[np.int32], top: NDArray[np.int64], images: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.complex128]:  # pragma: no cover
-    """Return the sum over atoms of weights (m, n) times that over operations, (n,)."""
+    """Return the sum over atoms of weights (m, n) times that over images (m, o, 3), (n,)."""
     total = np.zeros(len(hkl), dtype=np.complex128)
     part = np.empty(len(hkl), dtype=np.complex128)
-    top = np.array([np.abs(hkl[:, axis]).max() if len(hkl) else 0 for axis in range(3)])
-    for m in range(len(position)):
-        part[:] = 0.0
-        for o in range(len(rotations)):
-            image = rotations[o] @ position[m] + translations[o]
-            first, second, third = _powers(image[0], top[0]), _powers(image[1], top[1]), _powers(image[2], top[2])
+    a, b, c = top
+    for m in range(images.shape[0]):
+        for n in range(len(hkl)):
+            part[n] = 0.0
+        for o in range(images.shape[1]):
+            first, second, third = _powers(images[m, o, 0], a), _powers(images[m, o, 1], b), _powers(images[m, o, 2], c)
             for n in range(len(hkl)):
-                part[n] += first[hkl[n, 0] + top[0]] * second[hkl[n, 1] + top[1]] * third[hkl[n, 2] + top[2]]
+                part[n] += first[hkl[n, 0] + a] * second[hkl[n, 1] + b] * third[hkl[n, 2] + c]
         for n in range(len(hkl)):
             total[n] += weights[m, n] * part[n]
     return total
@@ -180,28 +193,23 @@ def _sum(
 
 @njit(cache=True)
 def _sums(
-    hkl: NDArray[np.int32],
-    rotations: NDArray[np.float64],
-    translations: NDArray[np.float64],
-    position: NDArray[np.float64],
+    hkl: NDArray[np.int32], top: NDArray[np.int64], rotations: NDArray[np.float64], images: NDArray[np.float64]
 ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:  # pragma: no cover
     """Return the sums over operations, (m, n), and their gradients, (m, 3, n)."""
-    n_hkl, n_atoms = len(hkl), len(position)
+    n_hkl, n_atoms = len(hkl), images.shape[0]
     value = np.zeros((n_atoms, n_hkl), dtype=np.complex128)
     gradient = np.zeros((n_atoms, 3, n_hkl), dtype=np.complex128)
-    top = np.array([np.abs(hkl[:, axis]).max() if n_hkl else 0 for axis in range(3)])
+    a, b, c = top
     two_pi = 2.0 * np.pi
     for m in range(n_atoms):
-        for o in range(len(rotations)):
-            r = rotations[o]
-            image = r @ position[m] + translations[o]
-            first, second, third = _powers(image[0], top[0]), _powers(image[1], top[1]), _powers(image[2], top[2])
+        for o in range(images.shape[1]):
+            first, second, third = _powers(images[m, o, 0], a), _powers(images[m, o, 1], b), _powers(images[m, o, 2], c)
             for n in range(n_hkl):
-                h, k, l = hkl[n]
-                term = first[h + top[0]] * second[k + top[1]] * third[l + top[2]]
+                h, k, l = hkl[n, 0], hkl[n, 1], hkl[n, 2]
+                term = first[h + a] * second[k + b] * third[l + c]
                 value[m, n] += term
                 slope = complex(-two_pi * term.imag, two_pi * term.real)
-                gradient[m, 0, n] += (h * r[0, 0] + k * r[1, 0] + l * r[2, 0]) * slope
-                gradient[m, 1, n] += (h * r[0, 1] + k * r[1, 1] + l * r[2, 1]) * slope
-                gradient[m, 2, n] += (h * r[0, 2] + k * r[1, 2] + l * r[2, 2]) * slope
+                for axis in range(3):
+                    index = h * rotations[o, 0, axis] + k * rotations[o, 1, axis] + l * rotations[o, 2, axis]
+                    gradient[m, axis, n] += index * slope
     return value, gradient

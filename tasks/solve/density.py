@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from tasks.model import UnitCell
+from tasks.solve.atoms import length_squared
 from tasks.solve.peak_search import maxima
 from tasks.solve.symmetry import Symmetry
 
@@ -139,7 +140,7 @@ def _snap(
     delta, total = np.empty(3), np.empty(3)
     for m in range(len(found)):
         for reach in reaches:
-            total[:] = 0.0
+            total[0] = total[1] = total[2] = 0.0
             near = 0
             for o in range(len(rotations)):
                 for axis in range(3):
@@ -147,16 +148,12 @@ def _snap(
                     for other in range(3):
                         moved += rotations[o, axis, other] * found[m, other]
                     delta[axis] = moved - np.round(moved)
-                square = 0.0
-                for axis in range(3):
-                    along = 0.0
-                    for other in range(3):
-                        along += orthogonal[axis, other] * delta[other]
-                    square += along * along
-                if square < reach * reach:
-                    total += delta
+                if length_squared(orthogonal, delta) < reach * reach:
+                    for axis in range(3):
+                        total[axis] += delta[axis]
                     near += 1
-            found[m] += total / near  # the identity is always near
+            for axis in range(3):
+                found[m, axis] += total[axis] / near  # the identity is always near
         for axis in range(3):
             found[m, axis] -= np.floor(found[m, axis])
     return found

@@ -99,7 +99,7 @@ def _sums(
     """Return real and imaginary part of the sums of exp(2 pi i h x): along a row of l the tables lie in order."""
     size = rows[-1, 3] + rows[-1, 4] if len(rows) else 0
     real, imaginary = np.zeros(size), np.zeros(size)
-    widest = top.max() if len(rows) else 0
+    widest = max(top[0], top[1], top[2])
     cosine, sine = np.empty((3, 2 * widest + 1)), np.empty((3, 2 * widest + 1))
     for m in range(len(position)):
         for o in range(len(rotations)):

@@ -87,19 +87,17 @@ def _is_maximum(density: NDArray[np.float32], i: int, j: int, k: int) -> bool:
 def _interpolated(
     density: NDArray[np.float32], index: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    shape = np.array(density.shape)
+    shape = density.shape
     position = np.empty((len(index), 3))
     height = np.empty(len(index))
     for row in range(len(index)):
-        i, j, k = index[row]
+        i, j, k = index[row, 0], index[row, 1], index[row, 2]
         centre = float(density[i, j, k])
         height[row] = centre
         for axis in range(3):
-            low, high = index[row].copy(), index[row].copy()
-            low[axis] = (low[axis] - 1) % shape[axis]
-            high[axis] = (high[axis] + 1) % shape[axis]
-            left = float(density[low[0], low[1], low[2]])
-            right = float(density[high[0], high[1], high[2]])
+            u, v, w = axis == 0, axis == 1, axis == 2  # a negative index wraps
+            left = float(density[i - u, j - v, k - w])
+            right = float(density[i + u - shape[0] * u, j + v - shape[1] * v, k + w - shape[2] * w])
             curvature = 2.0 * centre - left - right
             step = 0.5 * (right - left) / curvature if curvature > 0 else 0.0
             height[row] += 0.25 * (right - left) * step
