@@ -19,6 +19,7 @@ from tasks.solve.models import Solutions
 from tasks.solve.prepared import PreparedData, prepare
 from tasks.solve.progress import Progress
 from tasks.solve.pseudo_symmetry import higher_symmetry, lower_symmetry
+from tasks.solve.repair import repair
 from tasks.solve.search import Methods, blank_phases, search
 from tasks.solve.settings import SolveSettings
 from tasks.solve.solution_file import write_solution
@@ -78,6 +79,7 @@ def _solve(
         d_min_angstrom=prepared.d_min_angstrom,
     )
     progress = search(settings, methods, prepared, workshop)
+    repair(progress, seed=settings.seed)
     best = progress.best()
     if best is None:
         raise NoSolutionError(
