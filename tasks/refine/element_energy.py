@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 from tasks.refine.bond_geometry import Environment, site_cost
 from tasks.refine.site_evidence import Evidence, Option
 
-SWEEPS = 400
-BURN_IN = 50
+SWEEPS = 300
+BURN_IN = 30
+TEMPERATURE = 2.0
+TRIED = 8.0
+"""What it costs a site to leave what the model has there: least squares has refused the likeliest exchanges."""
 ANNEALING = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25)
 Names = NDArray[np.int64]
 
@@ -123,12 +126,13 @@ class ElementEnergy:
 def sample(energy: ElementEnergy, state: Names, rng: np.random.Generator) -> list[dict[str, float]]:
     """Return how often each site has each element in assignments as likely as their cost says.
 
-    Metropolis's rule on exp(-cost / 2), with changes of one site and exchanges of two.
+    Metropolis's rule on exp(-cost / 2 T), with changes of one site and exchanges of two. The temperature T, and what
+    the first option of each site has ahead, are such that what is stated is how often it is right.
     """
     state = state.copy()
     seen: list[dict[str, float]] = [{} for _ in state]
     for turn in range(SWEEPS + BURN_IN):
-        _sweep(energy, state, 1.0, rng)
+        _sweep(energy, state, TEMPERATURE, rng, ahead=TRIED)
         if turn >= BURN_IN:
             for i, option in enumerate(state):
                 name = energy.element(i, int(option))
@@ -185,19 +189,21 @@ def exchanges(energy: ElementEnergy, state: Names, *, most: int, below: float) -
     return trials
 
 
-def _sweep(energy: ElementEnergy, state: Names, temperature: float, rng: np.random.Generator) -> None:
+def _sweep(
+    energy: ElementEnergy, state: Names, temperature: float, rng: np.random.Generator, *, ahead: float = 0.0
+) -> None:
     count = len(state)
     for i in range(count):
+        proposals = []
         if others := energy.alternatives(state, i):
-            _perhaps(energy, state, [(i, others[int(rng.integers(len(others)))])], temperature, rng)
+            proposals.append([(i, others[int(rng.integers(len(others)))])])
         if moves := energy.exchange(state, i, int(rng.integers(count))):
-            _perhaps(energy, state, moves[int(rng.integers(len(moves)))], temperature, rng)
-
-
-def _perhaps(
-    energy: ElementEnergy, state: Names, moves: list[tuple[int, int]], temperature: float, rng: np.random.Generator
-) -> None:
-    cost = energy.change(state, moves)
-    if cost <= 0.0 or rng.random() < np.exp(-cost / (2.0 * temperature)):
-        for site, option in moves:
-            state[site] = option
+            proposals.append(moves[int(rng.integers(len(moves)))])
+        for move in proposals:
+            if any(state[site] == option for site, option in move):
+                continue
+            lost = sum(int(state[site] == 0) - int(option == 0) for site, option in move)
+            cost = energy.change(state, move) + ahead * lost
+            if cost <= 0.0 or rng.random() < np.exp(-cost / (2.0 * temperature)):
+                for site, option in move:
+                    state[site] = option

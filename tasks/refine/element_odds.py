@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +19,10 @@ SETTLED = 0.8
 LISTED = 8
 CARRIERS = frozenset({"C", "N"})
 SEED = 0
+MISTAKEN = {True: 0.015, False: 0.002}
+"""How often an atom is something else although nothing speaks against its name: where others scatter alike, or not."""
+ALIKE = 3
+"""Atomic numbers apart."""
 
 
 class ElementOdds(NamedTuple):
@@ -168,8 +173,14 @@ def element_odds(fit: Fit, observations: Observations, composition: Composition 
     for atom, odds in zip(atoms, sample(energy, state, np.random.default_rng(SEED)), strict=True):
         others = {name: odds.get(name, 0.0) for name in candidates if name != atom.element}
         other = max(others, key=lambda name: others[name])
-        found.append(ElementOdds(atom.label, atom.element, odds.get(atom.element, 0.0), other))
+        mistaken = MISTAKEN[any(_alike(atom.element, name) for name in others)]
+        sure = (1.0 - mistaken) * odds.get(atom.element, 0.0) + mistaken / len(candidates)
+        found.append(ElementOdds(atom.label, atom.element, sure, other))
     return tuple(found)
+
+
+def _alike(one: str, other: str) -> bool:
+    return abs(gemmi.Element(one).atomic_number - gemmi.Element(other).atomic_number) <= ALIKE
 
 
 def unsettled(odds: Sequence[ElementOdds]) -> str | None:
