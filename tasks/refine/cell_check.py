@@ -18,6 +18,7 @@ SURE_GAIN, SURE_GAIN_PER_SITE = 12.0, 0.5
 MOST_ATOMS = 200
 """More take too long."""
 LEAST_CHANGE = 0.05
+ALL_ALIKE = 0.06
 EDGES = ("a", "b", "c")
 
 
@@ -34,7 +35,9 @@ class CellDoubt(NamedTuple):
             for edge, factor in zip(EDGES, self.factors, strict=True)
             if abs(factor - 1.0) > LEAST_CHANGE / 2
         ]
-        return f"bond lengths ask for another cell ({', '.join(changed)}): is the cell wrong?"
+        alike = float(np.ptp(self.factors)) < ALL_ALIKE
+        suspect = "are the elements wrong, by a wrong composition, or the cell?" if alike else "is the cell wrong?"
+        return f"bond lengths ask for another cell ({', '.join(changed)}): {suspect}"
 
 
 def cell_doubt(fit: Fit) -> CellDoubt | None:

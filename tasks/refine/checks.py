@@ -92,6 +92,14 @@ def composition_agreement(formula: dict[str, float], composition: Composition | 
     return float(max(0.0, (matched - 0.5 * surplus) / total))
 
 
+def elements_not_found(formula: dict[str, float], composition: Composition | None) -> tuple[str, ...]:
+    """Return the elements of the composition, hydrogen apart, that the model has none of."""
+    if composition is None:
+        return ()
+    expected = {element for element, count in composition.counts.items() if count > 0} - {"H", "D"}
+    return tuple(sorted(expected - {element for element, count in formula.items() if count > 0}))
+
+
 def completeness_of_model(formula: dict[str, float], composition: Composition | None) -> float | None:
     """Return the non-hydrogen atoms of the model over those of the composition, whatever their elements."""
     if composition is None:

@@ -68,15 +68,17 @@ def judge(
         doubts.append(f"the model has {present:.0%} of the atoms of the composition")
     elif agreement is not None and agreement < AGREEMENT_SOLVED:
         doubts.append(f"elements agree with {agreement:.0%} of the composition")
+    absent = checks.elements_not_found(formula, composition)
+    remark = (f"no {', '.join(absent)} was found: is the composition right?",) if absent else ()
     if wrong or len(doubts) > 3:
-        return "not-solved", (*wrong, *doubts)
+        return "not-solved", (*wrong, *doubts, *remark)
     if doubts:
-        return "doubtful", tuple(doubts)
+        return "doubtful", (*doubts, *remark)
     chance = r1_by_chance(fit, centric=centric)
     free = "" if recovery is None else f", {recovery.r1_free:.3f} for reflections it was not fitted to"
     return "solved", (
         f"R1 {fit.r1:.3f}{free}, where chance would give {chance:.2f}",
-        "displacements, distances and composition are in order",
+        *(remark or ("displacements, distances and composition are in order",)),
     )
 
 

@@ -162,3 +162,15 @@ def test_a_solution_without_atoms_is_refused(draft: Draft, observations: Observa
     empty = draft.model_copy(update={"atoms": ()})
     with pytest.raises(DivergedError, match="no atoms"):
         refined(Scripted(tmp_path), empty, observations, composition=None, strategy=Strategy())
+
+
+def test_an_element_of_the_composition_that_is_nowhere_is_named(
+    draft: Draft, observations: Observations, tmp_path: Path
+) -> None:
+    wanted = Composition.parse("C40 O20 Br")
+    _, reasons = judge(
+        plain_fit(draft, tmp_path), observations, GOOD, centric=False, formula={"C": 40.0, "O": 20.0},
+        composition=wanted,
+    )  # fmt: skip
+    assert any("no Br was found" in reason for reason in reasons)
+    assert not any("composition are in order" in reason for reason in reasons)
