@@ -30,9 +30,10 @@ TRUE_CORRELATIONS = np.linspace(0.3, 0.98, 18)
 
 TYPICAL_CORRELATION = 0.85
 CELL_SIGMA_DEG = 0.2
-MIN_METRIC_LOG, METRIC_LOG_OF_EXACT = -3.0, -1.0
+MIN_METRIC_LOG, METRIC_LOG_OF_EXACT = -3.0, -2.0
 """A measured cell may be strained by distorted frames; how much speaks against a symmetry, but never alone. Frames that
-leave other rotations of the lattice exact are less likely to be distorted: each adds to the most that a strain says."""
+leave other rotations of the lattice exact are less likely to be distorted, and a user says what axes are unequal:
+each adds to the most that a strain says."""
 EXACT_DEG = 0.1
 
 CORRELATION_SPREAD = 0.08
