@@ -8,7 +8,6 @@ is found by the command. The exit code is 1 if a structure is called solved that
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -82,26 +81,25 @@ def true_r1(structure: Structure, path: Path) -> tuple[float, float]:
     return float(np.abs(amplitude - f * (amplitude @ f) / (f @ f)).sum() / amplitude.sum()), len(unique) / possible
 
 
-def run(name: str, structure: Structure, hkl: Path, *, limit: float) -> str:
+def run(name: str, structure: Structure, hkl: Path, folder: Path, *, limit: float) -> str:
     """Solve one set with the command, print its row, and return the outcome in a word or two."""
     truth = published(structure)
     r1_true, complete = true_r1(structure, hkl)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(os.environ.get("KEEP", folder)) / name
-        command = [
-            "apertura", "solve", str(hkl), "--cell", ",".join(f"{x:.6g}" for x in structure.cell.parameters),
-            "--composition", composition_of(structure), "--out", str(out), "--json",
-            "--set", f"solve.time_limit_s={limit}",
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if not (out / "results.json").is_file():
-            print(f"| {name} | failed: {done.stderr[-300:]} |", flush=True)
-            return "failed"
-        crystal = json.loads((out / "results.json").read_text())["crystals"][0]
-        refined = sorted(out.glob("crystals/*/refine/refined.cif"))
-        solution, refinement = crystal["solution"] or {}, crystal["refinement"] or {}
-        files = refined or sorted(out.glob("crystals/*/solve/solution-1.cif"))
-        found = match_file(files[0], truth, structure.cell).fraction if files else 0.0
+    out = folder / name
+    command = [
+        "apertura", "solve", str(hkl), "--cell", ",".join(f"{x:.6g}" for x in structure.cell.parameters),
+        "--composition", composition_of(structure), "--out", str(out), "--json",
+        "--set", f"solve.time_limit_s={limit}",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if not (out / "results.json").is_file():
+        print(f"| {name} | failed: {done.stderr[-300:]} |", flush=True)
+        return "failed"
+    crystal = json.loads((out / "results.json").read_text())["crystals"][0]
+    refined = sorted(out.glob("crystals/*/refine/refined.cif"))
+    solution, refinement = crystal["solution"] or {}, crystal["refinement"] or {}
+    files = refined or sorted(out.glob("crystals/*/solve/solution-1.cif"))
+    found = match_file(files[0], truth, structure.cell).fraction if files else 0.0
     group = refinement.get("space_group") or solution.get("space_group", "P 1")
     print(
         f"| {name} | {structure.group.xhm()} | {len(truth.elements)} | {complete:.2f} | {r1_true:.2f} "
@@ -123,6 +121,7 @@ def main() -> None:
     parser.add_argument("--names", nargs="*", default=list(SETS))
     parser.add_argument("--store", type=Path, default=Path("many-beam-data"), help="folder of the simulated data")
     parser.add_argument("--limit", type=float, default=120.0, help="CPU seconds of a search")
+    parser.add_argument("--keep", type=Path, help="folder for the runs; without it they are deleted")
     parser.add_argument("--make", action="store_true", help="simulate only")
     arguments = parser.parse_args()
     arguments.store.mkdir(parents=True, exist_ok=True)
@@ -132,20 +131,19 @@ def main() -> None:
         "| refined R1 | trials | found |"
     )
     outcomes: Counter[str] = Counter()
-    for name in arguments.names:
-        made = SETS[name]
-        if made.source not in {*paths, "albite"}:
-            continue
-        structure = structure_for(made, name, paths)
-        hkl = arguments.store / f"{name}.hkl"
-        if not hkl.is_file():
-            hkl.write_text(hklf4_text(*measured(structure, made, crc32(name.encode()))), encoding="ascii")
-        if not arguments.make:
-            outcomes[run(name, structure, hkl, limit=arguments.limit)] += 1
-        else:
-            print(name, *true_r1(structure, hkl), len(read_hklf4(hkl)[0]), flush=True)
+    with tempfile.TemporaryDirectory() as deleted:
+        for name in arguments.names:
+            made = SETS[name]
+            if made.source not in {*paths, "albite"}:
+                continue
+            structure = structure_for(made, name, paths)
+            hkl = arguments.store / f"{name}.hkl"
+            if not hkl.is_file():
+                hkl.write_text(hklf4_text(*measured(structure, made, crc32(name.encode()))), encoding="ascii")
+            if not arguments.make:
+                outcomes[run(name, structure, hkl, arguments.keep or Path(deleted), limit=arguments.limit)] += 1
     print(", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
-    sys.exit(1 if outcomes["false solved"] else 0)
+    sys.exit(1 if outcomes["false solved"] or not (outcomes or arguments.make) else 0)
 
 
 if __name__ == "__main__":
