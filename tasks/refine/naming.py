@@ -21,6 +21,8 @@ EXCHANGE_COST = 20.0
 """Exchanges that seem to cost more are not tried."""
 GAIN = 0.5
 """Of twice the log-likelihood, so that names do not go to and fro."""
+R1_TOLERANCE = 0.0005
+"""Weights let a worse R1 pass for a better fit."""
 SEED = 0
 
 
@@ -142,7 +144,8 @@ def _with_names(
     if fit.draft.riding:
         draft = with_hydrogens(draft, observations.radiation, composition)
     trial = tried_fit(engine, draft, observations)
-    accepted = trial is not None and not trial.riding_refused and _likelier(fit, trial, observations, composition)
+    accepted = trial is not None and not trial.riding_refused and trial.r1_all < fit.r1_all + R1_TOLERANCE
+    accepted = accepted and trial is not None and _likelier(fit, trial, observations, composition)
     pairs = zip(heavy, chosen, strict=True)
     changed = ", ".join(f"{atom.label} to {element}" for atom, element in pairs if atom.element != element)
     reason = "fit of each element at each site, bonds and composition, hydrogen in place"
