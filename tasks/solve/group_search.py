@@ -15,7 +15,10 @@ from tasks.solve.map_coefficients import falloff
 from tasks.solve.recycling import Recycled, empty_model, model_of_peaks
 from tasks.solve.weighting import weigh, weighting_of
 
-OMITTED = 0.15
+OMITTED = 0.3
+POWER = 0.7
+"""Of peak heights, as occupancies: twice as many trials solve a structure as with 0.15 left out and heights as they are
+(41 against 21 of 180 trials on seven sets, the same CPU time)."""
 PEAKS_PER_ATOM = 1.1
 SEARCH_SHARPNESS = 0.8
 NEAREST_ANGSTROM = 0.9
@@ -43,6 +46,7 @@ def search_in_group(task: Task, *, turns: int, rng: np.random.Generator) -> Recy
             coefficients = _random_start(task, rng)
             continue
         model = model.take(kept)
+        model = model._replace(occupancy=model.occupancy**POWER)
         coefficients, correlation = weigh(weighting, model)
         if correlation > best.correlation:
             best = Recycled(model, correlation, turn + 1)
