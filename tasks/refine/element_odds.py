@@ -17,6 +17,7 @@ from tasks.refine.site_evidence import Option, evidence_of
 
 SETTLED = 0.8
 LISTED = 8
+ORGANIC = frozenset({"C", "N", "O"})
 CARRIERS = frozenset({"C", "N"})
 SEED = 0
 MISTAKEN = {True: 0.015, False: 0.002}
@@ -152,8 +153,13 @@ def multiplicities(fit: Fit, atoms: Sequence[DraftAtom]) -> NDArray[np.float64]:
 
 
 def candidate_elements(fit: Fit, composition: Composition | None) -> list[str]:
-    """Return the elements that an atom may be: of the composition, else of the model, hydrogen apart."""
+    """Return the elements that an atom may be: of the composition, hydrogen apart.
+
+    Without a composition those of the model; carbon, nitrogen or oxygen may then be any of the three.
+    """
     listed = set(fit.draft.elements) if composition is None else set(composition.counts)
+    if composition is None and listed & ORGANIC:
+        listed |= ORGANIC
     return sorted(listed - {"H", "D"})
 
 

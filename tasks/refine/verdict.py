@@ -25,6 +25,7 @@ ODD_ATOMS_SOLVED = 0.15
 ODD_ATOMS_HOPELESS = 0.5
 AGREEMENT_SOLVED = 0.75
 MODEL_SOLVED = 0.85
+MOST_AT_FLOOR = 0.8
 
 
 def r1_by_chance(fit: Fit, *, centric: bool) -> float:
@@ -68,18 +69,36 @@ def judge(
         doubts.append(f"the model has {present:.0%} of the atoms of the composition")
     elif agreement is not None and agreement < AGREEMENT_SOLVED:
         doubts.append(f"elements agree with {agreement:.0%} of the composition")
-    absent = checks.elements_not_found(formula, composition)
-    remark = (f"no {', '.join(absent)} was found: is the composition right?",) if absent else ()
+    remark = _about_composition(formula, composition)
+    doubted = (*remark, *_about_radiation(fit, observations, recovery))
     if wrong or len(doubts) > 3:
-        return "not-solved", (*wrong, *doubts, *remark)
+        return "not-solved", (*wrong, *doubts, *doubted)
     if doubts:
-        return "doubtful", (*doubts, *remark)
+        return "doubtful", (*doubts, *doubted)
     chance = r1_by_chance(fit, centric=centric)
     free = "" if recovery is None else f", {recovery.r1_free:.3f} for reflections it was not fitted to"
     return "solved", (
         f"R1 {fit.r1:.3f}{free}, where chance would give {chance:.2f}",
         *(remark or ("displacements, distances and composition are in order",)),
     )
+
+
+def _about_composition(formula: dict[str, float], composition: Composition | None) -> tuple[str, ...]:
+    if composition is None:
+        return ("no composition was given: the elements are by the data and bonds alone",)
+    absent = checks.elements_not_found(formula, composition)
+    return (f"no {', '.join(absent)} was found: is the composition right?",) if absent else ()
+
+
+def _about_radiation(fit: Fit, observations: Observations, recovery: Recovery | None) -> tuple[str, ...]:
+    """Return what speaks for the other radiation: factors of the wrong one take displacements to their limits."""
+    heavy = max(1, len(checks.heavy_atoms(fit)))
+    if observations.radiation == "electron" and len(checks.at_the_floor(fit)) >= MOST_AT_FLOOR * heavy:
+        return ("nearly all displacements are at their floor: are these X-ray intensities, or strongly dynamical?",)
+    predicts = recovery is not None and recovery.r1_free <= R1_FREE_SOLVED
+    if observations.radiation == "xray" and predicts and fit.r1 > R1_SOLVED["xray"]:
+        return (f"R1 {fit.r1:.3f} with a model that predicts left-out reflections: are these electron intensities?",)
+    return ()
 
 
 def _judge_r1(fit: Fit, observations: Observations, *, centric: bool, wrong: list[str], doubts: list[str]) -> None:

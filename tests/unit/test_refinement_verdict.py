@@ -174,3 +174,13 @@ def test_an_element_of_the_composition_that_is_nowhere_is_named(
     )  # fmt: skip
     assert any("no Br was found" in reason for reason in reasons)
     assert not any("composition are in order" in reason for reason in reasons)
+
+
+def test_the_wrong_radiation_is_suspected(draft: Draft, observations: Observations, tmp_path: Path) -> None:
+    xray = observations.model_copy(update={"radiation": "xray"})
+    _, reasons = judge(
+        plain_fit(draft, tmp_path), xray, GOOD, centric=False, formula=FORMULA, composition=WANTED
+    )  # fmt: skip
+    assert any("electron intensities?" in reason for reason in reasons)
+    _, reasons = judge(plain_fit(draft, tmp_path), observations, GOOD, centric=False, formula=FORMULA, composition=None)
+    assert any("no composition was given" in reason for reason in reasons)
