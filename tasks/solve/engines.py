@@ -79,7 +79,6 @@ def _solve(
         d_min_angstrom=prepared.d_min_angstrom,
     )
     progress = search(settings, methods, prepared, workshop)
-    repair(progress, seed=settings.seed)
     best = progress.best()
     if best is None:
         raise NoSolutionError(
@@ -87,10 +86,14 @@ def _solve(
             "; ".join(prepared.diagnosis.trouble),
         )
     fits, blank = progress.fits[id(best)], blank_phases(settings, prepared, 0)
+    notes: list[str] = []
     if (rival := higher_symmetry(best, progress.candidates, fits, workshop, blank)) is not None:
         best = progress.settle(rival.candidate if rival.taken else best, rival.reason, settled=rival.taken)
+        notes.append(rival.reason)
     if best.judgement.verdict == "solved" and (remark := lower_symmetry(best, progress.candidates)) is not None:
         best = progress.settle(best, remark, settled=True)
+        notes.append(remark)
+    best = repair(best, progress, notes, seed=settings.seed)
     return _document(settings, data, prepared, progress, best, engine=engine)
 
 

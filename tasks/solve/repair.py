@@ -21,27 +21,26 @@ SAME_R1 = 0.004
 ENOUGH_RETURNS = 3
 """Tries that lead back to the model: then it is what the data ask for."""
 LEAST_GAIN = 0.005
-GROUPS = 3
-WITHIN_R_FREE = 0.08
-"""Models in other groups that are worse by more are left alone."""
 STREAM = 3
 """Of random numbers, beside those of the seed."""
 
 
-def repair(progress: Progress, *, seed: int) -> None:
-    """Add better versions of the best solved models, one of each group, to what the search has found."""
-    ranked = [candidate for candidate in progress.ranked() if candidate.judgement.verdict == "solved"]
-    first: dict[str, Candidate] = {}
-    for candidate in ranked:
-        first.setdefault(candidate.task.symmetry.hall, candidate)
-    if not first:
-        return
-    limit = ranked[0].judgement.figures["r_free"] + WITHIN_R_FREE
-    for candidate in list(first.values())[:GROUPS]:
-        if GOOD_R_FREE < candidate.judgement.figures["r_free"] <= limit:
-            better = repaired(candidate, seed=seed)
-            if better is not candidate:
-                progress.add([better], progress.fits[id(candidate)])
+def repair(best: Candidate, progress: Progress, notes: list[str], *, seed: int) -> Candidate:
+    """Return the best candidate, or a better model in the same group, ranked first with the notes on it.
+
+    The group is chosen before: guests that fit in a subgroup only because it has more parameters are no evidence.
+    """
+    figures = best.judgement.figures
+    if best.judgement.verdict != "solved" or figures["r_free"] <= GOOD_R_FREE:
+        return best
+    better = repaired(best, seed=seed)
+    if better is best:
+        return best
+    progress.add([better], progress.fits[id(best)])
+    change = f"R1 {best.built.fit.r1:.3f} -> {better.built.fit.r1:.3f}"
+    for note in (*notes, f"half of the atoms were left out and found again: {change}"):
+        better = progress.settle(better, note, settled=True)
+    return better
 
 
 def repaired(candidate: Candidate, *, seed: int) -> Candidate:
