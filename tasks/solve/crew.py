@@ -52,6 +52,7 @@ class Crew:
     def __init__(self, workers: int | None = 1, *, clock: CpuClock | None = None) -> None:
         self.clock = clock or CpuClock()
         self._workers = usable_workers(workers)
+        self._cancelled = False
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -81,8 +82,8 @@ class Crew:
                 yield self._result(function, item, future)
         finally:
             for future in futures:
-                if future is not None:
-                    future.cancel()
+                if future is not None and future.cancel():
+                    self._cancelled = True
 
     def _submitted(self, function: Callable[[A], B], items: Sequence[A]) -> "list[_Timed[B] | None]":
         """Return the calls under way; None for those to be made here because the processes died meanwhile."""
@@ -114,7 +115,8 @@ class Crew:
     def close(self) -> None:
         """End the processes, whatever they are doing."""
         if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
+            # loky dies at killing while cancelled calls are pending, and then never ends: let those under way end
+            self._pool.shutdown(wait=True, kill_workers=not self._cancelled)
             self._pool = None
 
 
