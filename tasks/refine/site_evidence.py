@@ -11,6 +11,8 @@ from tasks.model.scattering import Radiation, d_star_squared, scattering_factor
 from tasks.refine.draft import DraftAtom
 from tasks.refine.geometry import group_operations, site_order
 
+SCALE_SPREAD = 0.05
+"""Relative: more is not made up for, else the scale of the old amplitudes would stand in for a heavy atom left out."""
 LN_U_SPREAD = 0.5
 """Standard deviation of ln U between the atoms of one structure."""
 U_RANGE_ANGSTROM2 = (0.01, 0.1)
@@ -77,10 +79,10 @@ def evidence_of(
 ) -> Evidence:
     """Return the evidence for all options of all sites, numbered one after the other.
 
-    Changes of amplitudes by several sites at once are taken to add up. The scale, and coordinates and displacement of
-    each atom, adapt: what they can make up for is projected out, with ln U held near the median and coordinates near
-    where they are. Chi^2 is in units of its present mean per reflection, times `temper`: the errors of electron data
-    are dynamical and not independent.
+    Changes of amplitudes by several sites at once are taken to add up, each on the scale that suits it. The scale, and
+    coordinates and displacement of each atom, adapt: what they can make up for is projected out, with ln U held near
+    the median, scale and coordinates near what they are. Chi^2 is in units of its present mean per reflection, times
+    `temper`: the errors of electron data are dynamical and not independent.
 
     Parameters
     ----------
@@ -105,7 +107,7 @@ def evidence_of(
     heavy_u = np.array([max(atom.u_iso_angstrom2, 1e-3) for atom in atoms])
     typical = min(max(float(np.median(heavy_u)), U_RANGE_ANGSTROM2[0]), U_RANGE_ANGSTROM2[1])
     changes: list[NDArray[np.float64]] = []
-    design = [seen(residual.f)]
+    design = [seen(residual.f) * SCALE_SPREAD]
     edges = np.array(cell.parameters[:3])
     for i, atom in enumerate(atoms):
         waves = site_waves(residual.hkl, atom.position, atom.occupancy, hall, cell)
@@ -129,10 +131,17 @@ def evidence_of(
                     * _decay(1.2 * u, d_star_sq)
                     * site_waves(residual.hkl, place.tolist(), atom.occupancy, hall, cell).value
                 )
-            changes.append((row * (np.abs(residual.f + new - there) - size))[:, None])
+            changes.append((row * (_on_scale(np.abs(residual.f + new - there), residual, scale) - size))[:, None])
     offset = np.zeros(sum(block.shape[1] for block in design))
     offset[1::4] = np.log(typical / heavy_u) / LN_U_SPREAD
     return _projected(row * misfit / scale, np.hstack(changes), np.hstack(design), offset)
+
+
+def _on_scale(amplitude: NDArray[np.float64], residual: Residual, scale: float) -> NDArray[np.float64]:
+    """Return calculated amplitudes (n,) on the scale that suits them best, over the scale of those there are."""
+    weighted = residual.weight * amplitude
+    best = float(weighted @ residual.f_obs) / max(float(weighted @ amplitude), 1e-12)
+    return amplitude * (best / max(scale, 1e-12))
 
 
 def _projected(
@@ -143,7 +152,6 @@ def _projected(
 ) -> Evidence:
     """Return the form after least squares over the columns of a design with a unit prior about `offset` on each."""
     normal = design.T @ design + np.eye(design.shape[1])
-    normal[0, 0] -= 1.0 - 1e-9
     # at the centre of the prior the misfit is less by what that moves
     rest = misfit - design @ offset
     against = np.linalg.solve(normal, design.T @ np.column_stack([changes, rest]))
