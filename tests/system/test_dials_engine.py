@@ -52,7 +52,8 @@ def cinchonine(tmp_path_factory: pytest.TempPathFactory) -> FrameSeries:
     """Return images 5 to 204 of the real series, with the sense of the axis turned round."""
     folder = tmp_path_factory.mktemp("cinchonine")
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # none in Debian 12's Python
+        archive.extractall(folder)
     images = np.stack([tifffile.imread(folder / "diff_corr" / f"{n:04d}.tif") for n in range(5, 205)])
     return series(
         folder,
