@@ -139,7 +139,8 @@ def _with_guests(task: Task, fit: Fit) -> Fit:
     grown = refine(joined.take(np.flatnonzero(alone)), observed, symmetry, free=POWERS, cycles=6).model
     strong = grown.occupancy > GUEST_POWER * least
     strong[:known] = True
-    return refine(grown.take(np.flatnonzero(strong)), observed, symmetry, free=POWERS, cycles=4)
+    fuller = refine(grown.take(np.flatnonzero(strong)), observed, symmetry, free=POWERS, cycles=4)
+    return fuller if fuller.r1 < fit.r1 else fit
 
 
 def _with_elements(task: Task, powers: Model) -> Fit:
