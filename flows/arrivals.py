@@ -9,12 +9,13 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flows.ledger import Ledger
+from flows.ledger import Ledger, printable
 from flows.site import Site
 from flows.staging import quiet_folders, staged
 from tasks.ingest.manifest import MANIFEST_NAMES, completeness, listed_files
@@ -38,7 +39,11 @@ def complete_sources(incoming: Path) -> Iterator[Path]:
             names[:] = []
         if set(files) & set(MANIFEST_NAMES):
             names[:] = []
-            if not (missing := completeness(here)):
+            try:
+                missing = completeness(here)
+            except (OSError, RuntimeError):  # whoever enters it meets the same, and records it
+                missing = ()
+            if not missing:
                 yield here
             else:
                 log.debug("%s: waits for %s", here, missing[0])
@@ -98,40 +103,42 @@ class Watcher:
             self._stop.wait(poll_s)
 
     def look(self) -> int:
-        """Enter what is complete and new into the ledger; return how many."""
+        """Enter what is complete and new into the ledger; return how many.
+
+        A folder that cannot be run is entered with the reason and passed over until something in it changes: what is
+        wrong with one data set is no matter of the others.
+        """
         new = 0
         for incoming in self._site.incoming:
             for source in complete_sources(incoming):
-                try:
-                    stamp = _stamp(source)
-                    if self._seen.get(source) == stamp:
-                        continue
-                    new += self._ledger.add(content_key(source), source)
-                except (OSError, SourceError) as error:  # it vanished, or is not readable yet: looked at again
-                    log.warning("%s: %s", source, error)
-                    continue
-                self._seen[source] = stamp
-            new += self._stage(incoming)
+                new += self._enter(source, partial(Path, source))
+            if self._site.runs is None or not self._site.instruments:
+                continue
+            for folder, rule in quiet_folders(incoming, self._site, depth=DEPTH_MAX):
+                new += self._enter(folder, partial(staged, folder, rule, self._site.runs))
         return new
 
-    def _stage(self, incoming: Path) -> int:
-        """Enter the folders of instruments that write no manifest, as copies with one."""
-        new = 0
-        if self._site.runs is None or not self._site.instruments:
+    def _enter(self, folder: Path, source_of: Callable[[], Path | None]) -> int:
+        """Enter the data set that a folder gives, if something in the folder has changed; return how many are new."""
+        try:
+            stamp = _stamp(folder)
+            if self._seen.get(folder) == stamp:
+                return 0
+            _check_name(folder)
+            source = source_of()
+            new = 0 if source is None else int(self._ledger.add(content_key(source), source))
+        except FileNotFoundError as error:  # it vanished, or is still being written: looked at again
+            log.debug("%s: %s", printable(folder), error)
             return 0
-        for folder, rule in quiet_folders(incoming, self._site, depth=DEPTH_MAX):
-            try:
-                stamp = _stamp(folder)
-                if self._seen.get(folder) == stamp:
-                    continue
-                if (source := staged(folder, rule, self._site.runs)) is not None:
-                    new += self._ledger.add(content_key(source), source)
-            except ApertureError as error:
-                log.warning("%s: no manifest could be made: %s", folder, error.message)
-            except OSError as error:
-                log.warning("%s: %s", folder, error.strerror)
-                continue
-            self._seen[folder] = stamp
+        except (ApertureError, OSError, RuntimeError, ValueError) as error:
+            reason = error.message if isinstance(error, ApertureError) else str(error)
+            if self._ledger.refuse(folder, reason):
+                log.warning("%s: no run: %s", printable(folder), reason)
+            if not isinstance(error, OSError):  # a permission can be given without any change that is seen
+                self._seen[folder] = stamp
+            return 0
+        self._ledger.accept(folder)
+        self._seen[folder] = stamp
         return new
 
     def announce(self) -> int:
@@ -140,9 +147,11 @@ class Watcher:
         for entry in self._ledger.waiting():
             try:
                 run = announce_run(Path(entry.path), entry.key, previous=entry.previous)
-            except _server_errors() as error:
+            except _announcement_errors() as error:
                 self._ledger.failed(entry.key, f"{type(error).__name__}: {error}")
                 log.warning("%s: not announced (%s); tried again", entry.path, type(error).__name__)
+                if _is_about_this_one(error):
+                    continue
                 break  # the server is away: the others would only wait for the same time-out
             self._ledger.announced(entry.key, run)
             done += 1
@@ -158,6 +167,8 @@ def announce_run(source: Path, key: str, *, previous: str | None = None) -> str:
         DEPLOYMENT,
         parameters={"source": str(source), "dataset_key": key, "previous_key": previous},
         idempotency_key=f"dataset:{key}",
+        flow_run_name=source.name,
+        tags=[f"dataset:{key[:8]}"],
         timeout=0,
         as_subflow=False,
     )
@@ -176,14 +187,29 @@ def emit_ready(source: Path, key: str) -> None:
     )
 
 
+def _check_name(folder: Path) -> None:
+    """Refuse a folder whose path cannot be sent to the server."""
+    if printable(folder).encode() != os.fsencode(folder):
+        raise SourceError(f"{printable(folder)}: its name is not UTF-8", "rename the folder")
+
+
 def _stamp(source: Path) -> tuple[float, int]:
     """Return what changes when a file of a folder does; cheap, so that keys are made only then."""
     inside = [path.stat() for path in source.rglob("*") if path.is_file()]
     return (source.stat().st_mtime, hash(tuple(sorted((entry.st_mtime_ns, entry.st_size) for entry in inside))))
 
 
-def _server_errors() -> tuple[type[Exception], ...]:
+def _is_about_this_one(error: Exception) -> bool:
+    """Tell whether the server, or the client before it, refused the request itself: others may be taken."""
+    import httpx
+
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in {400, 413, 414, 422}
+    return isinstance(error, ValueError)
+
+
+def _announcement_errors() -> tuple[type[Exception], ...]:
     import httpx
     from prefect.exceptions import ObjectNotFound, PrefectException
 
-    return (httpx.HTTPError, PrefectException, ObjectNotFound, OSError, RuntimeError)
+    return (httpx.HTTPError, PrefectException, ObjectNotFound, OSError, RuntimeError, ValueError)

@@ -146,8 +146,12 @@ def watch(
 
 
 @app.command()
-def status(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
-    """Show queue, running, last outcomes and disk of the facility that PREFECT_API_URL names."""
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+    data: Annotated[Path | None, typer.Option("--data", help="the folder of `facility up`")] = None,
+) -> None:
+    """Show queue, running, last outcomes and disk of a facility: that of --data, or that PREFECT_API_URL names."""
+    _of_facility(data)
     from flows.commands import needs_server
     from flows.status import status as ask
     from flows.status import table
@@ -161,8 +165,10 @@ def drain(
     pool: Annotated[str, typer.Option(help="work pool")] = "apertura",
     limit_s: Annotated[float, typer.Option(help="how long to wait for running flows")] = 86400.0,
     resume: Annotated[bool, typer.Option(help="accept work again afterwards")] = True,
+    data: Annotated[Path | None, typer.Option("--data", help="the folder of `facility up`")] = None,
 ) -> None:
     """Let the running flows of a pool end and start no new ones: before its worker is stopped."""
+    _of_facility(data)
     from flows.commands import needs_server
     from flows.drain import drain as wait
 
@@ -180,10 +186,13 @@ def facility_up(
     port: Annotated[int, typer.Option(min=1024, max=65535, help="port on loopback")] = 4200,
 ) -> None:
     """Start it; then drop data sets into DIR/incoming and look at the browser."""
-    from flows.facility import up
+    from flows.facility import ENVIRONMENT, SECRETS, keep_secrets, up
 
     started = up(data, port=port)
-    typer.echo(f"{started.url}\ndrop data sets into {data.resolve() / 'incoming'}")
+    folder = data.resolve()
+    typer.echo(f"{started.url}\ndrop data sets into {folder / 'incoming'}")
+    typer.echo(f"the browser asks once for: {keep_secrets(folder).login}   (kept in {folder / SECRETS})")
+    typer.echo(f"for other programs: set -a; . {folder / ENVIRONMENT}; set +a")
 
 
 @facility.command("down")
@@ -192,6 +201,13 @@ def facility_down(data: Annotated[Path, typer.Option("--data", help="the folder 
     from flows.facility import down
 
     down(data)
+
+
+def _of_facility(data: Path | None) -> None:
+    if data is not None:
+        from flows.facility import take_environment
+
+        take_environment(data)
 
 
 def _conclude(rundir: Path, *, as_json: bool) -> None:

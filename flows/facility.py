@@ -1,126 +1,184 @@
-"""A facility on one machine, by one command: server on loopback with SQLite, worker, watcher.
+"""A facility on one machine, by one command: server on loopback with SQLite, two workers, watcher.
 
-For trying it and for a single microscope; deployments/README.md says how a facility is run for good.
+For trying it and for a single microscope; deployments/README.md says how a facility is run for good. The services are
+kept alive by supervisord, which alone starts and stops them: no process is ever ended by a number that was written
+down. What a supervisord that was killed has left behind is known by a variable of its environment.
 """
 
 import os
+import secrets
 import shutil
-import signal
 import socket
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import yaml
 
-from adapters.programs.runner import run_program, start_service
+from adapters.host.http import CONFLICT, LOOPBACK, send, taken, wait_for
+from adapters.host.processes import end, with_variable
+from adapters.host.supervisor import Service, Supervisor
+from adapters.programs.runner import run_program
+from flows.server import HOSTS_VARIABLE, PASSWORD_VARIABLE, TOKEN_VARIABLE
+from flows.site import POOL, SITE_VARIABLE, UPKEEP_POOL
 from tasks.model import Document, ProgramFailedError, SettingsError
 
 STATE = "facility.json"
-START_S = 180.0
-STOP_S = 60.0
-POOL = "apertura"
-PORTS = 100
-LOOPBACK = "http://127.0.0.1:"
-CONFLICT, BUSY, BUSY_TRIES = 409, 503, 60
+SECRETS = "secrets.yaml"
+ENVIRONMENT = "facility.env"
+FOLDER_VARIABLE = "APERTURA_FACILITY"
+"""In the environment of every process of a facility: its folder."""
+START_S = 300.0
+"""A fresh database takes 37 s on two idle cores, and four times as long beside other work."""
+USER = "apertura"
+UPKEEP_AT_ONCE = 2
+"""The janitor beside one other: each holds 150 MB for seconds."""
 QUEUES = (("urgent", 1), ("default", 2), ("reprocess", 3))
 
 
 class Facility(Document):
-    """The running processes of a local facility."""
+    """A local facility as `up` left it. The numbers of processes are for people: services that die get new ones."""
 
     url: str
     server_pid: int
     worker_pid: int
+    upkeep_pid: int
     watcher_pid: int
-    plots_pid: int | None = None
+
+
+class Secrets(Document):
+    """What only the facility's user may read: made once, kept over `down` and `up`."""
+
+    password: str
+    runs_token: str
+
+    @property
+    def login(self) -> str:
+        """User and password, as Prefect's settings and its UI take them."""
+        return f"{USER}:{self.password}"
 
 
 def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> Facility:
-    """Start server, worker and watcher below `data`; return when a data set may be dropped into ``data/incoming``.
+    """Start all services below `data`; return when a data set may be dropped into ``data/incoming``.
 
     Raises
     ------
     SettingsError
         If one is running there already, or the port is taken.
     ProgramFailedError
-        If the server does not come up within three minutes.
+        If the server does not come up.
     """
-    if (running := load(data)) is not None and alive(running.server_pid):
+    folder = data.resolve()
+    supervisor = Supervisor(folder)
+    if (running := load(data)) is not None and supervisor.alive_or_stopping():
         raise SettingsError(f"--data {data}: a facility is running there: {running.url}", "`apertura facility down`")
+    end(list(with_variable(FOLDER_VARIABLE, str(folder))))  # of a supervisord that was killed
     if taken(port):
         raise SettingsError(f"--port {port}: taken by another program", "name another port")
-    folder = data.resolve()
     for name in ("incoming", "runs", "logs", "prefect"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    plots_port = next(number for number in range(port + 1, port + PORTS) if not taken(number))
-    site = write_site(folder, plots_port)
+    locks = keep_secrets(folder)
+    url = f"http://{LOOPBACK}:{port}"
+    site = write_site(folder, f"{url}/runs/{locks.runs_token}")
     environment = service_environment(folder, site, port)
+    write_environment(folder, environment)
     with ExitStack() as started:
-
-        def start(name: str, *argv: str) -> int:
-            pid = start_service([program(argv[0]), *argv[1:]], environment=environment, log=folder / f"logs/{name}.log")
-            started.callback(stop, pid)
-            return pid
-
-        # reports and pictures: a browser follows no file:// link on the server's pages
-        where = ["--bind", "127.0.0.1", "--directory", str(folder / "runs")]
-        plots = start("plots", sys.executable, "-m", "http.server", str(plots_port), *where)
-        server = start("server", "prefect", "server", "start")
-        wait_for(f"http://127.0.0.1:{port}/api/health", folder / "logs/server.log")
+        supervisor.start(services(poll_s), environment)
+        started.callback(supervisor.shut_down)
+        server = supervisor.run("server")
+        wait_for(f"{url}/api/ready", limit_s=START_S, log=folder / "logs/server.log")
         deploy(folder, environment, runs_at_once)
-        worker = start("worker", "prefect", "worker", "start", "--pool", POOL)
-        watcher = start("watcher", "apertura", "watch", "--poll-s", str(poll_s))
-        started.pop_all()  # all three are up: they stay
-    facility = Facility(
-        url=f"http://127.0.0.1:{port}",
-        server_pid=server,
-        worker_pid=worker,
-        watcher_pid=watcher,
-        plots_pid=plots,
-    )
-    (folder / STATE).write_text(facility.model_dump_json(indent=1), encoding="utf-8")
+        facility = Facility(
+            url=url,
+            server_pid=server,
+            upkeep_pid=supervisor.run("upkeep"),
+            worker_pid=supervisor.run("worker"),
+            watcher_pid=supervisor.run("watcher"),
+        )
+        (folder / STATE).write_text(facility.model_dump_json(indent=1), encoding="utf-8")
+        started.pop_all()  # all are up: they stay
     return facility
 
 
 def down(data: Path) -> None:
-    """Stop watcher, worker and server, in this order; running flows are given the time to finish their step."""
-    facility = load(data)
-    if facility is None:
+    """Stop watcher, workers and server, in this order. Runs that it interrupts go on after the next `up`."""
+    if load(data) is None:
         raise SettingsError(f"--data {data}: no facility was started there", "`apertura facility up --data DIR`")
-    for pid in (facility.watcher_pid, facility.worker_pid, facility.server_pid, facility.plots_pid):
-        if pid is not None:
-            stop(pid)
+    folder = data.resolve()
+    Supervisor(folder).shut_down()
+    end(list(with_variable(FOLDER_VARIABLE, str(folder))))  # flows, and what a killed supervisord left
     (data / STATE).unlink()
 
 
 def load(data: Path) -> Facility | None:
-    """Return the facility that was started with this folder, running or not."""
+    """Return the facility that was started with this folder, running or not.
+
+    Raises
+    ------
+    SettingsError
+        If its file was written by another version or damaged.
+    """
     path = data / STATE
-    return Facility.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return Facility.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SettingsError(
+            f"{path}: not of this version of apertura", "stop its processes, remove the file, and start again"
+        ) from error
 
 
-def write_site(folder: Path, plots_port: int) -> Path:
-    """Write the site file of a local facility; of one that is there, change nothing but the port of the plots."""
+def services(poll_s: float) -> tuple[Service, ...]:
+    """Return the services in the order in which they start."""
+    worker = [program("prefect"), "worker", "start", "--type", "process"]
+    name = f"{socket.gethostname()}-1"  # the janitor knows by it that the worker is on this machine
+    return (
+        Service("server", [sys.executable, "-m", "flows.server"]),
+        Service("upkeep", [sys.executable, "-m", "flows.upkeep"]),
+        Service("worker", [*worker, "--pool", POOL, "--name", name]),
+        Service("watcher", [program("apertura"), "watch", "--poll-s", str(poll_s)]),
+    )
+
+
+def keep_secrets(folder: Path) -> Secrets:
+    """Return the secrets of a facility; make them, readable by the user alone, where there are none."""
+    path = folder / SECRETS
+    if path.is_file():
+        return Secrets.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    made = Secrets(password=secrets.token_urlsafe(24), runs_token=secrets.token_urlsafe(24))
+    write_private(path, yaml.safe_dump(made.model_dump()))
+    return made
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, and never could anybody else."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def write_site(folder: Path, plots_url: str) -> Path:
+    """Write the site file of a local facility; of one that is there, change nothing but where the runs are served."""
     site = folder / "site.yaml"
     values = {
         "name": "local facility",
         "incoming": [str(folder / "incoming")],
         "runs": str(folder / "runs"),
         "ledger": str(folder / "ledger.db"),
-        "plots_url": LOOPBACK,
+        "plots_url": plots_url,
     }
     if site.exists():
         values = yaml.safe_load(site.read_text(encoding="utf-8"))
-    if str(values.get("plots_url", "")).startswith(LOOPBACK):
-        values["plots_url"] = f"{LOOPBACK}{plots_port}"
-        site.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    if str(values.get("plots_url", "")).startswith(f"http://{LOOPBACK}:"):
+        values["plots_url"] = plots_url
+        write_private(site, yaml.safe_dump(values, sort_keys=False))
     return site
 
 
 def service_environment(folder: Path, site: Path, port: int) -> dict[str, str]:
-    """Return the environment of the three services."""
+    """Return the environment of the services."""
     batches = {
         "TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
         "TASK_RUN_RECORDER_BATCH_SIZE": "50",
@@ -129,31 +187,62 @@ def service_environment(folder: Path, site: Path, port: int) -> dict[str, str]:
         "EVENT_PERSISTER_READ_BATCH_SIZE": "50",
         "EVENT_PERSISTER_BATCH_SIZE": "200",
     }
+    locks = keep_secrets(folder)
     return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "APERTURA_SITE": str(site),
+        FOLDER_VARIABLE: str(folder),
+        SITE_VARIABLE: str(site),
+        TOKEN_VARIABLE: locks.runs_token,
+        HOSTS_VARIABLE: "",
         "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_API_URL": f"http://{LOOPBACK}:{port}/api",
+        "PREFECT_API_AUTH_STRING": locks.login,
+        PASSWORD_VARIABLE: locks.login,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
+        "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "apertura",
         **{f"PREFECT_SERVER_SERVICES_{name}": value for name, value in batches.items()},
     }
 
 
+def write_environment(folder: Path, environment: dict[str, str]) -> None:
+    """Write what a shell needs to talk to the server: ``set -a; . DIR/facility.env; set +a``."""
+    wanted = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", SITE_VARIABLE)
+    write_private(folder / ENVIRONMENT, "".join(f"{name}='{environment[name]}'\n" for name in wanted))
+
+
+def take_environment(data: Path) -> None:
+    """Let this process talk to the server of a local facility.
+
+    Raises
+    ------
+    SettingsError
+        If no facility was started in this folder.
+    """
+    path = data / ENVIRONMENT
+    if not path.is_file():
+        raise SettingsError(f"--data {data}: no facility was started there", "`apertura facility up --data DIR`")
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition("=")
+        os.environ[name] = value.strip("'")
+
+
 def deploy(folder: Path, environment: dict[str, str], runs_at_once: int) -> None:
-    """Make the work pool with its queues, and all deployments of prefect.yaml."""
+    """Make the two work pools, the queues of the first, and all deployments of prefect.yaml."""
     logs = folder / "logs" / "deploy"
     shutil.rmtree(logs, ignore_errors=True)
+    place = deployments_folder()
+    template = ("--type", "process", "--base-job-template", str(place / "process-job.json"), "--overwrite")
     commands = (
-        ("work-pool", "create", POOL, "--type", "process", "--overwrite"),
-        ("--no-prompt", "deploy", "--all", "--prefect-file", str(deployments_file())),
+        ("work-pool", "create", POOL, *template),
+        ("work-pool", "create", UPKEEP_POOL, *template),
+        ("--no-prompt", "deploy", "--all", "--prefect-file", str(place / "prefect.yaml")),
     )
     for number, arguments in enumerate(commands):
         workdir = logs / f"{number}"
@@ -161,35 +250,22 @@ def deploy(folder: Path, environment: dict[str, str], runs_at_once: int) -> None
         run = run_program([program("prefect"), *arguments], workdir=workdir, timeout_s=START_S, env=environment)
         if run.returncode != 0:
             raise ProgramFailedError(f"prefect {' '.join(arguments[:2])} ended with {run.returncode}", run.tail())
-        if number == 0:
-            limit_pool(environment["PREFECT_API_URL"], runs_at_once)
+        if arguments[1] == "create":
+            limit_pools(environment, arguments[2], runs_at_once if arguments[2] == POOL else UPKEEP_AT_ONCE)
 
 
-def limit_pool(api: str, runs_at_once: int) -> None:
-    """Set the limit of the work pool and make its queues; those that are there stay."""
-    pool = f"{api}/work_pools/{POOL}"
-    ask("PATCH", pool, {"concurrency_limit": runs_at_once})
-    for name, rank in QUEUES:
-        if ask("POST", f"{pool}/queues", {"name": name, "priority": rank}) == CONFLICT:
-            ask("PATCH", f"{pool}/queues/{name}", {"priority": rank})
+def limit_pools(environment: dict[str, str], pool: str, at_once: int) -> None:
+    """Set the limit of a work pool and make the queues of the first; those that are there stay."""
+    password = environment["PREFECT_API_AUTH_STRING"]
+    url = f"{environment['PREFECT_API_URL']}/work_pools/{pool}"
+    send("PATCH", url, {"concurrency_limit": at_once}, password=password)
+    for name, rank in QUEUES if pool == POOL else ():
+        if send("POST", f"{url}/queues", {"name": name, "priority": rank}, password=password) == CONFLICT:
+            send("PATCH", f"{url}/queues/{name}", {"priority": rank}, password=password)
 
 
-def ask(method: str, url: str, body: dict[str, object]) -> int:
-    """Send one request to the server, again while its database is busy; return the status, 409 included."""
-    import httpx
-
-    for _ in range(BUSY_TRIES):
-        answer = httpx.request(method, url, json=body, timeout=60)
-        if answer.status_code != BUSY:
-            break
-        time.sleep(1.0)
-    if answer.is_error and answer.status_code != CONFLICT:
-        raise ProgramFailedError(f"the server refused {method} {url}: {answer.status_code}", answer.text[:300])
-    return answer.status_code
-
-
-def deployments_file() -> Path:
-    """Return prefect.yaml: of the source tree, of the installed package, or as the environment names it."""
+def deployments_folder() -> Path:
+    """Return the folder of prefect.yaml: of the source tree, of the installed package, or as the environment says."""
     named = os.environ.get("APERTURA_DEPLOYMENTS")
     places = [Path(named)] if named else []
     places += [
@@ -198,7 +274,7 @@ def deployments_file() -> Path:
     ]
     for place in places:
         if (place / "prefect.yaml").is_file():
-            return place / "prefect.yaml"
+            return place
     raise SettingsError("deployments/prefect.yaml not found", "name its folder in APERTURA_DEPLOYMENTS")
 
 
@@ -206,55 +282,3 @@ def program(name: str) -> str:
     """Return the path of a console script of this environment."""
     here = Path(sys.executable).parent / name
     return str(here) if here.is_file() else name
-
-
-def taken(port: int) -> bool:
-    """Tell whether something listens on a port of loopback."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_for(url: str, log: Path) -> None:
-    """Return when the server answers."""
-    import httpx
-
-    limit = time.monotonic() + START_S
-    while time.monotonic() < limit:
-        try:
-            if httpx.get(url, timeout=2).status_code == httpx.codes.OK:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.5)
-    raise ProgramFailedError("the Prefect server did not come up", f"see {log}")
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process of this number is there."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def stop(pid: int) -> None:
-    """End one process: SIGTERM, then SIGKILL after a minute."""
-    limit = time.monotonic() + STOP_S
-    if not alive(pid):
-        return
-    os.kill(pid, signal.SIGTERM)
-    while alive(pid) and time.monotonic() < limit:
-        _reap(pid)
-        time.sleep(0.2)
-    if alive(pid):
-        os.kill(pid, signal.SIGKILL)
-
-
-def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return

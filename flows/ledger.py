@@ -1,5 +1,6 @@
 """The watcher's memory: every data set that was ever seen complete, and whether it was announced."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ SCHEMA = """
 create table if not exists datasets (
     key text primary key, path text not null, seen real not null, state text not null default 'ready',
     announced real, tries integer not null default 0, error text, run text, previous text
-)
+);
+create table if not exists refused (path text primary key, reason text not null, since real not null)
 """
 
 
@@ -26,6 +28,19 @@ class Entry(NamedTuple):
     error: str | None
 
 
+class Refusal(NamedTuple):
+    """A folder that cannot be run as it is."""
+
+    path: str
+    reason: str
+    since: float
+
+
+def printable(path: Path) -> str:
+    """Return a path as text that can be stored and shown; bytes that are no UTF-8 as their numbers."""
+    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
+
+
 class Ledger:
     """A SQLite file; any number of watchers may share it. Losing it costs nothing: run keys are idempotent."""
 
@@ -34,7 +49,7 @@ class Ledger:
         self._path = path
         with self._open() as connection:
             connection.execute("pragma journal_mode=wal")
-            connection.execute(SCHEMA)
+            connection.executescript(SCHEMA)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -47,7 +62,7 @@ class Ledger:
     def add(self, key: str, path: Path) -> bool:
         """Enter a complete data set; return whether it was new. An earlier version at the same path is linked."""
         with self._open() as connection:
-            connection.execute(SCHEMA)
+            connection.executescript(SCHEMA)
             before = connection.execute(
                 "select key from datasets where path = ? and key <> ? order by seen desc", (str(path), key)
             ).fetchone()
@@ -56,6 +71,29 @@ class Ledger:
                 (key, str(path), time.time(), before[0] if before else None),
             )
             return cursor.rowcount == 1
+
+    def refuse(self, path: Path, reason: str) -> bool:
+        """Record a folder that gives no run, and why; return whether that is new or the reason is another."""
+        name = printable(path)
+        with self._open() as connection:
+            connection.executescript(SCHEMA)
+            row = connection.execute("select reason from refused where path = ?", (name,)).fetchone()
+            if row is not None and row[0] == reason:
+                return False
+            connection.execute("insert or replace into refused values (?, ?, ?)", (name, reason, time.time()))
+            return True
+
+    def accept(self, path: Path) -> None:
+        """Forget that a folder was refused."""
+        with self._open() as connection:
+            connection.execute("delete from refused where path = ?", (printable(path),))
+
+    def refused(self) -> list[Refusal]:
+        """Return the folders that give no run, the oldest first."""
+        with self._open() as connection:
+            connection.executescript(SCHEMA)
+            rows = connection.execute("select path, reason, since from refused order by since").fetchall()
+        return [Refusal(*row) for row in rows]
 
     def waiting(self) -> list[Entry]:
         """Return what is still to be announced, oldest first."""
@@ -86,7 +124,7 @@ class Ledger:
 
     def _rows(self, where: str, *values: str) -> list[Entry]:
         with self._open() as connection:
-            connection.execute(SCHEMA)
+            connection.executescript(SCHEMA)
             rows = connection.execute(
                 f"select key, path, state, run, previous, error from datasets {where}",  # noqa: S608 # nosec B608 constant text
                 values,

@@ -13,6 +13,9 @@ from tasks.model import Document, InputError, SettingsError
 
 SITE_VARIABLE = "APERTURA_SITE"
 SITE_BYTES_MAX = 2**20
+"""A site file is a page; what is larger is another file."""
+POOL, UPKEEP_POOL = "apertura", "apertura-upkeep"
+"""Work pools: of the pipeline, whose limit is the machine's memory, and of maintenance, which waits for no run."""
 
 
 def _absolute(path: Path) -> Path:

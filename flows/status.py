@@ -16,16 +16,27 @@ from tasks.model import Document
 
 SHOWN = 200
 LAST = 10
+ACTIVE = {"PENDING", "RUNNING", "CANCELLING"}
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+"""Types of state; what is neither is scheduled (also late, or to be tried again) or waits for a person."""
 LICENSED = (XDS, SHELXT, SHELXS, SHELXD, SHELXL)
 
 
-class Run(Document):
+class ListedRun(Document):
     """One run of the pipeline, as the server knows it."""
 
     name: str
+    kind: str
     state: str
     message: str
     tags: tuple[str, ...]
+
+
+class Refused(Document):
+    """A folder that arrived and gives no run."""
+
+    path: str
+    reason: str
 
 
 class Status(Document):
@@ -33,9 +44,10 @@ class Status(Document):
 
     site: str
     states: dict[str, int]
-    running: tuple[Run, ...]
-    last: tuple[Run, ...]
+    running: tuple[ListedRun, ...]
+    last: tuple[ListedRun, ...]
     waiting_to_be_announced: int | None
+    refused: tuple[Refused, ...]
     licences: dict[str, str]
     disk_free_gib: float | None
     disk_used_fraction: float | None
@@ -56,16 +68,17 @@ def status() -> Status:
     return Status(
         site=site.name,
         states=dict(Counter(run.state for run in runs)),
-        running=tuple(run for run in runs if run.state in {"Running", "Pending"}),
-        last=tuple(run for run in runs if run.state not in {"Running", "Pending", "Scheduled"})[:LAST],
+        running=tuple(run for run in runs if run.kind in ACTIVE),
+        last=tuple(run for run in runs if run.kind in ENDED)[:LAST],
         waiting_to_be_announced=waiting(site),
+        refused=refused(site),
         licences=licences(),
         disk_free_gib=round(disk.free / 2**30, 1) if disk else None,
         disk_used_fraction=round(disk.used / disk.total, 3) if disk else None,
     )
 
 
-def recent(client: SyncPrefectClient) -> list[Run]:
+def recent(client: SyncPrefectClient) -> list[ListedRun]:
     """Return the newest runs of the pipeline, newest first."""
     found: list[Any] = client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=["solve-series"])),
@@ -73,8 +86,9 @@ def recent(client: SyncPrefectClient) -> list[Run]:
         limit=SHOWN,
     )
     return [
-        Run(
+        ListedRun(
             name=run.name,
+            kind=run.state_type.value if run.state_type else "unknown",
             state=run.state.name if run.state else "unknown",
             message=(run.state.message or "")[:200] if run.state else "",
             tags=tuple(run.tags),
@@ -88,6 +102,13 @@ def waiting(site: Site) -> int | None:
     if site.ledger is None or not Path(site.ledger).is_file():
         return None
     return len(Ledger(site.ledger).waiting())
+
+
+def refused(site: Site) -> tuple[Refused, ...]:
+    """Return the folders that arrived and give no run."""
+    if site.ledger is None or not Path(site.ledger).is_file():
+        return ()
+    return tuple(Refused(path=one.path, reason=one.reason) for one in Ledger(site.ledger).refused())
 
 
 def licences() -> dict[str, str]:
@@ -110,6 +131,7 @@ def table(answer: Status) -> str:
     lines += [f"  ended {run.name}: {run.state}: {run.message}" for run in answer.last]
     if answer.waiting_to_be_announced is not None:
         lines.append(f"data sets that wait for the server: {answer.waiting_to_be_announced}")
+    lines += [f"  no run for {one.path}: {one.reason}" for one in answer.refused]
     if answer.disk_free_gib is not None:
         lines.append(f"disk of the runs: {answer.disk_free_gib} GiB free ({answer.disk_used_fraction:.0%} used)")
     lines += [f"{name}: {said}" for name, said in answer.licences.items() if said != "not installed"]

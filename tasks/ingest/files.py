@@ -32,8 +32,11 @@ def confined(source: Path, name: str) -> Path:
     SourceError
         If it lies outside the folder.
     """
-    root = source.resolve()
-    path = (root / name).resolve()
+    try:
+        root = source.resolve()
+        path = (root / name).resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: what Python 3.11 makes of a link to itself
+        raise SourceError(f"{source}: {name} cannot be followed: {error}", "put the file itself there") from error
     if not path.is_relative_to(root):
         raise SourceError(f"{source}: {name} lies outside the source folder", "put the file itself into the folder")
     return path

@@ -34,7 +34,7 @@ def manifest_path(source: Path) -> Path:
     Raises
     ------
     SourceError
-        If the folder or the manifest is missing, or if there are two.
+        If the folder or the manifest is missing, if there are two, or if it is a link out of the folder.
     """
     if not source.is_dir():
         raise SourceError(f"{source}: no such folder", "give the folder that holds the manifest")
@@ -42,6 +42,7 @@ def manifest_path(source: Path) -> Path:
     if len(found) != 1:
         what = "neither" if not found else "both"
         raise SourceError(f"{source}: {what} of {' and '.join(MANIFEST_NAMES)} found", "a source has one manifest")
+    confined(source, found[0].name)
     return found[0]
 
 

@@ -1,0 +1,61 @@
+"""Ports of loopback and requests to a server on them."""
+
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tasks.model import ProgramFailedError
+
+LOOPBACK = "127.0.0.1"
+CONFLICT, BUSY = 409, 503
+BUSY_TRIES = 60
+"""A second each: SQLite that is written to by the services of a starting server was busy for 20 s at most."""
+
+
+def taken(port: int) -> bool:
+    """Tell whether something listens on a port of loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def wait_for(url: str, *, limit_s: float, log: Path) -> None:
+    """Return when a server answers a URL with 200.
+
+    Raises
+    ------
+    ProgramFailedError
+        If it does not in time.
+    """
+    import httpx
+
+    limit = time.monotonic() + limit_s
+    while time.monotonic() < limit:
+        try:
+            if httpx.get(url, timeout=2).status_code == httpx.codes.OK:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.5)
+    raise ProgramFailedError(f"{url} does not answer after {limit_s:g} s", f"see {log}")
+
+
+def send(method: str, url: str, body: Mapping[str, object], *, password: str) -> int:
+    """Send one JSON request, again while the server's database is busy; return the status, 409 included.
+
+    Raises
+    ------
+    ProgramFailedError
+        If the server refuses it.
+    """
+    import httpx
+
+    user, _, secret = password.partition(":")
+    for _ in range(BUSY_TRIES):
+        answer = httpx.request(method, url, json=dict(body), timeout=60, auth=(user, secret))
+        if answer.status_code != BUSY:
+            break
+        time.sleep(1.0)
+    if answer.is_error and answer.status_code != CONFLICT:
+        raise ProgramFailedError(f"the server refused {method} {url}: {answer.status_code}", answer.text[:300])
+    return answer.status_code
