@@ -12,19 +12,8 @@ from tasks.apertures.clusters import DarkFields, cluster_spots
 from tasks.apertures.event_pass import LabelledEvents, sum_patterns
 from tasks.apertures.factorise import Factors, factorise
 from tasks.apertures.pattern import DirectBeam, Spots, find_direct_beam, find_spots
+from tasks.apertures.settings import ProposalSettings
 from tasks.ingest.events import ScanEvents
-
-
-class SegmentParameters(NamedTuple):
-    """See `AutomaticApertures` for their meaning."""
-
-    spot_threshold: float
-    max_spots: int
-    min_significance: float
-    same_image: float
-    min_spots: int
-    iterations: int
-    seed: int
 
 
 class Segmentation(NamedTuple):
@@ -52,7 +41,7 @@ def segment_scan(
     scan_shape: tuple[int, int],
     *,
     start: NDArray[np.float64],
-    parameters: SegmentParameters,
+    settings: ProposalSettings,
 ) -> Segmentation:
     """Find the coherently diffracting regions of one scan.
 
@@ -70,13 +59,13 @@ def segment_scan(
         total = sum_patterns(scan, detector_shape, shifts=integer, keep=good.ravel())
         beam = find_direct_beam(total, start=beam.centre)
     spots, labels = find_spots(
-        total, beam, sigma_px=beam.sigma, threshold=parameters.spot_threshold, max_spots=parameters.max_spots
+        total, beam, sigma_px=beam.sigma, threshold=settings.spot_threshold, max_spots=settings.max_spots
     )
-    labelled = LabelledEvents(scan, labels, shifts=integer, seed=parameters.seed)
+    labelled = LabelledEvents(scan, labels, shifts=integer, seed=settings.seed)
     amplitude = _amplitude(labelled.background, good)
     halves = _halves(labelled, good, len(spots.px))
     counts = (halves[0] + halves[1]).tocsr()
-    factors = _regions(halves, counts, amplitude, spots, scan_shape=scan_shape, parameters=parameters)
+    factors = _regions(halves, counts, amplitude, spots, scan_shape=scan_shape, settings=settings)
     maps = _maps(totals, labelled, counts, amplitude, spots, scan_shape=scan_shape)
     maps |= {"quality": _quality(maps, good), "shift_slow": shift[..., 0], "shift_fast": shift[..., 1]}
     return Segmentation(beam, spots, counts, amplitude, factors, maps, good, halves[0])
@@ -114,7 +103,7 @@ def _regions(
     spots: Spots,
     *,
     scan_shape: tuple[int, int],
-    parameters: SegmentParameters,
+    settings: ProposalSettings,
 ) -> Factors:
     empty = Factors(np.zeros((len(amplitude), 0)), np.zeros((0, len(spots.px))))
     if not len(spots.px):
@@ -130,14 +119,14 @@ def _regions(
     )
     groups = cluster_spots(
         fields,
-        min_significance=parameters.min_significance,
-        same_image=parameters.same_image,
-        min_spots=parameters.min_spots,
+        min_significance=settings.min_significance,
+        same_image=settings.same_image,
+        min_spots=settings.min_spots,
     )
     if not groups:
         return empty
     start = _start(groups, counts, amplitude, spots, scan_shape=scan_shape)
-    return factorise(counts, amplitude, spots.expected, start=start, iterations=parameters.iterations)
+    return factorise(counts, amplitude, spots.expected, start=start, iterations=settings.iterations)
 
 
 def _start(

@@ -19,6 +19,7 @@ from tasks.frames.summing import canvas_for, covered, sum_events
 from tasks.frames.task import find_beams, sum_frames, summary
 from tasks.frames.tilts import _coincidence
 from tasks.ingest.models import TiltSeries
+from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import read_source
 from tasks.ingest.task import ingest_tilt_series
 from tasks.model import FileRef, InputError
@@ -91,7 +92,7 @@ def make_series(
         "tilt_axis": [1.0, 0.0, 0.0], "scans": listed,
     }  # fmt: skip
     (source / "tilt_series.json").write_text(json.dumps(manifest))
-    return ingest_tilt_series(read_source(source), StempyReader(), folder / f"ingest{version}"), total
+    return ingest_tilt_series(read_source(source), StempyReader(), IngestSettings(), folder / f"ingest{version}"), total
 
 
 def aperture_of(folder: Path, series: TiltSeries, masks: np.ndarray, *, shift_deg: float = 0.0) -> CrystalAperture:
