@@ -10,7 +10,7 @@ from tasks.frames.models import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
 from tasks.integrate.distortion import ellipse_warnings
 from tasks.integrate.event_halves import halves_warnings
-from tasks.integrate.geometry import Crystal, Floats, geometry_of
+from tasks.integrate.geometry import Crystal, geometry_of
 from tasks.integrate.geometry_state import Freedom
 from tasks.integrate.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
 from tasks.integrate.lattice_search import Solved, solve_lattice
@@ -36,6 +36,7 @@ from tasks.integrate.scaling import (
 )
 from tasks.integrate.settings import IntegrationSettings
 from tasks.model import FileRef, UnitCell
+from tasks.model.arrays import Floats
 from tasks.model.provenance import Provenance
 
 
