@@ -7,13 +7,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.sparse import csr_matrix
 
-from tasks.apertures.beam_shift import fit_beam_shift
 from tasks.apertures.clusters import DarkFields, cluster_spots
-from tasks.apertures.event_pass import LabelledEvents, sum_patterns
 from tasks.apertures.factorise import Factors, factorise
-from tasks.apertures.pattern import DirectBeam, Spots, find_direct_beam, find_spots
+from tasks.apertures.pattern import Spots, find_spots
 from tasks.apertures.settings import ProposalSettings
-from tasks.ingest.events import ScanEvents
+from tasks.events.scan_beam import DirectBeam, find_direct_beam
+from tasks.events.scan_shift import fit_beam_shift
+from tasks.events.store import ScanEvents
+from tasks.events.sums import sum_pattern
+from tasks.events.virtual_detectors import LabelledEvents
 
 
 class Segmentation(NamedTuple):
@@ -48,15 +50,13 @@ def segment_scan(
     Spots are found in the sum of all patterns, grouped by their dark-field images, and each position's spot counts
     are explained as a non-negative mixture of the groups' patterns and the background.
     """
-    n = scan_shape[0] * scan_shape[1]
     totals = np.ediff1d(scan.offsets.astype(np.int64)).astype(np.int64)
     good = good_positions(totals.reshape(scan_shape))
-    none = np.zeros((n, 2), dtype=np.int32)
-    total = sum_patterns(scan, detector_shape, shifts=none, keep=good.ravel())
+    total = sum_pattern(scan, detector_shape, keep=good.ravel())
     beam = find_direct_beam(total, start=start)
     shift, integer = fit_beam_shift(scan, beam, detector_shape, scan_shape=scan_shape, good=good)
     if integer.any():
-        total = sum_patterns(scan, detector_shape, shifts=integer, keep=good.ravel())
+        total = sum_pattern(scan, detector_shape, shifts=integer, keep=good.ravel())
         beam = find_direct_beam(total, start=beam.centre)
     spots, labels = find_spots(
         total, beam, sigma_px=beam.sigma, threshold=settings.spot_threshold, max_spots=settings.max_spots
