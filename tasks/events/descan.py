@@ -10,8 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-from tasks.events.direct_beam import Position
 from tasks.events.store import ScanEvents
+from tasks.model.experiment import PixelPosition
 
 BLOCKS = 8
 """The scan is divided into at most 8 x 8 blocks, fewer if they would hold less than 1000 electrons each."""
@@ -46,7 +46,7 @@ def block_beams(
     *,
     scan_shape: tuple[int, int],
     columns: int,
-    beam_px: Position,
+    beam_px: PixelPosition,
     radius_px: float,
     known: Descan = NO_DESCAN,
 ) -> BlockBeams:
@@ -145,7 +145,7 @@ def _histogram(
                 images[block[position], row, column] += 1.0
 
 
-def _local_centre(image: NDArray[np.float64], radius_px: float) -> Position | None:
+def _local_centre(image: NDArray[np.float64], radius_px: float) -> PixelPosition | None:
     if image.sum() < LEAST_EVENTS:
         return None
     smooth = ndimage.gaussian_filter(image, max(1.0, 0.5 * radius_px), mode="constant")

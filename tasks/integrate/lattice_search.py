@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tasks.integrate.axis_search import (
     TOLERANCE_PX,
-    Indexed,
+    IndexedLattice,
     Senses,
     along_other_azimuths,
     both_senses,
@@ -126,7 +126,7 @@ def _tried_both(
     return given, opposite
 
 
-def _tried(found: Indexed | None, spots: Spots, frames: int, settings: IntegrationSettings) -> Tried | None:
+def _tried(found: IndexedLattice | None, spots: Spots, frames: int, settings: IntegrationSettings) -> Tried | None:
     """Return what refinement makes of a lattice, None if there is nothing to refine."""
     if found is None or found.lattice.score < WORTH_REFINING * settings.min_indexed_fraction:
         return None
