@@ -24,7 +24,7 @@ class BraggSpots(NamedTuple):
     expected: NDArray[np.float64]
 
 
-def find_spots(
+def find_bragg_spots(
     total: NDArray[np.uint32], beam: DirectBeam, *, sigma_px: float, threshold: float, max_spots: int
 ) -> tuple[BraggSpots, NDArray[np.int32]]:
     """Find Bragg spots: maxima that exceed a Poisson expectation from the radial background.

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from tasks.apertures.clusters import DarkFields, cluster_spots
 from tasks.apertures.factorise import Factors, factorise
-from tasks.apertures.pattern import BraggSpots, find_spots
+from tasks.apertures.pattern import BraggSpots, find_bragg_spots
 from tasks.apertures.settings import ProposalSettings
 from tasks.events.scan_beam import DirectBeam, find_direct_beam
 from tasks.events.scan_shift import fit_beam_shift
@@ -58,7 +58,7 @@ def segment_scan(
     if integer.any():
         total = sum_pattern(scan, detector_shape, shifts=integer, keep=good.ravel())
         beam = find_direct_beam(total, start=beam.centre)
-    spots, labels = find_spots(
+    spots, labels = find_bragg_spots(
         total, beam, sigma_px=beam.sigma, threshold=settings.spot_threshold, max_spots=settings.max_spots
     )
     labelled = LabelledEvents(scan, labels, shifts=integer, seed=settings.seed)

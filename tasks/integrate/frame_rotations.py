@@ -18,7 +18,7 @@ LEAST_ROTATION, MOST_ROTATION = float(np.radians(0.0003)), float(np.radians(0.3)
 TREND_SPREAD = float(np.radians(0.05))
 
 
-def turned(
+def with_turned_frames(
     model: RockingModel,
     observations: RockingObservations,
     residual: Floats,

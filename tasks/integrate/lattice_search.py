@@ -21,9 +21,7 @@ from tasks.integrate.geometry import (
     detector_px,
     excitation_error,
     laboratory_q,
-)
-from tasks.integrate.geometry import (
-    settings as orientations,
+    orientations,
 )
 from tasks.integrate.geometry_state import Freedom
 from tasks.integrate.images import SpotSearch

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tasks.integrate.geometry import shear_direction
-from tasks.integrate.geometry_state import State, difference_steps, frames_moved, moved, predicted
+from tasks.integrate.geometry_state import State, after_step, difference_steps, frames_moved, predicted
 from tasks.integrate.spots import Spots
 from tasks.model.arrays import Floats
 
@@ -62,7 +62,7 @@ def solve_step(
     for index, step in enumerate(steps):
         move = np.zeros(len(steps))
         move[index] = step
-        columns.append((predicted(moved(state, names, move), spots, hkl) - base) / step * weight)
+        columns.append((predicted(after_step(state, names, move), spots, hkl) - base) / step * weight)
     jacobian = np.stack(columns, axis=2)
     target = residual * weight
     held, offset_held = _restraints(state, names)

@@ -14,8 +14,8 @@ from tasks.integrate.geometry import Crystal, Geometry
 from tasks.integrate.geometry_state import (
     Freedom,
     State,
+    after_step,
     frames_moved,
-    moved,
     residuals,
     shared_names,
     start_state,
@@ -83,7 +83,7 @@ def refine_geometry(
             frames=frames,
             spread=(spread_rotation, spread_shift),
         )
-        state = moved(state, names, solution.shared)
+        state = after_step(state, names, solution.shared)
         _check(state)
         if move_frames:
             state = frames_moved(state, frames, solution.per_frame)

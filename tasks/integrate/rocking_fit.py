@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.integrate.frame_rotations import turned
+from tasks.integrate.frame_rotations import with_turned_frames
 from tasks.integrate.frame_scales import moved_scales
 from tasks.integrate.rocking import (
     RockingModel,
@@ -106,7 +106,7 @@ def _step(fit: RockingFit, observations: RockingObservations, groups: int, *, ro
     model = fit.model
     if rotations:
         residual = observations.intensity - fit.expected
-        model = turned(model, observations, residual, expected=fit.expected, slope=fit.slope, weight=weight)
+        model = with_turned_frames(model, observations, residual, expected=fit.expected, slope=fit.slope, weight=weight)
     model = model._replace(
         scale=np.exp(scales.log_scale), scale_covariance=scales.covariance, scale_spreads=scales.spreads
     )
