@@ -16,11 +16,17 @@ from tasks.model.experiment import PixelPosition
 BLOCKS = 8
 """The scan is divided into at most 8 x 8 blocks, fewer if they would hold less than 1000 electrons each."""
 EVENTS_PER_BLOCK = 1000
+"""See `BLOCKS`: the centre of a beam of 3 px standard deviation is then known to 0.1 px."""
 PLACES_MIN = 20
+"""Blocks: fewer leave no robust spread beside the four parameters."""
 WINDOW_PX = 40
+"""On either side of the beam of the whole scan: the largest motion that is looked for."""
 LEAST_EVENTS = 50
+"""In a window: fewer know the centre of a beam of 3 px worse than 0.4 px."""
 SIGNIFICANCE = 5.0
+"""Standard errors: by chance once in a million fits."""
 SMALLEST_PX = 0.3
+"""Over the scan: electrons are shifted by whole pixels, so that a smaller motion would shift next to none."""
 
 
 class Descan(NamedTuple):

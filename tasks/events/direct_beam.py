@@ -20,14 +20,19 @@ OBVIOUS = 10.0
 DOMINANCE = 3.0
 """One this many times stronger is, unless the pattern has its centre of inversion elsewhere."""
 AGREEMENT_PX = 3.0
+"""Between the peak and the centre of inversion: less than the distance of any reflection; chosen, not measured."""
 SYMMETRY_RIVAL = 1.7
 """A centre of inversion is at least this many times better than any other point."""
 PAIRED_LEAST = 8
+"""Spots that have an image: a few pair up by chance about any point; chosen, not measured."""
 SPOT_PX = 13
+"""Width of the widest thing that is taken for a spot and not for background."""
 PEAK_SIGMA = 6.0
+"""Standard deviations above the surroundings: by chance once in 10^9 pixels."""
 PEAK_PX = 5
 """Width of the box in which a peak is looked for."""
 RADIUS_MAX_PX = 24.0
+"""Of a beam: a larger plateau is something else; chosen, not measured."""
 
 
 class BeamFit(NamedTuple):
