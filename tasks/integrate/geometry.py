@@ -12,8 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from tasks.frames.models import FrameSeries
 from tasks.model import InputError
-
-Floats = NDArray[np.float64]
+from tasks.model.arrays import Floats
 
 
 class Geometry(NamedTuple):
@@ -62,7 +61,7 @@ def rotations(axis: Floats, angle_deg: Floats) -> Floats:
     return np.asarray(Rotation.from_rotvec(np.radians(angle_deg)[:, None] * axis).as_matrix())
 
 
-def settings(geometry: Geometry, crystal: Crystal) -> Floats:
+def orientations(geometry: Geometry, crystal: Crystal) -> Floats:
     """Return the matrices (n, 3, 3) that take hkl to q in the laboratory, frame by frame."""
     tilt = rotations(geometry.axis, geometry.angle_deg)
     small = np.asarray(Rotation.from_rotvec(crystal.correction).as_matrix())

@@ -10,17 +10,16 @@ from tasks.frames.stack import read_frames, read_mask
 from tasks.integrate.background import noise_factor, ring_background
 from tasks.integrate.parallel import in_threads
 from tasks.integrate.spots import (
-    Floats,
-    Mask,
     SpotFinder,
     Spots,
     direct_beam_radius,
     find_spots,
-    hot_pixels,
+    lone_pixels,
     radii_px,
     spot_radius,
 )
 from tasks.model import InputError
+from tasks.model.arrays import Floats, Mask
 
 FRAMES_FOR_SPOT_SIZE = 12
 FRAMES_FOR_NOISE = 10
@@ -75,7 +74,7 @@ def load_images(series: FrameSeries) -> Images:
         raise InputError(f"{series.id}: all {len(used)} frames are empty", "check the aperture and the source files")
     mean = _mean_image(counts, np.flatnonzero(used))
     radius = radii_px(valid.shape, np.array(series.direct_beam_px))
-    hot = hot_pixels(mean, int(used.sum()), valid) & (radius > direct_beam_radius(mean, valid, radius))
+    hot = lone_pixels(mean, int(used.sum()), valid) & (radius > direct_beam_radius(mean, valid, radius))
     return Images(counts, valid & ~hot, used, mean, int(hot.sum()))
 
 

@@ -10,16 +10,23 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-from tasks.frames.beam import Position
+from tasks.events.store import ScanEvents
+from tasks.model.experiment import PixelPosition
 
 BLOCKS = 8
 """The scan is divided into at most 8 x 8 blocks, fewer if they would hold less than 1000 electrons each."""
 EVENTS_PER_BLOCK = 1000
+"""See `BLOCKS`: the centre of a beam of 3 px standard deviation is then known to 0.1 px."""
 PLACES_MIN = 20
+"""Blocks: fewer leave no robust spread beside the four parameters."""
 WINDOW_PX = 40
+"""On either side of the beam of the whole scan: the largest motion that is looked for."""
 LEAST_EVENTS = 50
+"""In a window: fewer know the centre of a beam of 3 px worse than 0.4 px."""
 SIGNIFICANCE = 5.0
+"""Standard errors: by chance once in a million fits."""
 SMALLEST_PX = 0.3
+"""Over the scan: electrons are shifted by whole pixels, so that a smaller motion would shift next to none."""
 
 
 class Descan(NamedTuple):
@@ -41,12 +48,11 @@ class BlockBeams(NamedTuple):
 
 
 def block_beams(
-    offsets: NDArray[np.uint64],
-    events: NDArray[np.uint32],
+    scan: ScanEvents,
     *,
     scan_shape: tuple[int, int],
     columns: int,
-    beam_px: Position,
+    beam_px: PixelPosition,
     radius_px: float,
     known: Descan = NO_DESCAN,
 ) -> BlockBeams:
@@ -62,12 +68,12 @@ def block_beams(
         The beam of the whole scan. Each block's beam is searched within 40 px of it: the highest maximum, then the
         centre of mass within `radius_px`, iterated.
     """
-    block, shape = _blocks(scan_shape, len(events))
+    block, shape = _blocks(scan_shape, len(scan.events))
     window = 2 * WINDOW_PX + 1
     origin = (round(beam_px[0]) - WINDOW_PX, round(beam_px[1]) - WINDOW_PX)
     images = np.zeros((shape[0] * shape[1], window, window), dtype=np.float64)
     shifts = -np.rint(beam_of_positions(known, scan_shape, np.zeros(2))).astype(np.int64)
-    _histogram(offsets.astype(np.int64), events, block, columns, shifts - np.array(origin), images)
+    _histogram(scan.offsets.astype(np.int64), scan.events, block, columns, shifts - np.array(origin), images)
     rows, cols = np.divmod(np.arange(scan_shape[0] * scan_shape[1]), scan_shape[1])
     members = np.maximum(np.bincount(block, minlength=len(images)), 1).astype(np.float64)
     place = np.stack([np.bincount(block, index, len(images)) / members for index in (rows, cols)], axis=1)
@@ -145,7 +151,7 @@ def _histogram(
                 images[block[position], row, column] += 1.0
 
 
-def _local_centre(image: NDArray[np.float64], radius_px: float) -> Position | None:
+def _local_centre(image: NDArray[np.float64], radius_px: float) -> PixelPosition | None:
     if image.sum() < LEAST_EVENTS:
         return None
     smooth = ndimage.gaussian_filter(image, max(1.0, 0.5 * radius_px), mode="constant")
