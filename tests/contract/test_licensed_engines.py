@@ -24,18 +24,16 @@ from tasks.model import (
 )
 from tasks.solve.models import Atom, Solution
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-RUN = DATA / "cinchonine" / "DemoData" / "Cinchonine"
-pytestmark = [pytest.mark.needs_shared, pytest.mark.skipif(not RUN.is_dir(), reason="no shared data")]
-
 
 def new(folder: Path) -> Path:
     folder.mkdir()
     return folder
 
 
-def test_xds_is_driven_in_stages_and_its_data_read(fake, frames: FrameSeries, tmp_path: Path) -> None:
-    fake("fake_xds.py", ("xds",), RUN / "xds")
+def test_xds_is_driven_in_stages_and_its_data_read(
+    cinchonine_run: Path, fake, frames: FrameSeries, tmp_path: Path
+) -> None:
+    fake("fake_xds.py", ("xds",), cinchonine_run / "xds")
     found = XdsIntegrator(d_min_angstrom=1.0).integrate(frames, new(tmp_path / "work"))
     assert (found.laue_group, found.space_group) == ("P 1 2/m 1", "P 1 21 1")
     assert found.unit_cell == UnitCell(a=10.732, b=7.283, c=11.107, alpha=90, beta=108.06, gamma=90)
@@ -54,8 +52,8 @@ def test_xds_is_driven_in_stages_and_its_data_read(fake, frames: FrameSeries, tm
     assert "EXCLUDE_DATA_RANGE= 101 103" in (tmp_path / "work" / "XDS.INP").read_text()
 
 
-def test_the_axis_turned_round_is_found(fake, frames: FrameSeries, tmp_path: Path) -> None:
-    fake("fake_xds.py", ("xds",), RUN / "xds")
+def test_the_axis_turned_round_is_found(cinchonine_run: Path, fake, frames: FrameSeries, tmp_path: Path) -> None:
+    fake("fake_xds.py", ("xds",), cinchonine_run / "xds")
     turned = frames.model_copy(update={"rotation_axis": (-0.7933, -0.6088, 0.0)})
     found = XdsIntegrator().integrate(turned, new(tmp_path / "work"))
     assert found.axis_test.reversed
@@ -72,34 +70,34 @@ def test_the_axis_turned_round_is_found(fake, frames: FrameSeries, tmp_path: Pat
     ],
 )
 def test_what_goes_wrong_with_xds_has_a_type(
-    fake, frames: FrameSeries, tmp_path: Path, mode: str, kind: type[Exception], words: str
+    cinchonine_run: Path, fake, frames: FrameSeries, tmp_path: Path, mode: str, kind: type[Exception], words: str
 ) -> None:
-    fake("fake_xds.py", ("xds",), RUN / "xds", mode)
+    fake("fake_xds.py", ("xds",), cinchonine_run / "xds", mode)
     with pytest.raises(kind, match=words):
         XdsIntegrator().integrate(frames, new(tmp_path / "work"))
 
 
-def test_xds_that_hangs_is_stopped(fake, frames: FrameSeries, tmp_path: Path) -> None:
-    fake("fake_xds.py", ("xds",), RUN / "xds", "hang")
+def test_xds_that_hangs_is_stopped(cinchonine_run: Path, fake, frames: FrameSeries, tmp_path: Path) -> None:
+    fake("fake_xds.py", ("xds",), cinchonine_run / "xds", "hang")
     with pytest.raises(ProgramTimeoutError, match="after 1 s"):
         XdsIntegrator(timeout_s=1).integrate(frames, new(tmp_path / "work"))
 
 
 def test_missing_programs_say_what_to_install(
-    frames: FrameSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_data: Path, frames: FrameSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(ProgramNotFoundError, match=r"xds\.mr\.mpg\.de"):
         XdsIntegrator().integrate(frames, tmp_path)
-    data, composition = tyrosine(tmp_path)
+    data, composition = tyrosine(shared_data, tmp_path)
     for solver in (ShelxtSolver(), ShelxsSolver(), ShelxdSolver()):
         with pytest.raises(ProgramNotFoundError, match="shelx"):
             solver.solve(data, composition, tmp_path / "x")
 
 
-def tyrosine(folder: Path) -> tuple[Reflections, Composition]:
+def tyrosine(shared_data: Path, folder: Path) -> tuple[Reflections, Composition]:
     cell = UnitCell(a=6.008, b=7.025, c=21.69, alpha=90, beta=90, gamma=90)
-    data = reflections_from_file(DATA / "tyrosine" / "2.hkl", cell=cell, energy_kev=200, workdir=folder)
+    data = reflections_from_file(shared_data / "tyrosine" / "2.hkl", cell=cell, energy_kev=200, workdir=folder)
     return data, Composition.parse("C9 H11 N O3")
 
 
@@ -110,9 +108,9 @@ def replay_of(folder: Path, files: dict[str, Path]) -> Path:
     return folder
 
 
-def test_shelxt_is_given_electron_factors_and_its_result_read(fake, tmp_path: Path) -> None:
-    data, composition = tyrosine(tmp_path)
-    replay = replay_of(tmp_path / "replay", {"job_a.res": DATA / "tyrosine" / "2.ins"})
+def test_shelxt_is_given_electron_factors_and_its_result_read(shared_data: Path, fake, tmp_path: Path) -> None:
+    data, composition = tyrosine(shared_data, tmp_path)
+    replay = replay_of(tmp_path / "replay", {"job_a.res": shared_data / "tyrosine" / "2.ins"})
     fake("fake_shelx.py", ("shelxt",), replay)
     found = ShelxtSolver().solve(data, composition, tmp_path / "work")
     assert found.best.space_group == "P 21 21 21"
@@ -124,11 +122,11 @@ def test_shelxt_is_given_electron_factors_and_its_result_read(fake, tmp_path: Pa
     assert len(found.provenance.attempts) == 1
 
 
-def test_a_wrong_structure_makes_shelxt_fall_back(fake, tmp_path: Path) -> None:
-    data, composition = tyrosine(tmp_path)
+def test_a_wrong_structure_makes_shelxt_fall_back(shared_data: Path, fake, tmp_path: Path) -> None:
+    data, composition = tyrosine(shared_data, tmp_path)
     lines = [
         line
-        for line in (DATA / "tyrosine" / "2.ins").read_text().splitlines()
+        for line in (shared_data / "tyrosine" / "2.ins").read_text().splitlines()
         if not line.startswith(("O", "N", "C1 "))
     ]
     wrong = tmp_path / "wrong.res"
@@ -150,18 +148,20 @@ def test_a_wrong_structure_makes_shelxt_fall_back(fake, tmp_path: Path) -> None:
     ],
 )
 def test_what_goes_wrong_with_shelxt_has_a_type(
-    fake, tmp_path: Path, mode: str, kind: type[Exception], words: str
+    shared_data: Path, fake, tmp_path: Path, mode: str, kind: type[Exception], words: str
 ) -> None:
-    data, composition = tyrosine(tmp_path)
-    fake("fake_shelx.py", ("shelxt",), replay_of(tmp_path / "r", {"job_a.res": DATA / "tyrosine" / "2.ins"}), mode)
+    data, composition = tyrosine(shared_data, tmp_path)
+    fake(
+        "fake_shelx.py", ("shelxt",), replay_of(tmp_path / "r", {"job_a.res": shared_data / "tyrosine" / "2.ins"}), mode
+    )
     with pytest.raises(kind, match=words):
         ShelxtSolver().solve(data, composition, tmp_path / "work")
 
 
-def test_shelxl_figures_are_those_of_its_listing(fake, tmp_path: Path) -> None:
+def test_shelxl_figures_are_those_of_its_listing(cinchonine_run: Path, fake, tmp_path: Path) -> None:
     cell = UnitCell(a=10.732, b=7.283, c=11.107, alpha=90, beta=108.06, gamma=90)
-    data = reflections_from_file(RUN / "shelxl" / "shelxl.hkl", cell=cell, energy_kev=200, workdir=tmp_path)
-    files = {f"job.{name}": RUN / "shelxl" / f"shelxl.{name}" for name in ("res", "lst", "cif", "fcf")}
+    data = reflections_from_file(cinchonine_run / "shelxl" / "shelxl.hkl", cell=cell, energy_kev=200, workdir=tmp_path)
+    files = {f"job.{name}": cinchonine_run / "shelxl" / f"shelxl.{name}" for name in ("res", "lst", "cif", "fcf")}
     fake("fake_shelx.py", ("shelxl",), replay_of(tmp_path / "replay", files))
     model = Solution(
         space_group="P 1 21 1",

@@ -11,9 +11,9 @@ from tasks.frames.models import Frame
 from tasks.integrate.scaling import illuminated
 from tasks.model import FileRef
 from tasks.simulate.models import ClusterPlan, Instrument, SimulationSettings, TiltPlan
+from tests.synthetic.bare_frames import frames_at
 from tests.synthetic.simulated_store import simulated_store
 from tests.synthetic.structures import natrolite
-from tests.unit.test_relations import frames_at
 
 
 def test_the_share_tells_how_much_of_a_crystal_gave_to_a_frame_better_than_positions_do(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tasks
 from adapters.formats.scan_worker import ScanWorker
 from adapters.formats.stempy_hdf5 import write_scan
 from tasks.ingest.ports import ScanData
@@ -65,7 +66,7 @@ def test_a_calling_script_needs_no_guard(tmp_path: Path) -> None:
     events = np.arange(6, dtype=np.uint32)
     write_scan(scan, np.array([0, 2, 3, 4, 6], np.uint64), events, scan_shape_with_flyback=(2, 2), frame_shape=(4, 4))
     script.write_text(SCRIPT)
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(tasks.__file__).resolve().parents[1])
     argv = [sys.executable, str(script), str(scan)]
     done = subprocess.run(
         argv, check=False, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}, timeout=120

@@ -27,9 +27,6 @@ from adapters.programs.dials.session import Session
 from adapters.programs.rectangles import mask_rectangles
 from tasks.model import ProgramFailedError
 
-BASELINE = Path(__file__).resolve().parents[3] / "shared" / "data" / "cinchonine" / "dials_baseline"
-needs_baseline = pytest.mark.skipif(not BASELINE.is_dir(), reason="no shared data")
-
 SETTINGS = [
     BravaisSetting(5, "oC", 0.090, 1.97, 0.69, "b-c,b+c,a"),
     BravaisSetting(2, "mP", 0.0493, 0.20, 0.76, "-b,a,c"),
@@ -37,20 +34,22 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.needs_shared
-@needs_baseline
-def test_the_last_state_of_indexing_is_read() -> None:
-    result = indexing_result((BASELINE / "index0.log").read_text())
+@pytest.fixture
+def baseline(shared_data: Path) -> Path:
+    """Logs of DIALS on the real cinchonine series."""
+    return shared_data / "cinchonine" / "dials_baseline"
+
+
+def test_the_last_state_of_indexing_is_read(baseline: Path) -> None:
+    result = indexing_result((baseline / "index0.log").read_text())
     assert (result.indexed, result.unindexed) == (723, 57)
     assert result.fraction == pytest.approx(0.927, abs=0.001)
     assert 0 < result.rmsd_px < 2
     assert 0 < result.rmsd_deg < 0.3
 
 
-@pytest.mark.needs_shared
-@needs_baseline
-def test_the_summary_of_scaling_is_read() -> None:
-    found = scaled_statistics((BASELINE / "scale.log").read_text())
+def test_the_summary_of_scaling_is_read(baseline: Path) -> None:
+    found = scaled_statistics((baseline / "scale.log").read_text())
     assert found == (0.705, 2.3, 31.3, 0.094, 0.995, 1535, 668)
 
 

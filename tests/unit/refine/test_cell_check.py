@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from tasks.model import UnitCell
 from tasks.refine.cell_check import cell_doubt
 from tasks.refine.draft import Draft, DraftAtom, Fit
-from tests.unit.test_refinement_decisions import fit_of
+from tests.synthetic.drafts import fit_of
 
 CELL = (14.0, 15.0, 16.0, 90.0, 95.0, 90.0)
 CORNERS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)

@@ -14,7 +14,7 @@ from tasks.refine.draft import Draft, DraftAtom
 from tasks.refine.element_energy import ElementEnergy, lowest, sample
 from tasks.refine.element_odds import element_odds, unsettled
 from tasks.refine.site_evidence import Evidence, Option, evidence_of
-from tests.unit.test_refinement_decisions import TRICLINIC, chain, fit_of, observations_of
+from tests.synthetic.drafts import TRICLINIC, chain, fit_of, observations_of
 
 
 def test_the_element_at_each_site_is_found_from_intensities() -> None:

@@ -14,11 +14,13 @@ from tasks.integrate.hklf4 import hklf4_text, scale_for
 from tasks.integrate.reflection_file import read_merged, read_unmerged
 from tasks.model import SettingsError, SourceError, UnitCell
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-CINCHONINE = DATA / "cinchonine"
-XDS_ASCII = CINCHONINE / "DemoData/Cinchonine/xds/XDS_ASCII.HKL"
-needs_data = [pytest.mark.needs_shared, pytest.mark.skipif(not DATA.is_dir(), reason="no shared data")]
 MONOCLINIC = UnitCell(a=10.732, b=7.283, c=11.107, alpha=90, beta=108.06, gamma=90)
+
+
+@pytest.fixture
+def xds_ascii(shared_data: Path) -> Path:
+    """File of a real run of XDS on cinchonine."""
+    return shared_data / "cinchonine/DemoData/Cinchonine/xds/XDS_ASCII.HKL"
 
 
 def written(path: Path, text: str) -> Path:
@@ -128,13 +130,11 @@ def test_wavelengths() -> None:
         ("l-alanine/iam.hkl", (5.7913, 5.9401, 12.2743, 90, 90, 90), "P m m m", "P 21 21 21"),
     ],
 )
-@pytest.mark.needs_shared
-@pytest.mark.skipif(not DATA.is_dir(), reason="no shared data")
 def test_published_data_give_the_published_symmetry(
-    tmp_path: Path, name: str, cell: tuple[float, ...] | None, laue: str, space_group: str
+    shared_data: Path, tmp_path: Path, name: str, cell: tuple[float, ...] | None, laue: str, space_group: str
 ) -> None:
     given = UnitCell.of(cell) if cell else None
-    found = reflections_from_file(DATA / name, cell=given, energy_kev=200, workdir=tmp_path)
+    found = reflections_from_file(shared_data / name, cell=given, energy_kev=200, workdir=tmp_path)
     assert (found.laue_group, found.space_group) == (laue, space_group)
     if given:
         assert found.unit_cell.parameters == pytest.approx(given.parameters)
@@ -146,12 +146,10 @@ def test_published_data_give_the_published_symmetry(
     assert len(read_hklf4(found.hklf4.path).data.hkl) == found.overall.observations
 
 
-@pytest.mark.needs_shared
-@pytest.mark.skipif(not DATA.is_dir(), reason="no shared data")
-def test_statistics_agree_with_what_dials_printed(tmp_path: Path) -> None:
+def test_statistics_agree_with_what_dials_printed(shared_data: Path, tmp_path: Path) -> None:
     """The last line of dials.scale's table: 1535 668 2.30 70.54 ... 31.3 ... 0.094 0.063 ... 0.995."""
     found = reflections_from_file(
-        CINCHONINE / "dials_baseline/scaled.mtz", cell=None, energy_kev=200, workdir=tmp_path
+        shared_data / "cinchonine/dials_baseline/scaled.mtz", cell=None, energy_kev=200, workdir=tmp_path
     ).overall
     assert (found.observations, found.unique) == (1535, 668)
     assert found.i_over_sigma == pytest.approx(31.3, abs=0.06)
@@ -161,11 +159,9 @@ def test_statistics_agree_with_what_dials_printed(tmp_path: Path) -> None:
     assert found.completeness == pytest.approx(0.7054, abs=0.005)
 
 
-@pytest.mark.needs_shared
-@pytest.mark.skipif(not DATA.is_dir(), reason="no shared data")
-def test_xds_ascii_agrees_with_gemmi() -> None:
-    table = read_xds_ascii(XDS_ASCII)
-    other = gemmi.read_xds_ascii(str(XDS_ASCII))
+def test_xds_ascii_agrees_with_gemmi(xds_ascii: Path) -> None:
+    table = read_xds_ascii(xds_ascii)
+    other = gemmi.read_xds_ascii(str(xds_ascii))
     keep = np.array(other.sigma_array) > 0
     assert np.array_equal(table.data.hkl, np.array(other.miller_array)[keep])
     assert np.allclose(table.data.intensity, np.array(other.iobs_array)[keep], rtol=1e-6)
@@ -177,10 +173,8 @@ def test_xds_ascii_agrees_with_gemmi() -> None:
     assert table.data.angle_deg.max() == pytest.approx(-50.46 + 0.2522 * 403, abs=2)
 
 
-@pytest.mark.needs_shared
-@pytest.mark.skipif(not DATA.is_dir(), reason="no shared data")
-def test_a_cut_or_damaged_xds_file_is_named(tmp_path: Path) -> None:
-    lines = XDS_ASCII.read_text().splitlines()
+def test_a_cut_or_damaged_xds_file_is_named(xds_ascii: Path, tmp_path: Path) -> None:
+    lines = xds_ascii.read_text().splitlines()
     cut = written(tmp_path / "cut.HKL", "\n".join(lines[:500]))
     with pytest.raises(SourceError, match="cut off"):
         read_xds_ascii(cut)

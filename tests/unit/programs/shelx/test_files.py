@@ -18,14 +18,9 @@ from tasks.model import Composition, ProgramFailedError, SourceError, UnitCell
 from tasks.model.scattering import scattering_factor
 from tasks.solve.models import Atom
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-SHELXL = DATA / "cinchonine" / "DemoData" / "Cinchonine" / "shelxl"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no shared data")
 HEAD = "TITL x\nCELL 0.0251 10 11 12 90 90 90\nZERR 4 0 0 0 0 0 0\n"
 
 
-@pytest.mark.needs_shared
-@needs_data
 @pytest.mark.parametrize(
     ("name", "group", "atoms", "peaks"),
     [
@@ -35,18 +30,16 @@ HEAD = "TITL x\nCELL 0.0251 10 11 12 90 90 90\nZERR 4 0 0 0 0 0 0\n"
         ("tyrosine/2.ins", "P 21 21 21", 24, 0),
     ],
 )
-def test_real_result_files_are_read(name: str, group: str, atoms: int, peaks: int) -> None:
-    found = read_shelx(DATA / name)
+def test_real_result_files_are_read(shared_data: Path, name: str, group: str, atoms: int, peaks: int) -> None:
+    found = read_shelx(shared_data / name)
     assert gemmi.find_spacegroup_by_ops(found.operations()).xhm() == group
     assert (len(found.atoms), len(found.peaks)) == (atoms, peaks)
     assert all(0 < atom.occupancy <= 1 for atom in found.atoms)
 
 
-@pytest.mark.needs_shared
-@needs_data
-def test_atoms_agree_with_shelxfile() -> None:
+def test_atoms_agree_with_shelxfile(shared_data: Path) -> None:
     shelxfile = pytest.importorskip("shelxfile")
-    path = DATA / "l-alanine" / "iam.res"
+    path = shared_data / "l-alanine" / "iam.res"
     other = shelxfile.Shelxfile()
     other.read_file(str(path))
     theirs = {atom.name: atom.frac_coords for atom in other.atoms if not atom.qpeak}
@@ -107,18 +100,17 @@ def test_electron_factors_on_the_sfac_line_follow_the_table() -> None:
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
-@pytest.mark.needs_shared
-@needs_data
-def test_listings_are_read_exactly() -> None:
-    alanine = parse_lst((DATA / "l-alanine" / "iam.lst").read_text(errors="replace"))
+def test_listings_are_read_exactly(shared_data: Path) -> None:
+    shelxl = shared_data / "cinchonine" / "DemoData" / "Cinchonine" / "shelxl"
+    alanine = parse_lst((shared_data / "l-alanine" / "iam.lst").read_text(errors="replace"))
     assert alanine[:8] == (0.0285, 2393, 0.0304, 2519, 0.0637, 2.251, 83, 0)
     assert (alanine.highest_peak, alanine.deepest_hole) == (0.53, -0.31)
     assert alanine.disagreeable[0] == ((0, 2, 1), 115.61, 146.24, 11.75, 4.21)
-    cinchonine = parse_lst((SHELXL / "shelxl.lst").read_text(errors="replace"))
+    cinchonine = parse_lst((shelxl / "shelxl.lst").read_text(errors="replace"))
     assert cinchonine[:8] == (0.1765, 868, 0.2113, 1285, 0.4429, 1.423, 89, 1)
     assert len(cinchonine.disagreeable) == 50
-    assert suggested_weights((DATA / "l-alanine" / "iam.res").read_text()) == (0.0405, 0.0165)
-    block = gemmi.cif.read(str(SHELXL / "shelxl.cif")).sole_block()
+    assert suggested_weights((shared_data / "l-alanine" / "iam.res").read_text()) == (0.0405, 0.0165)
+    block = gemmi.cif.read(str(shelxl / "shelxl.cif")).sole_block()
     assert float(block.find_value("_refine_ls_R_factor_gt")) == cinchonine.r1
     assert float(block.find_value("_refine_ls_wR_factor_ref")) == cinchonine.wr2
 
@@ -175,11 +167,9 @@ def test_formula_units_from_the_volume(formula: str, cell: tuple[float, ...], ha
     assert formula_units(Data(), Composition.parse(formula), hall) == z
 
 
-@pytest.mark.needs_shared
-@needs_data
-def test_hydrogen_put_into_a_result_lies_where_it_was_refined_to() -> None:
+def test_hydrogen_put_into_a_result_lies_where_it_was_refined_to(shared_data: Path) -> None:
     """L-alanine without its seven hydrogen atoms, which X-ray data of 0.65 A placed freely."""
-    path = DATA / "l-alanine" / "iam.res"
+    path = shared_data / "l-alanine" / "iam.res"
     text = path.read_text()
     bare = re.sub(r"(?m)^H\w*\s+\d+\s+-?\d+\.\d+.*(?:=\n.*)?\n", "", text)
     result = parse_shelx(bare, "bare")

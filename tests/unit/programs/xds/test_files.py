@@ -30,13 +30,17 @@ from tasks.model import (
 )
 from tasks.model.provenance import Provenance
 
-XDS = Path(__file__).resolve().parents[3] / "shared" / "data" / "cinchonine" / "DemoData" / "Cinchonine" / "xds"
-needs_run = pytest.mark.skipif(not XDS.is_dir(), reason="no shared data")
 CHOICES = XdsChoices("XYCORR INIT COLSPOT IDXREF", 1.0, 20.0, 0.25)
 
 
-def listing(name: str) -> str:
-    return (XDS / name).read_text(errors="replace")
+@pytest.fixture
+def xds(shared_data: Path) -> Path:
+    """Folder of a real run of XDS on cinchonine."""
+    return shared_data / "cinchonine" / "DemoData" / "Cinchonine" / "xds"
+
+
+def listing(xds: Path, name: str) -> str:
+    return (xds / name).read_text(errors="replace")
 
 
 def series(tmp_path: Path, angles: list[float], **changes: object) -> FrameSeries:
@@ -70,11 +74,9 @@ def keywords(text: str) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.needs_shared
-@needs_run
-def test_the_written_geometry_agrees_with_the_real_xds_inp(tmp_path: Path) -> None:
+def test_the_written_geometry_agrees_with_the_real_xds_inp(xds: Path, tmp_path: Path) -> None:
     """Every geometry line of the real file, to its last digit; image 1 of ours is image 5 of theirs."""
-    real = keywords((XDS / "XDS.INP").read_text())
+    real = keywords((xds / "XDS.INP").read_text())
     first = -50.46 + 5 * 0.2522
     mine = series(tmp_path, [first + 0.2522 * i for i in range(399)])
     ours = keywords(xds_inp(mine, image_grid(mine), CHOICES, template="image_?????.cbf"))
@@ -151,10 +153,8 @@ def test_the_distance_is_refined_only_with_a_cell(tmp_path: Path) -> None:
     assert changed["SPOT_RANGE"] == ["1 5"]
 
 
-@pytest.mark.needs_shared
-@needs_run
-def test_idxref_is_read() -> None:
-    found = parse_idxref(listing("IDXREF.LP"))
+def test_idxref_is_read(xds: Path) -> None:
+    found = parse_idxref(listing(xds, "IDXREF.LP"))
     assert (found.indexed, found.spots) == (403, 791)
     assert found.geometry.unit_cell.parameters == (10.917, 7.410, 11.296, 90.0, 108.103, 90.0)
     assert (found.geometry.spot_sd_px, found.geometry.spindle_sd_deg) == (0.85, 0.19)
@@ -170,20 +170,16 @@ def test_idxref_is_read() -> None:
     assert len(accepted) == 6
 
 
-@pytest.mark.needs_shared
-@needs_run
-def test_integrate_is_read() -> None:
-    found = parse_integrate(listing("INTEGRATE.LP"))
+def test_integrate_is_read(xds: Path) -> None:
+    found = parse_integrate(listing(xds, "INTEGRATE.LP"))
     assert [row.image for row in found.images] == list(range(5, 404))
     assert found.images[0] == (5, 0, 0.714, 7091, 0, 50, 8, 2, 0.00843, 0.19558)
     assert found.saved == 2012
     assert found.reflecting_range_esd_deg == pytest.approx(0.210, abs=0.001)
 
 
-@pytest.mark.needs_shared
-@needs_run
-def test_correct_is_read() -> None:
-    found = parse_correct(listing("CORRECT.LP"))
+def test_correct_is_read(xds: Path) -> None:
+    found = parse_correct(listing(xds, "CORRECT.LP"))
     assert (found.variance_a, found.variance_b, found.i_sigma_asymptotic) == (2.690, 6.013e-3, 7.86)
     assert found.wilson_b == 9.182
     assert found.geometry.unit_cell.parameters == (10.732, 7.283, 11.107, 90.0, 108.060, 90.0)
@@ -202,23 +198,19 @@ def test_correct_is_read() -> None:
     )
 
 
-@pytest.mark.needs_shared
-@needs_run
-def test_geometry_and_spots_are_read() -> None:
-    found = parse_xparm(listing("GXPARM.XDS"))
+def test_geometry_and_spots_are_read(xds: Path) -> None:
+    found = parse_xparm(listing(xds, "GXPARM.XDS"))
     assert found.unit_cell.parameters == (10.7316, 7.2826, 11.1071, 90.0, 108.060, 90.0)
     assert (found.origin_px, found.distance_mm) == ((257.428680, 254.604279), 436.100098)
     assert (found.starting_frame, found.starting_angle_deg, found.width_deg) == (0, -50.46, 0.2522)
-    spots = parse_spots(listing("SPOT.XDS"))
+    spots = parse_spots(listing(xds, "SPOT.XDS"))
     assert len(spots) == 791
     assert sum(spot.hkl is not None for spot in spots) == 403
     assert spots[0] == (219.46, 282.40, 292.58, 178929.0, (-1, -1, 2))
 
 
-@pytest.mark.needs_shared
-@needs_run
-def test_real_listings_without_errors_raise_none() -> None:
-    for path in XDS.glob("*.LP"):
+def test_real_listings_without_errors_raise_none(xds: Path) -> None:
+    for path in xds.glob("*.LP"):
         check_for_errors(path.read_text(errors="replace"), path.stem)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tasks
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition
 from tasks.solve import crew
@@ -27,7 +28,7 @@ from tasks.solve.symmetry import compatible_groups
 from tests.synthetic.random_structures import random_molecule, simulated_intensities
 from tests.synthetic.solve_cases import reflections_document
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(tasks.__file__).resolve().parents[1]
 
 
 def square(number: int) -> int:

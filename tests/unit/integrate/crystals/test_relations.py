@@ -9,7 +9,6 @@ from scipy.spatial.transform import Rotation
 
 from tasks.apertures.all_positions import all_positions_aperture, has_more_positions
 from tasks.apertures.models import CrystalAperture
-from tasks.frames.models import Frame, FrameSeries
 from tasks.integrate.combine import combine_crystals
 from tasks.integrate.lattice import rotations_of
 from tasks.integrate.merging import laue_space_group
@@ -18,30 +17,11 @@ from tasks.integrate.orientation import in_reduced_axes, misorientation_deg, ori
 from tasks.integrate.reflection_file import read_merged
 from tasks.integrate.relations import relation_text, relations_in, touching_fraction
 from tasks.integrate.same_axes import in_axes_of
-from tasks.model import Beam, Detector, FileRef, NotIndexedError, UnitCell
-from tasks.model.provenance import Provenance
-from tests.unit.test_combine_crystals import TETRAGONAL, TRICLINIC, Form, crystal
+from tasks.model import FileRef, NotIndexedError, UnitCell
+from tests.synthetic.bare_frames import AXIS, BEAM_PX, LENGTH_MM, PIXEL_MM, frames_at
+from tests.synthetic.crystal_forms import TETRAGONAL, TRICLINIC, Form, crystal
 
-LENGTH_MM, PIXEL_MM, BEAM_PX = 300.0, 0.05, (255.5, 255.5)
-AXIS = (0.8, 0.6, 0.0)
 TILTS = np.arange(-40.0, 41.0, 4.0)
-
-
-def frames_at(tilts: np.ndarray, stack: FileRef) -> FrameSeries:
-    return FrameSeries(
-        id="x",
-        sample="x",
-        composition=None,
-        beam=Beam(energy_kev=300.0),
-        detector=Detector(
-            name="d", shape_px=(512, 512), pixel_size_mm=PIXEL_MM, camera_length_mm=LENGTH_MM, direct_beam_px=BEAM_PX
-        ),
-        direct_beam_px=BEAM_PX,
-        rotation_axis=AXIS,
-        frames=tuple(Frame(number=i, angle_deg=float(t), width_deg=0, counts=1) for i, t in enumerate(tilts)),
-        stack=stack,
-        provenance=Provenance(engine="test", version="1"),
-    )
 
 
 def with_predictions(data: Reflections, ub: np.ndarray, folder: Path) -> Reflections:
