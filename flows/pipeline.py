@@ -67,7 +67,7 @@ class Found:
 def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
     """Go from scans to structures: ingest, apertures, every crystal by itself, crystals of one lattice merged."""
     with run.steps.step("ingest"):
-        series = ingest_tilt_series(source, StempyReader(), workdir=run.folder / "ingest")
+        series = ingest_tilt_series(source, StempyReader(), run.settings.ingest, workdir=run.folder / "ingest")
     try:
         with run.steps.step("apertures"):
             apertures = propose_apertures(series, run.settings.apertures, workdir=run.folder / "apertures")

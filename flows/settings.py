@@ -12,12 +12,15 @@ from adapters.programs.shelx.refine_engine import ShelxlRefiner
 from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, ShelxtSolver
 from adapters.programs.xds.engine import XdsIntegrator
 from flows.policies import AllIntegrators, AllRefiners, AllSolvers, AutoIntegrator, AutoRefiner, AutoSolver
-from tasks.apertures.task import ApertureSettings
+from tasks.apertures.automatic import AutomaticApertures
+from tasks.apertures.drawn import ApertureFile
 from tasks.frames.settings import FrameSettings
+from tasks.ingest.settings import IngestSettings
 from tasks.integrate.builtin import BuiltinIntegrator
 from tasks.model import Composition, Document, InputError, SettingsError
 from tasks.solve.engines import ChargeFlipping, DirectMethods
 
+ApertureChoice = Annotated[AutomaticApertures | ApertureFile, Field(discriminator="engine")]
 IntegratorChoice = Annotated[
     BuiltinIntegrator | DialsIntegrator | XdsIntegrator | AutoIntegrator | AllIntegrators, Field(discriminator="engine")
 ]
@@ -27,10 +30,10 @@ SolverChoice = Annotated[
 ]
 RefinerChoice = Annotated[SmtbxRefiner | ShelxlRefiner | AutoRefiner | AllRefiners, Field(discriminator="engine")]
 
-DEFAULT_ENGINES = {"integrate": "builtin", "solve": "direct-methods", "refine": "smtbx"}
+DEFAULT_ENGINES = {"apertures": "automatic", "integrate": "builtin", "solve": "direct-methods", "refine": "smtbx"}
 ENGINES = frozenset(
     ("builtin", "dials", "xds", "auto", "all", "direct-methods", "charge-flipping", "shelxt", "shelxs", "shelxd")
-) | {"smtbx", "shelxl"}
+) | {"smtbx", "shelxl", "automatic", "file"}
 CONFIG_BYTES_MAX = 2**20
 
 
@@ -40,7 +43,8 @@ class Settings(Document):
     composition: str | None = Field(
         default=None, max_length=500, description='empirical contents, "C19 H22 N2 O"; overrides that of the source'
     )
-    apertures: ApertureSettings = Field(default=ApertureSettings(), description="which positions make a crystal")
+    ingest: IngestSettings = Field(default=IngestSettings(), description="how scans are read")
+    apertures: ApertureChoice = Field(default=AutomaticApertures(), description="which positions make a crystal")
     frames: FrameSettings = Field(default=FrameSettings(), description="how frames are centred and summed")
     integrate: IntegratorChoice = Field(default=BuiltinIntegrator(), description="frames to intensities")
     solve: SolverChoice = Field(default=DirectMethods(), description="intensities to a first structure")
@@ -58,6 +62,8 @@ class Settings(Document):
         if not isinstance(values, dict):
             return values
         filled = dict(values)
+        if isinstance(filled.get("apertures"), dict):
+            filled["apertures"] = _aperture_engine(filled["apertures"])
         for stage, engine in DEFAULT_ENGINES.items():
             if isinstance(filled.get(stage), dict):
                 filled[stage] = {"engine": engine, **filled[stage]}
@@ -98,8 +104,19 @@ def load_settings(config: Path | None, assignments: list[str]) -> Settings:
         raise SettingsError(f"settings refused: {error}", "name a readable file") from error
 
 
+def _aperture_engine(values: dict[str, Any]) -> dict[str, Any]:
+    """Let `apertures.file=FILE` mean the engine that reads files; what is set for proposals is not asked then."""
+    if "engine" in values or "file" not in values:
+        return values
+    if values["file"] is None:
+        return {name: value for name, value in values.items() if name != "file"}
+    needless = AutomaticApertures.model_fields.keys() - ApertureFile.model_fields.keys()
+    return {"engine": "file", **{name: value for name, value in values.items() if name not in needless}}
+
+
 def _place(location: tuple[int | str, ...], kind: str) -> str:
-    parts = [str(part) for part in location if part not in ENGINES]
+    # an engine's name comes second, after its stage: "file" is a field as well
+    parts = [str(part) for depth, part in enumerate(location) if depth != 1 or part not in ENGINES]
     return ".".join([*parts, "engine"] if kind == "union_tag_invalid" else parts) or "settings"
 
 

@@ -17,6 +17,7 @@ from flows.run_folder import read_results
 from flows.runs import run_pipeline
 from flows.settings import Settings
 from flows.site import Site, load_site
+from tasks.apertures.drawn import ApertureFile
 from tasks.ingest.source import read_source
 from tasks.model import ApertureError, ProgramFailedError, ProgramTimeoutError
 from tasks.stage import fingerprint, tell
@@ -51,7 +52,7 @@ def solve_series(
     site = load_site()
     try:
         folder = run_folder(site, Path(source), out, settings)
-        if settings.apertures.file is not None:
+        if isinstance(settings.apertures, ApertureFile):
             site.confined(settings.apertures.file.path)
         steps = PublishedSteps()
         review = PersonReview(approval, folder=site.confined(folder), site=site, steps=steps)

@@ -14,7 +14,6 @@ import numpy as np
 from fabio.compression import compByteOffset
 from numpy.typing import NDArray
 
-from adapters.formats.smv import header_value, osc_start
 from tasks.frames.models import Frame, FrameSeries
 from tasks.frames.stack import each_frame
 from tasks.frames.sweeps import Sweep, sweeps
@@ -27,8 +26,9 @@ CUTOFF = 2**31 - 2
 def write_cbf(series: FrameSeries, folder: Path, parts: Sequence[Sweep] | None = None) -> list[Path]:
     """Write every frame as miniCBF and read it back; return the files in the order of the frames.
 
-    The names are those of `adapters.formats.smv.write_smv` with ``.cbf``. The rotation axis and the gain have no
-    place in dxtbx's reading of this format: the importing program must be told.
+    The files of sweep s (counted from 1, see `sweeps`) are ``<id>_<ss>_<kkkkk>.cbf`` with k from 1, so that each sweep
+    has its own template. The rotation axis and the gain have no place in dxtbx's reading of this format: the
+    importing program must be told.
 
     Parameters
     ----------
@@ -119,6 +119,16 @@ def _cbf_text(name: str, header: str, stored: NDArray[np.int32]) -> bytes:
     ]
     tail = b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n"
     return "\r\n".join(head).encode("ascii") + START_OF_DATA + packed + tail
+
+
+def osc_start(sweep: Sweep, index: int) -> float:
+    """Return where the wedge of a frame starts, in degrees; `index` counts in the series."""
+    return sweep.start_deg + (index - sweep.indices[0]) * sweep.step_deg
+
+
+def header_value(text: str) -> str:
+    """Return text that cannot break a header: printable ASCII without ``= ; { }``, at most 200 characters."""
+    return "".join(c if c.isascii() and c.isprintable() and c not in "={};" else "_" for c in text)[:200]
 
 
 def _read_back(path: Path, stored: NDArray[np.int32]) -> None:

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from adapters.programs.runner import ProgramRun, run_program
+from adapters.programs.runner import run_program
 from tasks.model import Document, ProgramFailedError, ProgramNotFoundError
 
 PROBE_TIMEOUT_S = 120.0
@@ -135,18 +135,3 @@ def require(program: Program) -> None:
     for name in (program.executable, *program.needed_with):
         if shutil.which(name) is None:
             raise ProgramNotFoundError(f"{program.name} is not installed: {name!r} is not on PATH", program.install)
-
-
-def check_ended_well(run: ProgramRun, *, output: Path) -> None:
-    """Judge a run by its output file first, then by its exit code.
-
-    Raises
-    ------
-    ProgramFailedError
-        With the tail of what the program said.
-    """
-    name = Path(run.argv[0]).name
-    if not output.is_file():
-        raise ProgramFailedError(f"{name} ended with {run.returncode} and without {output.name}", run.tail())
-    if run.returncode != 0:
-        raise ProgramFailedError(f"{name} ended with {run.returncode}", run.tail())

@@ -3,10 +3,10 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from tasks.apertures.faint import fill_from_neighbours
 from tasks.apertures.fingerprint import Fingerprints, reciprocal_vectors
@@ -19,13 +19,14 @@ from tasks.apertures.output import FoundCrystal, write_aperture_file, write_foun
 from tasks.apertures.pictures import Pictures
 from tasks.apertures.register import register
 from tasks.apertures.scores import score_tracks
-from tasks.apertures.segment import Segmentation, SegmentParameters, segment_scan
+from tasks.apertures.segment import Segmentation, segment_scan
+from tasks.apertures.settings import ProposalSettings
 from tasks.apertures.shares import shares_of
 from tasks.apertures.shifted_rows import ShiftedRows, scans_with_shifted_rows
 from tasks.apertures.tracking import join_regions
 from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries
-from tasks.model import Document, NoCrystalsError
+from tasks.model import NoCrystalsError
 from tasks.model.provenance import Provenance
 
 LEAST_CONFIDENCE = 0.85
@@ -38,25 +39,10 @@ FEW = 5
 """Tilts that are too few for a judgement by their agreement."""
 
 
-class AutomaticApertures(Document):
+class AutomaticApertures(ProposalSettings):
     """Find every crystal of a series, follow it through the tilts, and take the positions that are its alone."""
 
-    spot_threshold: float = Field(
-        default=3.5, ge=2, le=50, description="Bragg spots: standard deviations above the radial background"
-    )
-    max_spots: int = Field(default=2000, ge=10, le=20000, description="spots per scan, strongest first")
-    min_significance: float = Field(
-        default=6.0, ge=1, le=100, description="of a spot's dark-field image, to take part in the grouping"
-    )
-    same_image: float = Field(
-        default=0.85, gt=0, le=1, description="correlation above which two groups of spots are one crystal"
-    )
-    min_spots: int = Field(default=3, ge=1, le=100, description="spots that make a crystal at one tilt")
-    min_positions: int = Field(default=9, ge=1, le=100000, description="clean positions, in the mean over the tilts")
-    min_tilts: int = Field(default=3, ge=1, le=10000, description="tilts at which a crystal must be seen")
-    max_crystals: int = Field(default=50, ge=1, le=500, description="largest first")
-    iterations: int = Field(default=40, ge=1, le=1000, description="of the mixture model of every scan")
-    seed: int = Field(default=0, ge=0, description="splits the events in two halves")
+    engine: Literal["automatic"] = "automatic"
 
     def propose(self, series: TiltSeries, workdir: Path) -> ApertureSet:
         """Return the apertures of all crystals; files go into `workdir`."""
@@ -107,22 +93,21 @@ class AutomaticApertures(Document):
             notes=_notes(crystals, series, dropped=len(likely) - len(chosen))
             + _row_notes(scans_with_shifted_rows(segmentations, registration.offsets), series),
             provenance=Provenance(
-                engine="apertura automatic apertures", version="1", parameters=self.model_dump(), seed=self.seed
+                engine="apertura automatic apertures",
+                version="1",
+                parameters=self.model_dump(exclude={"engine"}),
+                seed=self.seed,
             ),
         )
 
     def _segment(self, series: TiltSeries) -> list[Segmentation]:
         start = series.detector.direct_beam_px
         middle = tuple((n - 1) / 2 for n in series.detector.shape_px)
-        parameters = SegmentParameters(
-            spot_threshold=self.spot_threshold, max_spots=self.max_spots, min_significance=self.min_significance,
-            same_image=self.same_image, min_spots=self.min_spots, iterations=self.iterations, seed=self.seed,
-        )  # fmt: skip
 
         def one(index: int) -> Segmentation:
             return segment_scan(
                 open_events(series.scans[index]), series.detector.shape_px, series.scan.shape,
-                start=np.array(start or middle), parameters=parameters,
+                start=np.array(start or middle), settings=self,
             )  # fmt: skip
 
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:

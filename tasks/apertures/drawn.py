@@ -1,23 +1,36 @@
 """Apertures that a user drew, or corrected, in a file."""
 
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tasks.apertures.aperture_file import read_apertures
 from tasks.apertures.automatic import real_space_maps
 from tasks.apertures.models import ApertureSet
 from tasks.apertures.output import write_aperture_file, write_drawn, write_maps
 from tasks.ingest.models import TiltSeries
-from tasks.model import Document, FileRef
+from tasks.model import Document, FileRef, SettingsError
 from tasks.model.provenance import Provenance
+
+
+def _file_reference(value: Any) -> Any:
+    if not isinstance(value, str | Path):
+        return value
+    path = Path(value).expanduser()
+    if not path.is_file():
+        raise SettingsError(f"apertures.file: {path}: no such file", "give the path of an aperture file")
+    return FileRef.of(path)
 
 
 class ApertureFile(Document):
     """Read the apertures of all crystals from an aperture file; the maps are made from the data."""
 
-    file: FileRef
+    engine: Literal["file"] = "file"
+    file: Annotated[FileRef, BeforeValidator(_file_reference)] = Field(
+        description="aperture file of the user (HDF5 or JSON)"
+    )
     seed: int = Field(default=0, ge=0, description="splits the events in two halves")
 
     def propose(self, series: TiltSeries, workdir: Path) -> ApertureSet:

@@ -1,4 +1,4 @@
-"""The sum pattern of one scan: direct beam, radial background, Bragg spots."""
+"""The sum pattern of one scan: radial background and Bragg spots."""
 
 from typing import NamedTuple
 
@@ -7,21 +7,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.feature import peak_local_max
 
-from tasks.apertures.event_pass import BACKGROUND, BEAM, IGNORED
+from tasks.events.inversion import distances
+from tasks.events.scan_beam import DirectBeam
+from tasks.events.virtual_detectors import BACKGROUND, BEAM, IGNORED
 
 CLIP_SIGMA = 3.0
-SPOT_SIGMA = 1.5
-"""Of a spot in px where no direct beam tells."""
-BEAM_SHARE = 0.1
-"""A maximum that holds less of all electrons may be a reflection: it must lie at the inversion centre."""
-
-
-class DirectBeam(NamedTuple):
-    """Centre (slow, fast) and standard deviation of the direct beam, px; `seen` is False behind a beam stop."""
-
-    centre: NDArray[np.float64]
-    sigma: float
-    seen: bool
 
 
 class Spots(NamedTuple):
@@ -32,58 +22,6 @@ class Spots(NamedTuple):
 
     px: NDArray[np.float64]
     expected: NDArray[np.float64]
-
-
-def find_direct_beam(total: NDArray[np.uint32], *, start: NDArray[np.float64]) -> DirectBeam:
-    """Find the direct beam in the sum pattern of a scan.
-
-    The highest maximum within a quarter of the detector of `start`, if it stands out of its surroundings;
-    otherwise (beam stop, missing beam, a reflection that outshines it) the inversion centre of the pattern, from its
-    self-convolution.
-    """
-    image = ndimage.gaussian_filter(total.astype(np.float64), 1.0)
-    reach = 0.25 * min(total.shape)
-    far = _distance(total.shape, start)
-    peak = np.array(np.unravel_index(np.argmax(np.where(far <= reach, image, -1.0)), total.shape), dtype=np.float64)
-    near = _distance(total.shape, peak)
-    ring = total[(near > 12) & (near < 20)]
-    height = image[int(peak[0]), int(peak[1])]
-    if height > 10 * max(float(ring.mean()), 1e-9) and height > 20:
-        core = _beam_core(total, peak, level=float(ring.mean()))
-        share = total[_distance(total.shape, core.centre) <= 3.0 * core.sigma].sum() / max(int(total.sum()), 1)
-        if share > BEAM_SHARE:
-            return core
-        middle = _inversion_centre(total, start=start, reach=reach)
-        return core if np.hypot(*(core.centre - middle)) < 3.0 * core.sigma else DirectBeam(middle, SPOT_SIGMA, False)
-    return DirectBeam(_inversion_centre(total, start=start, reach=reach), SPOT_SIGMA, seen=False)
-
-
-def _beam_core(total: NDArray[np.uint32], peak: NDArray[np.float64], *, level: float) -> DirectBeam:
-    corner = np.maximum(np.rint(peak).astype(np.int64) - 24, 0)
-    window = total[corner[0] : corner[0] + 49, corner[1] : corner[1] + 49]
-    grid = np.indices(window.shape).astype(np.float64)
-    slow, fast = grid[0] + corner[0], grid[1] + corner[1]
-    centre, sigma = peak, 1.5
-    for _ in range(5):
-        inside = np.hypot(slow - centre[0], fast - centre[1]) <= max(4.0, 3.0 * sigma)
-        weight = np.maximum(window[inside] - level, 0.0)
-        centre = np.array([np.average(slow[inside], weights=weight), np.average(fast[inside], weights=weight)])
-        spread = (slow[inside] - centre[0]) ** 2 + (fast[inside] - centre[1]) ** 2
-        sigma = float(np.clip(np.sqrt(np.average(spread, weights=weight) / 2), 0.7, 6.0))
-    return DirectBeam(centre, sigma, seen=True)
-
-
-def _inversion_centre(total: NDArray[np.uint32], *, start: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
-    """Return the centre c for which I(c + r) and I(c - r) agree best (Friedel's law)."""
-    image = ndimage.gaussian_filter(np.sqrt(total.astype(np.float64)), 1.5)
-    image -= image.mean()
-    from scipy import signal  # it imports scipy.stats: half a second that a flow's start need not wait for
-
-    twice = signal.fftconvolve(image, image, mode="full")  # peak at 2 c
-    slow, fast = np.indices(twice.shape)
-    allowed = np.hypot(slow / 2 - start[0], fast / 2 - start[1]) <= reach
-    peak = np.unravel_index(np.argmax(np.where(allowed, twice, -np.inf)), twice.shape)
-    return np.array(peak, dtype=np.float64) / 2
 
 
 def find_spots(
@@ -104,7 +42,7 @@ def find_spots(
     -------
     The spots, and the region of every pixel (slow, fast): spot number + 1, or BACKGROUND, BEAM, IGNORED.
     """
-    radius = _distance(total.shape, beam.centre)
+    radius = distances(total.shape, beam.centre)
     inner = (5.0 if beam.seen else 2.0) * max(beam.sigma, sigma_px) + 2.0
     image = total.astype(np.float64)
     smooth = ndimage.gaussian_filter(image, sigma_px)
@@ -163,8 +101,3 @@ def _regions(shape: tuple[int, ...], px: NDArray[np.int64], *, reach: float) -> 
     within = distance <= reach
     labels[within] = seeds[tuple(nearest[:, within])]
     return labels
-
-
-def _distance(shape: tuple[int, ...], centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    slow, fast = np.indices(shape, dtype=np.float64)
-    return np.hypot(slow - centre[0], fast - centre[1])

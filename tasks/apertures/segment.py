@@ -7,24 +7,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.sparse import csr_matrix
 
-from tasks.apertures.beam_shift import fit_beam_shift
 from tasks.apertures.clusters import DarkFields, cluster_spots
-from tasks.apertures.event_pass import LabelledEvents, sum_patterns
 from tasks.apertures.factorise import Factors, factorise
-from tasks.apertures.pattern import DirectBeam, Spots, find_direct_beam, find_spots
-from tasks.ingest.events import ScanEvents
-
-
-class SegmentParameters(NamedTuple):
-    """See `AutomaticApertures` for their meaning."""
-
-    spot_threshold: float
-    max_spots: int
-    min_significance: float
-    same_image: float
-    min_spots: int
-    iterations: int
-    seed: int
+from tasks.apertures.pattern import Spots, find_spots
+from tasks.apertures.settings import ProposalSettings
+from tasks.events.scan_beam import DirectBeam, find_direct_beam
+from tasks.events.scan_shift import fit_beam_shift
+from tasks.events.store import ScanEvents
+from tasks.events.sums import sum_pattern
+from tasks.events.virtual_detectors import LabelledEvents
 
 
 class Segmentation(NamedTuple):
@@ -52,31 +43,29 @@ def segment_scan(
     scan_shape: tuple[int, int],
     *,
     start: NDArray[np.float64],
-    parameters: SegmentParameters,
+    settings: ProposalSettings,
 ) -> Segmentation:
     """Find the coherently diffracting regions of one scan.
 
     Spots are found in the sum of all patterns, grouped by their dark-field images, and each position's spot counts
     are explained as a non-negative mixture of the groups' patterns and the background.
     """
-    n = scan_shape[0] * scan_shape[1]
     totals = np.ediff1d(scan.offsets.astype(np.int64)).astype(np.int64)
     good = good_positions(totals.reshape(scan_shape))
-    none = np.zeros((n, 2), dtype=np.int32)
-    total = sum_patterns(scan, detector_shape, shifts=none, keep=good.ravel())
+    total = sum_pattern(scan, detector_shape, keep=good.ravel())
     beam = find_direct_beam(total, start=start)
     shift, integer = fit_beam_shift(scan, beam, detector_shape, scan_shape=scan_shape, good=good)
     if integer.any():
-        total = sum_patterns(scan, detector_shape, shifts=integer, keep=good.ravel())
+        total = sum_pattern(scan, detector_shape, shifts=integer, keep=good.ravel())
         beam = find_direct_beam(total, start=beam.centre)
     spots, labels = find_spots(
-        total, beam, sigma_px=beam.sigma, threshold=parameters.spot_threshold, max_spots=parameters.max_spots
+        total, beam, sigma_px=beam.sigma, threshold=settings.spot_threshold, max_spots=settings.max_spots
     )
-    labelled = LabelledEvents(scan, labels, shifts=integer, seed=parameters.seed)
+    labelled = LabelledEvents(scan, labels, shifts=integer, seed=settings.seed)
     amplitude = _amplitude(labelled.background, good)
     halves = _halves(labelled, good, len(spots.px))
     counts = (halves[0] + halves[1]).tocsr()
-    factors = _regions(halves, counts, amplitude, spots, scan_shape=scan_shape, parameters=parameters)
+    factors = _regions(halves, counts, amplitude, spots, scan_shape=scan_shape, settings=settings)
     maps = _maps(totals, labelled, counts, amplitude, spots, scan_shape=scan_shape)
     maps |= {"quality": _quality(maps, good), "shift_slow": shift[..., 0], "shift_fast": shift[..., 1]}
     return Segmentation(beam, spots, counts, amplitude, factors, maps, good, halves[0])
@@ -114,7 +103,7 @@ def _regions(
     spots: Spots,
     *,
     scan_shape: tuple[int, int],
-    parameters: SegmentParameters,
+    settings: ProposalSettings,
 ) -> Factors:
     empty = Factors(np.zeros((len(amplitude), 0)), np.zeros((0, len(spots.px))))
     if not len(spots.px):
@@ -130,14 +119,14 @@ def _regions(
     )
     groups = cluster_spots(
         fields,
-        min_significance=parameters.min_significance,
-        same_image=parameters.same_image,
-        min_spots=parameters.min_spots,
+        min_significance=settings.min_significance,
+        same_image=settings.same_image,
+        min_spots=settings.min_spots,
     )
     if not groups:
         return empty
     start = _start(groups, counts, amplitude, spots, scan_shape=scan_shape)
-    return factorise(counts, amplitude, spots.expected, start=start, iterations=parameters.iterations)
+    return factorise(counts, amplitude, spots.expected, start=start, iterations=settings.iterations)
 
 
 def _start(

@@ -4,23 +4,30 @@ The sum of all positions is used, not that of one crystal: it has the most elect
 the result is the same for all crystals.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.frames.bad_pixels import dead_pixels, hot_pixels
-from tasks.frames.beam import BeamFit, Position, centroid, find_beam
-from tasks.frames.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
+from tasks.events.bad_pixels import dead_pixels, hot_pixels
+from tasks.events.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
+from tasks.events.direct_beam import BeamFit, Position, centroid, find_beam
+from tasks.events.sums import sum_pattern
 from tasks.frames.models import DirectBeams
 from tasks.frames.settings import FrameSettings
-from tasks.frames.summing import pattern_of
 from tasks.frames.track import BeamTrack, track_beam
 from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltScan, TiltSeries
 from tasks.model import SourceError
 
 DESCAN_SCANS = 15
+"""Scans, spread over the series, that show the motion that all share: each is read again in every pass."""
 DESCAN_PASSES = 3
+"""Each pass finds sharper beams, with the motion found so far taken out; it ends when nothing moves any more."""
 BAD_PIXEL_GROUPS = 4
+"""Groups of scans in each of which a hot pixel must stand out: a reflection comes and goes with the tilt."""
+
+BadPixels = tuple[tuple[int, int], ...]
 
 
 def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
@@ -37,19 +44,26 @@ def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
             raise SourceError("detector.direct_beam_px: needed for centring=manifest", "give it in the manifest")
         px = np.tile(np.array(start, dtype=np.float64), (len(series.scans), 1))
         track = BeamTrack(px, np.zeros(len(px), dtype=bool), ("",) * len(px))
-        return _document(series, track, NO_DESCAN, ())
+        groups: list[NDArray[np.int64]] = []
+        for index, pattern in enumerate(whole_scans(series)):
+            _add(groups, index, pattern)
+        return _document(track, NO_DESCAN, _bad_pixels(groups), ())
     reach = settings.search_fraction * min(series.detector.shape_px)
-    fits, warnings = _fits(series, start, reach)
+    fits, bad, warnings = _fits(series, start, reach)
     descan = _descan(series, fits) if settings.descan == "find" else NO_DESCAN
     if descan.span_px > 0:
         fits = [_unmoved(series, scan, fit, descan) for scan, fit in zip(series.scans, fits, strict=True)]
         warnings += (f"the direct beam moves by {descan.span_px:.1f} px over the scan: corrected per position",)
-    return _document(series, track_beam(fits, start=start, name=series.sample), descan, warnings)
+    return _document(track_beam(fits, start=start, name=series.sample), descan, bad, warnings)
 
 
-def _document(series: TiltSeries, track: BeamTrack, descan: Descan, warnings: tuple[str, ...]) -> DirectBeams:
+def whole_scans(series: TiltSeries) -> Iterator[NDArray[np.uint32]]:
+    """Yield the sum of all positions of every scan, (slow, fast)."""
+    return (sum_pattern(open_events(scan), series.detector.shape_px) for scan in series.scans)
+
+
+def _document(track: BeamTrack, descan: Descan, bad: BadPixels, warnings: tuple[str, ...]) -> DirectBeams:
     (ss, sf), (fs, ff) = descan.matrix.tolist()
-    bad = _bad_pixels(series)
     if bad:
         warnings += (f"{len(bad)} pixels of the detector always or never count: they are masked",)
     return DirectBeams(
@@ -62,28 +76,42 @@ def _document(series: TiltSeries, track: BeamTrack, descan: Descan, warnings: tu
     )
 
 
-def _bad_pixels(series: TiltSeries) -> tuple[tuple[int, int], ...]:
+def _add(groups: list[NDArray[np.int64]], index: int, pattern: NDArray[np.uint32]) -> None:
+    """Add the sum of one scan to one of the groups that tell hot pixels from reflections."""
+    if index < BAD_PIXEL_GROUPS:
+        groups.append(pattern.astype(np.int64))
+    else:
+        groups[index % BAD_PIXEL_GROUPS] += pattern
+
+
+def _bad_pixels(groups: list[NDArray[np.int64]]) -> BadPixels:
     """Return (slow, fast) of the pixels that are hot at all tilts, or dead."""
-    shape = series.detector.shape_px
-    groups = np.zeros((BAD_PIXEL_GROUPS, *shape), dtype=np.int64)
-    for index, scan in enumerate(series.scans):
-        groups[index % BAD_PIXEL_GROUPS] += pattern_of(*open_events(scan), shifts=None, detector_shape=shape)
-    bad = hot_pixels(list(groups[: len(series.scans)])) | dead_pixels(groups.sum(axis=0))
+    bad = hot_pixels(groups) | dead_pixels(np.sum(groups, axis=0))
     return tuple((int(row), int(column)) for row, column in np.argwhere(bad))
 
 
-def _fits(series: TiltSeries, start: Position | None, reach_px: float) -> tuple[list[BeamFit | None], tuple[str, ...]]:
-    shape = series.detector.shape_px
-    patterns = (pattern_of(*open_events(scan), shifts=None, detector_shape=shape) for scan in series.scans)
-    fits = [find_beam(pattern, start=start, reach_px=reach_px) for pattern in patterns]
+def _fits(
+    series: TiltSeries, start: Position | None, reach_px: float
+) -> tuple[list[BeamFit | None], BadPixels, tuple[str, ...]]:
+    """Return the direct beam of every scan, the bad pixels, and a warning if the beam is not where it should be.
+
+    Every scan is summed once for both, unless the beam must be sought again on the whole detector.
+    """
+    fits: list[BeamFit | None] = []
+    groups: list[NDArray[np.int64]] = []
+    for index, pattern in enumerate(whole_scans(series)):
+        fits.append(find_beam(pattern, start=start, reach_px=reach_px))
+        _add(groups, index, pattern)
+    bad = _bad_pixels(groups)
     if start is None or any(fits):
-        return fits, ()
-    patterns = (pattern_of(*open_events(scan), shifts=None, detector_shape=shape) for scan in series.scans)
-    fits = [find_beam(pattern, start=None, reach_px=reach_px) for pattern in patterns]
+        return fits, bad, ()
+    fits = [find_beam(pattern, start=None, reach_px=reach_px) for pattern in whole_scans(series)]
     if not any(fits):
-        return fits, ()
-    return fits, (
-        f"no direct beam within {reach_px:.0f} px of detector.direct_beam_px: the whole detector was searched",
+        return fits, bad, ()
+    return (
+        fits,
+        bad,
+        (f"no direct beam within {reach_px:.0f} px of detector.direct_beam_px: the whole detector was searched",),
     )
 
 
@@ -100,7 +128,7 @@ def _descan(series: TiltSeries, fits: list[BeamFit | None]) -> Descan:
     for _ in range(DESCAN_PASSES):
         blocks = [
             block_beams(
-                *open_events(scan),
+                open_events(scan),
                 scan_shape=series.scan.shape,
                 columns=series.detector.shape_px[1],
                 beam_px=fit.centre,
@@ -122,7 +150,7 @@ def _unmoved(series: TiltSeries, scan: TiltScan, fit: BeamFit | None, descan: De
         return fit
     shape = series.detector.shape_px
     shifts = -np.rint(beam_of_positions(descan, series.scan.shape, np.zeros(2))).astype(np.int64)
-    pattern = pattern_of(*open_events(scan), shifts=shifts, detector_shape=shape)
+    pattern = sum_pattern(open_events(scan), shape, shifts=shifts)
     return centroid(pattern.astype(np.float64), fit.centre) or fit
 
 

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.events.canvas import Canvas, canvas_for
 from tasks.frames.models import Frame, FrameSeries
 from tasks.frames.ports import FrameReader
 from tasks.frames.rotation_survey import Image, Survey, each_image, survey_images
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import write_stack
-from tasks.frames.summing import Canvas, canvas_for
 from tasks.frames.track import BeamTrack, track_beam
 from tasks.ingest.contracts import Oscillation, RotationDetector, RotationSeriesManifest
 from tasks.ingest.source import SourceDocument

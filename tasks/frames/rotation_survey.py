@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.frames.bad_pixels import dead_pixels, hot_pixels
-from tasks.frames.beam import BeamFit, find_beam
+from tasks.events.bad_pixels import dead_pixels, hot_pixels
+from tasks.events.direct_beam import BeamFit, find_beam
 from tasks.frames.ports import FrameReader
 from tasks.frames.settings import FrameSettings
 from tasks.ingest.contracts import RotationDetector

@@ -6,10 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.events.canvas import Canvas, canvas_for, covered
+from tasks.events.coin import coin_of_tilt
+from tasks.events.sums import sum_events
 from tasks.frames.centring import position_shifts
 from tasks.frames.models import DirectBeams, Frame
 from tasks.frames.settings import FrameSettings
-from tasks.frames.summing import Canvas, canvas_for, covered, sum_events
 from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries
 from tasks.model.experiment import PixelPosition
@@ -85,18 +87,16 @@ def _frame(
     series: TiltSeries, layout: Layout, beams: DirectBeams, settings: FrameSettings, place: Placed
 ) -> SummedFrame:
     scan = series.scans[place.tilt]
-    offsets, events = open_events(scan)
-    coin = np.random.default_rng([settings.seed, place.tilt]) if settings.split_events else None
+    events = open_events(scan)
     whole, half = sum_events(
-        offsets,
         events,
         positions=place.positions,
         shifts=place.shifts,
         detector_columns=series.detector.shape_px[1],
         canvas=layout.canvas,
-        coin=coin,
+        coin=coin_of_tilt(settings.seed, place.tilt) if settings.split_events else None,
     )
-    lengths = np.diff(offsets.astype(np.int64))[place.positions].astype(np.float64)
+    lengths = np.diff(events.offsets.astype(np.int64))[place.positions].astype(np.float64)
     weights = lengths if lengths.sum() > 0 else np.ones_like(lengths)
     residual = np.average(place.remainder, axis=0, weights=weights)
     beam, note = beams.px[place.tilt], beams.notes[place.tilt]

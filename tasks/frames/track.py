@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.frames.beam import BeamFit, Position
+from tasks.events.direct_beam import BeamFit, Position
 from tasks.model import SourceError
 
 WINDOW = 7

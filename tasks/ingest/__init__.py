@@ -6,7 +6,7 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.ingest.contracts import Oscillation, RotationDetector, RotationSeriesManifest, TiltSeriesManifest
-    from tasks.ingest.events import ScanEvents, open_events
+    from tasks.ingest.events import open_events
     from tasks.ingest.manifest import MANIFEST_NAMES, TILT_SERIES_NAME, completeness, listed_files, load_manifest
     from tasks.ingest.models import LostScan, ScanGrid, TiltScan, TiltSeries
     from tasks.ingest.ports import ReadScan, ScanData, ScanReader
@@ -26,7 +26,6 @@ __all__ = [
     "RotationDetector",
     "RotationSeriesManifest",
     "ScanData",
-    "ScanEvents",
     "ScanGrid",
     "ScanReader",
     "SourceDocument",

@@ -1,18 +1,9 @@
-"""Reading the event store that a TiltScan names."""
-
-from typing import NamedTuple
+"""Opening the event store that a TiltScan names."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tasks.events.store import ScanEvents
 from tasks.ingest.models import TiltScan
-
-
-class ScanEvents(NamedTuple):
-    """The events of one scan, memory-mapped; see `TiltScan` for the layout."""
-
-    offsets: NDArray[np.uint64]
-    events: NDArray[np.uint32]
 
 
 def open_events(scan: TiltScan) -> ScanEvents:

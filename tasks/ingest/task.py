@@ -28,7 +28,7 @@ def summary(series: TiltSeries) -> str:
 
 @stage(name="ingest", summary=summary)
 def ingest_tilt_series(
-    source: SourceDocument, reader: ScanReader, workdir: Path, settings: IngestSettings | None = None
+    source: SourceDocument, reader: ScanReader, settings: IngestSettings, workdir: Path
 ) -> TiltSeries:
     """Read every listed scan into the event store; a damaged scan costs its tilt and is recorded.
 
@@ -41,7 +41,7 @@ def ingest_tilt_series(
     if not isinstance(manifest, TiltSeriesManifest):
         raise InputError(f"{source.manifest_file.path} describes no tilt series")
     scans, lost, texts = _read_all(source, manifest, reader, workdir)
-    _enough(scans, lost, (settings or IngestSettings()).tilts_min, source.manifest_file.path)
+    _enough(scans, lost, settings.tilts_min, source.manifest_file.path)
     log.info("%s: %d scans, %d electrons, %d lost", manifest.sample, len(scans), _electrons(scans), len(lost))
     return TiltSeries(
         sample=manifest.sample,

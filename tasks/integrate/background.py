@@ -4,13 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 from scipy import ndimage
 
-Floats = NDArray[np.float64]
-Image = NDArray[np.float32]
-Integers = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from tasks.model.arrays import Floats, Image, Integers, Mask
 
 LEAST_BACKGROUND = 1e-3
 CLIP_DEVIATIONS = 3.5

@@ -1,11 +1,9 @@
 """What the two halves of the events say about the stated sigmas."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.integrate.reflection_file import Unmerged
-
-Floats = NDArray[np.float64]
+from tasks.model.arrays import Floats
 
 LEAST_OBSERVATIONS = 30
 MOST_I_OVER_SIGMA = 10.0

@@ -9,12 +9,9 @@ Source of the idea: Palatinus et al., Acta Cryst. B75, 512-522 (2019).
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from tasks.integrate.rocking import Observations, RockingModel, widths
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from tasks.model.arrays import Floats, Integers
 
 MOST_TURN = 2e-3
 LEAST_ROTATION, MOST_ROTATION = float(np.radians(0.0003)), float(np.radians(0.3))

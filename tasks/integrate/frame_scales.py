@@ -10,11 +10,9 @@ scales and their covariance (expectation and maximisation: Dempster, Laird & Rub
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.integrate.rocking import Observations, ScaleSpreads
-
-Floats = NDArray[np.float64]
+from tasks.model.arrays import Floats
 
 MOST_STEP = 0.7
 MIN_FRAMES = 5

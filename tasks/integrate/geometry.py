@@ -12,8 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from tasks.frames.models import FrameSeries
 from tasks.model import InputError
-
-Floats = NDArray[np.float64]
+from tasks.model.arrays import Floats
 
 
 class Geometry(NamedTuple):

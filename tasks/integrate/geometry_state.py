@@ -10,8 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from tasks.integrate.geometry import Crystal, Geometry, settings, shear_direction
 from tasks.integrate.spots import Spots
+from tasks.model.arrays import Floats
 
-Floats = NDArray[np.float64]
 CrystalSystem = Literal["triclinic", "monoclinic", "orthorhombic", "tetragonal", "hexagonal", "cubic"]
 
 FREE_CELL: dict[str, tuple[tuple[int, ...], ...]] = {

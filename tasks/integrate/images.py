@@ -10,8 +10,6 @@ from tasks.frames.stack import read_frames, read_mask
 from tasks.integrate.background import noise_factor, ring_background
 from tasks.integrate.parallel import in_threads
 from tasks.integrate.spots import (
-    Floats,
-    Mask,
     SpotFinder,
     Spots,
     direct_beam_radius,
@@ -21,6 +19,7 @@ from tasks.integrate.spots import (
     spot_radius,
 )
 from tasks.model import InputError
+from tasks.model.arrays import Floats, Mask
 
 FRAMES_FOR_SPOT_SIZE = 12
 FRAMES_FOR_NOISE = 10

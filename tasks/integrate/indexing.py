@@ -7,14 +7,11 @@ uncertain by the width of the relrod.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfftn
 from scipy.spatial import cKDTree
 
 from tasks.integrate.lattice_score import Cloud, Lattice, inverse, preferred, reduced, refine_basis
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from tasks.model.arrays import Floats, Integers
 
 GRID = 216
 VECTORS_KEPT = 28

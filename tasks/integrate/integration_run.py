@@ -1,7 +1,6 @@
 """The chain of the built-in integrator, from frames to a Reflections document."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import gemmi
 import numpy as np
@@ -11,10 +10,10 @@ from tasks.frames.models import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
 from tasks.integrate.distortion import ellipse_warnings
 from tasks.integrate.event_halves import halves_warnings
-from tasks.integrate.geometry import Crystal, Floats, geometry_of
+from tasks.integrate.geometry import Crystal, geometry_of
 from tasks.integrate.geometry_state import Freedom
 from tasks.integrate.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
-from tasks.integrate.lattice_search import LatticeSettings, Solved, solve_lattice
+from tasks.integrate.lattice_search import Solved, solve_lattice
 from tasks.integrate.lattice_system import crystal_system, refine_in_system, straightened
 from tasks.integrate.laue import LaueChoice, determine_laue_group
 from tasks.integrate.merging import observations_at
@@ -35,29 +34,30 @@ from tasks.integrate.scaling import (
     scale_observations,
     usable,
 )
+from tasks.integrate.settings import IntegrationSettings
 from tasks.model import FileRef, UnitCell
+from tasks.model.arrays import Floats
 from tasks.model.provenance import Provenance
-
-if TYPE_CHECKING:
-    from tasks.integrate.builtin import BuiltinIntegrator
 
 
 def run_integration(
-    series: FrameSeries, engine: "BuiltinIntegrator", workdir: Path, *, provenance: Provenance
+    series: FrameSeries, settings: IntegrationSettings, workdir: Path, *, provenance: Provenance
 ) -> Reflections:
     """Run the whole chain; see `BuiltinIntegrator.integrate`."""
     beam_px = np.array(series.direct_beam_px)
     images = with_poisson_noise(load_images(series), beam_px)
-    search = search_spots(images, beam_px, threshold=engine.spot_significance)
-    solved = solve_lattice(geometry_of(series), search, len(series.frames), _lattice_settings(engine))
-    solved, pixels, first, choice = _symmetry(series, engine, images, search, solved)
-    refined = refine_in_system(search.spots, solved.refined, choice, _freedom(engine, choice, straight=solved.straight))
+    search = search_spots(images, beam_px, threshold=settings.spot_significance)
+    solved = solve_lattice(geometry_of(series), search, len(series.frames), settings)
+    solved, pixels, first, choice = _symmetry(series, settings, images, search, solved)
+    refined = refine_in_system(
+        search.spots, solved.refined, choice, _freedom(settings, choice, straight=solved.straight)
+    )
     moved = repredicted(pixels, choice.basis, refined, series)
     scaled = scaled_in(series, moved, refined, choice.laue, final=True, model=first.fit.model)
     pictures = write_pictures(moved, scaled, workdir / "pictures.h5")
     return _document(
         series,
-        engine,
+        settings,
         workdir,
         found=(images, search, solved),
         choice=choice,
@@ -70,47 +70,35 @@ def run_integration(
 
 
 def _symmetry(
-    series: FrameSeries, engine: "BuiltinIntegrator", images: Images, search: SpotSearch, solved: Solved
+    series: FrameSeries, settings: IntegrationSettings, images: Images, search: SpotSearch, solved: Solved
 ) -> tuple[Solved, Pixels, Scaled, LaueChoice]:
     """Measure the frames and find the Laue group, with stretched frames put right if that makes the lattice symmetric.
 
     If the intensities do not confirm the symmetry, the frames are taken as they are.
     """
-    straight = straightened(solved, search.spots) if engine.refine_ellipse and engine.known_cell is None else None
+    straight = straightened(solved, search.spots) if settings.refine_ellipse and settings.known_cell is None else None
     for each in [trial for trial in (straight, solved) if trial is not None]:
         limit = resolution_of_spots(each.refined.geometry, search, series.detector.shape_px)
-        d_min = limit if engine.d_min_angstrom is None else engine.d_min_angstrom
-        pixels = measure_pixels(series, images, search, each.refined, d_min=d_min, d_max=engine.d_max_angstrom)
+        d_min = limit if settings.d_min_angstrom is None else settings.d_min_angstrom
+        pixels = measure_pixels(series, images, search, each.refined, d_min=d_min, d_max=settings.d_max_angstrom)
         first = scaled_in(series, pixels, each.refined, gemmi.SpaceGroup("P -1"), final=False, model=None)
-        choice = _laue_choice(first, each.refined, engine)
+        choice = _laue_choice(first, each.refined, settings)
         if each is solved or crystal_system(choice.laue) != "triclinic":
             break
     return each, pixels, first, choice
 
 
-def _freedom(engine: "BuiltinIntegrator", choice: LaueChoice, *, straight: bool) -> Freedom:
+def _freedom(settings: IntegrationSettings, choice: LaueChoice, *, straight: bool) -> Freedom:
     """Return what moves in the final refinement.
 
     A monoclinic cell holds little of an ellipse: it is free if the metric has shown one (``straight``).
     """
     system = crystal_system(choice.laue)
-    ellipse = engine.refine_ellipse
-    if engine.known_cell is not None:
-        return Freedom(system=system, cell=False, axis=engine.refine_axis, ellipse=ellipse, distance=True)
+    ellipse = settings.refine_ellipse
+    if settings.known_cell is not None:
+        return Freedom(system=system, cell=False, axis=settings.refine_axis, ellipse=ellipse, distance=True)
     held = system not in ("triclinic", "monoclinic") or (system == "monoclinic" and straight)
-    return Freedom(system=system, axis=engine.refine_axis, ellipse=ellipse and held)
-
-
-def _lattice_settings(engine: "BuiltinIntegrator") -> LatticeSettings:
-    return LatticeSettings(
-        longest=engine.max_cell_angstrom,
-        min_spots=engine.min_spots,
-        min_fraction=engine.min_indexed_fraction,
-        axis_search_deg=engine.axis_search_deg,
-        refine_axis=engine.refine_axis,
-        known_cell=engine.known_cell,
-        refine_ellipse=engine.refine_ellipse,
-    )
+    return Freedom(system=system, axis=settings.refine_axis, ellipse=ellipse and held)
 
 
 def scaled_in(
@@ -139,17 +127,17 @@ def scaled_in(
     )
 
 
-def _laue_choice(scaled: Scaled, refined: Refined, engine: "BuiltinIntegrator") -> LaueChoice:
+def _laue_choice(scaled: Scaled, refined: Refined, settings: IntegrationSettings) -> LaueChoice:
     d_star = _d_star(scaled.data, refined.crystal)
     kept, _ = usable(scaled, gemmi.SpaceGroup("P -1"), d_star)
     # shells of noise would drown what the centring and the symmetry do to the intensities
-    kept &= d_star <= 1.0 / resolution_limit(_rows(scaled.data, kept), d_star[kept], engine.least_i_over_sigma)
-    return determine_laue_group(_rows(scaled.data, kept), UnitCell.of(_six(refined.cell)), seed=engine.seed)
+    kept &= d_star <= 1.0 / resolution_limit(_rows(scaled.data, kept), d_star[kept], settings.least_i_over_sigma)
+    return determine_laue_group(_rows(scaled.data, kept), UnitCell.of(_six(refined.cell)), seed=settings.seed)
 
 
 def _document(
     series: FrameSeries,
-    engine: "BuiltinIntegrator",
+    settings: IntegrationSettings,
     workdir: Path,
     *,
     found: tuple[Images, SpotSearch, Solved],
@@ -163,12 +151,12 @@ def _document(
     images, search, solved = found
     d_star = _d_star(scaled.data, refined.crystal)
     kept, poor = usable(scaled, choice.laue, d_star)
-    limit = engine.d_min_angstrom
+    limit = settings.d_min_angstrom
     if limit is None:
-        limit = resolution_limit(_rows(scaled.data, kept), d_star[kept], engine.least_i_over_sigma)
+        limit = resolution_limit(_rows(scaled.data, kept), d_star[kept], settings.least_i_over_sigma)
     kept &= d_star <= 1.0 / limit * (1 + 1e-9)
     halves = None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept])
-    warnings = _warnings(engine, found, choice, refined)
+    warnings = _warnings(settings, found, choice, refined)
     warnings += halves_warnings(_rows(scaled.data, kept), halves, noise_factor=images.noise_factor)
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
@@ -199,14 +187,14 @@ def _document(
 
 
 def _warnings(
-    engine: "BuiltinIntegrator", found: tuple[Images, SpotSearch, Solved], choice: LaueChoice, refined: Refined
+    settings: IntegrationSettings, found: tuple[Images, SpotSearch, Solved], choice: LaueChoice, refined: Refined
 ) -> list[str]:
     """Return what the lattice, the Laue group, the geometry and the frames give reason to say."""
     images, _, solved = found
     warnings = [
         *solved.warnings,
         *laue_warnings(choice),
-        *ellipse_warnings(refined, known=engine.known_cell is not None),
+        *ellipse_warnings(refined, known=settings.known_cell is not None),
     ]
     if images.hot:
         warnings.append(f"{images.hot} hot or dead pixels were masked")

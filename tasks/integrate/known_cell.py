@@ -4,10 +4,11 @@ import gemmi
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from tasks.integrate.geometry import Floats, Geometry
+from tasks.integrate.geometry import Geometry
 from tasks.integrate.lattice_match import isometries
 from tasks.integrate.lattice_score import cell_parameters, reduced
 from tasks.model import NotIndexedError, UnitCell
+from tasks.model.arrays import Floats
 
 CELL_TOLERANCE = 0.025
 CAMERA_RANGE = 0.2

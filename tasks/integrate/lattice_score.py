@@ -10,14 +10,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.integrate.lattice import reduced_basis
 from tasks.model import UnitCell
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from tasks.model.arrays import Floats, Integers, Mask
 
 ALONG_RATIO = 1.5
 MOST_CHANCE = 0.9

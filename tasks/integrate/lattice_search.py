@@ -31,8 +31,9 @@ from tasks.integrate.known_cell import camera_length_warnings, tied_to_cell
 from tasks.integrate.lattice_score import cell_parameters, reduced
 from tasks.integrate.models import AxisTest
 from tasks.integrate.refine_geometry import Refined, refine_geometry
+from tasks.integrate.settings import IntegrationSettings
 from tasks.integrate.spots import Spots
-from tasks.model import NotIndexedError, UnitCell
+from tasks.model import NotIndexedError
 
 REINDEX_CYCLES = 2
 GOOD_FRACTION = 0.8
@@ -42,28 +43,6 @@ MOST_FURTHER = 3
 WORTH_REFINING = 0.5
 FAR_BEHIND = 0.4
 WORTH_AN_ELLIPSE = 0.97
-
-
-class LatticeSettings(NamedTuple):
-    """What the search needs of the engine's settings."""
-
-    longest: float
-    min_spots: int
-    min_fraction: float
-    axis_search_deg: float
-    refine_axis: bool
-    known_cell: UnitCell | None
-    refine_ellipse: bool = True
-
-    @property
-    def freedom(self) -> Freedom:
-        """What moves while the lattice is triclinic."""
-        return Freedom(axis=self.refine_axis)
-
-    @property
-    def known_freedom(self) -> Freedom:
-        """What moves when the cell is known: not the cell, but all that it was confused with."""
-        return Freedom(cell=False, axis=self.refine_axis, ellipse=self.refine_ellipse, distance=True)
 
 
 class Solved(NamedTuple):
@@ -79,7 +58,7 @@ class Solved(NamedTuple):
     straight: bool = False
 
 
-def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings: LatticeSettings) -> Solved:
+def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings: IntegrationSettings) -> Solved:
     """Find and refine the strongest lattice in a triclinic cell.
 
     Raises
@@ -93,15 +72,17 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
             f"{len(spots.frame)} spots were found, {settings.min_spots} are needed",
             "lower spot_significance, enlarge the aperture, or check that the crystal diffracts",
         )
-    senses = both_senses(geometry, spots, settings.longest)
+    senses = both_senses(geometry, spots, settings.max_cell_angstrom)
     tried = _tried_both(senses, spots, frames, settings)
     if settings.axis_search_deg > 0 and _explained(senses, tried, spots, settings) < GOOD_FRACTION:
-        turned = along_other_azimuths(senses, geometry, spots, longest=settings.longest, deg=settings.axis_search_deg)
+        turned = along_other_azimuths(
+            senses, geometry, spots, longest=settings.max_cell_angstrom, deg=settings.axis_search_deg
+        )
         if turned is not senses:
             senses, tried = turned, _tried_both(turned, spots, frames, settings)
     test = axis_test(geometry, senses, tried)
     found, best = (senses.opposite, tried[1]) if test.reversed else (senses.given, tried[0])
-    if found is None or best is None or min(found.lattice.score, best.fraction) < settings.min_fraction:
+    if found is None or best is None or min(found.lattice.score, best.fraction) < settings.min_indexed_fraction:
         explained = f"{best.fraction if best else found.lattice.fraction:.1%} of them" if found else "none"
         raise NotIndexedError(
             f"the best lattice explains {explained} of {len(spots.frame)} spots; {test.verdict}",
@@ -111,7 +92,9 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
     refined = best.refined
     if settings.known_cell is not None:
         basis, geometry = tied_to_cell(refined.crystal.basis, refined.geometry, settings.known_cell)
-        refined = refine_lattice(geometry, refined.crystal._replace(basis=basis), spots, settings.known_freedom)
+        refined = refine_lattice(
+            geometry, refined.crystal._replace(basis=basis), spots, _freedom_with_known_cell(settings)
+        )
         warnings += camera_length_warnings(found.geometry, refined.geometry)
     elif settings.refine_ellipse:
         refined = _sheared(refined, spots, settings)
@@ -121,8 +104,18 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
     return Solved(refined, test, fraction, tuple(warnings))
 
 
+def _freedom(settings: IntegrationSettings) -> Freedom:
+    """Return what moves while the lattice is triclinic."""
+    return Freedom(axis=settings.refine_axis)
+
+
+def _freedom_with_known_cell(settings: IntegrationSettings) -> Freedom:
+    """Return what moves when the cell is known: not the cell, but all that it was confused with."""
+    return Freedom(cell=False, axis=settings.refine_axis, ellipse=settings.refine_ellipse, distance=True)
+
+
 def _tried_both(
-    senses: Senses, spots: Spots, frames: int, settings: LatticeSettings
+    senses: Senses, spots: Spots, frames: int, settings: IntegrationSettings
 ) -> tuple[Tried | None, Tried | None]:
     """Refine both senses, as given and reversed; one that is far behind is left alone."""
     least = FAR_BEHIND * max(merit(senses.given), merit(senses.opposite))
@@ -133,20 +126,20 @@ def _tried_both(
     return given, opposite
 
 
-def _tried(found: Indexed | None, spots: Spots, frames: int, settings: LatticeSettings) -> Tried | None:
+def _tried(found: Indexed | None, spots: Spots, frames: int, settings: IntegrationSettings) -> Tried | None:
     """Return what refinement makes of a lattice, None if there is nothing to refine."""
-    if found is None or found.lattice.score < WORTH_REFINING * settings.min_fraction:
+    if found is None or found.lattice.score < WORTH_REFINING * settings.min_indexed_fraction:
         return None
     crystal = Crystal(found.lattice.basis, np.zeros((frames, 3)))
     try:
-        refined = refine_lattice(found.geometry, crystal, spots, settings.freedom)
+        refined = refine_lattice(found.geometry, crystal, spots, _freedom(settings))
     except NotIndexedError:
         return None
     return Tried(refined, float(index_predicted(refined, spots)[1].mean()))
 
 
 def _explained(
-    senses: Senses, tried: tuple[Tried | None, Tried | None], spots: Spots, settings: LatticeSettings
+    senses: Senses, tried: tuple[Tried | None, Tried | None], spots: Spots, settings: IntegrationSettings
 ) -> float:
     """Return the fraction of the spots that the better sense explains, by further lattices if one does not do."""
     best = tried[1] if is_reversed(senses, tried) else tried[0]
@@ -155,8 +148,8 @@ def _explained(
     explained = best.fraction
     rest = spots.where(~index_predicted(best.refined, spots)[1])
     for _ in range(MOST_FURTHER):
-        further = index_with(best.refined.geometry, rest, settings.longest)
-        if further is None or further.lattice.score < WORTH_REFINING * settings.min_fraction:
+        further = index_with(best.refined.geometry, rest, settings.max_cell_angstrom)
+        if further is None or further.lattice.score < WORTH_REFINING * settings.min_indexed_fraction:
             break
         crystal = Crystal(further.lattice.basis, np.zeros((len(further.geometry.angle_deg), 3)))
         indexed = _indexed(further.geometry, crystal, rest)[1]
@@ -189,7 +182,7 @@ def refine_lattice(geometry: Geometry, crystal: Crystal, spots: Spots, freedom: 
     return refined
 
 
-def _sheared(refined: Refined, spots: Spots, settings: LatticeSettings) -> Refined:
+def _sheared(refined: Refined, spots: Spots, settings: IntegrationSettings) -> Refined:
     """Return what freeing the ellipse makes of a lattice if the positions speak for it clearly, else what it was.
 
     Only the part of the ellipse is free that no strain of the cell looks like. A small gain is worth nothing: any
@@ -197,7 +190,7 @@ def _sheared(refined: Refined, spots: Spots, settings: LatticeSettings) -> Refin
     """
     try:
         hkl, indexed = index_predicted(refined, spots)
-        freedom = settings.freedom._replace(shear=True)
+        freedom = _freedom(settings)._replace(shear=True)
         freer = refine_geometry(refined.geometry, refined.crystal, spots.where(indexed), hkl[indexed], freedom=freedom)
     except NotIndexedError:
         return refined
@@ -224,13 +217,13 @@ def _indexed(geometry: Geometry, crystal: Crystal, spots: Spots) -> tuple[NDArra
     return hkl.astype(np.int64), near & (excitation < min(0.02, 0.4 * spacing)) & (hkl != 0).any(axis=1)
 
 
-def further_lattices(geometry: Geometry, rest: Spots, settings: LatticeSettings, *, total: int) -> list[str]:
+def further_lattices(geometry: Geometry, rest: Spots, settings: IntegrationSettings, *, total: int) -> list[str]:
     """Say which other lattices the spots left over show."""
     said: list[str] = []
     for _ in range(MOST_FURTHER):
         if len(rest.frame) < max(settings.min_spots, FURTHER_FRACTION * total):
             break
-        found = index_with(geometry, rest, settings.longest)
+        found = index_with(geometry, rest, settings.max_cell_angstrom)
         if found is None or found.lattice.score < FURTHER_SCORE:
             doubt = ": the cell may be wrong" if len(rest.frame) > 0.5 * total else ""
             said.append(f"{len(rest.frame)} of {total} spots belong to no lattice found{doubt}")

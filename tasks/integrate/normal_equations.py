@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from tasks.integrate.geometry import shear_direction
 from tasks.integrate.geometry_state import State, difference_steps, frames_moved, moved, predicted
 from tasks.integrate.spots import Spots
-
-Floats = NDArray[np.float64]
+from tasks.model.arrays import Floats
 
 ELLIPSE_SPREAD = 0.02
 

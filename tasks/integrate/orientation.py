@@ -4,17 +4,16 @@ from collections.abc import Sequence
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from tasks.frames.models import FrameSeries
 from tasks.integrate.models import Reflections
+from tasks.model.arrays import Floats, Integers
 
 MIN_SPOTS = 20
-Matrix = NDArray[np.float64]
 
 
-def orientation_matrix(reflections: Reflections, frames: FrameSeries) -> Matrix | None:
+def orientation_matrix(reflections: Reflections, frames: FrameSeries) -> Floats | None:
     """Return UB (3, 3) in 1/angstrom, q = UB @ hkl in the laboratory frame at angle zero; None without predictions.
 
     Fitted to the places of the predicted spots, so that it is the same for every engine.
@@ -36,7 +35,7 @@ def orientation_matrix(reflections: Reflections, frames: FrameSeries) -> Matrix 
     return np.asarray(np.linalg.lstsq(hkl, at_zero, rcond=None)[0].T)
 
 
-def misorientation_deg(one: Matrix, other: Matrix, rotations: Sequence[NDArray[np.int64]]) -> float:
+def misorientation_deg(one: Floats, other: Floats, rotations: Sequence[Integers]) -> float:
     """Return the smallest angle in degrees that turns one crystal into the other.
 
     Both matrices are UB in the same axes; the rotations of the Laue group act on rows in these axes, ``hkl @ R``.
@@ -49,6 +48,6 @@ def misorientation_deg(one: Matrix, other: Matrix, rotations: Sequence[NDArray[n
     return float(np.degrees(min(angles)))
 
 
-def in_reduced_axes(matrix: Matrix, reindex: Matrix) -> Matrix:
+def in_reduced_axes(matrix: Floats, reindex: Floats) -> Floats:
     """Return UB in the axes in which a reflection is ``hkl @ reindex``."""
     return np.asarray(matrix @ np.linalg.inv(reindex).T)

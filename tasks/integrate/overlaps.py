@@ -9,16 +9,12 @@ from itertools import pairwise
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from tasks.integrate.parallel import in_threads
 from tasks.integrate.prediction import Predictions
 from tasks.integrate.profile_fit import BACKGROUND_PIXELS, LEAST_SHARE, Measured
-from tasks.integrate.spots import Image, Mask
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from tasks.model.arrays import Floats, Image, Integers, Mask
 
 SWEEPS = 8
 LEAST_FREE = 0.05

@@ -10,10 +10,8 @@ from tasks.integrate.background import ring_background
 from tasks.integrate.images import Images
 from tasks.integrate.parallel import in_threads
 from tasks.integrate.prediction import Predictions
-from tasks.integrate.spots import Mask, radii_px
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from tasks.integrate.spots import radii_px
+from tasks.model.arrays import Floats, Integers, Mask
 
 
 class Patches(NamedTuple):

@@ -2,12 +2,8 @@
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from tasks.model.arrays import Floats, Image, Integers, Mask
 
 TRUNCATED_AT = 4.0
 

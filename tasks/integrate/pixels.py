@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_half
-from tasks.integrate.geometry import Floats, Geometry, corner_d_min, crystal_q, detector_px, excitation_error, settings
+from tasks.integrate.geometry import Geometry, corner_d_min, crystal_q, detector_px, excitation_error, settings
 from tasks.integrate.images import Images, SpotSearch
 from tasks.integrate.overlaps import separated
 from tasks.integrate.patches import Patches, cut_patches
@@ -15,6 +15,7 @@ from tasks.integrate.prediction import Predictions, all_hkl, predict, travel_of
 from tasks.integrate.profile_fit import Measured, fit_patches
 from tasks.integrate.profiles import Profiles, expected_shape, learn_profiles
 from tasks.integrate.refine_geometry import Refined
+from tasks.model.arrays import Floats
 
 STRONG_COUNTS = 60.0
 MOST_PATCH_PX = 15
@@ -94,7 +95,7 @@ def measured_pixels(predictions: Predictions, patches: Patches, profiles: Profil
     return Pixels(predictions, patches, profiles, measured, half)
 
 
-def repredicted(pixels: Pixels, basis: NDArray[np.float64], refined: Refined, series: FrameSeries) -> Pixels:
+def repredicted(pixels: Pixels, basis: Floats, refined: Refined, series: FrameSeries) -> Pixels:
     """Return the same predictions in the conventional cell and the geometry refined in it, measured again.
 
     Parameters

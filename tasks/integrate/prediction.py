@@ -5,9 +5,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.geometry import Crystal, Floats, Geometry, detector_px, excitation_error, settings
-
-Integers = NDArray[np.int64]
+from tasks.integrate.geometry import Crystal, Geometry, detector_px, excitation_error, settings
+from tasks.model.arrays import Floats, Integers
 
 
 class Predictions(NamedTuple):

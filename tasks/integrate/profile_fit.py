@@ -9,12 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from tasks.integrate.parallel import in_threads, threads
-from tasks.integrate.spots import Image, Mask
-
-Floats = NDArray[np.float64]
+from tasks.model.arrays import Floats, Image, Mask
 
 BACKGROUND_PIXELS = 1000.0
 LEAST_SHARE = 0.002

@@ -8,17 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from tasks.integrate.parallel import in_threads
 from tasks.integrate.patches import Patches
 from tasks.integrate.prediction import Predictions
 from tasks.integrate.profile_fit import Measured, fit_patches, row_parts
-from tasks.integrate.spots import Mask
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from tasks.model.arrays import Floats, Integers, Mask
 
 BINS_PER_PX = 2
 STRONG_COUNTS = 60.0

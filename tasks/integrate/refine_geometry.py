@@ -23,8 +23,7 @@ from tasks.integrate.geometry_state import (
 from tasks.integrate.normal_equations import Solution, robust_scales, solve_step
 from tasks.integrate.spots import Spots
 from tasks.model import NotIndexedError
-
-Floats = NDArray[np.float64]
+from tasks.model.arrays import Floats
 
 CYCLES = 12
 LEAST_CYCLES = 5

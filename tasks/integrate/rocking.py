@@ -15,11 +15,8 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from tasks.model.arrays import Floats, Integers, Mask
 
 SHAPE_LIMIT = 8.0
 SHAPE_POINTS = 321

@@ -7,11 +7,9 @@ chapter 6), each square held to CLIP_SQUARE variances, so that outliers do not s
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.integrate.rocking import Observations, RockingModel, widths
-
-Floats = NDArray[np.float64]
+from tasks.model.arrays import Floats
 
 LEAST_VARIANCE = 0.02
 CLIP_SQUARE = 9.0

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.integrate.frame_rotations import turned
 from tasks.integrate.frame_scales import moved_scales
@@ -17,8 +16,7 @@ from tasks.integrate.rocking import (
     slope_of,
 )
 from tasks.integrate.rocking_errors import believable, counting_variance, frame_variance, model_variance, with_errors
-
-Floats = NDArray[np.float64]
+from tasks.model.arrays import Floats
 
 ROBUST_SQUARE = 16.0
 SHAPE_EDGES = np.array([0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0])

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import gemmi
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from tasks.frames.models import FrameSeries
@@ -15,10 +14,7 @@ from tasks.integrate.profile_fit import Measured
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.rocking import Observations, RockingModel, ScaleSpreads, gaussian_shape, widths
 from tasks.integrate.rocking_fit import Fit, learned_shape, refine_model, width_levers
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from tasks.model.arrays import Floats, Integers, Mask
 
 LEAST_SEEN = 0.6
 WELL_SAMPLED = 0.15

@@ -10,10 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from tasks.integrate.peaks import centroids, disc_offsets, disc_sums, peaks, smoothed
-
-Floats = NDArray[np.float64]
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from tasks.model.arrays import Floats, Image, Mask
 
 HOT_RATIO = 8.0
 

@@ -13,7 +13,6 @@ from adapters.formats.shelx_ins import read_shelx
 from adapters.programs.shelx.refine_engine import ShelxlRefiner
 from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, ShelxtSolver
 from adapters.programs.xds.engine import XdsIntegrator
-from adapters.programs.xds.xscale import convert_to_shelx, scale_together
 from tasks.frames.models import FrameSeries
 from tasks.integrate.hklf4 import hklf4_text
 from tasks.integrate.models import Reflections
@@ -265,7 +264,7 @@ def fresh(folder: Path) -> Path:
 
 
 class TestXds:
-    """XDS, XSCALE and XDSCONV, which replay the real run of cinchonine."""
+    """XDS, which replays the real run of cinchonine."""
 
     @pytest.mark.parametrize(
         ("mode", "kind", "words"),
@@ -307,70 +306,3 @@ class TestXds:
         second = found.provenance.attempts[-1]
         assert second.change == "second pass"
         assert ("failed" in second.outcome) == (mode == "second")
-
-    def test_xscale_and_xdsconv_are_run_and_read(
-        self, cinchonine_run: Path, fake: Callable[..., None], tmp_path: Path
-    ) -> None:
-        fake("fake_xds.py", ("xscale", "xdsconv"), cinchonine_run / "xds")
-        data, cell = (
-            cinchonine_run / "xds" / "XDS_ASCII.HKL",
-            UnitCell(a=10.73, b=7.28, c=11.11, alpha=90, beta=108.06, gamma=90),
-        )
-        found = scale_together(
-            [data, data], fresh(tmp_path / "scale"), space_group_number=4, cell=cell, d_min=0.9, timeout_s=60
-        )
-        assert len(found.table.data.hkl) == 1958
-        assert set(found.table.data.crystal) == {0}
-        assert found.statistics[-1].observed == 1950
-        table = convert_to_shelx(data, fresh(tmp_path / "convert"), d_min=0.9, timeout_s=60)
-        assert len(table.data.hkl) == 1950
-
-    @pytest.mark.parametrize(
-        ("mode", "kind"),
-        [
-            ("expired", LicenceExpiredError),
-            ("silent", ProgramFailedError),
-            ("killed", ProgramFailedError),
-            ("hang", ProgramTimeoutError),
-        ],
-    )
-    @pytest.mark.parametrize("program", ["xscale", "xdsconv"])
-    def test_what_goes_wrong_with_xscale_and_xdsconv_has_a_type(
-        self,
-        cinchonine_run: Path,
-        fake: Callable[..., None],
-        tmp_path: Path,
-        *,
-        program: str,
-        mode: str,
-        kind: type[ApertureError],
-    ) -> None:
-        fake("fake_xds.py", (program,), cinchonine_run / "xds", mode)
-        data, cell = (
-            cinchonine_run / "xds" / "XDS_ASCII.HKL",
-            UnitCell(a=10.73, b=7.28, c=11.11, alpha=90, beta=108.06, gamma=90),
-        )
-        limit = 1 if mode == "hang" else 60
-        runs = {
-            "xscale": lambda: scale_together(
-                [data], tmp_path, space_group_number=4, cell=cell, d_min=0.9, timeout_s=limit
-            ),
-            "xdsconv": lambda: convert_to_shelx(data, tmp_path, d_min=0.9, timeout_s=limit),
-        }
-        with pytest.raises(kind):
-            runs[program]()
-
-    def test_a_cut_file_of_xscale_is_its_failure(
-        self, cinchonine_run: Path, fake: Callable[..., None], tmp_path: Path
-    ) -> None:
-        fake("fake_xds.py", ("xscale",), cinchonine_run / "xds", "half")
-        cell = UnitCell(a=10.73, b=7.28, c=11.11, alpha=90, beta=108.06, gamma=90)
-        with pytest.raises(ProgramFailedError, match="cut off"):
-            scale_together(
-                [cinchonine_run / "xds" / "XDS_ASCII.HKL"],
-                tmp_path,
-                space_group_number=4,
-                cell=cell,
-                d_min=0.9,
-                timeout_s=60,
-            )

@@ -3,9 +3,8 @@
 
 FAKE_REPLAY: folder of the real run. FAKE_MODE: good, expired, silent, killed, hang, few (a synthetic IDXREF.LP in which
 too few spots are indexed), half (CORRECT's files are cut off), nodata (no XDS_ASCII.HKL), second (the second pass
-fails), complains (exit code 1 after good output), locale (decimal commas unless LC_ALL is C). Called as xscale or
-xdsconv it checks and replays for these: SCALED.HKL is synthetic, the first crystal's data with a column ISET. With the
-axis turned round, IDXREF.LP is synthetic too: a third of the spots.
+fails), complains (exit code 1 after good output), locale (decimal commas unless LC_ALL is C). With the axis turned
+round, IDXREF.LP is synthetic too: a third of the spots.
 """
 
 import os
@@ -28,8 +27,7 @@ if mode == "killed":
 if mode == "hang":
     time.sleep(600)
 
-program = Path(sys.argv[0]).name
-text = Path({"xscale": "XSCALE.INP", "xdsconv": "XDSCONV.INP"}.get(program, "XDS.INP")).read_text()
+text = Path("XDS.INP").read_text()
 words = {}
 for line in text.splitlines():
     for name, value in re.findall(r"([A-Z][-A-Z_'.()]*(?:\(\w+\))?)=\s*([^=]*?)(?=\s+[A-Z][-A-Z_'.()]*=|$)", line):
@@ -41,35 +39,6 @@ def refuse(why):
     print(f" !!! ERROR !!! {why}")
     sys.exit(0)
 
-
-def scale():
-    if not {"OUTPUT_FILE", "INPUT_FILE", "SPACE_GROUP_NUMBER", "UNIT_CELL_CONSTANTS"} <= words.keys():
-        refuse("CANNOT FIND A KEYWORD")
-    first = Path(words["INPUT_FILE"][0]).read_text().splitlines()
-    out = []
-    for line in first:
-        count = line.replace("12", "13") if line.startswith("!NUMBER_OF_ITEMS") else line
-        out.append(count if line.startswith("!") else f"{line} 1")
-        if line.startswith("!ITEM_PSI"):
-            out.append("!ITEM_ISET=13")
-    listing = (replay / "CORRECT.LP").read_text(errors="replace")
-    if mode == "half":
-        out = out[: len(out) // 2]
-    Path("XSCALE.LP").write_text(listing)
-    Path(words["OUTPUT_FILE"][0]).write_text("\n".join([*out, ""]))
-
-
-def convert():
-    if words["OUTPUT_FILE"][0].split()[1] != "SHELX" or not Path(words["INPUT_FILE"][0]).is_file():
-        refuse("CANNOT OPEN OR READ FILE")
-    text = (replay / "shelxl.hkl").read_text()
-    Path(words["OUTPUT_FILE"][0].split()[0]).write_text(text[:1000] if mode == "half" else text)
-    shutil.copyfile(replay / "XDSCONV.LP", "XDSCONV.LP")
-
-
-if program in {"xscale", "xdsconv"}:
-    {"xscale": scale, "xdsconv": convert}[program]()
-    sys.exit(mode == "complains")
 
 NEEDED = """
 JOB NAME_TEMPLATE_OF_DATA_FRAMES DATA_RANGE NX NY QX QY ORGX ORGY DETECTOR_DISTANCE X-RAY_WAVELENGTH ROTATION_AXIS

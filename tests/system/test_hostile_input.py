@@ -27,6 +27,7 @@ from tasks.apertures.aperture_file import read_apertures, write_apertures
 from tasks.frames.settings import FrameSettings
 from tasks.frames.task import read_rotation
 from tasks.ingest.manifest import completeness
+from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import read_source
 from tasks.ingest.task import ingest_tilt_series
 from tasks.model import ApertureError, UnitCell
@@ -166,7 +167,7 @@ def test_thirty_mutated_scans_cost_no_more_than_themselves(tmp_path: Path) -> No
     (folder / "tilt_series.json").write_text(json.dumps(content))
     work = tmp_path / "work"
     with no_longer_than(300):
-        series = ingest_tilt_series(read_source(folder), StempyReader(), work / "ingest")
+        series = ingest_tilt_series(read_source(folder), StempyReader(), IngestSettings(), work / "ingest")
     lost = {scan.source for scan in series.lost}
     assert not lost & {f"scan_{number}.h5" for number in range(6)}
     assert len(series.lost) + len(series.scans) == 36

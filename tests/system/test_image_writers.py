@@ -1,4 +1,4 @@
-"""SMV and CBF: what DIALS's dxtbx and fabio read is what the series says."""
+"""CBF: what DIALS's dxtbx and fabio read is what the series says."""
 
 import json
 import shutil
@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from adapters.formats.cbf import write_cbf
-from adapters.formats.smv import write_smv
 from tasks.frames.models import Frame, FrameSeries
 from tasks.frames.sweeps import sweeps
-from tasks.model import Beam, Detector, FileRef, SourceError
+from tasks.model import Beam, Detector, FileRef
 from tasks.model.provenance import Provenance
 
 DXTBX = """
@@ -102,16 +101,16 @@ def read_by_dxtbx(python: str, paths: list[Path]) -> list[dict]:
 
 
 @pytest.mark.needs_dials
-@pytest.mark.parametrize(("write", "largest"), [(write_smv, 3000), (write_cbf, 3000), (write_cbf, 1_000_000)])
+@pytest.mark.parametrize("largest", [3000, 1_000_000])
 @pytest.mark.parametrize("width", [0.0, 0.5])
 def test_dxtbx_reads_the_geometry_and_every_pixel(
-    tmp_path: Path, dxtbx_python: str, write, largest: int, width: float
+    tmp_path: Path, dxtbx_python: str, largest: int, width: float
 ) -> None:
     angles = [-1.0, -0.5, 0.0, 0.5, 3.0, 3.5]
     series = series_of(tmp_path, angles=angles, width=width, largest=largest)
     stack = frames_of(series)
 
-    got = read_by_dxtbx(dxtbx_python, write(series, tmp_path))
+    got = read_by_dxtbx(dxtbx_python, write_cbf(series, tmp_path))
 
     for frame, angle, image in zip(stack, angles, got, strict=True):
         start = angle if width else angle - 0.25
@@ -131,15 +130,12 @@ def test_dxtbx_reads_the_geometry_and_every_pixel(
 
 
 @pytest.mark.needs_dials
-@pytest.mark.parametrize("write", [write_smv, write_cbf])
-def test_dials_imports_one_sweep_per_equal_step_with_the_axis_it_is_told(
-    tmp_path: Path, dxtbx_python: str, write
-) -> None:
+def test_dials_imports_one_sweep_per_equal_step_with_the_axis_it_is_told(tmp_path: Path, dxtbx_python: str) -> None:
     program = shutil.which("dials.import")
     if program is None:
         pytest.skip("DIALS is not installed")
     series = series_of(tmp_path, angles=[-1.0, -0.5, 0.0, 0.5, 3.0, 3.5])
-    paths = write(series, tmp_path)
+    paths = write_cbf(series, tmp_path)
     axis = ",".join(f"{x:.12g}" for x in series.rotation_axis)
     subprocess.run(
         [program, *map(str, paths), f"geometry.goniometer.axis={axis}", "output.experiments=i.expt"],
@@ -170,31 +166,12 @@ def test_cbflib_reads_every_pixel_and_agrees_with_the_digest(tmp_path: Path, dxt
         np.testing.assert_array_equal(np.reshape(got["values"], frame.shape), frame)
 
 
-@pytest.mark.parametrize("write", [write_smv, write_cbf])
-def test_fabio_reads_every_pixel_and_equal_series_give_equal_bytes(tmp_path: Path, write) -> None:
+def test_fabio_reads_every_pixel_and_equal_series_give_equal_bytes(tmp_path: Path) -> None:
     series = series_of(tmp_path, angles=[0.0, 1.0, 2.0])
     (tmp_path / "again").mkdir()
-    first = write(series, tmp_path)
-    second = write(series, tmp_path / "again")
+    first = write_cbf(series, tmp_path)
+    second = write_cbf(series, tmp_path / "again")
 
-    pedestal = 1 if write is write_smv else 0
     for frame, path, twin in zip(frames_of(series), first, second, strict=True):
-        np.testing.assert_array_equal(fabio.open(path).data.astype(np.int64) - pedestal, frame)
+        np.testing.assert_array_equal(fabio.open(path).data, frame)
         assert path.read_bytes() == twin.read_bytes()
-
-
-def test_smv_header_keeps_where_the_frame_came_from(tmp_path: Path) -> None:
-    path = write_smv(series_of(tmp_path, angles=[0.0]), tmp_path)[0]
-
-    header = fabio.open(path).header
-
-    assert header["4DCAMERA_FILENAME"] == "a_b_.h5"
-    assert [header[f"4DCAMERA_{key}"] for key in ("REAL_X", "REAL_Y", "BOXSIZE_X", "BOXSIZE_Y")] == ["2", "1", "4", "3"]
-    assert float(header["GAIN"]) == 1
-    assert int(header["IMAGE_PEDESTAL"]) == 1
-
-
-def test_smv_refuses_what_sixteen_bits_cannot_hold(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="frame 0: a pixel of 65534 does not fit"):
-        write_smv(series_of(tmp_path, angles=[0.0], largest=65534), tmp_path)
-    assert write_smv(series_of(tmp_path, angles=[0.0], largest=65533), tmp_path)

@@ -16,7 +16,6 @@ from adapters.programs.runner import run_program
 from adapters.programs.shelx.refine_engine import ShelxlRefiner
 from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, ShelxtSolver
 from adapters.programs.xds.engine import XdsIntegrator
-from adapters.programs.xds.xscale import convert_to_shelx, scale_together
 from tasks.frames.models import Frame, FrameSeries
 from tasks.integrate.models import Reflections
 from tasks.model import Beam, Composition, Detector, FileRef, UnitCell
@@ -67,9 +66,7 @@ def cinchonine(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> F
 
 
 @pytest.mark.needs_xds
-def test_xds_integrates_the_real_series_and_its_companions_take_the_result(
-    cinchonine: FrameSeries, tmp_path: Path
-) -> None:
+def test_xds_integrates_the_real_series(cinchonine: FrameSeries, tmp_path: Path) -> None:
     work = tmp_path / "xds"
     work.mkdir()
     found = XdsIntegrator(d_min_angstrom=1.0).integrate(cinchonine, work)
@@ -77,19 +74,6 @@ def test_xds_integrates_the_real_series_and_its_companions_take_the_result(
     assert (found.laue_group, found.space_group) == ("P 1 2/m 1", "P 1 21 1")
     assert not found.axis_test.reversed
     assert found.overall.cc_half > 0.9
-    (tmp_path / "scale").mkdir()
-    scaled = scale_together(
-        [work / "XDS_ASCII.HKL"] * 2,
-        tmp_path / "scale",
-        space_group_number=4,
-        cell=found.unit_cell,
-        d_min=1.0,
-        timeout_s=300,
-    )
-    assert set(scaled.table.data.crystal) == {0, 1}
-    (tmp_path / "convert").mkdir()
-    table = convert_to_shelx(work / "XDS_ASCII.HKL", tmp_path / "convert", d_min=1.0, timeout_s=300)
-    assert len(table.data.hkl) > 1000
 
 
 @pytest.mark.needs_xds

@@ -13,7 +13,6 @@ import tifffile
 
 from adapters.formats.cbf import write_cbf
 from adapters.formats.frame_reader import FrameFileReader
-from adapters.formats.smv import write_smv
 from tasks.frames.models import FrameSeries
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import each_frame, read_mask
@@ -100,8 +99,6 @@ def test_dials_imports_cinchonine_as_one_sweep(cinchonine: tuple[FrameSeries, li
     if program is None:
         pytest.skip("DIALS is not installed")
     series, _ = cinchonine
-    with pytest.raises(SourceError, match="does not fit into 16 bits"):
-        write_smv(series, tmp_path)  # the saturated beam and the pedestal
     paths = write_cbf(series, tmp_path)
     subprocess.run(
         [program, *map(str, paths), "output.experiments=i.expt"], cwd=tmp_path, check=True, timeout=300,

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from flows.settings import Settings, load_settings
-from tasks.model import InputError, SettingsError
+from tasks.apertures.automatic import AutomaticApertures
+from tasks.apertures.drawn import ApertureFile
+from tasks.model import FileRef, InputError, SettingsError
 
 
 def test_the_defaults_need_nothing() -> None:
@@ -25,6 +27,51 @@ def test_an_assignment_changes_one_setting_and_is_reported_as_changed() -> None:
 @pytest.mark.parametrize("engine", ["builtin", "dials", "xds", "auto", "all"])
 def test_an_integrator_is_chosen_by_name(engine: str) -> None:
     assert load_settings(None, [f"integrate.engine={engine}"]).integrate.engine == engine
+
+
+@pytest.fixture
+def aperture_file(tmp_path: Path) -> Path:
+    path = tmp_path / "drawn.json"
+    path.write_text("{}")
+    return path
+
+
+def test_apertures_are_proposed_unless_a_file_is_named(aperture_file: Path) -> None:
+    assert load_settings(None, ["apertures.max_crystals=4"]).apertures == AutomaticApertures(max_crystals=4)
+    assert load_settings(None, ["apertures.file=null"]) == Settings()
+    read = ApertureFile(file=FileRef.of(aperture_file))
+    assert load_settings(None, [f"apertures.file={aperture_file}"]).apertures == read
+    assert load_settings(None, ["apertures.engine=file", f"apertures.file={aperture_file}"]).apertures == read
+
+
+def test_what_is_set_for_proposals_does_not_matter_beside_a_file(aperture_file: Path) -> None:
+    settings = load_settings(None, ["apertures.max_crystals=4", "apertures.seed=7", f"apertures.file={aperture_file}"])
+    assert settings.apertures == ApertureFile(file=FileRef.of(aperture_file), seed=7)
+    assert settings.changed()["apertures"]["engine"] == "file"
+    assert Settings.model_validate(settings.model_dump(mode="json")) == settings
+
+
+@pytest.mark.parametrize(
+    ("assignments", "named"),
+    [
+        (["apertures.engine=file"], "apertures.file: "),
+        (["apertures.engine=file", "apertures.file=5"], "apertures.file: "),
+        (["apertures.file=absent.h5"], "apertures.file: absent.h5"),
+        (["apertures.engine=automatic", "apertures.file=absent.h5"], "apertures.file: "),
+        (["apertures.engine=magic"], "apertures.engine: "),
+        (["apertures.max_crystals=0"], "apertures.max_crystals: "),
+        (["apertures.nonsense=1"], "apertures.nonsense: "),
+        (["ingest.tilts_min=0"], "ingest.tilts_min: "),
+    ],
+)
+def test_a_wrong_setting_of_apertures_or_ingest_is_named(assignments: list[str], named: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings(None, assignments)
+    assert named in raised.value.message
+
+
+def test_the_fewest_scans_can_be_set() -> None:
+    assert load_settings(None, ["ingest.tilts_min=3"]).ingest.tilts_min == 3
 
 
 def test_a_file_and_assignments_go_together(tmp_path: Path) -> None:
@@ -76,5 +123,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_the_schema_describes_every_engine() -> None:
     schema = json.dumps(Settings.model_json_schema())
-    for engine in ("builtin", "dials", "xds", "direct-methods", "charge-flipping", "shelxt", "smtbx", "shelxl"):
+    for engine in (
+        "automatic",
+        "file",
+        "builtin",
+        "dials",
+        "xds",
+        "direct-methods",
+        "charge-flipping",
+        "shelxt",
+        "smtbx",
+        "shelxl",
+    ):
         assert f'"{engine}"' in schema

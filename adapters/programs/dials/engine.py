@@ -1,17 +1,17 @@
 """DIALS as an integration engine."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from adapters.formats.cbf import write_cbf
 from adapters.formats.mtz import read_positions
 from adapters.programs.dials.commands import import_argv, mask_phil
-from adapters.programs.dials.indexing import Indexed, IndexingLimits, find_and_index
+from adapters.programs.dials.indexing import Indexed, find_and_index
 from adapters.programs.dials.integration import Scaled, cell_esd, integrate, refine_in_setting, scale_in_laue_group
 from adapters.programs.dials.session import Session
+from adapters.programs.dials.settings import DialsSettings
 from adapters.programs.predictions import write_predictions
 from adapters.programs.probe import DIALS, require, version_of
 from tasks.frames.models import FrameSeries
@@ -21,7 +21,7 @@ from tasks.integrate.assemble import Particulars, assemble_reflections, laue_war
 from tasks.integrate.merging import observations_at
 from tasks.integrate.models import Reflections
 from tasks.integrate.resolution import significant_d_min
-from tasks.model import Document, NotIndexedError, UnitCell
+from tasks.model import NotIndexedError, UnitCell
 from tasks.model.provenance import Provenance
 from tasks.model.scattering import d_star_squared
 
@@ -29,44 +29,17 @@ MIN_SWEEP_FRAMES = 3
 CALIBRATION_TOLERANCE = 0.01
 
 
-class DialsIntegrator(Document):
+class DialsIntegrator(DialsSettings):
     """Integrate with DIALS (Winter et al., Acta Cryst. D74, 85-97, 2018)."""
 
     engine: Literal["dials"] = "dials"
-    d_min_angstrom: float | None = Field(
-        default=None, gt=0, le=20, description="high-resolution limit; None = where the intensities say nothing more"
-    )
-    d_max_angstrom: float | None = Field(
-        default=None, gt=0, description="spots at lower resolution are not searched, to keep out the halo"
-    )
-    known_cell: UnitCell | None = Field(default=None, description="unit cell, if it is known")
-    space_group: str | None = Field(default=None, description="space group of `known_cell`, if it is known")
-    min_spots: int = Field(default=20, ge=6, description="fewer spots are not indexed")
-    min_indexed_fraction: float = Field(default=0.25, gt=0, le=1, description="of the spots, by one lattice")
-    nproc: int = Field(default=1, ge=1, le=256, description="processes of each program")
-    timeout_s: float = Field(default=3600, gt=0, description="wall time of each program")
-
-    @model_validator(mode="after")
-    def _cell_with_group(self) -> Self:
-        if self.space_group is not None and self.known_cell is None:
-            raise ValueError("space_group needs known_cell: a symbol means nothing without its axes")
-        return self
 
     def integrate(self, frames: FrameSeries, workdir: Path) -> Reflections:
         """Import, index, refine, integrate and scale; see `tasks.integrate.ports.Integrator`."""
         require(DIALS)
         session = Session(workdir, self.timeout_s)
         used = _import(session, frames)
-        limits = IndexingLimits(
-            self.d_min_angstrom,
-            self.d_max_angstrom,
-            self.min_spots,
-            self.min_indexed_fraction,
-            self.known_cell,
-            self.space_group,
-            self.nproc,
-        )
-        indexed = find_and_index(session, frames, limits)
+        indexed = find_and_index(session, frames, self)
         known = None if self.known_cell is None or self.space_group is None else (self.known_cell, self.space_group)
         refined = refine_in_setting(session, known=known is not None, frames=used, nproc=self.nproc)
         integrate(session, refined, d_min=self.d_min_angstrom, nproc=self.nproc)

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from adapters.programs.dials.commands import find_spots_argv, index_argv
 from adapters.programs.dials.output import IndexingResult, best_candidate, indexing_result, reversed_axis, spot_count
 from adapters.programs.dials.session import Session
+from adapters.programs.dials.settings import DialsSettings
 from tasks.frames.models import FrameSeries
 from tasks.integrate.models import AxisTest
-from tasks.model import NotIndexedError, UnitCell, Vector
+from tasks.model import NotIndexedError, Vector
 
 GOOD_FRACTION = 0.6
 """Indexed share at which no other parameters are tried; 0.8 is usual for good data."""
@@ -59,19 +60,7 @@ class Indexed(NamedTuple):
     axis_test: AxisTest
 
 
-class IndexingLimits(NamedTuple):
-    """What the engine's parameters say about spots and lattice."""
-
-    d_min: float | None
-    d_max: float | None
-    min_spots: int
-    min_fraction: float
-    cell: UnitCell | None
-    space_group: str | None
-    nproc: int
-
-
-def find_and_index(session: Session, series: FrameSeries, limits: IndexingLimits) -> Indexed:
+def find_and_index(session: Session, series: FrameSeries, settings: DialsSettings) -> Indexed:
     """Find spots and index them; stop at the first good result, else take the best.
 
     Raises
@@ -82,20 +71,20 @@ def find_and_index(session: Session, series: FrameSeries, limits: IndexingLimits
     best: Indexed | None = None
     most = 0
     for change, reason in SPOT_TRIALS:
-        spots = _spots(session, (change, reason), limits)
-        if spots < limits.min_spots or spots == most:
+        spots = _spots(session, (change, reason), settings)
+        if spots < settings.min_spots or spots == most:
             continue
         most = max(most, spots)
-        found = _best_lattice(session, series, limits, spots, best)
+        found = _best_lattice(session, series, settings, spots, best)
         if found is not None and (best is None or found.fraction > best.fraction):
             best = found
-        if best is not None and best.fraction >= limits.min_fraction:
+        if best is not None and best.fraction >= settings.min_indexed_fraction:
             return best
-    raise _not_indexed(series, most, best, limits)
+    raise _not_indexed(series, most, best, settings)
 
 
 def _best_lattice(
-    session: Session, series: FrameSeries, limits: IndexingLimits, spots: int, before: Indexed | None
+    session: Session, series: FrameSeries, settings: DialsSettings, spots: int, before: Indexed | None
 ) -> Indexed | None:
     """Index with one parameter changed after the other until the share is good; keep the best in indexed.*."""
     best = before
@@ -104,13 +93,13 @@ def _best_lattice(
     while waiting and len(tried) < MAX_INDEX_TRIALS:
         trial = waiting.pop(0)
         tried.add(trial[0])
-        found = _index_both(session, series, limits, trial, spots)
+        found = _index_both(session, series, settings, trial, spots)
         if found is not None and (best is None or found.fraction > best.fraction):
             best = found
             _keep(session)
         if best is not None and best.fraction >= GOOD_FRACTION:
             break
-        other = _other_candidate(session, found) if limits.cell is None else None
+        other = _other_candidate(session, found) if settings.known_cell is None else None
         if other is not None and other[0] not in tried:
             waiting.insert(0, other)
     return best
@@ -130,23 +119,27 @@ def _other_candidate(session: Session, found: Indexed | None) -> tuple[str, str]
     return f"unit_cell={cell}", f"a lattice that the program listed and did not take indexes {share:.0%}"
 
 
-def _not_indexed(series: FrameSeries, spots: int, best: Indexed | None, limits: IndexingLimits) -> NotIndexedError:
-    if spots < limits.min_spots:
+def _not_indexed(series: FrameSeries, spots: int, best: Indexed | None, settings: DialsSettings) -> NotIndexedError:
+    if spots < settings.min_spots:
         return NotIndexedError(
-            f"{series.id}: DIALS found {spots} spots on {len(series.frames)} frames, {limits.min_spots} are needed",
+            f"{series.id}: DIALS found {spots} spots on {len(series.frames)} frames, {settings.min_spots} are needed",
             "is there diffraction? check the aperture, the gain and the direct beam",
         )
     share = "none" if best is None else f"{best.fraction:.0%}"
+    least = settings.min_indexed_fraction
     return NotIndexedError(
-        f"{series.id}: no lattice indexes at least {limits.min_fraction:.0%} of {spots} spots (best: {share})",
+        f"{series.id}: no lattice indexes at least {least:.0%} of {spots} spots (best: {share})",
         "check camera length, rotation axis, tilt angles and whether the aperture holds one crystal only",
     )
 
 
-def _spots(session: Session, trial: tuple[str, str], limits: IndexingLimits) -> int:
+def _spots(session: Session, trial: tuple[str, str], settings: DialsSettings) -> int:
     change, reason = trial
     argv = find_spots_argv(
-        change=[change] if change else [], d_max=limits.d_max, d_min=limits.d_min, nproc=limits.nproc
+        change=[change] if change else [],
+        d_max=settings.d_max_angstrom,
+        d_min=settings.d_min_angstrom,
+        nproc=settings.nproc,
     )
     complaint = session.attempt(argv, outputs=["strong.refl"])
     spots = 0 if complaint else spot_count(session.text("dials.find_spots.out"))
@@ -155,7 +148,7 @@ def _spots(session: Session, trial: tuple[str, str], limits: IndexingLimits) -> 
 
 
 def _index_both(
-    session: Session, series: FrameSeries, limits: IndexingLimits, trial: tuple[str, str], spots: int
+    session: Session, series: FrameSeries, settings: DialsSettings, trial: tuple[str, str], spots: int
 ) -> Indexed | None:
     """Index with the axis as given and turned round; leave the winner in winner.expt and winner.refl."""
     change, reason = trial
@@ -166,9 +159,9 @@ def _index_both(
             experiments=experiments,
             name=name,
             change=[change] if change else [],
-            cell=limits.cell,
-            space_group=limits.space_group,
-            nproc=limits.nproc,
+            cell=settings.known_cell,
+            space_group=settings.space_group,
+            nproc=settings.nproc,
         )
         complaint = session.attempt(argv, outputs=[f"{name}.expt", f"{name}.refl"], log_name=f"index_{name}")
         result = None if complaint else indexing_result(session.text(f"index_{name}.out"))

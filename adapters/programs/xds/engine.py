@@ -9,21 +9,21 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from adapters.formats.cbf import write_cbf
-from adapters.formats.xds_ascii import read_xds_positions
+from adapters.formats.intensity_table import IntensityTable
+from adapters.formats.xds_ascii import read_xds_ascii, read_xds_positions
 from adapters.programs.predictions import write_predictions
 from adapters.programs.probe import XDS, require
 from adapters.programs.rectangles import mask_rectangles
 from adapters.programs.runner import run_program
 from adapters.programs.xds.input import ImageGrid, XdsChoices, image_grid, xds_inp
 from adapters.programs.xds.output import Correct, Idxref, check_for_errors, parse_correct, parse_idxref, parse_integrate
-from adapters.programs.xds.xscale import written_reflections
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_mask
 from tasks.frames.sweeps import sweeps
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_group_of, reflections_from_observations
 from tasks.integrate.lattice import rotation_group, symmetrised_cell
 from tasks.integrate.models import AxisTest, Reflections
-from tasks.model import Document, NotIndexedError, ProgramFailedError, UnitCell
+from tasks.model import Document, NotIndexedError, ProgramFailedError, SourceError, UnitCell
 from tasks.model.provenance import Attempt, Provenance
 
 RETRIES: tuple[tuple[tuple[str, str], str], ...] = (
@@ -221,7 +221,7 @@ class _Run:
         try:
             self.xds("INTEGRATE CORRECT", extra)
             second = parse_correct(self.listing("CORRECT"))
-            written_reflections(self.folder / "XDS_ASCII.HKL", "XDS")
+            _written_reflections(self.folder / "XDS_ASCII.HKL")
         except ProgramFailedError as error:
             return None, f"failed ({error.message}): the first is kept"
         better = _quality(second) > _quality(first)
@@ -230,7 +230,7 @@ class _Run:
 
     def assemble(self, test: AxisTest, correct: Correct) -> Reflections:
         """Read XDS_ASCII.HKL, find the symmetry, compute our statistics."""
-        table = written_reflections(self.folder / "XDS_ASCII.HKL", "XDS")
+        table = _written_reflections(self.folder / "XDS_ASCII.HKL")
         if table.unit_cell is None:
             raise ProgramFailedError("XDS_ASCII.HKL states no unit cell")
         idxref = parse_idxref(self.listing("IDXREF"))
@@ -332,3 +332,17 @@ def _quality(correct: Correct) -> float:
 
 def _percent(correct: Correct) -> str:
     return "unknown" if correct.total.r_meas is None else f"{correct.total.r_meas:.1%}"
+
+
+def _written_reflections(path: Path) -> IntensityTable:
+    """Read the XDS_ASCII file that CORRECT has just written.
+
+    Raises
+    ------
+    ProgramFailedError
+        If it is missing, cut off or damaged: it is the program that failed, not the user.
+    """
+    try:
+        return read_xds_ascii(path)
+    except SourceError as error:
+        raise ProgramFailedError(f"XDS left no whole reflection file: {error.message}") from error

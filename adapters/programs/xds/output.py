@@ -82,7 +82,7 @@ class Integrate(NamedTuple):
 
 
 class XdsShell(NamedTuple):
-    """One row of CORRECT's or XSCALE's table; fractions, None where XDS prints -99.9."""
+    """One row of CORRECT's table; fractions, None where XDS prints -99.9."""
 
     d_min_angstrom: float | None
     """None for the total."""
@@ -283,7 +283,7 @@ def parse_correct(text: str) -> Correct:
 
 
 def statistics_table(text: str, name: str) -> tuple[XdsShell, ...]:
-    """Read the last table "SUBSET OF INTENSITY DATA", the total last (CORRECT.LP and XSCALE.LP).
+    """Read the last table "SUBSET OF INTENSITY DATA", the total last (CORRECT.LP).
 
     Raises
     ------

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tasks.apertures.aperture_file import read_apertures, write_apertures
-from tasks.apertures.task import ApertureSettings, propose_apertures
+from tasks.apertures.drawn import ApertureFile
+from tasks.apertures.task import propose_apertures
 from tasks.model import InputError
 from tests.synthetic.aperture_scores import masks_of_set
 from tests.synthetic.diffracting_cluster import Cluster, write_cluster
@@ -119,19 +120,19 @@ def test_masks_that_do_not_fit_are_refused(tmp_path, masks, tilts, message):
 
 def test_a_missing_file_is_an_input_error_naming_the_setting(tmp_path):
     with pytest.raises(InputError, match=r"apertures\.file"):
-        ApertureSettings(file=tmp_path / "absent.h5")
+        ApertureFile(file=tmp_path / "absent.h5")
 
 
 def test_the_stage_reads_drawn_apertures_and_resumes_until_the_file_changes(tmp_path):
     series, _ = write_cluster(Cluster(scan=SHAPE, tilts=TILTS, crystals=1, radius=(2, 2.5), spread=0.5), tmp_path)
     path = written(tmp_path, drawn())
-    first = propose_apertures(series, ApertureSettings(file=path), tmp_path / "out")
+    first = propose_apertures(series, ApertureFile(file=path), tmp_path / "out")
     assert first.crystals[0].origin == "user"
     assert masks_of_set(first)[0].sum(axis=(1, 2)).tolist() == list(first.crystals[0].positions_per_tilt)
     stamp = (tmp_path / "out" / "document.json").stat().st_mtime_ns
-    assert propose_apertures(series, ApertureSettings(file=path), tmp_path / "out") == first
+    assert propose_apertures(series, ApertureFile(file=path), tmp_path / "out") == first
     assert (tmp_path / "out" / "document.json").stat().st_mtime_ns == stamp
     content = drawn()
     content["crystals"][0]["apertures"][0]["polygon"][0] = [0, 0]
     written(tmp_path, content)
-    assert propose_apertures(series, ApertureSettings(file=path), tmp_path / "out") != first
+    assert propose_apertures(series, ApertureFile(file=path), tmp_path / "out") != first

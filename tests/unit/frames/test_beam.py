@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.frames.beam import BeamFit, find_beam
+from tasks.events.direct_beam import BeamFit, find_beam
 from tasks.frames.track import track_beam
 from tasks.model import SourceError
 

@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 
 from adapters.formats.stempy_hdf5 import StempyReader
 from tasks.apertures.models import CrystalAperture
+from tasks.events.canvas import canvas_for, covered
+from tasks.events.store import ScanEvents
+from tasks.events.sums import sum_events
 from tasks.frames.models import FrameSeries
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import each_frame, read_frames, read_half, read_mask
-from tasks.frames.summing import canvas_for, covered, sum_events
 from tasks.frames.task import find_beams, sum_frames, summary
 from tasks.frames.tilts import _coincidence
 from tasks.ingest.models import TiltSeries
+from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import read_source
 from tasks.ingest.task import ingest_tilt_series
 from tasks.model import FileRef, InputError
@@ -91,7 +94,7 @@ def make_series(
         "tilt_axis": [1.0, 0.0, 0.0], "scans": listed,
     }  # fmt: skip
     (source / "tilt_series.json").write_text(json.dumps(manifest))
-    return ingest_tilt_series(read_source(source), StempyReader(), folder / f"ingest{version}"), total
+    return ingest_tilt_series(read_source(source), StempyReader(), IngestSettings(), folder / f"ingest{version}"), total
 
 
 def aperture_of(folder: Path, series: TiltSeries, masks: np.ndarray, *, shift_deg: float = 0.0) -> CrystalAperture:
@@ -134,7 +137,12 @@ def test_each_electron_lies_where_shift_and_canvas_put_it() -> None:
     shifts = np.array([[1, -1], [-2, 3]])
     canvas = canvas_for(shifts, (3, 4))
     whole, half = sum_events(
-        offsets, events, positions=np.array([0, 2]), shifts=shifts, detector_columns=4, canvas=canvas, coin=None
+        ScanEvents(offsets, events),
+        positions=np.array([0, 2]),
+        shifts=shifts,
+        detector_columns=4,
+        canvas=canvas,
+        coin=None,
     )
 
     expected = np.zeros(canvas.shape, dtype=int)
@@ -163,7 +171,7 @@ def test_the_mask_is_where_every_shifted_detector_lies(shifts: list[tuple[int, i
 def test_electrons_outside_the_canvas_are_an_error_not_a_loss() -> None:
     with pytest.raises(ValueError, match="1 of 2 electrons lie outside"):
         sum_events(
-            np.array([0, 2], dtype=np.uint64), np.array([0, 11], dtype=np.uint32), positions=np.array([0]),
+            ScanEvents(np.array([0, 2], dtype=np.uint64), np.array([0, 11], dtype=np.uint32)), positions=np.array([0]),
             shifts=np.array([[1, 0]]), detector_columns=4, canvas=canvas_for(np.zeros((1, 2), int), (3, 4)), coin=None,
         )  # fmt: skip
 
@@ -339,7 +347,8 @@ def test_hot_and_dead_pixels_are_masked_and_nothing_else(tmp_path: Path) -> None
 
 def test_counts_beyond_sixteen_bits_are_kept(tmp_path: Path) -> None:
     whole, _ = sum_events(
-        np.array([0, 70_000], dtype=np.uint64), np.full(70_000, 3, dtype=np.uint32), positions=np.array([0]),
+        ScanEvents(np.array([0, 70_000], dtype=np.uint64), np.full(70_000, 3, dtype=np.uint32)),
+        positions=np.array([0]),
         shifts=np.zeros((1, 2), int), detector_columns=4, canvas=canvas_for(np.zeros((1, 2), int), (3, 4)), coin=None,
     )  # fmt: skip
     assert whole.max() == 70_000

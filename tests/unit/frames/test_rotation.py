@@ -11,7 +11,6 @@ import tifffile
 
 from adapters.formats.cbf import write_cbf
 from adapters.formats.frame_reader import FrameFileReader
-from adapters.formats.smv import write_smv
 from tasks.frames.models import FrameSeries
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import read_frames, read_mask
@@ -106,14 +105,12 @@ def test_a_stack_in_one_file_is_a_series(tmp_path: Path, kind: str) -> None:
     assert [frame.number for frame in series.frames] == [5, 4, 3, 2, 1, 0]
 
 
-@pytest.mark.parametrize("writer", [write_smv, write_cbf])
-def test_what_was_written_for_dials_is_read_again(tmp_path: Path, writer) -> None:
+def test_what_was_written_for_dials_is_read_again(tmp_path: Path) -> None:
     first = read(manifest(tiffs(tmp_path / "a", [image(seed) for seed in range(6)]), "*.tif"))
     (tmp_path / "b").mkdir()
-    writer(first, tmp_path / "b")
-    pedestal = 1.0 if writer is write_smv else 0.0
-    second = read(manifest(tmp_path / "b", "crystal-01_01_*", pedestal=pedestal))
-    np.testing.assert_array_equal(read_frames(second) - pedestal, read_frames(first))
+    write_cbf(first, tmp_path / "b")
+    second = read(manifest(tmp_path / "b", "crystal-01_01_*"))
+    np.testing.assert_array_equal(read_frames(second), read_frames(first))
     assert [f.counts for f in second.frames] == [f.counts for f in first.frames]
     assert [f.angle_deg for f in second.frames] == [f.angle_deg for f in first.frames]
 

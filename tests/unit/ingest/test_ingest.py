@@ -53,7 +53,7 @@ def make_source(folder: Path, tilts: list[float]) -> dict[str, np.ndarray]:
 
 
 def ingest(source: Path, workdir: Path, **settings: int) -> TiltSeries:
-    return ingest_tilt_series(read_source(source), StempyReader(), workdir, IngestSettings(**settings))
+    return ingest_tilt_series(read_source(source), StempyReader(), IngestSettings(**settings), workdir)
 
 
 def test_the_event_store_holds_every_electron_sorted_by_tilt(tmp_path: Path) -> None:

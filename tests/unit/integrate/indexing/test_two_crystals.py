@@ -12,7 +12,8 @@ from tasks.frames.models import FrameSeries
 from tasks.integrate.geometry import geometry_of
 from tasks.integrate.images import load_images, search_spots
 from tasks.integrate.lattice_score import Cloud, Lattice, index_spots, preferred, reduced
-from tasks.integrate.lattice_search import LatticeSettings, Solved, solve_lattice
+from tasks.integrate.lattice_search import Solved, solve_lattice
+from tasks.integrate.settings import IntegrationSettings
 from tasks.model import Detector, FileRef, NotIndexedError
 from tasks.simulate.models import Structure
 from tests.synthetic.frame_series import Conditions, synthetic_frame_series
@@ -23,9 +24,7 @@ DETECTOR = Detector(
 )
 SHARP = Conditions(disc_px=1.0, beam_jitter_px=0.2, d_min_angstrom=0.8)
 DARK = {"direct": 0.0, "halo": 0.0, "background": 0.0}
-SETTINGS = LatticeSettings(
-    longest=45.0, min_spots=25, min_fraction=0.3, axis_search_deg=12.0, refine_axis=True, known_cell=None
-)
+SETTINGS = IntegrationSettings()
 
 
 def crystals(structure: Structure, *, strengths: tuple[float, ...], seed: int, folder: Path) -> FrameSeries:

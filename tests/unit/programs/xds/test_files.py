@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from adapters.programs.probe import licence_until
-from adapters.programs.xds.geometry_files import parse_spots, parse_xparm
 from adapters.programs.xds.input import XdsChoices, image_grid, xds_inp
 from adapters.programs.xds.output import (
     check_for_errors,
@@ -17,7 +16,6 @@ from adapters.programs.xds.output import (
     parse_integrate,
     statistics_table,
 )
-from adapters.programs.xds.xscale import xdsconv_inp, xscale_inp
 from tasks.frames.models import Frame, FrameSeries
 from tasks.model import (
     Beam,
@@ -198,17 +196,6 @@ def test_correct_is_read(xds: Path) -> None:
     )
 
 
-def test_geometry_and_spots_are_read(xds: Path) -> None:
-    found = parse_xparm(listing(xds, "GXPARM.XDS"))
-    assert found.unit_cell.parameters == (10.7316, 7.2826, 11.1071, 90.0, 108.060, 90.0)
-    assert (found.origin_px, found.distance_mm) == ((257.428680, 254.604279), 436.100098)
-    assert (found.starting_frame, found.starting_angle_deg, found.width_deg) == (0, -50.46, 0.2522)
-    spots = parse_spots(listing(xds, "SPOT.XDS"))
-    assert len(spots) == 791
-    assert sum(spot.hkl is not None for spot in spots) == 403
-    assert spots[0] == (219.46, 282.40, 292.58, 178929.0, (-1, -1, 2))
-
-
 def test_real_listings_without_errors_raise_none(xds: Path) -> None:
     for path in xds.glob("*.LP"):
         check_for_errors(path.read_text(errors="replace"), path.stem)
@@ -238,20 +225,9 @@ def test_the_licence_date_of_the_real_greeting_is_read() -> None:
         check_for_errors(f"{text} !!! ERROR !!! LICENSE EXPIRED", "XYCORR")
 
 
-def test_several_crystals_are_scaled_in_one_run() -> None:
-    cell = UnitCell(a=10.7, b=7.3, c=11.1, alpha=90, beta=108, gamma=90)
-    found = keywords(xscale_inp(["a.HKL", "b.HKL"], space_group_number=4, cell=cell, d_min=0.9))
-    assert found["INPUT_FILE"] == ["a.HKL", "b.HKL"]
-    assert found["INCLUDE_RESOLUTION_RANGE"] == ["20 0.9"] * 2
-    assert found["UNIT_CELL_CONSTANTS"] == ["10.7 7.3 11.1 90 108 90"]
-    assert keywords(xdsconv_inp("XDS_ASCII.HKL", output="x.hkl", d_min=1, d_max=20, merge=False))["MERGE"] == ["FALSE"]
-
-
 def test_cut_listings_are_typed_errors() -> None:
-    for parse in (parse_idxref, parse_integrate, parse_correct, parse_xparm):
+    for parse in (parse_idxref, parse_integrate, parse_correct):
         with pytest.raises(ProgramFailedError):
             parse("cut")
-    with pytest.raises(ProgramFailedError, match="line 1"):
-        parse_spots("1.0 2.0 three 4.0")
     with pytest.raises(ProgramFailedError, match="no complete table"):
         statistics_table(" SUBSET OF INTENSITY DATA WITH SIGNAL/NOISE >= -3.0\n  2.86 80 49", "CORRECT.LP")

@@ -1,42 +1,18 @@
-"""Passes over the events of one scan: pattern sums and sparse counts in labelled detector regions."""
+"""Virtual detectors: electrons of every scan position in regions of the detector."""
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tasks.ingest.events import ScanEvents
+from tasks.events.coin import coin_of_event
+from tasks.events.store import ScanEvents
 
 BACKGROUND = -1
+"""Label of the pixels of the background."""
 BEAM = -2
+"""Label of the direct beam."""
 IGNORED = 0
-
-
-@njit(cache=True, nogil=True)
-def _sum_patterns(
-    offsets: NDArray[np.uint64],
-    events: NDArray[np.uint32],
-    shifts: NDArray[np.int32],
-    keep: NDArray[np.bool_],
-    total: NDArray[np.uint32],
-) -> None:
-    rows, columns = total.shape
-    for position in range(offsets.size - 1):
-        if not keep[position]:
-            continue
-        for index in range(np.int64(offsets[position]), np.int64(offsets[position + 1])):
-            row = np.int64(events[index]) // columns + shifts[position, 0]
-            column = np.int64(events[index]) % columns + shifts[position, 1]
-            if 0 <= row < rows and 0 <= column < columns:
-                total[row, column] += np.uint32(1)
-
-
-def sum_patterns(
-    scan: ScanEvents, shape: tuple[int, int], *, shifts: NDArray[np.int32], keep: NDArray[np.bool_]
-) -> NDArray[np.uint32]:
-    """Return the sum pattern (slow, fast) of the positions in `keep` (n,), each moved by its shift (n, 2) px."""
-    total = np.zeros(shape, dtype=np.uint32)
-    _sum_patterns(scan.offsets, scan.events, shifts, keep, total)
-    return total
+"""Label of pixels that are not counted; spots are numbered from 1."""
 
 
 @njit(cache=True, nogil=True)
@@ -68,15 +44,6 @@ def beam_moments(
 
 
 @njit(cache=True, nogil=True)
-def _coin(index: int, seed: int) -> int:
-    """Return 0 or 1 for an event, the same on every run (splitmix64)."""
-    z = np.uint64(index) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return int((z ^ (z >> np.uint64(31))) & np.uint64(1))
-
-
-@njit(cache=True, nogil=True)
 def _label_events(
     offsets: NDArray[np.uint64],
     events: NDArray[np.uint32],
@@ -95,14 +62,14 @@ def _label_events(
             if row < 0 or row >= rows or column < 0 or column >= columns:
                 continue
             label = labels[row, column]
-            if label == -2:
+            if label == BEAM:
                 simple[position, 0] += 1
-            elif label == -1:
+            elif label == BACKGROUND:
                 simple[position, 1] += 1
             elif label > 0:
                 spots[found, 0] = position
                 spots[found, 1] = label - 1
-                spots[found, 2] = _coin(index, seed)
+                spots[found, 2] = coin_of_event(index, seed)
                 found += 1
     return found
 

@@ -10,7 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-from tasks.frames.beam import Position
+from tasks.events.direct_beam import Position
+from tasks.events.store import ScanEvents
 
 BLOCKS = 8
 """The scan is divided into at most 8 x 8 blocks, fewer if they would hold less than 1000 electrons each."""
@@ -41,8 +42,7 @@ class BlockBeams(NamedTuple):
 
 
 def block_beams(
-    offsets: NDArray[np.uint64],
-    events: NDArray[np.uint32],
+    scan: ScanEvents,
     *,
     scan_shape: tuple[int, int],
     columns: int,
@@ -62,12 +62,12 @@ def block_beams(
         The beam of the whole scan. Each block's beam is searched within 40 px of it: the highest maximum, then the
         centre of mass within `radius_px`, iterated.
     """
-    block, shape = _blocks(scan_shape, len(events))
+    block, shape = _blocks(scan_shape, len(scan.events))
     window = 2 * WINDOW_PX + 1
     origin = (round(beam_px[0]) - WINDOW_PX, round(beam_px[1]) - WINDOW_PX)
     images = np.zeros((shape[0] * shape[1], window, window), dtype=np.float64)
     shifts = -np.rint(beam_of_positions(known, scan_shape, np.zeros(2))).astype(np.int64)
-    _histogram(offsets.astype(np.int64), events, block, columns, shifts - np.array(origin), images)
+    _histogram(scan.offsets.astype(np.int64), scan.events, block, columns, shifts - np.array(origin), images)
     rows, cols = np.divmod(np.arange(scan_shape[0] * scan_shape[1]), scan_shape[1])
     members = np.maximum(np.bincount(block, minlength=len(images)), 1).astype(np.float64)
     place = np.stack([np.bincount(block, index, len(images)) / members for index in (rows, cols)], axis=1)

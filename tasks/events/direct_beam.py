@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tasks.frames.bad_pixels import HOT_RATIO
+from tasks.events.bad_pixels import HOT_RATIO
+from tasks.events.inversion import distances, highest, self_convolution
 
 OBVIOUS = 10.0
 """A peak this many times stronger than any other of its pattern is the direct beam."""
@@ -58,11 +59,11 @@ def find_beam(
     """
     valid = np.ones(image.shape, dtype=bool) if mask is None else mask
     pattern = _without_hot_pixels(np.where(valid, image, 0.0).astype(np.float64))
-    near = np.ones(image.shape, dtype=bool) if start is None else _distance(image.shape, start) <= reach_px
+    near = np.ones(image.shape, dtype=bool) if start is None else distances(image.shape, start) <= reach_px
     peak, dominance = _brightest(pattern, near & valid)
     if peak is not None and dominance >= OBVIOUS:
         return peak
-    twin = _inversion_centre(pattern, valid, near)
+    twin = _centre_of_spots(pattern, valid, near)
     if twin is None:
         return peak if dominance >= DOMINANCE else None
     agree = peak is not None and np.hypot(*np.subtract(peak.centre, twin)) <= AGREEMENT_PX
@@ -90,11 +91,11 @@ def _brightest(pattern: NDArray[np.float64], allowed: NDArray[np.bool_]) -> tupl
     contrast = smooth - ndimage.uniform_filter(pattern, 4 * PEAK_PX + 1)
     if not allowed.any() or not contrast[allowed].max() > 0:
         return None, 0.0
-    top = np.unravel_index(np.argmax(np.where(allowed, contrast, -np.inf)), pattern.shape)
+    top = highest(contrast, allowed)
     fit = centroid(pattern, (float(top[0]), float(top[1])))
     if fit is None:
         return None, 0.0
-    outside = _distance(pattern.shape, fit.centre) > 2.0 * fit.radius_px + 2 * PEAK_PX
+    outside = distances(pattern.shape, fit.centre) > 2.0 * fit.radius_px + 2 * PEAK_PX
     other = float(contrast[outside].max()) if outside.any() else 0.0
     noise = np.sqrt(max(float(smooth[top]), 1e-12)) / PEAK_PX
     if contrast[top] < PEAK_SIGMA * noise:
@@ -145,7 +146,7 @@ def centroid(pattern: NDArray[np.float64], start: Position) -> BeamFit | None:
     return BeamFit(centre, radius, "peak")
 
 
-def _inversion_centre(
+def _centre_of_spots(
     pattern: NDArray[np.float64], valid: NDArray[np.bool_], near: NDArray[np.bool_]
 ) -> Position | None:
     """Return the c for which spots lie at c + r and c - r (Friedel's law), to about a quarter of a pixel.
@@ -161,18 +162,16 @@ def _inversion_centre(
     spread = 1.4826 * float(np.median(np.abs(detail[valid] - middle))) + 1e-12
     spots = np.clip((detail - middle) / spread - 3.0, 0.0, 3.0)
     spots[ndimage.binary_dilation(~valid, iterations=4)] = 0.0
-    from scipy import signal  # it imports scipy.stats: half a second that a flow's start need not wait for
-
-    twice = ndimage.gaussian_filter(signal.fftconvolve(spots, spots), 1.0)
+    twice = ndimage.gaussian_filter(self_convolution(spots), 1.0)
     rows, columns = np.indices(twice.shape)
     inside = near[rows // 2, columns // 2]
-    top = np.unravel_index(np.argmax(np.where(inside, twice, -np.inf)), twice.shape)
+    top = highest(twice, inside)
     far = inside & (np.hypot(rows - top[0], columns - top[1]) > 12)
     if not twice[top] > 0 or not far.any():
         return None
-    if twice[top] < SYMMETRY_RIVAL * twice[far].max() or _paired(spots > 0, (int(top[0]), int(top[1]))) < PAIRED_LEAST:
+    if twice[top] < SYMMETRY_RIVAL * twice[far].max() or _paired(spots > 0, top) < PAIRED_LEAST:
         return None
-    slow, fast = _parabola_top(twice, int(top[0]), int(top[1]))
+    slow, fast = _parabola_top(twice, *top)
     return slow / 2, fast / 2
 
 
@@ -198,9 +197,3 @@ def _parabola_top(image: NDArray[np.float64], row: int, column: int) -> Position
         row + along(image[row - 1, column], here, image[row + 1, column]),
         column + along(image[row, column - 1], here, image[row, column + 1]),
     )
-
-
-def _distance(shape: tuple[int, ...], centre: Position) -> NDArray[np.float64]:
-    rows = np.arange(shape[0])[:, None] - centre[0]
-    columns = np.arange(shape[1])[None, :] - centre[1]
-    return np.hypot(rows, columns)

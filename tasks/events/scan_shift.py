@@ -1,11 +1,17 @@
-"""Descan: how the direct beam moves over the scan."""
+"""How the direct beam moves over one scan, as a quadratic surface: what the apertures take out.
+
+They look at one scan at a time, before the series is known as a whole, and need its spots brought together to about a
+pixel: whatever moves the beam of this scan is to go, bent or not, and an error costs nothing that is kept. The frames
+take `tasks.events.descan` instead, a motion that is linear and the same at all tilts: its shifts go into the
+intensities, and a surface for each scan would follow the crystals that brighten one side of the beam.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.apertures.event_pass import beam_moments
-from tasks.apertures.pattern import DirectBeam
-from tasks.ingest.events import ScanEvents
+from tasks.events.scan_beam import DirectBeam
+from tasks.events.store import ScanEvents
+from tasks.events.virtual_detectors import beam_moments
 
 
 def fit_beam_shift(

@@ -1,0 +1,1 @@
+"""The arithmetic of electron events: sums, virtual detectors, halves, and where the direct beam lies."""

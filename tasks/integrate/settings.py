@@ -1,0 +1,32 @@
+"""What the built-in integrator can be told."""
+
+from pydantic import Field
+
+from tasks.model import Document, UnitCell
+
+
+class IntegrationSettings(Document):
+    """What is searched, what is refined, and how far the data go."""
+
+    d_min_angstrom: float | None = Field(
+        default=None, gt=0.1, le=20, description="high-resolution limit; None = where I/sigma falls below its limit"
+    )
+    d_max_angstrom: float = Field(default=60.0, gt=1, le=1000, description="low-resolution limit")
+    least_i_over_sigma: float = Field(
+        default=1.0, ge=0, le=20, description="mean I/sigma of a shell that sets the limit if none is given"
+    )
+    known_cell: UnitCell | None = Field(
+        default=None, description="the cell, if it is known: the lattice must match, the camera length is tied to it"
+    )
+    max_cell_angstrom: float = Field(
+        default=45.0, gt=2, le=200, description="longest axis of the primitive cell sought"
+    )
+    spot_significance: float = Field(default=5.0, ge=3, le=20, description="Poisson significance of a spot")
+    min_spots: int = Field(default=25, ge=6, description="fewer spots are not indexed")
+    min_indexed_fraction: float = Field(default=0.3, gt=0, le=1, description="a lattice that explains less is refused")
+    axis_search_deg: float = Field(default=12.0, ge=0, le=45, description="error of the axis azimuth that is searched")
+    refine_axis: bool = Field(default=True, description="refine the azimuth of the rotation axis")
+    refine_ellipse: bool = Field(
+        default=True, description="refine elliptical distortion where the crystal system or a known cell allows it"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of random choices")
