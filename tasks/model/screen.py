@@ -68,7 +68,9 @@ def _sequence(values: tuple[Any, ...] | list[Any]) -> str:
 
 def _joined(begin: str, parts: Iterable[str], end: str, number: int | None) -> str:
     """Return as many of the parts as fit; `number` is how many there are, where that is to be said."""
-    rest = ", ..." if number is None else f", ... {number} in all"
+    rest = ", ..." if number is None else ""
+    if number is not None and number > 1:
+        rest = f", ... {number} in all"
     text = begin
     for part in parts:
         longer = begin + part if text == begin else f"{text}, {part}"
