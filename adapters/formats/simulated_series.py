@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from adapters.formats.stempy_hdf5 import write_scan
 from tasks.model import SettingsError
-from tasks.simulate.exposure import Exposure, Specimen, expose, prepare
+from tasks.simulate.exposure import Exposure, Specimen, expose, prepare_specimen
 from tasks.simulate.models import SimulationSettings, Structure
 
 MANIFEST_NAME = "tilt_series.json"
@@ -35,7 +35,7 @@ def write_simulated_series(
     SettingsError
         If the folder cannot be written.
     """
-    specimen = prepare(structure, settings)
+    specimen = prepare_specimen(structure, settings)
     manifest = out / MANIFEST_NAME
     truth = out / TRUTH_NAME
     try:

@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from tasks.apertures.follow import Followed
 from tasks.apertures.masks import Masks
+from tasks.apertures.similarity import moved
 
 REACH = 3
 """Scans away from which an outline is taken, at most."""
@@ -28,12 +29,14 @@ def fill_from_neighbours(
             around = [_near(seen[number], scan, direction) for direction in (-1, 1)]
             if None in around:
                 continue
-            moved = [
-                _moved(clean[number, other], offsets[scan] - offsets[other]) for other in around if other is not None
+            near = [
+                moved(clean[number, other][None], np.rint(offsets[scan] - offsets[other]).astype(np.int64))[0]
+                for other in around
+                if other is not None
             ]
             mine = np.array([owner == number for owner in owners], dtype=bool)
             others = np.asarray(mask.present[~mine].any(axis=0))
-            common = ndimage.binary_erosion(moved[0] & moved[1])
+            common = ndimage.binary_erosion(near[0] & near[1])
             good = followed.segmentations[scan].good
             clean[number, scan] = common & good & ~ndimage.binary_dilation(others, iterations=2)
 
@@ -44,7 +47,3 @@ def _near(seen: NDArray[np.bool_], scan: int, direction: int) -> int | None:
         if 0 <= other < len(seen) and seen[other]:
             return other
     return None
-
-
-def _moved(mask: NDArray[np.bool_], shift: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.asarray(ndimage.shift(mask.astype(np.float64), np.rint(shift), order=0) > 0.5)

@@ -14,7 +14,7 @@ from tasks.events.virtual_detectors import BACKGROUND, BEAM, IGNORED
 CLIP_SIGMA = 3.0
 
 
-class Spots(NamedTuple):
+class BraggSpots(NamedTuple):
     """Bragg spots of one scan.
 
     ``px`` (n, 2) slow and fast; ``expected`` (n,) background electrons in each spot's region over the whole scan.
@@ -24,9 +24,9 @@ class Spots(NamedTuple):
     expected: NDArray[np.float64]
 
 
-def find_spots(
+def find_bragg_spots(
     total: NDArray[np.uint32], beam: DirectBeam, *, sigma_px: float, threshold: float, max_spots: int
-) -> tuple[Spots, NDArray[np.int32]]:
+) -> tuple[BraggSpots, NDArray[np.int32]]:
     """Find Bragg spots: maxima that exceed a Poisson expectation from the radial background.
 
     Parameters
@@ -59,7 +59,7 @@ def find_spots(
     labels[(labels == IGNORED) & away & (score < CLIP_SIGMA) & (radius >= inner)] = BACKGROUND
     labels[radius < inner] = BEAM if beam.seen else IGNORED
     expected = np.bincount(np.maximum(labels, 0).ravel(), weights=radial.ravel(), minlength=len(px) + 1)[1:]
-    return Spots(px.astype(np.float64), expected.astype(np.float64)), labels
+    return BraggSpots(px.astype(np.float64), expected.astype(np.float64)), labels
 
 
 def radial_background(

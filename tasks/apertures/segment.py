@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from tasks.apertures.clusters import DarkFields, cluster_spots
 from tasks.apertures.factorise import Factors, factorise
-from tasks.apertures.pattern import Spots, find_spots
+from tasks.apertures.pattern import BraggSpots, find_bragg_spots
 from tasks.apertures.settings import ProposalSettings
 from tasks.events.scan_beam import DirectBeam, find_direct_beam
 from tasks.events.scan_shift import fit_beam_shift
@@ -28,7 +28,7 @@ class Segmentation(NamedTuple):
     """
 
     beam: DirectBeam
-    spots: Spots
+    spots: BraggSpots
     counts: csr_matrix
     amplitude: NDArray[np.float64]
     factors: Factors
@@ -47,8 +47,8 @@ def segment_scan(
 ) -> Segmentation:
     """Find the coherently diffracting regions of one scan.
 
-    Spots are found in the sum of all patterns, grouped by their dark-field images, and each position's spot counts
-    are explained as a non-negative mixture of the groups' patterns and the background.
+    Spots are found in the sum of all patterns, grouped by their dark-field images, and each position's spot counts are
+    explained as a non-negative mixture of the groups' patterns and the background.
     """
     totals = np.ediff1d(scan.offsets.astype(np.int64)).astype(np.int64)
     good = good_positions(totals.reshape(scan_shape))
@@ -58,7 +58,7 @@ def segment_scan(
     if integer.any():
         total = sum_pattern(scan, detector_shape, shifts=integer, keep=good.ravel())
         beam = find_direct_beam(total, start=beam.centre)
-    spots, labels = find_spots(
+    spots, labels = find_bragg_spots(
         total, beam, sigma_px=beam.sigma, threshold=settings.spot_threshold, max_spots=settings.max_spots
     )
     labelled = LabelledEvents(scan, labels, shifts=integer, seed=settings.seed)
@@ -100,7 +100,7 @@ def _regions(
     halves: tuple[csr_matrix, csr_matrix],
     counts: csr_matrix,
     amplitude: NDArray[np.float64],
-    spots: Spots,
+    spots: BraggSpots,
     *,
     scan_shape: tuple[int, int],
     settings: ProposalSettings,
@@ -133,7 +133,7 @@ def _start(
     groups: list[NDArray[np.int64]],
     counts: csr_matrix,
     amplitude: NDArray[np.float64],
-    spots: Spots,
+    spots: BraggSpots,
     *,
     scan_shape: tuple[int, int],
 ) -> Factors:
@@ -152,7 +152,7 @@ def _maps(
     labelled: LabelledEvents,
     counts: csr_matrix,
     amplitude: NDArray[np.float64],
-    spots: Spots,
+    spots: BraggSpots,
     *,
     scan_shape: tuple[int, int],
 ) -> dict[str, NDArray[np.float64]]:

@@ -1,5 +1,7 @@
 """How alike the regions of two scans are: by shape and position after a shift, and by diffraction."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -11,6 +13,8 @@ from tasks.apertures.segment import Segmentation
 
 RELROD_INVERSE_ANGSTROM = 0.003
 MATCH_PX = 2.5
+
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 
 def images_of(segmentation: Segmentation) -> NDArray[np.float64]:
@@ -35,7 +39,7 @@ def shift_candidates(first: NDArray[np.float64], second: NDArray[np.float64], *,
     return np.unique(np.vstack([peaks - centre, [[0, 0]]]), axis=0)
 
 
-def moved(images: NDArray[np.float64], shift: NDArray[np.int64]) -> NDArray[np.float64]:
+def moved(images: NDArray[Pixel], shift: NDArray[np.int64]) -> NDArray[Pixel]:
     """Return images (k, ny, nx) moved by whole positions, zero where nothing moved in."""
     out = np.zeros_like(images)
     ny, nx = images.shape[1:]

@@ -7,10 +7,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 HOT_RATIO = 6.0
+"""Of the highest neighbour: a spot in the middle of a pixel does so only if its standard deviation is below 0.53 px."""
 DEAD_RATIO = 0.1
+"""Of the lowest neighbour; chosen, not measured."""
 SIGNIFICANCE = 8.0
+"""Standard deviations: by chance once in 10^15 pixels, which no series has."""
 LEAST_COUNTS = 40.0
+"""Of the neighbours: where 40 are expected, fewer than a tenth come by chance once in 10^13 pixels."""
 NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=bool)
+"""The eight pixels around one."""
 MOST_FRACTION = 0.01
 """More bad pixels than this fraction are not bad pixels but another kind of image."""
 

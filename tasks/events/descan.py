@@ -10,17 +10,23 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-from tasks.events.direct_beam import Position
 from tasks.events.store import ScanEvents
+from tasks.model.experiment import PixelPosition
 
 BLOCKS = 8
 """The scan is divided into at most 8 x 8 blocks, fewer if they would hold less than 1000 electrons each."""
 EVENTS_PER_BLOCK = 1000
+"""See `BLOCKS`: the centre of a beam of 3 px standard deviation is then known to 0.1 px."""
 PLACES_MIN = 20
+"""Blocks: fewer leave no robust spread beside the four parameters."""
 WINDOW_PX = 40
+"""On either side of the beam of the whole scan: the largest motion that is looked for."""
 LEAST_EVENTS = 50
+"""In a window: fewer know the centre of a beam of 3 px worse than 0.4 px."""
 SIGNIFICANCE = 5.0
+"""Standard errors: by chance once in a million fits."""
 SMALLEST_PX = 0.3
+"""Over the scan: electrons are shifted by whole pixels, so that a smaller motion would shift next to none."""
 
 
 class Descan(NamedTuple):
@@ -46,7 +52,7 @@ def block_beams(
     *,
     scan_shape: tuple[int, int],
     columns: int,
-    beam_px: Position,
+    beam_px: PixelPosition,
     radius_px: float,
     known: Descan = NO_DESCAN,
 ) -> BlockBeams:
@@ -145,7 +151,7 @@ def _histogram(
                 images[block[position], row, column] += 1.0
 
 
-def _local_centre(image: NDArray[np.float64], radius_px: float) -> Position | None:
+def _local_centre(image: NDArray[np.float64], radius_px: float) -> PixelPosition | None:
     if image.sum() < LEAST_EVENTS:
         return None
     smooth = ndimage.gaussian_filter(image, max(1.0, 0.5 * radius_px), mode="constant")

@@ -13,28 +13,32 @@ from scipy import ndimage
 
 from tasks.events.bad_pixels import HOT_RATIO
 from tasks.events.inversion import distances, highest, self_convolution
+from tasks.model.experiment import PixelPosition
 
 OBVIOUS = 10.0
 """A peak this many times stronger than any other of its pattern is the direct beam."""
 DOMINANCE = 3.0
 """One this many times stronger is, unless the pattern has its centre of inversion elsewhere."""
 AGREEMENT_PX = 3.0
+"""Between the peak and the centre of inversion: less than the distance of any reflection; chosen, not measured."""
 SYMMETRY_RIVAL = 1.7
 """A centre of inversion is at least this many times better than any other point."""
 PAIRED_LEAST = 8
+"""Spots that have an image: a few pair up by chance about any point; chosen, not measured."""
 SPOT_PX = 13
+"""Width of the widest thing that is taken for a spot and not for background."""
 PEAK_SIGMA = 6.0
+"""Standard deviations above the surroundings: by chance once in 10^9 pixels."""
 PEAK_PX = 5
 """Width of the box in which a peak is looked for."""
 RADIUS_MAX_PX = 24.0
-
-Position = tuple[float, float]
+"""Of a beam: a larger plateau is something else; chosen, not measured."""
 
 
 class BeamFit(NamedTuple):
     """A direct beam: centre (slow, fast), the radius that holds most of it, and which measurement gave it."""
 
-    centre: Position
+    centre: PixelPosition
     radius_px: float
     by: Literal["peak", "symmetry"]
 
@@ -42,7 +46,7 @@ class BeamFit(NamedTuple):
 def find_beam(
     image: NDArray[np.floating | np.integer],
     *,
-    start: Position | None,
+    start: PixelPosition | None,
     reach_px: float,
     mask: NDArray[np.bool_] | None = None,
 ) -> BeamFit | None:
@@ -103,7 +107,7 @@ def _brightest(pattern: NDArray[np.float64], allowed: NDArray[np.bool_]) -> tupl
     return fit, float(contrast[top]) / max(other, float(noise))
 
 
-def centroid(pattern: NDArray[np.float64], start: Position) -> BeamFit | None:
+def centroid(pattern: NDArray[np.float64], start: PixelPosition) -> BeamFit | None:
     """Return the centre of mass of the peak at `start` above its surroundings, within the radius of half its height.
 
     The window follows the peak until it stands still. The half-height cut keeps neighbouring Bragg spots and the
@@ -148,7 +152,7 @@ def centroid(pattern: NDArray[np.float64], start: Position) -> BeamFit | None:
 
 def _centre_of_spots(
     pattern: NDArray[np.float64], valid: NDArray[np.bool_], near: NDArray[np.bool_]
-) -> Position | None:
+) -> PixelPosition | None:
     """Return the c for which spots lie at c + r and c - r (Friedel's law), to about a quarter of a pixel.
 
     The pattern is reduced to its spots, all made equally strong, so that one strong spot, which is always symmetric
@@ -185,7 +189,7 @@ def _paired(spots: NDArray[np.bool_], twice: tuple[int, int]) -> int:
     return len(np.unique(images[images > 0]))
 
 
-def _parabola_top(image: NDArray[np.float64], row: int, column: int) -> Position:
+def _parabola_top(image: NDArray[np.float64], row: int, column: int) -> PixelPosition:
     def along(before: float, here: float, after: float) -> float:
         bend = before - 2 * here + after
         return 0.0 if bend >= 0 else float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5))

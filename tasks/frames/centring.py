@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.events.bad_pixels import dead_pixels, hot_pixels
 from tasks.events.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
-from tasks.events.direct_beam import BeamFit, Position, centroid, find_beam
+from tasks.events.direct_beam import BeamFit, centroid, find_beam
 from tasks.events.sums import sum_pattern
 from tasks.frames.models import DirectBeams
 from tasks.frames.settings import FrameSettings
@@ -19,6 +19,7 @@ from tasks.frames.track import BeamTrack, track_beam
 from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltScan, TiltSeries
 from tasks.model import SourceError
+from tasks.model.experiment import PixelPosition
 
 DESCAN_SCANS = 15
 """Scans, spread over the series, that show the motion that all share: each is read again in every pass."""
@@ -91,7 +92,7 @@ def _bad_pixels(groups: list[NDArray[np.int64]]) -> BadPixels:
 
 
 def _fits(
-    series: TiltSeries, start: Position | None, reach_px: float
+    series: TiltSeries, start: PixelPosition | None, reach_px: float
 ) -> tuple[list[BeamFit | None], BadPixels, tuple[str, ...]]:
     """Return the direct beam of every scan, the bad pixels, and a warning if the beam is not where it should be.
 

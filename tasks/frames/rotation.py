@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tasks.events.canvas import Canvas, canvas_for
 from tasks.frames.models import Frame, FrameSeries
 from tasks.frames.ports import FrameReader
-from tasks.frames.rotation_survey import Image, Survey, each_image, survey_images
+from tasks.frames.rotation_survey import FileImage, Survey, each_image, survey_images
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import write_stack
 from tasks.frames.track import BeamTrack, track_beam
@@ -41,7 +41,7 @@ class Storage(NamedTuple):
         return value * self.scale + self.shift
 
 
-class Placement(NamedTuple):
+class FrameShifts(NamedTuple):
     """Whole-pixel shifts (n, 2) of the frames, the canvas that holds them all, and the beam on it."""
 
     shifts: NDArray[np.int64]
@@ -120,16 +120,16 @@ def _storage(survey: Survey, sample: str) -> Storage:
     return Storage(scale, shift)
 
 
-def _placement(track: BeamTrack, shape: tuple[int, int]) -> Placement:
+def _placement(track: BeamTrack, shape: tuple[int, int]) -> FrameShifts:
     target = np.median(track.px, axis=0)
     away = track.px - target
     steady = bool(np.hypot(*away.T).max() <= STEADY_PX)
     shifts = np.zeros(away.shape, dtype=np.int64) if steady else -np.rint(away).astype(np.int64)
-    return Placement(shifts, canvas_for(shifts, shape), target)
+    return FrameShifts(shifts, canvas_for(shifts, shape), target)
 
 
 def _placed(
-    images: Iterator[Image], survey: Survey, storage: Storage, placement: Placement, sums: dict[int, int]
+    images: Iterator[FileImage], survey: Survey, storage: Storage, placement: FrameShifts, sums: dict[int, int]
 ) -> Iterator[NDArray[np.uint32]]:
     """Yield the frames as they are stored, and note the sum of the valid pixels of each by its number.
 
@@ -148,7 +148,7 @@ def _placed(
         yield frame
 
 
-def _valid(bad: NDArray[np.bool_], placement: Placement) -> NDArray[np.bool_]:
+def _valid(bad: NDArray[np.bool_], placement: FrameShifts) -> NDArray[np.bool_]:
     """Return the pixels of the canvas that are valid in every frame."""
     valid = np.ones(placement.canvas.shape, dtype=bool)
     for shift in np.unique(placement.shifts, axis=0):
@@ -163,7 +163,7 @@ def _documents(
     survey: Survey,
     manifest: RotationSeriesManifest,
     track: BeamTrack,
-    placement: Placement,
+    placement: FrameShifts,
     electrons: Sequence[float],
 ) -> tuple[Frame, ...]:
     first = survey.frames[0].number
@@ -192,7 +192,7 @@ def _start(oscillation: Oscillation, steps: int) -> float:
     return round(min(begin, begin + oscillation.width_deg), 9)
 
 
-def _on_canvas(detector: RotationDetector, placement: Placement) -> Detector:
+def _on_canvas(detector: RotationDetector, placement: FrameShifts) -> Detector:
     return Detector(
         name=detector.name,
         shape_px=placement.canvas.shape,
@@ -202,7 +202,7 @@ def _on_canvas(detector: RotationDetector, placement: Placement) -> Detector:
     )
 
 
-def _warnings(survey: Survey, storage: Storage, track: BeamTrack, placement: Placement) -> tuple[str, ...]:
+def _warnings(survey: Survey, storage: Storage, track: BeamTrack, placement: FrameShifts) -> tuple[str, ...]:
     warnings = []
     if survey.lost:
         more = "" if len(survey.lost) <= NAMED else f" and {len(survey.lost) - NAMED} more"

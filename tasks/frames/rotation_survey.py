@@ -18,7 +18,7 @@ FRAMES_MIN = 5
 REASONS_SHOWN = 10
 
 
-class Image(NamedTuple):
+class FileImage(NamedTuple):
     """One frame as its file holds it."""
 
     number: int
@@ -91,7 +91,7 @@ def survey_images(
 
 def each_image(
     files: Sequence[SourceFile], reader: FrameReader, shape: tuple[int, int], lost: list[str], *, step: int = 1
-) -> Iterator[Image]:
+) -> Iterator[FileImage]:
     """Yield the frames by ascending number (`step` 1) or descending (-1).
 
     Why a file cannot be read is appended to `lost`. A single file may hold a stack: its images are numbered from 0.
@@ -110,11 +110,11 @@ def each_image(
             continue
         for index in range(len(images))[::step]:
             number = index if len(files) == 1 else int(file.number or 0)
-            yield Image(number, file.name, images[index])
+            yield FileImage(number, file.name, images[index])
 
 
 def _seen(
-    image: Image,
+    image: FileImage,
     values: NDArray[np.number],
     usable: NDArray[np.bool_],
     detector: RotationDetector,

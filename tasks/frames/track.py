@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.events.direct_beam import BeamFit, Position
+from tasks.events.direct_beam import BeamFit
 from tasks.model import SourceError
+from tasks.model.experiment import PixelPosition
 
 WINDOW = 7
 OUTLIER_PX = 4.0
@@ -26,7 +27,7 @@ class BeamTrack(NamedTuple):
     notes: tuple[str, ...]
 
 
-def track_beam(fits: Sequence[BeamFit | None], *, start: Position | None, name: str) -> BeamTrack:
+def track_beam(fits: Sequence[BeamFit | None], *, start: PixelPosition | None, name: str) -> BeamTrack:
     """Return the beam of every frame of a series that is sorted by angle.
 
     A measurement that is farther from the median of its 7 neighbours on either side than 4 px and than 6 median

@@ -18,7 +18,7 @@ SCAN_SPOTS = 1500
 TOLERANCE_PX = 3.0
 
 
-class Indexed(NamedTuple):
+class IndexedLattice(NamedTuple):
     """A geometry and the lattice found with it; ``rmsd_px`` is of the whole vector, excitation error included."""
 
     geometry: Geometry
@@ -39,7 +39,7 @@ def cloud_of(geometry: Geometry, spots: Spots) -> Cloud:
     return Cloud(mean, along, np.sqrt(np.minimum(total, 20 * np.median(total))))
 
 
-def index_with(geometry: Geometry, spots: Spots, longest: float) -> Indexed | None:
+def index_with(geometry: Geometry, spots: Spots, longest: float) -> IndexedLattice | None:
     """Return the lattice found with this geometry, None if there is none."""
     cloud = cloud_of(geometry, spots)
     per_px = 1.0 / (geometry.distance_px * geometry.wavelength)
@@ -47,7 +47,7 @@ def index_with(geometry: Geometry, spots: Spots, longest: float) -> Indexed | No
     if lattice is None or lattice.indexed.sum() < 6:
         return None
     rmsd = float(np.sqrt(np.mean((lattice.residual[lattice.indexed] ** 2).sum(axis=1)))) / per_px
-    return Indexed(geometry, lattice, rmsd)
+    return IndexedLattice(geometry, lattice, rmsd)
 
 
 def reversed_axis(geometry: Geometry) -> Geometry:
@@ -61,7 +61,7 @@ def turned_axis(geometry: Geometry, azimuth_deg: float) -> Geometry:
     return geometry._replace(axis=np.asarray(turn.apply(geometry.axis)))
 
 
-def merit(found: Indexed | None) -> float:
+def merit(found: IndexedLattice | None) -> float:
     """Return how well a geometry does: the fraction indexed beyond chance, less for large residuals."""
     if found is None:
         return 0.0
@@ -71,8 +71,8 @@ def merit(found: Indexed | None) -> float:
 class Senses(NamedTuple):
     """What either sense of the axis gives; ``note`` says how the axis was sought."""
 
-    given: Indexed | None
-    opposite: Indexed | None
+    given: IndexedLattice | None
+    opposite: IndexedLattice | None
     note: str = ""
 
     @property
@@ -81,7 +81,7 @@ class Senses(NamedTuple):
         return merit(self.opposite) > merit(self.given)
 
     @property
-    def winner(self) -> Indexed | None:
+    def winner(self) -> IndexedLattice | None:
         """The better sense."""
         return self.opposite if self.reverse else self.given
 
@@ -100,7 +100,7 @@ def along_other_azimuths(senses: Senses, geometry: Geometry, spots: Spots, *, lo
     return senses
 
 
-def best_azimuth(geometry: Geometry, spots: Spots, *, longest: float, search_deg: float) -> Indexed | None:
+def best_azimuth(geometry: Geometry, spots: Spots, *, longest: float, search_deg: float) -> IndexedLattice | None:
     """Return the best lattice with the axis turned by up to ``search_deg`` about the beam."""
     part = spots.where(np.sort(np.argsort(-spots.significance)[: 2 * SCAN_SPOTS]))
     steps = np.arange(-search_deg, search_deg + 0.5 * SCAN_STEP_DEG, SCAN_STEP_DEG)
@@ -110,7 +110,7 @@ def best_azimuth(geometry: Geometry, spots: Spots, *, longest: float, search_deg
         vectors = lattice_vectors(cloud, min(longest, 40.0))
         height = np.sort(periodogram(cloud, vectors))[::-1]
         quality.append(float(height[:8].mean()) if len(height) else 0.0)
-    best: Indexed | None = None
+    best: IndexedLattice | None = None
     for index in np.argsort(quality)[::-1][:3]:
         found = index_with(turned_axis(geometry, float(steps[index])), spots, longest)
         if merit(found) > merit(best):

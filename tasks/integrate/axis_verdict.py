@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.integrate.axis_search import Indexed, Senses
+from tasks.integrate.axis_search import IndexedLattice, Senses
 from tasks.integrate.geometry import Geometry
 from tasks.integrate.models import AxisTest
 from tasks.integrate.refine_geometry import Refined
@@ -59,11 +59,11 @@ def is_reversed(senses: Senses, tried: tuple[Tried | None, Tried | None]) -> boo
     return information(tried[1]) > information(tried[0])
 
 
-def _fraction(found: Indexed | None, tried: Tried | None) -> float:
+def _fraction(found: IndexedLattice | None, tried: Tried | None) -> float:
     return tried.fraction if tried else found.lattice.fraction if found else 0.0
 
 
-def _rmsd(found: Indexed | None, tried: Tried | None) -> float | None:
+def _rmsd(found: IndexedLattice | None, tried: Tried | None) -> float | None:
     return tried.refined.rmsd_px if tried else found.rmsd_px if found else None
 
 
@@ -86,7 +86,7 @@ def _verdict(senses: Senses, tried: tuple[Tried | None, Tried | None], winner: i
     return f"the axis is {sense}{senses.note} ({figures[0]}; the other sense: {figures[1]}); {sure}"
 
 
-def _figures(found: Indexed | None, tried: Tried | None) -> str:
+def _figures(found: IndexedLattice | None, tried: Tried | None) -> str:
     if tried is not None:
         excitation = tried.refined.rms_excitation
         return (

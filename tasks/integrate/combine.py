@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from tasks.integrate.assemble import Particulars, reflections_from_observations
 from tasks.integrate.common_scale import CommonScale, fit_common_scale, scaled
-from tasks.integrate.crystal_match import Crystal, Match, Table, amplitudes, averaged, match, mean_cell, reduced_crystal
+from tasks.integrate.crystal_match import (
+    Match,
+    ReducedCrystal,
+    Table,
+    amplitudes,
+    averaged,
+    match,
+    mean_cell,
+    reduced_crystal,
+)
 from tasks.integrate.lattice import Matrix, cell_of_metric
 from tasks.integrate.merging import laue_space_group, observations_at
 from tasks.integrate.models import ClusterGrowth, ClusterMember, CombinedSets, CrystalCluster, Reflections
@@ -27,16 +36,16 @@ SAME_FORM = 0.35
 class _Cluster:
     """Crystals indexed like the first one, which seeds the cluster, with their |E| in that indexing."""
 
-    def __init__(self, seed: Crystal) -> None:
-        self.members: list[tuple[Crystal, Match]] = []
+    def __init__(self, seed: ReducedCrystal) -> None:
+        self.members: list[tuple[ReducedCrystal, Match]] = []
         self.tables: list[Table] = []
         self.add(seed, Match(np.eye(3, dtype=np.int64), None, None, 0))
 
     @property
-    def seed(self) -> Crystal:
+    def seed(self) -> ReducedCrystal:
         return self.members[0][0]
 
-    def add(self, crystal: Crystal, fit: Match) -> None:
+    def add(self, crystal: ReducedCrystal, fit: Match) -> None:
         self.members.append((crystal, fit))
         self.tables.append(amplitudes(reindexed(crystal, fit.basis)))
 
@@ -51,7 +60,7 @@ class _Cluster:
         return averaged(np.concatenate([one.hkl for one in used]), np.concatenate([one.value for one in used]))
 
 
-def reindexed(crystal: Crystal, basis: Matrix) -> Crystal:
+def reindexed(crystal: ReducedCrystal, basis: Matrix) -> ReducedCrystal:
     """Return the crystal with the indices ``hkl @ basis``."""
     inverse = np.linalg.inv(basis)
     return crystal._replace(
@@ -91,7 +100,7 @@ def combine_crystals(crystals: tuple[Reflections, ...], workdir: Path) -> Combin
     return CombinedSets(clusters=made, pairs=_pairs(reduced), notes=notes)
 
 
-def _clusters(crystals: list[Crystal]) -> list[_Cluster]:
+def _clusters(crystals: list[ReducedCrystal]) -> list[_Cluster]:
     """Return clusters, largest first; each member's indexing is settled against all others once more at the end."""
     clusters: list[_Cluster] = []
     left = list(crystals)
@@ -106,9 +115,9 @@ def _clusters(crystals: list[Crystal]) -> list[_Cluster]:
     return sorted(clusters, key=lambda one: -len(one.members))
 
 
-def _best_to_join(cluster: _Cluster, left: list[Crystal]) -> tuple[Crystal, Match] | None:
+def _best_to_join(cluster: _Cluster, left: list[ReducedCrystal]) -> tuple[ReducedCrystal, Match] | None:
     table = cluster.table()
-    found: tuple[Crystal, Match] | None = None
+    found: tuple[ReducedCrystal, Match] | None = None
     highest = SAME_FORM
     for crystal in left:
         fit = match(crystal, table, cluster.seed.cell)
@@ -127,7 +136,7 @@ def _settle(cluster: _Cluster) -> None:
         cluster.replace(number, again._replace(basis=fit.basis) if number == 0 else again)
 
 
-def _pairs(crystals: list[Crystal]) -> tuple[tuple[str, str, float | None], ...]:
+def _pairs(crystals: list[ReducedCrystal]) -> tuple[tuple[str, str, float | None], ...]:
     rows: list[tuple[str, str, float | None]] = []
     for number, one in enumerate(crystals):
         table = amplitudes(one)
@@ -163,7 +172,11 @@ def _document(name: str, cluster: _Cluster, documents: dict[str, Reflections], w
 
 
 def _merged(
-    name: str, crystals: list[Crystal], scales: Sequence[CommonScale], documents: dict[str, Reflections], folder: Path
+    name: str,
+    crystals: list[ReducedCrystal],
+    scales: Sequence[CommonScale],
+    documents: dict[str, Reflections],
+    folder: Path,
 ) -> Reflections:
     weights = [float(len(one.data.hkl)) for one in crystals]
     identity = np.eye(3, dtype=np.int64)

@@ -37,7 +37,7 @@ class Table(NamedTuple):
     value: NDArray[np.float64]
 
 
-class Crystal(NamedTuple):
+class ReducedCrystal(NamedTuple):
     """One crystal in its primitive reduced cell.
 
     ``basis`` (3, 3) takes the indices of its own cell there, ``hkl @ basis``; ``rotations`` are those of its Laue
@@ -60,7 +60,7 @@ class Match(NamedTuple):
     common: int
 
 
-def reduced_crystal(reflections: Reflections) -> Crystal:
+def reduced_crystal(reflections: Reflections) -> ReducedCrystal:
     """Bring the observations of a Reflections document to the primitive reduced cell."""
     laue = laue_space_group(reflections.laue_group)
     primitive = primitive_basis(laue.centring_type())
@@ -70,10 +70,10 @@ def reduced_crystal(reflections: Reflections) -> Crystal:
     hkl = np.rint(data.hkl @ basis).astype(np.int32)
     rotations = tuple(np.rint(inverse @ rotation @ basis).astype(np.int64) for rotation in rotations_of(laue))
     cell = transformed_cell(reflections.unit_cell, basis)
-    return Crystal(reflections.id, cell, basis, data._replace(hkl=hkl), rotations)
+    return ReducedCrystal(reflections.id, cell, basis, data._replace(hkl=hkl), rotations)
 
 
-def amplitudes(crystal: Crystal) -> Table:
+def amplitudes(crystal: ReducedCrystal) -> Table:
     """Return |E| of all reflections and their equivalents, with the sign of hkl that sorts higher (Friedel)."""
     merged = merge_equivalents(crystal.data, laue_space_group("P -1"))
     factor = normalised_intensities(merged.intensity, d_star_squared(merged.hkl, crystal.cell))
@@ -89,7 +89,7 @@ def averaged(hkl: NDArray[np.int64], value: NDArray[np.float64]) -> Table:
     return Table(_folded(hkl[first]), mean[: len(unique)])
 
 
-def match(crystal: Crystal, table: Table, onto: UnitCell) -> Match | None:
+def match(crystal: ReducedCrystal, table: Table, onto: UnitCell) -> Match | None:
     """Return the best indexing of a crystal against the |E| of others; None if the lattices differ.
 
     All indexings that the lattice's metric allows are tried; symmetry-equivalent ones agree equally well, and the

@@ -10,7 +10,7 @@ Source of the idea: Palatinus et al., Acta Cryst. B75, 512-522 (2019).
 import numpy as np
 from numba import njit
 
-from tasks.integrate.rocking import Observations, RockingModel, widths
+from tasks.integrate.rocking import RockingModel, RockingObservations, widths
 from tasks.model.arrays import Floats, Integers
 
 MOST_TURN = 2e-3
@@ -18,9 +18,9 @@ LEAST_ROTATION, MOST_ROTATION = float(np.radians(0.0003)), float(np.radians(0.3)
 TREND_SPREAD = float(np.radians(0.05))
 
 
-def turned(
+def with_turned_frames(
     model: RockingModel,
-    observations: Observations,
+    observations: RockingObservations,
     residual: Floats,
     *,
     expected: Floats,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.integrate.rocking import Observations, ScaleSpreads
+from tasks.integrate.rocking import RockingObservations, ScaleSpreads
 from tasks.model.arrays import Floats
 
 MOST_STEP = 0.7
@@ -28,7 +28,7 @@ class FrameScales(NamedTuple):
 
 
 def moved_scales(
-    observations: Observations,
+    observations: RockingObservations,
     *,
     log_scale: Floats,
     prior: Floats | None,
@@ -65,7 +65,7 @@ def moved_scales(
 
 
 def _eliminated(
-    observations: Observations, partial: Floats, expected: Floats, weight: Floats, *, frames: int, groups: int
+    observations: RockingObservations, partial: Floats, expected: Floats, weight: Floats, *, frames: int, groups: int
 ) -> tuple[Floats, Floats]:
     """Return the normal matrix (frames, frames) and the gradient (frames,) of log scales without merged intensities."""
     frame, group = observations.frame, observations.group

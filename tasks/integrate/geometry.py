@@ -61,7 +61,7 @@ def rotations(axis: Floats, angle_deg: Floats) -> Floats:
     return np.asarray(Rotation.from_rotvec(np.radians(angle_deg)[:, None] * axis).as_matrix())
 
 
-def settings(geometry: Geometry, crystal: Crystal) -> Floats:
+def orientations(geometry: Geometry, crystal: Crystal) -> Floats:
     """Return the matrices (n, 3, 3) that take hkl to q in the laboratory, frame by frame."""
     tilt = rotations(geometry.axis, geometry.angle_deg)
     small = np.asarray(Rotation.from_rotvec(crystal.correction).as_matrix())

@@ -8,7 +8,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tasks.integrate.geometry import Crystal, Geometry, settings, shear_direction
+from tasks.integrate.geometry import Crystal, Geometry, orientations, shear_direction
 from tasks.integrate.spots import Spots
 from tasks.model.arrays import Floats
 
@@ -97,7 +97,7 @@ def shared_names(freedom: Freedom) -> list[tuple[str, tuple[int, ...]]]:
     return [*names, ("beam", (0,)), ("beam", (1,))]
 
 
-def moved(state: State, names: list[tuple[str, tuple[int, ...]]], step: Floats) -> State:
+def after_step(state: State, names: list[tuple[str, tuple[int, ...]]], step: Floats) -> State:
     """Return the state after a step (s,) of the shared parameters."""
     geometry, orientation, cell = state.geometry, state.orientation, state.cell.copy()
     turn = np.zeros(3)
@@ -136,7 +136,7 @@ def frames_moved(state: State, frames: NDArray[np.int64], step: Floats) -> State
 def predicted(state: State, spots: Spots, hkl: NDArray[np.int64]) -> Floats:
     """Return (n, 3) where the spots should be, (slow, fast) in px, and their excitation errors, 1/angstrom."""
     geometry = state.geometry
-    matrices = settings(geometry, state.crystal())
+    matrices = orientations(geometry, state.crystal())
     camera = np.array([geometry.wavelength, geometry.distance_px, *geometry.ellipse])
     found: Floats = _projected(matrices, spots.frame, hkl, geometry.beam_px, camera)
     return found

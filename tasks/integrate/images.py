@@ -14,7 +14,7 @@ from tasks.integrate.spots import (
     Spots,
     direct_beam_radius,
     find_spots,
-    hot_pixels,
+    lone_pixels,
     radii_px,
     spot_radius,
 )
@@ -74,7 +74,7 @@ def load_images(series: FrameSeries) -> Images:
         raise InputError(f"{series.id}: all {len(used)} frames are empty", "check the aperture and the source files")
     mean = _mean_image(counts, np.flatnonzero(used))
     radius = radii_px(valid.shape, np.array(series.direct_beam_px))
-    hot = hot_pixels(mean, int(used.sum()), valid) & (radius > direct_beam_radius(mean, valid, radius))
+    hot = lone_pixels(mean, int(used.sum()), valid) & (radius > direct_beam_radius(mean, valid, radius))
     return Images(counts, valid & ~hot, used, mean, int(hot.sum()))
 
 

@@ -25,7 +25,7 @@ from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.rocking import RockingModel
 from tasks.integrate.scaling import (
     LEAST_SEEN,
-    Scaled,
+    ScaledObservations,
     first_model,
     fit_rocking,
     illuminated,
@@ -71,7 +71,7 @@ def run_integration(
 
 def _symmetry(
     series: FrameSeries, settings: IntegrationSettings, images: Images, search: SpotSearch, solved: Solved
-) -> tuple[Solved, Pixels, Scaled, LaueChoice]:
+) -> tuple[Solved, Pixels, ScaledObservations, LaueChoice]:
     """Measure the frames and find the Laue group, with stretched frames put right if that makes the lattice symmetric.
 
     If the intensities do not confirm the symmetry, the frames are taken as they are.
@@ -109,7 +109,7 @@ def scaled_in(
     *,
     final: bool,
     model: RockingModel | None,
-) -> Scaled:
+) -> ScaledObservations:
     """Fit the rocking model in a Laue group and return one observation per crossing."""
     rows = np.flatnonzero(pixels.measured.seen > LEAST_SEEN)
     every, groups = observations_of(pixels.predictions, pixels.measured, refined.geometry, laue)
@@ -127,7 +127,7 @@ def scaled_in(
     )
 
 
-def _laue_choice(scaled: Scaled, refined: Refined, settings: IntegrationSettings) -> LaueChoice:
+def _laue_choice(scaled: ScaledObservations, refined: Refined, settings: IntegrationSettings) -> LaueChoice:
     d_star = _d_star(scaled.data, refined.crystal)
     kept, _ = usable(scaled, gemmi.SpaceGroup("P -1"), d_star)
     # shells of noise would drown what the centring and the symmetry do to the intensities
@@ -143,7 +143,7 @@ def _document(
     found: tuple[Images, SpotSearch, Solved],
     choice: LaueChoice,
     refined: Refined,
-    scaled: Scaled,
+    scaled: ScaledObservations,
     overlapped: int,
     pictures: FileRef,
     provenance: Provenance,

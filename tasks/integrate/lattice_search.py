@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tasks.integrate.axis_search import (
     TOLERANCE_PX,
-    Indexed,
+    IndexedLattice,
     Senses,
     along_other_azimuths,
     both_senses,
@@ -21,9 +21,7 @@ from tasks.integrate.geometry import (
     detector_px,
     excitation_error,
     laboratory_q,
-)
-from tasks.integrate.geometry import (
-    settings as orientations,
+    orientations,
 )
 from tasks.integrate.geometry_state import Freedom
 from tasks.integrate.images import SpotSearch
@@ -126,7 +124,7 @@ def _tried_both(
     return given, opposite
 
 
-def _tried(found: Indexed | None, spots: Spots, frames: int, settings: IntegrationSettings) -> Tried | None:
+def _tried(found: IndexedLattice | None, spots: Spots, frames: int, settings: IntegrationSettings) -> Tried | None:
     """Return what refinement makes of a lattice, None if there is nothing to refine."""
     if found is None or found.lattice.score < WORTH_REFINING * settings.min_indexed_fraction:
         return None

@@ -7,14 +7,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tasks.integrate.geometry import shear_direction
-from tasks.integrate.geometry_state import State, difference_steps, frames_moved, moved, predicted
+from tasks.integrate.geometry_state import State, after_step, difference_steps, frames_moved, predicted
 from tasks.integrate.spots import Spots
 from tasks.model.arrays import Floats
 
 ELLIPSE_SPREAD = 0.02
 
 
-class Solution(NamedTuple):
+class LeastSquaresStep(NamedTuple):
     """Steps and variances: of the shared parameters (s,) and of the frames' (frames, 5)."""
 
     shared: Floats
@@ -41,7 +41,7 @@ def solve_step(
     position: NDArray[np.int64] | None,
     frames: NDArray[np.int64],
     spread: tuple[float, float],
-) -> Solution:
+) -> LeastSquaresStep:
     """Return the step of all parameters: normal equations with robust weights, the frames' blocks eliminated.
 
     Parameters
@@ -62,7 +62,7 @@ def solve_step(
     for index, step in enumerate(steps):
         move = np.zeros(len(steps))
         move[index] = step
-        columns.append((predicted(moved(state, names, move), spots, hkl) - base) / step * weight)
+        columns.append((predicted(after_step(state, names, move), spots, hkl) - base) / step * weight)
     jacobian = np.stack(columns, axis=2)
     target = residual * weight
     held, offset_held = _restraints(state, names)
@@ -72,7 +72,7 @@ def solve_step(
     if position is None:
         inverse = np.linalg.inv(common)
         none = np.zeros((0, 5))
-        return Solution(inverse @ gradient, none, none, np.diag(inverse))
+        return LeastSquaresStep(inverse @ gradient, none, none, np.diag(inverse))
     blocks = _frame_columns(state, spots, hkl, base, weight, frames)
     extra = np.array([1 / spread[1], 1 / spread[1], *[1 / spread[0]] * 3]) ** 2
     offset = state.geometry.beam_px[frames] - np.median(state.geometry.beam_px[frames], axis=0)
@@ -125,7 +125,7 @@ def _by_frame(
     return normal, mixed, gradient
 
 
-def _eliminated(common: Floats, own: Floats, mixed: Floats, gradient: Floats, pull: Floats) -> Solution:
+def _eliminated(common: Floats, own: Floats, mixed: Floats, gradient: Floats, pull: Floats) -> LeastSquaresStep:
     """Solve normal equations in which no two frames share a block, by the Schur complement of the frames' blocks.
 
     Parameters
@@ -143,7 +143,7 @@ def _eliminated(common: Floats, own: Floats, mixed: Floats, gradient: Floats, pu
     variance = np.diagonal(inner, axis1=1, axis2=2) + np.einsum(
         "fij,ik,fkj->fj", across, inverse, across, optimize=True
     )
-    return Solution(shared, step, variance, np.diag(inverse))
+    return LeastSquaresStep(shared, step, variance, np.diag(inverse))
 
 
 def _frame_columns(

@@ -7,11 +7,11 @@ import numpy as np
 
 from tasks.integrate.pixels import Pixels
 from tasks.integrate.rocking import widths
-from tasks.integrate.scaling import Scaled
+from tasks.integrate.scaling import ScaledObservations
 from tasks.model import FileRef
 
 
-def write_pictures(pixels: Pixels, scaled: Scaled, path: Path) -> FileRef:
+def write_pictures(pixels: Pixels, scaled: ScaledObservations, path: Path) -> FileRef:
     """Write the predictions and the rocking curves for the report.
 
     Datasets: ``frame`` (k,), ``px`` (k, 2), ``hkl`` (k, 3) of predictions within one width of the sphere;

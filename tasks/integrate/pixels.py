@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_half
-from tasks.integrate.geometry import Geometry, corner_d_min, crystal_q, detector_px, excitation_error, settings
+from tasks.integrate.geometry import Geometry, corner_d_min, crystal_q, detector_px, excitation_error, orientations
 from tasks.integrate.images import Images, SpotSearch
 from tasks.integrate.overlaps import separated
 from tasks.integrate.patches import Patches, cut_patches
@@ -105,7 +105,7 @@ def repredicted(pixels: Pixels, basis: Floats, refined: Refined, series: FrameSe
     """
     old, geometry = pixels.predictions, refined.geometry
     hkl = np.rint(old.hkl @ basis).astype(np.int32)
-    q = np.einsum("nij,nj->ni", settings(geometry, refined.crystal)[old.frame], hkl.astype(np.float64))
+    q = np.einsum("nij,nj->ni", orientations(geometry, refined.crystal)[old.frame], hkl.astype(np.float64))
     predictions = Predictions(
         hkl=hkl,
         frame=old.frame,

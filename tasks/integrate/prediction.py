@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.geometry import Crystal, Geometry, detector_px, excitation_error, settings
+from tasks.integrate.geometry import Crystal, Geometry, detector_px, excitation_error, orientations
 from tasks.model.arrays import Floats, Integers
 
 
@@ -70,7 +70,7 @@ def predict(
     parts: list[Predictions] = []
     length = np.linalg.norm(hkl @ crystal.basis.T, axis=1)
     limit = np.hypot(reach[0], reach[1] * length)
-    for number, matrix in enumerate(settings(geometry, crystal)):
+    for number, matrix in enumerate(orientations(geometry, crystal)):
         if not used[number]:
             continue
         q = hkl @ matrix.T

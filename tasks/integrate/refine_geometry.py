@@ -14,13 +14,13 @@ from tasks.integrate.geometry import Crystal, Geometry
 from tasks.integrate.geometry_state import (
     Freedom,
     State,
+    after_step,
     frames_moved,
-    moved,
     residuals,
     shared_names,
     start_state,
 )
-from tasks.integrate.normal_equations import Solution, robust_scales, solve_step
+from tasks.integrate.normal_equations import LeastSquaresStep, robust_scales, solve_step
 from tasks.integrate.spots import Spots
 from tasks.model import NotIndexedError
 from tasks.model.arrays import Floats
@@ -67,7 +67,7 @@ def refine_geometry(
     position = np.searchsorted(frames, spots.frame)
     spread_rotation, spread_shift = np.radians(0.1), 0.5
     base_weight = 1.0 / np.sqrt(0.15 + 2.0 / np.maximum(spots.counts, 1.0))
-    solution = Solution(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))
+    solution = LeastSquaresStep(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))
     for cycle in range(CYCLES):
         move_frames = freedom.frames and cycle >= 2
         residual = residuals(state, spots, hkl)
@@ -83,7 +83,7 @@ def refine_geometry(
             frames=frames,
             spread=(spread_rotation, spread_shift),
         )
-        state = moved(state, names, solution.shared)
+        state = after_step(state, names, solution.shared)
         _check(state)
         if move_frames:
             state = frames_moved(state, frames, solution.per_frame)
@@ -112,7 +112,7 @@ def _check(state: State) -> None:
         raise NotIndexedError("the refinement of the geometry ran away: the lattice found is not the spots' own")
 
 
-def _settled(solution: Solution) -> bool:
+def _settled(solution: LeastSquaresStep) -> bool:
     """Tell whether the last step is small against the esds, of what is shared and of nearly all frames."""
     shared = np.abs(solution.shared) / np.sqrt(solution.shared_variance)
     if not len(solution.per_frame):
@@ -132,7 +132,7 @@ def _figures(
     spots: Spots,
     hkl: NDArray[np.int64],
     names: list[tuple[str, tuple[int, ...]]],
-    solution: Solution,
+    solution: LeastSquaresStep,
     spread_rotation: float,
     spread_shift: float,
 ) -> Refined:

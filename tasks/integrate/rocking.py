@@ -30,7 +30,7 @@ class Shape(NamedTuple):
     cumulative: Floats
 
 
-class Observations(NamedTuple):
+class RockingObservations(NamedTuple):
     """Measured predictions (n,) as the rocking model sees them.
 
     ``group``: number of the unique reflection; ``frame``: position of the frame; ``length``: |q|; ``lever`` (n, 3):
@@ -46,9 +46,9 @@ class Observations(NamedTuple):
     travel: Floats
     lever: Floats
 
-    def where(self, selected: Mask | Integers) -> "Observations":
+    def where(self, selected: Mask | Integers) -> "RockingObservations":
         """Return some of the observations."""
-        return Observations(*(cast("Any", column)[selected] for column in self))
+        return RockingObservations(*(cast("Any", column)[selected] for column in self))
 
 
 class ScaleSpreads(NamedTuple):
@@ -102,7 +102,7 @@ def widths(model: RockingModel, length: Floats) -> Floats:
     return np.hypot(model.width, model.spread * length)
 
 
-def response(model: RockingModel, observations: Observations, *, rotated: bool = True) -> Floats:
+def response(model: RockingModel, observations: RockingObservations, *, rotated: bool = True) -> Floats:
     """Return p (n,), in angstrom: the mean density of the rocking curve over the exposure."""
     width = widths(model, observations.length)
     excitation = observations.excitation
@@ -145,14 +145,14 @@ def _mean_density(
     return result
 
 
-def slope_of(model: RockingModel, observations: Observations) -> Floats:
+def slope_of(model: RockingModel, observations: RockingObservations) -> Floats:
     """Return the change (n,) of p when the excitation error moves by one width."""
     step = 0.25 * widths(model, observations.length)
     above = response(model, observations._replace(excitation=observations.excitation + step))
     return (above - response(model, observations._replace(excitation=observations.excitation - step))) * 2.0
 
 
-def place_of(model: RockingModel, observations: Observations) -> Floats:
+def place_of(model: RockingModel, observations: RockingObservations) -> Floats:
     """Return how far from the middle of the curve (n,) the frames were taken, in widths."""
     rotated = np.einsum("ij,ij->i", observations.lever, model.rotation[observations.frame])
     return np.abs(observations.excitation + rotated) / widths(model, observations.length)

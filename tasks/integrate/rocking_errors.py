@@ -8,7 +8,7 @@ chapter 6), each square held to CLIP_SQUARE variances, so that outliers do not s
 
 import numpy as np
 
-from tasks.integrate.rocking import Observations, RockingModel, widths
+from tasks.integrate.rocking import RockingModel, RockingObservations, widths
 from tasks.model.arrays import Floats
 
 LEAST_VARIANCE = 0.02
@@ -22,7 +22,7 @@ PRIOR_GROUPS = 60
 MOST_SCALE, MOST_PLACE = 0.5, 0.7
 
 
-def believable(merged: Floats, partial: Floats, observations: Observations) -> Floats:
+def believable(merged: Floats, partial: Floats, observations: RockingObservations) -> Floats:
     """Return the intensities (groups,) to compute variances from: none counted does not mean none there.
 
     The mean of the posterior of a Poisson rate, with half a count more than was counted (Jeffreys, Proc. R. Soc. A186,
@@ -46,12 +46,12 @@ def believable(merged: Floats, partial: Floats, observations: Observations) -> F
     return np.asarray((counted + 0.5) / (seen + 0.5 / prior))
 
 
-def counting_variance(observations: Observations, expected: Floats) -> Floats:
+def counting_variance(observations: RockingObservations, expected: Floats) -> Floats:
     """Return the variance (n,) that the counts of background and signal give."""
     return np.asarray(observations.noise + np.maximum(expected, 0.0) + LEAST_VARIANCE)
 
 
-def model_variance(model: RockingModel, observations: Observations, expected: Floats, slope: Floats) -> Floats:
+def model_variance(model: RockingModel, observations: RockingObservations, expected: Floats, slope: Floats) -> Floats:
     """Return the variance (n,) of intensities: counting, scale error, and position error on the curve's flank.
 
     Parameters
@@ -66,7 +66,7 @@ def model_variance(model: RockingModel, observations: Observations, expected: Fl
     return counting_variance(observations, expected) + extra
 
 
-def frame_variance(model: RockingModel, observations: Observations, slope: Floats) -> Floats:
+def frame_variance(model: RockingModel, observations: RockingObservations, slope: Floats) -> Floats:
     """Return the variance (n,) of the expected intensities that the errors of their frames' rotations give."""
     if model.rotation_covariance is None:
         return np.zeros(len(slope))
@@ -77,7 +77,7 @@ def frame_variance(model: RockingModel, observations: Observations, slope: Float
 
 def with_errors(
     model: RockingModel,
-    observations: Observations,
+    observations: RockingObservations,
     *,
     expected: Floats,
     slope: Floats,

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.integrate.frame_rotations import turned
+from tasks.integrate.frame_rotations import with_turned_frames
 from tasks.integrate.frame_scales import moved_scales
 from tasks.integrate.rocking import (
-    Observations,
     RockingModel,
+    RockingObservations,
     Shape,
     normalised_shape,
     place_of,
@@ -24,7 +24,7 @@ SHAPE_PRIOR = 0.1
 WIDTH_SPREAD = 0.2
 
 
-class Fit(NamedTuple):
+class RockingFit(NamedTuple):
     """A model with what follows from it: p, its change per width, expected intensities and variances (n,), merged I.
 
     ``slope`` (n,): change of the expected intensity per width; ``own`` (n,): variance without the errors of the
@@ -42,7 +42,7 @@ class Fit(NamedTuple):
 
 
 def merged_intensities(
-    observations: Observations, partial: Floats, variance: Floats, groups: int
+    observations: RockingObservations, partial: Floats, variance: Floats, groups: int
 ) -> tuple[Floats, Floats]:
     """Return I (groups,) and its information (groups,) from intensities that are ``partial`` (n,) times I."""
     information = np.bincount(observations.group, weights=partial**2 / variance, minlength=groups)
@@ -50,7 +50,9 @@ def merged_intensities(
     return total / np.maximum(information, 1e-30), np.asarray(information, dtype=np.float64)
 
 
-def evaluate(model: RockingModel, observations: Observations, groups: int, start: Floats | None = None) -> Fit:
+def evaluate(
+    model: RockingModel, observations: RockingObservations, groups: int, start: Floats | None = None
+) -> RockingFit:
     """Merge with the current model; the variances follow from the merged intensities, so this is iterated."""
     scale = model.scale[observations.frame]
     partial = response(model, observations) * scale
@@ -69,12 +71,12 @@ def evaluate(model: RockingModel, observations: Observations, groups: int, start
             own, variance = own * pull, variance * pull
         merged, information = merged_intensities(observations, partial, variance, groups)
     each = merged[observations.group]
-    return Fit(model, partial, partial * each, variance, merged, information, slope * each, own)
+    return RockingFit(model, partial, partial * each, variance, merged, information, slope * each, own)
 
 
 def refine_model(
-    model: RockingModel, observations: Observations, groups: int, *, cycles: int, orientations: bool
-) -> Fit:
+    model: RockingModel, observations: RockingObservations, groups: int, *, cycles: int, orientations: bool
+) -> RockingFit:
     """Refine scales, widths and (if asked) frame rotations against the intensities.
 
     Alternates merging with Gauss-Newton steps. Frame scales are restrained to what is expected and to their neighbours'
@@ -88,7 +90,7 @@ def refine_model(
     return fit
 
 
-def _step(fit: Fit, observations: Observations, groups: int, *, rotations: bool) -> RockingModel:
+def _step(fit: RockingFit, observations: RockingObservations, groups: int, *, rotations: bool) -> RockingModel:
     """Return the model after one step of its scales, of its rotations if asked, and of its widths."""
     scales = moved_scales(
         observations,
@@ -104,20 +106,20 @@ def _step(fit: Fit, observations: Observations, groups: int, *, rotations: bool)
     model = fit.model
     if rotations:
         residual = observations.intensity - fit.expected
-        model = turned(model, observations, residual, expected=fit.expected, slope=fit.slope, weight=weight)
+        model = with_turned_frames(model, observations, residual, expected=fit.expected, slope=fit.slope, weight=weight)
     model = model._replace(
         scale=np.exp(scales.log_scale), scale_covariance=scales.covariance, scale_spreads=scales.spreads
     )
     return _widths_step(model, fit, observations, weight)
 
 
-def _independence(fit: Fit, observations: Observations) -> Floats:
+def _independence(fit: RockingFit, observations: RockingObservations) -> Floats:
     """Return (n,) 1 less the share that an observation has in its own expectation: alone it says nothing."""
     share = fit.partial**2 / fit.variance / np.maximum(fit.information[observations.group], 1e-30)
     return np.clip(1.0 - share, 0.0, 1.0)
 
 
-def width_levers(model: RockingModel, observations: Observations) -> Floats:
+def width_levers(model: RockingModel, observations: RockingObservations) -> Floats:
     """Return the relative changes (n, 2) of p when the logarithms of width and spread change; zero where p is."""
     base = response(model, observations)
     columns = []
@@ -127,7 +129,9 @@ def width_levers(model: RockingModel, observations: Observations) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def _widths_step(model: RockingModel, fit: Fit, observations: Observations, weight: Floats) -> RockingModel:
+def _widths_step(
+    model: RockingModel, fit: RockingFit, observations: RockingObservations, weight: Floats
+) -> RockingModel:
     jacobian = width_levers(model, observations) * fit.expected[:, None]
     residual = observations.intensity - fit.expected
     covariance = np.linalg.inv((jacobian * weight[:, None]).T @ jacobian + np.eye(2) * WIDTH_SPREAD**-2)
@@ -139,7 +143,7 @@ def _widths_step(model: RockingModel, fit: Fit, observations: Observations, weig
     )
 
 
-def _with_errors(model: RockingModel, fit: Fit, observations: Observations) -> RockingModel:
+def _with_errors(model: RockingModel, fit: RockingFit, observations: RockingObservations) -> RockingModel:
     """Return the model with the error terms that the residuals of a fit show."""
     frames = frame_variance(model, observations, fit.slope)
     free = _independence(fit, observations) - frames / fit.variance
@@ -147,7 +151,7 @@ def _with_errors(model: RockingModel, fit: Fit, observations: Observations) -> R
     return with_errors(model, observations, expected=fit.expected, slope=fit.slope, free=free, known=counting + frames)
 
 
-def learned_shape(fit: Fit, observations: Observations) -> Shape:
+def learned_shape(fit: RockingFit, observations: RockingObservations) -> Shape:
     """Return the shape of the rocking curve that the intensities show, made even in s and falling from the middle.
 
     The present curve is multiplied by the ratio of the intensities to what it lets expect, bin by bin of |s| / width;

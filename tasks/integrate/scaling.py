@@ -12,8 +12,8 @@ from tasks.integrate.merging import group_equivalents
 from tasks.integrate.prediction import Predictions, crossings
 from tasks.integrate.profile_fit import Measured
 from tasks.integrate.reflection_file import Unmerged
-from tasks.integrate.rocking import Observations, RockingModel, ScaleSpreads, gaussian_shape, widths
-from tasks.integrate.rocking_fit import Fit, learned_shape, refine_model, width_levers
+from tasks.integrate.rocking import RockingModel, RockingObservations, ScaleSpreads, gaussian_shape, widths
+from tasks.integrate.rocking_fit import RockingFit, learned_shape, refine_model, width_levers
 from tasks.model.arrays import Floats, Integers, Mask
 
 LEAST_SEEN = 0.6
@@ -24,7 +24,7 @@ SCALE_OFF_PRIOR, SCALE_OFF_ALONE, SCALE_NEXT = 0.25, 1.5, 0.2
 next frame's."""
 
 
-class Scaled(NamedTuple):
+class ScaledObservations(NamedTuple):
     """Observations, one per crossing of the sphere, with what the crossing saw.
 
     ``sampled`` (n,): the highest point of the rocking curve that a frame hit, as a fraction of its peak. ``halves``:
@@ -34,18 +34,18 @@ class Scaled(NamedTuple):
     data: Unmerged
     sampled: Floats
     halves: tuple[Floats, Floats] | None
-    fit: Fit
+    fit: RockingFit
     rows: Integers
 
 
 def observations_of(
     predictions: Predictions, measured: Measured, geometry: Geometry, laue: gemmi.SpaceGroup
-) -> tuple[Observations, int]:
+) -> tuple[RockingObservations, int]:
     """Return the measured predictions for the rocking model and the number of unique reflections in a Laue group."""
     outgoing = predictions.q - np.array([0.0, 0.0, 1.0 / geometry.wavelength])
     outgoing /= np.linalg.norm(outgoing, axis=1, keepdims=True)
     equivalents = group_equivalents(predictions.hkl, laue)
-    observations = Observations(
+    observations = RockingObservations(
         intensity=measured.intensity,
         noise=measured.noise,
         group=equivalents.member,
@@ -84,7 +84,7 @@ def illuminated(series: FrameSeries) -> Floats | None:
     return positions / np.median(positions)
 
 
-def fit_rocking(model: RockingModel, observations: Observations, groups: int, *, final: bool) -> Fit:
+def fit_rocking(model: RockingModel, observations: RockingObservations, groups: int, *, final: bool) -> RockingFit:
     """Fit the rocking model; ``final`` learns the shape of the curve, too."""
     fit = refine_model(model, observations, groups, cycles=6, orientations=False)
     fit = refine_model(fit.model, observations, groups, cycles=8, orientations=True)
@@ -98,13 +98,13 @@ def fit_rocking(model: RockingModel, observations: Observations, groups: int, *,
 
 def scale_observations(
     predictions: Predictions,
-    fit: Fit,
-    observations: Observations,
+    fit: RockingFit,
+    observations: RockingObservations,
     *,
     rows: Integers,
     geometry: Geometry,
     halves: tuple[Floats, Floats] | None,
-) -> Scaled:
+) -> ScaledObservations:
     """Return one observation per crossing on one scale.
 
     The intensities are those a reflection shows at the peak of its curve at |q| = 0 on a frame of scale one.
@@ -143,10 +143,10 @@ def scale_observations(
         crystal=np.zeros(number, dtype=np.int32),
     )
     parts = None if halves is None else (combined(halves[0]), combined(halves[1]))
-    return Scaled(data, sampled, parts, fit, rows)
+    return ScaledObservations(data, sampled, parts, fit, rows)
 
 
-def _with_common_errors(fit: Fit, observations: Observations) -> Floats:
+def _with_common_errors(fit: RockingFit, observations: RockingObservations) -> Floats:
     """Return the factors (n,) by which the errors of the frames' scales and of the curve's widths raise sigmas.
 
     All that was measured of a reflection and its equivalents may rest on the same few frames: their common error does
@@ -168,7 +168,7 @@ def _with_common_errors(fit: Fit, observations: Observations) -> Floats:
     return np.sqrt(1.0 + extra)[group]
 
 
-def usable(scaled: Scaled, laue: gemmi.SpaceGroup, d_star: Floats) -> tuple[Mask, int]:
+def usable(scaled: ScaledObservations, laue: gemmi.SpaceGroup, d_star: Floats) -> tuple[Mask, int]:
     """Tell which observations (n,) carry information; return also how many were too poorly sampled.
 
     One that saw less than WELL_SAMPLED of the peak is left out if an equivalent saw more, or if its sigma exceeds

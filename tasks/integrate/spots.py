@@ -55,10 +55,11 @@ def poisson_significance(counts: Floats, expected: Floats) -> Floats:
     return np.sign(counts - expected) * np.sqrt(np.maximum(deviance, 0.0))
 
 
-def hot_pixels(mean: Floats, frames: int, valid: Mask) -> Mask:
+def lone_pixels(mean: Floats, frames: int, valid: Mask) -> Mask:
     """Return pixels of the mean image (slow, fast) that stand alone above their neighbours, or are dead among them.
 
-    A spot has a width and moves with the tilt; a hot pixel has neither.
+    A spot has a width and moves with the tilt; a hot pixel has neither. `tasks.events.bad_pixels` judges whole
+    exposures, before they are shifted and summed; this one judges the frames that came of them, by their mean.
     """
     ring = np.ones((3, 3), dtype=bool)
     ring[1, 1] = False

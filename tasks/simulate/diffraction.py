@@ -40,8 +40,11 @@ class Excited(NamedTuple):
     q_xy: NDArray[np.float64]
 
 
-def excitation_error(q: NDArray[np.float64], wavelength_angstrom: float) -> NDArray[np.float64]:
-    """Return s in 1/angstrom, (n,): how far along z the Ewald sphere lies above the point q (n, 3)."""
+def excitation_along_beam(q: NDArray[np.float64], wavelength_angstrom: float) -> NDArray[np.float64]:
+    """Return s in 1/angstrom, (n,): how far along z the Ewald sphere lies above the point q (n, 3).
+
+    Along the beam, as dynamical theory has it; the integrator's excitation error is radial, along s0 + q.
+    """
     inverse = 1.0 / wavelength_angstrom
     transverse_sq = q[:, 0] ** 2 + q[:, 1] ** 2
     # inverse - sqrt(inverse^2 - transverse^2), without cancellation
@@ -61,7 +64,7 @@ def excited_reflections(
     q: NDArray[np.float64], intensity: NDArray[np.float64], wavelength_angstrom: float, rocking: Rocking
 ) -> Excited:
     """Return the reflections near the Ewald sphere with ``intensity * p(s)``; q (n, 3) in the laboratory frame."""
-    error = excitation_error(q, wavelength_angstrom)
+    error = excitation_along_beam(q, wavelength_angstrom)
     sigma = rocking_sigma(q, rocking)
     index = np.flatnonzero(np.abs(error) < CUT_SIGMA * sigma)
     error, sigma = error[index], sigma[index]

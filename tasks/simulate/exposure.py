@@ -53,7 +53,7 @@ class Exposure(NamedTuple):
     bragg_fraction: NDArray[np.float64]
 
 
-def prepare(structure: Structure, settings: SimulationSettings) -> Specimen:
+def prepare_specimen(structure: Structure, settings: SimulationSettings) -> Specimen:
     """Return the specimen: reflections, crystals and the plan of the tilts, all decided by the seed."""
     cluster_seed, tilt_seed = np.random.SeedSequence([settings.seed, 1]).spawn(2)
     plan, instrument = settings.scattering, settings.instrument

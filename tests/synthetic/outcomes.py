@@ -20,7 +20,7 @@ from tasks.refine.models import RefinedAtom, Refinement
 from tasks.report.models import ApertureGain, ApertureQuality, CrystalOutcome, Failure, RunOutcome, SourceSummary
 from tasks.simulate.demo_structure import uio66
 from tasks.simulate.diffraction import Projection, Rocking, excited_reflections
-from tasks.simulate.exposure import expose, prepare
+from tasks.simulate.exposure import expose, prepare_specimen
 from tasks.simulate.lattice import rotation_about
 from tasks.simulate.models import Instrument, ScatteringPlan, SimulationSettings, Structure, TiltPlan
 from tasks.solve.models import Atom, Solution, Solutions, SpaceGroupTrial
@@ -110,7 +110,7 @@ def _maps(structure: Structure, tilts: int) -> _Maps:
         instrument=Instrument(flyback_columns=0),
         scattering=ScatteringPlan(d_min_angstrom=1.5, electrons_per_pattern=40),
     )
-    specimen = prepare(structure, settings)
+    specimen = prepare_specimen(structure, settings)
     scans = [expose(specimen, index) for index in range(tilts)]
     counts = np.array([scan.bragg_fraction.sum(axis=0) for scan in scans], dtype=np.float32)
     thickness = np.array([scan.thickness_nm for scan in scans])

@@ -7,13 +7,13 @@ import numpy as np
 from tasks.ingest.models import ScanGrid, TiltScan, TiltSeries
 from tasks.model import Beam, Detector, FileRef
 from tasks.model.provenance import Provenance
-from tasks.simulate.exposure import expose, prepare
+from tasks.simulate.exposure import expose, prepare_specimen
 from tests.synthetic.diffracting_cluster import Truth
 
 
 def simulated_store(structure, settings, folder: Path) -> tuple[TiltSeries, Truth]:
     """Simulate; domains are the truth's crystals, a misoriented domain is one of its own."""
-    specimen = prepare(structure, settings)
+    specimen = prepare_specimen(structure, settings)
     instrument = settings.instrument
     ny, nx = instrument.scan_shape
     wide = nx + instrument.flyback_columns

@@ -4,7 +4,13 @@ import math
 from typing import NamedTuple
 
 from adapters.programs.dials.commands import find_spots_argv, index_argv
-from adapters.programs.dials.output import IndexingResult, best_candidate, indexing_result, reversed_axis, spot_count
+from adapters.programs.dials.output import (
+    IndexingResult,
+    best_candidate,
+    indexing_result,
+    reversed_goniometers,
+    spot_count,
+)
 from adapters.programs.dials.session import Session
 from adapters.programs.dials.settings import DialsSettings
 from tasks.frames.models import FrameSeries
@@ -152,7 +158,7 @@ def _index_both(
 ) -> Indexed | None:
     """Index with the axis as given and turned round; leave the winner in winner.expt and winner.refl."""
     change, reason = trial
-    (session.folder / "reversed.expt").write_text(reversed_axis(session.text("imported.expt")))
+    (session.folder / "reversed.expt").write_text(reversed_goniometers(session.text("imported.expt")))
     senses = []
     for experiments, name in (("imported.expt", "given"), ("reversed.expt", "turned")):
         argv = index_argv(

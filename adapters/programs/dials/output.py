@@ -171,7 +171,7 @@ def refined_cell_esd(log: str) -> tuple[float, ...] | None:
     return tuple(int(esd) * 10.0 ** -len(decimals) if esd else 0.0 for _, decimals, esd in parts)
 
 
-def reversed_axis(text: str) -> str:
+def reversed_goniometers(text: str) -> str:
     """Return the experiment list (JSON) with every rotation axis turned round; identifiers stay.
 
     dials.import's own invert_rotation_axis does not do this in 3.12, and a new import would break the link between

@@ -6,8 +6,8 @@ import pytest
 from tasks.model import UnitCell
 from tasks.model.experiment import Beam
 from tasks.simulate.demo_structure import uio66
-from tasks.simulate.diffraction import Projection, Rocking, elliptical, excitation_error, excited_reflections
-from tasks.simulate.exposure import expose, prepare
+from tasks.simulate.diffraction import Projection, Rocking, elliptical, excitation_along_beam, excited_reflections
+from tasks.simulate.exposure import expose, prepare_specimen
 from tasks.simulate.lattice import flattened, miller_sphere, reciprocal_matrix, reflection_table, rotation_about
 from tasks.simulate.models import (
     ClusterPlan,
@@ -39,8 +39,8 @@ def cube(edge: float, centre: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> P
 
 
 def test_equal_seeds_give_equal_events_and_another_seed_does_not() -> None:
-    first, second = (expose(prepare(uio66(), settings()), 2) for _ in range(2))
-    other = expose(prepare(uio66(), settings(seed=4)), 2)
+    first, second = (expose(prepare_specimen(uio66(), settings()), 2) for _ in range(2))
+    other = expose(prepare_specimen(uio66(), settings(seed=4)), 2)
     assert np.array_equal(first.events, second.events)
     assert np.array_equal(first.offsets, second.offsets)
     assert not np.array_equal(first.events[:1000], other.events[:1000])
@@ -49,14 +49,14 @@ def test_equal_seeds_give_equal_events_and_another_seed_does_not() -> None:
 def test_counts_per_position_are_poisson_with_the_dose_as_mean() -> None:
     no_loss = ScatteringPlan(electrons_per_pattern=250, d_min_angstrom=1.5, halo_fraction=0.1, background_fraction=0.0)
     empty = ClusterPlan(crystals=0)
-    counts = np.diff(expose(prepare(uio66(), settings(scattering=no_loss, cluster=empty)), 2).offsets)
+    counts = np.diff(expose(prepare_specimen(uio66(), settings(scattering=no_loss, cluster=empty)), 2).offsets)
     assert len(counts) == 16 * 18
     assert counts.mean() == pytest.approx(250, abs=4 * np.sqrt(250 / len(counts)))
     assert counts.var() / counts.mean() == pytest.approx(1.0, abs=4 * np.sqrt(2 / len(counts)))
 
 
 def test_events_lie_on_the_detector_and_are_sorted_within_a_position() -> None:
-    exposure = expose(prepare(uio66(), settings()), 0)
+    exposure = expose(prepare_specimen(uio66(), settings()), 0)
     assert exposure.events.max() < 576 * 576
     for begin, end in zip(exposure.offsets[:-1], exposure.offsets[1:], strict=True):
         assert (np.diff(exposure.events[begin:end].astype(np.int64)) >= 0).all()
@@ -65,7 +65,7 @@ def test_events_lie_on_the_detector_and_are_sorted_within_a_position() -> None:
 def test_the_excitation_error_closes_the_triangle_of_wave_vectors() -> None:
     q = np.random.default_rng(0).normal(0, 0.7, (200, 3))
     s1 = np.array([0, 0, -1 / WAVELENGTH]) + q
-    s1[:, 2] += excitation_error(q, WAVELENGTH)
+    s1[:, 2] += excitation_along_beam(q, WAVELENGTH)
     assert np.linalg.norm(s1, axis=1) == pytest.approx(np.full(200, 1 / WAVELENGTH), rel=1e-12)
 
 
@@ -75,13 +75,13 @@ def test_spots_lie_where_laue_and_bragg_put_them(axis: tuple[float, float, float
     cell = UnitCell.of((5.9, 12.3, 7.8, 81.0, 95.0, 102.0))
     start = rotation_about((1, 2, 3), 50) @ reciprocal_matrix(cell) @ np.array([2, -3, 4])
     angles = np.linspace(-180, 180, 721)
-    errors = [excitation_error((rotation_about(axis, angle) @ start)[None], WAVELENGTH)[0] for angle in angles]
+    errors = [excitation_along_beam((rotation_about(axis, angle) @ start)[None], WAVELENGTH)[0] for angle in angles]
     crossing = np.flatnonzero(np.diff(np.sign(errors)))
     assert len(crossing)
     low, high = angles[crossing[0]], angles[crossing[0] + 1]
     for _ in range(60):
         middle = (low + high) / 2
-        value = excitation_error((rotation_about(axis, middle) @ start)[None], WAVELENGTH)[0]
+        value = excitation_along_beam((rotation_about(axis, middle) @ start)[None], WAVELENGTH)[0]
         low, high = (middle, high) if np.sign(value) == np.sign(errors[crossing[0]]) else (low, middle)
     q = rotation_about(axis, low) @ start
     offset = Projection(WAVELENGTH, 11000.0, np.eye(2)).offsets(q[None, :2])[0]
@@ -197,7 +197,7 @@ def test_the_direct_beam_lies_at_the_stated_pixel_and_follows_the_descan() -> No
     )
     plan = ScatteringPlan(d_min_angstrom=3, halo_fraction=0, background_fraction=0, electrons_per_pattern=2000)
     run = settings(instrument=instrument, scattering=plan, cluster=ClusterPlan(crystals=0))
-    exposure = expose(prepare(uio66(), run), 0)
+    exposure = expose(prepare_specimen(uio66(), run), 0)
     rows, columns = np.divmod(exposure.events.astype(np.int64), 576)
     first, last = slice(0, exposure.offsets[1]), slice(exposure.offsets[-2], None)
     assert [rows.mean(), columns.mean()] == pytest.approx([200.0, 310.0], abs=0.02)
@@ -207,14 +207,14 @@ def test_the_direct_beam_lies_at_the_stated_pixel_and_follows_the_descan() -> No
 
 def test_gaps_and_unequal_steps_come_out_of_the_plan() -> None:
     plan = TiltPlan(start_deg=-30, stop_deg=30, step_deg=1, jitter_deg=0.1, gaps_deg=((-5.0, 5.0),))
-    tilts = prepare(uio66(), settings(tilts=plan)).tilts
+    tilts = prepare_specimen(uio66(), settings(tilts=plan)).tilts
     assert not ((tilts.recorded_deg >= -5) & (tilts.recorded_deg <= 5)).any()
     assert np.diff(tilts.recorded_deg).std() > 0.05
     assert np.array_equal(tilts.recorded_deg, tilts.true_deg)
 
 
 def test_the_bad_part_has_the_stated_share_and_turn() -> None:
-    specimen = prepare(uio66(), settings(cluster=ClusterPlan(bad_fraction=0.3, bad_misorientation_deg=7.0)))
+    specimen = prepare_specimen(uio66(), settings(cluster=ClusterPlan(bad_fraction=0.3, bad_misorientation_deg=7.0)))
     good, bad = specimen.domains[:2]
     assert (good.crystal, bad.crystal, good.bad, bad.bad) == (0, 0, False, True)
     turn = bad.ub @ np.linalg.inv(good.ub)
@@ -228,7 +228,7 @@ def test_reflections_follow_the_thickness_and_never_take_more_than_the_beam_when
     depletion: float, tolerance: float
 ) -> None:
     plan = ScatteringPlan(d_min_angstrom=1.5, depletion=depletion, bragg_fraction=0.6)
-    specimen = prepare(uio66(), settings(scattering=plan, cluster=ClusterPlan(crystals=1, bad_fraction=0)))
+    specimen = prepare_specimen(uio66(), settings(scattering=plan, cluster=ClusterPlan(crystals=1, bad_fraction=0)))
     exposure = expose(specimen, 2)
     depth, share = exposure.thickness_nm[0].ravel(), exposure.bragg_fraction[0].ravel()
     slopes = share[depth > 0] / depth[depth > 0]
@@ -242,7 +242,7 @@ def test_reflections_follow_the_thickness_and_never_take_more_than_the_beam_when
 def test_the_electrons_of_a_pattern_go_where_the_shares_say() -> None:
     """Count what falls outside the direct beam over the whole scan; its Poisson error is far below 3 %."""
     plan = ScatteringPlan(d_min_angstrom=1.5, halo_fraction=0, background_fraction=0, electrons_per_pattern=2000)
-    specimen = prepare(uio66(), settings(scattering=plan, cluster=ClusterPlan(size_nm=300)))
+    specimen = prepare_specimen(uio66(), settings(scattering=plan, cluster=ClusterPlan(size_nm=300)))
     exposure = expose(specimen, 2)
     rows, columns = np.divmod(exposure.events.astype(np.int64), 576)
     centre = specimen.tilts.beam_px[2]

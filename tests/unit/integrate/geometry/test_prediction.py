@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.integrate.geometry import Crystal, Geometry, detector_px, excitation_error, laboratory_q, rotations, settings
+from tasks.integrate.geometry import (
+    Crystal,
+    Geometry,
+    detector_px,
+    excitation_error,
+    laboratory_q,
+    orientations,
+    rotations,
+)
 from tasks.integrate.prediction import all_hkl, predict, travel_of
 
 WAVELENGTH = 0.0196875
@@ -54,7 +62,7 @@ def test_predictions_are_where_the_lattice_points_cross_and_travel_is_the_deriva
     found = predict(
         setup, crystal, hkl, width_deg=np.full(2, 0.1), used=np.ones(2, bool), shape=(576, 576), reach=(0.004, 0.0)
     )
-    matrices = settings(setup, crystal)
+    matrices = orientations(setup, crystal)
     q = np.einsum("nij,nj->ni", matrices[found.frame], found.hkl.astype(float))
     assert found.q == pytest.approx(q)
     both = [tuple(row) for row in found.hkl[found.frame == 0]]

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from tasks.integrate.frame_scales import moved_scales
-from tasks.integrate.rocking import Observations, ScaleSpreads
+from tasks.integrate.rocking import RockingObservations, ScaleSpreads
 
 FRAMES = 80
 
 
-def linked(seed: int, drift: float, jump: float = 0.0) -> tuple[Observations, np.ndarray, np.ndarray]:
+def linked(seed: int, drift: float, jump: float = 0.0) -> tuple[RockingObservations, np.ndarray, np.ndarray]:
     """Return reflections measured on one frame or two, near each other or far apart, p = 1; and the log scales."""
     rng = np.random.default_rng(seed)
     scale = drift * np.linspace(-1, 1, FRAMES) ** 2 + jump * (np.arange(FRAMES) == 40)
@@ -23,11 +23,13 @@ def linked(seed: int, drift: float, jump: float = 0.0) -> tuple[Observations, np
         ]
     group, frame, counts = (np.array(column) for column in zip(*rows, strict=True))
     none = np.zeros(len(group))
-    observations = Observations(counts.astype(float), none, group, frame, none, none, none, np.zeros((len(group), 3)))
+    observations = RockingObservations(
+        counts.astype(float), none, group, frame, none, none, none, np.zeros((len(group), 3))
+    )
     return observations, scale, counts
 
 
-def solved(observations: Observations, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, ScaleSpreads]:
+def solved(observations: RockingObservations, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, ScaleSpreads]:
     log_scale, spreads = np.zeros(FRAMES), ScaleSpreads(1.5, 0.2)
     covariance = np.zeros((FRAMES, FRAMES))
     weight = 1.0 / np.maximum(counts, 1.0)

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tasks.integrate.rocking import Observations, gaussian_shape, mean_density, response
+from tasks.integrate.rocking import RockingObservations, gaussian_shape, mean_density, response
 from tasks.integrate.rocking_fit import evaluate
 from tasks.integrate.scaling import first_model, fit_rocking
 
@@ -47,7 +47,7 @@ def observed(
                     )
     counts, group, frame, length, s, lever = zip(*rows, strict=True)
     return (
-        Observations(
+        RockingObservations(
             intensity=np.array(counts, dtype=float),
             noise=np.full(len(rows), 4.0),
             group=np.array(group),
@@ -113,7 +113,7 @@ def test_a_rotated_frame_sees_the_mean_of_the_curve() -> None:
 def test_a_rocking_curve_integrates_to_one_whatever_the_width() -> None:
     s = np.linspace(-0.05, 0.05, 4001)
     count = len(s)
-    observations = Observations(
+    observations = RockingObservations(
         intensity=np.zeros(count),
         noise=np.ones(count),
         group=np.zeros(count, dtype=np.int64),

@@ -8,7 +8,7 @@ from tasks.integrate.spots import (
     Spots,
     direct_beam_radius,
     find_spots,
-    hot_pixels,
+    lone_pixels,
     merge_over_frames,
     poisson_significance,
     radii_px,
@@ -88,7 +88,7 @@ def test_a_lonely_pixel_is_hot_a_dead_one_dead_and_a_spot_on_the_axis_neither() 
     frames = rng.poisson(np.broadcast_to(model, (40, *SHAPE)))
     frames[:, 80, 90] = 0
     frames[3, 30:36, 180:186] += rng.poisson(60.0, (6, 6))  # a strong spot that passes once
-    hot = hot_pixels(frames.mean(axis=0), 40, VALID)
+    hot = lone_pixels(frames.mean(axis=0), 40, VALID)
     assert np.argwhere(hot).tolist() == [[20, 30], [80, 90]]
 
 

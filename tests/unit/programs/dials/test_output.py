@@ -19,7 +19,7 @@ from adapters.programs.dials.output import (
     crystal_cells,
     indexing_result,
     refined_cell_esd,
-    reversed_axis,
+    reversed_goniometers,
     scaled_statistics,
     spot_count,
 )
@@ -105,7 +105,7 @@ def test_experiments_are_read_and_their_axis_turned_round() -> None:
     cell = crystal_cells(text)[0]
     assert cell.parameters[:2] == (10, 7)
     assert cell.beta == pytest.approx(math.degrees(math.acos(-3 / math.hypot(3, 9))))
-    assert json.loads(reversed_axis(text))["goniometer"][0]["rotation_axis"] == [-0.6, -0.8, -0.0]
+    assert json.loads(reversed_goniometers(text))["goniometer"][0]["rotation_axis"] == [-0.6, -0.8, -0.0]
     with pytest.raises(ProgramFailedError, match="not understood"):
         crystal_cells("{}")
 
