@@ -114,7 +114,7 @@ def _cell(structure: RefinedStructure) -> list[tuple[str, str]]:
 
 
 def _data(structure: RefinedStructure) -> list[tuple[str, str]]:
-    data, fit = structure.observations, structure.fit
+    data, fit = structure.intensities, structure.fit
     with np.load(data.table.path, allow_pickle=False) as file:
         hkl = file["hkl"]
     d_star = [1.0 / d for d in structure.unit_cell.gemmi().calculate_d_array(hkl)] if len(hkl) else [0.0]
@@ -157,7 +157,7 @@ def voltage_kv(wavelength_angstrom: float) -> float:
 
 
 def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
-    fit, data = structure.fit, structure.observations
+    fit, data = structure.fit, structure.intensities
     a, b = fit.draft.weights
     weighting = f"w=1/[\\s^2^(Fo^2^)+({a:.4f}P)^2^+{b:.4f}P] where P=(Fo^2^+2Fc^2^)/3"
     electron = data.radiation == "electron"
@@ -210,7 +210,7 @@ def _folded(paragraphs: Sequence[str]) -> list[str]:
 
 def _atom_loops(block: cif.Block, structure: RefinedStructure) -> None:
     draft, fits = structure.fit.draft, structure.fit.atoms
-    electron = structure.observations.radiation == "electron"
+    electron = structure.intensities.radiation == "electron"
     source = (
         "International Tables Vol C (2006) Table 4.3.2.2" if electron else "International Tables Vol C Table 6.1.1.4"
     )

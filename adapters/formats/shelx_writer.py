@@ -60,11 +60,11 @@ def _head(structure: RefinedStructure, intensity_scale: float) -> list[str]:
     contents = {element: count * structure.formula_units for element, count in structure.formula.items()}
     lines = [
         f"TITL {structure.id[:50]} in {structure.space_group}",
-        f"CELL {structure.observations.wavelength_angstrom:.6f} "
+        f"CELL {structure.intensities.wavelength_angstrom:.6f} "
         + " ".join(f"{x:.5g}" if x >= 1e4 else f"{x:.4f}" for x in cell.parameters),
         f"ZERR {max(1, round(structure.formula_units))} " + " ".join(f"{x:.4f}" for x in esd),
         *symmetry_lines(structure.hall),
-        *_scattering(sorted(contents), structure.observations.radiation),
+        *_scattering(sorted(contents), structure.intensities.radiation),
         "UNIT " + " ".join(f"{contents[element]:g}" for element in sorted(contents)),
         "L.S. 10",
         "FMAP 2",

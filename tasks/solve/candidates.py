@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
 from tasks.model.scattering import Radiation, d_star_squared
+from tasks.model.verdict import standing
 from tasks.solve.atoms import Model, calculate
 from tasks.solve.building import Built, Task, build, complete, polish
 from tasks.solve.contents import atom_budget
@@ -18,7 +19,7 @@ from tasks.solve.models import Atom, Solution, SpaceGroupTrial
 from tasks.solve.observations import normalised_intensity, observe
 from tasks.solve.origin import FactorTable
 from tasks.solve.phasing import PhaseSet
-from tasks.solve.ranking import Judgement, judge
+from tasks.solve.ranking import Judgement, judged
 from tasks.solve.recycling import Recycled, phases_in_group
 from tasks.solve.symmetry import Symmetry
 from tasks.solve.symmetry_from_phases import GroupFit, absence_evidence, rank_groups, trial_row
@@ -35,7 +36,6 @@ SCORE_IN_R1 = 0.03
 """How much R1 the best phase agreement is worth over none, when groups are compared."""
 UNTESTED_R1 = 0.1
 """Added to R1 where that of left-out reflections is not known."""
-VERDICT_ORDER = {"solved": 0, "doubtful": 1, "not-solved": 2}
 
 
 class Workshop(NamedTuple):
@@ -156,7 +156,7 @@ def candidate_in_group(
     own = [fit for fit in fits if fit.symmetry.hall == symmetry.hall]
     if not own:
         return None
-    judgement = judge(task, built)
+    judgement = judged(task, built)
     return Candidate(task, built, own[0], judgement, _value(judgement, own[0], fits[0].score), blank.trial), fits
 
 
@@ -175,7 +175,7 @@ def phases_of_model(task: Task, built: Built, phases: PhaseSet) -> PhaseSet:
 
 def rank_key(candidate: Candidate) -> tuple[int, float]:
     """Return what candidates are sorted by: the verdict, then R1 of left-out reflections with the phase agreement."""
-    return VERDICT_ORDER[candidate.judgement.verdict], candidate.value
+    return standing(candidate.judgement.verdict), candidate.value
 
 
 def _candidate(
@@ -195,7 +195,7 @@ def _candidate(
     built = build(task, start, cycles=effort.turns, least_correlation=effort.least_correlation, rng=rng)
     if built is None:
         return None
-    judgement = judge(task, built)
+    judgement = judged(task, built)
     return Candidate(task, built, fit, judgement, _value(judgement, fit, top), trial)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tasks.solve.building import Built, Task, complete, polish
 from tasks.solve.candidates import Candidate
 from tasks.solve.progress import Progress
-from tasks.solve.ranking import judge
+from tasks.solve.ranking import judged
 
 GOOD_R_FREE = 0.12
 """Such models have no wrong part that matters."""
@@ -55,7 +55,7 @@ def repaired(candidate: Candidate, *, seed: int) -> Candidate:
             continue
         if built.fit.r1 > best.built.fit.r1:
             continue
-        judgement = judge(candidate.task, built)
+        judgement = judged(candidate.task, built)
         gain = best.judgement.figures["r_free"] - judgement.figures["r_free"]
         if judgement.verdict == "solved" and gain >= LEAST_GAIN:
             best, returns = best._replace(built=built, judgement=judgement, value=best.value - gain), 0

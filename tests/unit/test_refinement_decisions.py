@@ -12,7 +12,7 @@ from tasks.model import Composition, FileRef, UnitCell
 from tasks.model.scattering import structure_factors
 from tasks.refine import checks, completion, parameters
 from tasks.refine.assembly import tidied
-from tasks.refine.draft import AtomFit, DensityPeak, Draft, DraftAtom, Fit, Observations
+from tasks.refine.draft import AtomFit, DensityPeak, Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.geometry import bonds, close_contacts, contacts, site_order
 from tasks.refine.observed import laue_order, useful_limit
 from tasks.refine.shelx_factors import S_MAX, four_gaussians
@@ -27,7 +27,7 @@ ROCK_SALT = (
 TRICLINIC = UnitCell.of((7.1, 8.2, 9.3, 81.0, 96.0, 107.0))
 
 
-def fit_of(draft: Draft, path: Path, u: dict[str, float] | None = None, **figures) -> Fit:
+def fit_of(draft: Draft, path: Path, u: dict[str, float] | None = None, **figures) -> DraftFit:
     """Return a fit with plain figures; `u` overrides equivalent displacements."""
     path.write_bytes(b"")
     rows = tuple(
@@ -46,12 +46,12 @@ def fit_of(draft: Draft, path: Path, u: dict[str, float] | None = None, **figure
         "parameters": 50, "shift_over_esd_max": 0.0, "converged": True, "cycles": 5, "peaks": (), "density_max": 0.3,
         "density_min": -0.3, "density_rms": 0.07,
     }  # fmt: skip
-    return Fit(draft=draft, atoms=rows, table=FileRef.of(path), **(values | figures))
+    return DraftFit(draft=draft, atoms=rows, table=FileRef.of(path), **(values | figures))
 
 
-def observations_of(path: Path, d_min: float = 0.8) -> Observations:
+def intensities_of(path: Path, d_min: float = 0.8) -> UniqueIntensities:
     path.write_bytes(b"")
-    return Observations(
+    return UniqueIntensities(
         table=FileRef.of(path), radiation="electron", wavelength_angstrom=0.02, friedel_merged=True, unique=1000,
         measured=5000, r_int=0.1, completeness=0.9, d_min_angstrom=d_min, absences=0, absences_violated=0,
     )  # fmt: skip
@@ -199,14 +199,14 @@ def test_anisotropic_only_where_the_data_bear_it(tmp_path: Path) -> None:
         update={"atoms": (*draft.atoms, DraftAtom(label="Zr1", element="Zr", position=(0.5, 0.5, 0.5)))}
     )
     fit = fit_of(heavy, tmp_path / "t", parameters=36)
-    observations = observations_of(tmp_path / "o")
+    intensities = intensities_of(tmp_path / "o")
     plenty = fit.model_copy(update={"reflections": 900, "reflections_observed": 700})
     some = fit.model_copy(update={"reflections": 400, "reflections_observed": 300})
     few = fit.model_copy(update={"reflections": 150, "reflections_observed": 100})
-    assert parameters.anisotropic_elements(plenty, observations) == {"C", "O", "Zr"}
-    assert parameters.anisotropic_elements(some, observations) == {"Zr"}
-    assert parameters.anisotropic_elements(few, observations) == set()
-    assert parameters.anisotropic_elements(plenty, observations_of(tmp_path / "o", d_min=1.3)) == set()
+    assert parameters.anisotropic_elements(plenty, intensities) == {"C", "O", "Zr"}
+    assert parameters.anisotropic_elements(some, intensities) == {"Zr"}
+    assert parameters.anisotropic_elements(few, intensities) == set()
+    assert parameters.anisotropic_elements(plenty, intensities_of(tmp_path / "o", d_min=1.3)) == set()
 
 
 def test_an_isotropic_tensor_is_isotropic_in_oblique_axes() -> None:
