@@ -7,7 +7,7 @@ from tasks.model.provenance import Provenance
 from tasks.refine.draft import ModelFit, density_unit
 from tasks.refine.element_odds import ElementOdds, unsettled
 from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
-from tasks.refine.verdict import Evidence, judged
+from tasks.refine.verdict import Evidence, judge_refined
 from tasks.solve.models import Solution
 
 
@@ -25,7 +25,7 @@ class Concluded(NamedTuple):
 
 def concluded(fit: ModelFit, evidence: Evidence, made: Concluded) -> Refinement:
     """Return the document of a refinement with the verdict on it."""
-    verdict, reasons = judged(fit, evidence)
+    verdict, reasons = judge_refined(fit, evidence)
     if (doubt := unsettled(made.odds)) is not None:
         reasons = (*reasons, doubt)
     recovery = evidence.recovery

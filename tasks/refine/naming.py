@@ -9,7 +9,7 @@ from tasks.refine.element_energy import exchanges, lowest
 from tasks.refine.element_odds import candidate_elements, energy_of, naming_cost
 from tasks.refine.hydrogens import with_hydrogens
 from tasks.refine.ports import LeastSquares
-from tasks.refine.progress import Progress, tried_fit
+from tasks.refine.progress import RefineProgress, tried_fit
 
 SWAPS = 3
 SWAP_GAIN = 0.001
@@ -27,8 +27,8 @@ SEED = 0
 
 
 def reassigned(
-    engine: LeastSquares, progress: Progress, intensities: UniqueIntensities, composition: Composition | None
-) -> Progress:
+    engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities, composition: Composition | None
+) -> RefineProgress:
     """Return the progress with elements chosen anew by the fit of each at each site, bonds, and the composition."""
     fit = progress.fit
     chosen = assigned_elements(fit, intensities, composition)
@@ -51,7 +51,7 @@ def _likelier(
     return change + naming_cost(after, composition, candidates) - naming_cost(before, composition, candidates) < -GAIN
 
 
-def swapped(engine: LeastSquares, progress: Progress, intensities: UniqueIntensities) -> Progress:
+def swapped(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
     """Return the progress with the elements of pairs of atoms exchanged where their looseness or room asks for it."""
     for pair in elements.suspicious_swaps(progress.fit, most=SWAPS):
         reason = "the heavy one far looser than the light one"
@@ -65,13 +65,13 @@ def swapped(engine: LeastSquares, progress: Progress, intensities: UniqueIntensi
 
 def _exchanged(
     engine: LeastSquares,
-    progress: Progress,
+    progress: RefineProgress,
     intensities: UniqueIntensities,
     pair: tuple[str, str],
     *,
     gain: float,
     reason: str,
-) -> Progress:
+) -> RefineProgress:
     """Return the progress with the elements of two atoms exchanged, if R1 gains so much; no pair is tried twice."""
     fit = progress.fit
     by_label = {atom.label: atom for atom in fit.draft.atoms}
@@ -104,8 +104,8 @@ def assigned_elements(
 
 
 def renamed(
-    engine: LeastSquares, progress: Progress, intensities: UniqueIntensities, composition: Composition | None
-) -> Progress:
+    engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities, composition: Composition | None
+) -> RefineProgress:
     """Return the progress with elements that data, bonds and composition prefer now that hydrogen atoms are in place.
 
     The likeliest assignment is tried, then exchanges of two atoms that the costs of single sites do not rule out:
@@ -135,11 +135,11 @@ def renamed(
 
 def _with_names(
     engine: LeastSquares,
-    progress: Progress,
+    progress: RefineProgress,
     intensities: UniqueIntensities,
     composition: Composition | None,
     chosen: tuple[str, ...],
-) -> Progress:
+) -> RefineProgress:
     """Return the progress after a trial of elements for all atoms but hydrogen, which is placed anew."""
     fit = progress.fit
     heavy = tuple(atom for atom in fit.draft.atoms if atom.element not in {"H", "D"})

@@ -13,7 +13,7 @@ log = logging.getLogger("apertura.refine")
 QUICK_CYCLES = 8
 
 
-class Progress(NamedTuple):
+class RefineProgress(NamedTuple):
     """Where a refinement stands: the best fit, what was tried, places where atoms proved wrong, swaps tried."""
 
     fit: DraftFit
@@ -21,7 +21,7 @@ class Progress(NamedTuple):
     rejected: tuple[tuple[float, float, float], ...] = ()
     exchanged: frozenset[tuple[str, str]] = frozenset()
 
-    def tried(self, change: str, reason: str, trial: DraftFit | None, *, accepted: bool) -> "Progress":
+    def tried(self, change: str, reason: str, trial: DraftFit | None, *, accepted: bool) -> "RefineProgress":
         """Return the progress after one change."""
         if trial is None:
             outcome = "least squares failed, change undone"

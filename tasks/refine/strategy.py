@@ -12,7 +12,7 @@ from tasks.refine.hydrogens import with_hydrogens
 from tasks.refine.naming import reassigned, renamed, swapped
 from tasks.refine.observed import draft_labels
 from tasks.refine.ports import LeastSquares
-from tasks.refine.progress import QUICK_CYCLES, Progress, tried_fit
+from tasks.refine.progress import QUICK_CYCLES, RefineProgress, tried_fit
 from tasks.refine.settings import RefineSettings
 from tasks.refine.validation import HELD_OUT
 from tasks.solve.models import Solution
@@ -52,7 +52,7 @@ def refined(
     *,
     composition: Composition | None,
     settings: RefineSettings,
-) -> Progress:
+) -> RefineProgress:
     """Refine a first model to the end; return the last fit and what was tried on the way.
 
     Raises
@@ -65,7 +65,7 @@ def refined(
     start = draft.model_copy(
         update={"atoms": completion.without_clashes(draft.atoms, draft.hall, draft.unit_cell), "riding": ()}
     )
-    progress = Progress(engine.fit(start, intensities, cycles=QUICK_CYCLES), ())
+    progress = RefineProgress(engine.fit(start, intensities, cycles=QUICK_CYCLES), ())
     progress = _completed(engine, progress, intensities, composition, settings)
     progress = progress._replace(fit=engine.fit(tidied(progress.fit.draft), intensities, cycles=QUICK_CYCLES))
     if settings.extinction:
@@ -83,11 +83,11 @@ def refined(
 
 def _completed(
     engine: LeastSquares,
-    progress: Progress,
+    progress: RefineProgress,
     intensities: UniqueIntensities,
     composition: Composition | None,
     settings: RefineSettings,
-) -> Progress:
+) -> RefineProgress:
     for _ in range(settings.completion_rounds):
         before = progress.fit
         progress = _dropped(engine, progress, intensities)
@@ -100,7 +100,7 @@ def _completed(
     return progress
 
 
-def _dropped(engine: LeastSquares, progress: Progress, intensities: UniqueIntensities) -> Progress:
+def _dropped(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
     fit = progress.fit
     loose = set(completion.clashing_atoms(fit)) or set(completion.loose_atoms(fit))
     if not loose:
@@ -117,8 +117,8 @@ def _dropped(engine: LeastSquares, progress: Progress, intensities: UniqueIntens
 
 
 def _added(
-    engine: LeastSquares, progress: Progress, intensities: UniqueIntensities, composition: Composition | None
-) -> Progress:
+    engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities, composition: Composition | None
+) -> RefineProgress:
     fit = progress.fit
     listed = set(fit.draft.elements) if composition is None else set(composition.counts)
     most = completion.atoms_missing(composition, fit)
@@ -140,7 +140,7 @@ def _added(
     return progress._replace(rejected=(*progress.rejected, *places_wrong))
 
 
-def _anisotropic(engine: LeastSquares, progress: Progress, intensities: UniqueIntensities) -> Progress:
+def _anisotropic(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
     fit = progress.fit
     chosen = parameters.anisotropic_elements(fit, intensities)
     if not chosen:
@@ -156,8 +156,8 @@ def _anisotropic(engine: LeastSquares, progress: Progress, intensities: UniqueIn
 
 
 def _hydrogens(
-    engine: LeastSquares, progress: Progress, intensities: UniqueIntensities, composition: Composition | None
-) -> Progress:
+    engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities, composition: Composition | None
+) -> RefineProgress:
     """Return the progress with riding hydrogen atoms, placed once more where they made the geometry clearer."""
     for _ in range(HYDROGEN_ROUNDS):
         fit = progress.fit
@@ -189,7 +189,7 @@ def without_groups(draft: Draft, pivots: tuple[str, ...]) -> Draft:
     )
 
 
-def _extinction(engine: LeastSquares, progress: Progress, intensities: UniqueIntensities) -> Progress:
+def _extinction(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
     """Return the progress with extinction refined, if that is significant and left-out reflections gain from it.
 
     For electrons it stands for dynamical scattering, which weakens strong reflections likewise.
@@ -219,7 +219,7 @@ def _predicts_better(engine: LeastSquares, before: Draft, after: Draft, intensit
     return values[0] is not None and values[1] is not None and values[1] < values[0]
 
 
-def _finished(engine: LeastSquares, progress: Progress, intensities: UniqueIntensities) -> Progress:
+def _finished(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
     final = _to_the_end(engine, progress.fit.draft, intensities)
     attempts = [_ended(final, "with weights of its own")]
     if final.draft.extinction is not None and not final.converged:

@@ -31,14 +31,14 @@ class Evidence(NamedTuple):
     untested: str = NOT_RECOVERED
 
 
-class Judgement(NamedTuple):
+class RefinedVerdict(NamedTuple):
     """The verdict and its reasons, the worst first."""
 
     verdict: Verdict
     reasons: tuple[str, ...]
 
 
-def judged(fit: ModelFit, evidence: Evidence) -> Judgement:
+def judge_refined(fit: ModelFit, evidence: Evidence) -> RefinedVerdict:
     """Return the verdict on a refined model."""
     figures = figures_of(fit, evidence)
     ruling = judge(figures)
@@ -47,7 +47,7 @@ def judged(fit: ModelFit, evidence: Evidence) -> Judgement:
         free = (
             "" if figures.r1_left_out is None else f", {figures.r1_left_out:.3f} for reflections it was not fitted to"
         )
-        return Judgement(
+        return RefinedVerdict(
             "solved",
             (
                 f"R1 {fit.r1:.3f}{free}, where chance would give {figures.r1_by_chance:.2f}",
@@ -56,7 +56,7 @@ def judged(fit: ModelFit, evidence: Evidence) -> Judgement:
         )
     against = sorted(ruling.objections, key=lambda finding: not finding.hopeless)
     said = (finding.text for finding in against)
-    return Judgement(ruling.verdict, (*said, *remark, *_about_radiation(fit, figures)))
+    return RefinedVerdict(ruling.verdict, (*said, *remark, *_about_radiation(fit, figures)))
 
 
 def figures_of(fit: ModelFit, evidence: Evidence) -> ModelFigures:

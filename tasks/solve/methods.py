@@ -18,7 +18,7 @@ Coefficients = NDArray[np.complex64]
 Start = Literal["random", "patterson", "flipping"]
 
 
-class ChargeFlipping(Document):
+class FlippingMethod(Document):
     """Charge flipping on E from random phases."""
 
     method: Literal["charge-flipping"] = "charge-flipping"
@@ -82,7 +82,7 @@ class DualSpace(Document):
     )
     quiet_cycles: int = Field(default=25, ge=0, le=10000, description="last cycles, without omission")
     starts: tuple[Start, ...] = Field(default=("random", "flipping", "random", "patterson"), min_length=1)
-    flipping: ChargeFlipping = Field(default=ChargeFlipping(cycles=250), description="of trials that start with it")
+    flipping: FlippingMethod = Field(default=FlippingMethod(cycles=250), description="of trials that start with it")
     omit_fraction: float = Field(default=0.35, ge=0, lt=1, description="peaks left out at random")
     omit_every: int = Field(default=3, ge=1, le=100, description="in every so many-th cycle")
     atoms_factor: float = Field(default=1.1, gt=0, le=3, description="peaks kept over expected non-hydrogen atoms")
@@ -143,4 +143,4 @@ class DualSpace(Document):
         )
 
 
-PhasingMethod = Annotated[DualSpace | ChargeFlipping, Field(discriminator="method")]
+PhasingMethod = Annotated[DualSpace | FlippingMethod, Field(discriminator="method")]

@@ -13,7 +13,7 @@ from tasks.model import Document
 from tasks.solve.crew import Crew
 from tasks.solve.figures import figures_of_merit
 from tasks.solve.methods import PhasingMethod
-from tasks.solve.prepared import PreparedData
+from tasks.solve.prepared import NormalisedHemisphere
 from tasks.solve.problem import PhaseProblem, phase_problem
 from tasks.solve.symmetry_average import SymmetryAverage, symmetry_average
 
@@ -84,7 +84,7 @@ class Trial(NamedTuple):
 
 
 def phase_p1(
-    data: PreparedData,
+    data: NormalisedHemisphere,
     *,
     method: PhasingMethod,
     seed: int = 0,
@@ -101,7 +101,7 @@ def phase_p1(
 
 
 def phase_in_group(
-    data: PreparedData,
+    data: NormalisedHemisphere,
     group: gemmi.GroupOps,
     *,
     method: PhasingMethod,
@@ -138,7 +138,7 @@ def _judged(problem: PhaseProblem, coefficients: NDArray[np.complex64]) -> dict[
     return figures_of_merit(problem, np.angle(coefficients[: problem.measured]))
 
 
-def _search(data: PreparedData, work: Work, n_trials: int, stop: StopRule, crew: Crew) -> list[PhaseSet]:
+def _search(data: NormalisedHemisphere, work: Work, n_trials: int, stop: StopRule, crew: Crew) -> list[PhaseSet]:
     end = crew.clock.seconds() + stop.time_budget_s
     found: dict[int, Trial] = {}
     for wave in _waves(n_trials, stop, found):
@@ -160,12 +160,12 @@ def _waves(n_trials: int, stop: StopRule, found: dict[int, Trial]) -> Iterator[l
             wave = done[: max(1, len(done) // 4)]
 
 
-def _ranked(data: PreparedData, work: Work, found: dict[int, Trial]) -> list[PhaseSet]:
+def _ranked(data: NormalisedHemisphere, work: Work, found: dict[int, Trial]) -> list[PhaseSet]:
     order = sorted(found.values(), key=lambda trial: (-trial.cfom, trial.number))
     return [_phase_set(data, work, trial) for trial in order]
 
 
-def _phase_set(data: PreparedData, work: Work, trial: Trial) -> PhaseSet:
+def _phase_set(data: NormalisedHemisphere, work: Work, trial: Trial) -> PhaseSet:
     if trial.coefficients is None:
         raise ValueError(f"trial {trial.number} was not run")
     phase = np.angle(trial.coefficients[: work.problem.measured]).astype(np.float64)

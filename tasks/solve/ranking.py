@@ -1,4 +1,4 @@
-"""How far a first model can be believed: its figures, measured here, judged by the one rule."""
+"""How far a first model can be believed: its figures, measured here, judge_built by the one rule."""
 
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class Judgement(NamedTuple):
     figures: dict[str, float]
 
 
-def judged(task: Task, built: Built) -> Judgement:
+def judge_built(task: Task, built: Built) -> Judgement:
     """Return the verdict on a built model.
 
     Reflections are left out only of models that are not hopeless without: it takes most of the time.

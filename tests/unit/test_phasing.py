@@ -11,7 +11,7 @@ from tasks.model.scattering import d_star_squared
 from tasks.solve import crew
 from tasks.solve.figures import point_atoms
 from tasks.solve.grid import fourier_grid, grid_shape
-from tasks.solve.methods import ChargeFlipping, DualSpace
+from tasks.solve.methods import DualSpace, FlippingMethod
 from tasks.solve.miller import (
     expand_to_p1,
     laue_operations,
@@ -24,7 +24,7 @@ from tasks.solve.miller import (
 from tasks.solve.normalise import fit_wilson, french_wilson
 from tasks.solve.peak_search import find_peaks
 from tasks.solve.phasing import StopRule, phase_in_group, phase_p1
-from tasks.solve.prepared import prepare
+from tasks.solve.prepared import normalised
 from tasks.solve.problem import phase_problem
 from tasks.solve.symmetry_average import average, symmetry_average
 from tests.synthetic.phase_truth import phase_agreement
@@ -36,7 +36,7 @@ MERGED = simulated_intensities(STRUCTURE, d_min_angstrom=0.95, seed=3)
 
 
 def prepared(merged: Merged = MERGED):
-    return prepare(
+    return normalised(
         merged,
         cell=STRUCTURE.cell,
         laue_group="P 1 2/m 1",
@@ -255,8 +255,8 @@ def test_agreement_does_not_depend_on_origin_and_hand() -> None:
     assert found.mean_error_deg < 1.0
 
 
-@pytest.mark.parametrize("method", [DualSpace(), ChargeFlipping()], ids=lambda method: method.method)
-def test_a_small_structure_is_phased_and_the_figures_say_so(method: DualSpace | ChargeFlipping) -> None:
+@pytest.mark.parametrize("method", [DualSpace(), FlippingMethod()], ids=lambda method: method.method)
+def test_a_small_structure_is_phased_and_the_figures_say_so(method: DualSpace | FlippingMethod) -> None:
     best = phase_p1(prepared(), method=method, seed=1, n_trials=8)[0]
     assert agreement(best) > 0.7
     assert best.figures["cfom"] > 0.5

@@ -9,7 +9,7 @@ from tasks.refine.draft import AtomFit, Draft, DraftAtom, DraftFit, UniqueIntens
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import refined
 from tasks.refine.validation import Recovery
-from tasks.refine.verdict import Evidence, judged, r1_by_chance
+from tasks.refine.verdict import Evidence, judge_refined, r1_by_chance
 
 CELL = UnitCell.of((7.1, 8.2, 9.3, 90.0, 96.0, 90.0))
 GOOD = Recovery(r1=0.18, r1_free=0.22, reflections_free=120, displacement_angstrom=0.05)
@@ -58,7 +58,7 @@ def evidence(
 
 
 def verdict(fit: DraftFit, intensities: UniqueIntensities, recovery: Recovery | None = GOOD, formula=None) -> str:
-    return judged(fit, evidence(intensities, recovery, formula)).verdict
+    return judge_refined(fit, evidence(intensities, recovery, formula)).verdict
 
 
 def test_a_right_structure_is_solved(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
@@ -174,14 +174,14 @@ def test_an_element_of_the_composition_that_is_nowhere_is_named(
     draft: Draft, intensities: UniqueIntensities, tmp_path: Path
 ) -> None:
     wanted = evidence(intensities, formula={"C": 40.0, "O": 20.0}, composition=Composition.parse("C40 O20 Br"))
-    _, reasons = judged(plain_fit(draft, tmp_path), wanted)
+    _, reasons = judge_refined(plain_fit(draft, tmp_path), wanted)
     assert any("no Br was found" in reason for reason in reasons)
     assert not any("composition are in order" in reason for reason in reasons)
 
 
 def test_the_wrong_radiation_is_suspected(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
     fit = plain_fit(draft, tmp_path)
-    _, reasons = judged(fit, evidence(intensities.model_copy(update={"radiation": "xray"})))
+    _, reasons = judge_refined(fit, evidence(intensities.model_copy(update={"radiation": "xray"})))
     assert any("electron intensities?" in reason for reason in reasons)
-    _, reasons = judged(fit, evidence(intensities, composition=None))
+    _, reasons = judge_refined(fit, evidence(intensities, composition=None))
     assert any("no composition was given" in reason for reason in reasons)
