@@ -12,7 +12,6 @@ from tasks.solve.charge_flipping import flip
 from tasks.solve.dual_space import random_start, recycle
 from tasks.solve.patterson import superposition_start
 from tasks.solve.problem import PhaseProblem
-from tasks.solve.symmetry_average import SymmetryAverage, average
 
 Coefficients = NDArray[np.complex64]
 Start = Literal["random", "patterson", "flipping"]
@@ -40,14 +39,11 @@ class FlippingMethod(Document):
         rng: np.random.Generator,  # noqa: ARG002 - flipping is deterministic
         *,
         round_number: int,
-        symmetry: SymmetryAverage | None = None,
     ) -> Iterator[Coefficients]:
         """Yield coefficients (n,) worth judging: here those at the end of the round."""
-        yield self.flipped(problem, coefficients, cycles=self.cycles * 2**round_number, symmetry=symmetry)
+        yield self.flipped(problem, coefficients, cycles=self.cycles * 2**round_number)
 
-    def flipped(
-        self, problem: PhaseProblem, coefficients: Coefficients, *, cycles: int, symmetry: SymmetryAverage | None
-    ) -> Coefficients:
+    def flipped(self, problem: PhaseProblem, coefficients: Coefficients, *, cycles: int) -> Coefficients:
         """Return coefficients (n,) after some cycles."""
         weak = problem.e < np.quantile(problem.e, self.weak_fraction)
         amplitude = problem.e * problem.weight
@@ -62,8 +58,6 @@ class FlippingMethod(Document):
                 threshold=self.threshold * (0.5 if last else 1.0),
                 weak=weak & (not last),
             )
-            if symmetry is not None:
-                coefficients = average(symmetry, coefficients)
         return coefficients
 
 
@@ -98,7 +92,7 @@ class DualSpace(Document):
         coefficients = random_start(problem, rng)
         if kind == "random":
             return coefficients
-        return self.flipping.flipped(problem, coefficients, cycles=self.flipping.cycles, symmetry=None)
+        return self.flipping.flipped(problem, coefficients, cycles=self.flipping.cycles)
 
     def advance(
         self,
@@ -107,16 +101,15 @@ class DualSpace(Document):
         rng: np.random.Generator,
         *,
         round_number: int,
-        symmetry: SymmetryAverage | None = None,
     ) -> Iterator[Coefficients]:
         """Yield coefficients (n,) worth judging: as started, without omission, with omission, and quiet again."""
         cycles = max(self.cycles, round(self.cycles_per_atom * problem.atoms)) * 2**round_number
         if round_number == 0:
             yield coefficients
-            yield self._recycled(problem, coefficients, rng, cycles=self.quiet_cycles, loud=False, symmetry=symmetry)
-        coefficients = self._recycled(problem, coefficients, rng, cycles=cycles, loud=True, symmetry=symmetry)
+            yield self._recycled(problem, coefficients, rng, cycles=self.quiet_cycles, loud=False)
+        coefficients = self._recycled(problem, coefficients, rng, cycles=cycles, loud=True)
         yield coefficients
-        yield self._recycled(problem, coefficients, rng, cycles=self.quiet_cycles, loud=False, symmetry=symmetry)
+        yield self._recycled(problem, coefficients, rng, cycles=self.quiet_cycles, loud=False)
 
     def _recycled(
         self,
@@ -126,7 +119,6 @@ class DualSpace(Document):
         *,
         cycles: int,
         loud: bool,
-        symmetry: SymmetryAverage | None,
     ) -> Coefficients:
         return recycle(
             problem,
@@ -139,7 +131,6 @@ class DualSpace(Document):
             radius_angstrom=self.radius_angstrom,
             sharpness=self.sharpness if loud else 1.0,
             floating=self.floating,
-            symmetry=symmetry,
         )
 
 

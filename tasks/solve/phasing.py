@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-import gemmi
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -15,7 +14,6 @@ from tasks.solve.figures import figures_of_merit
 from tasks.solve.methods import PhasingMethod
 from tasks.solve.prepared import NormalisedHemisphere
 from tasks.solve.problem import PhaseProblem, phase_problem
-from tasks.solve.symmetry_average import SymmetryAverage, symmetry_average
 
 
 class PhaseSet(NamedTuple):
@@ -65,7 +63,6 @@ class Work(NamedTuple):
 
     problem: PhaseProblem
     method: PhasingMethod
-    symmetry: SymmetryAverage | None
     seed: int
 
 
@@ -97,30 +94,7 @@ def phase_p1(
     The trials run where `crew` lets them, by default in this process. Their number and order do not depend on it.
     """
     problem = phase_problem(data)
-    return _search(data, Work(problem, method, None, seed), n_trials, stop or StopRule(), crew or Crew())
-
-
-def phase_in_group(
-    data: NormalisedHemisphere,
-    group: gemmi.GroupOps,
-    *,
-    method: PhasingMethod,
-    seed: int = 0,
-    n_trials: int = 96,
-    stop: StopRule | None = None,
-    crew: Crew | None = None,
-) -> list[PhaseSet]:
-    """Phase in a space group, its origin fixed by the operations; otherwise as `phase_p1`.
-
-    Raises
-    ------
-    InputError
-        If the group does not fit the Laue class of the data.
-    """
-    problem = phase_problem(data)
-    everything = np.concatenate([data.hkl, data.missing])
-    symmetry = symmetry_average(everything, group, problem.conjugated)
-    return _search(data, Work(problem, method, symmetry, seed), n_trials, stop or StopRule(), crew or Crew())
+    return _search(data, Work(problem, method, seed), n_trials, stop or StopRule(), crew or Crew())
 
 
 def advance(work: Work, trial: Trial) -> Trial:
@@ -129,7 +103,7 @@ def advance(work: Work, trial: Trial) -> Trial:
     begin = trial.coefficients
     if begin is None:
         begin = work.method.start(work.problem, rng, number=trial.number)
-    states = work.method.advance(work.problem, begin, rng, round_number=trial.round, symmetry=work.symmetry)
+    states = work.method.advance(work.problem, begin, rng, round_number=trial.round)
     judged = [Trial(trial.number, trial.round + 1, state, _judged(work.problem, state)) for state in states]
     return max(judged, key=lambda state: state.cfom)
 
