@@ -9,6 +9,7 @@ from gemmi import cif
 
 from adapters.formats.cif_geometry import bond_rows
 from tasks.model import Composition
+from tasks.model.experiment import wavelength_text
 from tasks.refine.draft import AtomFit, DraftAtom
 from tasks.refine.structure import RefinedStructure
 
@@ -121,7 +122,7 @@ def _data(structure: RefinedStructure) -> list[tuple[str, str]]:
     theta = [math.degrees(math.asin(min(1.0, data.wavelength_angstrom * x / 2.0))) for x in (min(d_star), max(d_star))]
     pairs = [
         ("_diffrn_radiation_probe", "electron" if data.radiation == "electron" else "x-ray"),
-        ("_diffrn_radiation_wavelength", f"{data.wavelength_angstrom:.6g}"),
+        ("_diffrn_radiation_wavelength", wavelength_text(data.wavelength_angstrom)),
         ("_diffrn_reflns_number", str(data.measured)),
         ("_diffrn_reflns_av_R_equivalents", "?" if data.r_int is None else f"{data.r_int:.4f}"),
         ("_diffrn_reflns_theta_min", f"{theta[0]:.4f}"),
