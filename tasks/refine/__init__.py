@@ -5,9 +5,18 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
-    from tasks.refine.draft import AtomFit, DensityPeak, Draft, DraftAtom, Fit, Observations, RidingGroup, RidingKind
-    from tasks.refine.models import RefinedAtom, Refinement
-    from tasks.refine.ports import LeastSquares, Refiner
+    from tasks.refine.draft import (
+        AtomFit,
+        DensityPeak,
+        Draft,
+        DraftAtom,
+        DraftFit,
+        RidingGroup,
+        RidingKind,
+        UniqueIntensities,
+    )
+    from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
+    from tasks.refine.ports import LeastSquares, Refiner, StructureWriter
     from tasks.refine.structure import RefinedStructure
     from tasks.refine.task import refine_structure
 else:
@@ -18,14 +27,16 @@ __all__ = [
     "DensityPeak",
     "Draft",
     "DraftAtom",
-    "Fit",
+    "DraftFit",
     "LeastSquares",
-    "Observations",
     "RefinedAtom",
     "RefinedStructure",
     "Refinement",
     "Refiner",
     "RidingGroup",
     "RidingKind",
+    "StructureFiles",
+    "StructureWriter",
+    "UniqueIntensities",
     "refine_structure",
 ]

@@ -6,7 +6,7 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.simulate.demo_structure import uio66
-    from tasks.simulate.exposure import Exposure, Specimen, expose, prepare
+    from tasks.simulate.exposure import Exposure, Specimen, expose, prepare_specimen
     from tasks.simulate.models import (
         ClusterPlan,
         Instrument,
@@ -30,6 +30,6 @@ __all__ = [
     "StructureAtom",
     "TiltPlan",
     "expose",
-    "prepare",
+    "prepare_specimen",
     "uio66",
 ]

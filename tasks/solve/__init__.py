@@ -6,7 +6,7 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.solve.engines import ChargeFlipping, DirectMethods
-    from tasks.solve.models import Atom, Solution, Solutions, SpaceGroupTrial, Verdict
+    from tasks.solve.models import Atom, Solution, Solutions, SpaceGroupTrial
     from tasks.solve.ports import Solver
     from tasks.solve.setting import in_stated_setting
     from tasks.solve.settings import SolveSettings
@@ -23,7 +23,6 @@ __all__ = [
     "SolveSettings",
     "Solver",
     "SpaceGroupTrial",
-    "Verdict",
     "in_stated_setting",
     "solve_structure",
 ]

@@ -1,4 +1,4 @@
-"""Drafts, fits and observations of a refinement with plain figures, for its decisions."""
+"""Drafts, fits and intensities of a refinement with plain figures, for its decisions."""
 
 import re
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 import gemmi
 
 from tasks.model import FileRef, UnitCell
-from tasks.refine.draft import AtomFit, Draft, DraftAtom, Fit, Observations
+from tasks.refine.draft import AtomFit, Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.geometry import site_order
 
 TRICLINIC = UnitCell.of((7.1, 8.2, 9.3, 81.0, 96.0, 107.0))
 
 
-def fit_of(draft: Draft, path: Path, u: dict[str, float] | None = None, **figures) -> Fit:
+def fit_of(draft: Draft, path: Path, u: dict[str, float] | None = None, **figures) -> DraftFit:
     """Return a fit with plain figures; `u` overrides equivalent displacements."""
     path.write_bytes(b"")
     rows = tuple(
@@ -31,12 +31,12 @@ def fit_of(draft: Draft, path: Path, u: dict[str, float] | None = None, **figure
         "parameters": 50, "shift_over_esd_max": 0.0, "converged": True, "cycles": 5, "peaks": (), "density_max": 0.3,
         "density_min": -0.3, "density_rms": 0.07,
     }  # fmt: skip
-    return Fit(draft=draft, atoms=rows, table=FileRef.of(path), **(values | figures))
+    return DraftFit(draft=draft, atoms=rows, table=FileRef.of(path), **(values | figures))
 
 
-def observations_of(path: Path, d_min: float = 0.8) -> Observations:
+def intensities_of(path: Path, d_min: float = 0.8) -> UniqueIntensities:
     path.write_bytes(b"")
-    return Observations(
+    return UniqueIntensities(
         table=FileRef.of(path), radiation="electron", wavelength_angstrom=0.02, friedel_merged=True, unique=1000,
         measured=5000, r_int=0.1, completeness=0.9, d_min_angstrom=d_min, absences=0, absences_violated=0,
     )  # fmt: skip

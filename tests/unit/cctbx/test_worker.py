@@ -8,10 +8,10 @@ import pytest
 
 from adapters.cctbx import client
 from adapters.cctbx.client import ask
-from adapters.cctbx.messages import FitRequest, PrepareRequest, StructureFactorsRequest
+from adapters.cctbx.messages import FitRequest, MergeRequest
 from tasks.model import FileRef, InputError, ProgramFailedError, ProgramTimeoutError, UnitCell
 from tasks.model.scattering import structure_factors
-from tasks.refine.draft import Draft, DraftAtom, Observations, RidingGroup
+from tasks.refine.draft import Draft, DraftAtom, RidingGroup, UniqueIntensities
 
 CELLS = {
     "P -1": (6.1, 7.2, 8.3, 82.0, 95.0, 104.0),
@@ -41,11 +41,6 @@ def test_structure_factors_agree_with_cctbx(symbol: str, radiation: str, tmp_pat
     group = gemmi.symops_from_hall(model.hall)
     # cctbx leaves it to the caller not to ask for reflections that centring forbids
     hkl = np.array([row for row in grid if row.any() and not group.is_systematically_absent(row.tolist())], np.int32)
-    np.savez(tmp_path / "hkl.npz", hkl=hkl)
-    request = StructureFactorsRequest(
-        draft=model, radiation=radiation, table=tmp_path / "hkl.npz", output=tmp_path / "f.npz"
-    )
-    ask([request], tmp_path, timeout_s=60)
     ours = structure_factors(
         hkl,
         model.unit_cell,
@@ -56,13 +51,31 @@ def test_structure_factors_agree_with_cctbx(symbol: str, radiation: str, tmp_pat
         occupancies=np.array([atom.occupancy for atom in model.atoms]),
         radiation=radiation,
     )
-    theirs = np.load(tmp_path / "f.npz")["f"]
+    # exact intensities would leave no residual to scale the errors by
+    spoilt = np.abs(ours) ** 2 * (1.0 + 0.05 * (-1.0) ** np.arange(len(hkl)))
+    data = measured(tmp_path, hkl, spoilt, radiation=radiation, wavelength_angstrom=0.02)
+    request = FitRequest(draft=model, intensities=data, cycles=0, output=tmp_path / "fit.npz")
+    fit = ask([request], tmp_path, timeout_s=60).replies[0].fit
+    with np.load(fit.table.path) as table:
+        theirs = np.sqrt(table["f_sq_calc"]) * np.exp(1j * np.radians(table["phase_deg"]))
     assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
-def prepare_request(folder: Path, hall: str = "P 1") -> PrepareRequest:
+def measured(
+    folder: Path, hkl: np.ndarray, intensity: np.ndarray, *, radiation: str, wavelength_angstrom: float
+) -> UniqueIntensities:
+    """Return intensities with errors of 2 %."""
+    np.savez(folder / "data.npz", hkl=hkl, intensity=intensity, sigma=0.02 * intensity + 0.01)
+    return UniqueIntensities(
+        table=FileRef.of(folder / "data.npz"), radiation=radiation, wavelength_angstrom=wavelength_angstrom,
+        friedel_merged=True, unique=len(hkl), measured=len(hkl), r_int=None, completeness=1.0, d_min_angstrom=1.0,
+        absences=0, absences_violated=0,
+    )  # fmt: skip
+
+
+def merge_request(folder: Path, hall: str = "P 1") -> MergeRequest:
     np.savez(folder / "in.npz", hkl=np.array([[1, 0, 0]], np.int32), intensity=np.ones(1), sigma=np.ones(1))
-    return PrepareRequest(
+    return MergeRequest(
         hall=hall,
         unit_cell=UnitCell.of(CELLS["P -1"]),
         radiation="electron",
@@ -75,27 +88,27 @@ def prepare_request(folder: Path, hall: str = "P 1") -> PrepareRequest:
 
 def test_a_cell_that_breaks_the_symmetry_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="-F 4 2 3"):
-        ask([prepare_request(tmp_path, hall="-F 4 2 3")], tmp_path, timeout_s=60)
+        ask([merge_request(tmp_path, hall="-F 4 2 3")], tmp_path, timeout_s=60)
 
 
 @pytest.mark.parametrize("death", ["os.abort()", "os.kill(os.getpid(), 11)", "raise RuntimeError('cctbx says no')"])
 def test_a_crash_of_the_worker_is_a_typed_error(death: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "START", f"import os; {death}")
     with pytest.raises(ProgramFailedError):
-        ask([prepare_request(tmp_path)], tmp_path, timeout_s=60)
+        ask([merge_request(tmp_path)], tmp_path, timeout_s=60)
 
 
 def test_a_hanging_worker_is_stopped_at_its_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "START", "import time; time.sleep(60)")
     with pytest.raises(ProgramTimeoutError):
-        ask([prepare_request(tmp_path)], tmp_path, timeout_s=0.5)
+        ask([merge_request(tmp_path)], tmp_path, timeout_s=0.5)
 
 
 def test_a_stale_reply_is_not_taken_for_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask([prepare_request(tmp_path)], tmp_path, timeout_s=60)
+    ask([merge_request(tmp_path)], tmp_path, timeout_s=60)
     monkeypatch.setattr(client, "START", "pass")
     with pytest.raises(ProgramFailedError, match="no reply"):
-        ask([prepare_request(tmp_path)], tmp_path, timeout_s=60)
+        ask([merge_request(tmp_path)], tmp_path, timeout_s=60)
 
 
 def test_riding_hydrogen_refused_at_first_rides_once_its_atoms_are_in_place(tmp_path: Path) -> None:
@@ -120,24 +133,11 @@ def test_riding_hydrogen_refused_at_first_rides_once_its_atoms_are_in_place(tmp_
         occupancies=np.ones(4),
         radiation="electron",
     )
-    np.savez(tmp_path / "data.npz", hkl=hkl, intensity=np.abs(f) ** 2, sigma=0.02 * np.abs(f) ** 2 + 0.01)
-    observations = Observations(
-        table=FileRef.of(tmp_path / "data.npz"),
-        radiation="electron",
-        wavelength_angstrom=0.02,
-        friedel_merged=True,
-        unique=len(hkl),
-        measured=len(hkl),
-        r_int=None,
-        completeness=1.0,
-        d_min_angstrom=1.0,
-        absences=0,
-        absences_violated=0,
-    )
+    intensities = measured(tmp_path, hkl, np.abs(f) ** 2, radiation="electron", wavelength_angstrom=0.02)
     group = RidingGroup(kind="methyl", pivot="C1", hydrogens=tuple(hydrogens), bond_length_angstrom=1.05)
     request = FitRequest(
         draft=Draft(hall="P 1", unit_cell=cell, atoms=atoms, riding=(group,)),
-        observations=observations,
+        intensities=intensities,
         cycles=30,
         output=tmp_path / "fit.npz",
     )
@@ -164,14 +164,9 @@ def test_photons_beyond_the_table_of_dispersion_scatter_without_it(wavelength: f
         positions=np.array([atom.position for atom in atoms]), u_iso_angstrom2=np.full(3, 0.02),
         occupancies=np.ones(3), radiation="xray",
     )  # fmt: skip
-    np.savez(tmp_path / "data.npz", hkl=hkl, intensity=np.abs(f) ** 2, sigma=0.02 * np.abs(f) ** 2 + 0.01)
-    observations = Observations(
-        table=FileRef.of(tmp_path / "data.npz"), radiation="xray", wavelength_angstrom=wavelength, friedel_merged=True,
-        unique=len(hkl), measured=len(hkl), r_int=None, completeness=1.0, d_min_angstrom=1.0, absences=0,
-        absences_violated=0,
-    )  # fmt: skip
+    intensities = measured(tmp_path, hkl, np.abs(f) ** 2, radiation="xray", wavelength_angstrom=wavelength)
     model = Draft(hall="P 1", unit_cell=cell, atoms=atoms)
-    request = FitRequest(draft=model, observations=observations, cycles=0, output=tmp_path / "fit.npz")
+    request = FitRequest(draft=model, intensities=intensities, cycles=0, output=tmp_path / "fit.npz")
     assert ask([request], tmp_path, timeout_s=120).replies[0].fit.r1 < 0.02
 
 
@@ -193,16 +188,11 @@ def test_extinction_is_found_and_counts_for_the_reflections_left_out(tmp_path: P
     double_angle = 2.0 * np.arcsin(wavelength / 2.0 / cell.gemmi().calculate_d_array(hkl))
     intensity = square / np.sqrt(1.0 + 0.001 * strength * square * wavelength**3 / np.sin(double_angle))
     assert (intensity / square).min() < 0.8
-    np.savez(tmp_path / "data.npz", hkl=hkl, intensity=intensity, sigma=0.02 * intensity + 0.01)
-    observations = Observations(
-        table=FileRef.of(tmp_path / "data.npz"), radiation="electron", wavelength_angstrom=wavelength,
-        friedel_merged=True, unique=len(hkl), measured=len(hkl), r_int=None, completeness=1.0, d_min_angstrom=1.0,
-        absences=0, absences_violated=0,
-    )  # fmt: skip
+    intensities = measured(tmp_path, hkl, intensity, radiation="electron", wavelength_angstrom=wavelength)
     fits = []
     for start in (None, 0.001):
         request = FitRequest(
-            draft=Draft(hall="P 1", unit_cell=cell, atoms=atoms, extinction=start), observations=observations,
+            draft=Draft(hall="P 1", unit_cell=cell, atoms=atoms, extinction=start), intensities=intensities,
             cycles=40, held_out=0.2, output=tmp_path / "fit.npz",
         )  # fmt: skip
         fits.append(ask([request], tmp_path, timeout_s=120).replies[0].fit)

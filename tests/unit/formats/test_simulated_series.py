@@ -10,7 +10,7 @@ import pytest
 from adapters.formats.simulated_series import write_simulated_series
 from tasks.model import SettingsError
 from tasks.simulate.demo_structure import uio66
-from tasks.simulate.exposure import expose, prepare
+from tasks.simulate.exposure import expose, prepare_specimen
 from tasks.simulate.models import ClusterPlan, Instrument, ScatteringPlan, SimulationSettings, TiltPlan
 
 SETTINGS = SimulationSettings(
@@ -34,7 +34,7 @@ def test_the_manifest_lists_every_scan_with_its_size(tmp_path: Path) -> None:
 
 def test_the_files_hold_the_simulated_electrons_and_the_truth_their_origin(tmp_path: Path) -> None:
     manifest = json.loads(write_simulated_series(uio66(), SETTINGS, tmp_path).read_text())
-    expected = expose(prepare(uio66(), SETTINGS), 2)
+    expected = expose(prepare_specimen(uio66(), SETTINGS), 2)
     with h5py.File(tmp_path / manifest["scans"][2]["file"]) as file:
         entries = file["electron_events/frames"][()]
     assert len(entries) == 10 * 14

@@ -9,14 +9,14 @@ from scipy.spatial.transform import Rotation
 
 from tasks.model import UnitCell
 from tasks.refine.cell_check import cell_doubt
-from tasks.refine.draft import Draft, DraftAtom, Fit
+from tasks.refine.draft import Draft, DraftAtom, DraftFit
 from tests.synthetic.drafts import fit_of
 
 CELL = (14.0, 15.0, 16.0, 90.0, 95.0, 90.0)
 CORNERS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
 
 
-def molecules(tmp_path: Path, cell: UnitCell) -> Fit:
+def molecules(tmp_path: Path, cell: UnitCell) -> DraftFit:
     """Eight molecules of neopentane, C-C 1.53 A, drawn in the right cell and refined in another."""
     inverse = np.array(UnitCell.of(CELL).gemmi().frac.mat.tolist())
     turns = Rotation.random(8, rng=np.random.default_rng(4)).as_matrix()

@@ -17,7 +17,7 @@ from tasks.refine.observed import laue_order, useful_limit
 from tasks.refine.shelx_factors import S_MAX, four_gaussians
 from tasks.refine.validation import shaken
 from tasks.refine.weighting import best_weights, shelx_weights
-from tests.synthetic.drafts import TRICLINIC, chain, fit_of, observations_of
+from tests.synthetic.drafts import TRICLINIC, chain, fit_of, intensities_of
 
 CUBIC = UnitCell.of((5.64, 5.64, 5.64, 90, 90, 90))
 ROCK_SALT = (
@@ -158,14 +158,14 @@ def test_anisotropic_only_where_the_data_bear_it(tmp_path: Path) -> None:
         update={"atoms": (*draft.atoms, DraftAtom(label="Zr1", element="Zr", position=(0.5, 0.5, 0.5)))}
     )
     fit = fit_of(heavy, tmp_path / "t", parameters=36)
-    observations = observations_of(tmp_path / "o")
+    intensities = intensities_of(tmp_path / "o")
     plenty = fit.model_copy(update={"reflections": 900, "reflections_observed": 700})
     some = fit.model_copy(update={"reflections": 400, "reflections_observed": 300})
     few = fit.model_copy(update={"reflections": 150, "reflections_observed": 100})
-    assert parameters.anisotropic_elements(plenty, observations) == {"C", "O", "Zr"}
-    assert parameters.anisotropic_elements(some, observations) == {"Zr"}
-    assert parameters.anisotropic_elements(few, observations) == set()
-    assert parameters.anisotropic_elements(plenty, observations_of(tmp_path / "o", d_min=1.3)) == set()
+    assert parameters.anisotropic_elements(plenty, intensities) == {"C", "O", "Zr"}
+    assert parameters.anisotropic_elements(some, intensities) == {"Zr"}
+    assert parameters.anisotropic_elements(few, intensities) == set()
+    assert parameters.anisotropic_elements(plenty, intensities_of(tmp_path / "o", d_min=1.3)) == set()
 
 
 def test_an_isotropic_tensor_is_isotropic_in_oblique_axes() -> None:

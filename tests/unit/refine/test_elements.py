@@ -14,7 +14,7 @@ from tasks.refine.draft import Draft, DraftAtom
 from tasks.refine.element_energy import ElementEnergy, lowest, sample
 from tasks.refine.element_odds import element_odds, unsettled
 from tasks.refine.site_evidence import Evidence, Option, evidence_of
-from tests.synthetic.drafts import TRICLINIC, chain, fit_of, observations_of
+from tests.synthetic.drafts import TRICLINIC, chain, fit_of, intensities_of
 
 
 def test_the_element_at_each_site_is_found_from_intensities() -> None:
@@ -171,10 +171,10 @@ def test_odds_tell_a_settled_element_from_an_unsettled_one(tmp_path: Path) -> No
     fit = fit_of(Draft(hall="P 1", unit_cell=cell, atoms=atoms), tmp_path / "empty").model_copy(
         update={"table": FileRef.of(table)}
     )
-    found = element_odds(fit, observations_of(tmp_path / "o"), Composition.parse("C N O Cl"))
+    found = element_odds(fit, intensities_of(tmp_path / "o"), Composition.parse("C N O Cl"))
     odds = {item.label: item for item in found}
     assert odds["Cl1"].odds > 0.99
     assert odds["N1"].odds < 0.5
     assert odds["N1"].other == "N"
     assert "N1" in (unsettled(found) or "")
-    assert element_odds(fit, observations_of(tmp_path / "o"), Composition.parse("C")) != ()
+    assert element_odds(fit, intensities_of(tmp_path / "o"), Composition.parse("C")) != ()

@@ -74,7 +74,7 @@ def test_results_validate_against_their_own_schema(written: dict[str, Any]) -> N
 def test_statuses_and_reasons_are_those_of_the_crystals(written: dict[str, Any]) -> None:
     assert written["status"] == "solved"
     statuses = [crystal["status"] for crystal in written["crystals"]]
-    assert statuses == ["solved", "not-solved", "not-indexed", "rejected"]
+    assert statuses == ["solved", "not-solved", "not-indexed"]
     assert written["crystals"][0]["reason"] is None
     assert "ran away" in written["crystals"][1]["reason"]
     assert "no lattice" in written["crystals"][2]["reason"]

@@ -9,7 +9,7 @@ from tasks.model import Composition, UnitCell
 from tasks.model.scattering import structure_factors
 from tasks.solve.atoms import Model, calculate
 from tasks.solve.contents import atom_budget
-from tasks.solve.density import density, find_peaks, plan_map
+from tasks.solve.density import density, peaks_in_group, plan_map
 from tasks.solve.elements import assign_elements
 from tasks.solve.least_squares import Free, refine
 from tasks.solve.observations import observe
@@ -114,7 +114,7 @@ def test_a_map_of_true_phases_has_its_peaks_at_the_atoms_special_positions_exact
     hkl = gemmi.make_miller_array(cell.gemmi(), gemmi.SpaceGroup(symbol), 0.8).astype(np.int32)
     hkl = hkl[~absent(hkl, symmetry)]
     f = factors(hkl, symbol, cell, elements, sites)
-    peaks = find_peaks(density(f, plan_map(hkl, symmetry, cell, 0.8)), symmetry, cell, most=3)
+    peaks = peaks_in_group(density(f, plan_map(hkl, symmetry, cell, 0.8)), symmetry, cell, most=3)
     orthogonal = np.array(cell.gemmi().orth.mat.tolist())
     rotations, translations = symmetry.operations()
     for site in sites:

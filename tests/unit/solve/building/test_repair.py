@@ -44,7 +44,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tries: list[tuple[float, float]]) -> tu
         return Built(Fit(r1), r_free)
 
     monkeypatch.setattr(module, "_without_half", one)
-    monkeypatch.setattr(module, "judge", judged)
+    monkeypatch.setattr(module, "judge_built", judged)
     start = Built(Fit(0.19), 0.21)
     candidate: Any = Candidate(None, start, judged(None, start), 0.2)
     return repaired(candidate, seed=0), made

@@ -20,8 +20,8 @@ from tasks.model import Composition
 from tasks.solve import crew
 from tasks.solve.candidates import open_workshop
 from tasks.solve.group_odds import GroupOdds
-from tasks.solve.prepared import prepare
-from tasks.solve.progress import Progress
+from tasks.solve.prepared import normalised
+from tasks.solve.progress import SearchProgress
 from tasks.solve.search import Search, _search_groups
 from tasks.solve.settings import SolveSettings
 from tasks.solve.symmetry import compatible_groups
@@ -82,7 +82,7 @@ def searched(workers: int, folder: Path) -> tuple[list[tuple[str, float, int]], 
         folder, name="small", merged=merged, cell=structure.cell, laue="P 1 2/m 1", radiation="electron"
     )
     composition = Composition.parse("C7 N O")
-    prepared = prepare(
+    prepared = normalised(
         read_merged(data.merged),
         cell=structure.cell,
         laue_group=data.laue_group,
@@ -97,7 +97,7 @@ def searched(workers: int, folder: Path) -> tuple[list[tuple[str, float, int]], 
         composition=composition,
         d_min_angstrom=prepared.d_min_angstrom,
     )
-    progress = Progress()
+    progress = SearchProgress()
     with crew.Crew(workers) as hands:
         at = Search(SolveSettings(turns_in_group=25), prepared, workshop, progress, hands)
         odds = GroupOdds(workshop.groups, prepared)
