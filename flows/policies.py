@@ -25,6 +25,7 @@ from tasks.integrate.statistics import correlation
 from tasks.model import ApertureError, Composition, Document, ProgramNotFoundError
 from tasks.model.provenance import Attempt
 from tasks.model.scattering import d_star_squared
+from tasks.model.verdict import standing
 from tasks.refine.models import Refinement
 from tasks.refine.ports import Refiner
 from tasks.solve.engines import ChargeFlipping, DirectMethods
@@ -37,7 +38,6 @@ E = TypeVar("E")
 D = TypeVar("D", Reflections, Solutions, Refinement)
 
 SHELLS = 5
-VERDICTS = ("solved", "doubtful", "not-solved")
 VOLUME_TOLERANCE = 0.05
 LOW_CORRELATION = 0.5
 
@@ -99,7 +99,7 @@ class AllSolvers(Document):
         results, attempts = every_success(
             engines, lambda engine, folder: engine.solve(data, composition, folder), workdir
         )
-        best = min(results, key=lambda name: (VERDICTS.index(results[name].verdict), results[name].best.r1))
+        best = min(results, key=lambda name: (standing(results[name].verdict), results[name].best.r1))
         rows: list[dict[str, object]] = [
             {
                 "engine": name,
@@ -142,7 +142,7 @@ class AllRefiners(Document):
         results, attempts = every_success(
             engines, lambda engine, folder: engine.refine(data, solution, composition, folder), workdir
         )
-        best = min(results, key=lambda name: (VERDICTS.index(results[name].verdict), results[name].r1))
+        best = min(results, key=lambda name: (standing(results[name].verdict), results[name].r1))
         rows: list[dict[str, object]] = [
             {
                 "engine": name,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.synthetic.real_data import real_data
+
 PROGRAMS = {
     "needs_dials": "dials.import",
     "needs_xds": "xds",
@@ -20,17 +22,18 @@ REQUIRED = {f"needs_{name}" for name in os.environ.get("APERTURA_REQUIRE", "").s
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of the real data sets: $APERTURA_SHARED/data, or ../shared/data beside the checkout."""
-    root = Path(__file__).resolve().parent.parent
-    shared = Path(os.environ.get("APERTURA_SHARED", root.parent / "shared"))
-    if not (shared / "data").is_dir():
-        pytest.skip(f"no real data sets at {shared}: set APERTURA_SHARED")
-    return shared / "data"
+    """Folder of the real data sets: the only way by which a test finds them."""
+    folder = real_data()
+    if not folder.is_dir():
+        pytest.skip(f"no real data sets at {folder}: set APERTURA_SHARED")
+    return folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests of programs that are not installed."""
+    """Mark the tests that ask for the real data sets; skip those of programs that are not installed."""
     for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.needs_shared)
         for marker, program in PROGRAMS.items():
             if item.get_closest_marker(marker) and shutil.which(program) is None:
                 item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pydantic
 
-from adapters.cctbx.messages import Batch, Failure, Replies, Request
+from adapters.cctbx.messages import Batch, Replies, Request, WorkerFailure
 from adapters.programs.runner import run_program
 from tasks.model import DivergedError, InputError, ProgramFailedError
 
@@ -46,7 +46,7 @@ def ask(requests: Sequence[Request], workdir: Path, *, timeout_s: float) -> Repl
     except pydantic.ValidationError as error:
         raise ProgramFailedError("the cctbx worker left an unreadable reply", str(error)) from error
     last = found.replies[-1] if found.replies else None
-    if isinstance(last, Failure):
+    if isinstance(last, WorkerFailure):
         raise (DivergedError if last.kind == "diverged" else InputError)(last.message)
     if len(found.replies) != len(requests):
         raise ProgramFailedError(f"the cctbx worker answered {len(found.replies)} of {len(requests)} requests")

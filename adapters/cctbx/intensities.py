@@ -4,13 +4,13 @@ import numpy as np
 from cctbx import miller
 from cctbx.array_family import flex
 
-from adapters.cctbx.messages import PrepareRequest
+from adapters.cctbx.messages import MergeRequest
 from adapters.cctbx.structure import crystal_symmetry, miller_indices
 from tasks.model import FileRef, InputError
-from tasks.refine.draft import Observations
+from tasks.refine.draft import UniqueIntensities
 
 
-def prepare(request: PrepareRequest) -> Observations:
+def merge(request: MergeRequest) -> UniqueIntensities:
     """Merge intensities as SHELXL does before it refines, and count what the space group forbids.
 
     Raises
@@ -49,7 +49,7 @@ def prepare(request: PrepareRequest) -> Observations:
             sigma=unique.sigmas().as_numpy_array(),
         )
     repeated = measured.size() > unique.size()
-    return Observations(
+    return UniqueIntensities(
         table=FileRef.of(request.output),
         radiation=request.radiation,
         wavelength_angstrom=request.wavelength_angstrom,

@@ -15,7 +15,7 @@ from adapters.cctbx.messages import FitRequest
 from adapters.cctbx.riding import InvalidConstraint, riding_constraints
 from adapters.cctbx.structure import atoms_of, crystal_symmetry, miller_indices, principal_displacements, xray_structure
 from tasks.model import DivergedError, FileRef, InputError
-from tasks.refine.draft import AtomFit, Draft, Fit, Observations
+from tasks.refine.draft import AtomFit, Draft, DraftFit, UniqueIntensities
 from tasks.refine.geometry import BOND_TOLERANCE_ANGSTROM
 from tasks.refine.parameters import U_CEILING_ANGSTROM2, U_FLOOR_ANGSTROM2
 from tasks.refine.weighting import best_weights
@@ -72,8 +72,8 @@ class Refinery:
 
     def __init__(self, request: FitRequest) -> None:
         self.draft = request.draft
-        self.data = request.observations
-        every = read_observations(self.data, self.draft)
+        self.data = request.intensities
+        every = unique_array(self.data, self.draft)
         free = np.random.default_rng(request.seed).random(every.size()) < request.held_out
         self.free = every.select(flex.bool(free.tolist()))
         self.fo_sq = every.select(flex.bool((~free).tolist()))
@@ -168,7 +168,7 @@ class Refinery:
         )
 
 
-def read_observations(data: Observations, draft: Draft) -> miller.array:
+def unique_array(data: UniqueIntensities, draft: Draft) -> miller.array:
     """Return the unique intensities as cctbx's array."""
     with np.load(data.table.path, allow_pickle=False) as file:
         hkl, intensity, sigma = file["hkl"], file["intensity"], file["sigma"]
@@ -182,7 +182,7 @@ def read_observations(data: Observations, draft: Draft) -> miller.array:
     ).set_observation_type_xray_intensity()
 
 
-def fit(request: FitRequest) -> Fit:
+def fit(request: FitRequest) -> DraftFit:
     """Refine a draft, judge the convergence and search the difference density.
 
     Raises
@@ -207,7 +207,7 @@ def fit(request: FitRequest) -> Fit:
     return _report(refinery, request)
 
 
-def _report(refinery: Refinery, request: FitRequest) -> Fit:
+def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
     equations = refinery.equations
     shift, where = _largest_shift(equations)
     scale = float(equations.scale_factor())
@@ -229,7 +229,7 @@ def _report(refinery: Refinery, request: FitRequest) -> Fit:
     numbers = (r1, r1_all, equations.wR2(), equations.goof(), shift)
     if not all(math.isfinite(number) for number in numbers):
         raise DivergedError("least squares gave figures that are not finite")
-    return Fit(
+    return DraftFit(
         draft=refinery.draft.model_copy(
             update={
                 "atoms": atoms_of(refinery.structure, refinery.draft),
@@ -313,6 +313,7 @@ def _atom_fits(refinery: Refinery) -> tuple[tuple[AtomFit, ...], float | None]:
     esd = np.sqrt(np.maximum(variance.as_numpy_array(), 0.0))
     linear = np.array(structure.unit_cell().u_star_to_u_cif_linear_map())
     parameters = structure.parameter_map()
+    riding = {label for group in refinery.draft.riding for label in group.hydrogens}
     fits = []
     for index, (scatterer, spread) in enumerate(zip(structure.scatterers(), principal_displacements(structure))):
         place = parameters[index]
@@ -332,6 +333,7 @@ def _atom_fits(refinery: Refinery) -> tuple[tuple[AtomFit, ...], float | None]:
                 u_max_eigenvalue=spread[1],
                 u_equivalent=spread[2],
                 multiplicity=int(scatterer.multiplicity()),
+                riding=scatterer.label in riding,
             )
         )
     own = equations.covariance_matrix().matrix_packed_u_diagonal()

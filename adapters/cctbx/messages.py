@@ -7,16 +7,16 @@ from pydantic import Field
 
 from tasks.model import Document, UnitCell
 from tasks.model.scattering import Radiation
-from tasks.refine.draft import Draft, Fit, Observations
+from tasks.refine.draft import Draft, DraftFit, UniqueIntensities
 
 
-class PrepareRequest(Document):
+class MergeRequest(Document):
     """Merge intensities under a space group and leave out its absences.
 
     ``table`` is an .npz file with ``hkl`` (n, 3) int32, ``intensity`` and ``sigma`` (n,).
     """
 
-    verb: Literal["prepare"] = "prepare"
+    verb: Literal["merge"] = "merge"
     hall: str
     unit_cell: UnitCell
     radiation: Radiation
@@ -32,7 +32,7 @@ class FitRequest(Document):
 
     verb: Literal["fit"] = "fit"
     draft: Draft
-    observations: Observations
+    intensities: UniqueIntensities
     cycles: int = Field(default=10, ge=0, le=500, description="at most")
     update_weights: bool = False
     shift_over_esd: float = Field(default=0.01, gt=0, description="stop when no shift is larger")
@@ -42,17 +42,7 @@ class FitRequest(Document):
     output: Path
 
 
-class StructureFactorsRequest(Document):
-    """Compute F(hkl); ``table`` is an .npz file with ``hkl`` (n, 3) int32, ``output`` gets ``f`` (n,) complex."""
-
-    verb: Literal["structure-factors"] = "structure-factors"
-    draft: Draft
-    radiation: Radiation
-    table: Path
-    output: Path
-
-
-Request = Annotated[PrepareRequest | FitRequest | StructureFactorsRequest, Field(discriminator="verb")]
+Request = Annotated[MergeRequest | FitRequest, Field(discriminator="verb")]
 
 
 class Batch(Document):
@@ -61,7 +51,7 @@ class Batch(Document):
     requests: tuple[Request, ...]
 
 
-class Failure(Document):
+class WorkerFailure(Document):
     """Why a request could not be answered: the science, not a crash."""
 
     verb: Literal["failure"] = "failure"
@@ -69,28 +59,21 @@ class Failure(Document):
     message: str
 
 
-class Prepared(Document):
-    """Reply to `PrepareRequest`."""
+class MergedReply(Document):
+    """Reply to `MergeRequest`."""
 
-    verb: Literal["prepared"] = "prepared"
-    observations: Observations
+    verb: Literal["merged"] = "merged"
+    intensities: UniqueIntensities
 
 
 class Fitted(Document):
     """Reply to `FitRequest`."""
 
     verb: Literal["fitted"] = "fitted"
-    fit: Fit
+    fit: DraftFit
 
 
-class Computed(Document):
-    """Reply to `StructureFactorsRequest`."""
-
-    verb: Literal["computed"] = "computed"
-    output: Path
-
-
-Reply = Annotated[Failure | Prepared | Fitted | Computed, Field(discriminator="verb")]
+Reply = Annotated[WorkerFailure | MergedReply | Fitted, Field(discriminator="verb")]
 
 
 class Replies(Document):

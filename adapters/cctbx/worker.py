@@ -13,37 +13,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.cctbx import least_squares
-from adapters.cctbx.intensities import prepare
+from adapters.cctbx.intensities import merge
 from adapters.cctbx.messages import (
     Batch,
-    Computed,
-    Failure,
     Fitted,
-    FitRequest,
-    Prepared,
-    PrepareRequest,
+    MergedReply,
+    MergeRequest,
     Replies,
     Reply,
     Request,
+    WorkerFailure,
 )
-from adapters.cctbx.structure_factors import structure_factors
 from tasks.model import DivergedError, InputError
 
 CCTBX_FIRST = (cctbx.xray, smtbx.refinement)
 
 
 def answer(request: Request) -> Reply:
-    """Answer one request; what the data are to blame for is a `Failure`, anything else ends the process."""
+    """Answer one request; what the data are to blame for is a `WorkerFailure`, anything else ends the process."""
     try:
-        if isinstance(request, PrepareRequest):
-            return Prepared(observations=prepare(request))
-        if isinstance(request, FitRequest):
-            return Fitted(fit=least_squares.fit(request))
-        return Computed(output=structure_factors(request))
+        if isinstance(request, MergeRequest):
+            return MergedReply(intensities=merge(request))
+        return Fitted(fit=least_squares.fit(request))
     except DivergedError as error:
-        return Failure(kind="diverged", message=error.message)
+        return WorkerFailure(kind="diverged", message=error.message)
     except InputError as error:
-        return Failure(kind="input", message=error.message)
+        return WorkerFailure(kind="input", message=error.message)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -53,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     replies: list[Reply] = []
     for request in batch.requests:
         replies.append(answer(request))
-        if isinstance(replies[-1], Failure):
+        if isinstance(replies[-1], WorkerFailure):
             break
     text = Replies(replies=tuple(replies), cctbx_version=_version()).model_dump_json()
     partial = target.with_suffix(".partial")

@@ -9,6 +9,7 @@ from gemmi import cif
 
 from adapters.formats.cif_geometry import bond_rows
 from tasks.model import Composition
+from tasks.model.experiment import wavelength_text
 from tasks.refine.draft import AtomFit, DraftAtom
 from tasks.refine.structure import RefinedStructure
 
@@ -114,14 +115,14 @@ def _cell(structure: RefinedStructure) -> list[tuple[str, str]]:
 
 
 def _data(structure: RefinedStructure) -> list[tuple[str, str]]:
-    data, fit = structure.observations, structure.fit
+    data, fit = structure.intensities, structure.fit
     with np.load(data.table.path, allow_pickle=False) as file:
         hkl = file["hkl"]
     d_star = [1.0 / d for d in structure.unit_cell.gemmi().calculate_d_array(hkl)] if len(hkl) else [0.0]
     theta = [math.degrees(math.asin(min(1.0, data.wavelength_angstrom * x / 2.0))) for x in (min(d_star), max(d_star))]
     pairs = [
         ("_diffrn_radiation_probe", "electron" if data.radiation == "electron" else "x-ray"),
-        ("_diffrn_radiation_wavelength", f"{data.wavelength_angstrom:.6g}"),
+        ("_diffrn_radiation_wavelength", wavelength_text(data.wavelength_angstrom)),
         ("_diffrn_reflns_number", str(data.measured)),
         ("_diffrn_reflns_av_R_equivalents", "?" if data.r_int is None else f"{data.r_int:.4f}"),
         ("_diffrn_reflns_theta_min", f"{theta[0]:.4f}"),
@@ -157,7 +158,7 @@ def voltage_kv(wavelength_angstrom: float) -> float:
 
 
 def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
-    fit, data = structure.fit, structure.observations
+    fit, data = structure.fit, structure.intensities
     a, b = fit.draft.weights
     weighting = f"w=1/[\\s^2^(Fo^2^)+({a:.4f}P)^2^+{b:.4f}P] where P=(Fo^2^+2Fc^2^)/3"
     electron = data.radiation == "electron"
@@ -210,7 +211,7 @@ def _folded(paragraphs: Sequence[str]) -> list[str]:
 
 def _atom_loops(block: cif.Block, structure: RefinedStructure) -> None:
     draft, fits = structure.fit.draft, structure.fit.atoms
-    electron = structure.observations.radiation == "electron"
+    electron = structure.intensities.radiation == "electron"
     source = (
         "International Tables Vol C (2006) Table 4.3.2.2" if electron else "International Tables Vol C Table 6.1.1.4"
     )

@@ -5,6 +5,7 @@ import textwrap
 import gemmi
 import numpy as np
 
+from tasks.model.experiment import wavelength_text
 from tasks.model.scattering import Radiation
 from tasks.refine.draft import DraftAtom, RidingGroup, RidingKind
 from tasks.refine.shelx_factors import four_gaussians
@@ -60,11 +61,11 @@ def _head(structure: RefinedStructure, intensity_scale: float) -> list[str]:
     contents = {element: count * structure.formula_units for element, count in structure.formula.items()}
     lines = [
         f"TITL {structure.id[:50]} in {structure.space_group}",
-        f"CELL {structure.observations.wavelength_angstrom:.6f} "
+        f"CELL {wavelength_text(structure.intensities.wavelength_angstrom)} "
         + " ".join(f"{x:.5g}" if x >= 1e4 else f"{x:.4f}" for x in cell.parameters),
         f"ZERR {max(1, round(structure.formula_units))} " + " ".join(f"{x:.4f}" for x in esd),
         *symmetry_lines(structure.hall),
-        *_scattering(sorted(contents), structure.observations.radiation),
+        *_scattering(sorted(contents), structure.intensities.radiation),
         "UNIT " + " ".join(f"{contents[element]:g}" for element in sorted(contents)),
         "L.S. 10",
         "FMAP 2",

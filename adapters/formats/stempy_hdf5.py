@@ -1,7 +1,7 @@
 """stempy's HDF5 files of electron-counted 4D-STEM scans: the one place that knows their quirks.
 
-Source: stempy 3.6 (``stempy.io.sparse_array``, ``stempy.io.compatibility``); acquisition.md, "stempy electron-counted
-HDF5". On ``frames`` the attributes are Nx = rows, Ny = columns; on ``scan_positions`` Nx = columns, Ny = rows.
+Source: stempy 3.6 (``stempy.io.sparse_array``, ``stempy.io.compatibility``); tasks/ingest/README.md has the layout.
+On ``frames`` the attributes are Nx = rows, Ny = columns; on ``scan_positions`` Nx = columns, Ny = rows.
 """
 
 from collections.abc import Iterator

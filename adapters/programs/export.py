@@ -27,6 +27,7 @@ from tasks.frames.stack import each_frame, read_mask
 from tasks.frames.sweeps import usable_sweeps
 from tasks.integrate.models import Reflections
 from tasks.model import Composition, SettingsError, Vector
+from tasks.model.experiment import wavelength_text
 
 MIN_SWEEP_FRAMES = 3
 TIFF_LARGEST = 65535
@@ -111,7 +112,7 @@ def export_pets(frames: FrameSeries, folder: Path, *, reflection_size_px: int = 
     half_width = float(np.median([frame.width_deg for frame in frames.frames])) / 2
     slow, fast = frames.direct_beam_px
     lines = [
-        f"lambda {frames.beam.wavelength_angstrom:.9g}",
+        f"lambda {wavelength_text(frames.beam.wavelength_angstrom)}",
         f"geometry {'static' if frames.is_still else 'continuous'}",
         f"Aperpixel {per_pixel:.9g}",
         f"phi {half_width:.9g}",

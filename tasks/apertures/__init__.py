@@ -1,1 +1,31 @@
 """Which scan positions belong to which crystal, at every tilt."""
+
+from typing import TYPE_CHECKING
+
+from tasks.face import open_face
+
+if TYPE_CHECKING:
+    from tasks.apertures.all_positions import all_positions_aperture, has_more_positions
+    from tasks.apertures.aperture_file import read_apertures, write_apertures
+    from tasks.apertures.automatic import AutomaticApertures
+    from tasks.apertures.drawn import ApertureFile
+    from tasks.apertures.models import ApertureFigures, ApertureScores, ApertureSet, CrystalAperture
+    from tasks.apertures.ports import ApertureProposer
+    from tasks.apertures.task import propose_apertures
+else:
+    __getattr__ = open_face(__name__)
+
+__all__ = [
+    "ApertureFigures",
+    "ApertureFile",
+    "ApertureProposer",
+    "ApertureScores",
+    "ApertureSet",
+    "AutomaticApertures",
+    "CrystalAperture",
+    "all_positions_aperture",
+    "has_more_positions",
+    "propose_apertures",
+    "read_apertures",
+    "write_apertures",
+]

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.model import Document, FileRef
@@ -31,6 +33,8 @@ class CrystalAperture(Document):
     ``masks`` is an HDF5 file with ``masks`` (n_tilts, ny, nx) bool and ``tilt_deg`` (n_tilts,), in the order of
     ``TiltSeries.scans``; tilts at which the crystal is not seen have an empty mask. Automatic apertures have a second
     dataset, ``all_positions``, of the same shape: everything within the crystal's outline, overlapped or not.
+
+    `positions` opens this file anew every time.
     """
 
     id: str = Field(pattern=r"^crystal-\d{2,}(-all-positions)?$")
@@ -44,6 +48,14 @@ class CrystalAperture(Document):
     )
     scores: ApertureScores | None = Field(default=None, description="automatic apertures only")
     notes: tuple[str, ...] = ()
+
+    @property
+    def positions(self) -> NDArray[np.bool_]:
+        """The scan positions that are summed, (n_tilts, ny, nx)."""
+        import h5py
+
+        with h5py.File(self.masks.path, "r") as file:
+            return np.asarray(file["masks"], dtype=bool)
 
 
 class ApertureSet(Document):
@@ -63,3 +75,8 @@ class ApertureSet(Document):
     aperture_summary: FileRef | None = Field(default=None, description="JSON: tilts, positions, confidence, scores")
     notes: tuple[str, ...] = ()
     provenance: Provenance
+
+    @property
+    def masks(self) -> dict[str, NDArray[np.bool_]]:
+        """The scan positions of every crystal, (n_tilts, ny, nx) by its id."""
+        return {crystal.id: crystal.positions for crystal in self.crystals}

@@ -1,1 +1,32 @@
 """Virtual apertures summed to centred diffraction frames."""
+
+from typing import TYPE_CHECKING
+
+from tasks.face import open_face
+
+if TYPE_CHECKING:
+    from tasks.frames.models import DirectBeams, Frame, FrameSeries
+    from tasks.frames.ports import FrameReader
+    from tasks.frames.settings import FrameSettings
+    from tasks.frames.stack import each_frame, read_frames, read_half, read_mask
+    from tasks.frames.sweeps import Sweep, usable_sweeps
+    from tasks.frames.task import find_beams, read_rotation, sum_frames
+else:
+    __getattr__ = open_face(__name__)
+
+__all__ = [
+    "DirectBeams",
+    "Frame",
+    "FrameReader",
+    "FrameSeries",
+    "FrameSettings",
+    "Sweep",
+    "each_frame",
+    "find_beams",
+    "read_frames",
+    "read_half",
+    "read_mask",
+    "read_rotation",
+    "sum_frames",
+    "usable_sweeps",
+]

@@ -1,5 +1,7 @@
 """Frames: centred diffraction patterns of one crystal over the tilts."""
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.model import Beam, Detector, Document, FileRef, Vector
@@ -35,6 +37,8 @@ class FrameSeries(Document):
     ``stack`` is an HDF5 file: ``frames`` (n, slow, fast) unsigned integers in the order of `frames`, chunked by
     frame; ``half`` of the same shape where the events were split by a seeded coin (the other half is
     ``frames - half``), absent otherwise; ``mask`` (slow, fast) bool, True where a pixel is valid.
+
+    `images` and `mask` open this file anew every time.
     """
 
     id: str = Field(description="crystal-01 ...")
@@ -56,6 +60,25 @@ class FrameSeries(Document):
     def is_still(self) -> bool:
         """Whether the goniometer stood still during every exposure."""
         return all(frame.width_deg == 0 for frame in self.frames)
+
+    @property
+    def angle_deg(self) -> NDArray[np.float64]:
+        """Goniometer angle of every frame, (n,)."""
+        return np.array([frame.angle_deg for frame in self.frames])
+
+    @property
+    def images(self) -> NDArray[np.unsignedinteger]:
+        """All frames as stored, (n, slow, fast)."""
+        from tasks.frames.stack import read_frames
+
+        return read_frames(self)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The pixels that are valid, (slow, fast)."""
+        from tasks.frames.stack import read_mask
+
+        return read_mask(self)
 
 
 class DirectBeams(Document):

@@ -1,1 +1,42 @@
 """From a source folder to events or frames on disk, checked and complete."""
+
+from typing import TYPE_CHECKING
+
+from tasks.face import open_face
+
+if TYPE_CHECKING:
+    from tasks.ingest.contracts import Oscillation, RotationDetector, RotationSeriesManifest, TiltSeriesManifest
+    from tasks.ingest.events import open_events
+    from tasks.ingest.manifest import MANIFEST_NAMES, TILT_SERIES_NAME, completeness, listed_files, load_manifest
+    from tasks.ingest.models import LostScan, ScanGrid, TiltScan, TiltSeries
+    from tasks.ingest.ports import ReadScan, ScanData, ScanReader
+    from tasks.ingest.settings import IngestSettings
+    from tasks.ingest.source import SourceDocument, SourceFile, read_source
+    from tasks.ingest.task import ingest_tilt_series
+else:
+    __getattr__ = open_face(__name__)
+
+__all__ = [
+    "MANIFEST_NAMES",
+    "TILT_SERIES_NAME",
+    "IngestSettings",
+    "LostScan",
+    "Oscillation",
+    "ReadScan",
+    "RotationDetector",
+    "RotationSeriesManifest",
+    "ScanData",
+    "ScanGrid",
+    "ScanReader",
+    "SourceDocument",
+    "SourceFile",
+    "TiltScan",
+    "TiltSeries",
+    "TiltSeriesManifest",
+    "completeness",
+    "ingest_tilt_series",
+    "listed_files",
+    "load_manifest",
+    "open_events",
+    "read_source",
+]

@@ -1,4 +1,4 @@
-"""The two source contracts of acquisition.md as closed models; `load_manifest` reads them in strict mode."""
+"""The two source contracts of README.md as closed models; `load_manifest` reads them in strict mode."""
 
 import math
 from collections import Counter
@@ -54,7 +54,7 @@ Extent = Annotated[int, Field(gt=0, le=8192)]
 
 
 class ScanManifest(Document):
-    """The raster: acquisition.md, section 1."""
+    """The raster of probe positions; see README.md."""
 
     shape: tuple[Extent, Extent] = Field(description="(rows, columns) without flyback")
     step_nm: float = Field(gt=0, le=1e6)

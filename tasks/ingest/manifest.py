@@ -61,7 +61,7 @@ def load_manifest(source: Path) -> TiltSeriesManifest | RotationSeriesManifest:
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         lines = [f"{path}: {problem}" for problem in _problems(error)]
-        raise SourceError("\n".join(lines), "correct the manifest: its fields are listed in the users' guide") from None
+        raise SourceError("\n".join(lines), "correct the manifest: tasks/ingest/README.md lists its fields") from None
 
 
 def completeness(source: Path) -> tuple[str, ...]:

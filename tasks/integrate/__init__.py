@@ -1,1 +1,76 @@
 """Frames to merged intensities: spots, lattice, integration, scaling, statistics."""
+
+from typing import TYPE_CHECKING
+
+from tasks.face import open_face
+
+if TYPE_CHECKING:
+    from tasks.integrate.assemble import (
+        Particulars,
+        assemble_reflections,
+        laue_group_of,
+        laue_warnings,
+        reflections_from_observations,
+    )
+    from tasks.integrate.builtin import BuiltinIntegrator
+    from tasks.integrate.combine import combine_crystals
+    from tasks.integrate.hklf4 import hklf4_text
+    from tasks.integrate.laue import LaueChoice, determine_laue_group, determine_laue_group_in_setting
+    from tasks.integrate.merging import laue_space_group, observations_at
+    from tasks.integrate.models import (
+        AxisTest,
+        ClusterGrowth,
+        ClusterMember,
+        CombinedSets,
+        CrystalCluster,
+        CrystalRelation,
+        Reflections,
+        ShellStatistics,
+        SpaceGroupCandidate,
+    )
+    from tasks.integrate.ports import Integrator
+    from tasks.integrate.reflection_file import Merged, Unmerged, read_merged, read_unmerged, write_reflections
+    from tasks.integrate.relations import relation_text, relations_in
+    from tasks.integrate.resolution import significant_d_min
+    from tasks.integrate.same_axes import in_axes_of
+    from tasks.integrate.statistics import merging_statistics
+    from tasks.integrate.task import integrate_frames
+else:
+    __getattr__ = open_face(__name__)
+
+__all__ = [
+    "AxisTest",
+    "BuiltinIntegrator",
+    "ClusterGrowth",
+    "ClusterMember",
+    "CombinedSets",
+    "CrystalCluster",
+    "CrystalRelation",
+    "Integrator",
+    "LaueChoice",
+    "Merged",
+    "Particulars",
+    "Reflections",
+    "ShellStatistics",
+    "SpaceGroupCandidate",
+    "Unmerged",
+    "assemble_reflections",
+    "combine_crystals",
+    "determine_laue_group",
+    "determine_laue_group_in_setting",
+    "hklf4_text",
+    "in_axes_of",
+    "integrate_frames",
+    "laue_group_of",
+    "laue_space_group",
+    "laue_warnings",
+    "merging_statistics",
+    "observations_at",
+    "read_merged",
+    "read_unmerged",
+    "reflections_from_observations",
+    "relation_text",
+    "relations_in",
+    "significant_d_min",
+    "write_reflections",
+]

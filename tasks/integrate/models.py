@@ -1,11 +1,16 @@
 """Integrated intensities with their statistics."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.model import Document, FileRef, UnitCell, Vector
 from tasks.model.provenance import Provenance
+
+if TYPE_CHECKING:
+    from tasks.integrate.reflection_file import Merged, Unmerged
 
 
 class ShellStatistics(Document):
@@ -51,6 +56,8 @@ class Reflections(Document):
     ``hkl`` (m, 3) int32 in the asymmetric unit of `laue_group`, ``intensity``, ``sigma``, ``multiplicity`` (m,),
     Friedel mates merged (electron diffraction of light to medium atoms, kinematical). ``hklf4`` is the
     unmerged data in SHELX's HKLF 4 format.
+
+    `hkl`, `intensity`, `sigma`, `unique_reflections` and `observations` open these files anew every time.
     """
 
     id: str
@@ -82,6 +89,35 @@ class Reflections(Document):
     def d_min_angstrom(self) -> float:
         """The high-resolution limit."""
         return self.overall.d_min_angstrom
+
+    @property
+    def unique_reflections(self) -> "Merged":
+        """The merged intensities: hkl (m, 3), intensity, sigma and multiplicity (m,)."""
+        from tasks.integrate.reflection_file import read_merged
+
+        return read_merged(self.merged)
+
+    @property
+    def observations(self) -> "Unmerged":
+        """The single observations: hkl (n, 3), intensity, sigma, angle_deg and crystal (n,)."""
+        from tasks.integrate.reflection_file import read_unmerged
+
+        return read_unmerged(self.unmerged)
+
+    @property
+    def hkl(self) -> NDArray[np.int32]:
+        """Miller indices of the merged intensities, (m, 3)."""
+        return self.unique_reflections.hkl
+
+    @property
+    def intensity(self) -> NDArray[np.float64]:
+        """The merged intensities, (m,), on one arbitrary scale."""
+        return self.unique_reflections.intensity
+
+    @property
+    def sigma(self) -> NDArray[np.float64]:
+        """Standard deviations of the merged intensities, (m,)."""
+        return self.unique_reflections.sigma
 
 
 class ClusterMember(Document):

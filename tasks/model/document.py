@@ -7,11 +7,26 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, SerializationInfo, ValidationInfo, field_serializer, field_validator
 
+from tasks.model.screen import on_a_screen
+
+WHOLE = 200
+"""Characters up to which a document is printed whole: two lines of a terminal."""
+
 
 class Document(BaseModel):
-    """A frozen, closed model. NaN and infinity are refused: what is unknown is None."""
+    """A frozen, closed model. NaN and infinity are refused: what is unknown is None.
+
+    A small one is printed whole, a large one as what fits on a screen.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __repr__(self) -> str:
+        whole = super().__repr__()
+        return whole if len(whole) <= WHOLE else on_a_screen(self)
+
+    def __str__(self) -> str:
+        return repr(self)
 
 
 class FileRef(Document):

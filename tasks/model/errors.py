@@ -1,4 +1,17 @@
-"""Typed errors. Their class says who must act, their code which case it is (style.md's table).
+"""Typed errors. Their class says who must act, their code which case it is.
+
+=====  =============================================  ============  ========  ====================================
+code   class                                          who acts      retried   what a run does
+=====  =============================================  ============  ========  ====================================
+I1xx   `InputError`, `SourceError`, `SettingsError`   the user      no        names the field or file, and stops
+E2xx   `ProgramNotFoundError`, `LicenceExpiredError`  the site      no        takes the next engine, or stops
+P301   `ProgramTimeoutError`                          the program   yes       takes the next engine, or reports it
+P302   `ProgramFailedError`                           the program   no        takes the next engine, or reports it
+S4xx   `ScienceError` and its kinds                   the data      no        takes the next engine, or reports it
+=====  =============================================  ============  ========  ====================================
+
+The next engine is taken where `auto` was chosen; what is reported ends one crystal, not the run.
+Anything else is a bug and keeps its traceback.
 
 State is kept in positional ``args`` so that the errors survive pickling between processes.
 """

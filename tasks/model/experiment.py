@@ -113,3 +113,8 @@ class Composition(Document):
         first = [symbol for symbol in ("C", "H") if symbol in self.counts and "C" in self.counts]
         rest = sorted(symbol for symbol in self.counts if symbol not in first)
         return " ".join(f"{symbol}{self.counts[symbol]:g}" for symbol in [*first, *rest])
+
+
+def wavelength_text(wavelength_angstrom: float) -> str:
+    """Return a wavelength as files state it: nine significant digits, as a cell must not change by being written."""
+    return f"{wavelength_angstrom:.9g}"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.refine.bond_geometry import Environment, environments, total_cost
-from tasks.refine.draft import Fit
+from tasks.refine.draft import ModelFit
 from tasks.refine.geometry import bonds
 
 FACTORS = np.linspace(0.86, 1.16, 31)
@@ -40,7 +40,7 @@ class CellDoubt(NamedTuple):
         return f"bond lengths ask for another cell ({', '.join(changed)}): {suspect}"
 
 
-def cell_doubt(fit: Fit) -> CellDoubt | None:
+def cell_doubt(fit: ModelFit) -> CellDoubt | None:
     """Return what the bonds say against the lengths of the cell, None if nothing.
 
     Each edge is scaled in turn, angles and fractional coordinates as they are, to where the bonds cost least.

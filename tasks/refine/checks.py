@@ -7,7 +7,7 @@ import numpy as np
 
 from tasks.model import Composition
 from tasks.refine.cell_check import cell_doubt
-from tasks.refine.draft import DraftAtom, Fit, Observations
+from tasks.refine.draft import DraftAtom, ModelFit, UniqueIntensities
 from tasks.refine.geometry import bonds, close_contacts, contacts
 
 U_LOW_ANGSTROM2 = 0.003
@@ -18,12 +18,12 @@ LARGE_SHIFT = 0.05
 NO_NEIGHBOUR_ANGSTROM = 3.6
 
 
-def heavy_atoms(fit: Fit) -> list[DraftAtom]:
+def heavy_atoms(fit: ModelFit) -> list[DraftAtom]:
     """Return the atoms that are not hydrogen."""
     return [atom for atom in fit.draft.atoms if atom.element not in {"H", "D"}]
 
 
-def odd_displacements(fit: Fit) -> tuple[str, ...]:
+def odd_displacements(fit: ModelFit) -> tuple[str, ...]:
     """Return the non-hydrogen atoms whose displacements are out of the range 0.003 to 0.15 A^2, or not definite."""
     heavy = {atom.label for atom in heavy_atoms(fit)}
     return tuple(
@@ -34,27 +34,27 @@ def odd_displacements(fit: Fit) -> tuple[str, ...]:
     )
 
 
-def at_the_floor(fit: Fit) -> tuple[str, ...]:
+def at_the_floor(fit: ModelFit) -> tuple[str, ...]:
     """Return the isotropic non-hydrogen atoms whose displacements fell to the least value that refinement allows."""
     heavy = {atom.label for atom in heavy_atoms(fit) if atom.u_aniso_angstrom2 is None}
     return tuple(row.label for row in fit.atoms if row.label in heavy and 0.0 < row.u_equivalent < U_LOW_ANGSTROM2)
 
 
-def elongated(fit: Fit) -> tuple[str, ...]:
+def elongated(fit: ModelFit) -> tuple[str, ...]:
     """Return the atoms whose largest principal displacement is over eight times the smallest."""
     return tuple(
         row.label for row in fit.atoms if row.u_max_eigenvalue > ANISOTROPY_HIGH * max(row.u_min_eigenvalue, 1e-6)
     )
 
 
-def too_close(fit: Fit) -> tuple[str, ...]:
+def close_pairs(fit: ModelFit) -> tuple[str, ...]:
     """Return the pairs of non-hydrogen atoms that are nearer than any bond."""
     heavy = heavy_atoms(fit)
     pairs = close_contacts(heavy, fit.draft.hall, fit.draft.unit_cell)
     return tuple(f"{heavy[p.first].label}-{heavy[p.second].label} {p.distance:.2f} A" for p in pairs)
 
 
-def lonely(fit: Fit) -> tuple[str, ...]:
+def lonely(fit: ModelFit) -> tuple[str, ...]:
     """Return the non-hydrogen atoms with nothing within 3.6 A."""
     heavy = heavy_atoms(fit)
     if not heavy:
@@ -65,7 +65,7 @@ def lonely(fit: Fit) -> tuple[str, ...]:
     return tuple(atom.label for index, atom in enumerate(heavy) if index not in accompanied)
 
 
-def impossible_bonds(fit: Fit) -> tuple[str, ...]:
+def impossible_bonds(fit: ModelFit) -> tuple[str, ...]:
     """Return the light atoms with more neighbours than chemistry allows: C or N over 4, O over 4, terminal halogens."""
     most = {"C": 4, "N": 4, "O": 4, "F": 3, "Cl": 4}
     heavy = heavy_atoms(fit)
@@ -110,26 +110,26 @@ def completeness_of_model(formula: dict[str, float], composition: Composition | 
 
 
 def warnings_of(
-    fit: Fit, observations: Observations, *, formula: dict[str, float], composition: Composition | None
+    fit: ModelFit, intensities: UniqueIntensities | None, *, formula: dict[str, float], composition: Composition | None
 ) -> tuple[str, ...]:
-    """Return what a careful reader should know, in words."""
+    """Return what a careful reader should know, in words; of the data nothing where they are None."""
     found: list[str] = []
     ratio = fit.reflections / fit.parameters
     if ratio < LOW_DATA_PER_PARAMETER:
         found.append(f"only {ratio:.1f} unique reflections per parameter: values and esds are weakly determined")
-    if observations.completeness < 0.8:
-        found.append(f"the unique data are {observations.completeness:.0%} complete: the density may be smeared")
+    if intensities is not None and intensities.completeness < 0.8:
+        found.append(f"the unique data are {intensities.completeness:.0%} complete: the density may be smeared")
     found.extend(_about_atoms("displacement out of the range 0.003 to 0.15 A^2", odd_displacements(fit)))
     found.extend(_about_atoms("displacement ellipsoid very elongated or not positive definite", elongated(fit)))
-    found.extend(_about_atoms("atoms nearer than a bond", too_close(fit)))
+    found.extend(_about_atoms("atoms nearer than a bond", close_pairs(fit)))
     if (doubt := cell_doubt(fit)) is not None:
         found.append(str(doubt))
     found.extend(_about_atoms("nothing within 3.6 A", lonely(fit)))
     found.extend(_about_atoms("more bonds than the element forms", impossible_bonds(fit)))
-    if observations.absences_violated:
+    if intensities is not None and intensities.absences_violated:
         found.append(
-            f"{observations.absences_violated} reflections that the space group forbids have I > 3 sigma"
-            + (": multiple scattering may do that" if observations.radiation == "electron" else "")
+            f"{intensities.absences_violated} reflections that the space group forbids have I > 3 sigma"
+            + (": multiple scattering may do that" if intensities.radiation == "electron" else "")
         )
     if fit.shift_over_esd_max > LARGE_SHIFT:
         found.append(f"largest shift/esd {fit.shift_over_esd_max:.2f} ({fit.shift_over_esd_at}): not fully converged")

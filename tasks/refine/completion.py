@@ -7,7 +7,7 @@ import gemmi
 import numpy as np
 
 from tasks.model import Composition, UnitCell
-from tasks.refine.draft import Draft, DraftAtom, Fit
+from tasks.refine.draft import Draft, DraftAtom, DraftFit, ModelFit
 from tasks.refine.geometry import Contact, contacts, covalent_radius, group_operations
 
 U_DROP_ANGSTROM2 = 0.20
@@ -43,7 +43,7 @@ def _too_near(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Con
     return [pair for pair in near if pair.first != pair.second]
 
 
-def loose_atoms(fit: Fit) -> tuple[str, ...]:
+def loose_atoms(fit: DraftFit) -> tuple[str, ...]:
     """Return the labels of atoms whose displacement says that nothing is there.
 
     U(eq) above 0.20 A^2, or above four times the median of the others and above 0.10 A^2. Riding atoms do not count.
@@ -60,7 +60,7 @@ def loose_atoms(fit: Fit) -> tuple[str, ...]:
     return tuple(atom.label for atom in worst_first[: max(1, len(candidates) // 5)])
 
 
-def clashing_atoms(fit: Fit) -> tuple[str, ...]:
+def clashing_atoms(fit: DraftFit) -> tuple[str, ...]:
     """Return the looser one of each pair of atoms nearer than 0.95 A, riding atoms apart."""
     riding = {label for group in fit.draft.riding for label in group.hydrogens}
     atoms = [atom for atom in fit.draft.atoms if atom.label not in riding]
@@ -108,7 +108,7 @@ def formula_units(composition: Composition, atoms_in_cell: float, hall: str) -> 
     return choices[-1]
 
 
-def cell_contents(fit: Fit) -> dict[str, float]:
+def cell_contents(fit: ModelFit) -> dict[str, float]:
     """Return how many atoms of each element the refined model has in the cell."""
     counts: dict[str, float] = {}
     for atom, row in zip(fit.draft.atoms, fit.atoms, strict=True):
@@ -132,7 +132,7 @@ def units_in_cell(composition: Composition, contents: Mapping[str, float], hall:
     return formula_units(composition, sum(found.values()), hall)
 
 
-def atoms_missing(composition: Composition | None, fit: Fit) -> int | None:
+def atoms_missing(composition: Composition | None, fit: DraftFit) -> int | None:
     """Return how many more atoms of general position the composition leaves room for; None if it is not known."""
     if composition is None:
         return None
@@ -145,7 +145,7 @@ def atoms_missing(composition: Composition | None, fit: Fit) -> int | None:
     return max(0, math.ceil((min(units * per_formula, room) - present) / order - 1e-6))
 
 
-def new_atoms(fit: Fit, elements: Sequence[str], *, most: int | None) -> tuple[DraftAtom, ...]:
+def new_atoms(fit: DraftFit, elements: Sequence[str], *, most: int | None) -> tuple[DraftAtom, ...]:
     """Return the peaks of the difference density that can be atoms, as the lightest of `elements`.
 
     A peak must stand out of the map, be as high as a part of the highest, lie no nearer to any atom than a short

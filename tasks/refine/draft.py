@@ -65,22 +65,31 @@ class AtomFit(Document):
     u_max_eigenvalue: float
     u_equivalent: float
     multiplicity: int = Field(description="atoms of this site in the cell")
+    riding: bool = Field(default=False, description="whether its place follows from that of the atom that carries it")
+
+
+DensityUnit = Literal["e/A^3", "A/A^3"]
+
+
+def density_unit(radiation: Radiation) -> DensityUnit:
+    """Return the unit of a density: that of the scattering factors, per angstrom^3.
+
+    Electrons for X-rays, angstrom of scattering length for electrons. SHELXL's maps are in the latter too when its SFAC
+    lines are electron scattering factors, whatever its listing calls it. Times 47.88 V A^2 it is a potential in volts.
+    """
+    return "A/A^3" if radiation == "electron" else "e/A^3"
 
 
 class DensityPeak(Document):
     """A maximum of the difference density."""
 
     position: Vector
-    height: float = Field(description="electrons (X-rays) or angstrom of scattering length (electrons) per angstrom^3")
+    height: float = Field(description="in the unit of `density_unit`")
     height_sigma: float = Field(description="the same in units of the standard deviation of the map")
 
 
-class Fit(Document):
-    """The result of least squares from one draft.
-
-    ``table`` is an .npz file with ``hkl`` (n, 3) int32, ``f_sq_obs``, ``sigma``, ``f_sq_calc`` and ``phase_deg`` (n,),
-    intensities on the absolute scale; ``f_sq_obs`` may be negative; ``f_sq_calc`` includes extinction.
-    """
+class ModelFit(Document):
+    """A model after least squares by whatever engine, with the figures that it is judged by."""
 
     draft: Draft
     atoms: tuple[AtomFit, ...]
@@ -94,10 +103,19 @@ class Fit(Document):
     shift_over_esd_max: float
     shift_over_esd_at: str = ""
     converged: bool
+    density_max: float = Field(description="of the difference density, in the unit of `density_unit`")
+    density_min: float
+
+
+class DraftFit(ModelFit):
+    """The result of one run of our least squares from a draft: with what the next step needs.
+
+    ``table`` is an .npz file with ``hkl`` (n, 3) int32, ``f_sq_obs``, ``sigma``, ``f_sq_calc`` and ``phase_deg`` (n,),
+    intensities on the absolute scale; ``f_sq_obs`` may be negative; ``f_sq_calc`` includes extinction.
+    """
+
     cycles: int
     peaks: tuple[DensityPeak, ...]
-    density_max: float
-    density_min: float
     density_rms: float
     r1_free: float | None = Field(default=None, description="R1 of the observed reflections that were held out")
     reflections_free: int = 0
@@ -106,10 +124,10 @@ class Fit(Document):
     table: FileRef
 
 
-class Observations(Document):
-    """Unique intensities of one space group.
+class UniqueIntensities(Document):
+    """What a structure is refined against: intensities merged under its space group, absences left out.
 
-    ``table`` is an .npz file with ``hkl`` (n, 3) int32, ``intensity`` and ``sigma`` (n,), absences left out.
+    ``table`` is an .npz file with ``hkl`` (n, 3) int32, ``intensity`` and ``sigma`` (n,).
     """
 
     table: FileRef

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tasks.model import Composition
 from tasks.refine import elements
 from tasks.refine.bond_geometry import best_scale, environments, total_cost
-from tasks.refine.draft import DraftAtom, Fit, Observations
+from tasks.refine.draft import DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.element_energy import ElementEnergy, sample
 from tasks.refine.hydrogens import hydrogen_places
 from tasks.refine.site_evidence import Option, evidence_of
@@ -36,19 +36,19 @@ class ElementOdds(NamedTuple):
 
 
 def energy_of(
-    fit: Fit,
+    fit: DraftFit,
     atoms: Sequence[DraftAtom],
     candidates: Sequence[str],
     *,
-    observations: Observations,
+    intensities: UniqueIntensities,
     composition: Composition | None,
 ) -> tuple[ElementEnergy, NDArray[np.int64]]:
     """Return the cost of elements at all sites together, by fit, bonds, room and composition, and those there are."""
-    hall, cell, radiation = fit.draft.hall, fit.draft.unit_cell, observations.radiation
+    hall, cell, radiation = fit.draft.hall, fit.draft.unit_cell, intensities.radiation
     with np.load(fit.table.path, allow_pickle=False) as file:
         residual = elements.residual_of(dict(file))
     options = _options(
-        atoms, candidates, _riders(atoms, candidates, fit, observations, composition), _attached(fit, atoms)
+        atoms, candidates, _riders(atoms, candidates, fit, intensities, composition), _attached(fit, atoms)
     )
     evidence = evidence_of(
         residual, atoms, options, attached=_attached(fit, atoms), hall=hall, cell=cell, radiation=radiation,
@@ -109,17 +109,17 @@ def _bare(option: Option, row: Sequence[Option]) -> bool:
 def _riders(
     atoms: Sequence[DraftAtom],
     candidates: Sequence[str],
-    fit: Fit,
-    observations: Observations,
+    fit: DraftFit,
+    intensities: UniqueIntensities,
     composition: Composition | None,
 ) -> dict[tuple[int, str], NDArray[np.float64]]:
     """Return where elements would carry hydrogen; nowhere if there is none by the composition, or in the model."""
     if not (fit.draft.riding if composition is None else "H" in composition.counts):
         return {}
-    return hydrogen_places(atoms, candidates, fit.draft.hall, fit.draft.unit_cell, observations.radiation)
+    return hydrogen_places(atoms, candidates, fit.draft.hall, fit.draft.unit_cell, intensities.radiation)
 
 
-def _attached(fit: Fit, atoms: Sequence[DraftAtom]) -> dict[int, list[DraftAtom]]:
+def _attached(fit: DraftFit, atoms: Sequence[DraftAtom]) -> dict[int, list[DraftAtom]]:
     """Return the riding hydrogen atoms by the number of their pivot."""
     by_label = {atom.label: atom for atom in fit.draft.atoms}
     number = {atom.label: index for index, atom in enumerate(atoms)}
@@ -130,7 +130,7 @@ def _attached(fit: Fit, atoms: Sequence[DraftAtom]) -> dict[int, list[DraftAtom]
     }
 
 
-def naming_cost(fit: Fit, composition: Composition | None, candidates: Sequence[str]) -> float:
+def naming_cost(fit: DraftFit, composition: Composition | None, candidates: Sequence[str]) -> float:
     """Return what bonds, room and composition have against the elements of a fit, as `ElementEnergy` counts them."""
     atoms = [atom for atom in fit.draft.atoms if atom.element not in {"H", "D"}]
     hall, cell = fit.draft.hall, fit.draft.unit_cell
@@ -146,13 +146,13 @@ def naming_cost(fit: Fit, composition: Composition | None, candidates: Sequence[
     return cost + elements.COMPOSITION_WEIGHT / float(np.median(weights)) * float(np.abs(excess).sum())
 
 
-def multiplicities(fit: Fit, atoms: Sequence[DraftAtom]) -> NDArray[np.float64]:
+def multiplicities(fit: DraftFit, atoms: Sequence[DraftAtom]) -> NDArray[np.float64]:
     """Return how many atoms of the cell each site stands for, (atoms,)."""
     by_label = {row.label: float(row.multiplicity) for row in fit.atoms}
     return np.array([by_label[atom.label] for atom in atoms])
 
 
-def candidate_elements(fit: Fit, composition: Composition | None) -> list[str]:
+def candidate_elements(fit: DraftFit, composition: Composition | None) -> list[str]:
     """Return the elements that an atom may be: of the composition, hydrogen apart.
 
     Without a composition those of the model; carbon, nitrogen or oxygen may then be any of the three.
@@ -163,7 +163,9 @@ def candidate_elements(fit: Fit, composition: Composition | None) -> list[str]:
     return sorted(listed - {"H", "D"})
 
 
-def element_odds(fit: Fit, observations: Observations, composition: Composition | None) -> tuple[ElementOdds, ...]:
+def element_odds(
+    fit: DraftFit, intensities: UniqueIntensities, composition: Composition | None
+) -> tuple[ElementOdds, ...]:
     """Return the odds of the name of each atom but hydrogen; none where there is no choice.
 
     How often a site has an element in assignments drawn in proportion to exp(-cost / 2): the costs are twice negative
@@ -174,7 +176,7 @@ def element_odds(fit: Fit, observations: Observations, composition: Composition 
     candidates = sorted({*candidate_elements(fit, composition), *(atom.element for atom in atoms)})
     if len(candidates) < 2 or not atoms:
         return ()
-    energy, state = energy_of(fit, atoms, candidates, observations=observations, composition=composition)
+    energy, state = energy_of(fit, atoms, candidates, intensities=intensities, composition=composition)
     found = []
     for atom, odds in zip(atoms, sample(energy, state, np.random.default_rng(SEED)), strict=True):
         others = {name: odds.get(name, 0.0) for name in candidates if name != atom.element}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.model import Composition, UnitCell
 from tasks.model.scattering import Radiation
-from tasks.refine.draft import DraftAtom, Fit
+from tasks.refine.draft import DraftAtom, DraftFit
 from tasks.refine.geometry import (
     SHORTEST_BOND_FRACTION,
     contacts,
@@ -62,7 +62,7 @@ def evidence_change(
     return EVIDENCE[radiation] * len(old.f_obs) * float(np.log(max(ratio, 1e-12)))
 
 
-def suspicious_swaps(fit: Fit, *, most: int) -> tuple[tuple[str, str], ...]:
+def suspicious_swaps(fit: DraftFit, *, most: int) -> tuple[tuple[str, str], ...]:
     """Return pairs of atoms whose elements look exchanged, the worst first.
 
     A heavy atom far looser than a light one says so: its displacement makes up for scattering power that is not

@@ -34,7 +34,7 @@ NON_METALS = frozenset({"H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "As"
 Point = NDArray[np.float64]
 
 
-class Site(NamedTuple):
+class BondedAtom(NamedTuple):
     """One atom with its bonds to non-hydrogen atoms: unit vectors (k, 3) and lengths (k,)."""
 
     number: int
@@ -135,7 +135,7 @@ def _too_many(hydrogens: int, others: int, composition: Composition) -> bool:
     return heavy > 0 and hydrogens > 1.15 * allowed / heavy * others + 1
 
 
-def surroundings(heavy: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Site]:
+def surroundings(heavy: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[BondedAtom]:
     """Return each atom with its bonds."""
     by_atom: dict[int, list[Contact]] = {}
     for bond in bonds(heavy, hall, cell):
@@ -145,11 +145,13 @@ def surroundings(heavy: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[
         own = by_atom.get(index, [])
         vectors = np.array([bond.vector for bond in own]).reshape(-1, 3)
         lengths = np.linalg.norm(vectors, axis=1)
-        sites.append(Site(index, atom.element, tuple(bond.second for bond in own), vectors / lengths[:, None], lengths))
+        sites.append(
+            BondedAtom(index, atom.element, tuple(bond.second for bond in own), vectors / lengths[:, None], lengths)
+        )
     return sites
 
 
-def riding_kind(site: Site, sites: Sequence[Site], elements: Sequence[str]) -> RidingKind | None:
+def riding_kind(site: BondedAtom, sites: Sequence[BondedAtom], elements: Sequence[str]) -> RidingKind | None:
     """Return which hydrogen atoms an atom must carry, None where there is none or doubt."""
     if any(elements[j] not in NON_METALS for j in site.neighbours) or not 1 <= len(site.neighbours) <= 3:
         return None
@@ -158,7 +160,7 @@ def riding_kind(site: Site, sites: Sequence[Site], elements: Sequence[str]) -> R
     return None if rule is None else rule(site, sites, elements)
 
 
-def _carbon(site: Site, _sites: Sequence[Site], elements: Sequence[str]) -> RidingKind | None:
+def _carbon(site: BondedAtom, _sites: Sequence[BondedAtom], elements: Sequence[str]) -> RidingKind | None:
     short = site.shortening(elements)
     if len(site.neighbours) == 3:
         return "tertiary-xh" if angle_sum_deg(site) < 345 else None
@@ -173,7 +175,7 @@ def _carbon(site: Site, _sites: Sequence[Site], elements: Sequence[str]) -> Ridi
     return "linear-xh" if short > 0.27 else "terminal-planar-xh2"
 
 
-def _nitrogen(site: Site, sites: Sequence[Site], elements: Sequence[str]) -> RidingKind | None:
+def _nitrogen(site: BondedAtom, sites: Sequence[BondedAtom], elements: Sequence[str]) -> RidingKind | None:
     carbonyl = any(_terminal_oxygens(sites[j], sites, elements) == 1 for j in site.neighbours if elements[j] == "C")
     short = site.shortening(elements)
     if len(site.neighbours) == 2:
@@ -187,7 +189,7 @@ def _nitrogen(site: Site, sites: Sequence[Site], elements: Sequence[str]) -> Rid
     return "methyl" if acid and short < 0.08 else None
 
 
-def _oxygen(site: Site, sites: Sequence[Site], elements: Sequence[str]) -> RidingKind | None:
+def _oxygen(site: BondedAtom, sites: Sequence[BondedAtom], elements: Sequence[str]) -> RidingKind | None:
     if len(site.neighbours) != 1 or elements[site.neighbours[0]] != "C":
         return None
     carrier = sites[site.neighbours[0]]
@@ -200,7 +202,7 @@ def _oxygen(site: Site, sites: Sequence[Site], elements: Sequence[str]) -> Ridin
     return "hydroxyl" if short < 0.09 and _aromatic(carrier, site.number, sites, elements) else None
 
 
-def _aromatic(carrier: Site, without: int, sites: Sequence[Site], elements: Sequence[str]) -> bool:
+def _aromatic(carrier: BondedAtom, without: int, sites: Sequence[BondedAtom], elements: Sequence[str]) -> bool:
     """Tell whether the two other neighbours of a flat atom are C or N at aromatic distances."""
     others = [(j, d) for j, d in zip(carrier.neighbours, carrier.lengths, strict=True) if j != without]
     return len(others) == 2 and all(
@@ -208,11 +210,11 @@ def _aromatic(carrier: Site, without: int, sites: Sequence[Site], elements: Sequ
     )
 
 
-def _terminal_oxygens(site: Site, sites: Sequence[Site], elements: Sequence[str]) -> int:
+def _terminal_oxygens(site: BondedAtom, sites: Sequence[BondedAtom], elements: Sequence[str]) -> int:
     return sum(1 for j in site.neighbours if elements[j] == "O" and len(sites[j].neighbours) == 1)
 
 
-def angle_sum_deg(site: Site) -> float:
+def angle_sum_deg(site: BondedAtom) -> float:
     """Return the sum of the three angles at an atom with three bonds, 360 when it is flat; 0 with fewer bonds."""
     if len(site.neighbours) != 3:
         return 0.0
@@ -220,7 +222,7 @@ def angle_sum_deg(site: Site) -> float:
     return float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).sum())
 
 
-def placed(kind: RidingKind, site: Site, sites: Sequence[Site], acceptors: Point) -> list[Point]:
+def placed(kind: RidingKind, site: BondedAtom, sites: Sequence[BondedAtom], acceptors: Point) -> list[Point]:
     """Return unit vectors from an atom to its hydrogen atoms."""
     outward = -_unit(site.directions.sum(axis=0))
     if kind in {"tertiary-xh", "planar-xh", "linear-xh"}:
@@ -244,7 +246,7 @@ def placed(kind: RidingKind, site: Site, sites: Sequence[Site], acceptors: Point
     return around[:1] if kind == "hydroxyl" else around
 
 
-def _reference(site: Site, sites: Sequence[Site]) -> Point:
+def _reference(site: BondedAtom, sites: Sequence[BondedAtom]) -> Point:
     """Return the direction from the neighbour of an end atom to one of its other neighbours, for the torsion."""
     carrier = sites[site.neighbours[0]]
     axis = -site.directions[0]

@@ -1,11 +1,13 @@
 """Refined structures."""
 
-from typing import Literal
+from typing import NamedTuple
 
 from pydantic import Field
 
 from tasks.model import Document, FileRef, UnitCell, Vector
 from tasks.model.provenance import Provenance
+from tasks.model.verdict import Verdict
+from tasks.refine.draft import DensityUnit
 
 
 class RefinedAtom(Document):
@@ -26,8 +28,18 @@ class RefinedAtom(Document):
     )
 
 
+class StructureFiles(NamedTuple):
+    """The files of a refined structure."""
+
+    cif: FileRef
+    res: FileRef
+    ins: FileRef
+    hkl: FileRef
+    fcf: FileRef
+
+
 class Refinement(Document):
-    """The result of least squares on F^2."""
+    """The result of least squares on F^2, judged."""
 
     id: str
     space_group: str
@@ -44,8 +56,11 @@ class Refinement(Document):
     parameters: int
     restraints: int = 0
     shift_over_esd_max: float
-    density_max: float = Field(description="highest residual peak, electrons or volts per angstrom^3 scale of the map")
+    density_max: float = Field(description="highest peak of the difference density, in `density_unit`")
     density_min: float
+    density_unit: DensityUnit | None = Field(
+        default=None, description="electrons (X-rays) or angstrom of scattering length (electrons) per angstrom^3"
+    )
     r1_free: float | None = Field(
         default=None, description="R1 of reflections held out while the shaken structure was refined again"
     )
@@ -55,7 +70,7 @@ class Refinement(Document):
     extinction: float | None = None
     weights: Vector | tuple[float, float] = (0.1, 0.0)
     converged: bool
-    verdict: Literal["solved", "doubtful", "not-solved"]
+    verdict: Verdict
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     cif: FileRef

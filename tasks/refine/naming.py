@@ -4,12 +4,12 @@ import numpy as np
 
 from tasks.model import Composition
 from tasks.refine import completion, elements
-from tasks.refine.draft import Fit, Observations
+from tasks.refine.draft import DraftFit, UniqueIntensities
 from tasks.refine.element_energy import exchanges, lowest
 from tasks.refine.element_odds import candidate_elements, energy_of, naming_cost
 from tasks.refine.hydrogens import with_hydrogens
 from tasks.refine.ports import LeastSquares
-from tasks.refine.progress import Progress, tried_fit
+from tasks.refine.progress import RefineProgress, tried_fit
 
 SWAPS = 3
 SWAP_GAIN = 0.001
@@ -27,49 +27,51 @@ SEED = 0
 
 
 def reassigned(
-    engine: LeastSquares, progress: Progress, observations: Observations, composition: Composition | None
-) -> Progress:
+    engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities, composition: Composition | None
+) -> RefineProgress:
     """Return the progress with elements chosen anew by the fit of each at each site, bonds, and the composition."""
     fit = progress.fit
-    chosen = assigned_elements(fit, observations, composition)
+    chosen = assigned_elements(fit, intensities, composition)
     if chosen == tuple(atom.element for atom in fit.draft.atoms):
         return progress
     changed = sum(1 for atom, element in zip(fit.draft.atoms, chosen, strict=True) if atom.element != element)
-    trial = tried_fit(engine, completion.relabelled(fit.draft, chosen), observations)
-    accepted = trial is not None and _likelier(fit, trial, observations, composition)
+    trial = tried_fit(engine, completion.relabelled(fit.draft, chosen), intensities)
+    accepted = trial is not None and _likelier(fit, trial, intensities, composition)
     reason = "fit of each element at each site, bonds, and the composition"
     return progress.tried(f"changed the element of {changed} atoms", reason, trial, accepted=accepted)
 
 
-def _likelier(before: Fit, after: Fit, observations: Observations, composition: Composition | None) -> bool:
+def _likelier(
+    before: DraftFit, after: DraftFit, intensities: UniqueIntensities, composition: Composition | None
+) -> bool:
     """Tell whether data, bonds and composition together prefer the elements of another fit."""
     with np.load(before.table.path, allow_pickle=False) as old, np.load(after.table.path, allow_pickle=False) as new:
-        change = elements.evidence_change(dict(old), dict(new), observations.radiation)
+        change = elements.evidence_change(dict(old), dict(new), intensities.radiation)
     candidates = candidate_elements(before, composition)
     return change + naming_cost(after, composition, candidates) - naming_cost(before, composition, candidates) < -GAIN
 
 
-def swapped(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
+def swapped(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
     """Return the progress with the elements of pairs of atoms exchanged where their looseness or room asks for it."""
     for pair in elements.suspicious_swaps(progress.fit, most=SWAPS):
         reason = "the heavy one far looser than the light one"
-        progress = _exchanged(engine, progress, observations, pair, gain=SWAP_GAIN, reason=reason)
+        progress = _exchanged(engine, progress, intensities, pair, gain=SWAP_GAIN, reason=reason)
     draft = progress.fit.draft
     for pair in elements.resolving_swaps(draft.atoms, draft.hall, draft.unit_cell, most=2 * SWAPS):
         reason = "one of them too large for its neighbours"
-        progress = _exchanged(engine, progress, observations, pair, gain=-RESOLVED_COST, reason=reason)
+        progress = _exchanged(engine, progress, intensities, pair, gain=-RESOLVED_COST, reason=reason)
     return progress
 
 
 def _exchanged(
     engine: LeastSquares,
-    progress: Progress,
-    observations: Observations,
+    progress: RefineProgress,
+    intensities: UniqueIntensities,
     pair: tuple[str, str],
     *,
     gain: float,
     reason: str,
-) -> Progress:
+) -> RefineProgress:
     """Return the progress with the elements of two atoms exchanged, if R1 gains so much; no pair is tried twice."""
     fit = progress.fit
     by_label = {atom.label: atom for atom in fit.draft.atoms}
@@ -84,24 +86,26 @@ def _exchanged(
         new.model_copy(update={"u_iso_angstrom2": typical}) if old.label in changed else new
         for old, new in zip(fit.draft.atoms, draft.atoms, strict=True)
     )
-    trial = tried_fit(engine, draft.model_copy(update={"atoms": tuple(atoms)}), observations)
+    trial = tried_fit(engine, draft.model_copy(update={"atoms": tuple(atoms)}), intensities)
     accepted = trial is not None and trial.r1 < fit.r1 - gain and (gain < 0 or trial.wr2 < fit.wr2)
     return progress.tried(f"exchanged the elements of {pair[0]} and {pair[1]}", reason, trial, accepted=accepted)
 
 
-def assigned_elements(fit: Fit, observations: Observations, composition: Composition | None) -> tuple[str, ...]:
+def assigned_elements(
+    fit: DraftFit, intensities: UniqueIntensities, composition: Composition | None
+) -> tuple[str, ...]:
     """Return the element of each atom by exchange tests, chemistry and composition."""
     atoms = fit.draft.atoms
     candidates = candidate_elements(fit, composition)
     if len(candidates) < 2:
         return tuple(candidates * len(atoms)) if candidates else tuple(atom.element for atom in atoms)
-    energy, state = energy_of(fit, atoms, candidates, observations=observations, composition=composition)
+    energy, state = energy_of(fit, atoms, candidates, intensities=intensities, composition=composition)
     return tuple(energy.element(i, int(k)) for i, k in enumerate(lowest(energy, state, np.random.default_rng(SEED))))
 
 
 def renamed(
-    engine: LeastSquares, progress: Progress, observations: Observations, composition: Composition | None
-) -> Progress:
+    engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities, composition: Composition | None
+) -> RefineProgress:
     """Return the progress with elements that data, bonds and composition prefer now that hydrogen atoms are in place.
 
     The likeliest assignment is tried, then exchanges of two atoms that the costs of single sites do not rule out:
@@ -112,7 +116,7 @@ def renamed(
     for _ in range(RENAMING_ROUNDS if len(candidates) > 1 else 0):
         fit = progress.fit
         heavy = tuple(atom for atom in fit.draft.atoms if atom.element not in {"H", "D"})
-        energy, state = energy_of(fit, heavy, candidates, observations=observations, composition=composition)
+        energy, state = energy_of(fit, heavy, candidates, intensities=intensities, composition=composition)
         proposals = [lowest(energy, state, np.random.default_rng(SEED))]
         proposals += exchanges(energy, state, most=EXCHANGES, below=EXCHANGE_COST)
         names = [tuple(energy.element(i, int(k)) for i, k in enumerate(proposal)) for proposal in proposals]
@@ -121,7 +125,7 @@ def renamed(
             if chosen in tried:
                 continue
             tried.add(chosen)
-            progress = _with_names(engine, progress, observations, composition, chosen)
+            progress = _with_names(engine, progress, intensities, composition, chosen)
             if progress.fit is not fit:
                 break
         if progress.fit is fit:
@@ -131,21 +135,21 @@ def renamed(
 
 def _with_names(
     engine: LeastSquares,
-    progress: Progress,
-    observations: Observations,
+    progress: RefineProgress,
+    intensities: UniqueIntensities,
     composition: Composition | None,
     chosen: tuple[str, ...],
-) -> Progress:
+) -> RefineProgress:
     """Return the progress after a trial of elements for all atoms but hydrogen, which is placed anew."""
     fit = progress.fit
     heavy = tuple(atom for atom in fit.draft.atoms if atom.element not in {"H", "D"})
     bare = fit.draft.model_copy(update={"atoms": heavy, "riding": ()})
     draft = completion.relabelled(bare, chosen)
     if fit.draft.riding:
-        draft = with_hydrogens(draft, observations.radiation, composition)
-    trial = tried_fit(engine, draft, observations)
+        draft = with_hydrogens(draft, intensities.radiation, composition)
+    trial = tried_fit(engine, draft, intensities)
     accepted = trial is not None and not trial.riding_refused and trial.r1_all < fit.r1_all + R1_TOLERANCE
-    accepted = accepted and trial is not None and _likelier(fit, trial, observations, composition)
+    accepted = accepted and trial is not None and _likelier(fit, trial, intensities, composition)
     pairs = zip(heavy, chosen, strict=True)
     changed = ", ".join(f"{atom.label} to {element}" for atom, element in pairs if atom.element != element)
     reason = "fit of each element at each site, bonds and composition, hydrogen in place"

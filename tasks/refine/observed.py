@@ -1,4 +1,20 @@
-"""Which intensities a structure is refined against."""
+"""Which intensities a structure is refined against.
+
+The states of the reflection list on its way, one name each:
+
+=========================  ===============================================  ============================
+name                       what it holds                                    made by
+=========================  ===============================================  ============================
+`Unmerged`                 observations on one scale, outliers removed      tasks.integrate
+`Merged`                   unique under the Laue group                      tasks.integrate
+`NormalisedHemisphere`     |F| and |E| of a P1 hemisphere, to phase         tasks.solve.prepared
+`GroupAmplitudes`          |F| and |E| that a space group allows, to build  tasks.solve.observations
+`ReindexedIntensities`     in the axes of a solution, not merged again      tasks.refine.observed
+`UniqueIntensities`        unique under its space group, absences left out  a LeastSquares port (cctbx)
+table of a `DraftFit`      these beside F(calc)^2, on the absolute scale    a LeastSquares port (cctbx)
+HKL and FCF                the last two as text                             adapters.formats
+=========================  ===============================================  ============================
+"""
 
 from typing import NamedTuple
 
@@ -15,8 +31,8 @@ SHELL_REFLECTIONS = 50
 LEAST_OBSERVED = 0.2
 
 
-class Intensities(NamedTuple):
-    """hkl (n, 3) int32 in the solution's cell, the rest (n,)."""
+class ReindexedIntensities(NamedTuple):
+    """Intensities in the axes of a solution, not merged again: hkl (n, 3) int32, the rest (n,)."""
 
     hkl: NDArray[np.int32]
     intensity: NDArray[np.float64]
@@ -29,7 +45,7 @@ def laue_order(hall: str) -> int:
     return len(rotations | {tuple(tuple(-x for x in row) for row in rotation) for rotation in rotations})
 
 
-def intensities_for(data: Reflections, solution: Solution) -> Intensities:
+def reindexed(data: Reflections, solution: Solution) -> ReindexedIntensities:
     """Return the intensities to refine a solution against, indexed in its cell.
 
     Electrons: the merged ones, unless the solution's symmetry is lower than what they were merged in, or its setting
@@ -52,7 +68,7 @@ def intensities_for(data: Reflections, solution: Solution) -> Intensities:
         raise InputError(
             f"{data.id}: the setting of {solution.space_group} turns hkl into fractions", str(matrix.tolist())
         )
-    return Intensities(hkl, table.intensity.astype(np.float64), table.sigma.astype(np.float64))
+    return ReindexedIntensities(hkl, table.intensity.astype(np.float64), table.sigma.astype(np.float64))
 
 
 def useful_limit(

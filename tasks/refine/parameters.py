@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import gemmi
 
-from tasks.refine.draft import Draft, DraftAtom, Fit, Observations
+from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 
 REFLECTIONS_PER_PARAMETER = 8.0
 OBSERVED_PER_PARAMETER = 5.0
@@ -18,13 +18,13 @@ F_RATIO = 3.0
 """Least mean gain per added parameter, in units of the variance: about the 99 % point for many degrees of freedom."""
 
 
-def anisotropic_elements(fit: Fit, observations: Observations) -> frozenset[str]:
+def anisotropic_elements(fit: DraftFit, intensities: UniqueIntensities) -> frozenset[str]:
     """Return the elements whose atoms the data can refine anisotropically.
 
     All but hydrogen if there remain 8 unique and 5 observed (I > 2 sigma) reflections for each parameter; else the
     heaviest elements beyond neon for which that holds; none when the data end above 1.1 A.
     """
-    if observations.d_min_angstrom > D_MIN_ANISOTROPIC_ANGSTROM:
+    if intensities.d_min_angstrom > D_MIN_ANISOTROPIC_ANGSTROM:
         return frozenset()
     elements = {atom.element for atom in fit.draft.atoms if atom.element not in {"H", "D"}}
     heavy = (element for element in elements if gemmi.Element(element).atomic_number > LIGHT_UP_TO)
@@ -73,13 +73,13 @@ def made_isotropic(draft: Draft, labels: Sequence[str]) -> Draft:
     return draft.model_copy(update={"atoms": tuple(atoms)})
 
 
-def not_positive_definite(fit: Fit) -> tuple[str, ...]:
+def not_positive_definite(fit: DraftFit) -> tuple[str, ...]:
     """Return the anisotropic atoms whose smallest principal displacement is below 0.001 A^2."""
     anisotropic = {atom.label for atom in fit.draft.atoms if atom.u_aniso_angstrom2 is not None}
     return tuple(atom.label for atom in fit.atoms if atom.label in anisotropic and atom.u_min_eigenvalue < 0.001)
 
 
-def pays(before: Fit, after: Fit) -> bool:
+def pays(before: DraftFit, after: DraftFit) -> bool:
     """Tell whether added parameters are worth it: Hamilton's test on wR2 at equal weights, and R1 must not rise.
 
     Source: Hamilton, Acta Cryst. 18, 502-510 (1965), with the F ratio fixed at 3.

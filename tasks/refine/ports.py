@@ -5,8 +5,10 @@ from typing import Protocol
 
 from tasks.integrate.models import Reflections
 from tasks.model import Composition
-from tasks.refine.draft import Draft, Fit, Observations
-from tasks.refine.models import Refinement
+from tasks.refine.draft import Draft, DraftFit, UniqueIntensities
+from tasks.refine.models import Refinement, StructureFiles
+from tasks.refine.observed import ReindexedIntensities
+from tasks.refine.structure import RefinedStructure
 from tasks.solve.models import Solution
 
 
@@ -32,18 +34,37 @@ class Refiner(Protocol):
 
 
 class LeastSquares(Protocol):
-    """Refines one draft: the numerics that `tasks.refine.strategy` decides about."""
+    """The numerics that `tasks.refine.chain` decides about."""
+
+    @property
+    def program(self) -> str:
+        """Name and version of what computes, known after the first answer."""
+        ...
+
+    def merged(
+        self, data: Reflections, solution: Solution, table: ReindexedIntensities, d_min_angstrom: float | None
+    ) -> UniqueIntensities:
+        """Merge intensities of `data`, in the axes of the solution, under its space group, absences left out.
+
+        Friedel mates are merged for electrons, kept apart for X-rays.
+
+        Raises
+        ------
+        InputError
+            If no reflection is left.
+        """
+        ...
 
     def fit(
         self,
         draft: Draft,
-        observations: Observations,
+        intensities: UniqueIntensities,
         *,
         cycles: int,
         update_weights: bool = False,
         held_out: float = 0.0,
         seed: int = 0,
-    ) -> Fit:
+    ) -> DraftFit:
         """Return the draft after at most so many cycles.
 
         A part `held_out` of the reflections, chosen by `seed`, takes no part but for the fit's `r1_free`.
@@ -53,4 +74,12 @@ class LeastSquares(Protocol):
         DivergedError
             If the normal equations are singular or an atom runs away.
         """
+        ...
+
+
+class StructureWriter(Protocol):
+    """Writes a refined structure for people and programs."""
+
+    def __call__(self, structure: RefinedStructure, workdir: Path) -> StructureFiles:
+        """Write CIF, RES, INS, HKL and FCF into `workdir`; the reflections are those that were refined against."""
         ...

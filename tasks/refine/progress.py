@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tasks.model import DivergedError, InputError, ProgramFailedError
 from tasks.model.provenance import Attempt
-from tasks.refine.draft import Draft, Fit, Observations
+from tasks.refine.draft import Draft, DraftFit, UniqueIntensities
 from tasks.refine.ports import LeastSquares
 
 log = logging.getLogger("apertura.refine")
@@ -13,15 +13,15 @@ log = logging.getLogger("apertura.refine")
 QUICK_CYCLES = 8
 
 
-class Progress(NamedTuple):
+class RefineProgress(NamedTuple):
     """Where a refinement stands: the best fit, what was tried, places where atoms proved wrong, swaps tried."""
 
-    fit: Fit
+    fit: DraftFit
     attempts: tuple[Attempt, ...]
     rejected: tuple[tuple[float, float, float], ...] = ()
     exchanged: frozenset[tuple[str, str]] = frozenset()
 
-    def tried(self, change: str, reason: str, trial: Fit | None, *, accepted: bool) -> "Progress":
+    def tried(self, change: str, reason: str, trial: DraftFit | None, *, accepted: bool) -> "RefineProgress":
         """Return the progress after one change."""
         if trial is None:
             outcome = "least squares failed, change undone"
@@ -34,10 +34,12 @@ class Progress(NamedTuple):
         return self._replace(fit=best, attempts=(*self.attempts, attempt))
 
 
-def tried_fit(engine: LeastSquares, draft: Draft, observations: Observations, cycles: int = QUICK_CYCLES) -> Fit | None:
+def tried_fit(
+    engine: LeastSquares, draft: Draft, intensities: UniqueIntensities, cycles: int = QUICK_CYCLES
+) -> DraftFit | None:
     """Return the fit of a draft, None where least squares fails."""
     try:
-        return engine.fit(draft, observations, cycles=cycles)
+        return engine.fit(draft, intensities, cycles=cycles)
     except (DivergedError, InputError, ProgramFailedError) as error:
         log.debug("undone: %s", error)
         return None

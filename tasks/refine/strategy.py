@@ -1,18 +1,21 @@
-"""The order of a refinement: complete, assign, extinction, anisotropic, hydrogen, weights. Decisions, no numerics."""
+"""How a model grows in least squares: complete, assign, extinction, anisotropic, hydrogen, weights. No numerics."""
 
 import numpy as np
 
-from tasks.model import Composition, DivergedError, Document, InputError, ProgramFailedError
+from tasks.model import Composition, DivergedError, InputError, ProgramFailedError
 from tasks.model.provenance import Attempt
 from tasks.refine import completion, parameters
 from tasks.refine.assembly import tidied
-from tasks.refine.draft import Draft, Fit, Observations
+from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.geometry import contacts
 from tasks.refine.hydrogens import with_hydrogens
 from tasks.refine.naming import reassigned, renamed, swapped
+from tasks.refine.observed import draft_labels
 from tasks.refine.ports import LeastSquares
-from tasks.refine.progress import QUICK_CYCLES, Progress, tried_fit
+from tasks.refine.progress import QUICK_CYCLES, RefineProgress, tried_fit
+from tasks.refine.settings import RefineSettings
 from tasks.refine.validation import HELD_OUT
+from tasks.solve.models import Solution
 
 LONG_CYCLES = 40
 SAME_PEAK_ANGSTROM = 0.5
@@ -22,24 +25,34 @@ EXTINCTION_START = 0.001
 EXTINCTION_ESDS = 3.0
 
 
-class Strategy(Document):
-    """What a refinement may do beside moving atoms."""
-
-    completion_rounds: int = 8
-    reassign: bool = True
-    anisotropic: bool = True
-    hydrogens: bool = True
-    extinction: bool = True
+def first_draft(solution: Solution) -> Draft:
+    """Return the first model of a solution; its hydrogen atoms are left to the geometry."""
+    atoms = [atom for atom in solution.atoms if atom.element not in {"H", "D"}]
+    labels = draft_labels([atom.element for atom in atoms])
+    return Draft(
+        hall=solution.hall,
+        unit_cell=solution.unit_cell,
+        atoms=tuple(
+            DraftAtom(
+                label=label,
+                element=atom.element,
+                position=atom.position,
+                u_iso_angstrom2=min(max(atom.u_iso_angstrom2, 0.005), 0.1),
+                occupancy=atom.occupancy,
+            )
+            for atom, label in zip(atoms, labels, strict=True)
+        ),
+    )
 
 
 def refined(
     engine: LeastSquares,
     draft: Draft,
-    observations: Observations,
+    intensities: UniqueIntensities,
     *,
     composition: Composition | None,
-    strategy: Strategy,
-) -> Progress:
+    settings: RefineSettings,
+) -> RefineProgress:
     """Refine a first model to the end; return the last fit and what was tried on the way.
 
     Raises
@@ -52,48 +65,48 @@ def refined(
     start = draft.model_copy(
         update={"atoms": completion.without_clashes(draft.atoms, draft.hall, draft.unit_cell), "riding": ()}
     )
-    progress = Progress(engine.fit(start, observations, cycles=QUICK_CYCLES), ())
-    progress = _completed(engine, progress, observations, composition, strategy)
-    progress = progress._replace(fit=engine.fit(tidied(progress.fit.draft), observations, cycles=QUICK_CYCLES))
-    if strategy.extinction:
-        progress = _extinction(engine, progress, observations)
-    if strategy.anisotropic:
-        progress = _anisotropic(engine, progress, observations)
-    if strategy.hydrogens:
-        progress = _hydrogens(engine, progress, observations, composition)
-    if strategy.reassign:
-        progress = renamed(engine, progress, observations, composition)
-    if strategy.extinction:
-        progress = _extinction(engine, progress, observations)
-    return _finished(engine, progress, observations)
+    progress = RefineProgress(engine.fit(start, intensities, cycles=QUICK_CYCLES), ())
+    progress = _completed(engine, progress, intensities, composition, settings)
+    progress = progress._replace(fit=engine.fit(tidied(progress.fit.draft), intensities, cycles=QUICK_CYCLES))
+    if settings.extinction:
+        progress = _extinction(engine, progress, intensities)
+    if settings.anisotropic:
+        progress = _anisotropic(engine, progress, intensities)
+    if settings.hydrogens:
+        progress = _hydrogens(engine, progress, intensities, composition)
+    if settings.reassign:
+        progress = renamed(engine, progress, intensities, composition)
+    if settings.extinction:
+        progress = _extinction(engine, progress, intensities)
+    return _finished(engine, progress, intensities)
 
 
 def _completed(
     engine: LeastSquares,
-    progress: Progress,
-    observations: Observations,
+    progress: RefineProgress,
+    intensities: UniqueIntensities,
     composition: Composition | None,
-    strategy: Strategy,
-) -> Progress:
-    for _ in range(strategy.completion_rounds):
+    settings: RefineSettings,
+) -> RefineProgress:
+    for _ in range(settings.completion_rounds):
         before = progress.fit
-        progress = _dropped(engine, progress, observations)
-        if strategy.reassign:
-            progress = reassigned(engine, progress, observations, composition)
-            progress = swapped(engine, progress, observations)
-        progress = _added(engine, progress, observations, composition)
+        progress = _dropped(engine, progress, intensities)
+        if settings.reassign:
+            progress = reassigned(engine, progress, intensities, composition)
+            progress = swapped(engine, progress, intensities)
+        progress = _added(engine, progress, intensities, composition)
         if progress.fit is before:
             break
     return progress
 
 
-def _dropped(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
+def _dropped(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
     fit = progress.fit
     loose = set(completion.clashing_atoms(fit)) or set(completion.loose_atoms(fit))
     if not loose:
         return progress
     kept = tuple(atom for atom in fit.draft.atoms if atom.label not in loose)
-    trial = tried_fit(engine, fit.draft.model_copy(update={"atoms": kept}), observations)
+    trial = tried_fit(engine, fit.draft.model_copy(update={"atoms": kept}), intensities)
     accepted = trial is not None and trial.r1 < fit.r1 + 0.01
     places = tuple(atom.position for atom in fit.draft.atoms if atom.label in loose) if accepted else ()
     change = f"dropped {', '.join(sorted(loose))}"
@@ -104,8 +117,8 @@ def _dropped(engine: LeastSquares, progress: Progress, observations: Observation
 
 
 def _added(
-    engine: LeastSquares, progress: Progress, observations: Observations, composition: Composition | None
-) -> Progress:
+    engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities, composition: Composition | None
+) -> RefineProgress:
     fit = progress.fit
     listed = set(fit.draft.elements) if composition is None else set(composition.counts)
     most = completion.atoms_missing(composition, fit)
@@ -119,7 +132,7 @@ def _added(
         found = tuple(atom for index, atom in enumerate(found) if index not in again)
     if not found:
         return progress
-    trial = tried_fit(engine, fit.draft.model_copy(update={"atoms": (*fit.draft.atoms, *found)}), observations)
+    trial = tried_fit(engine, fit.draft.model_copy(update={"atoms": (*fit.draft.atoms, *found)}), intensities)
     accepted = trial is not None and trial.r1 < fit.r1 and parameters.pays(fit, trial)
     change = f"added {len(found)} atoms from the difference density"
     progress = progress.tried(change, f"highest peak {fit.peaks[0].height_sigma:.1f} sigma", trial, accepted=accepted)
@@ -127,34 +140,34 @@ def _added(
     return progress._replace(rejected=(*progress.rejected, *places_wrong))
 
 
-def _anisotropic(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
+def _anisotropic(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
     fit = progress.fit
-    chosen = parameters.anisotropic_elements(fit, observations)
+    chosen = parameters.anisotropic_elements(fit, intensities)
     if not chosen:
         return progress
-    trial = tried_fit(engine, parameters.made_anisotropic(fit.draft, chosen), observations, 2 * QUICK_CYCLES)
+    trial = tried_fit(engine, parameters.made_anisotropic(fit.draft, chosen), intensities, 2 * QUICK_CYCLES)
     for _ in range(3):
         if trial is None or not (wrong := parameters.not_positive_definite(trial)):
             break
-        trial = tried_fit(engine, parameters.made_isotropic(trial.draft, wrong), observations)
+        trial = tried_fit(engine, parameters.made_isotropic(trial.draft, wrong), intensities)
     accepted = trial is not None and parameters.pays(fit, trial)
     reason = f"{fit.reflections} unique reflections, {fit.reflections_observed} observed"
     return progress.tried(f"made {', '.join(sorted(chosen))} anisotropic", reason, trial, accepted=accepted)
 
 
 def _hydrogens(
-    engine: LeastSquares, progress: Progress, observations: Observations, composition: Composition | None
-) -> Progress:
+    engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities, composition: Composition | None
+) -> RefineProgress:
     """Return the progress with riding hydrogen atoms, placed once more where they made the geometry clearer."""
     for _ in range(HYDROGEN_ROUNDS):
         fit = progress.fit
-        draft = with_hydrogens(fit.draft, observations.radiation, composition)
+        draft = with_hydrogens(fit.draft, intensities.radiation, composition)
         present = {(group.pivot, group.kind) for group in fit.draft.riding}
         if {(group.pivot, group.kind) for group in draft.riding} == present:
             break
-        trial = tried_fit(engine, draft, observations)
+        trial = tried_fit(engine, draft, intensities)
         if trial is not None and trial.riding_refused:
-            trial = tried_fit(engine, without_groups(trial.draft, trial.riding_refused), observations)
+            trial = tried_fit(engine, without_groups(trial.draft, trial.riding_refused), intensities)
         margin = -HYDROGEN_GAIN if present else HYDROGEN_GAIN
         accepted = trial is not None and trial.r1_all < fit.r1_all + margin
         count = sum(len(group.hydrogens) for group in draft.riding)
@@ -176,7 +189,7 @@ def without_groups(draft: Draft, pivots: tuple[str, ...]) -> Draft:
     )
 
 
-def _extinction(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
+def _extinction(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
     """Return the progress with extinction refined, if that is significant and left-out reflections gain from it.
 
     For electrons it stands for dynamical scattering, which weakens strong reflections likewise.
@@ -185,55 +198,55 @@ def _extinction(engine: LeastSquares, progress: Progress, observations: Observat
     if fit.draft.extinction is not None:
         return progress
     begin = fit.draft.model_copy(update={"extinction": EXTINCTION_START})
-    trial = tried_fit(engine, begin, observations, LONG_CYCLES)
+    trial = tried_fit(engine, begin, intensities, LONG_CYCLES)
     value = None if trial is None else trial.draft.extinction
     esd = None if trial is None else trial.extinction_esd
     significant = value is not None and esd is not None and value > EXTINCTION_ESDS * esd
     accepted = trial is not None and significant and parameters.pays(fit, trial)
-    accepted = accepted and trial is not None and _predicts_better(engine, fit.draft, trial.draft, observations)
+    accepted = accepted and trial is not None and _predicts_better(engine, fit.draft, trial.draft, intensities)
     return progress.tried("refined extinction", "strong reflections may be too weak", trial, accepted=accepted)
 
 
-def _predicts_better(engine: LeastSquares, before: Draft, after: Draft, observations: Observations) -> bool:
+def _predicts_better(engine: LeastSquares, before: Draft, after: Draft, intensities: UniqueIntensities) -> bool:
     """Tell whether R1 of reflections that were left out is lower after a change."""
     values = []
     for draft in (before, after):
         try:
-            fit = engine.fit(draft, observations, cycles=QUICK_CYCLES, held_out=HELD_OUT, seed=0)
+            fit = engine.fit(draft, intensities, cycles=QUICK_CYCLES, held_out=HELD_OUT, seed=0)
         except (DivergedError, InputError, ProgramFailedError):
             return False
         values.append(fit.r1_free)
     return values[0] is not None and values[1] is not None and values[1] < values[0]
 
 
-def _finished(engine: LeastSquares, progress: Progress, observations: Observations) -> Progress:
-    final = _to_the_end(engine, progress.fit.draft, observations)
+def _finished(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
+    final = _to_the_end(engine, progress.fit.draft, intensities)
     attempts = [_ended(final, "with weights of its own")]
     if final.draft.extinction is not None and not final.converged:
         # with displacements, scale and extinction at odds, the extinction stands for something else
-        again = _to_the_end(engine, final.draft.model_copy(update={"extinction": None}), observations)
+        again = _to_the_end(engine, final.draft.model_copy(update={"extinction": None}), intensities)
         attempts.append(_ended(again, "without extinction, which did not settle"))
         final = again if again.converged else final
     return progress._replace(fit=final, attempts=(*progress.attempts, *attempts))
 
 
-def _to_the_end(engine: LeastSquares, draft: Draft, observations: Observations) -> Fit:
-    final = engine.fit(draft, observations, cycles=LONG_CYCLES, update_weights=True)
+def _to_the_end(engine: LeastSquares, draft: Draft, intensities: UniqueIntensities) -> DraftFit:
+    final = engine.fit(draft, intensities, cycles=LONG_CYCLES, update_weights=True)
     for _ in range(3):
         draft = parameters.made_isotropic(final.draft, parameters.not_positive_definite(final))
         draft = held_at_floor(final.model_copy(update={"draft": draft}))
         if draft == final.draft:
             break
-        final = engine.fit(draft, observations, cycles=LONG_CYCLES, update_weights=True)
+        final = engine.fit(draft, intensities, cycles=LONG_CYCLES, update_weights=True)
     return final
 
 
-def _ended(fit: Fit, reason: str) -> Attempt:
+def _ended(fit: DraftFit, reason: str) -> Attempt:
     outcome = f"R1 {fit.r1:.4f}, wR2 {fit.wr2:.4f}, shift/esd {fit.shift_over_esd_max:.3f}"
     return Attempt(change="refined to the end", reason=reason, outcome=outcome)
 
 
-def held_at_floor(fit: Fit) -> Draft:
+def held_at_floor(fit: DraftFit) -> Draft:
     """Return the draft with the displacements held of isotropic atoms that fell to the least value allowed."""
     riding = {label for group in fit.draft.riding for label in group.hydrogens}
     floor = {a.label for a in fit.atoms if a.u_equivalent <= parameters.U_FLOOR_ANGSTROM2 * 1.01} - riding

@@ -5,9 +5,12 @@ import math
 import gemmi
 import numpy as np
 
+from tasks.integrate.models import Reflections
 from tasks.model import Composition, Document, UnitCell
+from tasks.refine.checks import warnings_of
 from tasks.refine.completion import cell_contents, units_in_cell
-from tasks.refine.draft import Fit, Observations
+from tasks.refine.draft import DraftFit, ModelFit, UniqueIntensities
+from tasks.solve.models import Solution
 
 
 class RefinedStructure(Document):
@@ -17,8 +20,8 @@ class RefinedStructure(Document):
     space_group: str
     hall: str
     unit_cell_esd: tuple[float, float, float, float, float, float] | None = None
-    fit: Fit
-    observations: Observations
+    fit: DraftFit
+    intensities: UniqueIntensities
     formula: dict[str, float]
     formula_units: float
     warnings: tuple[str, ...] = ()
@@ -35,7 +38,7 @@ class RefinedStructure(Document):
         return sum(count * float(gemmi.Element(element).weight) for element, count in self.formula.items())
 
 
-def formula_of(fit: Fit, composition: Composition | None) -> tuple[dict[str, float], float]:
+def formula_of(fit: ModelFit, composition: Composition | None) -> tuple[dict[str, float], float]:
     """Return the formula of the model and how many of it are in the cell (Z).
 
     Z is what the composition and the atoms found agree on; without a composition, the greatest common divisor of the
@@ -49,3 +52,52 @@ def formula_of(fit: Fit, composition: Composition | None) -> tuple[dict[str, flo
         units = float(math.gcd(*whole)) if whole else 1.0
     rounded = {element: float(np.round(count / units, 4)) for element, count in contents.items()}
     return {element: count for element, count in rounded.items() if count > 0}, units
+
+
+def structure_of(
+    data: Reflections,
+    solution: Solution,
+    fit: DraftFit,
+    intensities: UniqueIntensities,
+    composition: Composition | None,
+    *,
+    program: str,
+) -> RefinedStructure:
+    """Return the last fit of a refinement with the formula found and what a reader should be warned of."""
+    formula, units = formula_of(fit, composition)
+    return RefinedStructure(
+        id=data.id,
+        space_group=solution.space_group,
+        hall=solution.hall,
+        unit_cell_esd=esd_in_axes_of(solution, data),
+        fit=fit,
+        intensities=intensities,
+        formula=formula,
+        formula_units=units,
+        warnings=(
+            *about_limit(data, intensities),
+            *warnings_of(fit, intensities, formula=formula, composition=composition),
+        ),
+        program=program,
+    )
+
+
+def esd_in_axes_of(solution: Solution, data: Reflections) -> tuple[float, float, float, float, float, float] | None:
+    """Return the esds of the cell in the solution's axes; None if they are not the measured ones in another order."""
+    change = np.abs(np.array(solution.to_solution_cell))
+    if data.unit_cell_esd is None or not np.array_equal(np.sort(change, axis=1), np.tile([0.0, 0.0, 1.0], (3, 1))):
+        return None
+    order = change.argmax(axis=1)
+    if not np.allclose(np.array(data.unit_cell.parameters[:3])[order], solution.unit_cell.parameters[:3]):
+        return None
+    a, b, c = (data.unit_cell_esd[axis] for axis in order)
+    alpha, beta, gamma = (data.unit_cell_esd[3 + axis] for axis in order)
+    return (a, b, c, alpha, beta, gamma)
+
+
+def about_limit(data: Reflections, intensities: UniqueIntensities) -> tuple[str, ...]:
+    """Return in words which data were left out, if any."""
+    if intensities.d_min_angstrom < 1.02 * data.d_min_angstrom:
+        return ()
+    used, given = intensities.d_min_angstrom, data.d_min_angstrom
+    return (f"data from {used:.2f} to {given:.2f} A were left out",)

@@ -15,6 +15,7 @@ log = logging.getLogger("apertura.refine")
 
 def summary(refinement: Refinement) -> str:
     """Return the table of a refinement as Markdown, with verdict and warnings."""
+    unit = refinement.density_unit or ""
     rows = {
         "space group": refinement.space_group,
         "formula": refinement.formula,
@@ -25,7 +26,7 @@ def summary(refinement: Refinement) -> str:
         "goodness of fit": f"{refinement.goof:.3f}",
         "parameters": str(refinement.parameters),
         "largest shift/esd": f"{refinement.shift_over_esd_max:.3f}",
-        "residual density": f"{refinement.density_max:.2f} to {refinement.density_min:.2f}",
+        "residual density": f"{refinement.density_max:.2f} to {refinement.density_min:.2f} {unit}",
     }
     lines = [f"{refinement.id}: {refinement.verdict}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in rows.items()]

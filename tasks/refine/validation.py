@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.model import DivergedError, InputError, ProgramFailedError
-from tasks.refine.draft import Draft, DraftAtom, Fit, Observations
+from tasks.refine.draft import Draft, DraftAtom, DraftFit, ModelFit, UniqueIntensities
 from tasks.refine.geometry import group_operations
 from tasks.refine.ports import LeastSquares
 
@@ -25,19 +25,19 @@ class Recovery(NamedTuple):
     displacement_angstrom: float
 
 
-def recovery(engine: LeastSquares, fit: Fit, observations: Observations, *, tries: int = 2) -> Recovery | None:
+def recovery(engine: LeastSquares, fit: ModelFit, intensities: UniqueIntensities, *, tries: int = 2) -> Recovery | None:
     """Shake a refined structure, refine it isotropically without a tenth of the data, look at that tenth.
 
     A right structure falls back to where it was and predicts the reflections it has not seen; a wrong one that was
     fitted to its data does neither. Hydrogen is left out. None if least squares fails.
     """
     bare = without_hydrogen(fit.draft)
-    figures: list[Fit] = []
+    figures: list[DraftFit] = []
     moved = []
     for seed in range(tries):
         trial = shaken(bare, np.random.default_rng(seed))
         try:
-            figures.append(engine.fit(trial, observations, cycles=CYCLES, held_out=HELD_OUT, seed=seed))
+            figures.append(engine.fit(trial, intensities, cycles=CYCLES, held_out=HELD_OUT, seed=seed))
         except (DivergedError, InputError, ProgramFailedError):
             return None
         moved.append(_displacement(bare, figures[-1].draft))

@@ -100,13 +100,10 @@ class CrystalOutcome(Document):
     refinement: Refinement | None = None
     gain: ApertureGain | None = Field(default=None, description="None where the aperture leaves out no position")
     failure: Failure | None = None
-    rejected: bool = False
 
     @property
-    def status(self) -> Literal["solved", "not-solved", "not-indexed", "rejected"]:
+    def status(self) -> Literal["solved", "not-solved", "not-indexed"]:
         """Solved only if refinement says so: a plausible wrong answer is the worst outcome."""
-        if self.rejected:
-            return "rejected"
         if self.reflections is None:
             return "not-indexed"
         return "solved" if self.refinement is not None and self.refinement.verdict == "solved" else "not-solved"
@@ -131,7 +128,7 @@ class RunOutcome(Document):
     @property
     def status(self) -> Status:
         """The best that any crystal, or the merged data, came to."""
-        reached = [crystal.status for crystal in (*self.crystals, *self.merged_all) if not crystal.rejected]
+        reached = [crystal.status for crystal in (*self.crystals, *self.merged_all)]
         for status in ("solved", "not-solved", "not-indexed"):
             if status in reached:
                 return status

@@ -101,7 +101,7 @@ class CrystalEntry(Document):
     """One crystal."""
 
     id: str
-    status: Literal["solved", "not-solved", "not-indexed", "rejected"]
+    status: Literal["solved", "not-solved", "not-indexed"]
     reason: str | None
     failure: Failure | None
     aperture: ApertureEntry | None
@@ -115,7 +115,7 @@ class MergedEntry(Document):
     """Several crystals merged."""
 
     id: str
-    status: Literal["solved", "not-solved", "not-indexed", "rejected"]
+    status: Literal["solved", "not-solved", "not-indexed"]
     reason: str | None
     failure: Failure | None
     members: tuple[str, ...]

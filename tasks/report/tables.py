@@ -3,6 +3,7 @@
 import gemmi
 
 from tasks.integrate.models import Reflections, ShellStatistics
+from tasks.model.experiment import wavelength_text
 from tasks.refine.models import Refinement
 from tasks.report.models import ApertureQuality, CrystalOutcome
 from tasks.report.wording import DASH, fixed, number, percent, with_esd
@@ -12,6 +13,13 @@ Row = tuple[str, ...]
 SHELL_HEADER: Row = (
     "d (Å)", "observations", "unique", "complete", "mult.", "I/σ(I)", "R meas", "R pim", "CC½", "CC½ events",
 )  # fmt: skip
+
+DENSITY_NAME = {
+    "A/A^3": "Residual potential (Å of scattering length / Å³), max, min",
+    "e/A^3": "Residual density (e/Å³), max, min",
+    None: "Residual density, max, min",
+}
+"""By `Refinement.density_unit`."""
 
 
 def shell_rows(data: Reflections) -> tuple[Row, ...]:
@@ -77,7 +85,7 @@ def _data_rows(model: Refinement, data: Reflections | None) -> list[Row]:
     kind = "Electrons" if data.radiation == "electron" else "X-rays"
     overall = data.overall
     return [
-        ("Radiation, λ (Å)", f"{kind}, {data.wavelength_angstrom:.6f}"),
+        ("Radiation, λ (Å)", f"{kind}, {wavelength_text(data.wavelength_angstrom)}"),
         ("Resolution (Å)", f"{overall.d_max_angstrom:.2f} – {overall.d_min_angstrom:.2f}"),
         (
             "Reflections measured, unique, I > 2σ(I)",
@@ -97,7 +105,7 @@ def _fit_rows(model: Refinement) -> list[Row]:
         ("wR2 (all)", fixed(model.wr2, 4)),
         ("Goodness of fit on F²", fixed(model.goof, 3)),
         ("Largest shift/esd", f"{model.shift_over_esd_max:.3f}" + ("" if model.converged else " (not converged)")),
-        ("Residual potential, max, min", f"{model.density_max:.2f}, {model.density_min:.2f}"),
+        (DENSITY_NAME[model.density_unit], f"{model.density_max:.2f}, {model.density_min:.2f}"),
         ("Extinction", DASH if model.extinction is None else f"{model.extinction:.3g}"),
     ]
 

@@ -1,1 +1,35 @@
 """The forward model: a structure to a tilt series of electron-counted 4D-STEM scans with known truth."""
+
+from typing import TYPE_CHECKING
+
+from tasks.face import open_face
+
+if TYPE_CHECKING:
+    from tasks.simulate.demo_structure import uio66
+    from tasks.simulate.exposure import Exposure, Specimen, expose, prepare_specimen
+    from tasks.simulate.models import (
+        ClusterPlan,
+        Instrument,
+        ScatteringPlan,
+        SimulationSettings,
+        Structure,
+        StructureAtom,
+        TiltPlan,
+    )
+else:
+    __getattr__ = open_face(__name__)
+
+__all__ = [
+    "ClusterPlan",
+    "Exposure",
+    "Instrument",
+    "ScatteringPlan",
+    "SimulationSettings",
+    "Specimen",
+    "Structure",
+    "StructureAtom",
+    "TiltPlan",
+    "expose",
+    "prepare_specimen",
+    "uio66",
+]

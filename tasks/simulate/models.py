@@ -95,7 +95,7 @@ class ClusterPlan(Document):
 
 
 class Instrument(Document):
-    """The microscope, its detector and the scan. Frames: acquisition.md's conventions."""
+    """The microscope, its detector and the scan. Frames and axes: the conventions of tasks/ingest/README.md."""
 
     energy_kev: float = Field(default=300.0, gt=1, le=3000)
     shape_px: tuple[Annotated[int, Field(ge=16, le=8192)], Annotated[int, Field(ge=16, le=8192)]] = (576, 576)

@@ -38,7 +38,7 @@ class Model(NamedTuple):
         return Model(self.element + other.element, *arrays)
 
 
-class Observed(NamedTuple):
+class GroupAmplitudes(NamedTuple):
     """Reflections unique under the Laue class, extinctions of the group left out.
 
     ``amplitude`` (n,) F >= 0, ``sigma`` (n,) of F, ``strong`` (n,): I > 2 sigma(I), ``d_star_sq`` (n,),

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.model import Composition
-from tasks.solve.atoms import Model, Observed, multiplicities
+from tasks.solve.atoms import GroupAmplitudes, Model, multiplicities
 from tasks.solve.contents import Budget, non_hydrogen, reference_element
-from tasks.solve.density import MapPlan, density, find_peaks
+from tasks.solve.density import MapPlan, density, peaks_in_group
 from tasks.solve.elements import assign_elements, lightest_power
 from tasks.solve.geometry import contacts, too_close
-from tasks.solve.least_squares import Fit, Free, refine
+from tasks.solve.least_squares import Free, IsotropicFit, refine
 from tasks.solve.map_coefficients import correlation_coefficient, difference_coefficients, falloff, weak_reflections
-from tasks.solve.recycling import SHARPNESS, Recycled, recycle
+from tasks.solve.recycling import SHARPNESS, Recycled, recycle_in_group
 from tasks.solve.symmetry import Symmetry
 from tasks.solve.weighting import weigh, weighting_of
 
@@ -29,12 +29,14 @@ GUEST_POWER = 0.6
 """Of the least power of other atoms."""
 POWERS = Free(u_common=True, occupancy=True)
 ISOTROPIC = Free(u_iso=True)
+ISOTROPIC_CYCLES = 8
+"""Of the last fit; steps that gain little end it before."""
 
 
 class Built(NamedTuple):
     """A model with elements after the isotropic fit."""
 
-    fit: Fit
+    fit: IsotropicFit
     correlation: float
     r_weak: float
     """Mean calculated E^2 of the weakest tenth."""
@@ -47,7 +49,7 @@ class Built(NamedTuple):
 class Task(NamedTuple):
     """What stays the same while one model is built."""
 
-    observed: Observed
+    observed: GroupAmplitudes
     symmetry: Symmetry
     plan: MapPlan
     budget: Budget
@@ -82,7 +84,7 @@ def polish(task: Task, model: Model, *, cycles: int, rng: np.random.Generator) -
 
 
 def _recycled(task: Task, start: NDArray[np.complex128], *, cycles: int, rng: np.random.Generator) -> Recycled:
-    return recycle(
+    return recycle_in_group(
         start, task.observed, task.symmetry, plan=task.plan, budget=task.budget, reference=task.reference,
         cycles=cycles, rng=rng,
     )  # fmt: skip
@@ -103,7 +105,16 @@ def complete(task: Task, model: Model) -> Built:
     fit = refine(_pruned(task, fit.model), observed, symmetry, free=POWERS, cycles=4)
     if correlation_coefficient(observed, fit.calculated, symmetry) >= GUEST_CORRELATION:
         fit = _with_guests(task, fit)
-    fit = _with_elements(task, fit.model)
+    return _built(task, _with_elements(task, fit.model))
+
+
+def fitted_as_given(task: Task, model: Model) -> Built:
+    """Return a model with elements after the isotropic fit that ends every building."""
+    return _built(task, refine(model, task.observed, task.symmetry, free=ISOTROPIC, cycles=ISOTROPIC_CYCLES))
+
+
+def _built(task: Task, fit: IsotropicFit) -> Built:
+    observed, symmetry = task.observed, task.symmetry
     values = _difference_map(task, fit)
     spread = float(values.std()) or 1.0
     return Built(
@@ -115,11 +126,11 @@ def complete(task: Task, model: Model) -> Built:
     )
 
 
-def _with_guests(task: Task, fit: Fit) -> Fit:
+def _with_guests(task: Task, fit: IsotropicFit) -> IsotropicFit:
     """Return the fit with what fills voids in part: too weak for an atom, but significant and bonded to nothing."""
     observed, symmetry = task.observed, task.symmetry
     values = _difference_map(task, fit)
-    peaks = find_peaks(values, symmetry, observed.cell, most=max(4, len(fit.model.element) // 2))
+    peaks = peaks_in_group(values, symmetry, observed.cell, most=max(4, len(fit.model.element) // 2))
     height = peaks.height / float(values.std())
     rows = np.flatnonzero(height > GUEST_SIGMA)
     least = _least_power(task, fit.model)
@@ -143,15 +154,15 @@ def _with_guests(task: Task, fit: Fit) -> Fit:
     return fuller if fuller.r1 < fit.r1 else fit
 
 
-def _with_elements(task: Task, powers: Model) -> Fit:
+def _with_elements(task: Task, powers: Model) -> IsotropicFit:
     """Return the isotropic fit with elements: assigned, refined, and assigned once more from the better positions."""
     observed, symmetry = task.observed, task.symmetry
 
-    def fitted(model: Model) -> Fit:
+    def fitted(model: Model) -> IsotropicFit:
         named = assign_elements(
             model, symmetry, observed.cell, composition=task.composition, radiation=observed.radiation
         )
-        return refine(named, observed, symmetry, free=ISOTROPIC, cycles=8)
+        return refine(named, observed, symmetry, free=ISOTROPIC, cycles=ISOTROPIC_CYCLES)
 
     first = fitted(powers)
     second = fitted(powers._replace(position=first.model.position))
@@ -181,16 +192,16 @@ def _least_power(task: Task, model: Model) -> float:
     return 0.45 * lightest_power(model, multiplicity, composition=task.composition, radiation=task.observed.radiation)
 
 
-def _difference_map(task: Task, fit: Fit) -> NDArray[np.float32]:
+def _difference_map(task: Task, fit: IsotropicFit) -> NDArray[np.float32]:
     coefficients = difference_coefficients(task.observed, fit.calculated)
     return density(np.concatenate([coefficients, np.zeros(len(task.observed.missing))]), task.plan)
 
 
-def _with_new_peaks(task: Task, fit: Fit) -> Model:
+def _with_new_peaks(task: Task, fit: IsotropicFit) -> Model:
     """Return the model with the significant peaks of its difference map, as light pseudo-atoms."""
     values = _difference_map(task, fit)
     room = max(4, len(fit.model.element) // 3)
-    peaks = find_peaks(values, task.symmetry, task.observed.cell, most=room)
+    peaks = peaks_in_group(values, task.symmetry, task.observed.cell, most=room)
     new = peaks.height > NEW_PEAK_SIGMA * float(values.std())
     count = int(new.sum())
     if count == 0:

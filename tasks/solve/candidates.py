@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
 from tasks.model.scattering import Radiation, d_star_squared
+from tasks.model.verdict import standing
 from tasks.solve.atoms import Model, calculate
 from tasks.solve.building import Built, Task, build, complete, polish
 from tasks.solve.contents import atom_budget
@@ -18,7 +19,7 @@ from tasks.solve.models import Atom, Solution, SpaceGroupTrial
 from tasks.solve.observations import normalised_intensity, observe
 from tasks.solve.origin import FactorTable
 from tasks.solve.phasing import PhaseSet
-from tasks.solve.ranking import Judgement, judge
+from tasks.solve.ranking import Judgement, judge_built
 from tasks.solve.recycling import Recycled, phases_in_group
 from tasks.solve.symmetry import Symmetry
 from tasks.solve.symmetry_from_phases import GroupFit, absence_evidence, rank_groups, trial_row
@@ -35,7 +36,6 @@ SCORE_IN_R1 = 0.03
 """How much R1 the best phase agreement is worth over none, when groups are compared."""
 UNTESTED_R1 = 0.1
 """Added to R1 where that of left-out reflections is not known."""
-VERDICT_ORDER = {"solved": 0, "doubtful": 1, "not-solved": 2}
 
 
 class Workshop(NamedTuple):
@@ -68,6 +68,13 @@ class Effort(NamedTuple):
     least_correlation: float
 
 
+class Means(NamedTuple):
+    """What building from one phase set may use: its effort, and the random numbers of its trial."""
+
+    effort: Effort
+    rng: np.random.Generator
+
+
 def open_workshop(
     merged: Merged,
     groups: list[Symmetry],
@@ -86,7 +93,7 @@ def open_workshop(
 
 
 def candidates_of(
-    workshop: Workshop, phases: PhaseSet, *, effort: Effort, rng: np.random.Generator, larger_than: int = 0
+    workshop: Workshop, phases: PhaseSet, means: Means, *, larger_than: int = 0
 ) -> tuple[list[Candidate], list[GroupFit]]:
     """Return the models built from one phase set in its most likely groups, and the table of groups.
 
@@ -104,7 +111,7 @@ def candidates_of(
     for fit in chosen:
         if any(_settled(candidate, fit) for candidate in found):
             continue
-        candidate = _candidate(workshop, fit, table, top=fits[0].score, trial=phases.trial, how=(effort, rng))
+        candidate = _candidate(workshop, fit, table, top=fits[0].score, trial=phases.trial, means=means)
         if candidate is not None:
             found.append(candidate)
     return sorted(found, key=rank_key), fits
@@ -124,9 +131,7 @@ def _settled(candidate: Candidate, fit: GroupFit) -> bool:
     return candidate.judgement.verdict == "solved" and explained and smaller
 
 
-def found_in_group(
-    workshop: Workshop, symmetry: Symmetry, *, search: Effort, rng: np.random.Generator
-) -> Recycled | None:
+def found_in_group(workshop: Workshop, symmetry: Symmetry, means: Means) -> Recycled | None:
     """Return the pseudo-atoms that one trial of dual-space direct methods in a group leads to.
 
     None where the trial led to nothing that deserves least squares.
@@ -134,11 +139,11 @@ def found_in_group(
     task = task_for(workshop, symmetry)
     if len(task.observed.hkl) == 0:
         return None
-    found = search_in_group(task, turns=search.turns, rng=rng)
-    if found.correlation < search.least_correlation - 0.1:
+    found = search_in_group(task, turns=means.effort.turns, rng=means.rng)
+    if found.correlation < means.effort.least_correlation - 0.1:
         return None
-    polished = polish(task, found.model, cycles=POLISHING_TURNS, rng=rng)
-    return polished if polished.correlation >= search.least_correlation else None
+    polished = polish(task, found.model, cycles=POLISHING_TURNS, rng=means.rng)
+    return polished if polished.correlation >= means.effort.least_correlation else None
 
 
 def candidate_in_group(
@@ -156,7 +161,7 @@ def candidate_in_group(
     own = [fit for fit in fits if fit.symmetry.hall == symmetry.hall]
     if not own:
         return None
-    judgement = judge(task, built)
+    judgement = judge_built(task, built)
     return Candidate(task, built, own[0], judgement, _value(judgement, own[0], fits[0].score), blank.trial), fits
 
 
@@ -175,7 +180,7 @@ def phases_of_model(task: Task, built: Built, phases: PhaseSet) -> PhaseSet:
 
 def rank_key(candidate: Candidate) -> tuple[int, float]:
     """Return what candidates are sorted by: the verdict, then R1 of left-out reflections with the phase agreement."""
-    return VERDICT_ORDER[candidate.judgement.verdict], candidate.value
+    return standing(candidate.judgement.verdict), candidate.value
 
 
 def _candidate(
@@ -185,17 +190,17 @@ def _candidate(
     *,
     top: float,
     trial: int,
-    how: tuple[Effort, np.random.Generator],
+    means: Means,
 ) -> Candidate | None:
     task = task_for(workshop, fit.symmetry)
     if len(task.observed.hkl) == 0:
         return None
     start = phases_in_group(task.observed.hkl, table, fit.symmetry, fit.placement.origin)
-    effort, rng = how
-    built = build(task, start, cycles=effort.turns, least_correlation=effort.least_correlation, rng=rng)
+    effort = means.effort
+    built = build(task, start, cycles=effort.turns, least_correlation=effort.least_correlation, rng=means.rng)
     if built is None:
         return None
-    judgement = judge(task, built)
+    judgement = judge_built(task, built)
     return Candidate(task, built, fit, judgement, _value(judgement, fit, top), trial)
 
 

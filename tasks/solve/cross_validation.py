@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.solve.atoms import Model, Observed, calculate, stabilisers
+from tasks.solve.atoms import GroupAmplitudes, Model, calculate, stabilisers
 from tasks.solve.least_squares import Free, refine
 from tasks.solve.observations import shell_mean
 from tasks.solve.symmetry import Symmetry, epsilon
@@ -18,7 +18,7 @@ FILLS = (0.0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.12, 0.16, 0.2)
 """Of the mean intensity, added to all by multiple scattering."""
 
 
-def free_r(model: Model, observed: Observed, symmetry: Symmetry) -> float:
+def free_r(model: Model, observed: GroupAmplitudes, symmetry: Symmetry) -> float:
     """Return R1 on F, for I > 2 sigma(I), of reflections left out of the isotropic fit; 1 if there is none.
 
     Source: Brunger, Nature 355, 472-475 (1992), as a cross-validation over fifths of the reflections: a fifth is left
@@ -48,7 +48,7 @@ def free_r(model: Model, observed: Observed, symmetry: Symmetry) -> float:
     return difference / total if total > 0 else 1.0
 
 
-def rows_of(observed: Observed, rows: NDArray[np.bool_]) -> Observed:
+def rows_of(observed: GroupAmplitudes, rows: NDArray[np.bool_]) -> GroupAmplitudes:
     """Return some of the reflections, by a mask (n,)."""
     return observed._replace(
         hkl=observed.hkl[rows],
@@ -61,13 +61,13 @@ def rows_of(observed: Observed, rows: NDArray[np.bool_]) -> Observed:
     )
 
 
-def _mean_intensity(observed: Observed, symmetry: Symmetry) -> NDArray[np.float64]:
+def _mean_intensity(observed: GroupAmplitudes, symmetry: Symmetry) -> NDArray[np.float64]:
     factor = epsilon(observed.hkl, symmetry)
     return np.asarray(factor * shell_mean(observed.amplitude**2 / factor, observed.d_star_sq))
 
 
 def _filled(
-    model: Model, observed: Observed, symmetry: Symmetry, *, mean: NDArray[np.float64], seen: NDArray[np.bool_]
+    model: Model, observed: GroupAmplitudes, symmetry: Symmetry, *, mean: NDArray[np.float64], seen: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Return the calculated amplitudes (n,) with the fill and the scale that suit the `seen` ones best."""
     value = calculate(
@@ -85,7 +85,7 @@ def _filled(
     return best
 
 
-def _shaken(model: Model, observed: Observed, symmetry: Symmetry, rng: np.random.Generator) -> Model:
+def _shaken(model: Model, observed: GroupAmplitudes, symmetry: Symmetry, rng: np.random.Generator) -> Model:
     """Return the model with its atoms moved at random, special positions kept, and one U for all."""
     fractional = np.array(observed.cell.gemmi().frac.mat.tolist())
     _, bases = stabilisers(model.position, symmetry, observed.cell)

@@ -9,7 +9,7 @@ from scipy import fft
 
 from tasks.model import UnitCell
 from tasks.solve.atoms import length_squared
-from tasks.solve.peak_search import maxima
+from tasks.solve.peak_search import Peaks, maxima
 from tasks.solve.symmetry import Symmetry
 
 POINTS_PER_D_MIN = 3.2
@@ -29,13 +29,6 @@ class MapPlan(NamedTuple):
     parent: NDArray[np.int64]
     factor: NDArray[np.complex64]
     conjugate: NDArray[np.bool_]
-
-
-class Peaks(NamedTuple):
-    """Peaks of the asymmetric unit: ``position`` (m, 3) fractional, ``height`` (m,) in map units, highest first."""
-
-    position: NDArray[np.float64]
-    height: NDArray[np.float64]
 
 
 def plan_map(hkl: NDArray[np.int32], symmetry: Symmetry, cell: UnitCell, d_min_angstrom: float) -> MapPlan:
@@ -85,7 +78,7 @@ def density(coefficients: NDArray[np.complex128], plan: MapPlan) -> NDArray[np.f
     return np.asarray(fft.irfftn(half, s=plan.grid), dtype=np.float32) * np.float32(np.prod(plan.grid))
 
 
-def find_peaks(
+def peaks_in_group(
     values: NDArray[np.float32], symmetry: Symmetry, cell: UnitCell, *, most: int, nearest_angstrom: float = 0.5
 ) -> Peaks:
     """Return up to `most` peaks of the asymmetric unit, highest first.

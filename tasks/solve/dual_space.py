@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from tasks.model import UnitCell
 from tasks.solve.peak_search import find_peaks
 from tasks.solve.problem import PhaseProblem
-from tasks.solve.symmetry_average import SymmetryAverage, average
 
 MAP_FLOOR_SIGMA = 0.8  # maxima below this are not worth looking at
 
@@ -24,7 +23,6 @@ def recycle(
     radius_angstrom: float,
     sharpness: float,
     floating: float,
-    symmetry: SymmetryAverage | None = None,
 ) -> NDArray[np.complex64]:
     """Return the coefficients (n,) of the density after some cycles.
 
@@ -53,8 +51,6 @@ def recycle(
     amplitude = (problem.e * problem.weight)[known]
     quiet = cycles - max(1, cycles // 10)
     for cycle in range(cycles):
-        if symmetry is not None:
-            coefficients = average(symmetry, coefficients)
         density = problem.grid.to_map(weighted(coefficients, known, amplitude, floating))
         omitting = cycle % omit_every == omit_every - 1 and cycle < quiet
         positions = _model(problem.cell, density, rng, atoms=atoms, omit_fraction=omit_fraction if omitting else 0.0)
@@ -62,7 +58,7 @@ def recycle(
             density, positions, *_metric(problem.cell), np.float32(radius_angstrom), np.float32(sharpness)
         )
         coefficients = problem.grid.to_coefficients(modified)
-    return coefficients if symmetry is None else average(symmetry, coefficients)
+    return coefficients
 
 
 def weighted(

@@ -7,17 +7,16 @@ import numpy as np
 from pydantic import Field
 
 from tasks.integrate.models import Reflections
-from tasks.integrate.reflection_file import Merged, read_merged
+from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition, InputError, NoSolutionError
 from tasks.model.provenance import Provenance
 from tasks.solve.candidates import Candidate, open_workshop, solution_of, table_of
 from tasks.solve.contents import formula_units
 from tasks.solve.diagnosis import suspicions
-from tasks.solve.methods import ChargeFlipping as FlippingMethod
-from tasks.solve.methods import DualSpace
+from tasks.solve.methods import DualSpace, FlippingMethod
 from tasks.solve.models import Solutions
-from tasks.solve.prepared import PreparedData, prepare
-from tasks.solve.progress import Progress
+from tasks.solve.prepared import NormalisedHemisphere, normalised_to_find_atoms
+from tasks.solve.progress import SearchProgress
 from tasks.solve.pseudo_symmetry import higher_symmetry, lower_symmetry
 from tasks.solve.repair import repair
 from tasks.solve.search import Methods, blank_phases, search
@@ -27,8 +26,6 @@ from tasks.solve.symmetry import Symmetry, compatible_groups, same_group, symmet
 from tasks.solve.symmetry_from_phases import GroupFit
 from tasks.stage import code_version
 
-FINEST_ANGSTROM = 0.8
-"""Data beyond this do not help to find atoms and cost time."""
 TABLE_ROWS = 12
 CANDIDATES_KEPT = 5
 UNEXPLAINED_R_FREE = 0.3
@@ -68,8 +65,14 @@ def _written(solutions: Solutions, workdir: Path) -> Solutions:
 def _solve(
     settings: SolveSettings, methods: Methods, data: Reflections, composition: Composition | None, *, engine: str
 ) -> Solutions:
-    merged = read_merged(data.merged)
-    prepared = _prepare(settings, merged, data, composition)
+    prepared = normalised_to_find_atoms(
+        read_merged(data.merged),
+        cell=data.unit_cell,
+        laue_group=data.laue_group,
+        radiation=data.radiation,
+        composition=composition,
+        d_min_angstrom=settings.d_min_angstrom,
+    )
     workshop = open_workshop(
         prepared.unique,
         _groups(settings, data),
@@ -97,21 +100,6 @@ def _solve(
     return _document(settings, data, prepared, progress, best, engine=engine)
 
 
-def _prepare(
-    settings: SolveSettings, merged: Merged, data: Reflections, composition: Composition | None
-) -> PreparedData:
-    def with_limit(d_min_angstrom: float | None) -> PreparedData:
-        return prepare(
-            merged, cell=data.unit_cell, laue_group=data.laue_group, radiation=data.radiation,
-            composition=composition, d_min_angstrom=d_min_angstrom,
-        )  # fmt: skip
-
-    prepared = with_limit(settings.d_min_angstrom)
-    if settings.d_min_angstrom is None and prepared.d_min_angstrom < FINEST_ANGSTROM:
-        return with_limit(FINEST_ANGSTROM)
-    return prepared
-
-
 def _groups(settings: SolveSettings, data: Reflections) -> list[Symmetry]:
     compatible = compatible_groups(data.laue_group)
     if settings.space_group is None:
@@ -130,8 +118,8 @@ def _groups(settings: SolveSettings, data: Reflections) -> list[Symmetry]:
 def _document(
     settings: SolveSettings,
     data: Reflections,
-    prepared: PreparedData,
-    progress: Progress,
+    prepared: NormalisedHemisphere,
+    progress: SearchProgress,
     best: Candidate,
     *,
     engine: str,

@@ -4,7 +4,7 @@ import gemmi
 import numpy as np
 
 from tasks.integrate.space_groups import rank_space_groups
-from tasks.solve.prepared import PreparedData
+from tasks.solve.prepared import NormalisedHemisphere
 from tasks.solve.symmetry import Symmetry
 
 TEMPERATURE = 2.0
@@ -15,7 +15,7 @@ MOST_GROUPS = 12
 class GroupOdds:
     """Deals groups out in proportion to their odds from absences, statistics and frequency, the likeliest first."""
 
-    def __init__(self, groups: list[Symmetry], prepared: PreparedData) -> None:
+    def __init__(self, groups: list[Symmetry], prepared: NormalisedHemisphere) -> None:
         laue: gemmi.SpaceGroup | None = gemmi.find_spacegroup_by_ops(prepared.operations)
         score: dict[str, float] = {}
         if laue is not None:

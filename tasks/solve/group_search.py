@@ -8,9 +8,9 @@ filled in (`weigh`) in place of tangent refinement, which keeps wrong peaks from
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.solve.atoms import Observed
+from tasks.solve.atoms import GroupAmplitudes
 from tasks.solve.building import Task
-from tasks.solve.density import density, find_peaks
+from tasks.solve.density import density, peaks_in_group
 from tasks.solve.map_coefficients import falloff
 from tasks.solve.recycling import Recycled, empty_model, model_of_peaks
 from tasks.solve.weighting import weigh, weighting_of
@@ -37,7 +37,7 @@ def search_in_group(task: Task, *, turns: int, rng: np.random.Generator) -> Recy
     coefficients = _random_start(task, rng)
     for turn in range(turns):
         values = density(coefficients, task.plan)
-        peaks = find_peaks(values, symmetry, observed.cell, most=count, nearest_angstrom=NEAREST_ANGSTROM)
+        peaks = peaks_in_group(values, symmetry, observed.cell, most=count, nearest_angstrom=NEAREST_ANGSTROM)
         model = model_of_peaks(
             peaks, symmetry, observed, budget=budget, reference=task.reference, spread=float(values.std())
         )
@@ -56,7 +56,7 @@ def search_in_group(task: Task, *, turns: int, rng: np.random.Generator) -> Recy
 
 
 def _random_start(task: Task, rng: np.random.Generator) -> NDArray[np.complex128]:
-    observed: Observed = task.observed
+    observed: GroupAmplitudes = task.observed
     phase = np.exp(2j * np.pi * rng.random(len(observed.hkl)))
     shape = falloff(observed, task.symmetry) ** (1.0 - SEARCH_SHARPNESS)
     return np.concatenate([observed.e_value * shape * phase, np.zeros(len(observed.missing))])

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from tasks.model import UnitCell
-from tasks.solve.atoms import Model, Observed, form_factors, stabilisers, trigonometric_sums
+from tasks.solve.atoms import GroupAmplitudes, Model, form_factors, stabilisers, trigonometric_sums
 from tasks.solve.symmetry import Symmetry
 
 MAX_SHIFT_ANGSTROM = 0.3
@@ -26,7 +26,7 @@ class Free(NamedTuple):
     occupancy: bool = False
 
 
-class Fit(NamedTuple):
+class IsotropicFit(NamedTuple):
     """A fitted model: ``calculated`` (n,) complex on the scale of the data (times `scale`)."""
 
     model: Model
@@ -36,7 +36,7 @@ class Fit(NamedTuple):
     parameters: int
 
 
-def refine(model: Model, observed: Observed, symmetry: Symmetry, *, free: Free, cycles: int) -> Fit:
+def refine(model: Model, observed: GroupAmplitudes, symmetry: Symmetry, *, free: Free, cycles: int) -> IsotropicFit:
     """Return the model after up to `cycles` accepted steps; a step that does not lower the residual is not taken.
 
     Source of the method: Marquardt, J. SIAM 11, 431-441 (1963). Weights 1 / (sigma^2 + (0.05 F)^2), lowered for
@@ -67,10 +67,10 @@ def refine(model: Model, observed: Observed, symmetry: Symmetry, *, free: Free, 
         if not improved or (before - after) < 1e-4 * before:
             break
     calculated = state.scale * state.factor
-    return Fit(model, state.scale, calculated, r_factor(observed, calculated), used)
+    return IsotropicFit(model, state.scale, calculated, r_factor(observed, calculated), used)
 
 
-def r_factor(observed: Observed, calculated: NDArray[np.complex128]) -> float:
+def r_factor(observed: GroupAmplitudes, calculated: NDArray[np.complex128]) -> float:
     """Return R1 on F for I > 2 sigma(I), as a fraction; 1 if there is no such reflection."""
     f = observed.amplitude[observed.strong]
     if not f.sum() > 0:
@@ -86,7 +86,7 @@ class _State(NamedTuple):
     weights: NDArray[np.float64]
 
 
-def _evaluate(model: Model, observed: Observed, symmetry: Symmetry) -> _State:
+def _evaluate(model: Model, observed: GroupAmplitudes, symmetry: Symmetry) -> _State:
     fixing, _ = stabilisers(model.position, symmetry, observed.cell)
     weights = form_factors(model, observed.d_star_sq, observed.radiation) * (len(symmetry.centring) / fixing)
     sums, gradients = trigonometric_sums(observed.hkl, symmetry, model.position)
@@ -94,18 +94,18 @@ def _evaluate(model: Model, observed: Observed, symmetry: Symmetry) -> _State:
     return _State(factor, scale_factor(observed, np.abs(factor)), sums, gradients, weights)
 
 
-def scale_factor(observed: Observed, calculated: NDArray[np.float64]) -> float:
+def scale_factor(observed: GroupAmplitudes, calculated: NDArray[np.float64]) -> float:
     """Return k that minimises the weighted sum of (Fo - k Fc)^2."""
     weight = 1.0 / (observed.sigma**2 + (RELATIVE_ERROR * observed.amplitude) ** 2 + _floor(observed))
     denominator = float((weight * calculated**2).sum())
     return float((weight * observed.amplitude * calculated).sum()) / denominator if denominator > 0 else 1.0
 
 
-def _floor(observed: Observed) -> float:
+def _floor(observed: GroupAmplitudes) -> float:
     return (0.02 * float(observed.amplitude.mean())) ** 2 + 1e-30
 
 
-def _weights(observed: Observed, state: _State) -> NDArray[np.float64]:
+def _weights(observed: GroupAmplitudes, state: _State) -> NDArray[np.float64]:
     weight = 1.0 / (observed.sigma**2 + (RELATIVE_ERROR * observed.amplitude) ** 2 + _floor(observed))
     residual = np.sqrt(weight) * (observed.amplitude - state.scale * np.abs(state.factor))
     spread = float(np.sqrt((residual**2).mean())) or 1.0
@@ -113,7 +113,7 @@ def _weights(observed: Observed, state: _State) -> NDArray[np.float64]:
 
 
 def _jacobian(
-    model: Model, observed: Observed, symmetry: Symmetry, state: _State, free: Free
+    model: Model, observed: GroupAmplitudes, symmetry: Symmetry, state: _State, free: Free
 ) -> tuple[NDArray[np.float64], "_Shifter"]:
     """Return d|k F| / d parameter, (n, p), with the scale last, and the function that applies a shift."""
     _, bases = stabilisers(model.position, symmetry, observed.cell)

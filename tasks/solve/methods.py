@@ -12,13 +12,12 @@ from tasks.solve.charge_flipping import flip
 from tasks.solve.dual_space import random_start, recycle
 from tasks.solve.patterson import superposition_start
 from tasks.solve.problem import PhaseProblem
-from tasks.solve.symmetry_average import SymmetryAverage, average
 
 Coefficients = NDArray[np.complex64]
 Start = Literal["random", "patterson", "flipping"]
 
 
-class ChargeFlipping(Document):
+class FlippingMethod(Document):
     """Charge flipping on E from random phases."""
 
     method: Literal["charge-flipping"] = "charge-flipping"
@@ -40,14 +39,11 @@ class ChargeFlipping(Document):
         rng: np.random.Generator,  # noqa: ARG002 - flipping is deterministic
         *,
         round_number: int,
-        symmetry: SymmetryAverage | None = None,
     ) -> Iterator[Coefficients]:
         """Yield coefficients (n,) worth judging: here those at the end of the round."""
-        yield self.flipped(problem, coefficients, cycles=self.cycles * 2**round_number, symmetry=symmetry)
+        yield self.flipped(problem, coefficients, cycles=self.cycles * 2**round_number)
 
-    def flipped(
-        self, problem: PhaseProblem, coefficients: Coefficients, *, cycles: int, symmetry: SymmetryAverage | None
-    ) -> Coefficients:
+    def flipped(self, problem: PhaseProblem, coefficients: Coefficients, *, cycles: int) -> Coefficients:
         """Return coefficients (n,) after some cycles."""
         weak = problem.e < np.quantile(problem.e, self.weak_fraction)
         amplitude = problem.e * problem.weight
@@ -62,8 +58,6 @@ class ChargeFlipping(Document):
                 threshold=self.threshold * (0.5 if last else 1.0),
                 weak=weak & (not last),
             )
-            if symmetry is not None:
-                coefficients = average(symmetry, coefficients)
         return coefficients
 
 
@@ -82,7 +76,7 @@ class DualSpace(Document):
     )
     quiet_cycles: int = Field(default=25, ge=0, le=10000, description="last cycles, without omission")
     starts: tuple[Start, ...] = Field(default=("random", "flipping", "random", "patterson"), min_length=1)
-    flipping: ChargeFlipping = Field(default=ChargeFlipping(cycles=250), description="of trials that start with it")
+    flipping: FlippingMethod = Field(default=FlippingMethod(cycles=250), description="of trials that start with it")
     omit_fraction: float = Field(default=0.35, ge=0, lt=1, description="peaks left out at random")
     omit_every: int = Field(default=3, ge=1, le=100, description="in every so many-th cycle")
     atoms_factor: float = Field(default=1.1, gt=0, le=3, description="peaks kept over expected non-hydrogen atoms")
@@ -98,7 +92,7 @@ class DualSpace(Document):
         coefficients = random_start(problem, rng)
         if kind == "random":
             return coefficients
-        return self.flipping.flipped(problem, coefficients, cycles=self.flipping.cycles, symmetry=None)
+        return self.flipping.flipped(problem, coefficients, cycles=self.flipping.cycles)
 
     def advance(
         self,
@@ -107,16 +101,15 @@ class DualSpace(Document):
         rng: np.random.Generator,
         *,
         round_number: int,
-        symmetry: SymmetryAverage | None = None,
     ) -> Iterator[Coefficients]:
         """Yield coefficients (n,) worth judging: as started, without omission, with omission, and quiet again."""
         cycles = max(self.cycles, round(self.cycles_per_atom * problem.atoms)) * 2**round_number
         if round_number == 0:
             yield coefficients
-            yield self._recycled(problem, coefficients, rng, cycles=self.quiet_cycles, loud=False, symmetry=symmetry)
-        coefficients = self._recycled(problem, coefficients, rng, cycles=cycles, loud=True, symmetry=symmetry)
+            yield self._recycled(problem, coefficients, rng, cycles=self.quiet_cycles, loud=False)
+        coefficients = self._recycled(problem, coefficients, rng, cycles=cycles, loud=True)
         yield coefficients
-        yield self._recycled(problem, coefficients, rng, cycles=self.quiet_cycles, loud=False, symmetry=symmetry)
+        yield self._recycled(problem, coefficients, rng, cycles=self.quiet_cycles, loud=False)
 
     def _recycled(
         self,
@@ -126,7 +119,6 @@ class DualSpace(Document):
         *,
         cycles: int,
         loud: bool,
-        symmetry: SymmetryAverage | None,
     ) -> Coefficients:
         return recycle(
             problem,
@@ -139,8 +131,7 @@ class DualSpace(Document):
             radius_angstrom=self.radius_angstrom,
             sharpness=self.sharpness if loud else 1.0,
             floating=self.floating,
-            symmetry=symmetry,
         )
 
 
-PhasingMethod = Annotated[DualSpace | ChargeFlipping, Field(discriminator="method")]
+PhasingMethod = Annotated[DualSpace | FlippingMethod, Field(discriminator="method")]

@@ -1,13 +1,10 @@
 """Structures as solved, before least squares."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from tasks.model import Document, UnitCell, Vector
 from tasks.model.provenance import Provenance
-
-Verdict = Literal["solved", "doubtful", "not-solved"]
+from tasks.model.verdict import Verdict
 
 
 class Atom(Document):

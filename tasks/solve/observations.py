@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
 from tasks.model.scattering import Radiation, d_star_squared
-from tasks.solve.atoms import Observed
+from tasks.solve.atoms import GroupAmplitudes
 from tasks.solve.symmetry import Symmetry, absent, epsilon, laue_of
 
 SHELL_REFLECTIONS = 60
@@ -17,7 +17,7 @@ SHELL_REFLECTIONS = 60
 
 def observe(
     merged: Merged, symmetry: Symmetry, *, cell: UnitCell, radiation: Radiation, d_min_angstrom: float
-) -> Observed:
+) -> GroupAmplitudes:
     """Return the reflections to `d_min_angstrom` that `symmetry` allows.
 
     `merged` is unique under the Laue class of `symmetry`, in its axes.
@@ -27,7 +27,7 @@ def observe(
     hkl, d_star_sq = merged.hkl[keep], d_star_sq[keep]
     intensity, sigma = merged.intensity[keep], np.maximum(merged.sigma[keep], 1e-12)
     amplitude = np.sqrt(np.maximum(intensity, 0.0))
-    return Observed(
+    return GroupAmplitudes(
         hkl=hkl,
         amplitude=amplitude,
         sigma=sigma / np.maximum(2.0 * amplitude, np.sqrt(sigma)),

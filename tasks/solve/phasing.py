@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-import gemmi
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -13,9 +12,8 @@ from tasks.model import Document
 from tasks.solve.crew import Crew
 from tasks.solve.figures import figures_of_merit
 from tasks.solve.methods import PhasingMethod
-from tasks.solve.prepared import PreparedData
+from tasks.solve.prepared import NormalisedHemisphere
 from tasks.solve.problem import PhaseProblem, phase_problem
-from tasks.solve.symmetry_average import SymmetryAverage, symmetry_average
 
 
 class PhaseSet(NamedTuple):
@@ -65,7 +63,6 @@ class Work(NamedTuple):
 
     problem: PhaseProblem
     method: PhasingMethod
-    symmetry: SymmetryAverage | None
     seed: int
 
 
@@ -84,7 +81,7 @@ class Trial(NamedTuple):
 
 
 def phase_p1(
-    data: PreparedData,
+    data: NormalisedHemisphere,
     *,
     method: PhasingMethod,
     seed: int = 0,
@@ -97,30 +94,7 @@ def phase_p1(
     The trials run where `crew` lets them, by default in this process. Their number and order do not depend on it.
     """
     problem = phase_problem(data)
-    return _search(data, Work(problem, method, None, seed), n_trials, stop or StopRule(), crew or Crew())
-
-
-def phase_in_group(
-    data: PreparedData,
-    group: gemmi.GroupOps,
-    *,
-    method: PhasingMethod,
-    seed: int = 0,
-    n_trials: int = 96,
-    stop: StopRule | None = None,
-    crew: Crew | None = None,
-) -> list[PhaseSet]:
-    """Phase in a space group, its origin fixed by the operations; otherwise as `phase_p1`.
-
-    Raises
-    ------
-    InputError
-        If the group does not fit the Laue class of the data.
-    """
-    problem = phase_problem(data)
-    everything = np.concatenate([data.hkl, data.missing])
-    symmetry = symmetry_average(everything, group, problem.conjugated)
-    return _search(data, Work(problem, method, symmetry, seed), n_trials, stop or StopRule(), crew or Crew())
+    return _search(data, Work(problem, method, seed), n_trials, stop or StopRule(), crew or Crew())
 
 
 def advance(work: Work, trial: Trial) -> Trial:
@@ -129,7 +103,7 @@ def advance(work: Work, trial: Trial) -> Trial:
     begin = trial.coefficients
     if begin is None:
         begin = work.method.start(work.problem, rng, number=trial.number)
-    states = work.method.advance(work.problem, begin, rng, round_number=trial.round, symmetry=work.symmetry)
+    states = work.method.advance(work.problem, begin, rng, round_number=trial.round)
     judged = [Trial(trial.number, trial.round + 1, state, _judged(work.problem, state)) for state in states]
     return max(judged, key=lambda state: state.cfom)
 
@@ -138,7 +112,7 @@ def _judged(problem: PhaseProblem, coefficients: NDArray[np.complex64]) -> dict[
     return figures_of_merit(problem, np.angle(coefficients[: problem.measured]))
 
 
-def _search(data: PreparedData, work: Work, n_trials: int, stop: StopRule, crew: Crew) -> list[PhaseSet]:
+def _search(data: NormalisedHemisphere, work: Work, n_trials: int, stop: StopRule, crew: Crew) -> list[PhaseSet]:
     end = crew.clock.seconds() + stop.time_budget_s
     found: dict[int, Trial] = {}
     for wave in _waves(n_trials, stop, found):
@@ -160,12 +134,12 @@ def _waves(n_trials: int, stop: StopRule, found: dict[int, Trial]) -> Iterator[l
             wave = done[: max(1, len(done) // 4)]
 
 
-def _ranked(data: PreparedData, work: Work, found: dict[int, Trial]) -> list[PhaseSet]:
+def _ranked(data: NormalisedHemisphere, work: Work, found: dict[int, Trial]) -> list[PhaseSet]:
     order = sorted(found.values(), key=lambda trial: (-trial.cfom, trial.number))
     return [_phase_set(data, work, trial) for trial in order]
 
 
-def _phase_set(data: PreparedData, work: Work, trial: Trial) -> PhaseSet:
+def _phase_set(data: NormalisedHemisphere, work: Work, trial: Trial) -> PhaseSet:
     if trial.coefficients is None:
         raise ValueError(f"trial {trial.number} was not run")
     phase = np.angle(trial.coefficients[: work.problem.measured]).astype(np.float64)

@@ -1,4 +1,4 @@
-"""What phasing starts from: amplitudes of a P1 hemisphere, on one scale, with what is missing."""
+"""What phasing starts from: normalised amplitudes of a P1 hemisphere, on one scale, with what is missing."""
 
 from typing import NamedTuple
 
@@ -22,9 +22,11 @@ from tasks.solve.normalise import fit_wilson, french_wilson, sum_of_squared_fact
 
 VOLUME_PER_ATOM_ANGSTROM3 = 17.0  # of non-hydrogen atoms in organic crystals
 VOLUME_PER_INORGANIC_ATOM_ANGSTROM3 = 13.0  # in minerals, between dense oxides and zeolites
+FINEST_ANGSTROM = 0.8
+"""Data beyond this do not help to find atoms and cost time."""
 
 
-class PreparedData(NamedTuple):
+class NormalisedHemisphere(NamedTuple):
     """Amplitudes ready for phasing; reflections (n,) are the measured ones of a P1 hemisphere."""
 
     cell: UnitCell
@@ -53,7 +55,7 @@ class PreparedData(NamedTuple):
     diagnosis: Diagnosis
 
 
-def prepare(
+def normalised(
     merged: Merged,
     *,
     cell: UnitCell,
@@ -61,7 +63,7 @@ def prepare(
     radiation: Radiation,
     composition: Composition | None = None,
     d_min_angstrom: float | None = None,
-) -> PreparedData:
+) -> NormalisedHemisphere:
     """Normalise merged intensities and expand them to P1.
 
     Parameters
@@ -97,7 +99,7 @@ def prepare(
     everything = sphere(cell, operations, limit)
     missing = everything[~np.isin(pack(everything), pack(hkl))]
     root = np.sqrt(expected)
-    return PreparedData(
+    return NormalisedHemisphere(
         cell=cell,
         operations=operations,
         radiation=radiation,
@@ -124,6 +126,27 @@ def prepare(
             outermost_angstrom=outermost,
         ),
     )
+
+
+def normalised_to_find_atoms(
+    merged: Merged,
+    *,
+    cell: UnitCell,
+    laue_group: str,
+    radiation: Radiation,
+    composition: Composition | None,
+    d_min_angstrom: float | None = None,
+) -> NormalisedHemisphere:
+    """Return the same, without a limit no further than helps to find atoms."""
+
+    def within(limit_angstrom: float | None) -> NormalisedHemisphere:
+        return normalised(
+            merged, cell=cell, laue_group=laue_group, radiation=radiation, composition=composition,
+            d_min_angstrom=limit_angstrom,
+        )  # fmt: skip
+
+    found = within(d_min_angstrom)
+    return within(FINEST_ANGSTROM) if d_min_angstrom is None and found.d_min_angstrom < FINEST_ANGSTROM else found
 
 
 def _usable(merged: Merged, operations: gemmi.GroupOps) -> Merged:

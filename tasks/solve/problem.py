@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tasks.model import UnitCell
 from tasks.solve.grid import FourierGrid, fourier_grid, grid_shape
 from tasks.solve.miller import primitive_basis, primitive_cell
-from tasks.solve.prepared import PreparedData
+from tasks.solve.prepared import NormalisedHemisphere
 
 GRID_FINENESS = 2.5
 FREE_FRACTION = 0.05
@@ -39,7 +39,7 @@ class PhaseProblem(NamedTuple):
     d_min_angstrom: float
 
 
-def phase_problem(data: PreparedData, *, free_fraction: float = FREE_FRACTION) -> PhaseProblem:
+def phase_problem(data: NormalisedHemisphere, *, free_fraction: float = FREE_FRACTION) -> PhaseProblem:
     """Return the problem of one data set; the choice of free reflections depends on nothing but the data."""
     basis = primitive_basis(data.operations)
     cell = primitive_cell(data.cell, basis)

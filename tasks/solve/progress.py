@@ -14,7 +14,7 @@ MOST_ASKED = 0.7
 """Of the correlation of later models: a good wrong one must not hide the right one."""
 
 
-class Progress:
+class SearchProgress:
     """Candidates and group tables gathered so far."""
 
     def __init__(self) -> None:

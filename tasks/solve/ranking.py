@@ -1,31 +1,18 @@
-"""How far a model can be believed: one rule for all data sets, with its reasons."""
+"""How far a first model can be believed: its figures, measured here, judge_built by the one rule."""
 
 from typing import NamedTuple
 
 import numpy as np
 
+from tasks.model.verdict import ModelFigures, Verdict, judge
 from tasks.solve.atoms import multiplicities
 from tasks.solve.building import Built, Task
 from tasks.solve.contents import covalent_radius
 from tasks.solve.cross_validation import free_r
 from tasks.solve.geometry import Contacts, bonds, contacts, fit_of_bonds, parts
-from tasks.solve.models import Verdict
 
-R1_SOLVED = {"electron": 0.30, "xray": 0.22}
-R_FREE_SOLVED = {"electron": 0.28, "xray": 0.25}
-"""Wrong models with a low R1, of many parameters and few data, came to 0.298 and more."""
-R1_DOUBTFUL = 0.42
-CORRELATION_SOLVED = 0.70
-CORRELATION_DOUBTFUL = 0.50
-WEAK_SOLVED = 0.45
-R_FREE_POROUS = 0.24
-CORRELATION_POROUS = 0.85
-"""A model without half of its atoms has 0.7 at most, and twice the R factor."""
-RATIO_SOLVED = 3.0
 LEAST_GAIN = 0.6
-AXIS_RATIO_SOLVED = 1.3
-"""Right models come to 1.25 (gypsum, layered), tyrosine in a cell with edges up to 25 % off to 1.35."""
-SHORT_BONDS_SOLVED = 0.2
+"""Share of the squares of the differences of bond lengths that other axes must remove to be believed; by judgement."""
 SHORTEST_BOND_FRACTION = 0.62
 """Of the sum of covalent radii: shorter contacts do not occur."""
 LARGEST_RADIUS_ANGSTROM = 0.9
@@ -40,55 +27,38 @@ class Judgement(NamedTuple):
     figures: dict[str, float]
 
 
-def judge(task: Task, built: Built) -> Judgement:
+def judge_built(task: Task, built: Built) -> Judgement:
     """Return the verdict on a built model.
 
-    Solved means: R1, also that of reflections left out of the fit, the correlation of E, the weak reflections, the
-    number of data per parameter, the number of atoms and the distances all agree with a structure. The limits stand
-    where models fitted to random intensities and to wrong phases never came (see tests/benchmarks/solve).
+    Reflections are left out only of models that are not hopeless without: it takes most of the time.
     """
     figures = _figures(task, built)
-    hopeful = figures["r1"] <= R1_DOUBTFUL and figures["cc"] >= CORRELATION_DOUBTFUL
-    figures["r_free"] = free_r(built.fit.model, task.observed, task.symmetry) if hopeful else 1.0
-    limit, free_limit = R1_SOLVED[task.observed.radiation], R_FREE_SOLVED[task.observed.radiation]
-    checks = [
-        (figures["r1"] <= limit, f"R1 {figures['r1']:.3f} (limit {limit:.2f})"),
-        (
-            figures["r_free"] <= free_limit,
-            f"R1 of left-out reflections {figures['r_free']:.3f} (limit {free_limit:.2f})",
-        ),
-        (figures["cc"] >= CORRELATION_SOLVED, f"correlation of E {figures['cc']:.2f} (least {CORRELATION_SOLVED})"),
-        (figures["r_weak"] <= WEAK_SOLVED, f"weak reflections {figures['r_weak']:.2f} (limit {WEAK_SOLVED})"),
-        (
-            figures["reflections_per_parameter"] >= RATIO_SOLVED,
-            f"{figures['reflections_per_parameter']:.1f} reflections per parameter (least {RATIO_SOLVED})",
-        ),
-        (
-            figures["atoms_per_cell"] >= task.budget.low or _predicts(figures),
-            f"{figures['atoms_per_cell']:.0f} atoms in the cell (at least {task.budget.low:.0f} expected)",
-        ),
-        (figures["bad_contacts"] <= 0.1, f"{figures['bad_contacts']:.0%} of the atoms with impossible contacts"),
-        (
-            figures["axis_ratio"] <= AXIS_RATIO_SOLVED,
-            f"bond lengths ask for axes in ratios up to {figures['axis_ratio']:.2f} of those given: wrong cell?",
-        ),
-        (
-            figures["short_bonds"] <= SHORT_BONDS_SOLVED,
-            f"{figures['short_bonds']:.0%} of the bonds too short for the elements: wrong composition or cell?",
-        ),
-        (figures["isolated"] <= 0.35, f"{figures['isolated']:.0%} of the atoms without a neighbour to bond to"),
-    ]
-    failed = [text for good, text in checks if not good]
-    verdict: Verdict = "solved"
-    if failed:
-        verdict = "doubtful" if hopeful else "not-solved"
-    reasons = tuple(f"against: {text}" for text in failed) or tuple(text for _, text in checks)
-    return Judgement(verdict, reasons, figures)
+    figures["r_free"] = free_r(built.fit.model, task.observed, task.symmetry) if _hopeful(task, figures) else 1.0
+    ruling = judge(_model_figures(task, figures))
+    against = tuple(f"against: {finding.text}" for finding in ruling.objections)
+    return Judgement(ruling.verdict, against or tuple(finding.text for finding in ruling.findings), figures)
 
 
-def _predicts(figures: dict[str, float]) -> bool:
-    """Tell whether a model explains the data so well that little can be missing: frameworks of molecules have pores."""
-    return figures["r_free"] <= R_FREE_POROUS and figures["cc"] >= CORRELATION_POROUS
+def _hopeful(task: Task, figures: dict[str, float]) -> bool:
+    return judge(_model_figures(task, figures)).verdict != "not-solved"
+
+
+def _model_figures(task: Task, figures: dict[str, float]) -> ModelFigures:
+    return ModelFigures(
+        kind="first",
+        radiation=task.observed.radiation,
+        r1=figures["r1"],
+        r1_left_out=figures.get("r_free"),
+        correlation=figures["cc"],
+        weak=figures["r_weak"],
+        reflections_per_parameter=figures["reflections_per_parameter"],
+        atoms_per_cell=figures["atoms_per_cell"],
+        atoms_expected=task.budget.low,
+        bad_contacts=figures["bad_contacts"],
+        isolated=figures["isolated"],
+        short_bonds=figures["short_bonds"],
+        axis_ratio=figures["axis_ratio"],
+    )
 
 
 def _figures(task: Task, built: Built) -> dict[str, float]:

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.solve.atoms import START_U, Model, Observed, multiplicities
+from tasks.solve.atoms import START_U, GroupAmplitudes, Model, multiplicities
 from tasks.solve.contents import Budget
-from tasks.solve.density import MapPlan, Peaks, density, find_peaks
+from tasks.solve.density import MapPlan, density, peaks_in_group
 from tasks.solve.origin import FactorTable
+from tasks.solve.peak_search import Peaks
 from tasks.solve.symmetry import Symmetry
 from tasks.solve.weighting import weigh, weighting_of
 
@@ -51,9 +52,9 @@ def phases_in_group(
     return total / np.maximum(weight, 1e-30)
 
 
-def recycle(
+def recycle_in_group(
     start: NDArray[np.complex128],
-    observed: Observed,
+    observed: GroupAmplitudes,
     symmetry: Symmetry,
     *,
     plan: MapPlan,
@@ -72,7 +73,7 @@ def recycle(
     since = 0
     for turn in range(cycles):
         values = density(coefficients, plan)
-        peaks = find_peaks(values, symmetry, observed.cell, most=_most(budget, symmetry))
+        peaks = peaks_in_group(values, symmetry, observed.cell, most=_most(budget, symmetry))
         model = model_of_peaks(
             peaks, symmetry, observed, budget=budget, reference=reference, spread=float(values.std())
         )
@@ -102,7 +103,7 @@ def _survivors(model: Model, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def model_of_peaks(
-    peaks: Peaks, symmetry: Symmetry, observed: Observed, *, budget: Budget, reference: str, spread: float
+    peaks: Peaks, symmetry: Symmetry, observed: GroupAmplitudes, *, budget: Budget, reference: str, spread: float
 ) -> Model:
     """Return equal atoms with occupancies by peak height (the median of the kept ones is 1).
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from tasks.solve.building import Built, Task, complete, polish
 from tasks.solve.candidates import Candidate
-from tasks.solve.progress import Progress
-from tasks.solve.ranking import judge
+from tasks.solve.progress import SearchProgress
+from tasks.solve.ranking import judge_built
 
 GOOD_R_FREE = 0.12
 """Such models have no wrong part that matters."""
@@ -25,7 +25,7 @@ STREAM = 3
 """Of random numbers, beside those of the seed."""
 
 
-def repair(best: Candidate, progress: Progress, notes: list[str], *, seed: int) -> Candidate:
+def repair(best: Candidate, progress: SearchProgress, notes: list[str], *, seed: int) -> Candidate:
     """Return the best candidate, or a better model in the same group, ranked first with the notes on it.
 
     The group is chosen before: guests that fit in a subgroup only because it has more parameters are no evidence.
@@ -55,7 +55,7 @@ def repaired(candidate: Candidate, *, seed: int) -> Candidate:
             continue
         if built.fit.r1 > best.built.fit.r1:
             continue
-        judgement = judge(candidate.task, built)
+        judgement = judge_built(candidate.task, built)
         gain = best.judgement.figures["r_free"] - judgement.figures["r_free"]
         if judgement.verdict == "solved" and gain >= LEAST_GAIN:
             best, returns = best._replace(built=built, judgement=judgement, value=best.value - gain), 0

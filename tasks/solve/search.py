@@ -8,6 +8,7 @@ import numpy as np
 from tasks.solve.candidates import (
     Candidate,
     Effort,
+    Means,
     Workshop,
     candidate_in_group,
     candidates_of,
@@ -16,16 +17,16 @@ from tasks.solve.candidates import (
 )
 from tasks.solve.crew import Crew
 from tasks.solve.group_odds import GroupOdds
-from tasks.solve.methods import ChargeFlipping, DualSpace
+from tasks.solve.methods import DualSpace, FlippingMethod
 from tasks.solve.phasing import PhaseSet, StopRule, phase_p1
-from tasks.solve.prepared import PreparedData
-from tasks.solve.progress import Progress
+from tasks.solve.prepared import NormalisedHemisphere
+from tasks.solve.progress import SearchProgress
 from tasks.solve.recycling import Recycled
 from tasks.solve.settings import SolveSettings
 from tasks.solve.symmetry import Symmetry
 from tasks.solve.symmetry_from_phases import GroupFit
 
-Methods = tuple[ChargeFlipping | DualSpace, ...]
+Methods = tuple[FlippingMethod | DualSpace, ...]
 """Of the batches in P1: a batch of each in the first round, of the last in those that follow."""
 BUILT_PER_BATCH = 2
 FLIPPING_BATCH = 2
@@ -41,9 +42,9 @@ class Search(NamedTuple):
     """What stays the same during one search."""
 
     settings: SolveSettings
-    prepared: PreparedData
+    prepared: NormalisedHemisphere
     workshop: Workshop
-    progress: Progress
+    progress: SearchProgress
     crew: Crew
 
     def time_left(self) -> float:
@@ -51,13 +52,15 @@ class Search(NamedTuple):
         return self.settings.time_limit_s - self.crew.clock.seconds()
 
 
-def search(settings: SolveSettings, methods: Methods, prepared: PreparedData, workshop: Workshop) -> Progress:
+def search(
+    settings: SolveSettings, methods: Methods, prepared: NormalisedHemisphere, workshop: Workshop
+) -> SearchProgress:
     """Phase in batches and build from the best of each until a model is solved, or trials or time are used up.
 
     What a trial depends on is its number and what was known when its batch began: the number of processes changes
     nothing but the time.
     """
-    progress = Progress()
+    progress = SearchProgress()
     with Crew(settings.workers) as crew:
         _search(Search(settings, prepared, workshop, progress, crew), methods)
     return progress
@@ -82,7 +85,7 @@ def _search(at: Search, methods: Methods) -> None:
         _build(at, progress.last)
 
 
-def _phase_and_build(at: Search, method: ChargeFlipping | DualSpace) -> None:
+def _phase_and_build(at: Search, method: FlippingMethod | DualSpace) -> None:
     """Run one batch of trials in P1 and build from the best."""
     settings, progress = at.settings, at.progress
     count = min(settings.batch if method.method == "dual-space" else FLIPPING_BATCH, settings.trials - progress.trials)
@@ -146,7 +149,7 @@ def _search_groups(at: Search, odds: GroupOdds, *, count: int) -> None:
 def run_in_group(workshop: Workshop, seed: int, trial: GroupTrial) -> Recycled | None:
     """Return what one trial in a space group leads to: see `found_in_group`."""
     rng = np.random.default_rng([seed, GROUP_STREAM, trial.number])
-    return found_in_group(workshop, trial.symmetry, search=trial.effort, rng=rng)
+    return found_in_group(workshop, trial.symmetry, Means(trial.effort, rng))
 
 
 def _build_in_group(at: Search, found: FoundInGroup) -> None:
@@ -163,7 +166,7 @@ def _build_in_group(at: Search, found: FoundInGroup) -> None:
         _look_for_more_symmetry(at, candidate, blank, fits, rng)
 
 
-def blank_phases(settings: SolveSettings, prepared: PreparedData, trial: int) -> PhaseSet:
+def blank_phases(settings: SolveSettings, prepared: NormalisedHemisphere, trial: int) -> PhaseSet:
     """Return the P1 hemisphere without phases."""
     return PhaseSet(prepared.hkl, prepared.e, np.zeros(len(prepared.e)), {}, trial, settings.seed)
 
@@ -175,7 +178,7 @@ def _look_for_more_symmetry(
     better = phases_of_model(candidate.task, candidate.built, phases)
     order = candidate.task.symmetry.order
     effort = Effort(at.settings.cycles, at.progress.least_correlation)
-    more, _ = candidates_of(at.workshop, better, effort=effort, rng=rng, larger_than=order)
+    more, _ = candidates_of(at.workshop, better, Means(effort, rng), larger_than=order)
     at.progress.add(more, fits)
 
 
@@ -183,7 +186,7 @@ def _build(at: Search, phases: PhaseSet) -> None:
     """Build from a phase set; then, if that looks like a structure, once more from the phases of its best model."""
     rng = np.random.default_rng([at.settings.seed, phases.seed, phases.trial])
     effort = Effort(at.settings.cycles, at.progress.least_correlation)
-    candidates, fits = candidates_of(at.workshop, phases, effort=effort, rng=rng)
+    candidates, fits = candidates_of(at.workshop, phases, Means(effort, rng))
     at.progress.add(candidates, fits)
     if candidates and candidates[0].judgement.verdict != "not-solved":
         _look_for_more_symmetry(at, candidates[0], phases, fits, rng)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from tasks.model.scattering import d_star_squared
-from tasks.solve.atoms import START_U, Model, Observed, site_orders
+from tasks.solve.atoms import START_U, GroupAmplitudes, Model, site_orders
 from tasks.solve.equal_atoms import EqualAtoms, arrange, structure_factors_of
 from tasks.solve.map_coefficients import falloff
 from tasks.solve.observations import Shells, shells_of, smooth_mean
@@ -25,7 +25,7 @@ MOST_FILLED = 2.0
 class Weighting(NamedTuple):
     """What stays the same while models are weighed against one set of reflections: n observed, k missing."""
 
-    observed: Observed
+    observed: GroupAmplitudes
     symmetry: Symmetry
     atoms: EqualAtoms
     """Of the observed, then the missing reflections, (n + k,)."""
@@ -46,7 +46,7 @@ class Weighting(NamedTuple):
     """(k,) 1/d^2 of the missing reflections."""
 
 
-def weighting_of(observed: Observed, symmetry: Symmetry, *, reference: str, sharpness: float) -> Weighting:
+def weighting_of(observed: GroupAmplitudes, symmetry: Symmetry, *, reference: str, sharpness: float) -> Weighting:
     """Return the weighting for pseudo-atoms of the element `reference`.
 
     `sharpness` 1 gives coefficients on the scale of E, 0 on that of F, 0.5 the geometric mean.

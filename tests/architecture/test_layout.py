@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-VISIBLE = {"flows", "tasks", "adapters", "tests", "deployments", "pyproject.toml", "README.md", "Dockerfile", "LICENSE"}
+VISIBLE = {
+    *("flows", "tasks", "adapters", "tests", "deployments", "pyproject.toml", "Dockerfile"),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"),
+}
 SOURCES = sorted(path for package in ("flows", "tasks", "adapters") for path in (ROOT / package).rglob("*.py"))
 
 
@@ -59,3 +62,67 @@ def test_the_pipeline_never_opens_a_truth_file() -> None:
         if re.search(r"truth\.(h5|json|npz)|read_truth|load_truth", (ROOT / name).read_text(encoding="utf-8"))
     ]
     assert reading == []
+
+
+README_BYTES = 9000
+"""What a user reads to the end; measurements and rules have pages of their own."""
+
+
+def test_the_pages_for_newcomers_are_there_and_the_first_is_short() -> None:
+    for folder in ("flows", "tasks", "adapters", "tests"):
+        assert (ROOT / folder / "README.md").is_file()
+    assert len((ROOT / "README.md").read_bytes()) < README_BYTES
+
+
+TEXTS = sorted(
+    path
+    for top in ("flows", "tasks", "adapters", "tests", "deployments", ".ci")
+    for path in (ROOT / top).rglob("*")
+    if path.is_file() and path.suffix in {".py", ".md", ".yaml", ".js", ".css", ".j2", ".service", ".conf", ""}
+)
+
+
+def test_no_text_cites_a_page_that_is_not_here() -> None:
+    """Whoever reads a clone must find what its texts name."""
+    pages = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.md")}
+    absent = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (*TEXTS, *ROOT.glob("*.md"), ROOT / "pyproject.toml")
+        if path != Path(__file__).resolve()
+        for name in re.findall(r"[\w./-]*\w\.md\b", path.read_text(encoding="utf-8", errors="replace"))
+        if not any(f"/{page}".endswith("/" + name.lstrip("./")) for page in pages)
+    ]
+    assert absent == []
+
+
+UNIT = ROOT / "tests" / "unit"
+MAY_IMPORT_A_TEST = {"test_prune.py", "test_staging.py"}
+
+
+def test_the_unit_tests_mirror_the_packages() -> None:
+    """A stage's tests lie in a folder of its name: the path of a module less its first folder."""
+    known = {path.name for top in ("flows", "tasks", "adapters") for path in (ROOT / top).iterdir() if path.is_dir()}
+    folders = {path.name for path in UNIT.iterdir() if any(path.glob("**/test_*.py"))}
+    assert folders <= known
+    assert not {"flows", "tasks", "adapters"} & {path.name for path in (ROOT / "tests").rglob("*") if path.is_dir()}
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_no_unit_test_imports_another() -> None:
+    importing = {
+        path.name
+        for path in UNIT.rglob("*.py")
+        if re.search(r"^\s*(from|import) tests\.(unit|system|workflow|contract)\b", path.read_text(), re.MULTILINE)
+    }
+    assert importing <= MAY_IMPORT_A_TEST
+
+
+def test_the_real_data_are_found_in_one_place() -> None:
+    """Tests ask the fixture `shared_data`, benchmarks `real_data`; nobody builds the path again."""
+    building = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("*.py")
+        if path != Path(__file__).resolve()
+        and re.search(r"APERTURA_SHARED\"[,\]]|[\"/]shared[\"/]", path.read_text(encoding="utf-8"))
+    }
+    assert building == {"tests/synthetic/real_data.py"}

@@ -25,6 +25,7 @@ from tasks.model import Composition, UnitCell
 from tasks.solve.engines import DirectMethods
 from tasks.solve.models import Solutions
 from tests.synthetic.match_structure import match_structure
+from tests.synthetic.real_data import real_data
 from tests.synthetic.solve_cases import Published, all_cases, load, merge, read_hklf4, reflections_document
 from tests.synthetic.solve_faults import faulty_sets
 from tests.synthetic.solve_simulated import NAMES, simulated
@@ -45,18 +46,18 @@ def shuffled(merged: Merged, cell: UnitCell, seed: int) -> Merged:
 
 def data_sets(folder: Path, seed: int, names: tuple[str, ...]) -> Iterator[Row]:
     """Yield name, data, composition and the structure to be found, of sets whose name begins as one of `names`."""
-    for case in all_cases():
+    for case in all_cases(real_data()):
         if case.name.startswith(names):
             yield case.name, load(case, folder / case.name), case.composition, case.published
     for name in NAMES:
         if not name.startswith(names):
             continue
-        item = simulated(name, seed)
+        item = simulated(name, real_data(), seed)
         data = reflections_document(
             folder / item.name, name=item.name, merged=item.merged, cell=item.cell, laue=item.laue, radiation="electron"
         )
         yield item.name, data, item.composition, item.published
-    for case in all_cases():
+    for case in all_cases(real_data()):
         name = f"{case.name}-shuffled"
         if not name.startswith(names):
             continue
@@ -69,13 +70,13 @@ def data_sets(folder: Path, seed: int, names: tuple[str, ...]) -> Iterator[Row]:
         name = f"{original}-shuffled"
         if not name.startswith(names):
             continue
-        item = simulated(original, seed)
+        item = simulated(original, real_data(), seed)
         data = reflections_document(
             folder / name, name=name, merged=shuffled(item.merged, item.cell, seed), cell=item.cell, laue=item.laue,
             radiation="electron",
         )  # fmt: skip
         yield name, data, item.composition, None
-    for case in all_cases():
+    for case in all_cases(real_data()):
         if case.name not in FAULTS_IN:
             continue
         for faulty in (item for item in faulty_sets(case, seed) if item.name.startswith(names)):
@@ -110,7 +111,7 @@ def _refined(data: Reflections, solutions: Solutions, formula: str, workdir: Pat
     folder = workdir / "refine"
     folder.mkdir()
     result = SmtbxRefiner().refine(data, solutions.best, Composition.parse(formula), folder)
-    published = {case.name: case.r1_published for case in all_cases()}.get(data.id)
+    published = {case.name: case.r1_published for case in all_cases(real_data())}.get(data.id)
     return f"{result.verdict}, R1 {result.r1:.3f}" + ("" if published is None else f" (published {published:.3f})")
 
 

@@ -35,6 +35,12 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
+def cinchonine_run(shared_data: Path) -> Path:
+    """Folder of the real runs of XDS and SHELXL on cinchonine."""
+    return shared_data / "cinchonine" / "DemoData" / "Cinchonine"
+
+
+@pytest.fixture
 def frames(tmp_path: Path) -> FrameSeries:
     angles = [-49.199 + 0.2522 * i for i in range(399) if not 100 <= i < 103]
     stack = tmp_path / "stack.h5"

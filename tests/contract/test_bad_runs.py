@@ -31,8 +31,6 @@ from tasks.solve.models import Atom, Solution, Solutions
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
-RUN = ROOT.parent / "shared" / "data" / "cinchonine" / "DemoData" / "Cinchonine"
-needs_run = [pytest.mark.needs_shared, pytest.mark.skipif(not RUN.is_dir(), reason="no shared data")]
 
 FORMULA = Composition.parse("C H4 N2 S")
 CELL = UnitCell(a=5.5, b=8.5, c=7.6, alpha=90, beta=98, gamma=90)
@@ -64,12 +62,7 @@ def small(tmp_path: Path) -> Reflections:
 
 
 def replay_for(program: str, folder: Path) -> Path:
-    """Return the files that a program is to replay: synthetic ones, for SHELXL those of the real run."""
-    if program == "shelxl":
-        folder.mkdir()
-        for name in ("res", "lst", "cif", "fcf"):
-            shutil.copyfile(RUN / "shelxl" / f"shelxl.{name}", folder / f"job.{name}")
-        return folder
+    """Return the synthetic files that a program is to replay."""
     if program == "shelxt":
         folder.mkdir()
         shutil.copyfile(GOLDEN / "synthetic-shelxd" / "job.res", folder / "job_a.res")
@@ -180,18 +173,30 @@ def model_of(data: Reflections) -> Solution:
 
 
 @pytest.fixture
-def cinchonine(tmp_path: Path) -> Reflections:
+def cinchonine(cinchonine_run: Path, tmp_path: Path) -> Reflections:
     cell = UnitCell(a=10.732, b=7.283, c=11.107, alpha=90, beta=108.06, gamma=90)
     (tmp_path / "cinchonine").mkdir()
     return reflections_from_file(
-        RUN / "shelxl" / "shelxl.hkl", cell=cell, space_group="P 21", energy_kev=200, workdir=tmp_path / "cinchonine"
+        cinchonine_run / "shelxl" / "shelxl.hkl",
+        cell=cell,
+        space_group="P 21",
+        energy_kev=200,
+        workdir=tmp_path / "cinchonine",
     )
+
+
+@pytest.fixture
+def shelxl_replay(cinchonine_run: Path, tmp_path: Path) -> Path:
+    """Return the files of the real run that SHELXL is to replay."""
+    folder = tmp_path / "replay"
+    folder.mkdir()
+    for name in ("res", "lst", "cif", "fcf"):
+        shutil.copyfile(cinchonine_run / "shelxl" / f"shelxl.{name}", folder / f"job.{name}")
+    return folder
 
 
 class TestShelxl:
     """The same for SHELXL, which replays the real run of cinchonine."""
-
-    pytestmark = needs_run
 
     @pytest.mark.parametrize(
         ("mode", "kind", "words"),
@@ -200,6 +205,7 @@ class TestShelxl:
     def test_what_goes_wrong_has_a_type(
         self,
         fake: Callable[..., None],
+        shelxl_replay: Path,
         cinchonine: Reflections,
         tmp_path: Path,
         *,
@@ -207,7 +213,7 @@ class TestShelxl:
         kind: type[ApertureError],
         words: str,
     ) -> None:
-        fake("fake_shelx.py", ("shelxl",), replay_for("shelxl", tmp_path / "replay"), mode)
+        fake("fake_shelx.py", ("shelxl",), shelxl_replay, mode)
         engine = ShelxlRefiner(timeout_s=1 if mode == "hang" else 60)
         with pytest.raises(kind, match=words):
             engine.refine(cinchonine, model_of(cinchonine), Composition.parse("C19 H22 N2 O"), fresh(tmp_path / "work"))
@@ -216,13 +222,14 @@ class TestShelxl:
     def test_good_output_counts(
         self,
         fake: Callable[..., None],
+        shelxl_replay: Path,
         cinchonine: Reflections,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         mode: str,
     ) -> None:
         monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-        fake("fake_shelx.py", ("shelxl",), replay_for("shelxl", tmp_path / "replay"), mode)
+        fake("fake_shelx.py", ("shelxl",), shelxl_replay, mode)
         found = ShelxlRefiner().refine(
             cinchonine, model_of(cinchonine), Composition.parse("C19 H22 N2 O"), fresh(tmp_path / "work")
         )
@@ -230,21 +237,20 @@ class TestShelxl:
 
     @pytest.mark.parametrize("name", ["res", "cif"])
     def test_one_cut_file_is_a_failure_of_the_program(
-        self, fake: Callable[..., None], cinchonine: Reflections, tmp_path: Path, name: str
+        self, fake: Callable[..., None], shelxl_replay: Path, cinchonine: Reflections, tmp_path: Path, name: str
     ) -> None:
-        replay = replay_for("shelxl", tmp_path / "replay")
-        path = replay / f"job.{name}"
+        path = shelxl_replay / f"job.{name}"
         path.write_text({"res": "TITL x\nCELL 0.02 10 1", "cif": "data_x\nloop_\n_a\n_b\n1 2 3\n"}[name])
-        fake("fake_shelx.py", ("shelxl",), replay)
+        fake("fake_shelx.py", ("shelxl",), shelxl_replay)
         with pytest.raises(ProgramFailedError, match=r"whole result|job\.cif"):
             ShelxlRefiner().refine(
                 cinchonine, model_of(cinchonine), Composition.parse("C19 H22 N2 O"), fresh(tmp_path / "work")
             )
 
     def test_hydrogen_is_placed_by_geometry(
-        self, fake: Callable[..., None], cinchonine: Reflections, tmp_path: Path
+        self, fake: Callable[..., None], shelxl_replay: Path, cinchonine: Reflections, tmp_path: Path
     ) -> None:
-        fake("fake_shelx.py", ("shelxl",), replay_for("shelxl", tmp_path / "replay"))
+        fake("fake_shelx.py", ("shelxl",), shelxl_replay)
         found = ShelxlRefiner().refine(
             cinchonine, model_of(cinchonine), Composition.parse("C19 H22 N2 O"), fresh(tmp_path / "work")
         )
@@ -260,8 +266,6 @@ def fresh(folder: Path) -> Path:
 class TestXds:
     """XDS, which replays the real run of cinchonine."""
 
-    pytestmark = needs_run
-
     @pytest.mark.parametrize(
         ("mode", "kind", "words"),
         [
@@ -272,6 +276,7 @@ class TestXds:
     )
     def test_half_written_files_are_failures_of_the_program(
         self,
+        cinchonine_run: Path,
         fake: Callable[..., None],
         frames: FrameSeries,
         tmp_path: Path,
@@ -280,13 +285,14 @@ class TestXds:
         kind: type[ApertureError],
         words: str,
     ) -> None:
-        fake("fake_xds.py", ("xds",), RUN / "xds", mode)
+        fake("fake_xds.py", ("xds",), cinchonine_run / "xds", mode)
         with pytest.raises(kind, match=words):
             XdsIntegrator().integrate(frames, fresh(tmp_path / "work"))
 
     @pytest.mark.parametrize("mode", ["complains", "locale", "second"])
     def test_good_output_counts_and_a_failed_second_pass_leaves_the_first(
         self,
+        cinchonine_run: Path,
         fake: Callable[..., None],
         frames: FrameSeries,
         tmp_path: Path,
@@ -294,7 +300,7 @@ class TestXds:
         mode: str,
     ) -> None:
         monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-        fake("fake_xds.py", ("xds",), RUN / "xds", mode)
+        fake("fake_xds.py", ("xds",), cinchonine_run / "xds", mode)
         found = XdsIntegrator(d_min_angstrom=1.0).integrate(frames, fresh(tmp_path / "work"))
         assert found.overall.observations == 1958
         second = found.provenance.attempts[-1]

@@ -1,4 +1,4 @@
-"""Real data sets of ../shared with their published models: for tests and benchmarks only."""
+"""Real data sets with their published models: for tests and benchmarks only. `folder` is that of all sets."""
 
 import itertools
 from pathlib import Path
@@ -12,7 +12,6 @@ from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
 from tasks.model.scattering import Radiation, structure_factors
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 CINCHONINE = "cinchonine/DemoData/Cinchonine/shelxl/"
 
 
@@ -84,24 +83,24 @@ SETS = {
 }  # fmt: skip
 
 
-def load_merged(name: str) -> Merged:
+def load_merged(name: str, folder: Path) -> Merged:
     """Return the intensities of a set, merged in its Laue group."""
     known = SETS[name]
-    hkl, intensity, sigma = read_hklf4(SHARED / known.hkl)
+    hkl, intensity, sigma = read_hklf4(folder / known.hkl)
     return merge(hkl, intensity, sigma, known.laue)
 
 
-def load_model(name: str) -> KnownStructure:
+def load_model(name: str, folder: Path) -> KnownStructure:
     """Return the published model of a set."""
     known = SETS[name]
-    path = SHARED / known.model
+    path = folder / known.model
     return _from_cif(path, known) if path.suffix == ".cif" else _from_res(path, known)
 
 
-def load_uio66() -> KnownStructure:
+def load_uio66(folder: Path) -> KnownStructure:
     """Return the idealised model of UiO-66."""
     known = KnownSet("", "", "F m -3 m", "F m -3 m", "Zr6C48H28O32", "electron", (0, 0, 0, 0, 0, 0))
-    return _from_cif(SHARED / "uio66/UiO-66.cif", known)
+    return _from_cif(folder / "uio66/UiO-66.cif", known)
 
 
 def composition(name: str) -> Composition:

@@ -1,4 +1,4 @@
-"""A run's outcome with something of everything: solved, unsolved, unindexed and rejected crystals, and a merged set.
+"""A run's outcome with something of everything: solved, unsolved and unindexed crystals, and a merged set.
 
 The numbers are made up for the report's tests; the pictures come from the forward model.
 """
@@ -77,7 +77,6 @@ def example_outcome(folder: Path, *, structure: Structure | None = None, tilts: 
             stage="integrate", code="S402", message="no lattice explains the 41 spots", advice="give a known cell"
         ),
     )
-    fourth = CrystalOutcome(id="crystal-04", aperture=None, rejected=True)
     merged = CrystalOutcome(
         id="merged-01",
         reflections=data.model_copy(update={"id": "merged-01", "members": ("crystal-01", "crystal-02")}),
@@ -87,7 +86,7 @@ def example_outcome(folder: Path, *, structure: Structure | None = None, tilts: 
     return RunOutcome(
         source=_source(structure, maps),
         apertures=apertures,
-        crystals=(first, second, third, fourth),
+        crystals=(first, second, third),
         merged=merged,
         settings_changed={"apertures.max_crystals": 4, "integrate.d_min_angstrom": 0.8},
         versions={"apertura": "0.1.0", "dials": "3.12.1", "python": "3.11.7"},

@@ -16,8 +16,6 @@ from tasks.integrate.reflection_file import Merged, Unmerged, write_reflections
 from tasks.model import FileRef, UnitCell
 from tasks.model.provenance import Provenance
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-
 
 class Published(NamedTuple):
     """Non-hydrogen atoms of the published model: symbols, (m, 3) fractional, in `group`."""
@@ -168,22 +166,22 @@ def from_res(path: Path, symbol: str) -> Published:
     return Published(tuple(elements[i] for i in keep), np.array(sites)[keep], gemmi.SpaceGroup(symbol))
 
 
-def all_cases() -> list[Case]:
-    """Return the real data sets of the shared folder."""
-    cin = SHARED / "cinchonine"
+def all_cases(folder: Path) -> list[Case]:
+    """Return the real data sets below the folder of all sets."""
+    cin = folder / "cinchonine"
     return [
-        Case("l-alanine", SHARED / "l-alanine/iam.hkl", UnitCell.of((5.9279, 12.2597, 5.7939, 90, 90, 90)), "P m m m",
-             "xray", "C3 H7 N O2", from_res(SHARED / "l-alanine/iam.res", "P 21 21 21"), 0.0285),
-        Case("sucrose", SHARED / "sucrose/DK_Zucker2_0m.hkl",
+        Case("l-alanine", folder / "l-alanine/iam.hkl", UnitCell.of((5.9279, 12.2597, 5.7939, 90, 90, 90)), "P m m m",
+             "xray", "C3 H7 N O2", from_res(folder / "l-alanine/iam.res", "P 21 21 21"), 0.0285),
+        Case("sucrose", folder / "sucrose/DK_Zucker2_0m.hkl",
              UnitCell.of((7.716, 8.6638, 10.8118, 90, 102.982, 90)), "P 1 2/m 1", "xray", "C12 H22 O11",
-             from_res(SHARED / "sucrose/DK_Zucker2_0m.res", "P 1 21 1"), 0.0226),
-        Case("natrolite", SHARED / "natrolite/natrolite_kin.hkl",
+             from_res(folder / "sucrose/DK_Zucker2_0m.res", "P 1 21 1"), 0.0226),
+        Case("natrolite", folder / "natrolite/natrolite_kin.hkl",
              UnitCell.of((18.2682, 18.6357, 6.6142, 90, 90, 90)), "F m m m", "electron", "Na2 Al2 Si3 O12 H4",
-             from_cif(SHARED / "natrolite/jana2006_natrolite.cif"), 0.119),
-        Case("luag", SHARED / "luag/LuAG_allframes.hkl", UnitCell.of((11.9104,) * 3 + (90, 90, 90)), "I m -3 m",
-             "electron", "Lu3 Al5 O12", from_cif(SHARED / "luag/jana2020_LuAG.cif"), 0.073),
-        Case("tyrosine", SHARED / "tyrosine/2.hkl", UnitCell.of((6.008, 7.025, 21.69, 90, 90, 90)), "P m m m",
-             "electron", "C9 H11 N O3", from_res(SHARED / "tyrosine/2.ins", "P 21 21 21"), 0.119),
+             from_cif(folder / "natrolite/jana2006_natrolite.cif"), 0.119),
+        Case("luag", folder / "luag/LuAG_allframes.hkl", UnitCell.of((11.9104,) * 3 + (90, 90, 90)), "I m -3 m",
+             "electron", "Lu3 Al5 O12", from_cif(folder / "luag/jana2020_LuAG.cif"), 0.073),
+        Case("tyrosine", folder / "tyrosine/2.hkl", UnitCell.of((6.008, 7.025, 21.69, 90, 90, 90)), "P m m m",
+             "electron", "C9 H11 N O3", from_res(folder / "tyrosine/2.ins", "P 21 21 21"), 0.119),
         Case("cinchonine", cin / "DemoData/Cinchonine/shelxl/shelxl.hkl",
              UnitCell.of((10.732, 7.283, 11.107, 90, 108.06, 90)), "P 1 2/m 1", "electron", "C19 H22 N2 O",
              from_res(cin / "DemoData/Cinchonine/shelxl/shelxl.res", "P 1 21 1"), 0.1765),

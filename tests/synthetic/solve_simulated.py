@@ -1,5 +1,6 @@
 """Simulated merged intensities of known or random structures: noise, a missing cone, dynamical-like flattening."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import gemmi
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
 from tasks.model.scattering import structure_factors
-from tests.synthetic.solve_cases import SHARED, Published, from_cif, representatives
+from tests.synthetic.solve_cases import Published, from_cif, representatives
 
 
 class Simulated(NamedTuple):
@@ -79,9 +80,9 @@ def molecules(
     return Published(tuple(elements[i % len(elements)] for i in range(count)), np.array(sites), group)
 
 
-def uio66(*, noise: float = 0.1, seed: int = 0) -> Simulated:
-    """Return UiO-66 to 0.8 A."""
-    published = from_cif(SHARED / "uio66/UiO-66.cif")
+def uio66(folder: Path, *, noise: float = 0.1, seed: int = 0) -> Simulated:
+    """Return UiO-66 to 0.8 A; `folder` is that of the real data sets."""
+    published = from_cif(folder / "uio66/UiO-66.cif")
     cell = UnitCell.of((20.7004, 20.7004, 20.7004, 90, 90, 90))
     merged = simulate(published, cell, "F m -3 m", d_min=0.8, noise=noise, completeness=1.0, seed=seed)
     return Simulated("uio66", merged, cell, "F m -3 m", "Zr6 O32 C48 H28", published)
@@ -121,9 +122,9 @@ ORGANIC: dict[str, tuple[str, str, UnitCell, int, dict[str, float]]] = {
 NAMES = ("uio66", *ORGANIC)
 
 
-def simulated(name: str, seed: int = 0) -> Simulated:
-    """Return one set of the simulated benchmark."""
+def simulated(name: str, folder: Path, seed: int = 0) -> Simulated:
+    """Return one set of the simulated benchmark; `folder` is that of the real data sets."""
     if name == "uio66":
-        return uio66(seed=seed)
+        return uio66(folder, seed=seed)
     symbol, laue, cell, count, quality = ORGANIC[name]
     return organic(name, symbol, laue, cell, count, seed=seed, **quality)

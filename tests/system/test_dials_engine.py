@@ -18,8 +18,6 @@ from tasks.frames.models import Frame, FrameSeries
 from tasks.model import Beam, Detector, FileRef, NotIndexedError, ProgramFailedError, ProgramNotFoundError
 from tasks.model.provenance import Provenance
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-ARCHIVE = DATA / "cinchonine" / "diff_corr_405_tif.tar.xz"
 has_dials = pytest.mark.skipif(shutil.which("dials.import") is None, reason="DIALS is not installed")
 
 
@@ -48,10 +46,10 @@ def series(folder: Path, frames: np.ndarray, *, start: float, width: float, **ch
 
 
 @pytest.fixture(scope="module")
-def cinchonine(tmp_path_factory: pytest.TempPathFactory) -> FrameSeries:
+def cinchonine(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> FrameSeries:
     """Return images 5 to 204 of the real series, with the sense of the axis turned round."""
     folder = tmp_path_factory.mktemp("cinchonine")
-    with tarfile.open(ARCHIVE) as archive:
+    with tarfile.open(shared_data / "cinchonine" / "diff_corr_405_tif.tar.xz") as archive:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)  # none in Debian 12's Python
         archive.extractall(folder)
     images = np.stack([tifffile.imread(folder / "diff_corr" / f"{n:04d}.tif") for n in range(5, 205)])
@@ -67,8 +65,6 @@ def cinchonine(tmp_path_factory: pytest.TempPathFactory) -> FrameSeries:
 
 
 @pytest.mark.needs_dials
-@pytest.mark.needs_shared
-@pytest.mark.skipif(not ARCHIVE.is_file(), reason="no shared data")
 @has_dials
 def test_half_of_the_real_series_gives_the_published_cell_group_and_axis(
     cinchonine: FrameSeries, tmp_path: Path

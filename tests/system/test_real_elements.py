@@ -3,19 +3,15 @@
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from adapters.cctbx.refine_engine import SmtbxRefiner
 from tasks.model import Composition
 from tasks.solve.engines import DirectMethods
 from tests.synthetic.solve_cases import all_cases, load
 
-pytestmark = pytest.mark.needs_shared
 
-
-def test_the_sites_of_a_garnet_are_named_and_sure(tmp_path: Path) -> None:
+def test_the_sites_of_a_garnet_are_named_and_sure(shared_data: Path, tmp_path: Path) -> None:
     """Aluminium at the octahedral site scatters as oxygen would in these data; lutetium must not be in doubt."""
-    case = next(item for item in all_cases() if item.name == "luag")
+    case = next(item for item in all_cases(shared_data) if item.name == "luag")
     composition = Composition.parse(case.composition)
     data = load(case, tmp_path / "data")
     solutions = DirectMethods(workers=1).solve(data, composition, tmp_path)

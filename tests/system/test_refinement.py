@@ -23,7 +23,7 @@ pytestmark = pytest.mark.needs_shared
 
 
 def reflections(name: str, shared_data: Path, folder: Path) -> Reflections:
-    known, model = SETS[name], load_model(name)
+    known, model = SETS[name], load_model(name, shared_data)
     hkl, intensity, sigma = read_hklf4(shared_data / known.hkl)
     return reflections_from_hkl(
         folder,
@@ -51,10 +51,12 @@ def solution(
     )
 
 
-def spoilt_solution(name: str, keep: float, jitter: float, seed: int) -> tuple[Solution, KnownStructure]:
+def spoilt_solution(
+    name: str, shared_data: Path, *, keep: float, jitter: float, seed: int
+) -> tuple[Solution, KnownStructure]:
     """Return a part of the published atoms, displaced (angstrom), their elements shuffled."""
     rng = np.random.default_rng(seed)
-    model = load_model(name)
+    model = load_model(name, shared_data)
     heavy = [i for i, element in enumerate(model.elements) if element != "H"]
     chosen = np.sort(rng.permutation(heavy)[: round(keep * len(heavy))])
     fractional = np.array(model.cell.gemmi().frac.mat.tolist())
@@ -85,12 +87,11 @@ def matched(refinement: Refinement, model: KnownStructure, *, within: float, pol
 
 
 @pytest.fixture(scope="module")
-def natrolite(tmp_path_factory: pytest.TempPathFactory) -> tuple[Refinement, KnownStructure]:
+def natrolite(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Refinement, KnownStructure]:
     """Return natrolite refined from 70 % of its atoms with shuffled elements."""
     folder = tmp_path_factory.mktemp("natrolite")
-    shared = Path(__file__).resolve().parents[3] / "shared" / "data"
-    start, model = spoilt_solution("natrolite", keep=0.7, jitter=0.1, seed=0)
-    data = reflections("natrolite", shared, folder)
+    start, model = spoilt_solution("natrolite", shared_data, keep=0.7, jitter=0.1, seed=0)
+    data = reflections("natrolite", shared_data, folder)
     result = refine_structure(data, start, composition("natrolite"), SmtbxRefiner(), folder / "refined")
     return result, model
 
@@ -153,7 +154,7 @@ def test_the_fcf_gives_the_same_r1(natrolite: tuple[Refinement, KnownStructure])
 
 
 def test_tyrosine_gets_its_elements_and_hydrogen(shared_data: Path, tmp_path: Path) -> None:
-    start, model = spoilt_solution("tyrosine", keep=0.8, jitter=0.08, seed=3)
+    start, model = spoilt_solution("tyrosine", shared_data, keep=0.8, jitter=0.08, seed=3)
     data = reflections("tyrosine", shared_data, tmp_path)
     refinement = SmtbxRefiner().refine(data, start, composition("tyrosine"), tmp_path)
     assert matched(refinement, model, within=0.3) == (1.0, 1.0)
@@ -174,9 +175,9 @@ def random_sites(n: int, model: KnownStructure, hall: str, rng: np.random.Genera
 
 
 @pytest.mark.parametrize(("name", "seed"), [("cinchonine-xds", 1), ("natrolite", 2)])
-def test_shuffled_intensities_are_never_called_solved(name: str, seed: int, tmp_path: Path) -> None:
-    known, model, rng = SETS[name], load_model(name), np.random.default_rng(seed)
-    table = load_merged(name)
+def test_shuffled_intensities_are_never_called_solved(name: str, seed: int, shared_data: Path, tmp_path: Path) -> None:
+    known, model, rng = SETS[name], load_model(name, shared_data), np.random.default_rng(seed)
+    table = load_merged(name, shared_data)
     intensity, sigma = table.intensity.copy(), table.sigma.copy()
     for shell in np.array_split(np.argsort(d_star_squared(table.hkl, model.cell)), 20):
         order = rng.permutation(shell)

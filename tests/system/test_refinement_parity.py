@@ -7,9 +7,9 @@ import pytest
 from shelxfile import Shelxfile
 
 from adapters.cctbx.client import ask
-from adapters.cctbx.messages import FitRequest, PrepareRequest
+from adapters.cctbx.messages import FitRequest, MergeRequest
 from tasks.model import UnitCell
-from tasks.refine.draft import Draft, DraftAtom, Fit, Observations
+from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tests.synthetic.known_structures import read_hklf4
 
 pytestmark = pytest.mark.needs_shared
@@ -41,11 +41,11 @@ def draft_of_res(path: Path, hall: str) -> tuple[Draft, float]:
     return draft, float(res.wavelength)
 
 
-def refine(draft: Draft, wavelength: float, hkl_path: Path, folder: Path, **how) -> tuple[Fit, Observations]:
+def refine(draft: Draft, wavelength: float, hkl_path: Path, folder: Path, **how) -> tuple[DraftFit, UniqueIntensities]:
     """Return the fit and its data."""
     hkl, intensity, sigma = read_hklf4(hkl_path)
     np.savez(folder / "in.npz", hkl=hkl, intensity=intensity, sigma=sigma)
-    prepare = PrepareRequest(
+    prepare = MergeRequest(
         hall=draft.hall,
         unit_cell=draft.unit_cell,
         radiation=how["radiation"],
@@ -53,11 +53,11 @@ def refine(draft: Draft, wavelength: float, hkl_path: Path, folder: Path, **how)
         merge_friedel=how["radiation"] == "electron",
         d_min_angstrom=how.get("d_min"),
         table=folder / "in.npz",
-        output=folder / "observations.npz",
+        output=folder / "unique.npz",
     )
-    observations = ask([prepare], folder, timeout_s=300).replies[0].observations
-    request = FitRequest(draft=draft, observations=observations, cycles=20, output=folder / "fit.npz")
-    return ask([request], folder, timeout_s=600).replies[0].fit, observations
+    intensities = ask([prepare], folder, timeout_s=300).replies[0].intensities
+    request = FitRequest(draft=draft, intensities=intensities, cycles=20, output=folder / "fit.npz")
+    return ask([request], folder, timeout_s=600).replies[0].fit, intensities
 
 
 def test_l_alanine_gives_shelxls_figures(shared_data: Path, tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_sucrose_gives_shelxls_figures(shared_data: Path, tmp_path: Path) -> Non
 def test_tyrosine_electron_data_refine_below_the_published_model_unrefined(shared_data: Path, tmp_path: Path) -> None:
     draft, wavelength = draft_of_res(shared_data / "tyrosine/2.ins", HALL["tyrosine"])
     data = shared_data / "tyrosine/2.hkl"
-    fit, observations = refine(draft, wavelength, data, tmp_path, radiation="electron", d_min=0.7)
-    assert observations.r_int == pytest.approx(0.167, abs=0.01)
+    fit, intensities = refine(draft, wavelength, data, tmp_path, radiation="electron", d_min=0.7)
+    assert intensities.r_int == pytest.approx(0.167, abs=0.01)
     assert fit.r1 < 0.119
 
 

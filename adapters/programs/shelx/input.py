@@ -6,6 +6,7 @@ import numpy as np
 from adapters.formats.shelx_writer import shelx_names, symmetry_lines
 from tasks.integrate.models import Reflections
 from tasks.model import Composition
+from tasks.model.experiment import wavelength_text
 from tasks.model.scattering import site_multiplicities
 from tasks.refine.shelx_factors import four_gaussians
 from tasks.solve.models import Atom
@@ -31,7 +32,7 @@ def head(data: Reflections, composition: Composition, *, hall: str, title: str) 
     elements = elements_of(composition)
     return [
         f"TITL {title[:70]}",
-        f"CELL {data.wavelength_angstrom:.6f} " + " ".join(f"{x:.4f}" for x in data.unit_cell.parameters),
+        f"CELL {wavelength_text(data.wavelength_angstrom)} " + " ".join(f"{x:.4f}" for x in data.unit_cell.parameters),
         f"ZERR {z:g} " + " ".join(f"{x:.4f}" for x in esd),
         *symmetry_lines(hall),
         *scattering_lines(elements, data.radiation),

@@ -1,4 +1,4 @@
-"""From a SHELX result file to a Solution: symmetry, basis, chemical occupancies, a figure of merit of our own."""
+"""From a SHELX result file to atoms in a space group: symmetry, basis, elements, chemical occupancies."""
 
 from itertools import product
 
@@ -8,17 +8,15 @@ import numpy as np
 from adapters.formats.shelx_ins import ShelxAtom, ShelxFile
 from adapters.programs.shelx.input import elements_of, formula_units
 from tasks.integrate.models import Reflections
-from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition, UnitCell, Vector
-from tasks.model.scattering import d_star_squared, site_multiplicities, structure_factors
-from tasks.solve.models import Atom, Solution, Verdict
-
-SOLVED_R1, DOUBTFUL_R1 = 0.35, 0.45
-"""Of an unrefined model against kinematic electron intensities."""
+from tasks.model.scattering import site_multiplicities
+from tasks.solve.given_model import solution_from_atoms
+from tasks.solve.models import Atom, Solution
 
 Basis = tuple[Vector, Vector, Vector]
 IDENTITY: Basis = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 U_START = 0.04
+"""Angstrom^2, of atoms whose file states none that is possible: the middle of what crystals have."""
 PEAK = "Q"
 MAY_MISS = 0.4
 """Share of the expected atoms beyond which unnamed peaks are taken for atoms."""
@@ -29,8 +27,7 @@ def solution_from_shelx(
 ) -> Solution | None:
     """Return the candidate that a result file describes; None if its symmetry is in no table or it holds no atoms.
 
-    Atoms without an assigned element (Q peaks) get elements by height. `r1` is ours, of the unrefined model on the
-    merged intensities above 2 sigma with one scale, so that programs can be compared.
+    Atoms without an assigned element (Q peaks) get elements by height.
     """
     group = gemmi.find_spacegroup_by_ops(result.operations())
     basis = basis_between(data.unit_cell, result.unit_cell)
@@ -39,19 +36,8 @@ def solution_from_shelx(
     atoms = tuple(_atoms(result, group, composition, data))
     if not atoms:
         return None
-    r1 = quick_r1(atoms, group, data, basis, result.unit_cell)
-    verdict: Verdict = "solved" if r1 < SOLVED_R1 else "doubtful" if r1 < DOUBTFUL_R1 else "not-solved"
-    return Solution(
-        space_group=group.xhm(),
-        hall=group.hall,
-        unit_cell=result.unit_cell if basis != IDENTITY else data.unit_cell,
-        to_solution_cell=basis,
-        atoms=atoms,
-        r1=r1,
-        figures=figures,
-        verdict=verdict,
-        reasons=(f"R1 {r1:.3f} of the unrefined model (solved below {SOLVED_R1}, doubtful below {DOUBTFUL_R1})",),
-    )
+    cell = result.unit_cell if basis != IDENTITY else data.unit_cell
+    return solution_from_atoms(atoms, group, data, composition, cell=cell, to_cell=basis, figures=figures)
 
 
 def basis_between(old: UnitCell, new: UnitCell, *, tolerance: float = 0.01) -> Basis | None:
@@ -78,37 +64,6 @@ def basis_between(old: UnitCell, new: UnitCell, *, tolerance: float = 0.01) -> B
         return None
     first, second, third = ((float(x), float(y), float(z)) for x, y, z in best[1].tolist())
     return (first, second, third)
-
-
-def quick_r1(
-    atoms: tuple[Atom, ...], group: gemmi.SpaceGroup, data: Reflections, basis: Basis, cell: UnitCell
-) -> float:
-    """Return R1 on F for I > 2 sigma, with the scale and the overall B that fit best."""
-    merged = read_merged(data.merged)
-    strong = merged.intensity > 2.0 * merged.sigma
-    hkl = np.rint(merged.hkl[strong] @ np.array(basis).T).astype(np.int32)
-    observed = np.sqrt(merged.intensity[strong])
-    calculated = np.abs(
-        structure_factors(
-            hkl,
-            cell,
-            group.operations(),
-            elements=[atom.element for atom in atoms],
-            positions=np.array([atom.position for atom in atoms]),
-            u_iso_angstrom2=np.full(len(atoms), U_START),
-            occupancies=np.array([atom.occupancy for atom in atoms]),
-            radiation=data.radiation,
-        )
-    )
-    if not np.any(calculated > 0):
-        return 1.0
-    stol_sq = d_star_squared(hkl, cell) / 4.0
-    best = 1.0
-    for b in np.linspace(-3.0, 6.0, 19):
-        model = calculated * np.exp(-b * stol_sq)
-        scale = float(observed @ model / (model @ model))
-        best = min(best, float(np.abs(observed - scale * model).sum() / observed.sum()))
-    return best
 
 
 def _metric(cell: UnitCell) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -8,11 +8,12 @@ import gemmi
 import numpy as np
 from pydantic import Field
 
+from adapters.cctbx.numerics import WorkerLeastSquares
 from adapters.formats.shelx_ins import ShelxFile, read_shelx
 from adapters.programs.probe import SHELXL, require
 from adapters.programs.runner import run_program
 from adapters.programs.shelx.hydrogens import count_riding, riding_draft, with_afix
-from adapters.programs.shelx.input import elements_of, formula_units, shelxl_ins
+from adapters.programs.shelx.input import elements_of, shelxl_ins
 from adapters.programs.shelx.output import Lst, complaint_in, parse_lst, suggested_weights
 from tasks.integrate.hklf4 import hklf4_text
 from tasks.integrate.models import Reflections
@@ -26,16 +27,21 @@ from tasks.model import (
     ProgramFailedError,
     SettingsError,
     SourceError,
+    UnitCell,
     Vector,
 )
 from tasks.model.provenance import Attempt, Provenance
 from tasks.model.scattering import site_multiplicities
-from tasks.refine.models import RefinedAtom, Refinement
+from tasks.refine.chain import refined_elsewhere
+from tasks.refine.displacement import principal_displacements
+from tasks.refine.draft import AtomFit, Draft, DraftAtom, ModelFit, Tensor
+from tasks.refine.models import Refinement, StructureFiles
 from tasks.solve.models import Atom, Solution
 
+U_DEFAULT_ANGSTROM2 = 0.05
+"""Of an atom whose U is given as a multiple of another's, where that is not needed: what SHELX itself starts from."""
 CONVERGED_SHIFT = 0.01
-GOOD_R1, POOR_R1 = 0.25, 0.35
-"""Kinematic refinement against electron data: 0.12 to 0.20 is good (domain figures), above 0.35 a wrong model."""
+"""Of an esd; as our own least squares asks (`FitRequest.shift_over_esd`)."""
 
 
 class _Round(NamedTuple):
@@ -45,7 +51,11 @@ class _Round(NamedTuple):
 
 
 class ShelxlRefiner(Document):
-    """Refine with SHELXL (Sheldrick, Acta Cryst. C71, 3-8, 2015)."""
+    """Refine with SHELXL (Sheldrick, Acta Cryst. C71, 3-8, 2015).
+
+    SHELXL leaves no reflections out here: its model is shaken and refined without a part of them by the embedded least
+    squares, as those of the embedded engine are, before it is judged.
+    """
 
     engine: Literal["shelxl"] = "shelxl"
     rounds: int = Field(default=6, ge=1, le=50, description="runs to convergence of model and weights")
@@ -66,7 +76,7 @@ class ShelxlRefiner(Document):
         best = self._converge(data, text, solution, workdir / "isotropic", attempts)
         heavy = [atom for atom in best.result.atoms if atom.element not in {"H", "D"}]
         if best.figures.data / (best.figures.parameters + 5 * len(heavy)) >= self.data_per_parameter:
-            atoms = tuple(_atoms(best.result, moved, solution.hall))
+            atoms = tuple(_atoms(best.result, solution.unit_cell, solution.hall))
             text = self._first_ins(moved, atoms, solution, composition, anisotropic=True)
             better = self._converge(data, text, solution, workdir / "anisotropic", attempts)
             if better.figures.r1 < best.figures.r1:
@@ -75,7 +85,24 @@ class ShelxlRefiner(Document):
             needed = f"{self.data_per_parameter:g} data for each parameter"
             attempts.append(Attempt(change="ANIS", reason=f"needs {needed}", outcome="kept isotropic"))
         best = self._with_hydrogens(best, moved, solution, composition, workdir / "hydrogens", attempts)
-        return _document(data, solution, composition, best, attempts)
+        left_out = workdir / "left-out"
+        left_out.mkdir()
+        return refined_elsewhere(
+            _model_fit(best, solution),
+            data,
+            solution,
+            composition,
+            numerics=WorkerLeastSquares(left_out, self.timeout_s),
+            restraints=best.figures.restraints,
+            files=_files(best.folder),
+            provenance=Provenance(
+                engine=self.engine,
+                version="unknown",
+                parameters={"elements": " ".join(elements_of(composition))},
+                inputs={"hkl": data.hklf4.sha256},
+                attempts=tuple(attempts),
+            ),
+        )
 
     def _first_ins(
         self,
@@ -192,8 +219,8 @@ def _write_hkl(data: Reflections, solution: Solution, path: Path) -> None:
     path.write_text(hklf4_text(hkl, table.intensity, table.sigma), encoding="ascii")
 
 
-def _atoms(result: ShelxFile, data: Reflections, hall: str) -> list[Atom]:
-    shares = _shares(result, data, hall)
+def _atoms(result: ShelxFile, cell: UnitCell, hall: str) -> list[Atom]:
+    shares = _shares(result, cell, hall)
     return [
         Atom(
             label=atom.name,
@@ -206,18 +233,23 @@ def _atoms(result: ShelxFile, data: Reflections, hall: str) -> list[Atom]:
     ]
 
 
-def _shares(result: ShelxFile, data: Reflections, hall: str) -> list[float]:
+def _shares(result: ShelxFile, cell: UnitCell, hall: str) -> list[float]:
     operations = list(gemmi.symops_from_hall(hall))
     rotations = np.array([op.rot for op in operations], dtype=np.float64) / gemmi.Op.DEN
     shifts = np.array([op.tran for op in operations], dtype=np.float64) / gemmi.Op.DEN
     positions = np.array([atom.position for atom in result.atoms], dtype=np.float64).reshape(-1, 3)
-    found = site_multiplicities(positions, rotations, shifts, data.unit_cell)
+    found = site_multiplicities(positions, rotations, shifts, cell)
     return [float(m) / len(operations) for m in found]
 
 
 def _u_iso(u: tuple[float, ...]) -> float:
     value = u[0] if len(u) == 1 else float(np.mean(u[:3]))
-    return value if value > 0 else 0.05
+    return value if value > 0 else U_DEFAULT_ANGSTROM2
+
+
+def _tensor(u: tuple[float, ...]) -> Tensor | None:
+    """Return U11 U22 U33 U12 U13 U23; SHELX lists the last three the other way round."""
+    return (u[0], u[1], u[2], u[5], u[4], u[3]) if len(u) == 6 else None
 
 
 def _esds(path: Path) -> dict[str, Vector]:
@@ -237,71 +269,60 @@ def _esd(text: str) -> float:
     return 0.0 if found is None else int(found.group(2)) * 10.0 ** -len(found.group(1))
 
 
-def _document(
-    data: Reflections, solution: Solution, composition: Composition, done: _Round, attempts: list[Attempt]
-) -> Refinement:
-    figures, result = done.figures, done.result
+def _model_fit(done: _Round, solution: Solution) -> ModelFit:
+    """Return SHELXL's model and figures as a fit of ours."""
+    figures, result, cell = done.figures, done.result, solution.unit_cell
     esds = _esds(done.folder / "job.cif")
-    shares = _shares(result, data, solution.hall)
     operations = len(list(gemmi.symops_from_hall(solution.hall)))
-    z = formula_units(data.model_copy(update={"unit_cell": solution.unit_cell}), composition, solution.hall)
-    counts: dict[str, float] = {}
-    atoms = []
-    for atom, share in zip(result.atoms, shares, strict=True):
-        counts[atom.element] = counts.get(atom.element, 0.0) + atom.occupancy * operations / z
-        u = atom.u
+    atoms, rows = [], []
+    carrier_u = U_DEFAULT_ANGSTROM2
+    for atom, share in zip(result.atoms, _shares(result, cell, solution.hall), strict=True):
+        riding = len(atom.u) == 1 and atom.u[0] < 0
+        u_iso = -atom.u[0] * carrier_u if riding else _u_iso(atom.u)
+        aniso = _tensor(atom.u)
+        low, high, equivalent = (u_iso,) * 3 if aniso is None else principal_displacements(aniso, cell)
+        carrier_u = carrier_u if riding else equivalent
         atoms.append(
-            RefinedAtom(
+            DraftAtom(
                 label=atom.name,
                 element=atom.element,
                 position=atom.position,
-                position_esd=esds.get(atom.name),
-                u_iso_angstrom2=_u_iso(u),
-                u_aniso_angstrom2=(u[0], u[1], u[2], u[5], u[4], u[3]) if len(u) == 6 else None,
+                u_iso_angstrom2=equivalent,
+                u_aniso_angstrom2=aniso,
                 occupancy=atom.occupancy / share,
-                riding=len(u) == 1 and u[0] < 0,
             )
         )
-    missing = [name for name in ("job.cif", "job.fcf") if not (done.folder / name).is_file()]
-    if missing:
-        raise ProgramFailedError(f"SHELXL wrote no {missing[0]}", "the ACTA instruction should make it")
-    converged = figures.max_shift_over_esd < CONVERGED_SHIFT
-    solved = figures.r1 < GOOD_R1 and converged
-    verdict: Literal["solved", "doubtful", "not-solved"] = (
-        "solved" if solved else "doubtful" if figures.r1 < POOR_R1 else "not-solved"
-    )
-    weights = (*result.weights, 0.0, 0.0)[:2]
-    files = {name: FileRef.of(done.folder / f"job.{name}") for name in ("cif", "res", "ins", "hkl", "fcf")}
-    ratio = figures.data / max(1, figures.parameters)
-    return Refinement(
-        id=data.id,
-        space_group=solution.space_group,
-        hall=solution.hall,
-        unit_cell=solution.unit_cell,
-        formula=Composition(counts={e: round(n, 3) for e, n in counts.items() if n > 0}).formula(),
-        atoms=tuple(atoms),
+        rows.append(
+            AtomFit(
+                label=atom.name,
+                position_esd=esds.get(atom.name),
+                u_min_eigenvalue=low,
+                u_max_eigenvalue=high,
+                u_equivalent=equivalent,
+                multiplicity=round(share * operations),
+                riding=riding,
+            )
+        )
+    a, b = (*result.weights, 0.0, 0.0)[:2]
+    return ModelFit(
+        draft=Draft(hall=solution.hall, unit_cell=cell, atoms=tuple(atoms), weights=(a, b)),
+        atoms=tuple(rows),
         r1=figures.r1,
         r1_all=figures.r1_all,
         wr2=figures.wr2,
         goof=figures.goof,
         reflections=figures.data,
         reflections_observed=figures.observed,
-        parameters=figures.parameters,
-        restraints=figures.restraints,
+        parameters=max(1, figures.parameters),
         shift_over_esd_max=figures.max_shift_over_esd,
+        converged=figures.max_shift_over_esd < CONVERGED_SHIFT,
         density_max=figures.highest_peak or 0.0,
         density_min=figures.deepest_hole or 0.0,
-        weights=(weights[0], weights[1]),
-        converged=converged,
-        verdict=verdict,
-        reasons=(f"R1 {figures.r1:.3f}", f"largest shift {figures.max_shift_over_esd:.3f} esd"),
-        warnings=() if ratio >= 8 else (f"{ratio:.1f} data for each parameter",),
-        **files,
-        provenance=Provenance(
-            engine="shelxl",
-            version="unknown",
-            parameters={"elements": " ".join(elements_of(composition))},
-            inputs={"hkl": data.hklf4.sha256},
-            attempts=tuple(attempts),
-        ),
     )
+
+
+def _files(folder: Path) -> StructureFiles:
+    missing = [name for name in ("job.cif", "job.fcf") if not (folder / name).is_file()]
+    if missing:
+        raise ProgramFailedError(f"SHELXL wrote no {missing[0]}", "the ACTA instruction should make it")
+    return StructureFiles(*(FileRef.of(folder / f"job.{name}") for name in StructureFiles._fields))

@@ -24,6 +24,7 @@ from tasks.model import (
     SourceError,
 )
 from tasks.model.provenance import Attempt, Provenance
+from tasks.model.verdict import standing
 from tasks.solve.models import Solution, Solutions, SpaceGroupTrial
 
 SHELXT_FALLBACKS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -186,8 +187,8 @@ def _groups(data: Reflections) -> Sequence[tuple[str, str]]:
 def _outcome(solutions: list[Solution], listed: int) -> str:
     if not solutions:
         return f"{listed} listed, none usable"
-    best = min(solutions, key=lambda s: s.r1)
-    return f"{len(solutions)} candidates, best R1 {best.r1:.3f} in {best.space_group}"
+    best = min(solutions, key=lambda s: (standing(s.verdict), s.r1))
+    return f"{len(solutions)} candidates, best {best.verdict} with R1 {best.r1:.3f} in {best.space_group}"
 
 
 def _version(text: str) -> str | None:
@@ -207,7 +208,7 @@ def _ranked(
         raise NoSolutionError(
             f"{data.id}: {engine} found no structure", "; ".join(f"{a.change}: {a.outcome}" for a in attempts)
         )
-    ranked = sorted(found, key=lambda s: s.r1)
+    ranked = sorted(found, key=lambda s: (standing(s.verdict), s.r1))
     best = ranked[0]
     others = [s for s in ranked if s.space_group != best.space_group]
     margin = (

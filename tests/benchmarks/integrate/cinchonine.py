@@ -18,6 +18,7 @@ from tasks.ingest.source import read_source
 from tasks.integrate.builtin import BuiltinIntegrator
 from tests.synthetic.cinchonine_manifest import MANIFEST
 from tests.synthetic.published_r1 import common_r1
+from tests.synthetic.real_data import real_data
 
 PUBLISHED = Path("DemoData/Cinchonine/shelxl/shelxl.cif")
 
@@ -36,7 +37,7 @@ def cinchonine_series(folder: Path, work: Path) -> FrameSeries:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shared", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--shared", type=Path, default=real_data())
     folder = parser.parse_args().shared.resolve() / "cinchonine"
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)

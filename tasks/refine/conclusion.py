@@ -1,0 +1,80 @@
+"""A refined model, of whatever engine, becomes a judged document."""
+
+from typing import NamedTuple
+
+from tasks.model import Composition
+from tasks.model.provenance import Provenance
+from tasks.refine.draft import ModelFit, density_unit
+from tasks.refine.element_odds import ElementOdds, unsettled
+from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
+from tasks.refine.verdict import Evidence, judge_refined
+from tasks.solve.models import Solution
+
+
+class Concluded(NamedTuple):
+    """What a refinement comes with beside the fit and the evidence."""
+
+    id: str
+    solution: Solution
+    warnings: tuple[str, ...]
+    files: StructureFiles
+    provenance: Provenance
+    odds: tuple[ElementOdds, ...] = ()
+    restraints: int = 0
+
+
+def concluded(fit: ModelFit, evidence: Evidence, made: Concluded) -> Refinement:
+    """Return the document of a refinement with the verdict on it."""
+    verdict, reasons = judge_refined(fit, evidence)
+    if (doubt := unsettled(made.odds)) is not None:
+        reasons = (*reasons, doubt)
+    recovery = evidence.recovery
+    return Refinement(
+        id=made.id,
+        space_group=made.solution.space_group,
+        hall=made.solution.hall,
+        unit_cell=fit.draft.unit_cell,
+        formula=Composition(counts=evidence.formula).formula(),
+        atoms=refined_atoms(fit, made.odds),
+        r1=fit.r1,
+        r1_all=fit.r1_all,
+        wr2=fit.wr2,
+        goof=fit.goof,
+        reflections=fit.reflections,
+        reflections_observed=fit.reflections_observed,
+        parameters=fit.parameters,
+        restraints=made.restraints,
+        shift_over_esd_max=fit.shift_over_esd_max,
+        density_max=fit.density_max,
+        density_min=fit.density_min,
+        density_unit=density_unit(evidence.radiation),
+        r1_free=None if recovery is None else recovery.r1_free,
+        recovery_angstrom=None if recovery is None else recovery.displacement_angstrom,
+        extinction=fit.draft.extinction,
+        weights=fit.draft.weights,
+        converged=fit.converged,
+        verdict=verdict,
+        reasons=reasons,
+        warnings=made.warnings,
+        provenance=made.provenance,
+        **made.files._asdict(),
+    )
+
+
+def refined_atoms(fit: ModelFit, odds: tuple[ElementOdds, ...] = ()) -> tuple[RefinedAtom, ...]:
+    """Return the atoms with their standard uncertainties and the odds of their elements."""
+    sure = {item.label: item.odds for item in odds}
+    return tuple(
+        RefinedAtom(
+            label=atom.label,
+            element=atom.element,
+            position=atom.position,
+            position_esd=None if row.riding else row.position_esd,
+            u_iso_angstrom2=row.u_equivalent,
+            u_aniso_angstrom2=atom.u_aniso_angstrom2,
+            occupancy=atom.occupancy,
+            riding=row.riding,
+            element_odds=sure.get(atom.label),
+        )
+        for atom, row in zip(fit.draft.atoms, fit.atoms, strict=True)
+    )
