@@ -38,8 +38,11 @@ E = TypeVar("E")
 D = TypeVar("D", Reflections, Solutions, Refinement)
 
 SHELLS = 5
+"""Of resolution: enough to tell where engines part, few enough that each is well filled."""
 VOLUME_TOLERANCE = 0.05
+"""Relative; cells of electron diffraction are a per cent or two off along each edge."""
 LOW_CORRELATION = 0.5
+"""Of |E| in a shell, below which it is named; by judgement."""
 
 
 class AutoIntegrator(Document):
@@ -137,18 +140,19 @@ class AllRefiners(Document):
     def refine(
         self, data: Reflections, solution: Solution, composition: Composition | None, workdir: Path
     ) -> Refinement:
-        """Return the result with the best verdict, then R1; the comparison is in its provenance and consensus.json."""
+        """Return the preferred result; the comparison is in its provenance and consensus.json."""
         engines: list[tuple[Refiner, Program | None]] = [(ShelxlRefiner(), SHELXL), (SmtbxRefiner(), None)]
         results, attempts = every_success(
             engines, lambda engine, folder: engine.refine(data, solution, composition, folder), workdir
         )
-        best = min(results, key=lambda name: (standing(results[name].verdict), results[name].r1))
+        best = min(results, key=lambda name: preference(results[name]))
         rows: list[dict[str, object]] = [
             {
                 "engine": name,
                 "space_group": model.space_group,
                 "verdict": model.verdict,
                 "r1": round(model.r1, 4),
+                "r1_left_out": None if model.r1_free is None else round(model.r1_free, 4),
                 "wr2": round(model.wr2, 4),
                 "formula": model.formula,
                 "disagrees": "" if model.formula == results[best].formula else "formula",
@@ -156,6 +160,15 @@ class AllRefiners(Document):
             for name, model in results.items()
         ]
         return with_attempts(results[best], [*attempts, *consensus(rows, workdir)])
+
+
+def preference(model: Refinement) -> tuple[int, float, float]:
+    """Return what refinements by several engines are ranked by, the least first.
+
+    The verdict, then R1 of reflections that were left out, which is measured alike for all; only then R1, which is of
+    each engine's own data and parameters.
+    """
+    return standing(model.verdict), 1.0 if model.r1_free is None else model.r1_free, model.r1
 
 
 def integrators(d_min_angstrom: float | None) -> list[tuple[Integrator, Program | None]]:

@@ -119,7 +119,7 @@ class Rule(NamedTuple):
     """Of rules on one topic that object only the worst speaks, of equals the first."""
 
 
-class Finding(NamedTuple):
+class Statement(NamedTuple):
     """What one rule says of a model."""
 
     text: str
@@ -132,12 +132,12 @@ class Ruling(NamedTuple):
     """The verdict, and what every rule said, in the order of the table."""
 
     verdict: Verdict
-    findings: tuple[Finding, ...]
+    statements: tuple[Statement, ...]
 
     @property
-    def objections(self) -> tuple[Finding, ...]:
+    def objections(self) -> tuple[Statement, ...]:
         """What speaks against the model."""
-        return tuple(finding for finding in self.findings if finding.objects)
+        return tuple(statement for statement in self.statements if statement.objects)
 
 
 def _alike(doubtful: float, hopeless: float | None = None) -> Mapping[str, Limit]:
@@ -257,23 +257,23 @@ def judge(figures: ModelFigures) -> Ruling:
     ``not-solved``: a figure that no right structure shows, or too many doubts; ``doubtful``: a doubt, or no reflections
     that were left out of the fit; ``solved``: neither.
     """
-    findings = tuple(_worst_of_each_topic(_findings(figures)))
-    objections = [finding for finding in findings if finding.objects]
-    if any(finding.hopeless for finding in objections) or len(objections) > MOST_DOUBTS[figures.kind]:
-        return Ruling("not-solved", findings)
-    return Ruling("doubtful" if objections else "solved", findings)
+    statements = tuple(_worst_of_each_topic(_statements(figures)))
+    objections = [statement for statement in statements if statement.objects]
+    if any(statement.hopeless for statement in objections) or len(objections) > MOST_DOUBTS[figures.kind]:
+        return Ruling("not-solved", statements)
+    return Ruling("doubtful" if objections else "solved", statements)
 
 
-def _findings(figures: ModelFigures) -> Iterator[Finding]:
+def _statements(figures: ModelFigures) -> Iterator[Statement]:
     for rule in RULES[figures.kind]:
         value = getattr(figures, rule.figure)
         if value is not None:
-            yield _finding(rule, value, figures)
+            yield _statement(rule, value, figures)
         elif rule.figure == "r1_left_out":
-            yield Finding(figures.untested, objects=True)
+            yield Statement(figures.untested, objects=True)
 
 
-def _finding(rule: Rule, value: float | tuple[str, ...], figures: ModelFigures) -> Finding:
+def _statement(rule: Rule, value: float | tuple[str, ...], figures: ModelFigures) -> Statement:
     names = ", ".join(value[:SHOWN]) if isinstance(value, tuple) else ""
     number = len(value) if isinstance(value, tuple) else value
     limit = rule.limits[figures.radiation]
@@ -285,20 +285,20 @@ def _finding(rule: Rule, value: float | tuple[str, ...], figures: ModelFigures) 
     objects = (hopeless or beyond(limit.doubtful)) and not rule.unless(figures)
     words = rule.hopeless if hopeless and rule.hopeless else rule.doubt
     text = words.format(value=number, limit=limit.doubtful, names=names, of=figures)
-    return Finding(text, objects, objects and hopeless, rule.topic)
+    return Statement(text, objects, objects and hopeless, rule.topic)
 
 
-def _worst_of_each_topic(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Yield the findings less the objections on a topic on which a worse or an earlier one speaks."""
-    every = list(findings)
-    for place, finding in enumerate(every):
+def _worst_of_each_topic(statements: Iterator[Statement]) -> Iterator[Statement]:
+    """Yield the statements less the objections on a topic on which a worse or an earlier one speaks."""
+    every = list(statements)
+    for place, statement in enumerate(every):
         rivals = [
             (not other.hopeless, rank)
             for rank, other in enumerate(every)
-            if other.objects and other.topic == finding.topic
+            if other.objects and other.topic == statement.topic
         ]
-        if not (finding.objects and finding.topic) or min(rivals) == (not finding.hopeless, place):
-            yield finding
+        if not (statement.objects and statement.topic) or min(rivals) == (not statement.hopeless, place):
+            yield statement
 
 
 def standing(verdict: Verdict) -> int:

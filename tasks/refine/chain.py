@@ -22,7 +22,7 @@ from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import first_draft, refined
 from tasks.refine.structure import formula_of, structure_of
 from tasks.refine.validation import recovery
-from tasks.refine.verdict import NOT_RECOVERED, Evidence
+from tasks.refine.verdict import NOT_RECOVERED, Grounds
 from tasks.solve.models import Solution
 
 log = logging.getLogger("apertura.refine")
@@ -52,7 +52,7 @@ def refinement(
     intensities = unique_intensities(numerics, data, solution, settings.d_min_angstrom)
     progress = refined(numerics, first_draft(solution), intensities, composition=composition, settings=settings)
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
-    evidence = Evidence(
+    grounds = Grounds(
         radiation=intensities.radiation,
         formula=structure.formula,
         composition=composition,
@@ -72,7 +72,7 @@ def refinement(
             attempts=progress.attempts,
         ),
     )
-    return concluded(progress.fit, evidence, made)
+    return concluded(progress.fit, grounds, made)
 
 
 def refined_elsewhere(
@@ -99,10 +99,10 @@ def refined_elsewhere(
         found, untested = recovery(numerics, fit, intensities), NOT_RECOVERED
     except (InputError, ProgramFailedError, ProgramTimeoutError) as error:
         log.warning("%s: no reflections were left out of the fit: %s", data.id, error.message)
-    evidence = Evidence(data.radiation, formula, composition, found, untested)
+    grounds = Grounds(data.radiation, formula, composition, found, untested)
     warnings = warnings_of(fit, intensities, formula=formula, composition=composition)
     made = Concluded(data.id, solution, warnings, files, provenance, restraints=restraints)
-    return concluded(fit, evidence, made)
+    return concluded(fit, grounds, made)
 
 
 def unique_intensities(

@@ -11,11 +11,17 @@ from tasks.refine.draft import DraftAtom, ModelFit, UniqueIntensities
 from tasks.refine.geometry import bonds, close_contacts, contacts
 
 U_LOW_ANGSTROM2 = 0.003
+"""Just above the least value that refinement allows (`parameters.U_FLOOR_ANGSTROM2`)."""
 U_HIGH_ANGSTROM2 = 0.15
+"""Of an atom that is hardly there; by judgement."""
 ANISOTROPY_HIGH = 8.0
+"""Largest over smallest principal displacement that needs a look; by judgement."""
 LOW_DATA_PER_PARAMETER = 6.0
+"""Unique reflections; journals ask for 8 to 10, electron diffraction often has fewer."""
 LARGE_SHIFT = 0.05
+"""Of an esd, from which a refinement is not called converged in a report; by judgement."""
 NO_NEIGHBOUR_ANGSTROM = 3.6
+"""Beyond any contact of packed atoms that are not hydrogen."""
 
 
 def heavy_atoms(fit: ModelFit) -> list[DraftAtom]:

@@ -7,12 +7,12 @@ from tasks.model.provenance import Provenance
 from tasks.refine.draft import ModelFit, density_unit
 from tasks.refine.element_odds import ElementOdds, unsettled
 from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
-from tasks.refine.verdict import Evidence, judge_refined
+from tasks.refine.verdict import Grounds, judge_refined
 from tasks.solve.models import Solution
 
 
 class Concluded(NamedTuple):
-    """What a refinement comes with beside the fit and the evidence."""
+    """What a refinement comes with beside the fit and the grounds."""
 
     id: str
     solution: Solution
@@ -23,18 +23,18 @@ class Concluded(NamedTuple):
     restraints: int = 0
 
 
-def concluded(fit: ModelFit, evidence: Evidence, made: Concluded) -> Refinement:
+def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
     """Return the document of a refinement with the verdict on it."""
-    verdict, reasons = judge_refined(fit, evidence)
+    verdict, reasons = judge_refined(fit, grounds)
     if (doubt := unsettled(made.odds)) is not None:
         reasons = (*reasons, doubt)
-    recovery = evidence.recovery
+    recovery = grounds.recovery
     return Refinement(
         id=made.id,
         space_group=made.solution.space_group,
         hall=made.solution.hall,
         unit_cell=fit.draft.unit_cell,
-        formula=Composition(counts=evidence.formula).formula(),
+        formula=Composition(counts=grounds.formula).formula(),
         atoms=refined_atoms(fit, made.odds),
         r1=fit.r1,
         r1_all=fit.r1_all,
@@ -47,7 +47,7 @@ def concluded(fit: ModelFit, evidence: Evidence, made: Concluded) -> Refinement:
         shift_over_esd_max=fit.shift_over_esd_max,
         density_max=fit.density_max,
         density_min=fit.density_min,
-        density_unit=density_unit(evidence.radiation),
+        density_unit=density_unit(grounds.radiation),
         r1_free=None if recovery is None else recovery.r1_free,
         recovery_angstrom=None if recovery is None else recovery.displacement_angstrom,
         extinction=fit.draft.extinction,

@@ -18,11 +18,17 @@ from tasks.refine.validation import HELD_OUT
 from tasks.solve.models import Solution
 
 LONG_CYCLES = 40
+"""Of what must converge; fits that settle end before."""
 SAME_PEAK_ANGSTROM = 0.5
+"""A peak this near to where an atom proved wrong is the same peak: a third of a bond."""
 HYDROGEN_ROUNDS = 3
+"""Hydrogen makes the geometry clearer, and that places more of it; how often is by judgement."""
 HYDROGEN_GAIN = 0.001
+"""Of R1 of all data: what the first placing may cost, and what a new one must gain; by judgement."""
 EXTINCTION_START = 0.001
+"""Any small value: least squares takes it where the data want it."""
 EXTINCTION_ESDS = 3.0
+"""What is usually called significant."""
 
 
 def first_draft(solution: Solution) -> Draft:

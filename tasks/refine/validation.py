@@ -13,7 +13,9 @@ from tasks.refine.ports import LeastSquares
 SHAKE_ANGSTROM = 0.15
 """Root mean square of the displacement along each axis."""
 HELD_OUT = 0.1
+"""Part of the reflections: enough to tell, few enough that the fit is that of all."""
 CYCLES = 20
+"""Of least squares after the shake: more than the way back takes."""
 
 
 class Recovery(NamedTuple):

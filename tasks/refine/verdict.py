@@ -20,7 +20,7 @@ MOST_AT_FLOOR = 0.8
 NOT_RECOVERED = "the shaken structure could not be refined again"
 
 
-class Evidence(NamedTuple):
+class Grounds(NamedTuple):
     """What a refined model is judged by beside its own fit; `untested` says why there is no recovery."""
 
     radiation: Radiation
@@ -38,11 +38,11 @@ class RefinedVerdict(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def judge_refined(fit: ModelFit, evidence: Evidence) -> RefinedVerdict:
+def judge_refined(fit: ModelFit, grounds: Grounds) -> RefinedVerdict:
     """Return the verdict on a refined model."""
-    figures = figures_of(fit, evidence)
+    figures = figures_of(fit, grounds)
     ruling = judge(figures)
-    remark = _about_composition(evidence)
+    remark = _about_composition(grounds)
     if ruling.verdict == "solved":
         free = (
             "" if figures.r1_left_out is None else f", {figures.r1_left_out:.3f} for reflections it was not fitted to"
@@ -54,23 +54,23 @@ def judge_refined(fit: ModelFit, evidence: Evidence) -> RefinedVerdict:
                 *(remark or ("displacements, distances and composition are in order",)),
             ),
         )
-    against = sorted(ruling.objections, key=lambda finding: not finding.hopeless)
-    said = (finding.text for finding in against)
+    against = sorted(ruling.objections, key=lambda statement: not statement.hopeless)
+    said = (statement.text for statement in against)
     return RefinedVerdict(ruling.verdict, (*said, *remark, *_about_radiation(fit, figures)))
 
 
-def figures_of(fit: ModelFit, evidence: Evidence) -> ModelFigures:
+def figures_of(fit: ModelFit, grounds: Grounds) -> ModelFigures:
     """Return the figures of a refined model."""
-    recovery, heavy = evidence.recovery, len(checks.heavy_atoms(fit))
+    recovery, heavy = grounds.recovery, len(checks.heavy_atoms(fit))
     odd, floor = set(checks.odd_displacements(fit)), set(checks.at_the_floor(fit))
     doubt = cell_doubt(fit)
     chance = r1_by_chance(fit)
     return ModelFigures(
         kind="refined",
-        radiation=evidence.radiation,
+        radiation=grounds.radiation,
         r1=fit.r1,
         r1_left_out=None if recovery is None else recovery.r1_free,
-        untested=evidence.untested,
+        untested=grounds.untested,
         r1_over_chance=fit.r1 / chance if chance > 0 else math.inf,
         r1_by_chance=chance,
         observed_per_parameter=fit.reflections_observed / fit.parameters,
@@ -83,8 +83,8 @@ def figures_of(fit: ModelFit, evidence: Evidence) -> ModelFigures:
         close_contacts=checks.close_pairs(fit),
         cell_doubts=(str(doubt),) if doubt is not None and doubt.sure else (),
         bad_neighbours=len(set(checks.impossible_bonds(fit)) | set(checks.lonely(fit))),
-        completeness=checks.completeness_of_model(evidence.formula, evidence.composition),
-        agreement=checks.composition_agreement(evidence.formula, evidence.composition),
+        completeness=checks.completeness_of_model(grounds.formula, grounds.composition),
+        agreement=checks.composition_agreement(grounds.formula, grounds.composition),
     )
 
 
@@ -99,10 +99,10 @@ def r1_by_chance(fit: ModelFit) -> float:
     return BY_CHANCE[centric] * math.sqrt(freedom)
 
 
-def _about_composition(evidence: Evidence) -> tuple[str, ...]:
-    if evidence.composition is None:
+def _about_composition(grounds: Grounds) -> tuple[str, ...]:
+    if grounds.composition is None:
         return ("no composition was given: the elements are by the data and bonds alone",)
-    absent = checks.elements_not_found(evidence.formula, evidence.composition)
+    absent = checks.elements_not_found(grounds.formula, grounds.composition)
     return (f"no {', '.join(absent)} was found: is the composition right?",) if absent else ()
 
 

@@ -35,8 +35,8 @@ def judge_built(task: Task, built: Built) -> Judgement:
     figures = _figures(task, built)
     figures["r_free"] = free_r(built.fit.model, task.observed, task.symmetry) if _hopeful(task, figures) else 1.0
     ruling = judge(_model_figures(task, figures))
-    against = tuple(f"against: {finding.text}" for finding in ruling.objections)
-    return Judgement(ruling.verdict, against or tuple(finding.text for finding in ruling.findings), figures)
+    against = tuple(f"against: {statement.text}" for statement in ruling.objections)
+    return Judgement(ruling.verdict, against or tuple(statement.text for statement in ruling.statements), figures)
 
 
 def _hopeful(task: Task, figures: dict[str, float]) -> bool:

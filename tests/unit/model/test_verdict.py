@@ -31,7 +31,7 @@ GOOD = {
 def test_a_model_that_nothing_speaks_against_is_solved(kind: str) -> None:
     ruling = judge(GOOD[kind])
     assert (ruling.verdict, ruling.objections) == ("solved", ())
-    assert len(ruling.findings) == len(RULES[kind])
+    assert len(ruling.statements) == len(RULES[kind])
 
 
 @pytest.mark.parametrize("kind", sorted(GOOD))
@@ -57,7 +57,7 @@ def test_without_reflections_left_out_a_model_is_doubtful_at_most(kind: str) -> 
     perfect = GOOD[kind]._replace(r1=0.001, r1_left_out=None)
     ruling = judge(perfect)
     assert ruling.verdict == "doubtful"
-    assert [finding.text for finding in ruling.objections] == [UNTESTED]
+    assert [statement.text for statement in ruling.objections] == [UNTESTED]
     assert judge(perfect._replace(r1=0.9)).verdict == "not-solved"
 
 
@@ -67,11 +67,11 @@ def test_an_engine_that_knows_little_of_its_model_is_no_better_off() -> None:
 
 def test_of_rules_on_one_topic_only_the_worst_speaks() -> None:
     figures = GOOD["refined"]._replace(r1=0.3, r1_over_chance=0.9)
-    assert [finding.text for finding in judge(figures).objections] == [
+    assert [statement.text for statement in judge(figures).objections] == [
         "R1 0.300 is what so many parameters reach by chance (0.50)"
     ]
     lacking = judge(GOOD["refined"]._replace(completeness=0.5, agreement=0.5)).objections
-    assert [finding.text for finding in lacking] == ["the model has 50% of the atoms of the composition"]
+    assert [statement.text for statement in lacking] == ["the model has 50% of the atoms of the composition"]
 
 
 def test_more_doubts_than_a_right_structure_raises_are_the_end() -> None:

@@ -9,7 +9,7 @@ from tasks.refine.draft import AtomFit, Draft, DraftAtom, DraftFit, UniqueIntens
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import refined
 from tasks.refine.validation import Recovery
-from tasks.refine.verdict import Evidence, judge_refined, r1_by_chance
+from tasks.refine.verdict import Grounds, judge_refined, r1_by_chance
 
 CELL = UnitCell.of((7.1, 8.2, 9.3, 90.0, 96.0, 90.0))
 GOOD = Recovery(r1=0.18, r1_free=0.22, reflections_free=120, displacement_angstrom=0.05)
@@ -51,14 +51,14 @@ def draft() -> Draft:
     return Draft(hall="P 1", unit_cell=CELL, atoms=atoms)
 
 
-def evidence(
+def grounds(
     intensities: UniqueIntensities, recovery: Recovery | None = GOOD, formula=None, composition=WANTED
-) -> Evidence:
-    return Evidence(intensities.radiation, formula or FORMULA, composition, recovery)
+) -> Grounds:
+    return Grounds(intensities.radiation, formula or FORMULA, composition, recovery)
 
 
 def verdict(fit: DraftFit, intensities: UniqueIntensities, recovery: Recovery | None = GOOD, formula=None) -> str:
-    return judge_refined(fit, evidence(intensities, recovery, formula)).verdict
+    return judge_refined(fit, grounds(intensities, recovery, formula)).verdict
 
 
 def test_a_right_structure_is_solved(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_solution_without_atoms_is_refused(draft: Draft, intensities: UniqueIn
 def test_an_element_of_the_composition_that_is_nowhere_is_named(
     draft: Draft, intensities: UniqueIntensities, tmp_path: Path
 ) -> None:
-    wanted = evidence(intensities, formula={"C": 40.0, "O": 20.0}, composition=Composition.parse("C40 O20 Br"))
+    wanted = grounds(intensities, formula={"C": 40.0, "O": 20.0}, composition=Composition.parse("C40 O20 Br"))
     _, reasons = judge_refined(plain_fit(draft, tmp_path), wanted)
     assert any("no Br was found" in reason for reason in reasons)
     assert not any("composition are in order" in reason for reason in reasons)
@@ -181,7 +181,7 @@ def test_an_element_of_the_composition_that_is_nowhere_is_named(
 
 def test_the_wrong_radiation_is_suspected(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
     fit = plain_fit(draft, tmp_path)
-    _, reasons = judge_refined(fit, evidence(intensities.model_copy(update={"radiation": "xray"})))
+    _, reasons = judge_refined(fit, grounds(intensities.model_copy(update={"radiation": "xray"})))
     assert any("electron intensities?" in reason for reason in reasons)
-    _, reasons = judge_refined(fit, evidence(intensities, composition=None))
+    _, reasons = judge_refined(fit, grounds(intensities, composition=None))
     assert any("no composition was given" in reason for reason in reasons)
