@@ -35,7 +35,7 @@ def bench() -> Iterator[Bench]:
     made = bring_up(data)
     yield made
     made.close()
-    assert made.tracebacks(allowed=("404 Not Found",)) == [], "404: a test deletes a run while it runs"
+    assert made.tracebacks(allowed=("ObjectNotFound",)) == [], "a test deletes a run while it runs"
     shutil.rmtree(data, ignore_errors=True)
 
 
