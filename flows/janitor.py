@@ -83,7 +83,7 @@ def janitor(
     now = datetime.now(UTC)
     with get_client(sync_client=True) as client:
         drop_late(client, now)
-        watch = Evidence(client, now)
+        watch = SignsOfLife(client, now)
         limits = {
             StateType.RUNNING: (gone_after_s, zombie_after_s),
             StateType.PENDING: (pending_after_s, max(pending_after_s, zombie_after_s)),
@@ -122,7 +122,7 @@ def janitor(
     return report
 
 
-class Evidence:
+class SignsOfLife:
     """What is known of the processes of runs: seen on this machine, heard of from others.
 
     Where all workers of a pool are on this machine, the process of each of its runs is seen here or is gone. Of other

@@ -15,7 +15,7 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 
-from flows.janitor import Evidence, bury, deployed
+from flows.janitor import SignsOfLife, bury, deployed
 from flows.site import UPKEEP_POOL
 
 log = logging.getLogger("apertura.upkeep")
@@ -29,9 +29,9 @@ def free_slots() -> int:
     """End the runs of the maintenance pool that have no process on this machine; return how many."""
     now = datetime.now(UTC)
     with get_client(sync_client=True) as client:
-        evidence = Evidence(client, now)
+        signs = SignsOfLife(client, now)
         held = [run for state in HELD for run in deployed(client, state) if run.work_pool_name == UPKEEP_POOL]
-        lost = [run for run in held if not evidence.has_process(run)]
+        lost = [run for run in held if not signs.has_process(run)]
         for run in lost:
             bury(client, run, now)
     return len(lost)

@@ -19,9 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from flows.flight_check import tiny_case, write_simulated_series
 from tasks.simulate.demo_structure import uio66
-from tests.system.facility_bench import Bench, bring_up, clear_away
+from tests.system.facility_bench import Bench, bring_up, drop
 from tests.system.postgresql_bench import on_postgresql
-from tests.system.test_facility import drop
 
 LIMIT_S, LIMIT_FRACTION = 15.0, 0.05
 
@@ -33,7 +32,7 @@ def on_sqlite() -> Iterator[Bench]:
     try:
         yield bench
     finally:
-        clear_away(bench.facility)
+        bench.close()
         shutil.rmtree(data, ignore_errors=True)
 
 

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,15 +22,28 @@ import numpy as np
 import tifffile
 
 from adapters.formats.simulated_series import write_simulated_series
-from flows.facility import POOL, Facility, alive, load, program, service_environment, taken
+from adapters.formats.stempy_hdf5 import write_scan
+from adapters.host.http import taken
+from adapters.host.processes import end, with_variable
+from adapters.host.supervisor import Supervisor
+from flows.facility import FOLDER_VARIABLE, Facility, keep_secrets, load, program, service_environment
+from flows.site import POOL
 from tasks.simulate.demo_structure import uio66
 from tasks.simulate.models import ClusterPlan, Instrument, SimulationSettings, TiltPlan
-from tests.system.test_facility import ROOT, free_port
 
-ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+ROOT = Path(__file__).resolve().parents[2]
+ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
+"""Crashed is not among them: the janitor tries again."""
 WAIT_S = float(os.environ.get("APERTURA_FAULT_WAIT_S", "600"))
 OBEYS_PERMISSIONS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
 """Root without the right to pass over file permissions: what a service user is."""
+ERROR = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Cancelled|NotFound|Exit|Interrupt)\b")
+"""The line that ends a traceback."""
+CHAINED = re.compile(
+    r"^[\w.]+: .*\n(?:.*\n)?\n(?:The above exception was the direct cause|During handling of the above exception).*\n\n"
+    r"Traceback \(most recent call last\):\n",
+    re.MULTILINE,
+)
 FAKE_XDS = """#!/bin/sh
 # stands in for XDS; the file `mode` beside it says how it goes wrong
 case "$(cat "$(dirname "$0")/mode")" in
@@ -46,13 +61,6 @@ class Row:
     expected: str
     observed: str
     ok: bool
-
-
-def clear_away(facility: Facility) -> None:
-    """Kill whatever is left of a facility."""
-    for pid in (facility.watcher_pid, facility.worker_pid, facility.server_pid, facility.plots_pid):
-        if pid is not None:
-            kill_session(pid)
 
 
 @dataclass
@@ -89,35 +97,59 @@ class Bench:
 
     # processes
 
-    def start(self, name: str, *argv: str) -> int:
-        with (self.data / f"logs/{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [*permissions(), program(argv[0]), *argv[1:]],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.processes.append(process)
-        return process.pid
+    @property
+    def supervisor(self) -> Supervisor:
+        return Supervisor(self.data)
 
-    def start_worker(self) -> None:
-        pid = self.start("worker", "prefect", "worker", "start", "--pool", POOL)
-        self.facility = self.facility.model_copy(update={"worker_pid": pid})
+    def kill(self, name: str, *, comes_back: bool = True) -> None:
+        """Kill one service; the supervisor starts it again, or keeps it stopped until `start`."""
+        pid = self.supervisor.pid(name)
+        kill(pid)
+        if comes_back:
+            wait(lambda: self.supervisor.pid(name) not in {0, pid}, f"another {name}")
+        else:
+            self.supervisor.stop(name)
+            assert self.supervisor.pid(name) == 0
 
-    def start_watcher(self) -> None:
-        pid = self.start("watcher", "apertura", "watch", "--poll-s", "0.5")
-        self.facility = self.facility.model_copy(update={"watcher_pid": pid})
-
-    def start_server(self) -> None:
-        pid = self.start("server", "prefect", "server", "start")
-        self.facility = self.facility.model_copy(update={"server_pid": pid})
-        wait(lambda: httpx.get(f"{self.api}/health", timeout=5).is_success, "the server")
+    def start(self, name: str) -> None:
+        """Start a service that was kept stopped."""
+        self.supervisor.run(name)
+        if name == "server":
+            wait(lambda: self.get("/ready").is_success, "the server")
 
     def kill_server(self) -> None:
-        kill_session(self.facility.server_pid)
+        self.kill("server", comes_back=False)
         wait(lambda: not taken(self.port), "the port to be free")
+
+    def second_watcher(self) -> "subprocess.Popen[bytes]":
+        """Start a watcher beside the facility's own."""
+        argv = [*permissions(), program("apertura"), "watch", "--poll-s", "0.5"]
+        with (self.data / "logs/second-watcher.log").open("ab") as log:
+            process = subprocess.Popen(argv, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """Stop everything, and what a test has killed or left behind."""
+        self.supervisor.shut_down()
+        end(list(with_variable(FOLDER_VARIABLE, str(self.data))))
+        for process in self.processes:
+            process.wait()
+
+    def tracebacks(self, *, allowed: tuple[str, ...] = ()) -> list[str]:
+        """Return the end of every traceback in a log of the facility, of chained ones the last.
+
+        Left out are the typed errors that fail a run (Prefect logs them so), and one of SQLite's: written to by several
+        at once it may refuse one of them without waiting, which Prefect logs and tries again. PostgreSQL has none.
+        """
+        known = ("tasks.model.errors.", "sqlite3.OperationalError) database is locked", *allowed)
+        found = []
+        for path in sorted((self.data / "logs").glob("*.log*")):
+            text = re.sub(CHAINED, "", path.read_text(errors="replace"))
+            parts = text.split("Traceback (most recent call last):")[1:]
+            ends = [next((row for row in reversed(part.splitlines()) if ERROR.match(row)), part) for part in parts]
+            found += [f"{path.name}: {row[:200]}" for row in ends if not any(name in row for name in known)]
+        return found
 
     def run_apertura(self, *argv: str) -> subprocess.CompletedProcess[str]:
         return self.python("-m", "flows.cli", *argv)
@@ -151,13 +183,14 @@ class Bench:
             "resource": {"prefect.resource.id": f"apertura.announced.{source.name}"},
             "payload": {"path": str(source)},
         }
-        httpx.post(f"{self.api}/events", json=[event], timeout=60).raise_for_status()
+        with self.client as client:
+            client.post("/events", json=[event]).raise_for_status()
 
-    def janitor(self, *, zombie_after_s: float = 3600.0) -> None:
-        """Let one pass of the janitor be made, without its usual delays."""
-        limits = f"zombie_after_s={zombie_after_s}, pending_after_s={zombie_after_s}, settle_s=0, retry_delay_s=0"
-        done = self.python("-c", f"from flows.janitor import janitor; janitor({limits})")
-        assert done.returncode == 0, done.stderr
+    def maintain(self, name: str, **parameters: Any) -> dict[str, Any]:
+        """Let one run of a deployment go through its pool, beside the scheduled ones; return it when it has ended."""
+        found = self.get(f"/deployments/name/{name}/{name}").json()
+        made = self.post(f"/deployments/{found['id']}/create_flow_run", parameters=parameters)
+        return self.ended(made["id"])
 
     def flow_process(self, run_id: str) -> int | None:
         """Return the process that executes a run."""
@@ -178,9 +211,31 @@ class Bench:
 
     # server
 
+    @property
+    def login(self) -> tuple[str, str]:
+        user, _, password = keep_secrets(self.data).login.partition(":")
+        return user, password
+
+    @property
+    def client(self) -> httpx.Client:
+        """Return a client that knows the password."""
+        return httpx.Client(base_url=self.api, auth=self.login, timeout=60)
+
+    def get(self, path: str) -> httpx.Response:
+        with self.client as client:
+            return client.get(path)
+
+    def sign_in(self, page: Any) -> None:
+        """Give the user interface in a browser its password, as a person does once."""
+        page.goto(f"{self.facility.url}/v2/login")
+        page.locator("input").first.fill(":".join(self.login))
+        page.keyboard.press("Enter")
+        page.wait_for_url(lambda url: "login" not in url, timeout=60_000)
+
     def post(self, path: str, **body: Any) -> Any:
         for _ in range(60):
-            answer = httpx.post(f"{self.api}{path}", json=body, timeout=60)
+            with self.client as client:
+                answer = client.post(path, json=body)
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # its database is busy: nothing was done
                 break
             time.sleep(0.5)
@@ -188,7 +243,8 @@ class Bench:
         return answer.json() if answer.content else None
 
     def pause(self, *, paused: bool) -> None:
-        httpx.patch(f"{self.api}/work_pools/{POOL}", json={"is_paused": paused}, timeout=60).raise_for_status()
+        with self.client as client:
+            client.patch(f"/work_pools/{POOL}", json={"is_paused": paused}).raise_for_status()
 
     def runs_of(self, flow: str) -> list[dict[str, Any]]:
         """Return the runs of one flow."""
@@ -213,7 +269,7 @@ class Bench:
         approval: dict[str, Any] | None = None,
     ) -> str:
         """Start a run from the form; return its id."""
-        found = httpx.get(f"{self.api}/deployments/name/solve-series/interactive", timeout=60).json()
+        found = self.get("/deployments/name/solve-series/interactive").json()
         parameters = {"source": str(source), "out": str(out) if out else None, "settings": settings or {}}
         if approval is not None:
             parameters["approval"] = approval
@@ -221,7 +277,7 @@ class Bench:
         return str(made["id"])
 
     def read(self, run_id: str) -> dict[str, Any]:
-        return dict(httpx.get(f"{self.api}/flow_runs/{run_id}", timeout=60).raise_for_status().json())
+        return dict(self.get(f"/flow_runs/{run_id}").raise_for_status().json())
 
     def ended(self, run_id: str) -> dict[str, Any]:
         wait(lambda: self.read(run_id)["state_type"] in ENDED, f"the end of run {run_id}")
@@ -278,29 +334,16 @@ def zombie(pid: int) -> bool:
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
     """Kill one process and wait for its end."""
-    if alive(pid):
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
     wait(lambda: zombie(pid), f"the end of process {pid}", step_s=0.05)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-
-
-def kill_session(leader: int) -> None:
-    """Kill a service with its children: they share the session that it leads."""
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    wait(lambda: zombie(leader), f"the end of process {leader}")
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(leader, os.WNOHANG)
 
 
 def bring_up(data: Path) -> Bench:
     """Start the facility of `apertura facility up`, its processes without the rights of root over files."""
     fakes = data / "fakes"
     fakes.mkdir()
-    (fakes / "mode").write_text("hang")
+    (fakes / "mode").write_text("crash")
     (fakes / "xds").write_text(FAKE_XDS)
     (fakes / "xds").chmod(0o755)
     command = [*permissions(), sys.executable, "-m", "flows.cli", "facility", "up", "--data", str(data)]
@@ -316,13 +359,58 @@ def bring_up(data: Path) -> Bench:
     assert done.returncode == 0, done.stderr
     facility = load(data)
     assert facility is not None
-    return Bench(data, facility)
+    return Bench(data.resolve(), facility)
 
 
-def drop_two_crystals(folder: Path) -> Path:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def drop(folder: Path, *, seed: int, complete: bool = True) -> Path:
+    """Write a data set without any crystal: the run ends honestly, and soon."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    scans = []
+    for number in range(6):
+        per_position = rng.poisson(20, size=20)  # 4 rows of 4 positions and one of flyback
+        offsets = np.concatenate([[0], np.cumsum(per_position)]).astype(np.uint64)
+        pixels = np.clip(rng.normal(31.5, 4, size=(int(offsets[-1]), 2)).round(), 0, 63).astype(np.uint32)
+        path = folder / f"scan_{number}.h5"
+        events = (pixels[:, 0] * 64 + pixels[:, 1]).astype(np.uint32)
+        write_scan(path, offsets, events, scan_shape_with_flyback=(4, 5), frame_shape=(64, 64))
+        scans.append({"file": path.name, "tilt_deg": float(number), "bytes": path.stat().st_size})
+    if not complete:
+        (folder / "scan_5.h5").write_bytes(b"")
+    manifest = {
+        "format": "4D-STEM tilt series",
+        "version": 1,
+        "sample": folder.name,
+        "composition": "C6 H6",
+        "beam": {"energy_kev": 300.0},
+        "detector": {
+            "name": "4D Camera",
+            "shape_px": [64, 64],
+            "pixel_size_mm": 0.09,
+            "camera_length_mm": 110.0,
+            "direct_beam_px": [31.5, 31.5],
+        },
+        "scan": {"shape": [4, 4], "step_nm": 10.0, "flyback_columns": 1, "rotation_deg": 0.0},
+        "tilt_axis": [1.0, 0.0, 0.0],
+        "scans": scans,
+        "notes": {},
+    }
+    partial = folder / ".manifest"
+    partial.write_text(json.dumps(manifest))
+    partial.replace(folder / "tilt_series.json")
+    return folder
+
+
+def drop_two_crystals(folder: Path, *, seed: int = 7) -> Path:
     """Write a small simulated series of two crystals: they are found, and their few tilts are soon worked through."""
     settings = SimulationSettings(
-        seed=7,
+        seed=seed,
         tilts=TiltPlan(start_deg=-8, stop_deg=8, step_deg=2),
         cluster=ClusterPlan(crystals=2, bad_fraction=0.0, size_nm=80.0),
         instrument=Instrument(scan_shape=(20, 20), shape_px=(288, 288), pixel_size_mm=0.02),

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.facility_bench import Bench, bring_up, clear_away, wait
-from tests.system.test_facility import free_port
+from tests.system.facility_bench import Bench, bring_up, free_port, wait
 
 URL = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 
@@ -92,8 +91,7 @@ def on_postgresql() -> Iterator[Bench]:
         try:
             yield bench
         finally:
-            clear_away(bench.facility)
-            for process in bench.processes:
-                process.wait()
+            bench.close()
+        assert bench.tracebacks() == []
     if all(row.ok for row in bench.rows):
         shutil.rmtree(data, ignore_errors=True)

@@ -13,8 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system.facility_bench import Bench, bring_up, clear_away, drop_two_crystals, state, wait
-from tests.system.test_facility import drop
+from tests.system.facility_bench import Bench, bring_up, drop, drop_two_crystals, state, wait
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [
@@ -31,7 +30,8 @@ def bench() -> Iterator[Bench]:
     data = Path(tempfile.mkdtemp(prefix="apertura-approval-"))
     made = bring_up(data)
     yield made
-    clear_away(made.facility)
+    made.close()
+    assert made.tracebacks() == []
     shutil.rmtree(data, ignore_errors=True)
 
 
@@ -88,7 +88,7 @@ def test_the_list_of_deployments_says_what_each_is_for(bench: Bench, page: Any) 
 
 
 def test_the_form_of_a_run_explains_its_fields_and_offers_its_choices(bench: Bench, page: Any) -> None:
-    found = httpx.get(f"{bench.api}/deployments/name/solve-series/interactive", timeout=60).json()
+    found = bench.get("/deployments/name/solve-series/interactive").json()
     opened(page, f"/v2/deployments/deployment/{found['id']}/run", "folder with tilt_series.json")
     keep(page, "form", whole=True)
     text = page.inner_text("main") if page.locator("main").count() else page.inner_text("body")
@@ -105,7 +105,7 @@ def test_a_suspended_run_holds_no_slot_and_shows_its_proposal(bench: Bench, susp
     other = drop(bench.data / "incoming" / "meanwhile", seed=1)
     assert bench.outcome(other) == "1 run: Completed, No crystals", "the pool runs one flow at once"
     keyset = bench.read(suspended)["state"]["state_details"]["run_input_keyset"]
-    answer = httpx.get(f"{bench.api}/flow_runs/{suspended}/input/{keyset['description']}", timeout=60)
+    answer = bench.get(f"/flow_runs/{suspended}/input/{keyset['description']}")
     assert "| crystal-01 |" in answer.text
     url = answer.text.split("[apertures.png](")[1].split(")")[0]
     assert httpx.get(url, timeout=60).content.startswith(b"\x89PNG")
@@ -148,7 +148,7 @@ def test_without_an_answer_the_janitor_takes_the_default(
     bench: Bench, series: Path, default: str, expected: str
 ) -> None:
     run = suspend(bench, series, limit_h=SOON_H, default=default)
-    bench.janitor()
+    assert state(bench.maintain("janitor")) == "Completed"
     assert bench.ended(run)["state_type"] == expected
     if default == "reject":
         assert "nobody answered in time" in bench.error_of(run)

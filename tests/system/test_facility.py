@@ -1,181 +1,296 @@
-"""A facility on this machine for real: server, worker, watcher, a data set dropped in, the run seen in a browser."""
+"""A facility on this machine for real, with the shipped defaults: what is dropped in runs, what dies goes on."""
 
+import functools
+import http.server
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
+import sqlite3
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
-import numpy as np
+import psutil
 import pytest
 
-from adapters.formats.stempy_hdf5 import write_scan
-from flows.facility import Facility, load
+from adapters.host.processes import with_variable
+from flows.facility import FOLDER_VARIABLE
+from tests.system.facility_bench import Bench, bring_up, drop, drop_two_crystals, kill, state, wait
 
-ROOT = Path(__file__).resolve().parents[2]
-RUN_S = 240.0
+SCHEDULE_S = 150.0
+"""The first janitor is due 60 s after `up`."""
+AGAIN_S = 420.0
+"""Seven minutes: until a run whose process died has ended right, without anybody's help."""
 FLIGHT_CHECK_S = 840.0
-ENDED = {"COMPLETED", "FAILED", "CRASHED"}
 
-pytestmark = pytest.mark.needs_server
-
-
-def command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
-    )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def drop(folder: Path, *, seed: int, complete: bool = True) -> Path:
-    """Write a data set without any crystal: the run ends honestly, and soon."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(seed)
-    scans = []
-    for number in range(6):
-        per_position = rng.poisson(20, size=20)  # 4 rows of 4 positions and one of flyback
-        offsets = np.concatenate([[0], np.cumsum(per_position)]).astype(np.uint64)
-        pixels = np.clip(rng.normal(31.5, 4, size=(int(offsets[-1]), 2)).round(), 0, 63).astype(np.uint32)
-        path = folder / f"scan_{number}.h5"
-        events = (pixels[:, 0] * 64 + pixels[:, 1]).astype(np.uint32)
-        write_scan(path, offsets, events, scan_shape_with_flyback=(4, 5), frame_shape=(64, 64))
-        scans.append({"file": path.name, "tilt_deg": float(number), "bytes": path.stat().st_size})
-    if not complete:
-        (folder / "scan_5.h5").write_bytes(b"")
-    manifest = {
-        "format": "4D-STEM tilt series",
-        "version": 1,
-        "sample": folder.name,
-        "composition": "C6 H6",
-        "beam": {"energy_kev": 300.0},
-        "detector": {
-            "name": "4D Camera",
-            "shape_px": [64, 64],
-            "pixel_size_mm": 0.09,
-            "camera_length_mm": 110.0,
-            "direct_beam_px": [31.5, 31.5],
-        },
-        "scan": {"shape": [4, 4], "step_nm": 10.0, "flyback_columns": 1, "rotation_deg": 0.0},
-        "tilt_axis": [1.0, 0.0, 0.0],
-        "scans": scans,
-        "notes": {},
-    }
-    partial = folder / ".manifest"
-    partial.write_text(json.dumps(manifest))
-    partial.replace(folder / "tilt_series.json")
-    return folder
+pytestmark = [pytest.mark.needs_server, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
-def facility(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Facility]]:
-    data = tmp_path_factory.mktemp("facility")
-    started = command("facility", "up", "--data", str(data), "--port", str(free_port()))
-    assert started.returncode == 0, started.stderr
-    running = load(data)
-    assert running is not None
-    yield data, running
-    command("facility", "down", "--data", str(data))
+def bench() -> Iterator[Bench]:
+    data = Path(tempfile.mkdtemp(prefix="apertura-facility-"))
+    made = bring_up(data)
+    yield made
+    made.close()
+    assert made.tracebacks(allowed=("ObjectNotFound",)) == [], "a test deletes a run while it runs"
+    shutil.rmtree(data, ignore_errors=True)
 
 
-def posted(url: str, **body: Any) -> Any:
-    """Return the answer to a request; SQLite that is busy is asked again."""
-    for _ in range(60):
-        answer = httpx.post(url, json=body, timeout=60)
-        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-            break
-        time.sleep(0.5)
-    assert answer.is_success, answer.text
-    return answer.json()
-
-
-def runs(facility: Facility) -> list[dict[str, Any]]:
-    flows = {"flows": {"name": {"any_": ["solve-series"]}}}
-    answer = httpx.post(f"{facility.url}/api/flow_runs/filter", json=flows, timeout=30)
-    answer.raise_for_status()
-    return list(answer.json())
-
-
-def ended(facility: Facility, count: int) -> list[dict[str, Any]]:
-    limit = time.monotonic() + RUN_S
-    while time.monotonic() < limit:
-        found = runs(facility)
-        if len(found) >= count and all(run["state_type"] in ENDED for run in found):
-            return found
-        time.sleep(1.0)
-    pytest.fail(f"not ended after {RUN_S} s: {[(run['name'], run['state_name']) for run in runs(facility)]}")
-
-
-def test_a_dropped_data_set_is_run_once_and_ends_with_a_truthful_state(facility: tuple[Path, Facility]) -> None:
-    data, running = facility
-    drop(data / "incoming" / "first", seed=1)
-    (run,) = ended(running, 1)
-    assert run["state_type"] == "COMPLETED"
-    assert run["state_name"] == "No crystals"
+def test_a_dropped_data_set_is_run_once_and_ends_with_a_truthful_state(bench: Bench) -> None:
+    source = drop(bench.data / "incoming" / "first", seed=1)
+    assert bench.outcome(source) == "1 run: Completed, No crystals"
+    (run,) = bench.runs(source)
     assert run["name"].startswith("first: ")
     assert {"sample:first", "outcome:No crystals", "instrument:4D Camera"} <= set(run["tags"])
-    (folder,) = [path for path in (data / "runs").iterdir() if path.name.startswith("first")]
+    folder = bench.folder_of(source)
+    assert folder is not None
     assert (folder / "report.html").is_file()
 
 
-def test_a_half_written_data_set_never_starts(facility: tuple[Path, Facility]) -> None:
-    data, running = facility
-    before = len(runs(running))
-    drop(data / "incoming" / "half", seed=2, complete=False)
+def test_a_half_written_data_set_never_starts(bench: Bench) -> None:
+    source = drop(bench.data / "incoming" / "half", seed=2, complete=False)
     time.sleep(6)
-    assert len(runs(running)) == before
+    assert bench.runs(source) == []
 
 
-def test_a_data_set_announced_again_has_no_second_run(facility: tuple[Path, Facility]) -> None:
-    data, running = facility
-    before = len(runs(running))
-    for path in data.glob("ledger.db*"):
+def test_one_bad_folder_is_recorded_and_stops_no_other(bench: Bench) -> None:
+    incoming = bench.data / "incoming"
+    outside = drop(bench.data / "elsewhere", seed=20)
+    (incoming / "a-link").mkdir()
+    (incoming / "a-link" / "tilt_series.json").symlink_to(outside / "tilt_series.json")
+    Path(os.fsdecode(os.fsencode(incoming) + b"/b-\xff\xfe")).mkdir()
+    shutil.copy(outside / "tilt_series.json", os.fsdecode(os.fsencode(incoming) + b"/b-\xff\xfe"))
+    for scan in outside.glob("*.h5"):
+        shutil.copy(scan, os.fsdecode(os.fsencode(incoming) + b"/b-\xff\xfe"))
+    itself = drop(incoming / "c-itself", seed=21)
+    (itself / "scan_0.h5").unlink()
+    (itself / "scan_0.h5").symlink_to("scan_0.h5")
+    good = drop(incoming / "z-good", seed=22)
+    assert bench.outcome(good) == "1 run: Completed, No crystals"
+    asked = bench.run_apertura("status", "--json", "--data", str(bench.data))
+    assert asked.returncode == 0, asked.stderr
+    refused = {Path(row["path"]).name: row["reason"] for row in json.loads(asked.stdout)["refused"]}
+    assert "outside the source folder" in refused["a-link"]
+    assert "not UTF-8" in refused[r"b-\xff\xfe"]
+
+
+def test_a_data_set_announced_again_has_no_second_run(bench: Bench) -> None:
+    for number in range(2):
+        bench.outcome(drop(bench.data / "incoming" / f"again-{number}", seed=40 + number))
+    before = len(bench.runs())
+    bench.kill("watcher", comes_back=False)
+    for path in bench.data.glob("ledger.db*"):
         path.unlink()
-    os.kill(running.watcher_pid, signal.SIGKILL)
-    again = command("watch", "--once", PREFECT_API_URL=f"{running.url}/api", APERTURA_SITE=str(data / "site.yaml"))
-    assert again.returncode == 0, again.stderr
-    time.sleep(2)
-    assert len(runs(running)) == before
+    bench.start("watcher")
+    wait(lambda: announced(bench.data / "ledger.db") >= 2, "all data sets to be announced again")
+    assert len(bench.runs()) == before
 
 
-def test_status_names_the_last_outcome(facility: tuple[Path, Facility]) -> None:
-    data, running = facility
-    asked = command("status", "--json", PREFECT_API_URL=f"{running.url}/api", APERTURA_SITE=str(data / "site.yaml"))
+def announced(ledger: Path) -> int:
+    if not ledger.is_file():
+        return 0
+    with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as connection:
+        try:
+            return int(connection.execute("select count(*) from datasets where state = 'announced'").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0
+
+
+def test_status_names_the_last_outcome(bench: Bench) -> None:
+    bench.outcome(drop(bench.data / "incoming" / "status", seed=50))
+    asked = bench.run_apertura("status", "--json", "--data", str(bench.data))
     assert asked.returncode == 0, asked.stderr
     answer = json.loads(asked.stdout)
-    assert answer["states"].get("No crystals") == 1
+    assert answer["states"]["No crystals"] >= 1
     assert answer["disk_free_gib"] > 0
 
 
-def test_the_flight_check_finds_the_known_answer_with_every_installed_engine(facility: tuple[Path, Facility]) -> None:
-    _, running = facility
-    api = f"{running.url}/api"
-    found = httpx.get(f"{api}/deployments/name/flight-check/flight-check", timeout=30).json()
-    made = posted(f"{api}/deployments/{found['id']}/create_flow_run", parameters={})
-    limit = time.monotonic() + FLIGHT_CHECK_S
-    while (run := httpx.get(f"{api}/flow_runs/{made['id']}", timeout=30).json())["state_type"] not in ENDED:
-        assert time.monotonic() < limit, run["state_name"]
-        time.sleep(2.0)
+def test_the_janitor_runs_by_its_schedule(bench: Bench) -> None:
+    def scheduled() -> list[str]:
+        return [state(run) for run in bench.runs_of("janitor") if run["auto_scheduled"] and run["start_time"]]
+
+    wait(lambda: "Completed" in scheduled(), "a scheduled janitor to end", limit_s=SCHEDULE_S)
+
+
+@pytest.mark.parametrize("name", ["sweep", "prune"])
+def test_maintenance_runs_through_its_pool(bench: Bench, name: str) -> None:
+    assert state(bench.maintain(name)) == "Completed"
+
+
+def test_a_run_whose_worker_and_process_were_killed_ends_right_untouched(bench: Bench) -> None:
+    source = drop_two_crystals(bench.data / "incoming" / ".killed").rename(bench.data / "incoming" / "killed")
+    run = begun(bench, source)
+    bench.kill("worker")
+    bench.kill_flow(run)
+    wait(lambda: bench.read(run)["state_type"] == "COMPLETED", "the run to end right", limit_s=AGAIN_S)
+    assert len(bench.runs(source)) == 1
+
+
+def test_a_run_goes_on_after_the_supervisor_was_killed_and_the_facility_brought_up_again(bench: Bench) -> None:
+    source = drop_two_crystals(bench.data / "incoming" / ".reboot", seed=8).rename(bench.data / "incoming" / "reboot")
+    run = begun(bench, source)
+    kill(int((bench.data / "supervisord.pid").read_text()))
+    up_again(bench)
+    assert len(list(with_variable(FOLDER_VARIABLE, str(bench.data), command="apertura watch"))) == 1
+    wait(lambda: bench.read(run)["state_type"] == "COMPLETED", "the run to end right", limit_s=AGAIN_S)
+    assert len(bench.runs(source)) == 1
+
+
+def test_a_run_goes_on_after_down_and_up_and_down_leaves_nothing_and_harms_no_stranger(bench: Bench) -> None:
+    source = drop_two_crystals(bench.data / "incoming" / ".down", seed=9).rename(bench.data / "incoming" / "down")
+    run = begun(bench, source)
+    written = json.loads((bench.data / "facility.json").read_text())
+    stranger = psutil.Popen(["sleep", "600"])
+    numbers = {name: stranger.pid for name in written if name.endswith("_pid")}
+    (bench.data / "facility.json").write_text(json.dumps({**written, **numbers}))
+    stopped = bench.run_apertura("facility", "down", "--data", str(bench.data))
+    assert stopped.returncode == 0, stopped.stderr
+    assert stranger.is_running()
+    assert list(with_variable(FOLDER_VARIABLE, str(bench.data))) == []
+    stranger.kill()
+    stranger.wait()
+    up_again(bench)
+    wait(lambda: bench.read(run)["state_type"] == "COMPLETED", "the run to end right", limit_s=AGAIN_S)
+    assert len(bench.runs(source)) == 1
+
+
+def begun(bench: Bench, source: Path) -> str:
+    """Wait until the run of a source is in the middle; return its id."""
+    run = str(bench.run(source)["id"])
+    wait(
+        lambda: any((bench.data / "runs").glob(f"{source.name}-*/ingest/document.json")), "the first step", step_s=0.05
+    )
+    return run
+
+
+def up_again(bench: Bench) -> None:
+    started = bench.run_apertura("facility", "up", "--data", str(bench.data), "--port", str(bench.port))
+    assert started.returncode == 0, started.stderr
+
+
+def test_a_facility_is_not_started_twice(bench: Bench) -> None:
+    again = bench.run_apertura("facility", "up", "--data", str(bench.data), "--port", str(bench.port))
+    assert again.returncode == 2
+    assert "is running there" in again.stderr
+
+
+def test_the_process_of_a_deleted_run_is_ended(bench: Bench) -> None:
+    source = drop_two_crystals(bench.data / "incoming" / ".deleted", seed=10)
+    run = bench.submit(source)
+    wait(lambda: bench.flow_process(run) is not None, "its process")
+    with bench.client as client:
+        client.delete(f"/flow_runs/{run}").raise_for_status()
+    wait(lambda: bench.flow_process(run) is None, "its process to end", limit_s=SCHEDULE_S)
+
+
+def test_a_drained_pool_takes_nothing_up_until_it_is_opened(bench: Bench) -> None:
+    drained = bench.run_apertura("drain", "--data", str(bench.data), "--no-resume")
+    assert drained.returncode == 0, drained.stderr
+    source = drop(bench.data / "incoming" / "drained", seed=30)
+    run = bench.run(source)["id"]
+    time.sleep(8)
+    assert bench.read(run)["state_type"] == "SCHEDULED"
+    bench.pause(paused=False)
+    assert state(bench.ended(run)) == "Completed, No crystals"
+
+
+def test_the_flight_check_finds_the_known_answer_with_every_installed_engine(bench: Bench) -> None:
+    found = bench.get("/deployments/name/flight-check/flight-check").json()
+    made = bench.post(f"/deployments/{found['id']}/create_flow_run", parameters={})
+    wait(lambda: bench.read(made["id"])["state_type"] in {"COMPLETED", "FAILED"}, "the check", limit_s=FLIGHT_CHECK_S)
+    run = bench.read(made["id"])
     assert run["state_type"] == "COMPLETED", run["state"]["message"]
-    wanted = {"flow_run_id": {"any_": [made["id"]]}, "key": {"any_": ["flight-check"]}}
-    (table,) = posted(f"{api}/artifacts/filter", artifacts=wanted)
-    chains = {row["engines"] for row in json.loads(table["data"])}
+    chains = {row["engines"] for row in json.loads(bench.artifact(made["id"], "flight-check"))}
     assert "builtin + direct-methods + smtbx" in chains
     assert ("dials + charge-flipping + smtbx" in chains) == (shutil.which("dials.import") is not None)
+
+
+def test_who_does_not_know_the_password_gets_nothing(bench: Bench) -> None:
+    for method, path in (("POST", "/flow_runs/filter"), ("GET", "/admin/settings"), ("POST", "/deployments/filter")):
+        assert httpx.request(method, f"{bench.api}{path}", json={}, timeout=60).status_code == 401, path
+    assert bench.post("/flow_runs/count") >= 0
+
+
+def test_another_host_name_is_refused(bench: Bench) -> None:
+    for path in ("/", "/api/health", "/api/flow_runs/count"):
+        answer = httpx.get(f"{bench.facility.url}{path}", headers={"Host": "rebound.example"}, timeout=60)
+        assert answer.status_code == 400, path
+
+
+def test_nobody_can_send_a_command_or_an_environment_with_a_run(bench: Bench) -> None:
+    found = bench.get("/deployments/name/solve-series/interactive").json()
+    for variables in ({"command": "touch /tmp/x"}, {"env": {"PYTHONPATH": "/tmp"}}, {"working_dir": "/tmp"}):
+        with bench.client as client:
+            body = {"parameters": {"source": "/nowhere"}, "job_variables": variables}
+            answer = client.post(f"/deployments/{found['id']}/create_flow_run", json=body)
+        assert answer.status_code == 422, variables
+        assert "not allowed" in answer.text
+
+
+def test_the_served_runs_need_their_token_and_lead_nowhere_else(bench: Bench) -> None:
+    source = drop(bench.data / "incoming" / "served", seed=51)
+    bench.outcome(source)
+    folder = bench.folder_of(source)
+    assert folder is not None
+    (folder / "out").symlink_to("/etc/passwd")
+    url = next(line for line in (bench.data / "site.yaml").read_text().splitlines() if "plots_url" in line).split()[1]
+    report = httpx.get(f"{url}/{folder.name}/report.html", timeout=60)
+    assert report.status_code == 200
+    assert report.headers["content-security-policy"].startswith("sandbox")
+    assert httpx.get(f"{url}/{folder.name}/out", timeout=60).status_code == 404
+    guessed = url.rsplit("/", 1)[0] + "/" + "x" * 32
+    assert httpx.get(f"{guessed}/{folder.name}/report.html", timeout=60).status_code == 404
+
+
+FOREIGN_PAGE = Path(__file__).with_name("foreign_page.html")
+
+
+@pytest.mark.needs_browser
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_page_of_another_origin_gets_nothing_and_starts_nothing(bench: Bench, tmp_path: Path) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    found = bench.get("/deployments/name/solve-series/interactive").json()
+    before = len(bench.runs()), len(bench.runs_of("dispatch"))
+    (tmp_path / "foreign.html").write_text(
+        FOREIGN_PAGE.read_text().replace("@API", bench.api).replace("@ID", found["id"])
+    )
+    with sync_api.sync_playwright() as playwright, Origin(tmp_path) as origin:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        context = browser.new_context()
+        signed_in = context.new_page()  # the operator's own tab, in the same browser
+        bench.sign_in(signed_in)
+        page = context.new_page()
+        page.goto(f"{origin}/foreign.html")
+        seen = page.evaluate("window.seen")
+        browser.close()
+    assert seen == {
+        "read": "refused",
+        "blind": "opaque",
+        "stolen": "refused",
+        "settings": "refused",
+        "socket": "refused",
+    }
+    time.sleep(3)
+    assert (len(bench.runs()), len(bench.runs_of("dispatch"))) == before
+
+
+class Origin:
+    """A web server of somebody else."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> str:
+        handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(self._folder))
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()

@@ -19,16 +19,15 @@ from tests.system.facility_bench import (
     ENDED,
     Bench,
     differences,
+    drop,
     drop_rotation,
     drop_two_crystals,
     kill,
     state,
     wait,
     write_table,
-    zombie,
 )
 from tests.system.postgresql_bench import on_postgresql
-from tests.system.test_facility import drop
 
 pytestmark = [
     pytest.mark.faults,
@@ -85,12 +84,12 @@ def arrive(bench: Bench) -> dict[str, Path]:
     bench.run(found["late"])
     bench.record("manifest first, its files later and out of order", NONE, f"{bench_early} runs")
 
-    second = bench.start("watcher", "apertura", "watch", "--poll-s", "0.5")
+    second = bench.second_watcher()
     found["two"] = drop(incoming / "two", seed=4)
     bench.run(found["two"])
-    kill(second)
+    kill(second.pid)
 
-    kill(bench.facility.watcher_pid)
+    bench.kill("watcher", comes_back=False)
     found["unwatched"] = drop(incoming / "unwatched", seed=5)
     for name, when in (("future", time.time() + 86400), ("past", 1.0)):
         found[name] = drop(incoming / name, seed=6 + len(name))
@@ -103,7 +102,7 @@ def arrive(bench: Bench) -> dict[str, Path]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     found["vanishes"] = drop(incoming / "vanishes", seed=9)
     found["cut"] = drop(incoming / "cut", seed=10)
-    bench.start_watcher()
+    bench.start("watcher")
     for name in ("unwatched", "future", "past", "read-only", "vanishes", "cut"):
         bench.run(found[name])
     return found
@@ -114,7 +113,7 @@ def arrivals_go_wrong(bench: Bench, sources: dict[str, Path]) -> None:
     bench.kill_server()
     gone = drop(bench.data / "incoming" / "gone", seed=11)
     time.sleep(3)
-    bench.start_server()
+    bench.start("server")
     bench.run(gone)
     sources["gone"] = gone
 
@@ -126,8 +125,8 @@ def arrivals_go_wrong(bench: Bench, sources: dict[str, Path]) -> None:
     before = len(bench.runs())
     for path in bench.data.glob("ledger.db*"):
         path.unlink()
-    kill(bench.facility.watcher_pid)
-    bench.start_watcher()
+    bench.kill("watcher", comes_back=False)
+    bench.start("watcher")
     for path in sources["first"].iterdir():
         os.utime(path)
     key = "select count(*) from datasets where state = 'announced'"
@@ -163,7 +162,6 @@ def processes_are_killed_in_the_middle_of_runs(bench: Bench) -> None:
         victims.append(Path(run["parameters"]["source"]))
         inject(bench, run["id"], victims[-1])
     wait(lambda: all(run["state_type"] in ENDED for run in bench.runs()), "the end of all runs")
-    bench.janitor()
     for (_, fault), victim in zip(hit, victims, strict=True):
         bench.record(fault, ONCE, bench.outcome(victim))
     check(bench)
@@ -171,7 +169,7 @@ def processes_are_killed_in_the_middle_of_runs(bench: Bench) -> None:
 
 def announced_by_events(bench: Bench) -> None:
     """For sites without a watcher: events too early, too often, and beside a watcher."""
-    kill(bench.facility.watcher_pid)
+    bench.kill("watcher", comes_back=False)
     prepared = drop(bench.data / "prepared" / "by-event", seed=12)
     source = Path(shutil.copytree(prepared, bench.data / "incoming" / "by-event"))
     (source / "scan_5.h5").unlink()
@@ -183,7 +181,7 @@ def announced_by_events(bench: Bench) -> None:
     for _ in range(3):
         bench.announce_by_event(source)
     dispatched(bench, 4)
-    bench.start_watcher()
+    bench.start("watcher")
     bench.record("event posted three times, and a watcher beside it", ONCE, bench.outcome(source))
     check(bench)
 
@@ -205,7 +203,6 @@ def a_run_killed_twice_ends_with_the_same_bytes(bench: Bench) -> None:
         wait(lambda inside=inside: (broken / inside).exists(), inside, step_s=0.01)
         bench.kill_flow(run)
         wait(lambda: bench.read(run)["state_type"] == "CRASHED", "the worker's report")
-        bench.janitor()
     outcome = state(bench.ended(run))
     unequal = differences(whole, broken)
     bench.record(
@@ -373,7 +370,6 @@ def killed_after_ingest(bench: Bench, run: str, source: Path) -> None:
     assert folder is not None
     made = (folder / "ingest" / "document.json").stat().st_mtime_ns
     wait(lambda: bench.read(run)["state_type"] == "CRASHED", "the worker's report")
-    bench.janitor()
     bench.ended(run)
     kept = (folder / "ingest" / "document.json").stat().st_mtime_ns == made
     bench.record("the same: finished steps", "not computed again", "not computed again" if kept else "computed again")
@@ -381,38 +377,34 @@ def killed_after_ingest(bench: Bench, run: str, source: Path) -> None:
 
 def worker_killed(bench: Bench, run: str, source: Path) -> None:
     running(bench, run)
-    kill(bench.facility.worker_pid)
+    bench.kill("worker", comes_back=False)
     bench.ended(run)
-    bench.start_worker()
+    bench.start("worker")
 
 
 def worker_and_flow_killed(bench: Bench, run: str, source: Path) -> None:
     running(bench, run)
-    kill(bench.facility.worker_pid)
+    bench.kill("worker", comes_back=False)
     bench.kill_flow(run)
     bench.record("the same: before the janitor", "Running", state(bench.read(run)))
     time.sleep(2)
-    bench.janitor(zombie_after_s=1)
-    bench.start_worker()
+    bench.start("worker")
 
 
 def killed_while_pending(bench: Bench, run: str, source: Path) -> None:
-    kill(bench.facility.worker_pid)
+    bench.kill("worker", comes_back=False)
     time.sleep(1)
     if (pid := bench.flow_process(run)) is not None:
         kill(pid)
     time.sleep(2)
-    bench.janitor(zombie_after_s=1)
-    bench.start_worker()
+    bench.start("worker")
 
 
 def server_killed(bench: Bench, run: str, source: Path) -> None:
     running(bench, run)
     bench.kill_server()
     time.sleep(60)
-    bench.start_server()
-    if bench.flow_process(run) is None and bench.read(run)["state_type"] == "RUNNING":
-        bench.janitor(zombie_after_s=1)
+    bench.start("server")
 
 
 def database_restarted(bench: Bench, run: str, source: Path) -> None:
@@ -420,20 +412,17 @@ def database_restarted(bench: Bench, run: str, source: Path) -> None:
     bench.database.stop(signal.SIGQUIT)
     time.sleep(3)
     bench.database.start()
-    if zombie(bench.facility.worker_pid):
-        bench.start_worker()  # systemd would
 
 
 def everything_killed(bench: Bench, run: str, source: Path) -> None:
     running(bench, run)
-    kill(bench.facility.worker_pid)
-    kill(bench.facility.watcher_pid)
+    bench.kill("worker", comes_back=False)
+    bench.kill("watcher", comes_back=False)
     bench.kill_server()
     bench.kill_flow(run)
-    bench.start_server()
-    bench.janitor(zombie_after_s=1)
-    bench.start_worker()
-    bench.start_watcher()
+    bench.start("server")
+    bench.start("worker")
+    bench.start("watcher")
 
 
 def redeployed(bench: Bench, run: str, source: Path) -> None:

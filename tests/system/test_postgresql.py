@@ -8,9 +8,8 @@ from datetime import datetime
 
 import pytest
 
-from tests.system.facility_bench import Bench, state
+from tests.system.facility_bench import Bench, drop, state
 from tests.system.postgresql_bench import on_postgresql
-from tests.system.test_facility import drop
 
 pytestmark = [pytest.mark.needs_server, pytest.mark.needs_postgresql, pytest.mark.timeout(3600)]
 

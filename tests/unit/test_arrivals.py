@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows import arrivals
@@ -164,3 +165,45 @@ def test_what_was_found_while_the_server_was_away_is_announced_later(
     monkeypatch.setattr(arrivals, "announce_run", works)
     assert watch.announce() == 1
     assert len(announced) == 1
+
+
+def test_a_bad_folder_is_recorded_once_and_the_others_go_on(tmp_path: Path, announced: list[str]) -> None:
+    watch = watcher(tmp_path)
+    outside = drop(tmp_path / "outside")
+    incoming = tmp_path / "incoming"
+    (incoming / "a").mkdir()
+    (incoming / "a" / "tilt_series.json").symlink_to(outside / "tilt_series.json")
+    drop(incoming / "b\udcff")
+    (drop(incoming / "c") / "0.h5").unlink()
+    (incoming / "c" / "0.h5").symlink_to("0.h5")
+    drop(incoming / "d", b"good")
+    for _ in range(2):
+        watch.look()
+    watch.announce()
+    assert [name.split(":")[0] for name in announced] == ["c", "d"], "the run of c says what is wrong with it"
+    refused = {Path(one.path).name: one.reason for one in Ledger(tmp_path / "ledger.db").refused()}
+    assert set(refused) == {"a", r"b\xff"}
+    (incoming / "a" / "tilt_series.json").unlink()
+    drop(incoming / "a", b"mended")
+    watch.look()
+    assert [Path(one.path).name for one in Ledger(tmp_path / "ledger.db").refused()] == [r"b\xff"]
+
+
+@pytest.mark.parametrize(("status", "announced_after"), [(422, 1), (503, 0)])
+def test_a_data_set_that_the_server_refuses_does_not_keep_the_others_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, announced: list[str], status: int, announced_after: int
+) -> None:
+    works = arrivals.announce_run
+
+    def refuses_the_first(source: Path, key: str, *, previous: str | None = None) -> str:
+        if source.name == "a":
+            request = httpx.Request("POST", "http://127.0.0.1/api")
+            raise httpx.HTTPStatusError("no", request=request, response=httpx.Response(status, request=request))
+        return works(source, key, previous=previous)
+
+    monkeypatch.setattr(arrivals, "announce_run", refuses_the_first)
+    watch = watcher(tmp_path)
+    drop(tmp_path / "incoming" / "a")
+    drop(tmp_path / "incoming" / "b", b"other")
+    watch.look()
+    assert watch.announce() == announced_after

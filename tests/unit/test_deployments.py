@@ -2,6 +2,8 @@
 
 import configparser
 import importlib
+import importlib.util
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ from prefect import Flow
 
 from flows.arrivals import DEPLOYMENT
 from flows.cli import app, facility
+from flows.server import check_password
+from flows.site import POOL, UPKEEP_POOL
+from tasks.model import SettingsError
 
 FOLDER = Path(__file__).resolve().parents[2] / "deployments"
 PREFECT: dict[str, Any] = yaml.safe_load((FOLDER / "prefect.yaml").read_text())
@@ -42,13 +47,37 @@ def test_the_watcher_s_deployment_is_deployed() -> None:
     assert flow_of(DEPLOYMENTS[name]["entrypoint"]).name == flow_name
 
 
-def test_every_deployment_runs_in_the_one_pool_with_heartbeats_that_the_janitor_expects() -> None:
-    for deployment in DEPLOYMENTS.values():
-        pool = deployment["work_pool"]
-        assert pool["name"] == "apertura"
-        assert pool["work_queue_name"] in {"urgent", "default", "reprocess"}
-        assert pool["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
-        assert pool["job_variables"]["command"] == "python -m prefect.engine"
+def test_maintenance_has_a_pool_of_its_own_that_no_run_can_fill() -> None:
+    pools = {name: deployment["work_pool"]["name"] for name, deployment in DEPLOYMENTS.items()}
+    assert {name for name, pool in pools.items() if pool == UPKEEP_POOL} == {"janitor", "sweep", "dispatch"}
+    assert set(pools.values()) == {POOL, UPKEEP_POOL}
+    for name in ("janitor", "sweep"):
+        assert "concurrency_limit" not in DEPLOYMENTS[name], "a dead run would hold it"
+        assert "scheduled-maintenance" in DEPLOYMENTS[name]["tags"]
+
+
+def test_how_a_run_is_started_cannot_be_sent_with_it() -> None:
+    template = json.loads((FOLDER / "process-job.json").read_text())
+    assert template["variables"] == {"type": "object", "properties": {}, "additionalProperties": False}
+    assert template["job_configuration"]["command"] == "python -m prefect.engine"
+    assert "{{" not in json.dumps(template)
+    assert not any("job_variables" in deployment["work_pool"] for deployment in DEPLOYMENTS.values())
+
+
+def test_the_example_s_password_is_no_password() -> None:
+    example = dict(re.findall(r"(?m)^(\w+)=(.*)$", (FOLDER / "env.example").read_text()))
+    assert example["PREFECT_SERVER_API_AUTH_STRING"] == example["PREFECT_API_AUTH_STRING"]
+    for wrong in (
+        example["PREFECT_SERVER_API_AUTH_STRING"],
+        "",
+        "apertura:",
+        "apertura:short",
+        ":long-enough-password",
+    ):
+        with pytest.raises(SettingsError, match="must be USER:PASSWORD"):
+            check_password(wrong)
+    check_password("apertura:" + "x" * 24)
+    assert "*" not in example["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"]
 
 
 def test_a_flow_does_not_depend_on_the_folder_that_was_deployed_from() -> None:
@@ -66,13 +95,17 @@ def test_a_unit_starts_a_program_of_ours_and_drains_a_worker(path: Path) -> None
     unit.read(path)
     service = unit["Service"]
     program, *arguments = service["ExecStart"].split()
-    assert Path(program).name in {"apertura", "prefect"}
+    assert Path(program).name in {"apertura", "prefect", "python"}
+    if Path(program).name == "python":
+        assert arguments[0] == "-m"
+        assert importlib.util.find_spec(arguments[1]) is not None
     if Path(program).name == "apertura":
         assert arguments[0] in COMMANDS
     if "worker" in arguments:
         assert f"Environment=PATH={Path(program).parent}:" in path.read_text(), "flows would run with another python"
         assert "--limit" not in arguments
-        assert service["ExecStop"].split()[1] == "drain"
+        assert service["ExecStop"].split()[1:] == ["drain", "--pool", POOL, "--no-resume"]
+        assert service["ExecStart"].split()[-1] == "%H-1", "the janitor knows a worker's machine by its name"
         assert service["TimeoutStopSec"] == "infinity"
 
 
@@ -91,7 +124,9 @@ def test_no_file_holds_a_password() -> None:
     for path in FOLDER.rglob("*"):
         if path.is_file():
             found = re.findall(r"(?i)(?:password|secret|key)\s*[:=]\s*(\S+)", path.read_text())
-            assert all(value.startswith(("CHANGE-ME", "${", "?set", "/", "{", "apertura-")) for value in found), path
+            assert all(
+                value.startswith(("CHANGE-ME", "${", "?set", "/", "{", "apertura-", "auth-string")) for value in found
+            ), path
 
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "helm").glob("*.yaml")), ids=lambda path: path.name)
