@@ -12,11 +12,11 @@ from adapters.cctbx.client import ask
 from adapters.cctbx.messages import FitRequest, Fitted, Prepared, PrepareRequest
 from adapters.formats.cif_writer import fcf_text, refinement_cif
 from adapters.formats.shelx_writer import ins_text, res_text
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.hklf4 import hklf4_text, scale_for
 from tasks.integrate.models import Reflections
 from tasks.model import Composition, Document, FileRef, ProgramFailedError, UnitCell
 from tasks.model.provenance import Provenance
-from tasks.model.scattering import d_star_squared
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import fitting_composition
 from tasks.refine.draft import Draft, DraftAtom, Fit, Observations

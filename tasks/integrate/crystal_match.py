@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.lattice import (
     Matrix,
     metric,
@@ -20,7 +21,6 @@ from tasks.integrate.normalisation import normalised_intensities
 from tasks.integrate.reflection_file import Unmerged, read_unmerged
 from tasks.integrate.statistics import correlation
 from tasks.model import UnitCell
-from tasks.model.scattering import d_star_squared
 
 MIN_COMMON = 25
 """Fewer common reflections say nothing about the indexing."""

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, logsumexp
 
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.models import SpaceGroupCandidate
 from tasks.integrate.normalisation import normalised_intensities
 from tasks.integrate.reflection_file import Merged
 from tasks.integrate.space_group_frequency import log_frequency
 from tasks.model import UnitCell
-from tasks.model.scattering import d_star_squared
 
 LEAKAGE = (0.003, 0.01, 0.03, 0.1, 0.2)
 """Mean E^2 that multiple scattering may put into a class that symmetry forbids; equally likely beforehand."""

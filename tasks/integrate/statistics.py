@@ -7,11 +7,11 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.merging import Equivalents, group_equivalents, inverse_variance
 from tasks.integrate.models import ShellStatistics
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model import UnitCell
-from tasks.model.scattering import d_star_squared
 
 MIN_FOR_CORRELATION = 3
 

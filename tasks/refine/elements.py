@@ -6,8 +6,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import Radiation
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import Radiation
 from tasks.refine.draft import DraftAtom, Fit
 from tasks.refine.geometry import (
     SHORTEST_BOND_FRACTION,

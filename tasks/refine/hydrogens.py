@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import Radiation
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import Radiation
 from tasks.refine.draft import Draft, DraftAtom, RidingGroup, RidingKind
 from tasks.refine.geometry import Contact, bonds, contacts, covalent_radius, site_order
 

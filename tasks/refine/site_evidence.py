@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import Radiation, d_star_squared, scattering_factor
 from tasks.model import UnitCell
-from tasks.model.scattering import Radiation, d_star_squared, scattering_factor
 from tasks.refine.draft import DraftAtom
 from tasks.refine.geometry import group_operations, site_order
 

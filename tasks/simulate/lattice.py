@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from scipy.special import itj0y0
 
+from tasks.crystal.scattering import d_star_squared, structure_factors
 from tasks.model import UnitCell, Vector
-from tasks.model.scattering import d_star_squared, structure_factors
 from tasks.simulate.models import Structure
 
 

@@ -7,8 +7,8 @@ import gemmi
 import numpy as np
 from pydantic import Field, model_validator
 
+from tasks.crystal.scattering import site_multiplicities
 from tasks.model import Composition, Document, UnitCell, Vector
-from tasks.model.scattering import site_multiplicities
 
 
 class StructureAtom(Document):

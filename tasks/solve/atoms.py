@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import Radiation, scattering_factor
 from tasks.model import UnitCell
-from tasks.model.scattering import Radiation, scattering_factor
 from tasks.solve.symmetry import Symmetry
 
 SITE_ANGSTROM = 0.05

@@ -6,9 +6,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import Radiation, d_star_squared
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import Radiation, d_star_squared
 from tasks.solve.atoms import Model, calculate
 from tasks.solve.building import Built, Task, build, complete, polish
 from tasks.solve.contents import atom_budget

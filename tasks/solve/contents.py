@@ -5,8 +5,8 @@ from typing import NamedTuple
 import gemmi
 import numpy as np
 
+from tasks.crystal.scattering import Radiation, scattering_factor
 from tasks.model import Composition
-from tasks.model.scattering import Radiation, scattering_factor
 
 # Mean volume of an atom in crystals, angstrom^3: Hofmann, Acta Cryst. B58, 489-493 (2002).
 VOLUME_ANGSTROM3 = {

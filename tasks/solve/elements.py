@@ -4,8 +4,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import Radiation
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import Radiation
 from tasks.solve.atoms import Model, multiplicities
 from tasks.solve.contents import covalent_radius, non_hydrogen, scattering_power
 from tasks.solve.geometry import Contacts, bonds, contacts

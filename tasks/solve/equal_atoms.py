@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tasks.model.scattering import Radiation, scattering_factor
+from tasks.crystal.scattering import Radiation, scattering_factor
 from tasks.solve.symmetry import Symmetry
 
 

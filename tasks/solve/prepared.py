@@ -6,9 +6,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import Radiation, d_star_squared
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, InputError, UnitCell
-from tasks.model.scattering import Radiation, d_star_squared
 from tasks.solve.diagnosis import Diagnosis, diagnose
 from tasks.solve.miller import (
     centring_allows,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from tasks.model.scattering import d_star_squared
+from tasks.crystal.scattering import d_star_squared
 from tasks.solve.atoms import START_U, Model, Observed, site_orders
 from tasks.solve.equal_atoms import EqualAtoms, arrange, structure_factors_of
 from tasks.solve.map_coefficients import falloff

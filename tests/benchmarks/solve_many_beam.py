@@ -18,7 +18,7 @@ from zlib import crc32
 import gemmi
 import numpy as np
 
-from tasks.model.scattering import site_multiplicities, structure_factors
+from tasks.crystal.scattering import site_multiplicities, structure_factors
 from tests.benchmarks.solve_public import same_group
 from tests.synthetic.many_beam import Rotated, Structure
 from tests.synthetic.many_beam_sets import Guest, Made, hklf4_text, measured, published, structure_for

@@ -6,6 +6,7 @@ import gemmi
 import numpy as np
 import pytest
 
+from tasks.crystal.scattering import structure_factors
 from tasks.integrate.assemble import laue_group_of
 from tasks.integrate.lattice import (
     conventional_basis,
@@ -20,7 +21,6 @@ from tasks.integrate.merging import merge_equivalents
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.space_groups import candidate_groups, rank_space_groups
 from tasks.model import UnitCell
-from tasks.model.scattering import structure_factors
 
 KNOWN = {
     "P -1": (7.1, 8.3, 9.4, 81, 85, 79),

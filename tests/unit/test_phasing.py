@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, InputError, UnitCell
-from tasks.model.scattering import d_star_squared
 from tasks.solve import crew
 from tasks.solve.figures import point_atoms
 from tasks.solve.grid import fourier_grid, grid_shape

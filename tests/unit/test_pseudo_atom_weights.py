@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy import special
 
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
-from tasks.model.scattering import d_star_squared
 from tasks.solve.atoms import START_U, Model, calculate, site_orders, stabilisers
 from tasks.solve.density import snap
 from tasks.solve.equal_atoms import arrange, structure_factors_of

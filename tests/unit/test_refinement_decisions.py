@@ -8,8 +8,8 @@ import gemmi
 import numpy as np
 import pytest
 
+from tasks.crystal.scattering import structure_factors
 from tasks.model import Composition, FileRef, UnitCell
-from tasks.model.scattering import structure_factors
 from tasks.refine import checks, completion, parameters
 from tasks.refine.assembly import tidied
 from tasks.refine.draft import AtomFit, DensityPeak, Draft, DraftAtom, Fit, Observations

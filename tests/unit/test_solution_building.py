@@ -4,9 +4,9 @@ import gemmi
 import numpy as np
 import pytest
 
+from tasks.crystal.scattering import structure_factors
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import structure_factors
 from tasks.solve.atoms import Model, calculate
 from tasks.solve.contents import atom_budget
 from tasks.solve.density import density, find_peaks, plan_map
@@ -131,7 +131,7 @@ def test_structure_factors_agree_with_the_shared_summation() -> None:
     cell = CELL.model_copy(update={"b": 7.1})
     hkl = hemisphere(cell, 1.2)
     model = Model(elements, sites, np.full(5, 0.02), np.ones(5), np.ones(5))
-    from tasks.model.scattering import d_star_squared
+    from tasks.crystal.scattering import d_star_squared
 
     got = calculate(
         hkl, model, symmetry_from_symbol("P 41 21 2"), cell=cell, radiation="electron",

@@ -3,9 +3,9 @@
 import gemmi
 import numpy as np
 
+from tasks.crystal.scattering import structure_factors
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import structure_factors
 from tasks.solve.atoms import Model
 from tasks.solve.building import Task, complete
 from tasks.solve.contents import atom_budget

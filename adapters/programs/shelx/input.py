@@ -4,9 +4,9 @@ import gemmi
 import numpy as np
 
 from adapters.formats.shelx_writer import shelx_names, symmetry_lines
+from tasks.crystal.scattering import site_multiplicities
 from tasks.integrate.models import Reflections
 from tasks.model import Composition
-from tasks.model.scattering import site_multiplicities
 from tasks.refine.shelx_factors import four_gaussians
 from tasks.solve.models import Atom
 

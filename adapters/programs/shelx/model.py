@@ -7,10 +7,10 @@ import numpy as np
 
 from adapters.formats.shelx_ins import ShelxAtom, ShelxFile
 from adapters.programs.shelx.input import elements_of, formula_units
+from tasks.crystal.scattering import d_star_squared, site_multiplicities, structure_factors
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition, UnitCell, Vector
-from tasks.model.scattering import d_star_squared, site_multiplicities, structure_factors
 from tasks.solve.models import Atom, Solution, Verdict
 
 SOLVED_R1, DOUBTFUL_R1 = 0.35, 0.45

@@ -14,6 +14,7 @@ from adapters.programs.runner import run_program
 from adapters.programs.shelx.hydrogens import count_riding, riding_draft, with_afix
 from adapters.programs.shelx.input import elements_of, formula_units, shelxl_ins
 from adapters.programs.shelx.output import Lst, complaint_in, parse_lst, suggested_weights
+from tasks.crystal.scattering import site_multiplicities
 from tasks.integrate.hklf4 import hklf4_text
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_unmerged
@@ -29,7 +30,6 @@ from tasks.model import (
     Vector,
 )
 from tasks.model.provenance import Attempt, Provenance
-from tasks.model.scattering import site_multiplicities
 from tasks.refine.models import RefinedAtom, Refinement
 from tasks.solve.models import Atom, Solution
 

@@ -7,8 +7,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.model.errors import InputError
-from tasks.model.experiment import UnitCell
+from tasks.model import InputError, UnitCell
 
 Radiation = Literal["electron", "xray"]
 
