@@ -11,13 +11,13 @@ from adapters.formats.hklf4 import read_hklf4
 from adapters.formats.intensity_table import IntensityTable
 from adapters.formats.mtz import read_mtz
 from adapters.formats.xds_ascii import read_xds_ascii
+from tasks.crystal.lattice import symmetrised_cell
 from tasks.integrate.assemble import (
     Particulars,
     assemble_reflections,
     laue_group_of,
     laue_warnings,
 )
-from tasks.integrate.lattice import symmetrised_cell
 from tasks.integrate.laue import determine_laue_group_in_setting
 from tasks.integrate.models import Reflections
 from tasks.model import Beam, FileRef, ScienceError, SettingsError, SourceError, UnitCell

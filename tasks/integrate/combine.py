@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import Matrix, cell_of_metric
 from tasks.integrate.assemble import Particulars, reflections_from_observations
 from tasks.integrate.common_scale import CommonScale, fit_common_scale, scaled
 from tasks.integrate.crystal_match import Crystal, Match, Table, amplitudes, averaged, match, mean_cell, reduced_crystal
-from tasks.integrate.lattice import Matrix, cell_of_metric
 from tasks.integrate.merging import laue_space_group, observations_at
 from tasks.integrate.models import ClusterGrowth, ClusterMember, CombinedSets, CrystalCluster, Reflections
 from tasks.integrate.reflection_file import Unmerged, read_unmerged

@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.crystal.scattering import d_star_squared
-from tasks.integrate.lattice import (
+from tasks.crystal.lattice import (
     Matrix,
     metric,
     primitive_basis,
@@ -14,7 +13,8 @@ from tasks.integrate.lattice import (
     rotations_of,
     transformed_cell,
 )
-from tasks.integrate.lattice_match import isometries
+from tasks.crystal.lattice_match import isometries
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.merging import laue_space_group, merge_equivalents
 from tasks.integrate.models import Reflections
 from tasks.integrate.normalisation import normalised_intensities

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.lattice import reduced_basis
+from tasks.crystal.lattice import reduced_basis
 from tasks.model import UnitCell
 
 Floats = NDArray[np.float64]

@@ -6,10 +6,10 @@ import gemmi
 import numpy as np
 import pytest
 
+from tasks.crystal.lattice import transformed_cell
+from tasks.crystal.lattice_match import isometries
 from tasks.integrate.assemble import Particulars, reflections_from_observations
 from tasks.integrate.combine import combine_crystals
-from tasks.integrate.lattice import transformed_cell
-from tasks.integrate.lattice_match import isometries
 from tasks.integrate.merging import group_equivalents
 from tasks.integrate.reflection_file import Unmerged, read_merged
 from tasks.model import UnitCell

@@ -6,9 +6,7 @@ import gemmi
 import numpy as np
 import pytest
 
-from tasks.crystal.scattering import structure_factors
-from tasks.integrate.assemble import laue_group_of
-from tasks.integrate.lattice import (
+from tasks.crystal.lattice import (
     conventional_basis,
     metric,
     primitive_basis,
@@ -16,6 +14,8 @@ from tasks.integrate.lattice import (
     rotations_of,
     transformed_cell,
 )
+from tasks.crystal.scattering import structure_factors
+from tasks.integrate.assemble import laue_group_of
 from tasks.integrate.laue import determine_laue_group, determine_laue_group_in_setting
 from tasks.integrate.merging import merge_equivalents
 from tasks.integrate.reflection_file import Unmerged

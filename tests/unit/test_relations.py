@@ -9,9 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from tasks.apertures.all_positions import all_positions_aperture, has_more_positions
 from tasks.apertures.models import CrystalAperture
+from tasks.crystal.lattice import rotations_of
 from tasks.frames.models import Frame, FrameSeries
 from tasks.integrate.combine import combine_crystals
-from tasks.integrate.lattice import rotations_of
 from tasks.integrate.merging import laue_space_group
 from tasks.integrate.models import ClusterMember, CrystalCluster, Reflections
 from tasks.integrate.orientation import in_reduced_axes, misorientation_deg, orientation_matrix
@@ -208,7 +208,7 @@ def test_combining_gives_the_axes_in_which_orientations_are_compared(tmp_path: P
 
 def change_of_axes(form: Form, data: Reflections) -> np.ndarray:
     """Return the matrix that takes the form's indices to those of a set, ``hkl @ matrix``, by the true intensities."""
-    from tasks.integrate.lattice_match import isometries
+    from tasks.crystal.lattice_match import isometries
 
     merged = read_merged(data.merged)
     own = {tuple(h): i for h, i in zip(form.hkl.tolist(), form.true.tolist(), strict=True)}

@@ -13,8 +13,8 @@ from adapters.programs.shelx.hydrogens import count_riding, riding_draft, with_a
 from adapters.programs.shelx.input import formula_units, labels, scattering_lines
 from adapters.programs.shelx.model import IDENTITY, basis_between
 from adapters.programs.shelx.output import complaint_in, parse_lst, parse_lxt, suggested_weights
+from tasks.crystal.lattice import transformed_cell
 from tasks.crystal.scattering import scattering_factor
-from tasks.integrate.lattice import transformed_cell
 from tasks.model import Composition, ProgramFailedError, SourceError, UnitCell
 from tasks.solve.models import Atom
 
