@@ -7,8 +7,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tasks.crystal.scattering import Radiation, scattering_factor
+from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
-from tasks.solve.symmetry import Symmetry
 
 SITE_ANGSTROM = 0.05
 START_U = 0.03

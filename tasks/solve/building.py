@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.symmetry import Symmetry
 from tasks.model import Composition
 from tasks.solve.atoms import Model, Observed, multiplicities
 from tasks.solve.contents import Budget, non_hydrogen, reference_element
@@ -14,7 +15,6 @@ from tasks.solve.geometry import contacts, too_close
 from tasks.solve.least_squares import Fit, Free, refine
 from tasks.solve.map_coefficients import correlation_coefficient, difference_coefficients, falloff, weak_reflections
 from tasks.solve.recycling import SHARPNESS, Recycled, recycle
-from tasks.solve.symmetry import Symmetry
 from tasks.solve.weighting import weigh, weighting_of
 
 NEAREST_ANGSTROM = 0.95

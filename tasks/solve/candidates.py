@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.crystal.scattering import Radiation, d_star_squared
+from tasks.crystal.symmetry import Symmetry
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
 from tasks.solve.atoms import Model, calculate
@@ -20,7 +21,6 @@ from tasks.solve.origin import FactorTable
 from tasks.solve.phasing import PhaseSet
 from tasks.solve.ranking import Judgement, judge
 from tasks.solve.recycling import Recycled, phases_in_group
-from tasks.solve.symmetry import Symmetry
 from tasks.solve.symmetry_from_phases import GroupFit, absence_evidence, rank_groups, trial_row
 
 GROUPS_TRIED = 4

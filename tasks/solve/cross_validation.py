@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.symmetry import Symmetry, epsilon
 from tasks.solve.atoms import Model, Observed, calculate, stabilisers
 from tasks.solve.least_squares import Free, refine
 from tasks.solve.observations import shell_mean
-from tasks.solve.symmetry import Symmetry, epsilon
 
 FOLDS = 5
 ENOUGH_TESTED = 400

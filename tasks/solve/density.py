@@ -7,10 +7,10 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import fft
 
+from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
 from tasks.solve.atoms import length_squared
 from tasks.solve.peak_search import maxima
-from tasks.solve.symmetry import Symmetry
 
 POINTS_PER_D_MIN = 3.2
 LEAST_HEIGHT = 0.5

@@ -5,11 +5,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tasks.crystal.scattering import Radiation
+from tasks.crystal.symmetry import Symmetry
 from tasks.model import Composition, UnitCell
 from tasks.solve.atoms import Model, multiplicities
 from tasks.solve.contents import covalent_radius, non_hydrogen, scattering_power
 from tasks.solve.geometry import Contacts, bonds, contacts
-from tasks.solve.symmetry import Symmetry
 
 POWER_SPREAD = 0.20
 """Expected scatter of the logarithm of a refined scattering power."""

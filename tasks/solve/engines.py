@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from tasks.crystal.symmetry import Symmetry, compatible_groups, same_group, symmetry_from_symbol
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import Merged, read_merged
 from tasks.model import Composition, InputError, NoSolutionError
@@ -23,7 +24,6 @@ from tasks.solve.repair import repair
 from tasks.solve.search import Methods, blank_phases, search
 from tasks.solve.settings import SolveSettings
 from tasks.solve.solution_file import write_solution
-from tasks.solve.symmetry import Symmetry, compatible_groups, same_group, symmetry_from_symbol
 from tasks.solve.symmetry_from_phases import GroupFit
 from tasks.stage import code_version
 

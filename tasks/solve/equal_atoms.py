@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tasks.crystal.scattering import Radiation, scattering_factor
-from tasks.solve.symmetry import Symmetry
+from tasks.crystal.symmetry import Symmetry
 
 
 class EqualAtoms(NamedTuple):

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
 from tasks.solve.contents import covalent_radius
-from tasks.solve.symmetry import Symmetry
 
 BOND_TOLERANCE_ANGSTROM = 0.4
 SELF_ANGSTROM = 0.1

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
 from tasks.solve.atoms import Model, Observed, form_factors, stabilisers, trigonometric_sums
-from tasks.solve.symmetry import Symmetry
 
 MAX_SHIFT_ANGSTROM = 0.3
 U_RANGE = (0.001, 0.30)

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.crystal.scattering import Radiation, d_star_squared
+from tasks.crystal.symmetry import Symmetry, absent, epsilon, laue_of
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
 from tasks.solve.atoms import Observed
-from tasks.solve.symmetry import Symmetry, absent, epsilon, laue_of
 
 SHELL_REFLECTIONS = 60
 

@@ -6,11 +6,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.crystal.scattering import Radiation, d_star_squared
-from tasks.integrate.reflection_file import Merged
-from tasks.model import Composition, InputError, UnitCell
-from tasks.solve.diagnosis import Diagnosis, diagnose
-from tasks.solve.miller import (
+from tasks.crystal.miller import (
     centring_allows,
     expand_to_p1,
     general_class,
@@ -18,6 +14,10 @@ from tasks.solve.miller import (
     pack,
     sphere,
 )
+from tasks.crystal.scattering import Radiation, d_star_squared
+from tasks.integrate.reflection_file import Merged
+from tasks.model import Composition, InputError, UnitCell
+from tasks.solve.diagnosis import Diagnosis, diagnose
 from tasks.solve.normalise import fit_wilson, french_wilson, sum_of_squared_factors
 
 VOLUME_PER_ATOM_ANGSTROM3 = 17.0  # of non-hydrogen atoms in organic crystals

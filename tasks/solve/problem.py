@@ -6,9 +6,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.miller import primitive_basis, primitive_cell
 from tasks.model import UnitCell
 from tasks.solve.grid import FourierGrid, fourier_grid, grid_shape
-from tasks.solve.miller import primitive_basis, primitive_cell
 from tasks.solve.prepared import PreparedData
 
 GRID_FINENESS = 2.5

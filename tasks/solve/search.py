@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tasks.crystal.symmetry import Symmetry
 from tasks.solve.candidates import (
     Candidate,
     Effort,
@@ -22,7 +23,6 @@ from tasks.solve.prepared import PreparedData
 from tasks.solve.progress import Progress
 from tasks.solve.recycling import Recycled
 from tasks.solve.settings import SolveSettings
-from tasks.solve.symmetry import Symmetry
 from tasks.solve.symmetry_from_phases import GroupFit
 
 Methods = tuple[ChargeFlipping | DualSpace, ...]

@@ -6,8 +6,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.miller import pack, to_hemisphere
 from tasks.model import InputError
-from tasks.solve.miller import pack, to_hemisphere
 
 
 class SymmetryAverage(NamedTuple):

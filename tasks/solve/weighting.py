@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from tasks.crystal.scattering import d_star_squared
+from tasks.crystal.symmetry import Symmetry, epsilon
 from tasks.solve.atoms import START_U, Model, Observed, site_orders
 from tasks.solve.equal_atoms import EqualAtoms, arrange, structure_factors_of
 from tasks.solve.map_coefficients import falloff
 from tasks.solve.observations import Shells, shells_of, smooth_mean
-from tasks.solve.symmetry import Symmetry, epsilon
 
 SIGMA_A_REFLECTIONS = 150
 MOST_FILLED = 2.0

@@ -4,10 +4,10 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.miller import laue_operations, sphere
 from tasks.crystal.scattering import Radiation, d_star_squared
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
-from tasks.solve.miller import laue_operations, sphere
 from tests.synthetic.known_structures import KnownStructure
 
 BOND_ANGSTROM = 1.45

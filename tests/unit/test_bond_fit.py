@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from tasks.crystal.symmetry import symmetry_from_symbol
 from tasks.model import UnitCell
 from tasks.solve.geometry import BondFit, bonds, contacts, fit_of_bonds
-from tasks.solve.symmetry import symmetry_from_symbol
 
 CELL = UnitCell.of((12.0, 12.0, 12.0, 90, 90, 90))
 CORNERS = np.stack(np.meshgrid(*[[0.0, 1.42]] * 3), axis=-1).reshape(-1, 3) / 12.0 + 0.3

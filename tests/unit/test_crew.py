@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.crystal.symmetry import compatible_groups
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition
 from tasks.solve import crew
@@ -23,7 +24,6 @@ from tasks.solve.prepared import prepare
 from tasks.solve.progress import Progress
 from tasks.solve.search import Search, _search_groups
 from tasks.solve.settings import SolveSettings
-from tasks.solve.symmetry import compatible_groups
 from tests.synthetic.random_structures import random_molecule, simulated_intensities
 from tests.synthetic.solve_cases import reflections_document
 

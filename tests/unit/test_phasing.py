@@ -5,14 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.crystal.scattering import d_star_squared
-from tasks.integrate.reflection_file import Merged
-from tasks.model import Composition, InputError, UnitCell
-from tasks.solve import crew
-from tasks.solve.figures import point_atoms
-from tasks.solve.grid import fourier_grid, grid_shape
-from tasks.solve.methods import ChargeFlipping, DualSpace
-from tasks.solve.miller import (
+from tasks.crystal.miller import (
     expand_to_p1,
     laue_operations,
     pack,
@@ -21,6 +14,13 @@ from tasks.solve.miller import (
     sphere,
     to_hemisphere,
 )
+from tasks.crystal.scattering import d_star_squared
+from tasks.integrate.reflection_file import Merged
+from tasks.model import Composition, InputError, UnitCell
+from tasks.solve import crew
+from tasks.solve.figures import point_atoms
+from tasks.solve.grid import fourier_grid, grid_shape
+from tasks.solve.methods import ChargeFlipping, DualSpace
 from tasks.solve.normalise import fit_wilson, french_wilson
 from tasks.solve.peak_search import find_peaks
 from tasks.solve.phasing import StopRule, phase_in_group, phase_p1
