@@ -30,9 +30,24 @@ def primitive_basis(centring: str) -> NDArray[np.float64]:
     return np.array(group.centred_to_primitive().rot, dtype=np.float64) / gemmi.Op.DEN
 
 
+def orthogonalisation(cell: UnitCell) -> NDArray[np.float64]:
+    """Return the matrix (3, 3) that takes fractional to Cartesian coordinates in angstrom: a along x, b in x y."""
+    return np.array(cell.gemmi().orth.mat.tolist())
+
+
+def fractionalisation(cell: UnitCell) -> NDArray[np.float64]:
+    """Return the inverse of `orthogonalisation`; its rows are the reciprocal axes in 1/angstrom."""
+    return np.array(cell.gemmi().frac.mat.tolist())
+
+
+def reciprocal_matrix(cell: UnitCell) -> NDArray[np.float64]:
+    """Return B (3, 3): B @ hkl in 1/angstrom in the Cartesian frame of `orthogonalisation`."""
+    return fractionalisation(cell).T
+
+
 def metric(cell: UnitCell) -> NDArray[np.float64]:
     """Return the metric tensor (3, 3), angstrom^2."""
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(cell)
     return orthogonal.T @ orthogonal
 
 

@@ -4,6 +4,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import fractionalisation, orthogonalisation
 from tasks.model import InputError, UnitCell
 
 ASSUMED_LARGEST = 4096  # |h|, |k|, |l| below this: packs an index into one integer
@@ -62,8 +63,8 @@ def expand_to_p1(hkl: NDArray[np.int32], operations: gemmi.GroupOps) -> tuple[ND
 
 def sphere(cell: UnitCell, operations: gemmi.GroupOps, d_min_angstrom: float) -> NDArray[np.int32]:
     """Return all indices of the P1 hemisphere down to `d_min_angstrom` that the centring allows, without 0 0 0."""
-    reciprocal = np.array(cell.gemmi().frac.mat.tolist())
-    direct = np.array(cell.gemmi().orth.mat.tolist())
+    reciprocal = fractionalisation(cell)
+    direct = orthogonalisation(cell)
     limit = np.floor(np.linalg.norm(direct, axis=0) / d_min_angstrom + 1e-9).astype(int)
     h, k, l = (np.arange(-top, top + 1) for top in limit)
     grid = np.stack(np.meshgrid(h, k, l[l >= 0], indexing="ij"), axis=-1).reshape(-1, 3)
@@ -109,7 +110,7 @@ def _with_vector(basis: NDArray[np.int64], vector: NDArray[np.int64]) -> NDArray
 
 def primitive_cell(cell: UnitCell, basis: NDArray[np.int32]) -> UnitCell:
     """Return the primitive cell of the matrix that `primitive_basis` returns."""
-    axes = np.array(cell.gemmi().orth.mat.tolist()) @ (basis / gemmi.Op.DEN)
+    axes = orthogonalisation(cell) @ (basis / gemmi.Op.DEN)
     metric = axes.T @ axes
     a, b, c = (float(value) for value in np.sqrt(np.diag(metric)))
     cosines = metric[1, 2] / (b * c), metric[0, 2] / (a * c), metric[0, 1] / (a * b)

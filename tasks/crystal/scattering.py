@@ -7,6 +7,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import fractionalisation, orthogonalisation
 from tasks.model import InputError, UnitCell
 
 Radiation = Literal["electron", "xray"]
@@ -16,8 +17,7 @@ CHUNK_BYTES = 64 * 2**20
 
 def d_star_squared(hkl: NDArray[np.int32], cell: UnitCell) -> NDArray[np.float64]:
     """Return 1/d^2 in 1/angstrom^2, (n,), of Miller indices (n, 3)."""
-    fractionalisation = np.array(cell.gemmi().frac.mat.tolist())
-    reciprocal = np.asarray(hkl, dtype=np.float64) @ fractionalisation
+    reciprocal = np.asarray(hkl, dtype=np.float64) @ fractionalisation(cell)
     return np.einsum("ij,ij->i", reciprocal, reciprocal)
 
 
@@ -93,7 +93,7 @@ def site_multiplicities(
     positions: NDArray[np.float64], rotations: NDArray[np.float64], translations: NDArray[np.float64], cell: UnitCell
 ) -> NDArray[np.float64]:
     """Return how many distinct images each position (m, 3) has in the cell, (m,); images within 0.1 A are one."""
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(cell)
     images = np.einsum("oij,mj->moi", rotations, positions) + translations
     delta = images - positions[:, None, :]
     delta -= np.round(delta)

@@ -8,6 +8,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import orthogonalisation
 from tasks.model import InputError, UnitCell
 from tasks.refine.draft import DraftAtom
 
@@ -56,7 +57,7 @@ def contacts(
         (n, 3) and (m, 3) fractional coordinates.
     """
     rotations, translations = group_operations(hall)
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(cell)
     shifts = np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=3)))
     start = np.asarray(from_positions, dtype=np.float64).reshape(-1, 3)
     target = np.asarray(to_positions, dtype=np.float64).reshape(-1, 3)
@@ -91,7 +92,7 @@ def site_order(position: Sequence[float], hall: str, cell: UnitCell) -> int:
     rotations, translations = group_operations(hall)
     delta = rotations @ np.array(position) + translations - np.array(position)
     delta -= np.round(delta)
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(cell)
     return max(1, int((np.linalg.norm(delta @ orthogonal.T, axis=1) < 0.1).sum()))
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.scattering import Radiation
 from tasks.model import Composition, UnitCell
 from tasks.refine.draft import Draft, DraftAtom, RidingGroup, RidingKind
@@ -65,7 +66,7 @@ def with_hydrogens(draft: Draft, radiation: Radiation, composition: Composition 
     heavy = [atom for atom in draft.atoms if atom.element not in {"H", "D"}]
     sites = surroundings(heavy, draft.hall, draft.unit_cell)
     elements = [atom.element for atom in heavy]
-    orthogonal = np.array(draft.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(draft.unit_cell)
     added: list[DraftAtom] = []
     groups: list[RidingGroup] = []
     for site in sites:
@@ -112,7 +113,7 @@ def hydrogen_places(
     """Return where each atom would carry hydrogen if it were C, N or O: fractional (k, 3) by atom and element."""
     sites = surroundings(atoms, hall, cell)
     elements = [atom.element for atom in atoms]
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(cell)
     places: dict[tuple[int, str], Point] = {}
     for element in sorted(set(candidates) & {"C", "N", "O"}):
         for site in sites:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import orthogonalisation
 from tasks.model import DivergedError, InputError, ProgramFailedError
 from tasks.refine.draft import Draft, DraftAtom, Fit, Observations
 from tasks.refine.geometry import group_operations
@@ -64,7 +65,7 @@ def without_hydrogen(draft: Draft) -> Draft:
 
 def shaken(draft: Draft, rng: np.random.Generator) -> Draft:
     """Return the draft with its atoms displaced at random, those on special positions along them only."""
-    orthogonal = np.array(draft.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(draft.unit_cell)
     rotations, translations = group_operations(draft.hall)
 
     def move(atom: DraftAtom) -> DraftAtom:
@@ -83,7 +84,7 @@ def shaken(draft: Draft, rng: np.random.Generator) -> Draft:
 
 def _displacement(before: Draft, after: Draft) -> float:
     """Return the root mean square distance of the atoms, the common shift (a floating origin) taken off, angstrom."""
-    orthogonal = np.array(before.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(before.unit_cell)
     delta: NDArray[np.float64] = np.array([a.position for a in after.atoms]) - [a.position for a in before.atoms]
     vectors = delta @ orthogonal.T
     vectors = vectors - np.median(vectors, axis=0)

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from tasks.crystal.lattice import orthogonalisation
 from tasks.refine.models import RefinedAtom, Refinement
 
 SLACK_ANGSTROM = 0.4
@@ -62,7 +63,7 @@ def structure_svg(model: Refinement) -> Markup:
 
 
 def _scene(model: Refinement) -> Scene:
-    orthogonal = np.array(model.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(model.unit_cell)
     images, source = _images(model)
     radii = np.array([gemmi.Element(model.atoms[index].element).covalent_r for index in source])
     molecule = _grow(len(model.atoms), images, source, radii, orthogonal)
@@ -80,7 +81,7 @@ def _scene(model: Refinement) -> Scene:
 
 def _images(model: Refinement) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return all distinct atoms of the cell, fractional (n, 3) in [0, 1), and the atom each is an image of."""
-    orthogonal = np.array(model.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(model.unit_cell)
     found: list[NDArray[np.float64]] = []
     source: list[int] = []
     for index, atom in enumerate(model.atoms):
@@ -147,7 +148,7 @@ def _face_on(places: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _along_shortest_axis(model: Refinement) -> NDArray[np.float64]:
     """Return the rotation (3, 3) that puts the shortest axis along the view and the longest other one to the right."""
-    axes = np.array(model.unit_cell.gemmi().orth.mat.tolist()).T
+    axes = orthogonalisation(model.unit_cell).T
     order = np.argsort([np.linalg.norm(axis) for axis in axes], kind="stable")
     forward = axes[order[0]] / np.linalg.norm(axes[order[0]])
     across = axes[order[2]] - forward * (axes[order[2]] @ forward)
@@ -159,7 +160,7 @@ def _along_shortest_axis(model: Refinement) -> NDArray[np.float64]:
 
 
 def _cell_edges(model: Refinement) -> NDArray[np.float64]:
-    orthogonal = np.array(model.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(model.unit_cell)
     corners = np.array(np.meshgrid(*[(0, 1)] * 3)).reshape(3, -1).T
     pairs = [(a, b) for a in corners for b in corners if (b - a).sum() == 1 and (b - a).min() >= 0]
     return np.array(pairs) @ orthogonal.T

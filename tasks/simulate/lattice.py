@@ -78,11 +78,6 @@ def flattened(f_squared: NDArray[np.float64], strength: float) -> NDArray[np.flo
     return f_squared * itj0y0(2 * amplitude)[0] / (2 * np.maximum(amplitude, 1e-9))
 
 
-def reciprocal_matrix(cell: UnitCell) -> NDArray[np.float64]:
-    """Return B (3, 3): B @ hkl in 1/angstrom in gemmi's Cartesian frame (a along x, b in the xy plane)."""
-    return np.array(cell.gemmi().frac.mat.tolist()).T
-
-
 def rotation_about(axis: Vector | NDArray[np.float64], angle_deg: float) -> NDArray[np.float64]:
     """Return the matrix (3, 3) of a right-handed rotation about `axis`."""
     unit = np.asarray(axis, dtype=np.float64) / np.linalg.norm(axis)

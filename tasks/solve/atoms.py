@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.scattering import Radiation, scattering_factor
 from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
@@ -62,7 +63,7 @@ def stabilisers(
 ) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
     """Return the number of operations that fix each position, (m,), and the free directions, (3, r) each."""
     rotations, translations = symmetry.operations()
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(cell)
     delta = np.einsum("oij,mj->moi", rotations, position) + translations - position[:, None, :]
     delta -= np.round(delta)
     fixes = np.linalg.norm(delta @ orthogonal.T, axis=2) < SITE_ANGSTROM
@@ -79,7 +80,7 @@ def stabilisers(
 def site_orders(position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell) -> NDArray[np.float64]:
     """Return the number of operations that fix each position, (m,)."""
     rotations, translations = symmetry.operations()
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(cell)
     return _site_orders(np.ascontiguousarray(position), rotations.astype(np.float64), translations, orthogonal)
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from tasks.crystal.lattice import fractionalisation, metric, orthogonalisation
 from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
 from tasks.solve.contents import covalent_radius
@@ -45,7 +46,7 @@ class BondFit(NamedTuple):
 def contacts(position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell, *, within_angstrom: float) -> Contacts:
     """Return all contacts of atoms (m, 3) up to a distance, each image once, an atom with itself left out."""
     rotations, translations = symmetry.operations()
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(cell)
     images = np.einsum("oij,mj->moi", rotations, position) + translations
     images -= np.floor(images)
     shifts = _lattice_shifts(cell, within_angstrom)
@@ -78,8 +79,7 @@ def fit_of_bonds(near: Contacts, bonded: NDArray[np.bool_], element: tuple[str, 
     expected = radius[near.first[rows]] + radius[near.second[rows]]
     difference = near.distance[rows] - expected
     # a factor 1 + e of an axis changes the square of a length by 2 e v_j (G v)_j, the length by half of that over it
-    metric = np.array(cell.gemmi().orth.mat.tolist())
-    turned = near.vector[rows] @ (metric.T @ metric)
+    turned = near.vector[rows] @ metric(cell)
     slope = near.vector[rows] * turned / near.distance[rows][:, None]
     # bonds between carbon and oxygen atoms are shorter than their single bonds by a tenth of an angstrom on average
     centred = difference - TYPICAL_DIFFERENCE_ANGSTROM
@@ -91,7 +91,7 @@ def fit_of_bonds(near: Contacts, bonded: NDArray[np.bool_], element: tuple[str, 
 
 def _lattice_shifts(cell: UnitCell, reach: float) -> NDArray[np.float64]:
     """Return lattice vectors to be added to a shortest-by-axis vector so that none within reach is missed."""
-    reciprocal = np.linalg.norm(np.array(cell.gemmi().frac.mat.tolist()), axis=1)
+    reciprocal = np.linalg.norm(fractionalisation(cell), axis=1)
     most = np.ceil(reach * reciprocal + 0.5).astype(int)
     axes = [np.arange(-n, n + 1) for n in most]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.float64)

@@ -7,6 +7,7 @@ import numpy as np
 
 from adapters.formats.shelx_ins import ShelxAtom, ShelxFile
 from adapters.programs.shelx.input import elements_of, formula_units
+from tasks.crystal.lattice import metric
 from tasks.crystal.scattering import d_star_squared, site_multiplicities, structure_factors
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_merged
@@ -59,8 +60,8 @@ def basis_between(old: UnitCell, new: UnitCell, *, tolerance: float = 0.01) -> B
 
     Of several the one nearest to the identity; coefficients up to 1, determinant 1.
     """
-    wanted = _metric(new)
-    tensor = _metric(old)
+    wanted = metric(new)
+    tensor = metric(old)
     scale = float(np.trace(wanted))
     rows = [np.array(v) for v in product((-1, 0, 1), repeat=3) if any(v)]
     fitting = [[r for r in rows if abs(r @ tensor @ r - wanted[i, i]) < tolerance * wanted[i, i]] for i in range(3)]
@@ -109,11 +110,6 @@ def quick_r1(
         scale = float(observed @ model / (model @ model))
         best = min(best, float(np.abs(observed - scale * model).sum() / observed.sum()))
     return best
-
-
-def _metric(cell: UnitCell) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
-    return np.asarray(orthogonal.T @ orthogonal)
 
 
 def _atoms(result: ShelxFile, group: gemmi.SpaceGroup, composition: Composition, data: Reflections) -> list[Atom]:
