@@ -25,9 +25,35 @@ class ConventionalBasis(NamedTuple):
 
 
 def primitive_basis(centring: str) -> NDArray[np.float64]:
-    """Return (3, 3): the axes of a primitive cell as columns, in terms of the centred cell's."""
-    group = next(entry for entry in gemmi.spacegroup_table() if entry.centring_type() == centring)
-    return np.array(group.centred_to_primitive().rot, dtype=np.float64) / gemmi.Op.DEN
+    """Return (3, 3): the axes of a primitive cell as columns, in terms of the centred cell's.
+
+    Raises
+    ------
+    ValueError
+        If no group of the tables has this letter.
+    """
+    group = next((entry for entry in gemmi.spacegroup_table() if entry.centring_type() == centring), None)
+    if group is None:
+        raise ValueError(f"no lattice has the centring {centring!r}")
+    rows = np.eye(3, dtype=np.int64) * gemmi.Op.DEN
+    for vector in group.operations().cen_ops:
+        rows = _with_vector(rows, np.array(vector, dtype=np.int64)) if any(vector) else rows
+    return rows.T / gemmi.Op.DEN
+
+
+def _with_vector(basis: Matrix, vector: Matrix) -> Matrix:
+    """Return a basis (rows) of the lattice that `basis` and `vector` span together, by integer row reduction."""
+    rows = np.vstack([basis, vector])
+    for column in range(3):
+        while np.count_nonzero(rows[column:, column]) > 1:
+            active = column + np.flatnonzero(rows[column:, column])
+            pivot = active[np.argmin(np.abs(rows[active, column]))]
+            for row in active:
+                if row != pivot:
+                    rows[row] -= (rows[row, column] // rows[pivot, column]) * rows[pivot]
+        pivot = column + int(np.flatnonzero(rows[column:, column])[0])
+        rows[[column, pivot]] = rows[[pivot, column]]
+    return rows[:3]
 
 
 def orthogonalisation(cell: UnitCell) -> NDArray[np.float64]:

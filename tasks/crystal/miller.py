@@ -81,43 +81,6 @@ def centring_allows(hkl: NDArray[np.int32], operations: gemmi.GroupOps) -> NDArr
     return allowed
 
 
-def primitive_basis(operations: gemmi.GroupOps) -> NDArray[np.int32]:
-    """Return the integer matrix M, (3, 3), that takes centred indices to primitive ones: ``hkl @ M / DEN``.
-
-    The columns of ``M / DEN`` are the axes of a primitive cell in fractional coordinates of the centred one.
-    """
-    lattice = [np.array(vector, dtype=np.int64) for vector in operations.cen_ops if any(vector)]
-    basis = np.eye(3, dtype=np.int64) * gemmi.Op.DEN
-    for vector in lattice:
-        basis = _with_vector(basis, vector)
-    return basis.T.astype(np.int32)
-
-
-def _with_vector(basis: NDArray[np.int64], vector: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return a basis (rows) of the lattice that `basis` and `vector` span together, by integer row reduction."""
-    rows = np.vstack([basis, vector])
-    for column in range(3):
-        while np.count_nonzero(rows[column:, column]) > 1:
-            active = column + np.flatnonzero(rows[column:, column])
-            pivot = active[np.argmin(np.abs(rows[active, column]))]
-            for row in active:
-                if row != pivot:
-                    rows[row] -= (rows[row, column] // rows[pivot, column]) * rows[pivot]
-        pivot = column + int(np.flatnonzero(rows[column:, column])[0])
-        rows[[column, pivot]] = rows[[pivot, column]]
-    return rows[:3]
-
-
-def primitive_cell(cell: UnitCell, basis: NDArray[np.int32]) -> UnitCell:
-    """Return the primitive cell of the matrix that `primitive_basis` returns."""
-    axes = orthogonalisation(cell) @ (basis / gemmi.Op.DEN)
-    metric = axes.T @ axes
-    a, b, c = (float(value) for value in np.sqrt(np.diag(metric)))
-    cosines = metric[1, 2] / (b * c), metric[0, 2] / (a * c), metric[0, 1] / (a * b)
-    alpha, beta, gamma = (float(value) for value in np.degrees(np.arccos(cosines)))
-    return UnitCell(a=a, b=b, c=c, alpha=alpha, beta=beta, gamma=gamma)
-
-
 def general_class(hkl: NDArray[np.int32], operations: gemmi.GroupOps) -> NDArray[np.int64]:
     """Return how many Laue rotations map each index (n, 3) on itself, (n,): 1 for a general reflection."""
     images = np.einsum("ni,kij->kni", hkl, rotations_of(operations).transpose(0, 2, 1))
