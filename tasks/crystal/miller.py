@@ -5,7 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.crystal.lattice import fractionalisation, orthogonalisation
-from tasks.model import InputError, UnitCell
+from tasks.crystal.symmetry import space_group
+from tasks.model import UnitCell
 
 ASSUMED_LARGEST = 4096  # |h|, |k|, |l| below this: packs an index into one integer
 
@@ -20,10 +21,7 @@ def laue_operations(symbol: str) -> gemmi.GroupOps:
     InputError
         If gemmi does not know the symbol.
     """
-    group = gemmi.find_spacegroup_by_name(symbol)
-    if group is None:
-        raise InputError(f"unknown Laue or space group {symbol!r}", 'write it like "P 1 2/m 1"')
-    operations = group.operations().derive_symmorphic()
+    operations = space_group(symbol).operations().derive_symmorphic()
     operations.add_inversion()
     return operations
 

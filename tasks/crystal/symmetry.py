@@ -1,5 +1,6 @@
 """Space groups as arrays, and the groups that a Laue class and a lattice allow."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import gemmi
@@ -7,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.model import InputError
+
+PROBE = 8
+"""Absences are compared up to this |h|, |k| and |l|: a screw or glide in 24ths shows by 6."""
 
 
 class Symmetry(NamedTuple):
@@ -55,41 +59,58 @@ def symmetry_of(group: gemmi.SpaceGroup) -> Symmetry:
     )
 
 
-def symmetry_from_symbol(symbol: str) -> Symmetry:
-    """Return the space group of a Hermann-Mauguin symbol, extended or not.
+def space_group(symbol: str) -> gemmi.SpaceGroup:
+    """Return the table's entry of a Hermann-Mauguin symbol, extended or not.
 
     Raises
     ------
     InputError
-        If gemmi does not know the symbol.
+        If the tables have no such setting.
     """
     group = gemmi.find_spacegroup_by_name(symbol)
     if group is None:
         raise InputError(f"space group {symbol!r} is not known", "write it like 'P 1 21/c 1'")
-    return symmetry_of(group)
+    return group
 
 
-def compatible_groups(laue_symbol: str) -> list[Symmetry]:
-    """Return every group of the Laue class and lattice of `laue_symbol`, in these axes.
+def symmetry_from_symbol(symbol: str) -> Symmetry:
+    """Return the arrays of the space group of a symbol; errors as `space_group`."""
+    return symmetry_of(space_group(symbol))
 
-    A group of gemmi's table qualifies if its rotations, completed by the inversion, are those of the Laue group as
-    matrices, and its centring vectors are the same: non-standard settings such as P 1 21/n 1 are in, settings on
-    other axes are out. Of two origin choices the one with the inversion at the origin is taken.
+
+@lru_cache(maxsize=32)
+def compatible_groups(laue: gemmi.SpaceGroup) -> tuple[gemmi.SpaceGroup, ...]:
+    """Return the table's settings with the rotations (inversion added) and the centring of a Laue group, in its axes.
+
+    All axis permutations and cell choices are among them: P 1 21/n 1 is in, settings on other axes are out. Of settings
+    that differ by the origin only, one is kept: of two origin choices the second, with the inversion at the origin,
+    else the first listed.
     """
-    laue = symmetry_from_symbol(laue_symbol)
-    rotations, centring = _laue_rotations(laue), _vectors(laue)
-    axes = np.arange(-6, 7)
-    probe = np.stack(np.meshgrid(axes, axes, axes, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.int32)
-    found: dict[tuple[int, frozenset[tuple[int, ...]], bytes], Symmetry] = {}
+    wanted = laue.operations()
+    wanted.add_inversion()
+    rotations, centring = _rotations(wanted), _centring(wanted)
+    axis = np.arange(-PROBE, PROBE + 1, dtype=np.int32)
+    probe = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    kept: dict[tuple[int, frozenset[bytes], bytes], gemmi.SpaceGroup] = {}
     for group in gemmi.spacegroup_table():
-        if group.ext == "1":
+        operations = group.operations()
+        with_inversion = group.operations()
+        with_inversion.add_inversion()
+        if _centring(operations) != centring or _rotations(with_inversion) != rotations:
             continue
-        candidate = symmetry_of(group)
-        if _vectors(candidate) == centring and _laue_rotations(candidate) == rotations:
-            # settings of one type with equal rotations and equal absences differ by their origin only
-            key = (group.number, _as_set(candidate.rotations), absent(probe, candidate).tobytes())
-            found.setdefault(key, candidate)
-    return list(found.values())
+        # settings of one type with equal rotations and equal absences differ by their origin only
+        key = (group.number, _rotations(operations), operations.systematic_absences(probe).tobytes())
+        if key not in kept or (group.ext == "2" and kept[key].ext == "1"):
+            kept[key] = group
+    return tuple(kept.values())
+
+
+def _rotations(operations: gemmi.GroupOps) -> frozenset[bytes]:
+    return frozenset(np.array(operation.rot, dtype=np.int32).tobytes() for operation in operations.sym_ops)
+
+
+def _centring(operations: gemmi.GroupOps) -> frozenset[tuple[int, ...]]:
+    return frozenset(tuple(x % gemmi.Op.DEN for x in shift) for shift in operations.cen_ops)
 
 
 def same_group(first: Symmetry, second: Symmetry, probe: NDArray[np.int32]) -> bool:
@@ -112,10 +133,6 @@ def _laue_rotations(symmetry: Symmetry) -> frozenset[tuple[int, ...]]:
 
 def _as_set(rotations: NDArray[np.int32]) -> frozenset[tuple[int, ...]]:
     return frozenset(tuple(int(value) for value in row) for row in rotations.reshape(-1, 9))
-
-
-def _vectors(symmetry: Symmetry) -> frozenset[tuple[int, ...]]:
-    return frozenset(tuple(int(value) for value in row) for row in np.round(symmetry.centring * 24).astype(int))
 
 
 def absent(hkl: NDArray[np.int32], symmetry: Symmetry) -> NDArray[np.bool_]:

@@ -6,7 +6,14 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from tasks.crystal.symmetry import Symmetry, compatible_groups, same_group, symmetry_from_symbol
+from tasks.crystal.symmetry import (
+    Symmetry,
+    compatible_groups,
+    same_group,
+    space_group,
+    symmetry_from_symbol,
+    symmetry_of,
+)
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import Merged, read_merged
 from tasks.model import Composition, InputError, NoSolutionError
@@ -113,7 +120,7 @@ def _prepare(
 
 
 def _groups(settings: SolveSettings, data: Reflections) -> list[Symmetry]:
-    compatible = compatible_groups(data.laue_group)
+    compatible = [symmetry_of(group) for group in compatible_groups(space_group(data.laue_group))]
     if settings.space_group is None:
         return compatible
     wanted = symmetry_from_symbol(settings.space_group)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.crystal.symmetry import compatible_groups
+from tasks.crystal.symmetry import compatible_groups, space_group, symmetry_of
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition
 from tasks.solve import crew
@@ -90,7 +90,7 @@ def searched(workers: int, folder: Path) -> tuple[list[tuple[str, float, int]], 
     )
     workshop = open_workshop(
         prepared.unique,
-        compatible_groups(data.laue_group),
+        [symmetry_of(group) for group in compatible_groups(space_group(data.laue_group))],
         cell=structure.cell,
         radiation="electron",
         composition=composition,
