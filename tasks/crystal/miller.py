@@ -1,29 +1,13 @@
-"""Sets of Miller indices: hemispheres, Laue orbits, primitive cells, missing reflections."""
+"""Sets of Miller indices: hemispheres, Laue orbits, missing reflections."""
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.crystal.lattice import fractionalisation, orthogonalisation
-from tasks.crystal.symmetry import space_group
 from tasks.model import UnitCell
 
 ASSUMED_LARGEST = 4096  # |h|, |k|, |l| below this: packs an index into one integer
-
-
-def laue_operations(symbol: str) -> gemmi.GroupOps:
-    """Return the operations of a Laue group with centring, `symbol` as in ``F m -3 m``.
-
-    A chiral or polar group is accepted: its point group is completed by inversion and its translations are dropped.
-
-    Raises
-    ------
-    InputError
-        If gemmi does not know the symbol.
-    """
-    operations = space_group(symbol).operations().derive_symmorphic()
-    operations.add_inversion()
-    return operations
 
 
 def rotations_of(operations: gemmi.GroupOps) -> NDArray[np.int32]:

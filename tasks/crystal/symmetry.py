@@ -69,8 +69,35 @@ def space_group(symbol: str) -> gemmi.SpaceGroup:
     """
     group = gemmi.find_spacegroup_by_name(symbol)
     if group is None:
-        raise InputError(f"space group {symbol!r} is not known", "write it like 'P 1 21/c 1'")
+        raise InputError(f"no space group setting is called {symbol!r}", "write it like 'P 1 21/c 1'")
     return group
+
+
+def laue_group_of(symbol: str) -> gemmi.SpaceGroup:
+    """Return the symmorphic centrosymmetric group with the rotations and centring of a space group's setting.
+
+    Raises
+    ------
+    InputError
+        If the symbol is unknown, or the setting has no such table entry.
+    """
+    found = gemmi.find_spacegroup_by_ops(laue_operations(symbol))
+    if found is None:
+        raise InputError(f"the setting {symbol!r} has no tabulated Laue group", "give a setting of the tables")
+    return found
+
+
+def laue_operations(symbol: str) -> gemmi.GroupOps:
+    """Return the operations of the Laue group of a space group's setting, with centring, without translations.
+
+    Raises
+    ------
+    InputError
+        If the symbol is unknown.
+    """
+    operations = space_group(symbol).operations().derive_symmorphic()
+    operations.add_inversion()
+    return operations
 
 
 def symmetry_from_symbol(symbol: str) -> Symmetry:

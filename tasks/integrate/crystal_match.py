@@ -15,7 +15,8 @@ from tasks.crystal.lattice import (
 )
 from tasks.crystal.lattice_match import isometries
 from tasks.crystal.scattering import d_star_squared
-from tasks.integrate.merging import laue_space_group, merge_equivalents
+from tasks.crystal.symmetry import space_group
+from tasks.integrate.merging import merge_equivalents
 from tasks.integrate.models import Reflections
 from tasks.integrate.normalisation import normalised_intensities
 from tasks.integrate.reflection_file import Unmerged, read_unmerged
@@ -62,7 +63,7 @@ class Match(NamedTuple):
 
 def reduced_crystal(reflections: Reflections) -> Crystal:
     """Bring the observations of a Reflections document to the primitive reduced cell."""
-    laue = laue_space_group(reflections.laue_group)
+    laue = space_group(reflections.laue_group)
     primitive = primitive_basis(laue.centring_type())
     basis = primitive @ reduced_basis(transformed_cell(reflections.unit_cell, primitive))
     inverse = np.linalg.inv(basis)
@@ -75,7 +76,7 @@ def reduced_crystal(reflections: Reflections) -> Crystal:
 
 def amplitudes(crystal: Crystal) -> Table:
     """Return |E| of all reflections and their equivalents, with the sign of hkl that sorts higher (Friedel)."""
-    merged = merge_equivalents(crystal.data, laue_space_group("P -1"))
+    merged = merge_equivalents(crystal.data, space_group("P -1"))
     factor = normalised_intensities(merged.intensity, d_star_squared(merged.hkl, crystal.cell))
     values = np.sqrt(np.maximum(merged.intensity * factor, 0.0))
     images = np.concatenate([merged.hkl.astype(np.int64) @ rotation for rotation in crystal.rotations])

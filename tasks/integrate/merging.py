@@ -36,20 +36,6 @@ class ErrorModel(NamedTuple):
         return self.factor * np.hypot(sigma, self.relative * np.maximum(mean, 0.0))
 
 
-def laue_space_group(symbol: str) -> gemmi.SpaceGroup:
-    """Return gemmi's table entry of a Hermann-Mauguin symbol.
-
-    Raises
-    ------
-    ValueError
-        If gemmi's tables have no such setting.
-    """
-    group = gemmi.find_spacegroup_by_name(symbol)
-    if group is None:
-        raise ValueError(f"no space group setting is called {symbol!r}")
-    return group
-
-
 def to_asymmetric_unit(hkl: NDArray[np.int32], laue: gemmi.SpaceGroup) -> NDArray[np.int32]:
     """Return the indices (n, 3) mapped to gemmi's reciprocal asymmetric unit; Friedel mates coincide."""
     mapped = np.array(hkl, dtype=np.int32, order="C").reshape(-1, 3)

@@ -10,11 +10,11 @@ from tasks.crystal.miller import (
     centring_allows,
     expand_to_p1,
     general_class,
-    laue_operations,
     pack,
     sphere,
 )
 from tasks.crystal.scattering import Radiation, d_star_squared
+from tasks.crystal.symmetry import laue_operations
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, InputError, UnitCell
 from tasks.solve.diagnosis import Diagnosis, diagnose

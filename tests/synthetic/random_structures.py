@@ -4,8 +4,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.crystal.miller import laue_operations, sphere
+from tasks.crystal.miller import sphere
 from tasks.crystal.scattering import Radiation, d_star_squared
+from tasks.crystal.symmetry import laue_operations
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
 from tests.synthetic.known_structures import KnownStructure

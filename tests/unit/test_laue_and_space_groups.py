@@ -15,8 +15,7 @@ from tasks.crystal.lattice import (
     transformed_cell,
 )
 from tasks.crystal.scattering import structure_factors
-from tasks.crystal.symmetry import compatible_groups
-from tasks.integrate.assemble import laue_group_of
+from tasks.crystal.symmetry import compatible_groups, laue_group_of
 from tasks.integrate.laue import determine_laue_group, determine_laue_group_in_setting
 from tasks.integrate.merging import merge_equivalents
 from tasks.integrate.reflection_file import Unmerged

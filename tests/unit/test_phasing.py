@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from tasks.crystal.lattice import primitive_basis, transformed_cell
 from tasks.crystal.miller import (
     expand_to_p1,
-    laue_operations,
     pack,
     sphere,
     to_hemisphere,
 )
 from tasks.crystal.scattering import d_star_squared
+from tasks.crystal.symmetry import laue_operations
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, InputError, UnitCell
 from tasks.solve import crew
