@@ -13,6 +13,13 @@ PROBE = 8
 """Absences are compared up to this |h|, |k| and |l|: a screw or glide in 24ths shows by 6."""
 
 
+class Operations(NamedTuple):
+    """All operations x' = R x + t of a space group, centring included: (g, 3, 3) and (g, 3)."""
+
+    rotations: NDArray[np.float64]
+    translations: NDArray[np.float64]
+
+
 class Symmetry(NamedTuple):
     """A space group in one setting: x' = R x + t, then the centring vectors.
 
@@ -40,11 +47,11 @@ class Symmetry(NamedTuple):
         """Whether the point group has rotations only (a Sohncke group)."""
         return bool((np.linalg.det(self.rotations) > 0).all())
 
-    def operations(self) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """Return all operations, centring included: (k c, 3, 3) and (k c, 3)."""
-        rotations = np.tile(self.rotations, (len(self.centring), 1, 1))
+    def operations(self) -> Operations:
+        """Return all operations."""
+        rotations = np.tile(self.rotations, (len(self.centring), 1, 1)).astype(np.float64)
         translations = (self.centring[:, None, :] + self.translations[None, :, :]).reshape(-1, 3)
-        return rotations, translations
+        return Operations(rotations, translations)
 
 
 def symmetry_of(group: gemmi.SpaceGroup) -> Symmetry:
@@ -57,6 +64,29 @@ def symmetry_of(group: gemmi.SpaceGroup) -> Symmetry:
         translations=np.array([op.tran for op in operations.sym_ops], dtype=np.float64) / gemmi.Op.DEN,
         centring=np.array(list(operations.cen_ops), dtype=np.float64).reshape(-1, 3) / gemmi.Op.DEN,
     )
+
+
+def operations_of(group: gemmi.GroupOps) -> Operations:
+    """Return the operations of gemmi's group as arrays."""
+    listed = list(group)
+    return Operations(
+        np.array([operation.rot for operation in listed], dtype=np.float64) / gemmi.Op.DEN,
+        np.array([operation.tran for operation in listed], dtype=np.float64) / gemmi.Op.DEN,
+    )
+
+
+def operations_from_hall(hall: str) -> Operations:
+    """Return the operations of a Hall symbol.
+
+    Raises
+    ------
+    InputError
+        If the symbol is none.
+    """
+    try:
+        return operations_of(gemmi.symops_from_hall(hall))
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{hall!r} is not a Hall symbol") from error
 
 
 def space_group(symbol: str) -> gemmi.SpaceGroup:

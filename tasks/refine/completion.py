@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 import gemmi
 import numpy as np
 
+from tasks.crystal.symmetry import operations_from_hall
 from tasks.model import Composition, UnitCell
 from tasks.refine.draft import Draft, DraftAtom, Fit
-from tasks.refine.geometry import Contact, contacts, covalent_radius, group_operations
+from tasks.refine.geometry import Contact, contacts, covalent_radius
 
 U_DROP_ANGSTROM2 = 0.20
 U_DROP_RATIO = 4.0
@@ -92,7 +93,7 @@ def formula_units(composition: Composition, atoms_in_cell: float, hall: str) -> 
     with fractions of atoms is written for any part of the cell: multiples of a 24th.
     """
     per_formula = sum(count for element, count in composition.counts.items() if element not in {"H", "D"})
-    order = len(group_operations(hall)[0])
+    order = len(operations_from_hall(hall)[0])
     choices = sorted(
         {order / d for d in range(1, order + 1) if order % d == 0} | {float(order * n) for n in range(2, 17)}
     )
@@ -136,7 +137,7 @@ def atoms_missing(composition: Composition | None, fit: Fit) -> int | None:
     """Return how many more atoms of general position the composition leaves room for; None if it is not known."""
     if composition is None:
         return None
-    order = len(group_operations(fit.draft.hall)[0])
+    order = len(operations_from_hall(fit.draft.hall)[0])
     heavy = {atom.label for atom in fit.draft.atoms if atom.element not in {"H", "D"}}
     present = float(sum(atom.multiplicity for atom in fit.atoms if atom.label in heavy))
     units = units_in_cell(composition, cell_contents(fit), fit.draft.hall)

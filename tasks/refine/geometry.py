@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.crystal.lattice import orthogonalisation
-from tasks.model import InputError, UnitCell
+from tasks.crystal.sites import site_orders
+from tasks.crystal.symmetry import operations_from_hall
+from tasks.model import UnitCell
 from tasks.refine.draft import DraftAtom
 
 BOND_TOLERANCE_ANGSTROM = 0.4
@@ -26,23 +28,6 @@ class Contact(NamedTuple):
     vector: tuple[float, float, float]
 
 
-def group_operations(hall: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return all rotations (g, 3, 3) and translations (g, 3) of a space group, centring included.
-
-    Raises
-    ------
-    InputError
-        If the symbol is none.
-    """
-    try:
-        operations = list(gemmi.symops_from_hall(hall))
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"{hall!r} is not a Hall symbol") from error
-    rotations = np.array([operation.rot for operation in operations], dtype=np.float64) / gemmi.Op.DEN
-    translations = np.array([operation.tran for operation in operations], dtype=np.float64) / gemmi.Op.DEN
-    return rotations, translations
-
-
 def contacts(
     from_positions: NDArray[np.float64], to_positions: NDArray[np.float64], hall: str, cell: UnitCell, *, cutoff: float
 ) -> list[Contact]:
@@ -56,7 +41,7 @@ def contacts(
     from_positions, to_positions
         (n, 3) and (m, 3) fractional coordinates.
     """
-    rotations, translations = group_operations(hall)
+    rotations, translations = operations_from_hall(hall)
     orthogonal = orthogonalisation(cell)
     shifts = np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=3)))
     start = np.asarray(from_positions, dtype=np.float64).reshape(-1, 3)
@@ -89,11 +74,7 @@ def _distinct(pairs: list[Contact]) -> list[Contact]:
 
 def site_order(position: Sequence[float], hall: str, cell: UnitCell) -> int:
     """Return how many operations of the group leave a place where it is (within 0.1 A), 1 on a general position."""
-    rotations, translations = group_operations(hall)
-    delta = rotations @ np.array(position) + translations - np.array(position)
-    delta -= np.round(delta)
-    orthogonal = orthogonalisation(cell)
-    return max(1, int((np.linalg.norm(delta @ orthogonal.T, axis=1) < 0.1).sum()))
+    return int(site_orders(np.array([position]), operations_from_hall(hall), cell)[0])
 
 
 def covalent_radius(element: str) -> float:

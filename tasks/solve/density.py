@@ -111,9 +111,7 @@ def reduce_peaks(
     """Return the symmetry-independent ones of peaks (n, 3) sorted by height, at most `most`."""
     rotations, translations = symmetry.operations()
     orthogonal = orthogonalisation(cell)
-    kept, count = _reduce(
-        position, rotations.astype(np.float64), translations, orthogonal, most, float(nearest_angstrom)
-    )
+    kept, count = _reduce(position, rotations, translations, orthogonal, most, float(nearest_angstrom))
     rows = kept[:count]
     return Peaks(snap(position[rows].reshape(-1, 3), symmetry, cell, nearest_angstrom), height[rows])
 
@@ -125,7 +123,7 @@ def snap(
     rotations, translations = symmetry.operations()
     orthogonal = orthogonalisation(cell)
     reaches = np.array([within_angstrom, within_angstrom, 0.1 * within_angstrom])
-    return _snap(np.ascontiguousarray(position), rotations.astype(np.float64), translations, orthogonal, reaches)
+    return _snap(np.ascontiguousarray(position), rotations, translations, orthogonal, reaches)
 
 
 @njit(cache=True)

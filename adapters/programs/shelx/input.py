@@ -1,12 +1,16 @@
 """Instruction files for the SHELX programs: pure text."""
 
+from collections.abc import Sequence
+
 import gemmi
 import numpy as np
 
+from adapters.formats.shelx_ins import ShelxAtom
 from adapters.formats.shelx_writer import shelx_names, symmetry_lines
-from tasks.crystal.scattering import site_multiplicities
+from tasks.crystal.sites import site_orders
+from tasks.crystal.symmetry import operations_from_hall
 from tasks.integrate.models import Reflections
-from tasks.model import Composition
+from tasks.model import Composition, UnitCell
 from tasks.refine.shelx_factors import four_gaussians
 from tasks.solve.models import Atom
 
@@ -90,7 +94,6 @@ def shelxl_ins(
     anisotropic: bool,
 ) -> str:
     """Return SHELXL's instructions for a model; occupancies are multiplied by the site's share."""
-    operations = list(gemmi.symops_from_hall(hall))
     elements = elements_of(composition)
     lines = [
         *head(data, composition, hall=hall, title=data.id),
@@ -104,7 +107,7 @@ def shelxl_ins(
         f"WGHT {weights[0]:.6f} {weights[1]:.6f}",
         "FVAR 1.0",
     ]
-    for label, atom, share in zip(labels(atoms), atoms, site_shares(atoms, operations, data), strict=True):
+    for label, atom, share in zip(labels(atoms), atoms, site_shares(atoms, hall, data.unit_cell), strict=True):
         x, y, z = atom.position
         lines.append(
             f"{label:4s} {elements.index(atom.element) + 1:2d} {x:10.6f} {y:10.6f} {z:10.6f} "
@@ -113,13 +116,10 @@ def shelxl_ins(
     return _text(lines)
 
 
-def site_shares(atoms: tuple[Atom, ...], operations: list[gemmi.Op], data: Reflections) -> list[float]:
+def site_shares(atoms: Sequence[Atom | ShelxAtom], hall: str, cell: UnitCell) -> list[float]:
     """Return the multiplicity of each site over that of the general position."""
-    rotations = np.array([op.rot for op in operations], dtype=np.float64) / gemmi.Op.DEN
-    shifts = np.array([op.tran for op in operations], dtype=np.float64) / gemmi.Op.DEN
     positions = np.array([atom.position for atom in atoms], dtype=np.float64).reshape(-1, 3)
-    found = site_multiplicities(positions, rotations, shifts, data.unit_cell)
-    return [float(m) / len(operations) for m in found]
+    return [1.0 / float(order) for order in site_orders(positions, operations_from_hall(hall), cell)]
 
 
 def labels(atoms: tuple[Atom, ...]) -> list[str]:

@@ -6,9 +6,9 @@ import gemmi
 import numpy as np
 
 from adapters.formats.shelx_ins import ShelxAtom, ShelxFile
-from adapters.programs.shelx.input import elements_of, formula_units
+from adapters.programs.shelx.input import elements_of, formula_units, site_shares
 from tasks.crystal.lattice import metric
-from tasks.crystal.scattering import d_star_squared, site_multiplicities, structure_factors
+from tasks.crystal.scattering import d_star_squared, structure_factors
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition, UnitCell, Vector
@@ -116,13 +116,10 @@ def _atoms(result: ShelxFile, group: gemmi.SpaceGroup, composition: Composition,
     rows, elements = _named(result, group, composition, data)
     if not rows:
         return []
-    operations = list(group.operations())
-    rotations = np.array([op.rot for op in operations], dtype=np.float64) / gemmi.Op.DEN
-    shifts = np.array([op.tran for op in operations], dtype=np.float64) / gemmi.Op.DEN
-    multiplicity = site_multiplicities(np.array([row.position for row in rows]), rotations, shifts, result.unit_cell)
+    shares = site_shares(rows, group.hall, result.unit_cell)
     atoms = []
-    for number, (row, element, m) in enumerate(zip(rows, elements, multiplicity, strict=True), 1):
-        occupancy = 1.0 if row.element == PEAK else min(1.0, max(0.05, row.occupancy * len(operations) / float(m)))
+    for number, (row, element, share) in enumerate(zip(rows, elements, shares, strict=True), 1):
+        occupancy = 1.0 if row.element == PEAK else min(1.0, max(0.05, row.occupancy / share))
         u = row.u[0] if len(row.u) == 1 else float(np.mean(row.u[:3]))
         atoms.append(
             Atom(

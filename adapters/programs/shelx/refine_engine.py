@@ -12,9 +12,8 @@ from adapters.formats.shelx_ins import ShelxFile, read_shelx
 from adapters.programs.probe import SHELXL, require
 from adapters.programs.runner import run_program
 from adapters.programs.shelx.hydrogens import count_riding, riding_draft, with_afix
-from adapters.programs.shelx.input import elements_of, formula_units, shelxl_ins
+from adapters.programs.shelx.input import elements_of, formula_units, shelxl_ins, site_shares
 from adapters.programs.shelx.output import Lst, complaint_in, parse_lst, suggested_weights
-from tasks.crystal.scattering import site_multiplicities
 from tasks.integrate.hklf4 import hklf4_text
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_unmerged
@@ -193,7 +192,7 @@ def _write_hkl(data: Reflections, solution: Solution, path: Path) -> None:
 
 
 def _atoms(result: ShelxFile, data: Reflections, hall: str) -> list[Atom]:
-    shares = _shares(result, data, hall)
+    shares = site_shares(result.atoms, hall, data.unit_cell)
     return [
         Atom(
             label=atom.name,
@@ -204,15 +203,6 @@ def _atoms(result: ShelxFile, data: Reflections, hall: str) -> list[Atom]:
         )
         for atom, share in zip(result.atoms, shares, strict=True)
     ]
-
-
-def _shares(result: ShelxFile, data: Reflections, hall: str) -> list[float]:
-    operations = list(gemmi.symops_from_hall(hall))
-    rotations = np.array([op.rot for op in operations], dtype=np.float64) / gemmi.Op.DEN
-    shifts = np.array([op.tran for op in operations], dtype=np.float64) / gemmi.Op.DEN
-    positions = np.array([atom.position for atom in result.atoms], dtype=np.float64).reshape(-1, 3)
-    found = site_multiplicities(positions, rotations, shifts, data.unit_cell)
-    return [float(m) / len(operations) for m in found]
 
 
 def _u_iso(u: tuple[float, ...]) -> float:
@@ -242,7 +232,7 @@ def _document(
 ) -> Refinement:
     figures, result = done.figures, done.result
     esds = _esds(done.folder / "job.cif")
-    shares = _shares(result, data, solution.hall)
+    shares = site_shares(result.atoms, solution.hall, data.unit_cell)
     operations = len(list(gemmi.symops_from_hall(solution.hall)))
     z = formula_units(data.model_copy(update={"unit_cell": solution.unit_cell}), composition, solution.hall)
     counts: dict[str, float] = {}
