@@ -25,20 +25,28 @@ class ConventionalBasis(NamedTuple):
 
 
 def primitive_basis(centring: str) -> NDArray[np.float64]:
-    """Return (3, 3): the axes of a primitive cell as columns, in terms of the centred cell's.
+    """Return (3, 3): the axes of a primitive cell as columns, in terms of the centred cell's, as gemmi chooses them."""
+    return np.array(_group_with(centring).centred_to_primitive().rot, dtype=np.float64) / gemmi.Op.DEN
 
-    Raises
-    ------
-    ValueError
-        If no group of the tables has this letter.
+
+def triangular_basis(centring: str) -> NDArray[np.float64]:
+    """Return another choice of primitive axes, (3, 3) as `primitive_basis`: triangular, so that most stay as they are.
+
+    Phasing works in these. What is indexed or merged is reduced from those of `primitive_basis`: where a reduced cell
+    has axes of one length the choice decides which of them comes first.
     """
+    rows = np.eye(3, dtype=np.int64) * gemmi.Op.DEN
+    for vector in _group_with(centring).operations().cen_ops:
+        rows = _with_vector(rows, np.array(vector, dtype=np.int64)) if any(vector) else rows
+    return rows.T / gemmi.Op.DEN
+
+
+def _group_with(centring: str) -> gemmi.SpaceGroup:
+    """Return a group of the tables with this letter; ValueError if there is none."""
     group = next((entry for entry in gemmi.spacegroup_table() if entry.centring_type() == centring), None)
     if group is None:
         raise ValueError(f"no lattice has the centring {centring!r}")
-    rows = np.eye(3, dtype=np.int64) * gemmi.Op.DEN
-    for vector in group.operations().cen_ops:
-        rows = _with_vector(rows, np.array(vector, dtype=np.int64)) if any(vector) else rows
-    return rows.T / gemmi.Op.DEN
+    return group
 
 
 def _with_vector(basis: Matrix, vector: Matrix) -> Matrix:

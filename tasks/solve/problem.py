@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.crystal.lattice import primitive_basis, transformed_cell
+from tasks.crystal.lattice import transformed_cell, triangular_basis
 from tasks.crystal.miller import to_hemisphere
 from tasks.model import UnitCell
 from tasks.solve.grid import FourierGrid, fourier_grid, grid_shape
@@ -41,7 +41,7 @@ class PhaseProblem(NamedTuple):
 
 def phase_problem(data: PreparedData, *, free_fraction: float = FREE_FRACTION) -> PhaseProblem:
     """Return the problem of one data set; the choice of free reflections depends on nothing but the data."""
-    basis = primitive_basis(data.operations.find_centering())
+    basis = triangular_basis(data.operations.find_centering())
     cell = transformed_cell(data.cell, basis)
     centred = np.concatenate([data.hkl, data.missing]).astype(np.int64)
     hkl, conjugated = to_hemisphere(np.rint(centred @ basis).astype(np.int32))

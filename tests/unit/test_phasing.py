@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.crystal.lattice import primitive_basis, transformed_cell
+from tasks.crystal.lattice import transformed_cell, triangular_basis
 from tasks.crystal.miller import (
     expand_to_p1,
     pack,
@@ -82,7 +82,7 @@ def test_orbits_of_the_asymmetric_unit_fill_the_hemisphere_once(symbol: str) -> 
 def test_primitive_cell_has_the_volume_and_the_integer_indices_of_the_lattice(symbol: str, volume: float) -> None:
     cell = UnitCell.of((9.0, 9.0, 9.0, 90, 90, 120 if symbol[0] == "R" else 90))
     operations = laue_operations(symbol)
-    basis = primitive_basis(symbol[0])
+    basis = triangular_basis(symbol[0])
     small = transformed_cell(cell, basis)
     hkl = sphere(cell, operations, 2.0)
     assert small.volume_angstrom3 == pytest.approx(volume * cell.volume_angstrom3)
