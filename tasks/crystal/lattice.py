@@ -103,12 +103,12 @@ def transformed_cell(cell: UnitCell, basis: NDArray[np.float64]) -> UnitCell:
 def symmetrised_cell(cell: UnitCell, laue: gemmi.SpaceGroup) -> UnitCell:
     """Return the cell averaged over the rotations of a group: exactly 90 degrees where symmetry says so."""
     tensor = metric(cell)
-    mean = np.mean([r.T @ tensor @ r for r in rotations_of(laue)], axis=0)
+    mean = np.mean([r.T @ tensor @ r for r in proper_rotations(laue)], axis=0)
     a, b, c, alpha, beta, gamma = (float(f"{x:.10g}") for x in cell_of_metric(mean).parameters)
     return UnitCell(a=a, b=b, c=c, alpha=alpha, beta=beta, gamma=gamma)
 
 
-def rotations_of(group: gemmi.SpaceGroup) -> list[Matrix]:
+def proper_rotations(group: gemmi.SpaceGroup) -> list[Matrix]:
     """Return the proper rotations (3, 3) of a group's point group with inversion added, identity first."""
     found: dict[bytes, Matrix] = {}
     for operation in group.operations().sym_ops:

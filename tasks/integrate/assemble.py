@@ -7,11 +7,11 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.miller import centring_allows
 from tasks.crystal.symmetry import space_group
 from tasks.integrate.hklf4 import hklf4_text
 from tasks.integrate.laue import LaueChoice, determine_laue_group
 from tasks.integrate.merging import (
-    is_centring_absent,
     keep_consistent,
     merge_equivalents,
     observations_at,
@@ -167,7 +167,7 @@ def _clean(
 ) -> tuple[Unmerged, tuple[NDArray[np.float64], NDArray[np.float64]] | None, tuple[str, ...]]:
     """Drop what the centring forbids, what has no meaning and outliers; say how many."""
     meaningful = np.isfinite(data.intensity) & (data.sigma > 0) & np.any(data.hkl != 0, axis=1)
-    forbidden = is_centring_absent(data.hkl, laue)
+    forbidden = ~centring_allows(data.hkl, laue.operations())
     keep = meaningful & ~forbidden
     if not np.any(keep):
         raise SourceError(f"{name}: no usable reflection in {laue.xhm()}", "check the cell and the space group")

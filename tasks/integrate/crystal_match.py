@@ -9,8 +9,8 @@ from tasks.crystal.lattice import (
     Matrix,
     metric,
     primitive_basis,
+    proper_rotations,
     reduced_basis,
-    rotations_of,
     transformed_cell,
 )
 from tasks.crystal.lattice_match import isometries
@@ -69,7 +69,7 @@ def reduced_crystal(reflections: Reflections) -> Crystal:
     inverse = np.linalg.inv(basis)
     data = read_unmerged(reflections.unmerged)
     hkl = np.rint(data.hkl @ basis).astype(np.int32)
-    rotations = tuple(np.rint(inverse @ rotation @ basis).astype(np.int64) for rotation in rotations_of(laue))
+    rotations = tuple(np.rint(inverse @ rotation @ basis).astype(np.int64) for rotation in proper_rotations(laue))
     cell = transformed_cell(reflections.unit_cell, basis)
     return Crystal(reflections.id, cell, basis, data._replace(hkl=hkl), rotations)
 

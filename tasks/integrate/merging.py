@@ -49,13 +49,6 @@ def group_equivalents(hkl: NDArray[np.int32], laue: gemmi.SpaceGroup) -> Equival
     return Equivalents(unique.reshape(-1, 3), member.reshape(-1).astype(np.int64))
 
 
-def is_centring_absent(hkl: NDArray[np.int32], group: gemmi.SpaceGroup) -> NDArray[np.bool_]:
-    """Tell which indices (n, 3) the lattice centring of a group forbids."""
-    vectors = np.array(group.operations().cen_ops, dtype=np.float64) / gemmi.Op.DEN
-    phase = np.asarray(hkl, dtype=np.float64) @ vectors.T
-    return np.asarray(np.any(np.abs(phase - np.rint(phase)) > 1e-3, axis=1))
-
-
 def merge_equivalents(data: Unmerged, laue: gemmi.SpaceGroup) -> Merged:
     """Return the inverse-variance weighted means.
 

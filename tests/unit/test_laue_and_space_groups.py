@@ -10,8 +10,8 @@ from tasks.crystal.lattice import (
     conventional_basis,
     metric,
     primitive_basis,
+    proper_rotations,
     reduced_basis,
-    rotations_of,
     transformed_cell,
 )
 from tasks.crystal.scattering import structure_factors
@@ -116,7 +116,7 @@ def test_conventional_axes_have_the_groups_own_setting(number: int) -> None:
     centred = primitive_basis(group.centring_type())
     basis = centred @ reduced_basis(transformed_cell(cell, centred))
     inverse = np.linalg.inv(basis)
-    rotations = [np.rint(inverse @ r @ basis).astype(np.int64) for r in rotations_of(group)]
+    rotations = [np.rint(inverse @ r @ basis).astype(np.int64) for r in proper_rotations(group)]
     found = conventional_basis(transformed_cell(cell, basis), rotations)
     assert found.laue.number == number
 

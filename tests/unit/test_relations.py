@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from tasks.apertures.all_positions import all_positions_aperture, has_more_positions
 from tasks.apertures.models import CrystalAperture
-from tasks.crystal.lattice import rotations_of
+from tasks.crystal.lattice import proper_rotations
 from tasks.crystal.symmetry import space_group
 from tasks.frames.models import Frame, FrameSeries
 from tasks.integrate.combine import combine_crystals
@@ -102,7 +102,7 @@ def test_the_orientation_is_found_from_the_predicted_spots(tetragonal: Reflectio
 
 @pytest.mark.parametrize("turn_deg", [0.3, 4.0, 25.0])
 def test_a_turn_is_measured_whatever_equivalent_axes_were_chosen(turn_deg: float) -> None:
-    rotations = rotations_of(space_group("P 4/m m m"))
+    rotations = proper_rotations(space_group("P 4/m m m"))
     one = start_matrix(TETRAGONAL)
     turned = Rotation.from_rotvec(np.radians(turn_deg) * np.array([0.6, 0.0, 0.8])).as_matrix() @ one
     for rotation in rotations:
