@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 import gemmi
 import numpy as np
 
+from tasks.crystal.contacts import covalent_radius
 from tasks.crystal.symmetry import operations_from_hall
 from tasks.model import Composition, UnitCell
 from tasks.refine.draft import Draft, DraftAtom, Fit
-from tasks.refine.geometry import Contact, contacts, covalent_radius
+from tasks.refine.geometry import Contact, contacts
 
 U_DROP_ANGSTROM2 = 0.20
 U_DROP_RATIO = 4.0

@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.contacts import covalent_radius
 from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.scattering import Radiation
 from tasks.model import Composition, UnitCell
 from tasks.refine.draft import Draft, DraftAtom, RidingGroup, RidingKind
-from tasks.refine.geometry import Contact, bonds, contacts, covalent_radius, site_order
+from tasks.refine.geometry import Contact, bonds, contacts, site_order
 
 NEUTRON_LENGTHS_ANGSTROM = {"C": 1.09, "N": 1.02, "O": 0.98}
 """Electrons see the nucleus: Allen & Bruno, Acta Cryst. B66, 380-386 (2010), rounded."""

@@ -11,7 +11,7 @@ from tasks.solve.atoms import Model, Observed, multiplicities
 from tasks.solve.contents import Budget, non_hydrogen, reference_element
 from tasks.solve.density import MapPlan, density, find_peaks
 from tasks.solve.elements import assign_elements, lightest_power
-from tasks.solve.geometry import contacts, too_close
+from tasks.solve.geometry import neighbours, too_close
 from tasks.solve.least_squares import Fit, Free, refine
 from tasks.solve.map_coefficients import correlation_coefficient, difference_coefficients, falloff, weak_reflections
 from tasks.solve.recycling import SHARPNESS, Recycled, recycle
@@ -129,7 +129,7 @@ def _with_guests(task: Task, fit: Fit) -> Fit:
         np.full(len(rows), float(np.median(fit.model.u_iso))), np.full(len(rows), least), height[rows],
     )  # fmt: skip
     joined = fit.model.plus(added)
-    near = contacts(joined.position, symmetry, observed.cell, within_angstrom=GUEST_DISTANCE_ANGSTROM)
+    near = neighbours(joined.position, symmetry, observed.cell, within_angstrom=GUEST_DISTANCE_ANGSTROM)
     rank = np.concatenate([np.full(known, np.inf), height[rows]])
     alone = np.bincount(near.first[near.second < known], minlength=len(rank)) == 0
     alone &= ~too_close(joined.position, rank, symmetry, observed.cell, limit=NEAREST_ANGSTROM)

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import gemmi
 import numpy as np
 
 from tasks.crystal.scattering import Radiation, scattering_factor
@@ -76,8 +75,3 @@ def reference_element(composition: Composition | None, radiation: Radiation) -> 
     if not fractions:
         return "C"
     return max(fractions, key=lambda name: (fractions[name], scattering_power(name, radiation)))
-
-
-def covalent_radius(element: str) -> float:
-    """Return the covalent radius in angstrom, as tabulated by gemmi (Cordero et al., 2008)."""
-    return float(gemmi.Element(element).covalent_r)
