@@ -5,8 +5,9 @@ import math
 import gemmi
 import numpy as np
 
+from tasks.crystal.contents import units_in_cell
 from tasks.model import Composition, Document, UnitCell
-from tasks.refine.completion import cell_contents, units_in_cell
+from tasks.refine.completion import cell_contents
 from tasks.refine.draft import Fit, Observations
 
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.contents import Budget, non_hydrogen, reference_element
 from tasks.crystal.symmetry import Symmetry
 from tasks.model import Composition
 from tasks.solve.atoms import Model, Observed, multiplicities
-from tasks.solve.contents import Budget, non_hydrogen, reference_element
 from tasks.solve.density import MapPlan, density, find_peaks
 from tasks.solve.elements import assign_elements, lightest_power
 from tasks.solve.geometry import neighbours, too_close

@@ -6,13 +6,13 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.contents import atom_budget
 from tasks.crystal.scattering import Radiation, d_star_squared
 from tasks.crystal.symmetry import Symmetry
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
 from tasks.solve.atoms import Model, calculate
 from tasks.solve.building import Built, Task, build, complete, polish
-from tasks.solve.contents import atom_budget
 from tasks.solve.density import plan_map
 from tasks.solve.group_search import search_in_group
 from tasks.solve.models import Atom, Solution, SpaceGroupTrial

@@ -5,11 +5,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tasks.crystal.contacts import SHORTEST_BOND_FRACTION, Contacts, covalent_radii, is_bond
+from tasks.crystal.contents import non_hydrogen, scattering_power
 from tasks.crystal.scattering import Radiation
 from tasks.crystal.symmetry import Symmetry
 from tasks.model import Composition, UnitCell
 from tasks.solve.atoms import Model, multiplicities
-from tasks.solve.contents import non_hydrogen, scattering_power
 from tasks.solve.geometry import neighbours
 
 POWER_SPREAD = 0.20

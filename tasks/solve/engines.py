@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from tasks.crystal.contents import room_for_units
 from tasks.crystal.symmetry import (
     Symmetry,
     compatible_groups,
@@ -19,7 +20,6 @@ from tasks.integrate.reflection_file import Merged, read_merged
 from tasks.model import Composition, InputError, NoSolutionError
 from tasks.model.provenance import Provenance
 from tasks.solve.candidates import Candidate, open_workshop, solution_of, table_of
-from tasks.solve.contents import formula_units
 from tasks.solve.diagnosis import suspicions
 from tasks.solve.methods import ChargeFlipping as FlippingMethod
 from tasks.solve.methods import DualSpace
@@ -145,7 +145,7 @@ def _document(
 ) -> Solutions:
     trouble = prepared.diagnosis.trouble
     if best.judgement.verdict != "solved" and best.judgement.figures["r_free"] > UNEXPLAINED_R_FREE:
-        units = formula_units(prepared.composition, prepared.cell.volume_angstrom3)
+        units = room_for_units(prepared.composition, prepared.cell.volume_angstrom3)
         trouble = (*trouble, *suspicions(trouble, units))
     ranked = _one_per_group(progress.ranked())[:CANDIDATES_KEPT]
     return Solutions(

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.contents import Budget
 from tasks.crystal.symmetry import Symmetry
 from tasks.solve.atoms import START_U, Model, Observed, multiplicities
-from tasks.solve.contents import Budget
 from tasks.solve.density import MapPlan, Peaks, density, find_peaks
 from tasks.solve.origin import FactorTable
 from tasks.solve.weighting import weigh, weighting_of

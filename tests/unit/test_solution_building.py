@@ -4,12 +4,12 @@ import gemmi
 import numpy as np
 import pytest
 
+from tasks.crystal.contents import atom_budget
 from tasks.crystal.scattering import structure_factors
 from tasks.crystal.symmetry import absent, compatible_groups, symmetry_from_symbol, symmetry_of
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
 from tasks.solve.atoms import Model, calculate
-from tasks.solve.contents import atom_budget
 from tasks.solve.density import density, find_peaks, plan_map
 from tasks.solve.elements import assign_elements
 from tasks.solve.least_squares import Free, refine

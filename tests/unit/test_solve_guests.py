@@ -3,13 +3,13 @@
 import gemmi
 import numpy as np
 
+from tasks.crystal.contents import atom_budget
 from tasks.crystal.scattering import structure_factors
 from tasks.crystal.symmetry import symmetry_from_symbol
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
 from tasks.solve.atoms import Model
 from tasks.solve.building import Task, complete
-from tasks.solve.contents import atom_budget
 from tasks.solve.density import plan_map
 from tasks.solve.elements import assign_elements
 from tasks.solve.observations import observe

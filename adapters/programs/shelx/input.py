@@ -7,6 +7,7 @@ import numpy as np
 
 from adapters.formats.shelx_ins import ShelxAtom
 from adapters.formats.shelx_writer import shelx_names, symmetry_lines
+from tasks.crystal.contents import not_hydrogen, units_by_volume
 from tasks.crystal.sites import site_orders
 from tasks.crystal.symmetry import operations_from_hall
 from tasks.integrate.models import Reflections
@@ -14,23 +15,10 @@ from tasks.model import Composition, UnitCell
 from tasks.refine.shelx_factors import four_gaussians
 from tasks.solve.models import Atom
 
-VOLUME_PER_ATOM = 18.0
-"""Angstrom^3 for each atom but hydrogen: Kempster & Lipson, Acta Cryst. B28, 3674 (1972)."""
-
-
-def formula_units(data: Reflections, composition: Composition, hall: str) -> float:
-    """Return Z: the volume over 18 A^3 for each non-hydrogen atom, to the nearest divisor or multiple of the order."""
-    heavy = sum(count for element, count in composition.counts.items() if element not in {"H", "D"})
-    raw = data.unit_cell.volume_angstrom3 / (VOLUME_PER_ATOM * max(heavy, 1.0))
-    order = len(list(gemmi.symops_from_hall(hall)))
-    choices = [order / n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 48) if order % n == 0]
-    choices += [order * n for n in (2, 3, 4)]
-    return min(choices, key=lambda z: (abs(z / raw - 1.0) if z > raw else abs(raw / z - 1.0), z))
-
 
 def head(data: Reflections, composition: Composition, *, hall: str, title: str) -> list[str]:
     """Return TITL to UNIT; electrons get the four Gaussians of the electron scattering factor on each SFAC line."""
-    z = formula_units(data, composition, hall)
+    z = units_by_volume(composition, data.unit_cell.volume_angstrom3, hall)
     esd = data.unit_cell_esd or (0.0,) * 6
     elements = elements_of(composition)
     return [
@@ -75,8 +63,8 @@ def shelxs_ins(data: Reflections, composition: Composition, *, hall: str) -> str
 def shelxd_ins(data: Reflections, composition: Composition, *, hall: str, tries: int, seed: int) -> str:
     """Return SHELXD's instructions for dual-space recycling of a small molecule (Sheldrick, 2008, section 4)."""
     order = len(list(gemmi.symops_from_hall(hall)))
-    heavy = sum(n for e, n in composition.counts.items() if e not in {"H", "D"})
-    unique = max(4, round(heavy * formula_units(data, composition, hall) / order))
+    heavy = not_hydrogen(composition)
+    unique = max(4, round(heavy * units_by_volume(composition, data.unit_cell.volume_angstrom3, hall) / order))
     rules = [f"FIND {max(3, round(0.7 * unique))}", f"PLOP {unique} {round(1.2 * unique)} {round(1.3 * unique)}"]
     return _text(
         [*head(data, composition, hall=hall, title=data.id), *rules, "MIND 1.0 -0.1", f"NTRY {tries}", f"SEED {seed}"]

@@ -6,7 +6,8 @@ import gemmi
 import numpy as np
 
 from adapters.formats.shelx_ins import ShelxAtom, ShelxFile
-from adapters.programs.shelx.input import elements_of, formula_units, site_shares
+from adapters.programs.shelx.input import elements_of, site_shares
+from tasks.crystal.contents import units_by_volume
 from tasks.crystal.lattice import metric
 from tasks.crystal.scattering import d_star_squared, structure_factors
 from tasks.integrate.models import Reflections
@@ -155,6 +156,6 @@ def _named(
 
 def _expected(composition: Composition, data: Reflections, group: gemmi.SpaceGroup) -> list[str]:
     """Return the elements of the asymmetric unit but hydrogen, the heaviest first."""
-    share = formula_units(data, composition, group.hall) / len(list(group.operations()))
+    share = units_by_volume(composition, data.unit_cell.volume_angstrom3, group.hall) / len(list(group.operations()))
     names = sorted(elements_of(composition), key=lambda e: -gemmi.Element(e).atomic_number)
     return [e for e in names if e not in {"H", "D"} for _ in range(max(1, round(composition.counts[e] * share)))]

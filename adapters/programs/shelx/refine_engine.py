@@ -12,8 +12,9 @@ from adapters.formats.shelx_ins import ShelxFile, read_shelx
 from adapters.programs.probe import SHELXL, require
 from adapters.programs.runner import run_program
 from adapters.programs.shelx.hydrogens import count_riding, riding_draft, with_afix
-from adapters.programs.shelx.input import elements_of, formula_units, shelxl_ins, site_shares
+from adapters.programs.shelx.input import elements_of, shelxl_ins, site_shares
 from adapters.programs.shelx.output import Lst, complaint_in, parse_lst, suggested_weights
+from tasks.crystal.contents import units_in_cell
 from tasks.integrate.hklf4 import hklf4_text
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_unmerged
@@ -234,11 +235,10 @@ def _document(
     esds = _esds(done.folder / "job.cif")
     shares = site_shares(result.atoms, solution.hall, data.unit_cell)
     operations = len(list(gemmi.symops_from_hall(solution.hall)))
-    z = formula_units(data.model_copy(update={"unit_cell": solution.unit_cell}), composition, solution.hall)
-    counts: dict[str, float] = {}
+    contents: dict[str, float] = {}
     atoms = []
     for atom, share in zip(result.atoms, shares, strict=True):
-        counts[atom.element] = counts.get(atom.element, 0.0) + atom.occupancy * operations / z
+        contents[atom.element] = contents.get(atom.element, 0.0) + atom.occupancy * operations
         u = atom.u
         atoms.append(
             RefinedAtom(
@@ -252,6 +252,8 @@ def _document(
                 riding=len(u) == 1 and u[0] < 0,
             )
         )
+    z = units_in_cell(composition, contents, solution.hall)
+    counts = {element: count / z for element, count in contents.items()}
     missing = [name for name in ("job.cif", "job.fcf") if not (done.folder / name).is_file()]
     if missing:
         raise ProgramFailedError(f"SHELXL wrote no {missing[0]}", "the ACTA instruction should make it")
