@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.correlation import correlation
 from tasks.crystal.lattice import (
     Matrix,
     metric,
@@ -20,7 +21,6 @@ from tasks.integrate.merging import merge_equivalents
 from tasks.integrate.models import Reflections
 from tasks.integrate.normalisation import normalised_intensities
 from tasks.integrate.reflection_file import Unmerged, read_unmerged
-from tasks.integrate.statistics import correlation
 from tasks.model import UnitCell
 
 MIN_COMMON = 25
