@@ -15,6 +15,8 @@ BOND_TOLERANCE_ANGSTROM = 0.4
 """What a bond may be longer than the sum of the covalent radii, as in the connectivity rules of the CSD."""
 SHORTEST_BOND_FRACTION = 0.75
 """Of the sum of covalent radii: nearer atoms are no bonded pair (the triple bond of nitrogen has 0.77)."""
+MOST_BONDS = {"C": 4, "N": 4, "O": 2, "F": 1, "Cl": 1, "Br": 1, "I": 1}
+"""Bonds that an atom forms to atoms other than metals, by its valence; more are unlikely."""
 COINCIDENT_ANGSTROM = 0.01
 """Grid on which images of an atom on a special position fall together, up to rounding errors."""
 

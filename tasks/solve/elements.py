@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tasks.crystal.contacts import SHORTEST_BOND_FRACTION, Contacts, covalent_radii, is_bond
+from tasks.crystal.contacts import MOST_BONDS, SHORTEST_BOND_FRACTION, Contacts, covalent_radii, is_bond
 from tasks.crystal.contents import non_hydrogen, scattering_power
 from tasks.crystal.scattering import Radiation
 from tasks.crystal.symmetry import Symmetry
@@ -17,8 +17,6 @@ POWER_SPREAD = 0.20
 COUNT_WEIGHT = 6.0
 NOISE_COST = 1.5
 """Cost of taking a peak for noise, if it is weaker than the lightest element."""
-MOST_BONDS = {"O": 2, "F": 1, "Cl": 1, "Br": 1, "I": 1, "N": 4, "C": 4}
-"""Bonds to atoms other than metals; more are unlikely."""
 BAD_FIT = 3.0
 EXCHANGES = 8
 PALETTE = ("C", "O", "Na", "Al", "Si", "S", "Cl", "K", "Ca", "Ti", "Fe", "Cu", "Zn", "Br", "Zr", "I", "Lu", "Pb")
