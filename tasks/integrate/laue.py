@@ -7,13 +7,12 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.conventional import conventional_basis, setting_of
 from tasks.crystal.lattice import (
     Matrix,
-    conventional_basis,
     lattice_rotations,
     primitive_basis,
     reduced_basis,
-    setting_of,
     symmetrised_cell,
     transformed_cell,
 )

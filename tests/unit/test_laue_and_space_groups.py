@@ -6,14 +6,8 @@ import gemmi
 import numpy as np
 import pytest
 
-from tasks.crystal.lattice import (
-    conventional_basis,
-    metric,
-    primitive_basis,
-    proper_rotations,
-    reduced_basis,
-    transformed_cell,
-)
+from tasks.crystal.conventional import conventional_basis
+from tasks.crystal.lattice import metric, primitive_basis, proper_rotations, reduced_basis, transformed_cell
 from tasks.crystal.scattering import structure_factors
 from tasks.crystal.symmetry import compatible_groups, laue_group_of
 from tasks.integrate.laue import determine_laue_group, determine_laue_group_in_setting
