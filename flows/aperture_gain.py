@@ -7,11 +7,11 @@ from pathlib import Path
 from flows.settings import Settings
 from tasks.apertures.all_positions import all_positions_aperture
 from tasks.apertures.models import CrystalAperture
+from tasks.crystal.symmetry import space_group
 from tasks.frames.models import DirectBeams, FrameSeries
 from tasks.frames.task import sum_frames
 from tasks.ingest.models import TiltSeries
 from tasks.integrate.builtin import BuiltinIntegrator
-from tasks.integrate.merging import laue_space_group
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_unmerged
 from tasks.integrate.same_axes import in_axes_of
@@ -87,7 +87,7 @@ def aperture_gain(crystal: CrystalOutcome, series: TiltSeries, beams: DirectBeam
 def _quality(
     aperture: CrystalAperture, data: Reflections, refinement: Refinement | None, *, d_min_angstrom: float
 ) -> ApertureQuality:
-    laue = laue_space_group(data.laue_group)
+    laue = space_group(data.laue_group)
     observed = read_unmerged(data.unmerged)
     overall = merging_statistics(observed, laue, data.unit_cell, shells=1, d_min_angstrom=d_min_angstrom).overall
     return ApertureQuality(

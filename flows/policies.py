@@ -16,15 +16,15 @@ from adapters.programs.probe import DIALS, SHELXD, SHELXL, SHELXS, SHELXT, XDS, 
 from adapters.programs.shelx.refine_engine import ShelxlRefiner
 from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, ShelxtSolver
 from adapters.programs.xds.engine import XdsIntegrator
+from tasks.crystal.correlation import correlation
+from tasks.crystal.scattering import d_star_squared
 from tasks.frames.models import FrameSeries
 from tasks.integrate.builtin import BuiltinIntegrator
 from tasks.integrate.crystal_match import amplitudes, averaged, match, reduced_crystal, row_keys
 from tasks.integrate.models import Reflections
 from tasks.integrate.ports import Integrator
-from tasks.integrate.statistics import correlation
 from tasks.model import ApertureError, Composition, Document, ProgramNotFoundError
 from tasks.model.provenance import Attempt
-from tasks.model.scattering import d_star_squared
 from tasks.model.verdict import standing
 from tasks.refine.models import Refinement
 from tasks.refine.ports import Refiner

@@ -14,9 +14,9 @@ from adapters.cctbx.difference_map import difference_map
 from adapters.cctbx.messages import FitRequest
 from adapters.cctbx.riding import InvalidConstraint, riding_constraints
 from adapters.cctbx.structure import atoms_of, crystal_symmetry, miller_indices, principal_displacements, xray_structure
+from tasks.crystal.contacts import BOND_TOLERANCE_ANGSTROM
 from tasks.model import DivergedError, FileRef, InputError
 from tasks.refine.draft import AtomFit, Draft, DraftFit, UniqueIntensities
-from tasks.refine.geometry import BOND_TOLERANCE_ANGSTROM
 from tasks.refine.parameters import U_CEILING_ANGSTROM2, U_FLOOR_ANGSTROM2
 from tasks.refine.weighting import best_weights
 

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tasks.crystal.scattering import Radiation
 from tasks.model import Document, UnitCell
-from tasks.model.scattering import Radiation
 from tasks.refine.draft import Draft, DraftFit, UniqueIntensities
 
 

@@ -7,8 +7,8 @@ from cctbx.eltbx import e_scattering, xray_scattering
 from cctbx.sgtbx import space_group, space_group_info
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import Radiation
 from tasks.model import InputError
-from tasks.model.scattering import Radiation
 from tasks.refine.draft import Draft, DraftAtom
 
 MIN_DISTANCE_SYM_EQUIV_ANGSTROM = 0.35

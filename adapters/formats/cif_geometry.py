@@ -6,6 +6,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import orthogonalisation
 from tasks.refine.geometry import Contact, bonds
 from tasks.refine.structure import RefinedStructure
 
@@ -27,7 +28,7 @@ def bond_rows(structure: RefinedStructure) -> list[BondRow]:
     fixed or riding.
     """
     draft = structure.fit.draft
-    orthogonal = np.array(structure.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(structure.unit_cell)
     riding = {label for group in draft.riding for label in group.hydrogens}
     esds = [
         np.zeros(3) if row.position_esd is None or row.label in riding else np.array(row.position_esd)

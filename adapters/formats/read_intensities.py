@@ -11,16 +11,16 @@ from adapters.formats.hklf4 import read_hklf4
 from adapters.formats.intensity_table import IntensityTable
 from adapters.formats.mtz import read_mtz
 from adapters.formats.xds_ascii import read_xds_ascii
+from tasks.crystal.lattice import symmetrised_cell
+from tasks.crystal.symmetry import laue_group_of
 from tasks.integrate.assemble import (
     Particulars,
     assemble_reflections,
-    laue_group_of,
     laue_warnings,
 )
-from tasks.integrate.lattice import symmetrised_cell
 from tasks.integrate.laue import determine_laue_group_in_setting
 from tasks.integrate.models import Reflections
-from tasks.model import Beam, FileRef, ScienceError, SettingsError, SourceError, UnitCell
+from tasks.model import Beam, FileRef, InputError, ScienceError, SettingsError, SourceError, UnitCell
 from tasks.model.provenance import Provenance
 
 LENGTH_TOLERANCE = 0.03
@@ -112,8 +112,10 @@ def wavelength_of(energy_kev: float, radiation: Literal["electron", "xray"]) -> 
 def _given_symmetry(space_group: str, cell: UnitCell) -> tuple[gemmi.SpaceGroup, UnitCell]:
     try:
         laue = laue_group_of(space_group)
-    except ValueError as error:
-        raise SettingsError(f"space group {space_group!r}: {error}", 'write it like "P 21/c" or "F m -3 m"') from error
+    except InputError as error:
+        raise SettingsError(
+            f"space group {space_group!r}: {error.message}", 'write it like "P 21/c" or "F m -3 m"'
+        ) from error
     exact = symmetrised_cell(cell, laue)
     lengths = [abs(x / y - 1) for x, y in zip(cell.parameters[:3], exact.parameters[:3], strict=True)]
     angles = [abs(x - y) for x, y in zip(cell.parameters[3:], exact.parameters[3:], strict=True)]

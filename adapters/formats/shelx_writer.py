@@ -5,8 +5,8 @@ import textwrap
 import gemmi
 import numpy as np
 
+from tasks.crystal.scattering import Radiation
 from tasks.model.experiment import wavelength_text
-from tasks.model.scattering import Radiation
 from tasks.refine.draft import DraftAtom, RidingGroup, RidingKind
 from tasks.refine.shelx_factors import four_gaussians
 from tasks.refine.structure import RefinedStructure

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.formats.stempy_hdf5 import write_scan
+from adapters.formats.stempy_writer import write_scan
 from tasks.model import SettingsError
 from tasks.simulate.exposure import Exposure, Specimen, expose, prepare_specimen
 from tasks.simulate.models import SimulationSettings, Structure

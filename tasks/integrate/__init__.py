@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from tasks.integrate.assemble import (
         Particulars,
         assemble_reflections,
-        laue_group_of,
         laue_warnings,
         reflections_from_observations,
     )
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from tasks.integrate.combine import combine_crystals
     from tasks.integrate.hklf4 import hklf4_text
     from tasks.integrate.laue import LaueChoice, determine_laue_group, determine_laue_group_in_setting
-    from tasks.integrate.merging import laue_space_group, observations_at
+    from tasks.integrate.merging import observations_at
     from tasks.integrate.models import (
         AxisTest,
         ClusterGrowth,
@@ -61,8 +60,6 @@ __all__ = [
     "hklf4_text",
     "in_axes_of",
     "integrate_frames",
-    "laue_group_of",
-    "laue_space_group",
     "laue_warnings",
     "merging_statistics",
     "observations_at",

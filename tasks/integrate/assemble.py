@@ -7,12 +7,12 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.miller import centring_allows
+from tasks.crystal.symmetry import space_group
 from tasks.integrate.hklf4 import hklf4_text
 from tasks.integrate.laue import LaueChoice, determine_laue_group
 from tasks.integrate.merging import (
-    is_centring_absent,
     keep_consistent,
-    laue_space_group,
     merge_equivalents,
     observations_at,
 )
@@ -146,26 +146,10 @@ def laue_warnings(choice: LaueChoice) -> tuple[str, ...]:
     return (f"the Laue group {choice.laue.xhm()} is uncertain: probability {choice.probability:.2f}; others: {text}",)
 
 
-def laue_group_of(space_group: str) -> gemmi.SpaceGroup:
-    """Return the symmorphic centrosymmetric group with the rotations and centring of a space group's setting.
-
-    Raises
-    ------
-    ValueError
-        If the symbol is unknown, or the setting has no such table entry.
-    """
-    operations = laue_space_group(space_group).operations().derive_symmorphic()
-    operations.add_inversion()
-    found = gemmi.find_spacegroup_by_ops(operations)
-    if found is None:
-        raise ValueError(f"the setting {space_group!r} has no tabulated Laue group")
-    return found
-
-
 def write_merged_mtz(merged: Merged, cell: UnitCell, symbol: str, wavelength: float, *, path: Path) -> None:
     """Write merged intensities as an MTZ file with the columns H K L IMEAN SIGIMEAN."""
     mtz = gemmi.Mtz(with_base=True)
-    mtz.spacegroup = laue_space_group(symbol)
+    mtz.spacegroup = space_group(symbol)
     mtz.set_cell_for_all(cell.gemmi())
     dataset = mtz.add_dataset("apertura")
     dataset.wavelength = wavelength
@@ -183,7 +167,7 @@ def _clean(
 ) -> tuple[Unmerged, tuple[NDArray[np.float64], NDArray[np.float64]] | None, tuple[str, ...]]:
     """Drop what the centring forbids, what has no meaning and outliers; say how many."""
     meaningful = np.isfinite(data.intensity) & (data.sigma > 0) & np.any(data.hkl != 0, axis=1)
-    forbidden = is_centring_absent(data.hkl, laue)
+    forbidden = ~centring_allows(data.hkl, laue.operations())
     keep = meaningful & ~forbidden
     if not np.any(keep):
         raise SourceError(f"{name}: no usable reflection in {laue.xhm()}", "check the cell and the space group")
@@ -201,7 +185,7 @@ def _clean(
 
 def _put_first(candidates: tuple[SpaceGroupCandidate, ...], symbol: str) -> tuple[SpaceGroupCandidate, ...]:
     """Move the group a user gave to the front; add it if the setting is not among the candidates."""
-    given = laue_space_group(symbol)
+    given = space_group(symbol)
     found = next((c for c in candidates if c.hall == given.hall or c.symbol == given.xhm()), None)
     best = max(c.score for c in candidates)
     reasons = ("given by the user", *(found.reasons if found else ()))

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.normalisation import normalised_intensities
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model import UnitCell
-from tasks.model.scattering import d_star_squared
 
 CENTRING_VECTORS: dict[str, tuple[tuple[float, float, float], ...]] = {
     "F": ((0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0)),

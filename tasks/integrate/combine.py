@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import Matrix, cell_of_metric
+from tasks.crystal.symmetry import space_group
 from tasks.integrate.assemble import Particulars, reflections_from_observations
 from tasks.integrate.common_scale import CommonScale, fit_common_scale, scaled
 from tasks.integrate.crystal_match import (
@@ -19,8 +21,7 @@ from tasks.integrate.crystal_match import (
     mean_cell,
     reduced_crystal,
 )
-from tasks.integrate.lattice import Matrix, cell_of_metric
-from tasks.integrate.merging import laue_space_group, observations_at
+from tasks.integrate.merging import observations_at
 from tasks.integrate.models import ClusterGrowth, ClusterMember, CombinedSets, CrystalCluster, Reflections
 from tasks.integrate.reflection_file import Unmerged, read_unmerged
 from tasks.integrate.statistics import merging_statistics
@@ -206,7 +207,7 @@ def _merged(
 
 def _growth(merged: Reflections, n: int) -> tuple[ClusterGrowth, ...]:
     """Return the statistics of the first 1, 2 ... n members in the order in which they joined."""
-    data, laue = read_unmerged(merged.unmerged), laue_space_group(merged.laue_group)
+    data, laue = read_unmerged(merged.unmerged), space_group(merged.laue_group)
     steps = []
     for count in range(1, n + 1):
         rows = data.crystal < count

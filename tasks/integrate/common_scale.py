@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import Matrix
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.crystal_match import Table, averaged, row_keys
-from tasks.integrate.lattice import Matrix
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model import UnitCell
-from tasks.model.scattering import d_star_squared
 
 ROUNDS = 10
 MIN_STRONG = 20

@@ -5,22 +5,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.lattice import (
+from tasks.crystal.correlation import correlation
+from tasks.crystal.lattice import (
     Matrix,
     metric,
     primitive_basis,
+    proper_rotations,
     reduced_basis,
-    rotations_of,
     transformed_cell,
 )
-from tasks.integrate.lattice_match import isometries
-from tasks.integrate.merging import laue_space_group, merge_equivalents
+from tasks.crystal.lattice_match import isometries
+from tasks.crystal.scattering import d_star_squared
+from tasks.crystal.symmetry import space_group
+from tasks.integrate.merging import merge_equivalents
 from tasks.integrate.models import Reflections
 from tasks.integrate.normalisation import normalised_intensities
 from tasks.integrate.reflection_file import Unmerged, read_unmerged
-from tasks.integrate.statistics import correlation
 from tasks.model import UnitCell
-from tasks.model.scattering import d_star_squared
 
 MIN_COMMON = 25
 """Fewer common reflections say nothing about the indexing."""
@@ -62,20 +63,20 @@ class Match(NamedTuple):
 
 def reduced_crystal(reflections: Reflections) -> ReducedCrystal:
     """Bring the observations of a Reflections document to the primitive reduced cell."""
-    laue = laue_space_group(reflections.laue_group)
+    laue = space_group(reflections.laue_group)
     primitive = primitive_basis(laue.centring_type())
     basis = primitive @ reduced_basis(transformed_cell(reflections.unit_cell, primitive))
     inverse = np.linalg.inv(basis)
     data = read_unmerged(reflections.unmerged)
     hkl = np.rint(data.hkl @ basis).astype(np.int32)
-    rotations = tuple(np.rint(inverse @ rotation @ basis).astype(np.int64) for rotation in rotations_of(laue))
+    rotations = tuple(np.rint(inverse @ rotation @ basis).astype(np.int64) for rotation in proper_rotations(laue))
     cell = transformed_cell(reflections.unit_cell, basis)
     return ReducedCrystal(reflections.id, cell, basis, data._replace(hkl=hkl), rotations)
 
 
 def amplitudes(crystal: ReducedCrystal) -> Table:
     """Return |E| of all reflections and their equivalents, with the sign of hkl that sorts higher (Friedel)."""
-    merged = merge_equivalents(crystal.data, laue_space_group("P -1"))
+    merged = merge_equivalents(crystal.data, space_group("P -1"))
     factor = normalised_intensities(merged.intensity, d_star_squared(merged.hkl, crystal.cell))
     values = np.sqrt(np.maximum(merged.intensity * factor, 0.0))
     images = np.concatenate([merged.hkl.astype(np.int64) @ rotation for rotation in crystal.rotations])

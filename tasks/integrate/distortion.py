@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from tasks.crystal.lattice import lattice_rotations, misfit_deg
+from tasks.crystal.lattice_subgroups import subgroups
 from tasks.integrate.geometry import Crystal, Geometry
-from tasks.integrate.lattice import lattice_rotations, misfit_deg
 from tasks.integrate.lattice_score import cell_parameters, reduced
-from tasks.integrate.lattice_subgroups import subgroups
 from tasks.integrate.refine_geometry import Refined
 from tasks.model import UnitCell
 from tasks.model.arrays import Floats

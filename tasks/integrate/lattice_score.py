@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from tasks.integrate.lattice import reduced_basis
+from tasks.crystal.lattice import reduced_basis
 from tasks.model import UnitCell
 from tasks.model.arrays import Floats, Integers, Mask
 

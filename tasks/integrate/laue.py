@@ -7,17 +7,16 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.centring import find_centring
-from tasks.integrate.lattice import (
+from tasks.crystal.conventional import conventional_basis, setting_of
+from tasks.crystal.lattice import (
     Matrix,
-    conventional_basis,
     lattice_rotations,
     primitive_basis,
     reduced_basis,
-    setting_of,
     symmetrised_cell,
     transformed_cell,
 )
+from tasks.integrate.centring import find_centring
 from tasks.integrate.laue_score import SymmetryElement, friedel_correlation, rank_subgroups, score_rotations
 from tasks.integrate.merging import observations_at
 from tasks.integrate.reflection_file import Unmerged

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import integrate
 
-from tasks.integrate.lattice import Matrix, metric, misfit_deg, rotation_order
-from tasks.integrate.lattice_subgroups import subgroups
+from tasks.crystal.correlation import correlation
+from tasks.crystal.lattice import Matrix, metric, misfit_deg, rotation_order
+from tasks.crystal.lattice_subgroups import subgroups
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.merging import merge_equivalents, observations_at, uniques_at
 from tasks.integrate.normalisation import normalised_intensities
 from tasks.integrate.reflection_file import Merged, Unmerged
-from tasks.integrate.statistics import correlation
 from tasks.model import UnitCell
-from tasks.model.scattering import d_star_squared
 
 MIN_PAIRS = 8
 UNRELATED_SETS = 200

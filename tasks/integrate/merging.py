@@ -36,20 +36,6 @@ class ErrorModel(NamedTuple):
         return self.factor * np.hypot(sigma, self.relative * np.maximum(mean, 0.0))
 
 
-def laue_space_group(symbol: str) -> gemmi.SpaceGroup:
-    """Return gemmi's table entry of a Hermann-Mauguin symbol.
-
-    Raises
-    ------
-    ValueError
-        If gemmi's tables have no such setting.
-    """
-    group = gemmi.find_spacegroup_by_name(symbol)
-    if group is None:
-        raise ValueError(f"no space group setting is called {symbol!r}")
-    return group
-
-
 def to_asymmetric_unit(hkl: NDArray[np.int32], laue: gemmi.SpaceGroup) -> NDArray[np.int32]:
     """Return the indices (n, 3) mapped to gemmi's reciprocal asymmetric unit; Friedel mates coincide."""
     mapped = np.array(hkl, dtype=np.int32, order="C").reshape(-1, 3)
@@ -61,13 +47,6 @@ def group_equivalents(hkl: NDArray[np.int32], laue: gemmi.SpaceGroup) -> Equival
     """Group observations (n, 3) by symmetry and Friedel's law; unique rows are sorted."""
     unique, member = np.unique(to_asymmetric_unit(hkl, laue), axis=0, return_inverse=True)
     return Equivalents(unique.reshape(-1, 3), member.reshape(-1).astype(np.int64))
-
-
-def is_centring_absent(hkl: NDArray[np.int32], group: gemmi.SpaceGroup) -> NDArray[np.bool_]:
-    """Tell which indices (n, 3) the lattice centring of a group forbids."""
-    vectors = np.array(group.operations().cen_ops, dtype=np.float64) / gemmi.Op.DEN
-    phase = np.asarray(hkl, dtype=np.float64) @ vectors.T
-    return np.asarray(np.any(np.abs(phase - np.rint(phase)) > 1e-3, axis=1))
 
 
 def merge_equivalents(data: Unmerged, laue: gemmi.SpaceGroup) -> Merged:

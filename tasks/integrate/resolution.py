@@ -3,11 +3,11 @@
 import gemmi
 import numpy as np
 
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.merging import group_equivalents
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.statistics import cc_half, mean_i_over_sigma
 from tasks.model import UnitCell
-from tasks.model.scattering import d_star_squared
 
 MIN_CC_HALF = 0.3
 MIN_I_OVER_SIGMA = 1.0

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.crystal.symmetry import space_group
 from tasks.integrate.assemble import Particulars, assemble_reflections
 from tasks.integrate.crystal_match import amplitudes, match, reduced_crystal
-from tasks.integrate.merging import laue_space_group
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_unmerged
 from tasks.integrate.task import summary
@@ -41,7 +41,7 @@ def in_axes_of(data: Reflections, reference: Reflections, workdir: Path) -> Refl
             indexed_fraction=data.indexed_fraction,
             spots=data.spots,
         ),
-        laue=laue_space_group(reference.laue_group),
+        laue=space_group(reference.laue_group),
         workdir=workdir,
         space_group=reference.space_group,
     )

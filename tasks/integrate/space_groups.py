@@ -1,8 +1,6 @@
 """Candidate space groups of a Laue group, scored by systematic absences, intensity statistics and frequency."""
 
 from collections.abc import Sequence
-from functools import lru_cache
-from itertools import product
 from typing import NamedTuple
 
 import gemmi
@@ -10,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, logsumexp
 
+from tasks.crystal.scattering import d_star_squared
+from tasks.crystal.symmetry import compatible_groups
 from tasks.integrate.models import SpaceGroupCandidate
 from tasks.integrate.normalisation import normalised_intensities
 from tasks.integrate.reflection_file import Merged
 from tasks.integrate.space_group_frequency import log_frequency
 from tasks.model import UnitCell
-from tasks.model.scattering import d_star_squared
 
 LEAKAGE = (0.003, 0.01, 0.03, 0.1, 0.2)
 """Mean E^2 that multiple scattering may put into a class that symmetry forbids; equally likely beforehand."""
@@ -31,7 +30,6 @@ CENTRIC, ACENTRIC = 0.968, 0.736
 
 STATISTICS_WIDTH = 0.12
 STATISTICS_LIMIT = 1.0
-BOX = 8
 UNLISTED_LIMIT = 3.0
 
 
@@ -56,7 +54,7 @@ def rank_space_groups(merged: Merged, laue: gemmi.SpaceGroup, cell: UnitCell) ->
     Idea: zone scores of POINTLESS (Evans, Acta Cryst. D67, 282-292, 2011), with leakage, as electron diffraction
     breaks glide and screw absences (Gjonnes & Moodie, Acta Cryst. 19, 65-67, 1965).
     """
-    groups = candidate_groups(laue.hall)
+    groups = compatible_groups(laue)
     z, noise = _e_squared(merged, laue, cell)
     classes = _absence_classes(groups, _possible(merged, laue, cell), z, noise)
     centric = _centric_evidence(z, noise)
@@ -74,43 +72,12 @@ def rank_space_groups(merged: Merged, laue: gemmi.SpaceGroup, cell: UnitCell) ->
     )
 
 
-@lru_cache(maxsize=32)
-def candidate_groups(laue_hall: str) -> tuple[gemmi.SpaceGroup, ...]:
-    """Return the table's settings with the rotations (inversion added) and the centring of a Laue group.
-
-    All axis permutations and cell choices are among them. Of settings that differ by the origin only, one is kept: the
-    second origin choice where there are two, else the first listed.
-    """
-    wanted = gemmi.symops_from_hall(laue_hall)
-    rotations, centring = _rotations(wanted), _centring(wanted)
-    box = np.array(list(product(range(-BOX, BOX + 1), repeat=3)), dtype=np.int32)
-    kept: dict[tuple[int, frozenset[bytes], bytes], gemmi.SpaceGroup] = {}
-    for group in gemmi.spacegroup_table():
-        operations = group.operations()
-        with_inversion = group.operations()
-        with_inversion.add_inversion()
-        if _centring(operations) != centring or _rotations(with_inversion) != rotations:
-            continue
-        key = (group.number, _rotations(operations), operations.systematic_absences(box).tobytes())
-        if key not in kept or group.ext == "2":
-            kept[key] = group
-    return tuple(kept.values())
-
-
 def mean_abs_e_squared_minus_one(z: NDArray[np.float64], noise: NDArray[np.float64]) -> float | None:
     """Return mean |E^2 - 1| over reflections with sigma(E^2) < 0.5; None for fewer than 50."""
     good = noise < 0.5
     if np.count_nonzero(good) < 50:
         return None
     return float(np.mean(np.abs(z[good] / np.mean(z[good]) - 1.0)))
-
-
-def _rotations(operations: gemmi.GroupOps) -> frozenset[bytes]:
-    return frozenset(np.array(operation.rot, dtype=np.int32).tobytes() for operation in operations.sym_ops)
-
-
-def _centring(operations: gemmi.GroupOps) -> frozenset[tuple[int, ...]]:
-    return frozenset(tuple(x % gemmi.Op.DEN for x in shift) for shift in operations.cen_ops)
 
 
 def _e_squared(

@@ -7,13 +7,12 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.correlation import MIN_FOR_CORRELATION, correlation
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.merging import Equivalents, group_equivalents, inverse_variance
 from tasks.integrate.models import ShellStatistics
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model import UnitCell
-from tasks.model.scattering import d_star_squared
-
-MIN_FOR_CORRELATION = 3
 
 
 class DataStatistics(NamedTuple):
@@ -173,13 +172,6 @@ def mean_i_over_sigma(
     total = np.bincount(member, weights=weight)
     mean = np.bincount(member, weights=weight * intensity) / total
     return float(np.mean(mean * np.sqrt(total)))
-
-
-def correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
-    """Return Pearson's coefficient; None for fewer than 3 pairs or a constant."""
-    if len(x) < MIN_FOR_CORRELATION or not (np.std(x) > 0 and np.std(y) > 0):
-        return None
-    return float(np.clip(np.corrcoef(x, y)[0, 1], -1.0, 1.0))
 
 
 def _events_correlation(

@@ -5,6 +5,7 @@ from collections import deque
 import gemmi
 import numpy as np
 
+from tasks.crystal.lattice import orthogonalisation
 from tasks.refine.draft import Draft
 from tasks.refine.geometry import Contact, bonds
 from tasks.refine.observed import draft_labels
@@ -19,7 +20,7 @@ def tidied(draft: Draft) -> Draft:
     atoms = list(draft.atoms)
     if not atoms:
         return draft
-    orthogonal = np.array(draft.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(draft.unit_cell)
     by_first: dict[int, list[Contact]] = {}
     for bond in bonds(atoms, draft.hall, draft.unit_cell):
         by_first.setdefault(bond.first, []).append(bond)

@@ -8,6 +8,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.contacts import MOST_BONDS
 from tasks.model import UnitCell
 from tasks.refine.draft import DraftAtom
 from tasks.refine.geometry import bonds
@@ -15,7 +16,6 @@ from tasks.refine.geometry import bonds
 SINGLE_RADII_ANGSTROM = {"C": 0.765, "N": 0.705, "O": 0.66, "F": 0.61}
 """Half of a single bond: C-C 1.53, C-N 1.47, C-O 1.425 (Allen et al., J. Chem. Soc. Perkin Trans. 2, S1, 1987)."""
 LIGHT = frozenset(SINGLE_RADII_ANGSTROM)
-MOST_BONDS = {"C": 4, "N": 4, "O": 2, "F": 1, "Cl": 1, "Br": 1, "I": 1}
 SITE_SPREAD_ANGSTROM = 0.02
 BOND_SPREAD_ANGSTROM = 0.045
 """Of a length in an isotropic model of dynamical intensities; a mean of several is surer than one."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import fractionalisation, orthogonalisation
 from tasks.refine.bond_geometry import Environment, environments, total_cost
 from tasks.refine.draft import ModelFit
 from tasks.refine.geometry import bonds
@@ -49,8 +50,8 @@ def cell_doubt(fit: ModelFit) -> CellDoubt | None:
     if len(atoms) > MOST_ATOMS:
         return None
     names = [atom.element for atom in atoms]
-    fractional = np.array(fit.draft.unit_cell.gemmi().frac.mat.tolist())
-    orthogonal = np.array(fit.draft.unit_cell.gemmi().orth.mat.tolist())
+    fractional = fractionalisation(fit.draft.unit_cell)
+    orthogonal = orthogonalisation(fit.draft.unit_cell)
     sites = environments(atoms, fit.draft.hall, fit.draft.unit_cell)
     vectors: list[list[NDArray[np.float64]]] = [[] for _ in atoms]
     for bond in bonds(atoms, fit.draft.hall, fit.draft.unit_cell):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.models import Reflections
 from tasks.model import Composition, InputError, ProgramFailedError, ProgramTimeoutError
 from tasks.model.provenance import Provenance
-from tasks.model.scattering import d_star_squared
 from tasks.model.verdict import UNTESTED
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import fitting_composition

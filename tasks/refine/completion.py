@@ -1,14 +1,17 @@
 """Which atoms to drop and which density peaks to take as atoms."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import gemmi
 import numpy as np
 
+from tasks.crystal.contacts import covalent_radius
+from tasks.crystal.contents import units_in_cell
+from tasks.crystal.symmetry import operations_from_hall
 from tasks.model import Composition, UnitCell
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, ModelFit
-from tasks.refine.geometry import Contact, contacts, covalent_radius, group_operations
+from tasks.refine.geometry import Contact, contacts
 
 U_DROP_ANGSTROM2 = 0.20
 U_DROP_RATIO = 4.0
@@ -20,9 +23,6 @@ FURTHEST_ANGSTROM = 3.6
 NEVER_ANGSTROM = 0.95
 CROWDED_ANGSTROM3 = 10.0
 SMALLEST_VOLUME_PER_ATOM_ANGSTROM3 = 8.0
-SAME_FRACTION = 0.02
-SHORT_FORMULA = 8
-"""Atoms that are not hydrogen."""
 
 
 def without_clashes(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> tuple[DraftAtom, ...]:
@@ -84,30 +84,6 @@ def fitting_composition(composition: Composition | None, cell: UnitCell) -> Comp
     return Composition(counts={element: count / divisor for element, count in counts.items()})
 
 
-def formula_units(composition: Composition, atoms_in_cell: float, hall: str) -> float:
-    """Return how many formula units the cell holds: the fewest that leave room for 92 % of the atoms found.
-
-    Only numbers that the group's general position can give are tried: its multiplicity times n or over a divisor; of
-    a short formula, whose atoms may sit on several special positions, all multiples of an eighth of it. A formula
-    with fractions of atoms is written for any part of the cell: multiples of a 24th.
-    """
-    per_formula = sum(count for element, count in composition.counts.items() if element not in {"H", "D"})
-    order = len(group_operations(hall)[0])
-    choices = sorted(
-        {order / d for d in range(1, order + 1) if order % d == 0} | {float(order * n) for n in range(2, 17)}
-    )
-    if per_formula <= 0:
-        return float(order)
-    if per_formula <= SHORT_FORMULA:
-        choices = sorted({*choices, *(order * n / 8 for n in range(1, 129) if order * n % 8 == 0)})
-    if any(abs(count - round(count)) > 1e-6 for count in composition.counts.values()):
-        choices = sorted({*choices, *(order * n / 24 for n in range(1, 385))})
-    for units in choices:
-        if units * per_formula >= 0.92 * atoms_in_cell:
-            return units
-    return choices[-1]
-
-
 def cell_contents(fit: ModelFit) -> dict[str, float]:
     """Return how many atoms of each element the refined model has in the cell."""
     counts: dict[str, float] = {}
@@ -116,27 +92,11 @@ def cell_contents(fit: ModelFit) -> dict[str, float]:
     return counts
 
 
-def units_in_cell(composition: Composition, contents: Mapping[str, float], hall: str) -> float:
-    """Return how many formula units the cell holds, by the atoms of each element found in it.
-
-    Where these are the composition's in any whole multiple, hydrogen apart, that is the number: a short formula may
-    be spread over special positions, and a porous framework says nothing by its volume. Otherwise as `formula_units`.
-    """
-    expected = {element: count for element, count in composition.counts.items() if element not in {"H", "D"}}
-    found = {element: count for element, count in contents.items() if element not in {"H", "D"}}
-    total = sum(expected.values())
-    if total > 0 and set(found) == set(expected):
-        units = round(sum(found.values()) / total)
-        if units and all(abs(found[name] - units * n) <= SAME_FRACTION * units * n for name, n in expected.items()):
-            return float(units)
-    return formula_units(composition, sum(found.values()), hall)
-
-
 def atoms_missing(composition: Composition | None, fit: DraftFit) -> int | None:
     """Return how many more atoms of general position the composition leaves room for; None if it is not known."""
     if composition is None:
         return None
-    order = len(group_operations(fit.draft.hall)[0])
+    order = len(operations_from_hall(fit.draft.hall)[0])
     heavy = {atom.label for atom in fit.draft.atoms if atom.element not in {"H", "D"}}
     present = float(sum(atom.multiplicity for atom in fit.atoms if atom.label in heavy))
     units = units_in_cell(composition, cell_contents(fit), fit.draft.hall)

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from tasks.crystal.scattering import Radiation
 from tasks.model import Document, FileRef, UnitCell, Vector
-from tasks.model.scattering import Radiation
 
 Tensor = tuple[float, float, float, float, float, float]
 """U11 U22 U33 U12 U13 U23 in angstrom^2, on the CIF's reciprocal-axes basis."""

@@ -6,14 +6,11 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.contacts import SHORTEST_BOND_FRACTION, covalent_radii
+from tasks.crystal.scattering import Radiation
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import Radiation
 from tasks.refine.draft import DraftAtom, DraftFit
-from tasks.refine.geometry import (
-    SHORTEST_BOND_FRACTION,
-    contacts,
-    covalent_radius,
-)
+from tasks.refine.geometry import contacts
 from tasks.refine.site_evidence import Residual
 
 COMPOSITION_WEIGHT = 8.0
@@ -91,7 +88,7 @@ def resolving_swaps(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell, *, mo
     heavy = [atom for atom in atoms if atom.element not in {"H", "D"}]
     if not heavy:
         return ()
-    radii = np.array([covalent_radius(atom.element) for atom in heavy])
+    radii = covalent_radii([atom.element for atom in heavy])
     positions = np.array([atom.position for atom in heavy])
     pairs = contacts(positions, positions, hall, cell, cutoff=2.0 * SHORTEST_BOND_FRACTION * float(radii.max()))
     first = np.array([pair.first for pair in pairs], dtype=np.int64)
@@ -124,8 +121,8 @@ def crowding_costs(
     penalties = np.zeros((len(atoms), len(elements)))
     if not heavy:
         return penalties
-    own = np.array([covalent_radius(element) for element in elements])
-    radii = np.array([covalent_radius(atoms[i].element) for i in heavy])
+    own = covalent_radii(elements)
+    radii = covalent_radii([atoms[i].element for i in heavy])
     positions = np.array([atoms[i].position for i in heavy])
     reach = SHORTEST_BOND_FRACTION * float(own.max() + radii.max())
     for pair in contacts(positions, positions, hall, cell, cutoff=reach):

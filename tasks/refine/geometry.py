@@ -1,6 +1,5 @@
 """Distances and bonds between the atoms of a draft, symmetry included."""
 
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,12 +7,15 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.model import InputError, UnitCell
+from tasks.crystal.contacts import BOND_TOLERANCE_ANGSTROM, SHORTEST_BOND_FRACTION, covalent_radii
+from tasks.crystal.contacts import contacts as find_contacts
+from tasks.crystal.sites import site_orders
+from tasks.crystal.symmetry import operations_from_hall
+from tasks.model import UnitCell
 from tasks.refine.draft import DraftAtom
 
-BOND_TOLERANCE_ANGSTROM = 0.4
-SHORTEST_BOND_FRACTION = 0.75
 SAME_PLACE_ANGSTROM = 0.3
+"""An atom refined to this from its own image is one atom on a special position: no two can be that near."""
 
 
 class Contact(NamedTuple):
@@ -23,23 +25,6 @@ class Contact(NamedTuple):
     second: int
     distance: float
     vector: tuple[float, float, float]
-
-
-def group_operations(hall: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return all rotations (g, 3, 3) and translations (g, 3) of a space group, centring included.
-
-    Raises
-    ------
-    InputError
-        If the symbol is none.
-    """
-    try:
-        operations = list(gemmi.symops_from_hall(hall))
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"{hall!r} is not a Hall symbol") from error
-    rotations = np.array([operation.rot for operation in operations], dtype=np.float64) / gemmi.Op.DEN
-    translations = np.array([operation.tran for operation in operations], dtype=np.float64) / gemmi.Op.DEN
-    return rotations, translations
 
 
 def contacts(
@@ -55,49 +40,28 @@ def contacts(
     from_positions, to_positions
         (n, 3) and (m, 3) fractional coordinates.
     """
-    rotations, translations = group_operations(hall)
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
-    shifts = np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=3)))
     start = np.asarray(from_positions, dtype=np.float64).reshape(-1, 3)
     target = np.asarray(to_positions, dtype=np.float64).reshape(-1, 3)
-    found: dict[tuple[int, int, tuple[int, int, int]], Contact] = {}
-    for rotation, translation in zip(rotations, translations, strict=True):
-        delta = (target @ rotation.T + translation)[None, :, :] - start[:, None, :]
-        delta -= np.round(delta)
-        vectors = (delta[:, :, None, :] + shifts) @ orthogonal.T
-        distances = np.linalg.norm(vectors, axis=-1)
-        for i, j, s in zip(*np.nonzero(distances <= cutoff), strict=True):
-            vector = vectors[i, j, s]
-            key = (int(i), int(j), tuple(np.round(vector / SAME_PLACE_ANGSTROM).astype(int).tolist()))
-            found.setdefault(key, Contact(int(i), int(j), float(distances[i, j, s]), tuple(vector.tolist())))
-    distinct = _distinct(list(found.values()))
-    if from_positions is not to_positions:
-        return distinct
-    return [pair for pair in distinct if pair.first != pair.second or pair.distance >= SAME_PLACE_ANGSTROM]
-
-
-def _distinct(pairs: list[Contact]) -> list[Contact]:
-    kept: dict[tuple[int, int], list[Contact]] = {}
-    for pair in sorted(pairs, key=lambda contact: contact.distance):
-        others = kept.setdefault((pair.first, pair.second), [])
-        vector = np.array(pair.vector)
-        if all(np.linalg.norm(vector - np.array(other.vector)) >= SAME_PLACE_ANGSTROM for other in others):
-            others.append(pair)
-    return [pair for pairs_of in kept.values() for pair in pairs_of]
+    near = find_contacts(
+        start,
+        target,
+        operations_from_hall(hall),
+        cell,
+        within_angstrom=cutoff,
+        same_angstrom=SAME_PLACE_ANGSTROM,
+    )
+    if from_positions is to_positions:
+        near = near.where((near.first != near.second) | (near.distance >= SAME_PLACE_ANGSTROM))
+    pairs: dict[tuple[int, int], list[Contact]] = {}
+    for k in np.lexsort((near.second, near.first, near.operation, near.distance)):
+        first, second, vector = int(near.first[k]), int(near.second[k]), tuple(near.cartesian[k].tolist())
+        pairs.setdefault((first, second), []).append(Contact(first, second, float(near.distance[k]), vector))
+    return [contact for images in pairs.values() for contact in images]
 
 
 def site_order(position: Sequence[float], hall: str, cell: UnitCell) -> int:
     """Return how many operations of the group leave a place where it is (within 0.1 A), 1 on a general position."""
-    rotations, translations = group_operations(hall)
-    delta = rotations @ np.array(position) + translations - np.array(position)
-    delta -= np.round(delta)
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
-    return max(1, int((np.linalg.norm(delta @ orthogonal.T, axis=1) < 0.1).sum()))
-
-
-def covalent_radius(element: str) -> float:
-    """Return the covalent radius in angstrom (Cordero et al., Dalton Trans. 2832, 2008, as in gemmi)."""
-    return float(gemmi.Element(element).covalent_r)
+    return int(site_orders(np.array([position]), operations_from_hall(hall), cell)[0])
 
 
 def bonds(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Contact]:
@@ -106,7 +70,7 @@ def bonds(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Contact
     Two hydrogen atoms do not bond, nor do a metal and a hydrogen atom, nor two electropositive atoms: they are near
     each other because both bond to the atom between them.
     """
-    radii = np.array([covalent_radius(atom.element) for atom in atoms])
+    radii = covalent_radii([atom.element for atom in atoms])
     if not len(radii):
         return []
     positions = np.array([atom.position for atom in atoms])
@@ -135,7 +99,7 @@ def electropositive(element: str) -> bool:
 
 def close_contacts(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Contact]:
     """Return the pairs that are too near to be two atoms: below 0.75 of the sum of covalent radii, each once."""
-    radii = np.array([covalent_radius(atom.element) for atom in atoms])
+    radii = covalent_radii([atom.element for atom in atoms])
     if not len(radii):
         return []
     positions = np.array([atom.position for atom in atoms])

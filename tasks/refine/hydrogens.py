@@ -6,10 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.contacts import covalent_radius
+from tasks.crystal.lattice import orthogonalisation
+from tasks.crystal.scattering import Radiation
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import Radiation
 from tasks.refine.draft import Draft, DraftAtom, RidingGroup, RidingKind
-from tasks.refine.geometry import Contact, bonds, contacts, covalent_radius, site_order
+from tasks.refine.geometry import Contact, bonds, contacts, site_order
 
 NEUTRON_LENGTHS_ANGSTROM = {"C": 1.09, "N": 1.02, "O": 0.98}
 """Electrons see the nucleus: Allen & Bruno, Acta Cryst. B66, 380-386 (2010), rounded."""
@@ -65,7 +67,7 @@ def with_hydrogens(draft: Draft, radiation: Radiation, composition: Composition 
     heavy = [atom for atom in draft.atoms if atom.element not in {"H", "D"}]
     sites = surroundings(heavy, draft.hall, draft.unit_cell)
     elements = [atom.element for atom in heavy]
-    orthogonal = np.array(draft.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(draft.unit_cell)
     added: list[DraftAtom] = []
     groups: list[RidingGroup] = []
     for site in sites:
@@ -112,7 +114,7 @@ def hydrogen_places(
     """Return where each atom would carry hydrogen if it were C, N or O: fractional (k, 3) by atom and element."""
     sites = surroundings(atoms, hall, cell)
     elements = [atom.element for atom in atoms]
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(cell)
     places: dict[tuple[int, str], Point] = {}
     for element in sorted(set(candidates) & {"C", "N", "O"}):
         for site in sites:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from tasks.model.scattering import scattering_factor
+from tasks.crystal.scattering import scattering_factor
 
 S_MAX = 1.5
 """sin(theta)/lambda up to which the four Gaussians follow the table, 1/angstrom: d = 0.33 angstrom."""

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import Radiation, d_star_squared, scattering_factor
+from tasks.crystal.symmetry import operations_from_hall
 from tasks.model import UnitCell
-from tasks.model.scattering import Radiation, d_star_squared, scattering_factor
 from tasks.refine.draft import DraftAtom
-from tasks.refine.geometry import group_operations, site_order
+from tasks.refine.geometry import site_order
 
 SCALE_SPREAD = 0.05
 """Relative: more is not made up for, else the scale of the old amplitudes would stand in for a heavy atom left out."""
@@ -54,7 +55,7 @@ class Waves(NamedTuple):
 
 def site_waves(hkl: NDArray[np.int32], place: Sequence[float], occupancy: float, hall: str, cell: UnitCell) -> Waves:
     """Return the waves of a site and its images, each image once."""
-    rotations, translations = group_operations(hall)
+    rotations, translations = operations_from_hall(hall)
     share = occupancy / site_order(place, hall, cell)
     indices = np.asarray(hkl, dtype=np.float64)
     value = np.zeros(len(hkl), dtype=np.complex128)

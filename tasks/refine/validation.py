@@ -5,9 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import orthogonalisation
+from tasks.crystal.sites import stabilised
+from tasks.crystal.symmetry import operations_from_hall
 from tasks.model import DivergedError, InputError, ProgramFailedError
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, ModelFit, UniqueIntensities
-from tasks.refine.geometry import group_operations
 from tasks.refine.ports import LeastSquares
 
 SHAKE_ANGSTROM = 0.15
@@ -66,15 +68,13 @@ def without_hydrogen(draft: Draft) -> Draft:
 
 def shaken(draft: Draft, rng: np.random.Generator) -> Draft:
     """Return the draft with its atoms displaced at random, those on special positions along them only."""
-    orthogonal = np.array(draft.unit_cell.gemmi().orth.mat.tolist())
-    rotations, translations = group_operations(draft.hall)
+    orthogonal = orthogonalisation(draft.unit_cell)
+    operations = operations_from_hall(draft.hall)
 
     def move(atom: DraftAtom) -> DraftAtom:
         place = np.array(atom.position)
         shift = np.linalg.solve(orthogonal, rng.normal(0.0, SHAKE_ANGSTROM, 3))
-        images = rotations @ place + translations - place
-        images -= np.round(images)
-        stabiliser = rotations[np.linalg.norm(images @ orthogonal.T, axis=1) < 0.1]
+        stabiliser = operations.rotations[stabilised(place[None, :], operations, draft.unit_cell)[0]]
         # the mean over the operations that leave the atom where it is keeps what they allow
         allowed = (stabiliser @ shift).mean(axis=0)
         x, y, z = (place + allowed).tolist()
@@ -85,7 +85,7 @@ def shaken(draft: Draft, rng: np.random.Generator) -> Draft:
 
 def _displacement(before: Draft, after: Draft) -> float:
     """Return the root mean square distance of the atoms, the common shift (a floating origin) taken off, angstrom."""
-    orthogonal = np.array(before.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(before.unit_cell)
     delta: NDArray[np.float64] = np.array([a.position for a in after.atoms]) - [a.position for a in before.atoms]
     vectors = delta @ orthogonal.T
     vectors = vectors - np.median(vectors, axis=0)

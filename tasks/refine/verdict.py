@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import gemmi
 
+from tasks.crystal.scattering import Radiation
 from tasks.model import Composition
-from tasks.model.scattering import Radiation
 from tasks.model.verdict import R1_REFINED, ModelFigures, Verdict, judge
 from tasks.refine import checks
 from tasks.refine.cell_check import cell_doubt

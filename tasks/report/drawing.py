@@ -13,9 +13,10 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from tasks.crystal.contacts import BOND_TOLERANCE_ANGSTROM, covalent_radii
+from tasks.crystal.lattice import orthogonalisation
 from tasks.refine.models import RefinedAtom, Refinement
 
-SLACK_ANGSTROM = 0.4
 MOLECULE_LIMIT = 160
 CELL_LIMIT = 1500
 EDGE = 0.03
@@ -62,9 +63,9 @@ def structure_svg(model: Refinement) -> Markup:
 
 
 def _scene(model: Refinement) -> Scene:
-    orthogonal = np.array(model.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(model.unit_cell)
     images, source = _images(model)
-    radii = np.array([gemmi.Element(model.atoms[index].element).covalent_r for index in source])
+    radii = covalent_radii([model.atoms[index].element for index in source])
     molecule = _grow(len(model.atoms), images, source, radii, orthogonal)
     if molecule is not None:
         return Scene(molecule[0] @ orthogonal.T, molecule[1], is_molecule=True)
@@ -80,7 +81,7 @@ def _scene(model: Refinement) -> Scene:
 
 def _images(model: Refinement) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return all distinct atoms of the cell, fractional (n, 3) in [0, 1), and the atom each is an image of."""
-    orthogonal = np.array(model.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(model.unit_cell)
     found: list[NDArray[np.float64]] = []
     source: list[int] = []
     for index, atom in enumerate(model.atoms):
@@ -135,7 +136,7 @@ def _bonded(
     delta = images - images[image]
     shift = -np.round(delta)
     distance = np.linalg.norm((delta + shift) @ orthogonal.T, axis=1)
-    near = (distance > 0.4) & (distance < radii + radii[image] + SLACK_ANGSTROM)
+    near = (distance > 0.4) & (distance < radii + radii[image] + BOND_TOLERANCE_ANGSTROM)
     return [(int(other), (int(s[0]), int(s[1]), int(s[2]))) for other, s in zip(np.flatnonzero(near), shift[near])]
 
 
@@ -147,7 +148,7 @@ def _face_on(places: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _along_shortest_axis(model: Refinement) -> NDArray[np.float64]:
     """Return the rotation (3, 3) that puts the shortest axis along the view and the longest other one to the right."""
-    axes = np.array(model.unit_cell.gemmi().orth.mat.tolist()).T
+    axes = orthogonalisation(model.unit_cell).T
     order = np.argsort([np.linalg.norm(axis) for axis in axes], kind="stable")
     forward = axes[order[0]] / np.linalg.norm(axes[order[0]])
     across = axes[order[2]] - forward * (axes[order[2]] @ forward)
@@ -159,7 +160,7 @@ def _along_shortest_axis(model: Refinement) -> NDArray[np.float64]:
 
 
 def _cell_edges(model: Refinement) -> NDArray[np.float64]:
-    orthogonal = np.array(model.unit_cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(model.unit_cell)
     corners = np.array(np.meshgrid(*[(0, 1)] * 3)).reshape(3, -1).T
     pairs = [(a, b) for a in corners for b in corners if (b - a).sum() == 1 and (b - a).min() >= 0]
     return np.array(pairs) @ orthogonal.T
@@ -168,7 +169,7 @@ def _cell_edges(model: Refinement) -> NDArray[np.float64]:
 def _draw(
     atoms: tuple[RefinedAtom, ...], scene: Scene, turned: NDArray[np.float64], outline: NDArray[np.float64]
 ) -> Markup:
-    radii = np.array([gemmi.Element(atoms[index].element).covalent_r for index in scene.source])
+    radii = covalent_radii([atoms[index].element for index in scene.source])
     flat = np.vstack([turned[:, :2], outline.reshape(-1, 3)[:, :2]]) * SCALE * np.array([1, -1])
     low, high = flat.min(axis=0) - 22, flat.max(axis=0) + 22
     near, far = turned[:, 2].max(), turned[:, 2].min()
@@ -193,9 +194,11 @@ def _draw(
 
 
 def _bonds(places: NDArray[np.float64], radii: NDArray[np.float64]) -> list[tuple[int, int]]:
-    pairs = KDTree(places).query_pairs(2 * float(radii.max()) + SLACK_ANGSTROM)
+    pairs = KDTree(places).query_pairs(2 * float(radii.max()) + BOND_TOLERANCE_ANGSTROM)
     return sorted(
-        (i, j) for i, j in pairs if 0.4 < np.linalg.norm(places[i] - places[j]) < radii[i] + radii[j] + SLACK_ANGSTROM
+        (i, j)
+        for i, j in pairs
+        if 0.4 < np.linalg.norm(places[i] - places[j]) < radii[i] + radii[j] + BOND_TOLERANCE_ANGSTROM
     )
 
 

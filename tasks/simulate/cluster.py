@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from tasks.crystal.lattice import reciprocal_matrix
 from tasks.model import UnitCell
-from tasks.simulate.lattice import reciprocal_matrix, rotation_about
+from tasks.simulate.lattice import rotation_about
 from tasks.simulate.models import SimulationSettings
 from tasks.simulate.shapes import Polyhedron, cut, faceted
 

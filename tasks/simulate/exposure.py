@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from tasks.crystal.lattice import reciprocal_matrix
 from tasks.model.experiment import Beam
 from tasks.simulate.cluster import Domain, build_cluster
 from tasks.simulate.diffraction import Excited, Projection, Rocking, elliptical, excited_reflections
-from tasks.simulate.lattice import ReflectionTable, flattened, reciprocal_matrix, reflection_table, rotation_about
+from tasks.simulate.lattice import ReflectionTable, flattened, reflection_table, rotation_about
 from tasks.simulate.models import SimulationSettings, Structure
 from tasks.simulate.shapes import scan_points_nm, thickness, turned
 from tasks.simulate.tilts import TiltTable, tilt_table

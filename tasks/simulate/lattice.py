@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from scipy.special import itj0y0
 
+from tasks.crystal.scattering import d_star_squared, structure_factors
 from tasks.model import UnitCell, Vector
-from tasks.model.scattering import d_star_squared, structure_factors
 from tasks.simulate.models import Structure
 
 
@@ -76,11 +76,6 @@ def flattened(f_squared: NDArray[np.float64], strength: float) -> NDArray[np.flo
         return f_squared
     amplitude = strength * np.sqrt(f_squared / f_squared.mean())
     return f_squared * itj0y0(2 * amplitude)[0] / (2 * np.maximum(amplitude, 1e-9))
-
-
-def reciprocal_matrix(cell: UnitCell) -> NDArray[np.float64]:
-    """Return B (3, 3): B @ hkl in 1/angstrom in gemmi's Cartesian frame (a along x, b in the xy plane)."""
-    return np.array(cell.gemmi().frac.mat.tolist()).T
 
 
 def rotation_about(axis: Vector | NDArray[np.float64], angle_deg: float) -> NDArray[np.float64]:

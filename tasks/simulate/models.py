@@ -7,8 +7,9 @@ import gemmi
 import numpy as np
 from pydantic import Field, model_validator
 
+from tasks.crystal.sites import site_multiplicities
+from tasks.crystal.symmetry import operations_of
 from tasks.model import Composition, Document, UnitCell, Vector
-from tasks.model.scattering import site_multiplicities
 
 
 class StructureAtom(Document):
@@ -42,11 +43,8 @@ class Structure(Document):
     @property
     def composition(self) -> Composition:
         """Contents of the unit cell."""
-        operations = list(self.group)
-        rotations = np.array([operation.rot for operation in operations], dtype=np.float64) / gemmi.Op.DEN
-        translations = np.array([operation.tran for operation in operations], dtype=np.float64) / gemmi.Op.DEN
         positions = np.array([atom.position for atom in self.atoms])
-        copies = site_multiplicities(positions, rotations, translations, self.cell)
+        copies = site_multiplicities(positions, operations_of(self.group), self.cell)
         counts: dict[str, float] = {}
         for atom, number in zip(self.atoms, copies, strict=True):
             counts[atom.element] = counts.get(atom.element, 0.0) + round(float(number) * atom.occupancy, 6)

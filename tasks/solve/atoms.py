@@ -6,11 +6,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import orthogonalisation
+from tasks.crystal.scattering import Radiation, scattering_factor
+from tasks.crystal.sites import stabilised
+from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
-from tasks.model.scattering import Radiation, scattering_factor
-from tasks.solve.symmetry import Symmetry
 
 SITE_ANGSTROM = 0.05
+"""An image nearer than this to its atom is the atom: less than `crystal.sites` allows, as peaks are snapped first."""
 START_U = 0.03
 """U (A^2) of pseudo-atoms."""
 
@@ -61,17 +64,14 @@ def stabilisers(
     position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell
 ) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
     """Return the number of operations that fix each position, (m,), and the free directions, (3, r) each."""
-    rotations, translations = symmetry.operations()
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
-    delta = np.einsum("oij,mj->moi", rotations, position) + translations - position[:, None, :]
-    delta -= np.round(delta)
-    fixes = np.linalg.norm(delta @ orthogonal.T, axis=2) < SITE_ANGSTROM
+    operations = symmetry.operations()
+    fixes = stabilised(position, operations, cell, within_angstrom=SITE_ANGSTROM)
     bases = []
     for row in fixes:
         if row.sum() == 1:
             bases.append(np.eye(3))
             continue
-        u, singular, _ = np.linalg.svd(rotations[row].mean(axis=0))
+        u, singular, _ = np.linalg.svd(operations.rotations[row].mean(axis=0))
         bases.append(u[:, singular > 0.5])
     return fixes.sum(axis=1).astype(np.float64), bases
 
@@ -79,8 +79,8 @@ def stabilisers(
 def site_orders(position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell) -> NDArray[np.float64]:
     """Return the number of operations that fix each position, (m,)."""
     rotations, translations = symmetry.operations()
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
-    return _site_orders(np.ascontiguousarray(position), rotations.astype(np.float64), translations, orthogonal)
+    orthogonal = orthogonalisation(cell)
+    return _site_orders(np.ascontiguousarray(position), rotations, translations, orthogonal)
 
 
 @njit(cache=True)

@@ -5,16 +5,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.contents import Budget, non_hydrogen, reference_element
+from tasks.crystal.symmetry import Symmetry
 from tasks.model import Composition
 from tasks.solve.atoms import GroupAmplitudes, Model, multiplicities
-from tasks.solve.contents import Budget, non_hydrogen, reference_element
 from tasks.solve.density import MapPlan, density, peaks_in_group
 from tasks.solve.elements import assign_elements, lightest_power
-from tasks.solve.geometry import contacts, too_close
+from tasks.solve.geometry import neighbours, too_close
 from tasks.solve.least_squares import Free, IsotropicFit, refine
 from tasks.solve.map_coefficients import correlation_coefficient, difference_coefficients, falloff, weak_reflections
 from tasks.solve.recycling import SHARPNESS, Recycled, recycle_in_group
-from tasks.solve.symmetry import Symmetry
 from tasks.solve.weighting import weigh, weighting_of
 
 NEAREST_ANGSTROM = 0.95
@@ -140,7 +140,7 @@ def _with_guests(task: Task, fit: IsotropicFit) -> IsotropicFit:
         np.full(len(rows), float(np.median(fit.model.u_iso))), np.full(len(rows), least), height[rows],
     )  # fmt: skip
     joined = fit.model.plus(added)
-    near = contacts(joined.position, symmetry, observed.cell, within_angstrom=GUEST_DISTANCE_ANGSTROM)
+    near = neighbours(joined.position, symmetry, observed.cell, within_angstrom=GUEST_DISTANCE_ANGSTROM)
     rank = np.concatenate([np.full(known, np.inf), height[rows]])
     alone = np.bincount(near.first[near.second < known], minlength=len(rank)) == 0
     alone &= ~too_close(joined.position, rank, symmetry, observed.cell, limit=NEAREST_ANGSTROM)

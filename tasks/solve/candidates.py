@@ -6,13 +6,14 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.contents import atom_budget
+from tasks.crystal.scattering import Radiation, d_star_squared
+from tasks.crystal.symmetry import Symmetry
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import Radiation, d_star_squared
 from tasks.model.verdict import standing
 from tasks.solve.atoms import Model, calculate
 from tasks.solve.building import Built, Task, build, complete, polish
-from tasks.solve.contents import atom_budget
 from tasks.solve.density import plan_map
 from tasks.solve.group_search import search_in_group
 from tasks.solve.models import Atom, Solution, SpaceGroupTrial
@@ -21,7 +22,6 @@ from tasks.solve.origin import FactorTable
 from tasks.solve.phasing import PhaseSet
 from tasks.solve.ranking import Judgement, judge_built
 from tasks.solve.recycling import Recycled, phases_in_group
-from tasks.solve.symmetry import Symmetry
 from tasks.solve.symmetry_from_phases import GroupFit, absence_evidence, rank_groups, trial_row
 
 GROUPS_TRIED = 4

@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import fractionalisation
+from tasks.crystal.symmetry import Symmetry, epsilon
 from tasks.solve.atoms import GroupAmplitudes, Model, calculate, stabilisers
 from tasks.solve.least_squares import Free, refine
 from tasks.solve.observations import shell_mean
-from tasks.solve.symmetry import Symmetry, epsilon
 
 FOLDS = 5
 ENOUGH_TESTED = 400
@@ -87,7 +88,7 @@ def _filled(
 
 def _shaken(model: Model, observed: GroupAmplitudes, symmetry: Symmetry, rng: np.random.Generator) -> Model:
     """Return the model with its atoms moved at random, special positions kept, and one U for all."""
-    fractional = np.array(observed.cell.gemmi().frac.mat.tolist())
+    fractional = fractionalisation(observed.cell)
     _, bases = stabilisers(model.position, symmetry, observed.cell)
     moves = rng.normal(size=model.position.shape) * (SHAKE_ANGSTROM / np.sqrt(3.0)) @ fractional.T
     allowed = np.array([basis @ (basis.T @ move) for basis, move in zip(bases, moves, strict=True)])

@@ -7,10 +7,11 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import fft
 
+from tasks.crystal.lattice import orthogonalisation
+from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
 from tasks.solve.atoms import length_squared
 from tasks.solve.peak_search import Peaks, maxima
-from tasks.solve.symmetry import Symmetry
 
 POINTS_PER_D_MIN = 3.2
 LEAST_HEIGHT = 0.5
@@ -102,10 +103,8 @@ def reduce_peaks(
 ) -> Peaks:
     """Return the symmetry-independent ones of peaks (n, 3) sorted by height, at most `most`."""
     rotations, translations = symmetry.operations()
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
-    kept, count = _reduce(
-        position, rotations.astype(np.float64), translations, orthogonal, most, float(nearest_angstrom)
-    )
+    orthogonal = orthogonalisation(cell)
+    kept, count = _reduce(position, rotations, translations, orthogonal, most, float(nearest_angstrom))
     rows = kept[:count]
     return Peaks(snap(position[rows].reshape(-1, 3), symmetry, cell, nearest_angstrom), height[rows])
 
@@ -115,9 +114,9 @@ def snap(
 ) -> NDArray[np.float64]:
     """Return positions (m, 3) moved to the special positions within reach, where there are any, into [0, 1)."""
     rotations, translations = symmetry.operations()
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(cell)
     reaches = np.array([within_angstrom, within_angstrom, 0.1 * within_angstrom])
-    return _snap(np.ascontiguousarray(position), rotations.astype(np.float64), translations, orthogonal, reaches)
+    return _snap(np.ascontiguousarray(position), rotations, translations, orthogonal, reaches)
 
 
 @njit(cache=True)

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.miller import pack
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
-from tasks.model.scattering import d_star_squared
-from tasks.solve.miller import pack
 from tasks.solve.normalise import WilsonFit
 
 MOST_UNITS = 5.0

@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import fractionalisation, orthogonalisation
 from tasks.model import UnitCell
 from tasks.solve.peak_search import find_peaks
 from tasks.solve.problem import PhaseProblem
@@ -93,8 +94,8 @@ def _model(
 
 
 def _metric(cell: UnitCell) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
-    return orthogonal, np.linalg.norm(np.array(cell.gemmi().frac.mat.tolist()), axis=1)
+    orthogonal = orthogonalisation(cell)
+    return orthogonal, np.linalg.norm(fractionalisation(cell), axis=1)
 
 
 @njit(cache=True)

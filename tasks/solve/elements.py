@@ -4,24 +4,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from tasks.crystal.contacts import MOST_BONDS, SHORTEST_BOND_FRACTION, Contacts, covalent_radii, is_bond
+from tasks.crystal.contents import non_hydrogen, scattering_power
+from tasks.crystal.scattering import Radiation
+from tasks.crystal.symmetry import Symmetry
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import Radiation
 from tasks.solve.atoms import Model, multiplicities
-from tasks.solve.contents import covalent_radius, non_hydrogen, scattering_power
-from tasks.solve.geometry import Contacts, bonds, contacts
-from tasks.solve.symmetry import Symmetry
+from tasks.solve.geometry import neighbours
 
 POWER_SPREAD = 0.20
 """Expected scatter of the logarithm of a refined scattering power."""
 COUNT_WEIGHT = 6.0
 NOISE_COST = 1.5
 """Cost of taking a peak for noise, if it is weaker than the lightest element."""
-MOST_BONDS = {"O": 2, "F": 1, "Cl": 1, "Br": 1, "I": 1, "N": 4, "C": 4}
-"""Bonds to atoms other than metals; more are unlikely."""
 BAD_FIT = 3.0
 EXCHANGES = 8
-SHORTEST_FRACTION = 0.75
-"""Of the sum of covalent radii: shorter bonds speak against an element."""
 PALETTE = ("C", "O", "Na", "Al", "Si", "S", "Cl", "K", "Ca", "Ti", "Fe", "Cu", "Zn", "Br", "Zr", "I", "Lu", "Pb")
 """Stand-ins for ranges of scattering power when nothing is known of the composition."""
 PALETTE_SPREAD = 0.5
@@ -43,7 +40,7 @@ def assign_elements(
     if not model.element:
         return model
     multiplicity = multiplicities(model.position, symmetry, cell)
-    near = contacts(model.position, symmetry, cell, within_angstrom=3.2)
+    near = neighbours(model.position, symmetry, cell, within_angstrom=3.2)
     fractions = non_hydrogen(composition) or _guessed(model, near)
     names = sorted(fractions, key=lambda name: (scattering_power(name, radiation), name))
     share = np.array([fractions[name] for name in names])
@@ -198,11 +195,11 @@ def _swapped(
 
 def _geometry_cost(names: list[str], element: tuple[str, ...], near: Contacts) -> NDArray[np.float64]:
     """Return how badly each element fits the surroundings of each atom, (m, elements)."""
-    bonded = bonds(near, element)
+    bonded = is_bond(near, element)
     size = len(element)
     first, second, length = near.first[bonded], near.second[bonded], near.distance[bonded]
-    radius = np.array([covalent_radius(name) for name in element])
-    own = np.array([covalent_radius(name) for name in names])
+    radius = covalent_radii(element)
+    own = covalent_radii(names)
     most = np.array([MOST_BONDS.get(name, 12) for name in names])
 
     def summed(value: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -212,7 +209,7 @@ def _geometry_cost(names: list[str], element: tuple[str, ...], near: Contacts) -
     mean = summed(length - radius[second]) / np.maximum(count, 1)
     stretch = (mean[:, None] - own) / np.where(own < 0.8, 0.10, 0.2)
     excess = np.maximum(0.0, summed((radius < 1.1).astype(np.float64)[second])[:, None] - most)
-    reach = [SHORTEST_FRACTION * (each + radius[second]) for each in own]
+    reach = [SHORTEST_BOND_FRACTION * (each + radius[second]) for each in own]
     short = np.stack([summed((length < limit).astype(np.float64)) for limit in reach], axis=1)
     cost = np.minimum(stretch**2 / 2.0, 4.0) + 3.0 * excess + 3.0 * np.minimum(short, 2.0)
     return np.where(count[:, None] > 0, cost, 0.0)

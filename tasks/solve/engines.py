@@ -6,12 +6,20 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from tasks.crystal.contents import room_for_units
+from tasks.crystal.symmetry import (
+    Symmetry,
+    compatible_groups,
+    same_group,
+    space_group,
+    symmetry_from_symbol,
+    symmetry_of,
+)
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition, InputError, NoSolutionError
 from tasks.model.provenance import Provenance
 from tasks.solve.candidates import Candidate, open_workshop, solution_of, table_of
-from tasks.solve.contents import formula_units
 from tasks.solve.diagnosis import suspicions
 from tasks.solve.methods import DualSpace, FlippingMethod
 from tasks.solve.models import Solutions
@@ -22,7 +30,6 @@ from tasks.solve.repair import repair
 from tasks.solve.search import Methods, blank_phases, search
 from tasks.solve.settings import SolveSettings
 from tasks.solve.solution_file import write_solution
-from tasks.solve.symmetry import Symmetry, compatible_groups, same_group, symmetry_from_symbol
 from tasks.solve.symmetry_from_phases import GroupFit
 from tasks.stage import code_version
 
@@ -101,7 +108,7 @@ def _solve(
 
 
 def _groups(settings: SolveSettings, data: Reflections) -> list[Symmetry]:
-    compatible = compatible_groups(data.laue_group)
+    compatible = [symmetry_of(group) for group in compatible_groups(space_group(data.laue_group))]
     if settings.space_group is None:
         return compatible
     wanted = symmetry_from_symbol(settings.space_group)
@@ -126,7 +133,7 @@ def _document(
 ) -> Solutions:
     trouble = prepared.diagnosis.trouble
     if best.judgement.verdict != "solved" and best.judgement.figures["r_free"] > UNEXPLAINED_R_FREE:
-        units = formula_units(prepared.composition, prepared.cell.volume_angstrom3)
+        units = room_for_units(prepared.composition, prepared.cell.volume_angstrom3)
         trouble = (*trouble, *suspicions(trouble, units))
     ranked = _one_per_group(progress.ranked())[:CANDIDATES_KEPT]
     return Solutions(

@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tasks.model.scattering import Radiation, scattering_factor
-from tasks.solve.symmetry import Symmetry
+from tasks.crystal.scattering import Radiation, scattering_factor
+from tasks.crystal.symmetry import Symmetry
 
 
 class EqualAtoms(NamedTuple):

@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from tasks.crystal.correlation import correlation
 from tasks.solve.peak_search import Peaks, find_peaks
 from tasks.solve.problem import PhaseProblem
 
@@ -34,12 +35,12 @@ def figures_of_merit(problem: PhaseProblem, phase_rad: NDArray[np.float32]) -> d
     observed = problem.e.astype(np.float64)
     used = ~problem.free
     weak = observed <= np.quantile(observed, WEAK_FRACTION)
-    cc = correlation(observed[used], calculated[used])
+    cc = correlation(observed[used], calculated[used]) or 0.0
     r_weak = float((calculated[weak] ** 2).mean())
     following = peaks.height[number] if len(peaks.height) > number else 0.0
     return {
         "cc": cc,
-        "cc_free": correlation(observed[problem.free], calculated[problem.free]),
+        "cc_free": correlation(observed[problem.free], calculated[problem.free]) or 0.0,
         "r_weak": r_weak,
         "skewness": float(((density - density.mean()) ** 3).mean() / density.std() ** 3),
         "peakiness": float(model.height[-1] / following) if following > 0 else 0.0,
@@ -53,13 +54,6 @@ def e_map(problem: PhaseProblem, phase_rad: NDArray[np.float32]) -> NDArray[np.f
     amplitude = np.where(problem.free, 0.0, problem.e * problem.weight)
     coefficients[: problem.measured] = amplitude * np.exp(1j * phase_rad)
     return problem.grid.to_map(coefficients)
-
-
-def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return Pearson's correlation, 0 where it is not defined."""
-    if len(first) < 3 or not (first.std() > 0 and second.std() > 0):
-        return 0.0
-    return float(np.corrcoef(first, second)[0, 1])
 
 
 @njit(cache=True)

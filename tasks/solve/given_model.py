@@ -3,6 +3,7 @@
 import gemmi
 import numpy as np
 
+from tasks.crystal.symmetry import symmetry_of
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition, UnitCell, Vector
@@ -12,7 +13,6 @@ from tasks.solve.candidates import open_workshop, task_for
 from tasks.solve.models import Atom, Solution
 from tasks.solve.prepared import normalised_to_find_atoms
 from tasks.solve.ranking import judge_built
-from tasks.solve.symmetry import symmetry_of
 
 
 def solution_from_atoms(

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from tasks.crystal.lattice import orthogonalisation
+from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
 from tasks.solve.atoms import GroupAmplitudes, Model, form_factors, stabilisers, trigonometric_sums
-from tasks.solve.symmetry import Symmetry
 
 MAX_SHIFT_ANGSTROM = 0.3
 U_RANGE = (0.001, 0.30)
@@ -147,7 +148,7 @@ class _Shifter(NamedTuple):
         position, u_iso, occupancy = self.model.position.copy(), self.model.u_iso, self.model.occupancy
         count, at = len(position), 0
         if self.free.position:
-            orthogonal = np.array(self.cell.gemmi().orth.mat.tolist())
+            orthogonal = orthogonalisation(self.cell)
             for atom, basis in enumerate(self.bases):
                 move = basis @ shift[at : at + basis.shape[1]]
                 at += basis.shape[1]

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import Radiation, scattering_factor
 from tasks.model import Composition, InputError
-from tasks.model.scattering import Radiation, scattering_factor
 
 FRENCH_WILSON_POINTS = 96
 SMOOTHING_WINDOWS = 12  # independent windows over the resolution range

@@ -6,11 +6,12 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.miller import pack
+from tasks.crystal.scattering import Radiation, d_star_squared
+from tasks.crystal.symmetry import Symmetry, absent, epsilon, laue_of
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
-from tasks.model.scattering import Radiation, d_star_squared
 from tasks.solve.atoms import GroupAmplitudes
-from tasks.solve.symmetry import Symmetry, absent, epsilon, laue_of
 
 SHELL_REFLECTIONS = 60
 
@@ -114,9 +115,9 @@ def missing_reflections(
     d_min = 1.0 / np.sqrt(d_star_sq.max()) * (1 - 1e-6)
     full = gemmi.make_miller_array(cell.gemmi(), group, d_min).astype(np.int32)
     rotations = laue_of(symmetry)
-    have = np.unique(_code(representative(hkl, rotations)))
+    have = np.unique(pack(representative(hkl, rotations)))
     wanted = representative(full, rotations)
-    return wanted[~np.isin(_code(wanted), have) & ~absent(wanted, symmetry)]
+    return wanted[~np.isin(pack(wanted), have) & ~absent(wanted, symmetry)]
 
 
 def representative(hkl: NDArray[np.int32], rotations: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -124,10 +125,5 @@ def representative(hkl: NDArray[np.int32], rotations: NDArray[np.int32]) -> NDAr
     best = hkl.astype(np.int32)
     for rotation in rotations:
         image = (hkl @ rotation).astype(np.int32)
-        best = np.where((_code(image) > _code(best))[:, None], image, best)
+        best = np.where((pack(image) > pack(best))[:, None], image, best)
     return best
-
-
-def _code(hkl: NDArray[np.int32]) -> NDArray[np.int64]:
-    wide = hkl.astype(np.int64) + 4096
-    return (wide[:, 0] * 8192 + wide[:, 1]) * 8192 + wide[:, 2]

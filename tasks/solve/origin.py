@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from tasks.solve.symmetry import Symmetry
+from tasks.crystal.symmetry import Symmetry
 
 
 class Pairs(NamedTuple):

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import orthogonalisation
 from tasks.solve.peak_search import find_peaks
 from tasks.solve.problem import PhaseProblem
 
@@ -26,7 +27,7 @@ def superposition_start(problem: PhaseProblem, rng: np.random.Generator, *, vect
     """
     patterson = sharpened_patterson(problem)
     peaks = find_peaks(patterson, problem.cell, count=int(3 * problem.atoms) + 20, distance_angstrom=0.7)
-    orthogonal = np.array(problem.cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(problem.cell)
     nearest = peaks.position - np.round(peaks.position)
     usable = peaks.position[np.linalg.norm(nearest @ orthogonal.T, axis=1) > SHORTEST_VECTOR_ANGSTROM]
     minimum = patterson

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import orthogonalisation
 from tasks.model import UnitCell
 
 
@@ -40,7 +41,7 @@ def find_peaks(
     position, height64 = _interpolated(density, index[order])
     order = np.argsort(-height64, kind="stable")
     position, height64 = position[order], height64[order]
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(cell)
     kept = _keep_apart(position, orthogonal, distance_angstrom**2, count)
     return Peaks(position[kept] % 1.0, height64[kept])
 

@@ -6,22 +6,21 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.reflection_file import Merged
-from tasks.model import Composition, InputError, UnitCell
-from tasks.model.scattering import Radiation, d_star_squared
-from tasks.solve.diagnosis import Diagnosis, diagnose
-from tasks.solve.miller import (
+from tasks.crystal.contents import atoms_by_volume, not_hydrogen
+from tasks.crystal.miller import (
     centring_allows,
     expand_to_p1,
     general_class,
-    laue_operations,
     pack,
     sphere,
 )
+from tasks.crystal.scattering import Radiation, d_star_squared
+from tasks.crystal.symmetry import laue_operations
+from tasks.integrate.reflection_file import Merged
+from tasks.model import Composition, InputError, UnitCell
+from tasks.solve.diagnosis import Diagnosis, diagnose
 from tasks.solve.normalise import fit_wilson, french_wilson, sum_of_squared_factors
 
-VOLUME_PER_ATOM_ANGSTROM3 = 17.0  # of non-hydrogen atoms in organic crystals
-VOLUME_PER_INORGANIC_ATOM_ANGSTROM3 = 13.0  # in minerals, between dense oxides and zeolites
 FINEST_ANGSTROM = 0.8
 """Data beyond this do not help to find atoms and cost time."""
 
@@ -187,11 +186,7 @@ def _resolution_limit(
 
 def _atoms_per_cell(cell: UnitCell, composition: Composition | None, lattice_points: int) -> float:
     """Estimate the non-hydrogen atoms in the cell, as a whole number of formulas per lattice point if one is known."""
-    if composition is None:
-        return cell.volume_angstrom3 / VOLUME_PER_ATOM_ANGSTROM3
-    organic = "C" in composition.counts
-    by_volume = cell.volume_angstrom3 / (VOLUME_PER_ATOM_ANGSTROM3 if organic else VOLUME_PER_INORGANIC_ATOM_ANGSTROM3)
-    formula = sum(number for element, number in composition.counts.items() if element not in {"H", "D"})
-    if not formula > 0:
+    by_volume = atoms_by_volume(composition, cell.volume_angstrom3)
+    if composition is None or not (formula := not_hydrogen(composition)) > 0:
         return by_volume
     return max(1.0, round(by_volume / formula / lattice_points)) * formula * lattice_points

@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import transformed_cell, triangular_basis
+from tasks.crystal.miller import to_hemisphere
 from tasks.model import UnitCell
 from tasks.solve.grid import FourierGrid, fourier_grid, grid_shape
-from tasks.solve.miller import primitive_basis, primitive_cell
 from tasks.solve.prepared import NormalisedHemisphere
 
 GRID_FINENESS = 2.5
@@ -41,12 +41,10 @@ class PhaseProblem(NamedTuple):
 
 def phase_problem(data: NormalisedHemisphere, *, free_fraction: float = FREE_FRACTION) -> PhaseProblem:
     """Return the problem of one data set; the choice of free reflections depends on nothing but the data."""
-    basis = primitive_basis(data.operations)
-    cell = primitive_cell(data.cell, basis)
+    basis = triangular_basis(data.operations.find_centering())
+    cell = transformed_cell(data.cell, basis)
     centred = np.concatenate([data.hkl, data.missing]).astype(np.int64)
-    hkl = (centred @ basis) // gemmi.Op.DEN
-    conjugated = _needs_mate(hkl)
-    hkl = np.where(conjugated[:, None], -hkl, hkl).astype(np.int32)
+    hkl, conjugated = to_hemisphere(np.rint(centred @ basis).astype(np.int32))
     orbits = data.parent.max() + 1
     drawn = np.random.default_rng(FREE_SEED).random(orbits) < free_fraction
     shape = grid_shape(cell, data.d_min_angstrom / GRID_FINENESS)
@@ -63,8 +61,3 @@ def phase_problem(data: NormalisedHemisphere, *, free_fraction: float = FREE_FRA
         atoms=data.atoms_per_cell / len(data.operations.cen_ops),
         d_min_angstrom=data.d_min_angstrom,
     )
-
-
-def _needs_mate(hkl: NDArray[np.int64]) -> NDArray[np.bool_]:
-    h, k, l = hkl.T
-    return (l < 0) | ((l == 0) & ((k < 0) | ((k == 0) & (h < 0))))

@@ -5,10 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.lattice import orthogonalisation
+from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
 from tasks.solve.candidates import Candidate, Workshop, phases_of_model, rank_key
 from tasks.solve.phasing import PhaseSet
-from tasks.solve.symmetry import Symmetry
 from tasks.solve.symmetry_from_phases import GroupFit, rank_groups
 
 WITHIN_ANGSTROM = 0.2
@@ -133,7 +134,7 @@ def misfits(
     origin
         (3,) of the other group, in the frame of the positions.
     """
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    orthogonal = orthogonalisation(cell)
     rotations, translations = own.operations()
     whole = (np.einsum("oij,mj->omi", rotations, position) + translations[:, None, :]).reshape(-1, 3)
     found = np.empty((len(other.rotations), len(position)))

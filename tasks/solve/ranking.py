@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tasks.crystal.contacts import Contacts, covalent_radii, is_bond
 from tasks.model.verdict import ModelFigures, Verdict, judge
 from tasks.solve.atoms import multiplicities
 from tasks.solve.building import Built, Task
-from tasks.solve.contents import covalent_radius
 from tasks.solve.cross_validation import free_r
-from tasks.solve.geometry import Contacts, bonds, contacts, fit_of_bonds, parts
+from tasks.solve.geometry import fit_of_bonds, neighbours, parts
 
 LEAST_GAIN = 0.6
 """Share of the squares of the differences of bond lengths that other axes must remove to be believed; by judgement."""
@@ -63,8 +63,8 @@ def _model_figures(task: Task, figures: dict[str, float]) -> ModelFigures:
 
 def _figures(task: Task, built: Built) -> dict[str, float]:
     model, cell = built.fit.model, task.observed.cell
-    near = contacts(model.position, task.symmetry, cell, within_angstrom=3.2)
-    bonded = bonds(near, model.element)
+    near = neighbours(model.position, task.symmetry, cell, within_angstrom=3.2)
+    bonded = is_bond(near, model.element)
     number, largest = parts(near, bonded, len(model.element))
     count = max(1, len(model.element))
     strain = fit_of_bonds(near, bonded, model.element, cell)
@@ -90,7 +90,7 @@ def _figures(task: Task, built: Built) -> dict[str, float]:
 
 def _impossible(near: Contacts, element: tuple[str, ...]) -> int:
     """Return how many atoms have a contact shorter than any bond."""
-    radius = np.minimum([covalent_radius(name) for name in element], LARGEST_RADIUS_ANGSTROM)
+    radius = np.minimum(covalent_radii(element), LARGEST_RADIUS_ANGSTROM)
     if len(near.first) == 0:
         return 0
     short = near.distance < SHORTEST_BOND_FRACTION * (radius[near.first] + radius[near.second])

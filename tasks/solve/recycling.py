@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.contents import Budget
+from tasks.crystal.symmetry import Symmetry
 from tasks.solve.atoms import START_U, GroupAmplitudes, Model, multiplicities
-from tasks.solve.contents import Budget
 from tasks.solve.density import MapPlan, density, peaks_in_group
 from tasks.solve.origin import FactorTable
 from tasks.solve.peak_search import Peaks
-from tasks.solve.symmetry import Symmetry
 from tasks.solve.weighting import weigh, weighting_of
 
 SHARPNESS = 0.6

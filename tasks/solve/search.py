@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tasks.crystal.symmetry import Symmetry
 from tasks.solve.candidates import (
     Candidate,
     Effort,
@@ -23,7 +24,6 @@ from tasks.solve.prepared import NormalisedHemisphere
 from tasks.solve.progress import SearchProgress
 from tasks.solve.recycling import Recycled
 from tasks.solve.settings import SolveSettings
-from tasks.solve.symmetry import Symmetry
 from tasks.solve.symmetry_from_phases import GroupFit
 
 Methods = tuple[FlippingMethod | DualSpace, ...]

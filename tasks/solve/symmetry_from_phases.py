@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.symmetry import Symmetry, absent, laue_of
 from tasks.model import UnitCell
 from tasks.solve.models import SpaceGroupTrial
 from tasks.solve.origin import Placement, coarse_origin, place, related_products
-from tasks.solve.symmetry import Symmetry, absent, laue_of
 
 STRONGEST = 1200
 GRID_ANGSTROM = 0.35

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from tasks.model.scattering import d_star_squared
+from tasks.crystal.correlation import correlation
+from tasks.crystal.scattering import d_star_squared
+from tasks.crystal.symmetry import Symmetry, epsilon
 from tasks.solve.atoms import START_U, GroupAmplitudes, Model, site_orders
 from tasks.solve.equal_atoms import EqualAtoms, arrange, structure_factors_of
 from tasks.solve.map_coefficients import falloff
 from tasks.solve.observations import Shells, shells_of, smooth_mean
-from tasks.solve.symmetry import Symmetry, epsilon
 
 SIGMA_A_REFLECTIONS = 150
 MOST_FILLED = 2.0
@@ -104,7 +105,7 @@ def weigh(weighting: Weighting, model: Model) -> Weighed:
     measured = best * calculated / np.maximum(modulus, 1e-30)
     coefficients = np.concatenate([measured, _filled(weighting, filled, mean=mean, trust=trust)])
     coefficients *= weighting.shape
-    return Weighed(coefficients, _correlation(observed.e_value, e_calculated))
+    return Weighed(coefficients, correlation(observed.e_value, e_calculated) or 0.0)
 
 
 def _sigma_a(weighting: Weighting, e_calculated: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -128,9 +129,3 @@ def _filled(
     e_value = value / np.sqrt(expected)
     e_value *= np.minimum(1.0, MOST_FILLED / np.maximum(np.abs(e_value), 1e-30))
     return e_value * np.interp(weighting.sharp_missing, known, trust[order])
-
-
-def _correlation(observed: NDArray[np.float64], calculated: NDArray[np.float64]) -> float:
-    a, b = observed - observed.mean(), calculated - calculated.mean()
-    spread = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / spread if spread > 0 else 0.0

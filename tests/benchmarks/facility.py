@@ -17,7 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from flows.flight_check import tiny_case, write_simulated_series
+from adapters.formats.simulated_series import write_simulated_series
+from flows.flight_check import tiny_case
 from tasks.simulate.demo_structure import uio66
 from tests.system.facility_bench import Bench, bring_up, drop
 from tests.system.postgresql_bench import on_postgresql

@@ -18,7 +18,9 @@ from zlib import crc32
 import gemmi
 import numpy as np
 
-from tasks.model.scattering import site_multiplicities, structure_factors
+from tasks.crystal.scattering import structure_factors
+from tasks.crystal.sites import site_multiplicities
+from tasks.crystal.symmetry import operations_of
 from tests.benchmarks.solve_public import same_group
 from tests.synthetic.many_beam import Rotated, Structure
 from tests.synthetic.many_beam_sets import Guest, Made, hklf4_text, measured, published, structure_for
@@ -55,10 +57,8 @@ SETS = {
 
 def composition_of(structure: Structure) -> str:
     """Return the contents of the cell over those of its rarest element."""
-    operations = list(structure.group.operations())
-    rotations = np.array([op.rot for op in operations]) / 24
-    shifts = np.array([op.tran for op in operations]) / 24
-    number = structure.occupancies * site_multiplicities(structure.positions, rotations, shifts, structure.cell)
+    operations = operations_of(structure.group.operations())
+    number = structure.occupancies * site_multiplicities(structure.positions, operations, structure.cell)
     count = {e: float(number[np.array(structure.elements) == e].sum()) for e in dict.fromkeys(structure.elements)}
     least = min(count.values())
     return " ".join(f"{element}{value / least:.4g}" for element, value in count.items())

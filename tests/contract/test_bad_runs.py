@@ -13,6 +13,7 @@ from adapters.formats.shelx_ins import read_shelx
 from adapters.programs.shelx.refine_engine import ShelxlRefiner
 from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, ShelxtSolver
 from adapters.programs.xds.engine import XdsIntegrator
+from tasks.crystal.scattering import structure_factors
 from tasks.frames.models import FrameSeries
 from tasks.integrate.hklf4 import hklf4_text
 from tasks.integrate.models import Reflections
@@ -26,7 +27,6 @@ from tasks.model import (
     ProgramTimeoutError,
     UnitCell,
 )
-from tasks.model.scattering import structure_factors
 from tasks.solve.models import Atom, Solution, Solutions
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from tasks.crystal.lattice import reciprocal_matrix
 from tasks.frames.models import Frame, FrameSeries
 from tasks.model import Beam, Detector, FileRef, Vector
 from tasks.model.provenance import Provenance
 from tasks.simulate.diffraction import Projection, Rocking, elliptical, excited_reflections
-from tasks.simulate.lattice import reciprocal_matrix, reflection_table, rotation_about
+from tasks.simulate.lattice import reflection_table, rotation_about
 from tasks.simulate.models import Structure
 
 

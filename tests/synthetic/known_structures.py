@@ -8,9 +8,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import Radiation, structure_factors
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import Radiation, structure_factors
 
 CINCHONINE = "cinchonine/DemoData/Cinchonine/shelxl/"
 

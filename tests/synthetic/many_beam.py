@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy import constants
 from scipy.spatial.transform import Rotation
 
+from tasks.crystal.scattering import d_star_squared, structure_factors
 from tasks.model import Beam, UnitCell
-from tasks.model.scattering import d_star_squared, structure_factors
 
 THICKNESSES = 12
 

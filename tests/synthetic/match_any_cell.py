@@ -7,7 +7,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.lattice import metric, primitive_basis, reduced_basis, transformed_cell
+from tasks.crystal.lattice import metric, primitive_basis, reduced_basis, transformed_cell
 from tasks.model import UnitCell
 from tests.synthetic.match_structure import Match, match_positions
 from tests.synthetic.solve_cases import Published

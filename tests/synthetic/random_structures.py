@@ -4,10 +4,11 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.miller import sphere
+from tasks.crystal.scattering import Radiation, d_star_squared
+from tasks.crystal.symmetry import laue_operations
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
-from tasks.model.scattering import Radiation, d_star_squared
-from tasks.solve.miller import laue_operations, sphere
 from tests.synthetic.known_structures import KnownStructure
 
 BOND_ANGSTROM = 1.45

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import Radiation, d_star_squared
 from tasks.integrate.models import Reflections, ShellStatistics
 from tasks.integrate.reflection_file import Unmerged, write_reflections
 from tasks.model import FileRef, UnitCell
 from tasks.model.provenance import Provenance
-from tasks.model.scattering import Radiation, d_star_squared
 from tests.synthetic.known_structures import merge
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, integrate, special
 
+from tasks.crystal.scattering import structure_factors
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
-from tasks.model.scattering import structure_factors
 from tests.synthetic.solve_cases import Published, representatives
 
 

@@ -7,9 +7,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.crystal.scattering import structure_factors
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
-from tasks.model.scattering import structure_factors
 from tests.synthetic.solve_cases import Published, from_cif, representatives
 
 

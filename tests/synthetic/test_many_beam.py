@@ -6,8 +6,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import integrate, special
 
+from tasks.crystal.scattering import structure_factors
 from tasks.model import UnitCell
-from tasks.model.scattering import structure_factors
 from tests.synthetic.many_beam import Potential, Rotated, Structure, beam_intensities, rock
 
 

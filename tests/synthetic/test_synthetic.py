@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from adapters.formats.cif import read_structure
+from tasks.crystal.scattering import structure_factors
 from tasks.frames.stack import read_frames, read_half, read_mask
 from tasks.model import SourceError
-from tasks.model.scattering import structure_factors
 from tasks.simulate.lattice import reflection_table
 from tasks.simulate.models import Structure
 from tests.synthetic.frame_series import Conditions, synthetic_frame_series

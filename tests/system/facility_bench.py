@@ -22,7 +22,7 @@ import numpy as np
 import tifffile
 
 from adapters.formats.simulated_series import write_simulated_series
-from adapters.formats.stempy_hdf5 import write_scan
+from adapters.formats.stempy_writer import write_scan
 from adapters.host.http import taken
 from adapters.host.processes import end, with_variable
 from adapters.host.supervisor import Supervisor

@@ -17,6 +17,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.cctbx.client import ROOT
 from adapters.formats.frame_reader import FrameFileReader
 from adapters.formats.read_intensities import read_intensity_file, reflections_from_file
 from adapters.formats.stempy_hdf5 import StempyReader
@@ -31,8 +32,7 @@ from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import read_source
 from tasks.ingest.task import ingest_tilt_series
 from tasks.model import ApertureError, UnitCell
-from tests.system.facility_bench import drop_rotation
-from tests.system.test_facility import ROOT, drop
+from tests.system.facility_bench import drop, drop_rotation
 
 HANG_S = 60
 EXIT_CODES = {0, 1, 2, 3, 4}

@@ -9,9 +9,9 @@ from gemmi import cif
 from shelxfile import Shelxfile
 
 from adapters.cctbx.refine_engine import SmtbxRefiner
+from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.models import Reflections
 from tasks.model import Composition
-from tasks.model.scattering import d_star_squared
 from tasks.refine.geometry import contacts
 from tasks.refine.models import Refinement
 from tasks.refine.task import refine_structure

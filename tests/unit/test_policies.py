@@ -12,12 +12,12 @@ from adapters.formats.read_intensities import reflections_from_file
 from adapters.programs.probe import SHELXL, SHELXT, XDS
 from flows import policies
 from flows.policies import AllIntegrators, AllRefiners, AllSolvers, AutoIntegrator, agreement
+from tasks.crystal.lattice import transformed_cell
+from tasks.crystal.scattering import structure_factors
 from tasks.frames.models import FrameSeries
 from tasks.integrate.hklf4 import hklf4_text
-from tasks.integrate.lattice import transformed_cell
 from tasks.integrate.models import Reflections
 from tasks.model import Composition, Document, NotIndexedError, ProgramNotFoundError, UnitCell
-from tasks.model.scattering import structure_factors
 from tasks.model.verdict import standing
 from tasks.solve.engines import DirectMethods
 

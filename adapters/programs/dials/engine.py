@@ -14,6 +14,7 @@ from adapters.programs.dials.session import Session
 from adapters.programs.dials.settings import DialsSettings
 from adapters.programs.predictions import write_predictions
 from adapters.programs.probe import DIALS, require, version_of
+from tasks.crystal.scattering import d_star_squared
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_mask
 from tasks.frames.sweeps import TOLERANCE, Sweep, usable_sweeps
@@ -23,7 +24,6 @@ from tasks.integrate.models import Reflections
 from tasks.integrate.resolution import significant_d_min
 from tasks.model import NotIndexedError, UnitCell
 from tasks.model.provenance import Provenance
-from tasks.model.scattering import d_star_squared
 
 MIN_SWEEP_FRAMES = 3
 CALIBRATION_TOLERANCE = 0.01

@@ -29,8 +29,8 @@ from adapters.programs.dials.output import (
     scaled_statistics,
 )
 from adapters.programs.dials.session import Session
-from tasks.integrate.assemble import laue_group_of
-from tasks.integrate.lattice import rotation_group, symmetrised_cell
+from tasks.crystal.lattice import rotation_group, symmetrised_cell
+from tasks.crystal.symmetry import laue_group_of
 from tasks.integrate.laue import LaueChoice, determine_laue_group
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model import ProgramFailedError, UnitCell

@@ -4,8 +4,8 @@ import re
 
 from adapters.formats.shelx_ins import ShelxFile
 from adapters.formats.shelx_writer import AFIX, shelx_names
+from tasks.crystal.scattering import Radiation
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import Radiation
 from tasks.refine.draft import Draft, DraftAtom, RidingGroup
 from tasks.refine.hydrogens import with_hydrogens
 

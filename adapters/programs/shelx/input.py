@@ -1,33 +1,25 @@
 """Instruction files for the SHELX programs: pure text."""
 
+from collections.abc import Sequence
+
 import gemmi
 import numpy as np
 
+from adapters.formats.shelx_ins import ShelxAtom
 from adapters.formats.shelx_writer import shelx_names, symmetry_lines
+from tasks.crystal.contents import not_hydrogen, units_by_volume
+from tasks.crystal.sites import site_orders
+from tasks.crystal.symmetry import operations_from_hall
 from tasks.integrate.models import Reflections
-from tasks.model import Composition
+from tasks.model import Composition, UnitCell
 from tasks.model.experiment import wavelength_text
-from tasks.model.scattering import site_multiplicities
 from tasks.refine.shelx_factors import four_gaussians
 from tasks.solve.models import Atom
-
-VOLUME_PER_ATOM = 18.0
-"""Angstrom^3 for each atom but hydrogen: Kempster & Lipson, Acta Cryst. B28, 3674 (1972)."""
-
-
-def formula_units(data: Reflections, composition: Composition, hall: str) -> float:
-    """Return Z: the volume over 18 A^3 for each non-hydrogen atom, to the nearest divisor or multiple of the order."""
-    heavy = sum(count for element, count in composition.counts.items() if element not in {"H", "D"})
-    raw = data.unit_cell.volume_angstrom3 / (VOLUME_PER_ATOM * max(heavy, 1.0))
-    order = len(list(gemmi.symops_from_hall(hall)))
-    choices = [order / n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 48) if order % n == 0]
-    choices += [order * n for n in (2, 3, 4)]
-    return min(choices, key=lambda z: (abs(z / raw - 1.0) if z > raw else abs(raw / z - 1.0), z))
 
 
 def head(data: Reflections, composition: Composition, *, hall: str, title: str) -> list[str]:
     """Return TITL to UNIT; electrons get the four Gaussians of the electron scattering factor on each SFAC line."""
-    z = formula_units(data, composition, hall)
+    z = units_by_volume(composition, data.unit_cell.volume_angstrom3, hall)
     esd = data.unit_cell_esd or (0.0,) * 6
     elements = elements_of(composition)
     return [
@@ -72,8 +64,8 @@ def shelxs_ins(data: Reflections, composition: Composition, *, hall: str) -> str
 def shelxd_ins(data: Reflections, composition: Composition, *, hall: str, tries: int, seed: int) -> str:
     """Return SHELXD's instructions for dual-space recycling of a small molecule (Sheldrick, 2008, section 4)."""
     order = len(list(gemmi.symops_from_hall(hall)))
-    heavy = sum(n for e, n in composition.counts.items() if e not in {"H", "D"})
-    unique = max(4, round(heavy * formula_units(data, composition, hall) / order))
+    heavy = not_hydrogen(composition)
+    unique = max(4, round(heavy * units_by_volume(composition, data.unit_cell.volume_angstrom3, hall) / order))
     rules = [f"FIND {max(3, round(0.7 * unique))}", f"PLOP {unique} {round(1.2 * unique)} {round(1.3 * unique)}"]
     return _text(
         [*head(data, composition, hall=hall, title=data.id), *rules, "MIND 1.0 -0.1", f"NTRY {tries}", f"SEED {seed}"]
@@ -91,7 +83,6 @@ def shelxl_ins(
     anisotropic: bool,
 ) -> str:
     """Return SHELXL's instructions for a model; occupancies are multiplied by the site's share."""
-    operations = list(gemmi.symops_from_hall(hall))
     elements = elements_of(composition)
     lines = [
         *head(data, composition, hall=hall, title=data.id),
@@ -105,7 +96,7 @@ def shelxl_ins(
         f"WGHT {weights[0]:.6f} {weights[1]:.6f}",
         "FVAR 1.0",
     ]
-    for label, atom, share in zip(labels(atoms), atoms, site_shares(atoms, operations, data), strict=True):
+    for label, atom, share in zip(labels(atoms), atoms, site_shares(atoms, hall, data.unit_cell), strict=True):
         x, y, z = atom.position
         lines.append(
             f"{label:4s} {elements.index(atom.element) + 1:2d} {x:10.6f} {y:10.6f} {z:10.6f} "
@@ -114,13 +105,10 @@ def shelxl_ins(
     return _text(lines)
 
 
-def site_shares(atoms: tuple[Atom, ...], operations: list[gemmi.Op], data: Reflections) -> list[float]:
+def site_shares(atoms: Sequence[Atom | ShelxAtom], hall: str, cell: UnitCell) -> list[float]:
     """Return the multiplicity of each site over that of the general position."""
-    rotations = np.array([op.rot for op in operations], dtype=np.float64) / gemmi.Op.DEN
-    shifts = np.array([op.tran for op in operations], dtype=np.float64) / gemmi.Op.DEN
     positions = np.array([atom.position for atom in atoms], dtype=np.float64).reshape(-1, 3)
-    found = site_multiplicities(positions, rotations, shifts, data.unit_cell)
-    return [float(m) / len(operations) for m in found]
+    return [1.0 / float(order) for order in site_orders(positions, operations_from_hall(hall), cell)]
 
 
 def labels(atoms: tuple[Atom, ...]) -> list[str]:

@@ -6,10 +6,11 @@ import gemmi
 import numpy as np
 
 from adapters.formats.shelx_ins import ShelxAtom, ShelxFile
-from adapters.programs.shelx.input import elements_of, formula_units
+from adapters.programs.shelx.input import elements_of, site_shares
+from tasks.crystal.contents import units_by_volume
+from tasks.crystal.lattice import metric
 from tasks.integrate.models import Reflections
 from tasks.model import Composition, UnitCell, Vector
-from tasks.model.scattering import site_multiplicities
 from tasks.solve.given_model import solution_from_atoms
 from tasks.solve.models import Atom, Solution
 
@@ -45,8 +46,8 @@ def basis_between(old: UnitCell, new: UnitCell, *, tolerance: float = 0.01) -> B
 
     Of several the one nearest to the identity; coefficients up to 1, determinant 1.
     """
-    wanted = _metric(new)
-    tensor = _metric(old)
+    wanted = metric(new)
+    tensor = metric(old)
     scale = float(np.trace(wanted))
     rows = [np.array(v) for v in product((-1, 0, 1), repeat=3) if any(v)]
     fitting = [[r for r in rows if abs(r @ tensor @ r - wanted[i, i]) < tolerance * wanted[i, i]] for i in range(3)]
@@ -66,22 +67,14 @@ def basis_between(old: UnitCell, new: UnitCell, *, tolerance: float = 0.01) -> B
     return (first, second, third)
 
 
-def _metric(cell: UnitCell) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
-    return np.asarray(orthogonal.T @ orthogonal)
-
-
 def _atoms(result: ShelxFile, group: gemmi.SpaceGroup, composition: Composition, data: Reflections) -> list[Atom]:
     rows, elements = _named(result, group, composition, data)
     if not rows:
         return []
-    operations = list(group.operations())
-    rotations = np.array([op.rot for op in operations], dtype=np.float64) / gemmi.Op.DEN
-    shifts = np.array([op.tran for op in operations], dtype=np.float64) / gemmi.Op.DEN
-    multiplicity = site_multiplicities(np.array([row.position for row in rows]), rotations, shifts, result.unit_cell)
+    shares = site_shares(rows, group.hall, result.unit_cell)
     atoms = []
-    for number, (row, element, m) in enumerate(zip(rows, elements, multiplicity, strict=True), 1):
-        occupancy = 1.0 if row.element == PEAK else min(1.0, max(0.05, row.occupancy * len(operations) / float(m)))
+    for number, (row, element, share) in enumerate(zip(rows, elements, shares, strict=True), 1):
+        occupancy = 1.0 if row.element == PEAK else min(1.0, max(0.05, row.occupancy / share))
         u = row.u[0] if len(row.u) == 1 else float(np.mean(row.u[:3]))
         atoms.append(
             Atom(
@@ -117,6 +110,6 @@ def _named(
 
 def _expected(composition: Composition, data: Reflections, group: gemmi.SpaceGroup) -> list[str]:
     """Return the elements of the asymmetric unit but hydrogen, the heaviest first."""
-    share = formula_units(data, composition, group.hall) / len(list(group.operations()))
+    share = units_by_volume(composition, data.unit_cell.volume_angstrom3, group.hall) / len(list(group.operations()))
     names = sorted(elements_of(composition), key=lambda e: -gemmi.Element(e).atomic_number)
     return [e for e in names if e not in {"H", "D"} for _ in range(max(1, round(composition.counts[e] * share)))]

@@ -13,7 +13,7 @@ from adapters.formats.shelx_ins import ShelxFile, read_shelx
 from adapters.programs.probe import SHELXL, require
 from adapters.programs.runner import run_program
 from adapters.programs.shelx.hydrogens import count_riding, riding_draft, with_afix
-from adapters.programs.shelx.input import elements_of, shelxl_ins
+from adapters.programs.shelx.input import elements_of, shelxl_ins, site_shares
 from adapters.programs.shelx.output import Lst, complaint_in, parse_lst, suggested_weights
 from tasks.integrate.hklf4 import hklf4_text
 from tasks.integrate.models import Reflections
@@ -31,7 +31,6 @@ from tasks.model import (
     Vector,
 )
 from tasks.model.provenance import Attempt, Provenance
-from tasks.model.scattering import site_multiplicities
 from tasks.refine.chain import refined_elsewhere
 from tasks.refine.displacement import principal_displacements
 from tasks.refine.draft import AtomFit, Draft, DraftAtom, ModelFit, Tensor
@@ -220,7 +219,7 @@ def _write_hkl(data: Reflections, solution: Solution, path: Path) -> None:
 
 
 def _atoms(result: ShelxFile, cell: UnitCell, hall: str) -> list[Atom]:
-    shares = _shares(result, cell, hall)
+    shares = site_shares(result.atoms, hall, cell)
     return [
         Atom(
             label=atom.name,
@@ -231,15 +230,6 @@ def _atoms(result: ShelxFile, cell: UnitCell, hall: str) -> list[Atom]:
         )
         for atom, share in zip(result.atoms, shares, strict=True)
     ]
-
-
-def _shares(result: ShelxFile, cell: UnitCell, hall: str) -> list[float]:
-    operations = list(gemmi.symops_from_hall(hall))
-    rotations = np.array([op.rot for op in operations], dtype=np.float64) / gemmi.Op.DEN
-    shifts = np.array([op.tran for op in operations], dtype=np.float64) / gemmi.Op.DEN
-    positions = np.array([atom.position for atom in result.atoms], dtype=np.float64).reshape(-1, 3)
-    found = site_multiplicities(positions, rotations, shifts, cell)
-    return [float(m) / len(operations) for m in found]
 
 
 def _u_iso(u: tuple[float, ...]) -> float:
@@ -276,7 +266,7 @@ def _model_fit(done: _Round, solution: Solution) -> ModelFit:
     operations = len(list(gemmi.symops_from_hall(solution.hall)))
     atoms, rows = [], []
     carrier_u = U_DEFAULT_ANGSTROM2
-    for atom, share in zip(result.atoms, _shares(result, cell, solution.hall), strict=True):
+    for atom, share in zip(result.atoms, site_shares(result.atoms, solution.hall, cell), strict=True):
         riding = len(atom.u) == 1 and atom.u[0] < 0
         u_iso = -atom.u[0] * carrier_u if riding else _u_iso(atom.u)
         aniso = _tensor(atom.u)

@@ -17,11 +17,12 @@ from adapters.programs.rectangles import mask_rectangles
 from adapters.programs.runner import run_program
 from adapters.programs.xds.input import ImageGrid, XdsChoices, image_grid, xds_inp
 from adapters.programs.xds.output import Correct, Idxref, check_for_errors, parse_correct, parse_idxref, parse_integrate
+from tasks.crystal.lattice import rotation_group, symmetrised_cell
+from tasks.crystal.symmetry import laue_group_of
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_mask
 from tasks.frames.sweeps import sweeps
-from tasks.integrate.assemble import Particulars, assemble_reflections, laue_group_of, reflections_from_observations
-from tasks.integrate.lattice import rotation_group, symmetrised_cell
+from tasks.integrate.assemble import Particulars, assemble_reflections, reflections_from_observations
 from tasks.integrate.models import AxisTest, Reflections
 from tasks.model import Document, NotIndexedError, ProgramFailedError, SourceError, UnitCell
 from tasks.model.provenance import Attempt, Provenance

@@ -9,8 +9,8 @@ import pytest
 from adapters.cctbx import client
 from adapters.cctbx.client import ask
 from adapters.cctbx.messages import FitRequest, MergeRequest
+from tasks.crystal.scattering import structure_factors
 from tasks.model import FileRef, InputError, ProgramFailedError, ProgramTimeoutError, UnitCell
-from tasks.model.scattering import structure_factors
 from tasks.refine.draft import Draft, DraftAtom, RidingGroup, UniqueIntensities
 
 CELLS = {

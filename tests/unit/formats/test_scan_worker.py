@@ -11,7 +11,7 @@ import pytest
 
 import tasks
 from adapters.formats.scan_worker import ScanWorker
-from adapters.formats.stempy_hdf5 import write_scan
+from adapters.formats.stempy_writer import write_scan
 from tasks.ingest.ports import ScanData
 from tasks.model import ProgramFailedError, SourceError
 

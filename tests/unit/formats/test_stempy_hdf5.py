@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stempy.io import SparseArray, load_electron_counts
 
-from adapters.formats.stempy_hdf5 import StempyReader, write_scan
+from adapters.formats.stempy_hdf5 import StempyReader
+from adapters.formats.stempy_writer import write_scan
 from tasks.ingest.ports import ScanData
 from tasks.model import SourceError
 

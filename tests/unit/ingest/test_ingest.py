@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from adapters.formats.stempy_hdf5 import StempyReader, write_scan
+from adapters.formats.stempy_hdf5 import StempyReader
+from adapters.formats.stempy_writer import write_scan
 from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries
 from tasks.ingest.settings import IngestSettings

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.ingest.manifest import RotationSeriesManifest, TiltSeriesManifest, completeness, load_manifest
+from tasks.ingest.contracts import RotationSeriesManifest, TiltSeriesManifest
+from tasks.ingest.manifest import completeness, load_manifest
 from tasks.ingest.source import read_source
 from tasks.model import SourceError
 

@@ -7,8 +7,9 @@ import gemmi
 import numpy as np
 import pytest
 
+from tasks.crystal.contents import units_by_atoms, units_in_cell
+from tasks.crystal.scattering import structure_factors
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import structure_factors
 from tasks.refine import checks, completion, parameters
 from tasks.refine.assembly import tidied
 from tasks.refine.draft import DensityPeak, Draft, DraftAtom
@@ -108,23 +109,23 @@ def test_atoms_with_displacements_far_above_the_others_are_loose(tmp_path: Path)
 )
 def test_formula_units_follow_from_the_atoms_found(formula: str, atoms: int, symbol: str, units: int) -> None:
     hall = gemmi.SpaceGroup(symbol).hall
-    assert completion.formula_units(Composition.parse(formula), atoms, hall) == units
+    assert units_by_atoms(Composition.parse(formula), atoms, hall) == units
 
 
 def test_a_short_formula_on_special_positions_is_counted_by_its_atoms() -> None:
     """Ferrierite holds 36 SiO2 in I m m m: no multiple or part of its 16 operations."""
     hall = gemmi.SpaceGroup("I m m m").hall
     quartz = Composition.parse("Si O2")
-    assert completion.units_in_cell(quartz, {"Si": 36.0, "O": 72.0}, hall) == 36
-    assert completion.units_in_cell(quartz, {"Si": 36.0, "O": 56.0}, hall) == 30
+    assert units_in_cell(quartz, {"Si": 36.0, "O": 72.0}, hall) == 36
+    assert units_in_cell(quartz, {"Si": 36.0, "O": 56.0}, hall) == 30
     cinchonine = Composition.parse("C19 H22 N2 O")
-    assert completion.units_in_cell(cinchonine, {"C": 36.0, "N": 4.0, "O": 2.0}, gemmi.SpaceGroup("P 21").hall) == 2
+    assert units_in_cell(cinchonine, {"C": 36.0, "N": 4.0, "O": 2.0}, gemmi.SpaceGroup("P 21").hall) == 2
 
 
 def test_a_formula_with_fractions_of_atoms_is_written_for_any_part_of_the_cell() -> None:
     """Chabazite with 18 guests found of the 14.4 Na and 36 O that half fill their sites, in R -3 m of order 36."""
     hall = gemmi.SpaceGroup("R -3 m:H").hall
-    units = completion.units_in_cell(Composition.parse("O7.5 Si2.5 Na1"), {"Si": 36.0, "O": 90.0, "Na": 18.0}, hall)
+    units = units_in_cell(Composition.parse("O7.5 Si2.5 Na1"), {"Si": 36.0, "O": 90.0, "Na": 18.0}, hall)
     assert 11 * units == pytest.approx(158.4, rel=0.08)  # atoms in the cell; with parts of 36 only it would be 198
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
+from tasks.crystal.scattering import structure_factors
 from tasks.model import Composition, FileRef, UnitCell
-from tasks.model.scattering import structure_factors
 from tasks.refine import elements
 from tasks.refine.bond_geometry import Environment, site_cost
 from tasks.refine.draft import Draft, DraftAtom

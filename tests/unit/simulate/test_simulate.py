@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 
+from tasks.crystal.lattice import reciprocal_matrix
 from tasks.model import UnitCell
 from tasks.model.experiment import Beam
 from tasks.simulate.demo_structure import uio66
-from tasks.simulate.diffraction import Projection, Rocking, elliptical, excitation_along_beam, excited_reflections
+from tasks.simulate.diffraction import (
+    Projection,
+    Rocking,
+    elliptical,
+    excitation_along_beam,
+    excited_reflections,
+)
 from tasks.simulate.exposure import expose, prepare_specimen
-from tasks.simulate.lattice import flattened, miller_sphere, reciprocal_matrix, reflection_table, rotation_about
+from tasks.simulate.lattice import flattened, miller_sphere, reflection_table, rotation_about
 from tasks.simulate.models import (
     ClusterPlan,
     Instrument,

@@ -9,9 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from tasks.apertures.all_positions import all_positions_aperture, has_more_positions
 from tasks.apertures.models import CrystalAperture
+from tasks.crystal.lattice import proper_rotations
+from tasks.crystal.symmetry import space_group
 from tasks.integrate.combine import combine_crystals
-from tasks.integrate.lattice import rotations_of
-from tasks.integrate.merging import laue_space_group
 from tasks.integrate.models import ClusterMember, CrystalCluster, Reflections
 from tasks.integrate.orientation import in_reduced_axes, misorientation_deg, orientation_matrix
 from tasks.integrate.reflection_file import read_merged
@@ -82,7 +82,7 @@ def test_the_orientation_is_found_from_the_predicted_spots(tetragonal: Reflectio
 
 @pytest.mark.parametrize("turn_deg", [0.3, 4.0, 25.0])
 def test_a_turn_is_measured_whatever_equivalent_axes_were_chosen(turn_deg: float) -> None:
-    rotations = rotations_of(laue_space_group("P 4/m m m"))
+    rotations = proper_rotations(space_group("P 4/m m m"))
     one = start_matrix(TETRAGONAL)
     turned = Rotation.from_rotvec(np.radians(turn_deg) * np.array([0.6, 0.0, 0.8])).as_matrix() @ one
     for rotation in rotations:
@@ -188,7 +188,7 @@ def test_combining_gives_the_axes_in_which_orientations_are_compared(tmp_path: P
 
 def change_of_axes(form: Form, data: Reflections) -> np.ndarray:
     """Return the matrix that takes the form's indices to those of a set, ``hkl @ matrix``, by the true intensities."""
-    from tasks.integrate.lattice_match import isometries
+    from tasks.crystal.lattice_match import isometries
 
     merged = read_merged(data.merged)
     own = {tuple(h): i for h, i in zip(form.hkl.tolist(), form.true.tolist(), strict=True)}

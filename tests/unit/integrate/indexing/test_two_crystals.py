@@ -15,9 +15,10 @@ from tasks.integrate.lattice_score import Cloud, Lattice, index_spots, preferred
 from tasks.integrate.lattice_search import Solved, solve_lattice
 from tasks.integrate.settings import IntegrationSettings
 from tasks.model import Detector, FileRef, NotIndexedError
+from tasks.simulate.demo_structure import uio66
 from tasks.simulate.models import Structure
 from tests.synthetic.frame_series import Conditions, synthetic_frame_series
-from tests.synthetic.structures import corundum, diopside, kyanite, uio66
+from tests.synthetic.structures import corundum, diopside, kyanite
 
 DETECTOR = Detector(
     name="small", shape_px=(300, 300), pixel_size_mm=0.02, camera_length_mm=110.0, direct_beam_px=(149.5, 149.5)

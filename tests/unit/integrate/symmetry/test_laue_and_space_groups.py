@@ -6,21 +6,15 @@ import gemmi
 import numpy as np
 import pytest
 
-from tasks.integrate.assemble import laue_group_of
-from tasks.integrate.lattice import (
-    conventional_basis,
-    metric,
-    primitive_basis,
-    reduced_basis,
-    rotations_of,
-    transformed_cell,
-)
+from tasks.crystal.conventional import conventional_basis
+from tasks.crystal.lattice import metric, primitive_basis, proper_rotations, reduced_basis, transformed_cell
+from tasks.crystal.scattering import structure_factors
+from tasks.crystal.symmetry import compatible_groups, laue_group_of
 from tasks.integrate.laue import determine_laue_group, determine_laue_group_in_setting
 from tasks.integrate.merging import merge_equivalents
 from tasks.integrate.reflection_file import Unmerged
-from tasks.integrate.space_groups import candidate_groups, rank_space_groups
+from tasks.integrate.space_groups import rank_space_groups
 from tasks.model import UnitCell
-from tasks.model.scattering import structure_factors
 
 KNOWN = {
     "P -1": (7.1, 8.3, 9.4, 81, 85, 79),
@@ -116,16 +110,16 @@ def test_conventional_axes_have_the_groups_own_setting(number: int) -> None:
     centred = primitive_basis(group.centring_type())
     basis = centred @ reduced_basis(transformed_cell(cell, centred))
     inverse = np.linalg.inv(basis)
-    rotations = [np.rint(inverse @ r @ basis).astype(np.int64) for r in rotations_of(group)]
+    rotations = [np.rint(inverse @ r @ basis).astype(np.int64) for r in proper_rotations(group)]
     found = conventional_basis(transformed_cell(cell, basis), rotations)
     assert found.laue.number == number
 
 
 def test_candidates_hold_every_axis_permutation_and_both_choices_of_cell() -> None:
-    monoclinic = {g.xhm() for g in candidate_groups(gemmi.SpaceGroup("P 1 2/m 1").hall)}
+    monoclinic = {g.xhm() for g in compatible_groups(gemmi.SpaceGroup("P 1 2/m 1"))}
     assert {"P 1 21/c 1", "P 1 21/n 1", "P 1 21/a 1", "P 1 21 1", "P 1 m 1"} <= monoclinic
-    orthorhombic = {g.xhm() for g in candidate_groups(gemmi.SpaceGroup("P m m m").hall)}
+    orthorhombic = {g.xhm() for g in compatible_groups(gemmi.SpaceGroup("P m m m"))}
     assert {"P n m a", "P n a m", "P m c n", "P 21 21 21", "P b c a", "P c a b"} <= orthorhombic
-    cubic = {g.xhm() for g in candidate_groups(gemmi.SpaceGroup("F m -3 m").hall)}
+    cubic = {g.xhm() for g in compatible_groups(gemmi.SpaceGroup("F m -3 m"))}
     assert {"F m -3 m", "F 4 3 2", "F -4 3 m", "F d -3 m:2"} <= cubic
     assert "F d -3 m:1" not in cubic

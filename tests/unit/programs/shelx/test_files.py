@@ -10,12 +10,13 @@ import pytest
 from adapters.formats.shelx_ins import parse_shelx, read_shelx
 from adapters.formats.shelx_writer import symmetry_lines
 from adapters.programs.shelx.hydrogens import count_riding, riding_draft, with_afix
-from adapters.programs.shelx.input import formula_units, labels, scattering_lines
+from adapters.programs.shelx.input import labels, scattering_lines
 from adapters.programs.shelx.model import IDENTITY, basis_between
 from adapters.programs.shelx.output import complaint_in, parse_lst, parse_lxt, suggested_weights
-from tasks.integrate.lattice import transformed_cell
+from tasks.crystal.contents import units_by_volume
+from tasks.crystal.lattice import transformed_cell
+from tasks.crystal.scattering import scattering_factor
 from tasks.model import Composition, ProgramFailedError, SourceError, UnitCell
-from tasks.model.scattering import scattering_factor
 from tasks.solve.models import Atom
 
 HEAD = "TITL x\nCELL 0.0251 10 11 12 90 90 90\nZERR 4 0 0 0 0 0 0\n"
@@ -161,10 +162,7 @@ def test_a_change_of_axes_is_found() -> None:
     ],
 )
 def test_formula_units_from_the_volume(formula: str, cell: tuple[float, ...], hall: str, z: float) -> None:
-    class Data:
-        unit_cell = UnitCell.of(cell)
-
-    assert formula_units(Data(), Composition.parse(formula), hall) == z
+    assert units_by_volume(Composition.parse(formula), UnitCell.of(cell).volume_angstrom3, hall) == z
 
 
 def test_hydrogen_put_into_a_result_lies_where_it_was_refined_to(shared_data: Path) -> None:

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from tasks.crystal.contacts import is_bond
+from tasks.crystal.symmetry import symmetry_from_symbol
 from tasks.model import UnitCell
-from tasks.solve.geometry import BondFit, bonds, contacts, fit_of_bonds
-from tasks.solve.symmetry import symmetry_from_symbol
+from tasks.solve.geometry import BondFit, fit_of_bonds, neighbours
 
 CELL = UnitCell.of((12.0, 12.0, 12.0, 90, 90, 90))
 CORNERS = np.stack(np.meshgrid(*[[0.0, 1.42]] * 3), axis=-1).reshape(-1, 3) / 12.0 + 0.3
@@ -14,8 +15,8 @@ CORNERS = np.stack(np.meshgrid(*[[0.0, 1.42]] * 3), axis=-1).reshape(-1, 3) / 12
 
 def fit(cell: UnitCell, element: str) -> BondFit:
     names = (element,) * len(CORNERS)
-    near = contacts(CORNERS, symmetry_from_symbol("P 1"), cell, within_angstrom=3.2)
-    return fit_of_bonds(near, bonds(near, names), names, cell)
+    near = neighbours(CORNERS, symmetry_from_symbol("P 1"), cell, within_angstrom=3.2)
+    return fit_of_bonds(near, is_bond(near, names), names, cell)
 
 
 def test_sound_bonds_ask_for_no_other_cell() -> None:
@@ -36,6 +37,6 @@ def test_a_metal_in_place_of_carbon_has_bonds_that_are_too_short() -> None:
 
 
 def test_no_bonds_are_no_objection() -> None:
-    near = contacts(CORNERS[:1], symmetry_from_symbol("P 1"), CELL, within_angstrom=3.2)
-    found = fit_of_bonds(near, bonds(near, ("C",)), ("C",), CELL)
+    near = neighbours(CORNERS[:1], symmetry_from_symbol("P 1"), CELL, within_angstrom=3.2)
+    found = fit_of_bonds(near, is_bond(near, ("C",)), ("C",), CELL)
     assert (found.short, found.gain) == (0.0, 0.0)

@@ -3,16 +3,16 @@
 import gemmi
 import numpy as np
 
+from tasks.crystal.contents import atom_budget
+from tasks.crystal.scattering import structure_factors
+from tasks.crystal.symmetry import symmetry_from_symbol
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
-from tasks.model.scattering import structure_factors
 from tasks.solve.atoms import Model
 from tasks.solve.building import Task, complete
-from tasks.solve.contents import atom_budget
 from tasks.solve.density import plan_map
 from tasks.solve.elements import assign_elements
 from tasks.solve.observations import observe
-from tasks.solve.symmetry import symmetry_from_symbol
 
 CELL = UnitCell.of((9.1, 10.3, 11.9, 90, 90, 90))
 SYMBOL = "P n m a"

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks.crystal.symmetry import symmetry_from_symbol
 from tasks.model import UnitCell
 from tasks.solve import pseudo_symmetry
 from tasks.solve.pseudo_symmetry import higher_symmetry, lower_symmetry, misfits
-from tasks.solve.symmetry import symmetry_from_symbol
 
 CELL = UnitCell.of((7.0, 8.0, 9.0, 90, 100, 90))
 

@@ -4,9 +4,9 @@ import gemmi
 import numpy as np
 import pytest
 
+from tasks.crystal.scattering import structure_factors
 from tasks.model import UnitCell
 from tasks.model.provenance import Provenance
-from tasks.model.scattering import structure_factors
 from tasks.solve.models import Atom, Solution, Solutions
 from tasks.solve.setting import in_stated_setting
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tasks
+from tasks.crystal.symmetry import compatible_groups, space_group, symmetry_of
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition
 from tasks.solve import crew
@@ -24,7 +25,6 @@ from tasks.solve.prepared import normalised
 from tasks.solve.progress import SearchProgress
 from tasks.solve.search import Search, _search_groups
 from tasks.solve.settings import SolveSettings
-from tasks.solve.symmetry import compatible_groups
 from tests.synthetic.random_structures import random_molecule, simulated_intensities
 from tests.synthetic.solve_cases import reflections_document
 
@@ -91,7 +91,7 @@ def searched(workers: int, folder: Path) -> tuple[list[tuple[str, float, int]], 
     )
     workshop = open_workshop(
         prepared.unique,
-        compatible_groups(data.laue_group),
+        [symmetry_of(group) for group in compatible_groups(space_group(data.laue_group))],
         cell=structure.cell,
         radiation="electron",
         composition=composition,

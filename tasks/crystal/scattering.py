@@ -7,8 +7,10 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.model.errors import InputError
-from tasks.model.experiment import UnitCell
+from tasks.crystal.lattice import fractionalisation
+from tasks.crystal.sites import site_orders
+from tasks.crystal.symmetry import operations_of
+from tasks.model import InputError, UnitCell
 
 Radiation = Literal["electron", "xray"]
 
@@ -17,8 +19,7 @@ CHUNK_BYTES = 64 * 2**20
 
 def d_star_squared(hkl: NDArray[np.int32], cell: UnitCell) -> NDArray[np.float64]:
     """Return 1/d^2 in 1/angstrom^2, (n,), of Miller indices (n, 3)."""
-    fractionalisation = np.array(cell.gemmi().frac.mat.tolist())
-    reciprocal = np.asarray(hkl, dtype=np.float64) @ fractionalisation
+    reciprocal = np.asarray(hkl, dtype=np.float64) @ fractionalisation(cell)
     return np.einsum("ij,ij->i", reciprocal, reciprocal)
 
 
@@ -71,10 +72,8 @@ def structure_factors(
     indices = np.asarray(hkl, dtype=np.float64)
     positions = np.asarray(positions, dtype=np.float64).reshape(-1, 3)
     d_star_sq = d_star_squared(hkl, cell)
-    operations = list(group)
-    rotations = np.array([operation.rot for operation in operations], dtype=np.float64) / gemmi.Op.DEN
-    translations = np.array([operation.tran for operation in operations], dtype=np.float64) / gemmi.Op.DEN
-    weights = occupancies * site_multiplicities(positions, rotations, translations, cell) / len(operations)
+    operations = operations_of(group)
+    weights = occupancies / site_orders(positions, operations, cell)
     factors = {element: scattering_factor(element, d_star_sq, radiation) for element in set(elements)}
     total = np.zeros(len(indices), dtype=np.complex128)
     step = max(1, CHUNK_BYTES // (16 * max(1, len(positions))))
@@ -84,19 +83,7 @@ def structure_factors(
         amplitude = np.stack([factors[element][part] for element in elements], axis=1)
         amplitude = amplitude * np.exp(-8.0 * np.pi**2 * stol_sq * u_iso_angstrom2) * weights
         phases = np.zeros_like(amplitude, dtype=np.complex128)
-        for rotation, translation in zip(rotations, translations, strict=True):
+        for rotation, translation in zip(*operations, strict=True):
             phases += np.exp(2j * np.pi * (indices[part] @ (positions @ rotation.T + translation).T))
         total[part] = (amplitude * phases).sum(axis=1)
     return total
-
-
-def site_multiplicities(
-    positions: NDArray[np.float64], rotations: NDArray[np.float64], translations: NDArray[np.float64], cell: UnitCell
-) -> NDArray[np.float64]:
-    """Return how many distinct images each position (m, 3) has in the cell, (m,); images within 0.1 A are one."""
-    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
-    images = np.einsum("oij,mj->moi", rotations, positions) + translations
-    delta = images - positions[:, None, :]
-    delta -= np.round(delta)
-    distance = np.linalg.norm(delta @ orthogonal.T, axis=2)
-    return len(rotations) / (distance < 0.1).sum(axis=1).astype(np.float64)

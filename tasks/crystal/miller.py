@@ -1,30 +1,13 @@
-"""Sets of Miller indices: hemispheres, Laue orbits, primitive cells, missing reflections."""
+"""Sets of Miller indices: hemispheres, Laue orbits, missing reflections."""
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.model import InputError, UnitCell
+from tasks.crystal.lattice import fractionalisation, orthogonalisation
+from tasks.model import UnitCell
 
 ASSUMED_LARGEST = 4096  # |h|, |k|, |l| below this: packs an index into one integer
-
-
-def laue_operations(symbol: str) -> gemmi.GroupOps:
-    """Return the operations of a Laue group with centring, `symbol` as in ``F m -3 m``.
-
-    A chiral or polar group is accepted: its point group is completed by inversion and its translations are dropped.
-
-    Raises
-    ------
-    InputError
-        If gemmi does not know the symbol.
-    """
-    group = gemmi.find_spacegroup_by_name(symbol)
-    if group is None:
-        raise InputError(f"unknown Laue or space group {symbol!r}", 'write it like "P 1 2/m 1"')
-    operations = group.operations().derive_symmorphic()
-    operations.add_inversion()
-    return operations
 
 
 def rotations_of(operations: gemmi.GroupOps) -> NDArray[np.int32]:
@@ -62,8 +45,8 @@ def expand_to_p1(hkl: NDArray[np.int32], operations: gemmi.GroupOps) -> tuple[ND
 
 def sphere(cell: UnitCell, operations: gemmi.GroupOps, d_min_angstrom: float) -> NDArray[np.int32]:
     """Return all indices of the P1 hemisphere down to `d_min_angstrom` that the centring allows, without 0 0 0."""
-    reciprocal = np.array(cell.gemmi().frac.mat.tolist())
-    direct = np.array(cell.gemmi().orth.mat.tolist())
+    reciprocal = fractionalisation(cell)
+    direct = orthogonalisation(cell)
     limit = np.floor(np.linalg.norm(direct, axis=0) / d_min_angstrom + 1e-9).astype(int)
     h, k, l = (np.arange(-top, top + 1) for top in limit)
     grid = np.stack(np.meshgrid(h, k, l[l >= 0], indexing="ij"), axis=-1).reshape(-1, 3)
@@ -78,43 +61,6 @@ def centring_allows(hkl: NDArray[np.int32], operations: gemmi.GroupOps) -> NDArr
     for vector in operations.cen_ops:
         allowed &= (hkl @ np.array(vector, dtype=np.int64)) % gemmi.Op.DEN == 0
     return allowed
-
-
-def primitive_basis(operations: gemmi.GroupOps) -> NDArray[np.int32]:
-    """Return the integer matrix M, (3, 3), that takes centred indices to primitive ones: ``hkl @ M / DEN``.
-
-    The columns of ``M / DEN`` are the axes of a primitive cell in fractional coordinates of the centred one.
-    """
-    lattice = [np.array(vector, dtype=np.int64) for vector in operations.cen_ops if any(vector)]
-    basis = np.eye(3, dtype=np.int64) * gemmi.Op.DEN
-    for vector in lattice:
-        basis = _with_vector(basis, vector)
-    return basis.T.astype(np.int32)
-
-
-def _with_vector(basis: NDArray[np.int64], vector: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return a basis (rows) of the lattice that `basis` and `vector` span together, by integer row reduction."""
-    rows = np.vstack([basis, vector])
-    for column in range(3):
-        while np.count_nonzero(rows[column:, column]) > 1:
-            active = column + np.flatnonzero(rows[column:, column])
-            pivot = active[np.argmin(np.abs(rows[active, column]))]
-            for row in active:
-                if row != pivot:
-                    rows[row] -= (rows[row, column] // rows[pivot, column]) * rows[pivot]
-        pivot = column + int(np.flatnonzero(rows[column:, column])[0])
-        rows[[column, pivot]] = rows[[pivot, column]]
-    return rows[:3]
-
-
-def primitive_cell(cell: UnitCell, basis: NDArray[np.int32]) -> UnitCell:
-    """Return the primitive cell of the matrix that `primitive_basis` returns."""
-    axes = np.array(cell.gemmi().orth.mat.tolist()) @ (basis / gemmi.Op.DEN)
-    metric = axes.T @ axes
-    a, b, c = (float(value) for value in np.sqrt(np.diag(metric)))
-    cosines = metric[1, 2] / (b * c), metric[0, 2] / (a * c), metric[0, 1] / (a * b)
-    alpha, beta, gamma = (float(value) for value in np.degrees(np.arccos(cosines)))
-    return UnitCell(a=a, b=b, c=c, alpha=alpha, beta=beta, gamma=gamma)
 
 
 def general_class(hkl: NDArray[np.int32], operations: gemmi.GroupOps) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from tasks.integrate.lattice import Matrix, rotation_order
+from tasks.crystal.lattice import Matrix, rotation_order
 
 
 def subgroups(rotations: Sequence[Matrix]) -> list[list[Matrix]]:

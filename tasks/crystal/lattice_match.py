@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.lattice import Matrix, metric
+from tasks.crystal.lattice import Matrix, metric
 from tasks.model import UnitCell
 
 SEARCH = 2

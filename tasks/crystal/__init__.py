@@ -1,0 +1,1 @@
+"""Crystallography that more than one stage needs, written once."""
