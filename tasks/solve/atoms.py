@@ -41,25 +41,6 @@ class Model(NamedTuple):
         return Model(self.element + other.element, *arrays)
 
 
-class GroupAmplitudes(NamedTuple):
-    """Reflections unique under the Laue class, extinctions of the group left out.
-
-    ``amplitude`` (n,) F >= 0, ``sigma`` (n,) of F, ``strong`` (n,): I > 2 sigma(I), ``d_star_sq`` (n,),
-    ``e_value`` (n,) normalised amplitude, ``centric`` (n,), ``missing`` (k, 3): not measured, inside d_min.
-    """
-
-    hkl: NDArray[np.int32]
-    amplitude: NDArray[np.float64]
-    sigma: NDArray[np.float64]
-    strong: NDArray[np.bool_]
-    d_star_sq: NDArray[np.float64]
-    e_value: NDArray[np.float64]
-    centric: NDArray[np.bool_]
-    missing: NDArray[np.int32]
-    cell: UnitCell
-    radiation: Radiation
-
-
 def stabilisers(
     position: NDArray[np.float64], symmetry: Symmetry, cell: UnitCell
 ) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:

@@ -8,10 +8,10 @@ filled in (`weigh`) in place of tangent refinement, which keeps wrong peaks from
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.solve.atoms import GroupAmplitudes
 from tasks.solve.building import Task
 from tasks.solve.density import density, peaks_in_group
 from tasks.solve.map_coefficients import falloff
+from tasks.solve.observations import GroupAmplitudes
 from tasks.solve.recycling import Recycled, empty_model, model_of_peaks
 from tasks.solve.weighting import weigh, weighting_of
 
