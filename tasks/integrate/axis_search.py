@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from tasks.integrate.geometry import Geometry, crystal_q, rotations
 from tasks.integrate.indexing import find_lattice, lattice_vectors, periodogram
 from tasks.integrate.lattice_score import Cloud, Lattice
-from tasks.integrate.spots import Spots, merge_over_frames
+from tasks.integrate.spots.spot_search import Spots, merge_over_frames
 from tasks.model.arrays import Floats
 
 BETTER = 1.1

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from tasks.integrate.geometry import Crystal, Geometry, orientations, shear_direction
-from tasks.integrate.spots import Spots
+from tasks.integrate.spots.spot_search import Spots
 from tasks.model.arrays import Floats
 
 CrystalSystem = Literal["triclinic", "monoclinic", "orthorhombic", "tetragonal", "hexagonal", "cubic"]

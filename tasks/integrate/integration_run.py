@@ -12,7 +12,6 @@ from tasks.integrate.distortion import ellipse_warnings
 from tasks.integrate.event_halves import halves_warnings
 from tasks.integrate.geometry import Crystal, geometry_of
 from tasks.integrate.geometry_state import Freedom
-from tasks.integrate.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
 from tasks.integrate.lattice_search import Solved, solve_lattice
 from tasks.integrate.lattice_system import crystal_system, refine_in_system, straightened
 from tasks.integrate.laue import LaueChoice, determine_laue_group
@@ -35,6 +34,7 @@ from tasks.integrate.scaling import (
     usable,
 )
 from tasks.integrate.settings import IntegrationSettings
+from tasks.integrate.spots.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
 from tasks.model import FileRef, UnitCell
 from tasks.model.arrays import Floats
 from tasks.model.provenance import Provenance

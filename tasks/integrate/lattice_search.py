@@ -24,13 +24,13 @@ from tasks.integrate.geometry import (
     orientations,
 )
 from tasks.integrate.geometry_state import Freedom
-from tasks.integrate.images import SpotSearch
 from tasks.integrate.known_cell import camera_length_warnings, tied_to_cell
 from tasks.integrate.lattice_score import cell_parameters, reduced
 from tasks.integrate.models import AxisTest
 from tasks.integrate.refine_geometry import Refined, refine_geometry
 from tasks.integrate.settings import IntegrationSettings
-from tasks.integrate.spots import Spots
+from tasks.integrate.spots.images import SpotSearch
+from tasks.integrate.spots.spot_search import Spots
 from tasks.model import NotIndexedError
 
 REINDEX_CYCLES = 2

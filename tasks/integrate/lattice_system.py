@@ -11,7 +11,7 @@ from tasks.integrate.geometry_state import CrystalSystem, Freedom
 from tasks.integrate.lattice_search import Solved, index_predicted, refine_lattice
 from tasks.integrate.laue import LaueChoice
 from tasks.integrate.refine_geometry import Refined, refine_geometry
-from tasks.integrate.spots import Spots
+from tasks.integrate.spots.spot_search import Spots
 from tasks.model import NotIndexedError
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.integrate.geometry import shear_direction
 from tasks.integrate.geometry_state import State, after_step, difference_steps, frames_moved, predicted
-from tasks.integrate.spots import Spots
+from tasks.integrate.spots.spot_search import Spots
 from tasks.model.arrays import Floats
 
 ELLIPSE_SPREAD = 0.02

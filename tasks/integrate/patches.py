@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from tasks.integrate.background import ring_background
-from tasks.integrate.images import Images
 from tasks.integrate.parallel import in_threads
 from tasks.integrate.prediction import Predictions
-from tasks.integrate.spots import radii_px
+from tasks.integrate.spots.background import ring_background
+from tasks.integrate.spots.images import Images
+from tasks.integrate.spots.spot_search import radii_px
 from tasks.model.arrays import Floats, Integers, Mask
 
 

@@ -21,7 +21,7 @@ from tasks.integrate.geometry_state import (
     start_state,
 )
 from tasks.integrate.normal_equations import LeastSquaresStep, robust_scales, solve_step
-from tasks.integrate.spots import Spots
+from tasks.integrate.spots.spot_search import Spots
 from tasks.model import NotIndexedError
 from tasks.model.arrays import Floats
 

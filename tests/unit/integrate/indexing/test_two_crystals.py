@@ -10,10 +10,10 @@ import pytest
 
 from tasks.frames.models import FrameSeries
 from tasks.integrate.geometry import geometry_of
-from tasks.integrate.images import load_images, search_spots
 from tasks.integrate.lattice_score import Cloud, Lattice, index_spots, preferred, reduced
 from tasks.integrate.lattice_search import Solved, solve_lattice
 from tasks.integrate.settings import IntegrationSettings
+from tasks.integrate.spots.images import load_images, search_spots
 from tasks.model import Detector, FileRef, NotIndexedError
 from tasks.simulate.demo_structure import uio66
 from tasks.simulate.models import Structure

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tasks.integrate.background import noise_factor
 from tasks.integrate.overlaps import separated
 from tasks.integrate.prediction import Predictions
 from tasks.integrate.profile_fit import Measured, fit_patches
+from tasks.integrate.spots.background import noise_factor
 
 REACH = 5
 BACKGROUND = 0.5

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.integrate.background import noise_factor, ring_background
-from tasks.integrate.spots import (
+from tasks.integrate.spots.background import noise_factor, ring_background
+from tasks.integrate.spots.spot_search import (
     SpotFinder,
     Spots,
     direct_beam_radius,

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_frames, read_mask
-from tasks.integrate.background import noise_factor, ring_background
 from tasks.integrate.parallel import in_threads
-from tasks.integrate.spots import (
+from tasks.integrate.spots.background import noise_factor, ring_background
+from tasks.integrate.spots.spot_search import (
     SpotFinder,
     Spots,
     direct_beam_radius,

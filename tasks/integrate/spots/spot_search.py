@@ -9,7 +9,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from tasks.integrate.peaks import centroids, disc_offsets, disc_sums, peaks, smoothed
+from tasks.integrate.spots.peaks import centroids, disc_offsets, disc_sums, peaks, smoothed
 from tasks.model.arrays import Floats, Image, Mask
 
 HOT_RATIO = 8.0

@@ -1,0 +1,1 @@
+"""Spots on counted frames: background, maxima, significance."""
