@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tasks.integrate.geometry import Geometry, crystal_q, rotations
+from tasks.integrate.geometry.mapping import Geometry, crystal_q, rotations
 from tasks.integrate.indexing import find_lattice, lattice_vectors, periodogram
 from tasks.integrate.lattice_score import Cloud, Lattice
 from tasks.integrate.spots.spot_search import Spots, merge_over_frames

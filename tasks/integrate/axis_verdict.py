@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tasks.integrate.axis_search import IndexedLattice, Senses
-from tasks.integrate.geometry import Geometry
+from tasks.integrate.geometry.mapping import Geometry
+from tasks.integrate.geometry.refinement import Refined
 from tasks.integrate.models import AxisTest
-from tasks.integrate.refine_geometry import Refined
 
 CLEAR_INFORMATION = 0.25
 LEAST_FRACTION = 0.3

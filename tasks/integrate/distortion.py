@@ -12,9 +12,9 @@ from scipy.optimize import minimize_scalar
 
 from tasks.crystal.lattice import lattice_rotations, misfit_deg
 from tasks.crystal.lattice_subgroups import subgroups
-from tasks.integrate.geometry import Crystal, Geometry
+from tasks.integrate.geometry.mapping import Crystal, Geometry
+from tasks.integrate.geometry.refinement import Refined
 from tasks.integrate.lattice_score import cell_parameters, reduced
-from tasks.integrate.refine_geometry import Refined
 from tasks.model import UnitCell
 from tasks.model.arrays import Floats
 

@@ -10,8 +10,9 @@ from tasks.frames.models import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
 from tasks.integrate.distortion import ellipse_warnings
 from tasks.integrate.event_halves import halves_warnings
-from tasks.integrate.geometry import Crystal, geometry_of
-from tasks.integrate.geometry_state import Freedom
+from tasks.integrate.geometry.mapping import Crystal, geometry_of
+from tasks.integrate.geometry.refinement import Refined
+from tasks.integrate.geometry.state import Freedom
 from tasks.integrate.lattice_search import Solved, solve_lattice
 from tasks.integrate.lattice_system import crystal_system, refine_in_system, straightened
 from tasks.integrate.laue import LaueChoice, determine_laue_group
@@ -19,7 +20,6 @@ from tasks.integrate.merging import observations_at
 from tasks.integrate.models import Reflections
 from tasks.integrate.pictures import write_pictures
 from tasks.integrate.pixels import Pixels, measure_pixels, repredicted, resolution_of_spots
-from tasks.integrate.refine_geometry import Refined
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.rocking import RockingModel
 from tasks.integrate.scaling import (

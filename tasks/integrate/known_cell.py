@@ -5,7 +5,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from tasks.crystal.lattice_match import isometries
-from tasks.integrate.geometry import Geometry
+from tasks.integrate.geometry.mapping import Geometry
 from tasks.integrate.lattice_score import cell_parameters, reduced
 from tasks.model import NotIndexedError, UnitCell
 from tasks.model.arrays import Floats

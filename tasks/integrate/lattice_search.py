@@ -15,7 +15,7 @@ from tasks.integrate.axis_search import (
     merit,
 )
 from tasks.integrate.axis_verdict import Tried, axis_test, is_reversed
-from tasks.integrate.geometry import (
+from tasks.integrate.geometry.mapping import (
     Crystal,
     Geometry,
     detector_px,
@@ -23,11 +23,11 @@ from tasks.integrate.geometry import (
     laboratory_q,
     orientations,
 )
-from tasks.integrate.geometry_state import Freedom
+from tasks.integrate.geometry.refinement import Refined, refine_geometry
+from tasks.integrate.geometry.state import Freedom
 from tasks.integrate.known_cell import camera_length_warnings, tied_to_cell
 from tasks.integrate.lattice_score import cell_parameters, reduced
 from tasks.integrate.models import AxisTest
-from tasks.integrate.refine_geometry import Refined, refine_geometry
 from tasks.integrate.settings import IntegrationSettings
 from tasks.integrate.spots.images import SpotSearch
 from tasks.integrate.spots.spot_search import Spots

@@ -11,8 +11,8 @@ import numpy as np
 from numba import njit
 from scipy.spatial import cKDTree
 
+from tasks.integrate.geometry.prediction import Predictions
 from tasks.integrate.parallel import in_threads
-from tasks.integrate.prediction import Predictions
 from tasks.integrate.profile_fit import BACKGROUND_PIXELS, LEAST_SHARE, Measured
 from tasks.model.arrays import Floats, Image, Integers, Mask
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from tasks.integrate.geometry.prediction import Predictions
 from tasks.integrate.parallel import in_threads
-from tasks.integrate.prediction import Predictions
 from tasks.integrate.spots.background import ring_background
 from tasks.integrate.spots.images import Images
 from tasks.integrate.spots.spot_search import radii_px

@@ -7,13 +7,20 @@ from numpy.typing import NDArray
 
 from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_half
-from tasks.integrate.geometry import Geometry, corner_d_min, crystal_q, detector_px, excitation_error, orientations
+from tasks.integrate.geometry.mapping import (
+    Geometry,
+    corner_d_min,
+    crystal_q,
+    detector_px,
+    excitation_error,
+    orientations,
+)
+from tasks.integrate.geometry.prediction import Predictions, all_hkl, predict, travel_of
+from tasks.integrate.geometry.refinement import Refined
 from tasks.integrate.overlaps import separated
 from tasks.integrate.patches import Patches, cut_patches
-from tasks.integrate.prediction import Predictions, all_hkl, predict, travel_of
 from tasks.integrate.profile_fit import Measured, fit_patches
 from tasks.integrate.profiles import Profiles, expected_shape, learn_profiles
-from tasks.integrate.refine_geometry import Refined
 from tasks.integrate.spots.images import Images, SpotSearch
 from tasks.model.arrays import Floats
 

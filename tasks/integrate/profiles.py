@@ -10,9 +10,9 @@ import numpy as np
 from numba import njit
 from scipy import ndimage
 
+from tasks.integrate.geometry.prediction import Predictions
 from tasks.integrate.parallel import in_threads
 from tasks.integrate.patches import Patches
-from tasks.integrate.prediction import Predictions
 from tasks.integrate.profile_fit import Measured, fit_patches, row_parts
 from tasks.model.arrays import Floats, Integers, Mask
 

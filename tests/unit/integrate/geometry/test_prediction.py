@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.integrate.geometry import (
+from tasks.integrate.geometry.mapping import (
     Crystal,
     Geometry,
     detector_px,
@@ -12,7 +12,7 @@ from tasks.integrate.geometry import (
     orientations,
     rotations,
 )
-from tasks.integrate.prediction import all_hkl, predict, travel_of
+from tasks.integrate.geometry.prediction import all_hkl, predict, travel_of
 
 WAVELENGTH = 0.0196875
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from tasks.integrate.geometry_state import cell_basis
+from tasks.integrate.geometry.state import cell_basis
 from tasks.integrate.indexing import find_lattice
 from tasks.integrate.lattice_score import Cloud, index_spots, reduced
 

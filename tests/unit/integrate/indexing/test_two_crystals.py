@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tasks.frames.models import FrameSeries
-from tasks.integrate.geometry import geometry_of
+from tasks.integrate.geometry.mapping import geometry_of
 from tasks.integrate.lattice_score import Cloud, Lattice, index_spots, preferred, reduced
 from tasks.integrate.lattice_search import Solved, solve_lattice
 from tasks.integrate.settings import IntegrationSettings

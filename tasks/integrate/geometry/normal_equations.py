@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tasks.integrate.geometry import shear_direction
-from tasks.integrate.geometry_state import State, after_step, difference_steps, frames_moved, predicted
+from tasks.integrate.geometry.mapping import shear_direction
+from tasks.integrate.geometry.state import State, after_step, difference_steps, frames_moved, predicted
 from tasks.integrate.spots.spot_search import Spots
 from tasks.model.arrays import Floats
 

@@ -8,7 +8,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tasks.integrate.geometry import Crystal, Geometry, orientations, shear_direction
+from tasks.integrate.geometry.mapping import Crystal, Geometry, orientations, shear_direction
 from tasks.integrate.spots.spot_search import Spots
 from tasks.model.arrays import Floats
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.geometry import Crystal, Geometry, detector_px, excitation_error, orientations
+from tasks.integrate.geometry.mapping import Crystal, Geometry, detector_px, excitation_error, orientations
 from tasks.model.arrays import Floats, Integers
 
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.geometry import Crystal, Geometry
-from tasks.integrate.geometry_state import (
+from tasks.integrate.geometry.mapping import Crystal, Geometry
+from tasks.integrate.geometry.normal_equations import LeastSquaresStep, robust_scales, solve_step
+from tasks.integrate.geometry.state import (
     Freedom,
     State,
     after_step,
@@ -20,7 +21,6 @@ from tasks.integrate.geometry_state import (
     shared_names,
     start_state,
 )
-from tasks.integrate.normal_equations import LeastSquaresStep, robust_scales, solve_step
 from tasks.integrate.spots.spot_search import Spots
 from tasks.model import NotIndexedError
 from tasks.model.arrays import Floats

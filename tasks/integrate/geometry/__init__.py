@@ -1,0 +1,1 @@
+"""Where reflections lie: pixels and reciprocal space, predictions, least squares on positions."""
