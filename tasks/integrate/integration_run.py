@@ -19,7 +19,7 @@ from tasks.integrate.laue import LaueChoice, determine_laue_group
 from tasks.integrate.merging import observations_at
 from tasks.integrate.models import Reflections
 from tasks.integrate.pictures import write_pictures
-from tasks.integrate.pixels import Pixels, measure_pixels, repredicted, resolution_of_spots
+from tasks.integrate.profiles.pixels import Pixels, measure_pixels, repredicted, resolution_of_spots
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.rocking import RockingModel
 from tasks.integrate.scaling import (

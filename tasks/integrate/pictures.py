@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from tasks.integrate.pixels import Pixels
+from tasks.integrate.profiles.pixels import Pixels
 from tasks.integrate.rocking import widths
 from tasks.integrate.scaling import ScaledObservations
 from tasks.model import FileRef

@@ -10,7 +10,7 @@ from tasks.frames.models import FrameSeries
 from tasks.integrate.geometry.mapping import Geometry
 from tasks.integrate.geometry.prediction import Predictions, crossings
 from tasks.integrate.merging import group_equivalents
-from tasks.integrate.profile_fit import Measured
+from tasks.integrate.profiles.profile_fit import Measured
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.rocking import RockingModel, RockingObservations, ScaleSpreads, gaussian_shape, widths
 from tasks.integrate.rocking_fit import RockingFit, learned_shape, refine_model, width_levers

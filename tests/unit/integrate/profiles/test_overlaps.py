@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tasks.integrate.geometry.prediction import Predictions
-from tasks.integrate.overlaps import separated
-from tasks.integrate.profile_fit import Measured, fit_patches
+from tasks.integrate.profiles.overlaps import separated
+from tasks.integrate.profiles.profile_fit import Measured, fit_patches
 from tasks.integrate.spots.background import noise_factor
 
 REACH = 5

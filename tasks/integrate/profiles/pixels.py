@@ -17,10 +17,10 @@ from tasks.integrate.geometry.mapping import (
 )
 from tasks.integrate.geometry.prediction import Predictions, all_hkl, predict, travel_of
 from tasks.integrate.geometry.refinement import Refined
-from tasks.integrate.overlaps import separated
-from tasks.integrate.patches import Patches, cut_patches
-from tasks.integrate.profile_fit import Measured, fit_patches
-from tasks.integrate.profiles import Profiles, expected_shape, learn_profiles
+from tasks.integrate.profiles.overlaps import separated
+from tasks.integrate.profiles.patches import Patches, cut_patches
+from tasks.integrate.profiles.profile_fit import Measured, fit_patches
+from tasks.integrate.profiles.spot_profiles import Profiles, expected_shape, learn_profiles
 from tasks.integrate.spots.images import Images, SpotSearch
 from tasks.model.arrays import Floats
 

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from tasks.integrate.geometry.prediction import Predictions
 from tasks.integrate.parallel import in_threads
-from tasks.integrate.profile_fit import BACKGROUND_PIXELS, LEAST_SHARE, Measured
+from tasks.integrate.profiles.profile_fit import BACKGROUND_PIXELS, LEAST_SHARE, Measured
 from tasks.model.arrays import Floats, Image, Integers, Mask
 
 SWEEPS = 8

@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from tasks.integrate.geometry.prediction import Predictions
 from tasks.integrate.parallel import in_threads
-from tasks.integrate.patches import Patches
-from tasks.integrate.profile_fit import Measured, fit_patches, row_parts
+from tasks.integrate.profiles.patches import Patches
+from tasks.integrate.profiles.profile_fit import Measured, fit_patches, row_parts
 from tasks.model.arrays import Floats, Integers, Mask
 
 BINS_PER_PX = 2

@@ -1,0 +1,1 @@
+"""Intensities of predicted reflections on single frames: patches, learned profiles, fits, overlaps."""
