@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.crystal.scattering import d_star_squared
-from tasks.integrate.normalisation import normalised_intensities
+from tasks.integrate.merging.normalisation import normalised_intensities
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model import UnitCell
 

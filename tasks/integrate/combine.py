@@ -21,10 +21,10 @@ from tasks.integrate.crystal_match import (
     mean_cell,
     reduced_crystal,
 )
-from tasks.integrate.merging import observations_at
+from tasks.integrate.merging.equivalents import observations_at
+from tasks.integrate.merging.statistics import merging_statistics
 from tasks.integrate.models import ClusterGrowth, ClusterMember, CombinedSets, CrystalCluster, Reflections
 from tasks.integrate.reflection_file import Unmerged, read_unmerged
-from tasks.integrate.statistics import merging_statistics
 from tasks.model.provenance import Provenance
 from tasks.stage import stage
 

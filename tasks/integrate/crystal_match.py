@@ -17,9 +17,9 @@ from tasks.crystal.lattice import (
 from tasks.crystal.lattice_match import isometries
 from tasks.crystal.scattering import d_star_squared
 from tasks.crystal.symmetry import space_group
-from tasks.integrate.merging import merge_equivalents
+from tasks.integrate.merging.equivalents import merge_equivalents
+from tasks.integrate.merging.normalisation import normalised_intensities
 from tasks.integrate.models import Reflections
-from tasks.integrate.normalisation import normalised_intensities
 from tasks.integrate.reflection_file import Unmerged, read_unmerged
 from tasks.model import UnitCell
 

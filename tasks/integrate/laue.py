@@ -18,7 +18,7 @@ from tasks.crystal.lattice import (
 )
 from tasks.integrate.centring import find_centring
 from tasks.integrate.laue_score import SymmetryElement, friedel_correlation, rank_subgroups, score_rotations
-from tasks.integrate.merging import observations_at
+from tasks.integrate.merging.equivalents import observations_at
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model import UnitCell
 

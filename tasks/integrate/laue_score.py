@@ -15,8 +15,8 @@ from tasks.crystal.correlation import correlation
 from tasks.crystal.lattice import Matrix, metric, misfit_deg, rotation_order
 from tasks.crystal.lattice_subgroups import subgroups
 from tasks.crystal.scattering import d_star_squared
-from tasks.integrate.merging import merge_equivalents, observations_at, uniques_at
-from tasks.integrate.normalisation import normalised_intensities
+from tasks.integrate.merging.equivalents import merge_equivalents, observations_at, uniques_at
+from tasks.integrate.merging.normalisation import normalised_intensities
 from tasks.integrate.reflection_file import Merged, Unmerged
 from tasks.model import UnitCell
 

@@ -9,7 +9,7 @@ from scipy import sparse
 from tasks.frames.models import FrameSeries
 from tasks.integrate.geometry.mapping import Geometry
 from tasks.integrate.geometry.prediction import Predictions, crossings
-from tasks.integrate.merging import group_equivalents
+from tasks.integrate.merging.equivalents import group_equivalents
 from tasks.integrate.profiles.profile_fit import Measured
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.rocking import RockingModel, RockingObservations, ScaleSpreads, gaussian_shape, widths

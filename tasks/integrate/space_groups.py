@@ -10,8 +10,8 @@ from scipy.special import log_ndtr, logsumexp
 
 from tasks.crystal.scattering import d_star_squared
 from tasks.crystal.symmetry import compatible_groups
+from tasks.integrate.merging.normalisation import normalised_intensities
 from tasks.integrate.models import SpaceGroupCandidate
-from tasks.integrate.normalisation import normalised_intensities
 from tasks.integrate.reflection_file import Merged
 from tasks.integrate.space_group_frequency import log_frequency
 from tasks.model import UnitCell

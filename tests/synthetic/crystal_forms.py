@@ -7,7 +7,7 @@ import numpy as np
 
 from tasks.crystal.lattice import transformed_cell
 from tasks.integrate.assemble import Particulars, reflections_from_observations
-from tasks.integrate.merging import group_equivalents
+from tasks.integrate.merging.equivalents import group_equivalents
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model import UnitCell
 from tasks.model.provenance import Provenance

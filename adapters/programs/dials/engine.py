@@ -19,9 +19,9 @@ from tasks.frames.models import FrameSeries
 from tasks.frames.stack import read_mask
 from tasks.frames.sweeps import TOLERANCE, Sweep, usable_sweeps
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
-from tasks.integrate.merging import observations_at
+from tasks.integrate.merging.equivalents import observations_at
+from tasks.integrate.merging.resolution import significant_d_min
 from tasks.integrate.models import Reflections
-from tasks.integrate.resolution import significant_d_min
 from tasks.model import NotIndexedError, UnitCell
 from tasks.model.provenance import Provenance
 

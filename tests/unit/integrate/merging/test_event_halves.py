@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.integrate.event_halves import halves_warnings, sigma_ratio
+from tasks.integrate.merging.event_halves import halves_warnings, sigma_ratio
 from tasks.integrate.reflection_file import Unmerged
 
 

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.crystal.miller import centring_allows
-from tasks.integrate.merging import (
+from tasks.integrate.merging.equivalents import (
     fit_error_model,
     group_equivalents,
     keep_consistent,
     merge_equivalents,
     to_asymmetric_unit,
 )
+from tasks.integrate.merging.statistics import cc_half, merging_statistics, r_meas, r_pim
 from tasks.integrate.reflection_file import Unmerged
-from tasks.integrate.statistics import cc_half, merging_statistics, r_meas, r_pim
 from tasks.model import UnitCell
 
 CELL = UnitCell(a=8.1, b=9.3, c=11.2, alpha=90, beta=104, gamma=90)

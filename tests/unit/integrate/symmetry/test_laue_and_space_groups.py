@@ -11,7 +11,7 @@ from tasks.crystal.lattice import metric, primitive_basis, proper_rotations, red
 from tasks.crystal.scattering import structure_factors
 from tasks.crystal.symmetry import compatible_groups, laue_group_of
 from tasks.integrate.laue import determine_laue_group, determine_laue_group_in_setting
-from tasks.integrate.merging import merge_equivalents
+from tasks.integrate.merging.equivalents import merge_equivalents
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.space_groups import rank_space_groups
 from tasks.model import UnitCell

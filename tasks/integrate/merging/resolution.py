@@ -4,9 +4,9 @@ import gemmi
 import numpy as np
 
 from tasks.crystal.scattering import d_star_squared
-from tasks.integrate.merging import group_equivalents
+from tasks.integrate.merging.equivalents import group_equivalents
+from tasks.integrate.merging.statistics import cc_half, mean_i_over_sigma
 from tasks.integrate.reflection_file import Unmerged
-from tasks.integrate.statistics import cc_half, mean_i_over_sigma
 from tasks.model import UnitCell
 
 MIN_CC_HALF = 0.3

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.crystal.correlation import MIN_FOR_CORRELATION, correlation
 from tasks.crystal.scattering import d_star_squared
-from tasks.integrate.merging import Equivalents, group_equivalents, inverse_variance
+from tasks.integrate.merging.equivalents import Equivalents, group_equivalents, inverse_variance
 from tasks.integrate.models import ShellStatistics
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model import UnitCell

@@ -1,0 +1,1 @@
+"""Symmetry equivalents to unique intensities, and what their agreement says."""
