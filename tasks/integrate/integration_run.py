@@ -21,8 +21,8 @@ from tasks.integrate.models import Reflections
 from tasks.integrate.pictures import write_pictures
 from tasks.integrate.profiles.pixels import Pixels, measure_pixels, repredicted, resolution_of_spots
 from tasks.integrate.reflection_file import Unmerged
-from tasks.integrate.rocking import RockingModel
-from tasks.integrate.scaling import (
+from tasks.integrate.rocking.model import RockingModel
+from tasks.integrate.rocking.scaling import (
     LEAST_SEEN,
     ScaledObservations,
     first_model,

@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 
 from tasks.integrate.profiles.pixels import Pixels
-from tasks.integrate.rocking import widths
-from tasks.integrate.scaling import ScaledObservations
+from tasks.integrate.rocking.model import widths
+from tasks.integrate.rocking.scaling import ScaledObservations
 from tasks.model import FileRef
 
 

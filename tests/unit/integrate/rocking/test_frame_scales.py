@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tasks.integrate.frame_scales import moved_scales
-from tasks.integrate.rocking import RockingObservations, ScaleSpreads
+from tasks.integrate.rocking.frame_scales import moved_scales
+from tasks.integrate.rocking.model import RockingObservations, ScaleSpreads
 
 FRAMES = 80
 

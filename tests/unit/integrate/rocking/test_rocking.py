@@ -3,9 +3,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tasks.integrate.rocking import RockingObservations, gaussian_shape, mean_density, response
-from tasks.integrate.rocking_fit import evaluate
-from tasks.integrate.scaling import first_model, fit_rocking
+from tasks.integrate.rocking.fit import evaluate
+from tasks.integrate.rocking.model import RockingObservations, gaussian_shape, mean_density, response
+from tasks.integrate.rocking.scaling import first_model, fit_rocking
 
 FRAMES = 60
 

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.apertures.automatic import AutomaticApertures
 from tasks.frames.models import Frame
-from tasks.integrate.scaling import illuminated
+from tasks.integrate.rocking.scaling import illuminated
 from tasks.model import FileRef
 from tasks.simulate.models import ClusterPlan, Instrument, SimulationSettings, TiltPlan
 from tests.synthetic.bare_frames import frames_at

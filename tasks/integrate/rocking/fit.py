@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.integrate.frame_rotations import with_turned_frames
-from tasks.integrate.frame_scales import moved_scales
-from tasks.integrate.rocking import (
+from tasks.integrate.rocking.errors import believable, counting_variance, frame_variance, model_variance, with_errors
+from tasks.integrate.rocking.frame_rotations import with_turned_frames
+from tasks.integrate.rocking.frame_scales import moved_scales
+from tasks.integrate.rocking.model import (
     RockingModel,
     RockingObservations,
     Shape,
@@ -15,7 +16,6 @@ from tasks.integrate.rocking import (
     response,
     slope_of,
 )
-from tasks.integrate.rocking_errors import believable, counting_variance, frame_variance, model_variance, with_errors
 from tasks.model.arrays import Floats
 
 ROBUST_SQUARE = 16.0

@@ -10,7 +10,7 @@ Source of the idea: Palatinus et al., Acta Cryst. B75, 512-522 (2019).
 import numpy as np
 from numba import njit
 
-from tasks.integrate.rocking import RockingModel, RockingObservations, widths
+from tasks.integrate.rocking.model import RockingModel, RockingObservations, widths
 from tasks.model.arrays import Floats, Integers
 
 MOST_TURN = 2e-3

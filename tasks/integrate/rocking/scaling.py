@@ -12,8 +12,8 @@ from tasks.integrate.geometry.prediction import Predictions, crossings
 from tasks.integrate.merging.equivalents import group_equivalents
 from tasks.integrate.profiles.profile_fit import Measured
 from tasks.integrate.reflection_file import Unmerged
-from tasks.integrate.rocking import RockingModel, RockingObservations, ScaleSpreads, gaussian_shape, widths
-from tasks.integrate.rocking_fit import RockingFit, learned_shape, refine_model, width_levers
+from tasks.integrate.rocking.fit import RockingFit, learned_shape, refine_model, width_levers
+from tasks.integrate.rocking.model import RockingModel, RockingObservations, ScaleSpreads, gaussian_shape, widths
 from tasks.model.arrays import Floats, Integers, Mask
 
 LEAST_SEEN = 0.6

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.integrate.rocking import RockingObservations, ScaleSpreads
+from tasks.integrate.rocking.model import RockingObservations, ScaleSpreads
 from tasks.model.arrays import Floats
 
 MOST_STEP = 0.7

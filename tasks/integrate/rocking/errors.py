@@ -8,7 +8,7 @@ chapter 6), each square held to CLIP_SQUARE variances, so that outliers do not s
 
 import numpy as np
 
-from tasks.integrate.rocking import RockingModel, RockingObservations, widths
+from tasks.integrate.rocking.model import RockingModel, RockingObservations, widths
 from tasks.model.arrays import Floats
 
 LEAST_VARIANCE = 0.02

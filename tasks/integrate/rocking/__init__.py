@@ -1,0 +1,1 @@
+"""How much of a reflection each tilt sees, and intensities on one scale over all tilts."""
