@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from tasks.frames.models import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
-from tasks.integrate.distortion import ellipse_warnings
 from tasks.integrate.geometry.mapping import Crystal, geometry_of
 from tasks.integrate.geometry.refinement import Refined
 from tasks.integrate.geometry.state import Freedom
-from tasks.integrate.lattice_search import Solved, solve_lattice
+from tasks.integrate.indexing.distortion import ellipse_warnings
+from tasks.integrate.indexing.lattice_search import Solved, solve_lattice
 from tasks.integrate.lattice_system import crystal_system, refine_in_system, straightened
 from tasks.integrate.laue import LaueChoice, determine_laue_group
 from tasks.integrate.merging.equivalents import observations_at

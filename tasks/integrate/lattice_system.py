@@ -5,11 +5,11 @@ from typing import cast
 import gemmi
 import numpy as np
 
-from tasks.integrate.distortion import stretch_of, stretched
 from tasks.integrate.geometry.mapping import Crystal
 from tasks.integrate.geometry.refinement import Refined, refine_geometry
 from tasks.integrate.geometry.state import CrystalSystem, Freedom
-from tasks.integrate.lattice_search import Solved, index_predicted, refine_lattice
+from tasks.integrate.indexing.distortion import stretch_of, stretched
+from tasks.integrate.indexing.lattice_search import Solved, index_predicted, refine_lattice
 from tasks.integrate.laue import LaueChoice
 from tasks.integrate.spots.spot_search import Spots
 from tasks.model import NotIndexedError

@@ -3,8 +3,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from tasks.integrate.geometry.state import cell_basis
-from tasks.integrate.indexing import find_lattice
-from tasks.integrate.lattice_score import Cloud, index_spots, reduced
+from tasks.integrate.indexing.fourier_lattice import find_lattice
+from tasks.integrate.indexing.lattice_score import Cloud, index_spots, reduced
 
 CELLS = {
     "cubic F (primitive)": (14.637, 14.637, 14.637, 60, 60, 60),

@@ -10,8 +10,8 @@ import pytest
 
 from tasks.frames.models import FrameSeries
 from tasks.integrate.geometry.mapping import geometry_of
-from tasks.integrate.lattice_score import Cloud, Lattice, index_spots, preferred, reduced
-from tasks.integrate.lattice_search import Solved, solve_lattice
+from tasks.integrate.indexing.lattice_score import Cloud, Lattice, index_spots, preferred, reduced
+from tasks.integrate.indexing.lattice_search import Solved, solve_lattice
 from tasks.integrate.settings import IntegrationSettings
 from tasks.integrate.spots.images import load_images, search_spots
 from tasks.model import Detector, FileRef, NotIndexedError

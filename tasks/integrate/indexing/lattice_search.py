@@ -5,16 +5,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.axis_search import (
-    TOLERANCE_PX,
-    IndexedLattice,
-    Senses,
-    along_other_azimuths,
-    both_senses,
-    index_with,
-    merit,
-)
-from tasks.integrate.axis_verdict import Tried, axis_test, is_reversed
 from tasks.integrate.geometry.mapping import (
     Crystal,
     Geometry,
@@ -25,8 +15,18 @@ from tasks.integrate.geometry.mapping import (
 )
 from tasks.integrate.geometry.refinement import Refined, refine_geometry
 from tasks.integrate.geometry.state import Freedom
-from tasks.integrate.known_cell import camera_length_warnings, tied_to_cell
-from tasks.integrate.lattice_score import cell_parameters, reduced
+from tasks.integrate.indexing.axis_search import (
+    TOLERANCE_PX,
+    IndexedLattice,
+    Senses,
+    along_other_azimuths,
+    both_senses,
+    index_with,
+    merit,
+)
+from tasks.integrate.indexing.axis_verdict import Tried, axis_test, is_reversed
+from tasks.integrate.indexing.known_cell import camera_length_warnings, tied_to_cell
+from tasks.integrate.indexing.lattice_score import cell_parameters, reduced
 from tasks.integrate.models import AxisTest
 from tasks.integrate.settings import IntegrationSettings
 from tasks.integrate.spots.images import SpotSearch

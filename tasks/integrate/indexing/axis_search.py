@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from tasks.integrate.geometry.mapping import Geometry, crystal_q, rotations
-from tasks.integrate.indexing import find_lattice, lattice_vectors, periodogram
-from tasks.integrate.lattice_score import Cloud, Lattice
+from tasks.integrate.indexing.fourier_lattice import find_lattice, lattice_vectors, periodogram
+from tasks.integrate.indexing.lattice_score import Cloud, Lattice
 from tasks.integrate.spots.spot_search import Spots, merge_over_frames
 from tasks.model.arrays import Floats
 

@@ -14,7 +14,7 @@ from tasks.crystal.lattice import lattice_rotations, misfit_deg
 from tasks.crystal.lattice_subgroups import subgroups
 from tasks.integrate.geometry.mapping import Crystal, Geometry
 from tasks.integrate.geometry.refinement import Refined
-from tasks.integrate.lattice_score import cell_parameters, reduced
+from tasks.integrate.indexing.lattice_score import cell_parameters, reduced
 from tasks.model import UnitCell
 from tasks.model.arrays import Floats
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.fft import next_fast_len, rfftn
 from scipy.spatial import cKDTree
 
-from tasks.integrate.lattice_score import Cloud, Lattice, inverse, preferred, reduced, refine_basis
+from tasks.integrate.indexing.lattice_score import Cloud, Lattice, inverse, preferred, reduced, refine_basis
 from tasks.model.arrays import Floats, Integers
 
 GRID = 216

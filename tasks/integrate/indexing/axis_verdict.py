@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.integrate.axis_search import IndexedLattice, Senses
 from tasks.integrate.geometry.mapping import Geometry
 from tasks.integrate.geometry.refinement import Refined
+from tasks.integrate.indexing.axis_search import IndexedLattice, Senses
 from tasks.integrate.models import AxisTest
 
 CLEAR_INFORMATION = 0.25

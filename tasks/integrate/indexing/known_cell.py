@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from tasks.crystal.lattice_match import isometries
 from tasks.integrate.geometry.mapping import Geometry
-from tasks.integrate.lattice_score import cell_parameters, reduced
+from tasks.integrate.indexing.lattice_score import cell_parameters, reduced
 from tasks.model import NotIndexedError, UnitCell
 from tasks.model.arrays import Floats
 
