@@ -18,8 +18,8 @@ from tasks.integrate.assemble import (
     assemble_reflections,
     laue_warnings,
 )
-from tasks.integrate.laue import determine_laue_group_in_setting
 from tasks.integrate.models import Reflections
+from tasks.integrate.symmetry.laue import determine_laue_group_in_setting
 from tasks.model import Beam, FileRef, InputError, ScienceError, SettingsError, SourceError, UnitCell
 from tasks.model.provenance import Provenance
 

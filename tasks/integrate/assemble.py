@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from tasks.crystal.miller import centring_allows
 from tasks.crystal.symmetry import space_group
 from tasks.integrate.hklf4 import hklf4_text
-from tasks.integrate.laue import LaueChoice, determine_laue_group
 from tasks.integrate.merging.equivalents import (
     keep_consistent,
     merge_equivalents,
@@ -19,7 +18,8 @@ from tasks.integrate.merging.equivalents import (
 from tasks.integrate.merging.statistics import merging_statistics
 from tasks.integrate.models import AxisTest, Reflections, SpaceGroupCandidate
 from tasks.integrate.reflection_file import Merged, Unmerged, write_reflections
-from tasks.integrate.space_groups import rank_space_groups
+from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
+from tasks.integrate.symmetry.space_groups import rank_space_groups
 from tasks.model import FileRef, SourceError, UnitCell
 from tasks.model.provenance import Provenance
 

@@ -13,8 +13,6 @@ from tasks.integrate.geometry.refinement import Refined
 from tasks.integrate.geometry.state import Freedom
 from tasks.integrate.indexing.distortion import ellipse_warnings
 from tasks.integrate.indexing.lattice_search import Solved, solve_lattice
-from tasks.integrate.lattice_system import crystal_system, refine_in_system, straightened
-from tasks.integrate.laue import LaueChoice, determine_laue_group
 from tasks.integrate.merging.equivalents import observations_at
 from tasks.integrate.merging.event_halves import halves_warnings
 from tasks.integrate.models import Reflections
@@ -35,6 +33,8 @@ from tasks.integrate.rocking.scaling import (
 )
 from tasks.integrate.settings import IntegrationSettings
 from tasks.integrate.spots.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
+from tasks.integrate.symmetry.lattice_system import crystal_system, refine_in_system, straightened
+from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
 from tasks.model import FileRef, UnitCell
 from tasks.model.arrays import Floats
 from tasks.model.provenance import Provenance

@@ -10,10 +10,10 @@ from tasks.crystal.conventional import conventional_basis
 from tasks.crystal.lattice import metric, primitive_basis, proper_rotations, reduced_basis, transformed_cell
 from tasks.crystal.scattering import structure_factors
 from tasks.crystal.symmetry import compatible_groups, laue_group_of
-from tasks.integrate.laue import determine_laue_group, determine_laue_group_in_setting
 from tasks.integrate.merging.equivalents import merge_equivalents
 from tasks.integrate.reflection_file import Unmerged
-from tasks.integrate.space_groups import rank_space_groups
+from tasks.integrate.symmetry.laue import determine_laue_group, determine_laue_group_in_setting
+from tasks.integrate.symmetry.space_groups import rank_space_groups
 from tasks.model import UnitCell
 
 KNOWN = {

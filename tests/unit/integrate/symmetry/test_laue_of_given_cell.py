@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.crystal.lattice import lattice_rotations, metric, misfit_deg, rotation_order
-from tasks.integrate.laue_score import SymmetryElement, rank_subgroups
+from tasks.integrate.symmetry.laue_score import SymmetryElement, rank_subgroups
 from tasks.model import UnitCell
 
 

@@ -16,10 +16,10 @@ from tasks.crystal.lattice import (
     symmetrised_cell,
     transformed_cell,
 )
-from tasks.integrate.centring import find_centring
-from tasks.integrate.laue_score import SymmetryElement, friedel_correlation, rank_subgroups, score_rotations
 from tasks.integrate.merging.equivalents import observations_at
 from tasks.integrate.reflection_file import Unmerged
+from tasks.integrate.symmetry.centring import find_centring
+from tasks.integrate.symmetry.laue_score import SymmetryElement, friedel_correlation, rank_subgroups, score_rotations
 from tasks.model import UnitCell
 
 

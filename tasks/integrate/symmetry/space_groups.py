@@ -13,7 +13,7 @@ from tasks.crystal.symmetry import compatible_groups
 from tasks.integrate.merging.normalisation import normalised_intensities
 from tasks.integrate.models import SpaceGroupCandidate
 from tasks.integrate.reflection_file import Merged
-from tasks.integrate.space_group_frequency import log_frequency
+from tasks.integrate.symmetry.space_group_frequency import log_frequency
 from tasks.model import UnitCell
 
 LEAKAGE = (0.003, 0.01, 0.03, 0.1, 0.2)

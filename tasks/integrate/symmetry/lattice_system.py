@@ -10,8 +10,8 @@ from tasks.integrate.geometry.refinement import Refined, refine_geometry
 from tasks.integrate.geometry.state import CrystalSystem, Freedom
 from tasks.integrate.indexing.distortion import stretch_of, stretched
 from tasks.integrate.indexing.lattice_search import Solved, index_predicted, refine_lattice
-from tasks.integrate.laue import LaueChoice
 from tasks.integrate.spots.spot_search import Spots
+from tasks.integrate.symmetry.laue import LaueChoice
 from tasks.model import NotIndexedError
 
 

@@ -1,0 +1,1 @@
+"""Centring, Laue group and candidate space groups, from intensities."""
