@@ -12,10 +12,10 @@ from tasks.frames.models import DirectBeams, FrameSeries
 from tasks.frames.task import sum_frames
 from tasks.ingest.models import TiltSeries
 from tasks.integrate.builtin import BuiltinIntegrator
+from tasks.integrate.crystals.same_axes import in_axes_of
 from tasks.integrate.merging.statistics import merging_statistics
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_unmerged
-from tasks.integrate.same_axes import in_axes_of
 from tasks.integrate.task import integrate_frames
 from tasks.model import ApertureError, Composition
 from tasks.refine.models import Refinement

@@ -26,9 +26,9 @@ from tasks.frames.task import find_beams, read_rotation, sum_frames
 from tasks.ingest.models import TiltSeries
 from tasks.ingest.source import SourceDocument
 from tasks.ingest.task import ingest_tilt_series
-from tasks.integrate.combine import combine_crystals
+from tasks.integrate.crystals.combine import combine_crystals
+from tasks.integrate.crystals.relations import relation_text, relations_in
 from tasks.integrate.models import CombinedSets, CrystalRelation
-from tasks.integrate.relations import relation_text, relations_in
 from tasks.integrate.task import integrate_frames
 from tasks.model import ApertureError, Composition, LicenceExpiredError, NoCrystalsError, ProgramNotFoundError
 from tasks.refine.task import refine_structure

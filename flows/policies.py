@@ -20,7 +20,7 @@ from tasks.crystal.correlation import correlation
 from tasks.crystal.scattering import d_star_squared
 from tasks.frames.models import FrameSeries
 from tasks.integrate.builtin import BuiltinIntegrator
-from tasks.integrate.crystal_match import amplitudes, averaged, match, reduced_crystal, row_keys
+from tasks.integrate.crystals.crystal_match import amplitudes, averaged, match, reduced_crystal, row_keys
 from tasks.integrate.models import Reflections
 from tasks.integrate.ports import Integrator
 from tasks.model import ApertureError, Composition, Document, ProgramNotFoundError

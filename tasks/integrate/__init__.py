@@ -12,7 +12,9 @@ if TYPE_CHECKING:
         reflections_from_observations,
     )
     from tasks.integrate.builtin import BuiltinIntegrator
-    from tasks.integrate.combine import combine_crystals
+    from tasks.integrate.crystals.combine import combine_crystals
+    from tasks.integrate.crystals.relations import relation_text, relations_in
+    from tasks.integrate.crystals.same_axes import in_axes_of
     from tasks.integrate.hklf4 import hklf4_text
     from tasks.integrate.merging.equivalents import observations_at
     from tasks.integrate.merging.resolution import significant_d_min
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     )
     from tasks.integrate.ports import Integrator
     from tasks.integrate.reflection_file import Merged, Unmerged, read_merged, read_unmerged, write_reflections
-    from tasks.integrate.relations import relation_text, relations_in
-    from tasks.integrate.same_axes import in_axes_of
     from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group, determine_laue_group_in_setting
     from tasks.integrate.task import integrate_frames
 else:

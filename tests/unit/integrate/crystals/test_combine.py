@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.crystal.lattice_match import isometries
-from tasks.integrate.combine import combine_crystals
+from tasks.integrate.crystals.combine import combine_crystals
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import UnitCell
 from tests.synthetic.crystal_forms import TETRAGONAL, TRICLINIC, Form, crystal

@@ -11,12 +11,12 @@ from tasks.apertures.all_positions import all_positions_aperture, has_more_posit
 from tasks.apertures.models import CrystalAperture
 from tasks.crystal.lattice import proper_rotations
 from tasks.crystal.symmetry import space_group
-from tasks.integrate.combine import combine_crystals
+from tasks.integrate.crystals.combine import combine_crystals
+from tasks.integrate.crystals.orientation import in_reduced_axes, misorientation_deg, orientation_matrix
+from tasks.integrate.crystals.relations import relation_text, relations_in, touching_fraction
+from tasks.integrate.crystals.same_axes import in_axes_of
 from tasks.integrate.models import ClusterMember, CrystalCluster, Reflections
-from tasks.integrate.orientation import in_reduced_axes, misorientation_deg, orientation_matrix
 from tasks.integrate.reflection_file import read_merged
-from tasks.integrate.relations import relation_text, relations_in, touching_fraction
-from tasks.integrate.same_axes import in_axes_of
 from tasks.model import FileRef, NotIndexedError, UnitCell
 from tests.synthetic.bare_frames import AXIS, BEAM_PX, LENGTH_MM, PIXEL_MM, frames_at
 from tests.synthetic.crystal_forms import TETRAGONAL, TRICLINIC, Form, crystal

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.crystal.lattice import Matrix
 from tasks.crystal.scattering import d_star_squared
-from tasks.integrate.crystal_match import Table, averaged, row_keys
+from tasks.integrate.crystals.crystal_match import Table, averaged, row_keys
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model import UnitCell
 

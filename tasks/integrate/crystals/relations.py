@@ -10,9 +10,9 @@ from scipy import ndimage
 from tasks.apertures.all_positions import outline
 from tasks.apertures.models import CrystalAperture
 from tasks.frames.models import FrameSeries
-from tasks.integrate.crystal_match import reduced_crystal
+from tasks.integrate.crystals.crystal_match import reduced_crystal
+from tasks.integrate.crystals.orientation import in_reduced_axes, misorientation_deg, orientation_matrix
 from tasks.integrate.models import CrystalCluster, CrystalRelation, Reflections
-from tasks.integrate.orientation import in_reduced_axes, misorientation_deg, orientation_matrix
 
 LARGEST_TURN_DEG = 6.0
 """Parts of one crystal lie closer in orientation; a chance pair of cubic crystals does so rarely."""

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from tasks.crystal.lattice import Matrix, cell_of_metric
 from tasks.crystal.symmetry import space_group
 from tasks.integrate.assemble import Particulars, reflections_from_observations
-from tasks.integrate.common_scale import CommonScale, fit_common_scale, scaled
-from tasks.integrate.crystal_match import (
+from tasks.integrate.crystals.common_scale import CommonScale, fit_common_scale, scaled
+from tasks.integrate.crystals.crystal_match import (
     Match,
     ReducedCrystal,
     Table,

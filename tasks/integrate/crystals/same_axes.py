@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.crystal.symmetry import space_group
 from tasks.integrate.assemble import Particulars, assemble_reflections
-from tasks.integrate.crystal_match import amplitudes, match, reduced_crystal
+from tasks.integrate.crystals.crystal_match import amplitudes, match, reduced_crystal
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_unmerged
 from tasks.integrate.task import summary
