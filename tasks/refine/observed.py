@@ -7,8 +7,8 @@ name                       what it holds                                    made
 =========================  ===============================================  ============================
 `Unmerged`                 observations on one scale, outliers removed      tasks.integrate
 `Merged`                   unique under the Laue group                      tasks.integrate
-`NormalisedHemisphere`     |F| and |E| of a P1 hemisphere, to phase         tasks.solve.prepared
-`GroupAmplitudes`          |F| and |E| that a space group allows, to build  tasks.solve.observations
+`NormalisedHemisphere`     |F| and |E| of a P1 hemisphere, to phase         tasks.solve.data.prepared
+`GroupAmplitudes`          |F| and |E| that a space group allows, to build  tasks.solve.data.observations
 `ReindexedIntensities`     in the axes of a solution, not merged again      tasks.refine.observed
 `UniqueIntensities`        unique under its space group, absences left out  a LeastSquares port (cctbx)
 table of a `DraftFit`      these beside F(calc)^2, on the absolute scale    a LeastSquares port (cctbx)

@@ -14,10 +14,10 @@ from tasks.model import Composition, UnitCell
 from tasks.model.verdict import standing
 from tasks.solve.atoms import Model, calculate
 from tasks.solve.building import Built, Task, build, complete, polish
+from tasks.solve.data.observations import normalised_intensity, observe
 from tasks.solve.density import plan_map
 from tasks.solve.group_search import search_in_group
 from tasks.solve.models import Atom, Solution, SpaceGroupTrial
-from tasks.solve.observations import normalised_intensity, observe
 from tasks.solve.origin import FactorTable
 from tasks.solve.phasing import PhaseSet
 from tasks.solve.ranking import Judgement, judge_built

@@ -20,10 +20,10 @@ from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition, InputError, NoSolutionError
 from tasks.model.provenance import Provenance
 from tasks.solve.candidates import Candidate, open_workshop, solution_of, table_of
-from tasks.solve.diagnosis import suspicions
+from tasks.solve.data.diagnosis import suspicions
+from tasks.solve.data.prepared import NormalisedHemisphere, normalised_to_find_atoms
 from tasks.solve.methods import DualSpace, FlippingMethod
 from tasks.solve.models import Solutions
-from tasks.solve.prepared import NormalisedHemisphere, normalised_to_find_atoms
 from tasks.solve.progress import SearchProgress
 from tasks.solve.pseudo_symmetry import higher_symmetry, lower_symmetry
 from tasks.solve.repair import repair

@@ -10,8 +10,8 @@ from tasks.model import Composition, UnitCell, Vector
 from tasks.solve.atoms import Model
 from tasks.solve.building import fitted_as_given
 from tasks.solve.candidates import open_workshop, task_for
+from tasks.solve.data.prepared import normalised_to_find_atoms
 from tasks.solve.models import Atom, Solution
-from tasks.solve.prepared import normalised_to_find_atoms
 from tasks.solve.ranking import judge_built
 
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from tasks.crystal.symmetry import Symmetry
 from tasks.integrate.symmetry.space_groups import rank_space_groups
-from tasks.solve.prepared import NormalisedHemisphere
+from tasks.solve.data.prepared import NormalisedHemisphere
 
 TEMPERATURE = 2.0
 """Softens the odds: absences of electron data and frequencies of databases are not to be believed too much."""

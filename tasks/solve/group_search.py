@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.solve.building import Task
+from tasks.solve.data.observations import GroupAmplitudes
 from tasks.solve.density import density, peaks_in_group
 from tasks.solve.map_coefficients import falloff
-from tasks.solve.observations import GroupAmplitudes
 from tasks.solve.recycling import Recycled, empty_model, model_of_peaks
 from tasks.solve.weighting import weigh, weighting_of
 

@@ -10,7 +10,7 @@ from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
 from tasks.solve.atoms import Model, form_factors, stabilisers, trigonometric_sums
-from tasks.solve.observations import GroupAmplitudes
+from tasks.solve.data.observations import GroupAmplitudes
 
 MAX_SHIFT_ANGSTROM = 0.3
 U_RANGE = (0.001, 0.30)

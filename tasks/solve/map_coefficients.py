@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.crystal.symmetry import Symmetry, epsilon
-from tasks.solve.observations import GroupAmplitudes, shell_mean
+from tasks.solve.data.observations import GroupAmplitudes, shell_mean
 
 
 def correlation_coefficient(observed: GroupAmplitudes, calculated: NDArray[np.complex128], symmetry: Symmetry) -> float:

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from tasks.model import Document
 from tasks.solve.crew import Crew
+from tasks.solve.data.prepared import NormalisedHemisphere
 from tasks.solve.figures import figures_of_merit
 from tasks.solve.methods import PhasingMethod
-from tasks.solve.prepared import NormalisedHemisphere
 from tasks.solve.problem import PhaseProblem, phase_problem
 
 

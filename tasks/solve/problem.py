@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from tasks.crystal.lattice import transformed_cell, triangular_basis
 from tasks.crystal.miller import to_hemisphere
 from tasks.model import UnitCell
+from tasks.solve.data.prepared import NormalisedHemisphere
 from tasks.solve.grid import FourierGrid, fourier_grid, grid_shape
-from tasks.solve.prepared import NormalisedHemisphere
 
 GRID_FINENESS = 2.5
 FREE_FRACTION = 0.05

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tasks.crystal.contents import Budget
 from tasks.crystal.symmetry import Symmetry
 from tasks.solve.atoms import START_U, Model, multiplicities
+from tasks.solve.data.observations import GroupAmplitudes
 from tasks.solve.density import MapPlan, density, peaks_in_group
-from tasks.solve.observations import GroupAmplitudes
 from tasks.solve.origin import FactorTable
 from tasks.solve.peak_search import Peaks
 from tasks.solve.weighting import weigh, weighting_of

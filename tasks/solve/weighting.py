@@ -14,9 +14,9 @@ from tasks.crystal.correlation import correlation
 from tasks.crystal.scattering import d_star_squared
 from tasks.crystal.symmetry import Symmetry, epsilon
 from tasks.solve.atoms import START_U, Model, site_orders
+from tasks.solve.data.observations import GroupAmplitudes, Shells, shells_of, smooth_mean
 from tasks.solve.equal_atoms import EqualAtoms, arrange, structure_factors_of
 from tasks.solve.map_coefficients import falloff
-from tasks.solve.observations import GroupAmplitudes, Shells, shells_of, smooth_mean
 
 SIGMA_A_REFLECTIONS = 150
 MOST_FILLED = 2.0

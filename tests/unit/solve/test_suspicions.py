@@ -4,7 +4,7 @@ import pytest
 
 from tasks.crystal.contents import room_for_units
 from tasks.model import Composition, UnitCell
-from tasks.solve.diagnosis import suspicions
+from tasks.solve.data.diagnosis import suspicions
 
 CINCHONINE = Composition.parse("C19 H22 N2 O")
 

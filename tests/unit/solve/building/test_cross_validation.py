@@ -9,8 +9,8 @@ from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
 from tasks.solve.atoms import Model
 from tasks.solve.cross_validation import free_r
+from tasks.solve.data.observations import observe
 from tasks.solve.least_squares import Free, refine
-from tasks.solve.observations import observe
 
 CELL = UnitCell.of((7.1, 9.3, 11.9, 90, 97, 90))
 CENTRIC, ACENTRIC = symmetry_from_symbol("P 1 21/c 1"), symmetry_from_symbol("P 1 c 1")

@@ -10,9 +10,9 @@ from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
 from tasks.solve.atoms import Model
 from tasks.solve.building import Task, complete
+from tasks.solve.data.observations import observe
 from tasks.solve.density import plan_map
 from tasks.solve.elements import assign_elements
-from tasks.solve.observations import observe
 
 CELL = UnitCell.of((9.1, 10.3, 11.9, 90, 90, 90))
 SYMBOL = "P n m a"

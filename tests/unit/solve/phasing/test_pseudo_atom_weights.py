@@ -10,9 +10,9 @@ from tasks.crystal.symmetry import symmetry_from_symbol
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
 from tasks.solve.atoms import START_U, Model, calculate, site_orders, stabilisers
+from tasks.solve.data.observations import observe, shells_of, smooth_mean
 from tasks.solve.density import snap
 from tasks.solve.equal_atoms import arrange, structure_factors_of
-from tasks.solve.observations import observe, shells_of, smooth_mean
 from tasks.solve.weighting import weigh, weighting_of
 from tests.synthetic.solve_cases import representatives
 

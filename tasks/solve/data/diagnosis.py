@@ -9,7 +9,7 @@ from tasks.crystal.miller import pack
 from tasks.crystal.scattering import d_star_squared
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
-from tasks.solve.normalise import WilsonFit
+from tasks.solve.data.normalise import WilsonFit
 
 MOST_UNITS = 5.0
 UNITS_WITHIN = 0.14

@@ -18,8 +18,8 @@ from tasks.crystal.scattering import Radiation, d_star_squared
 from tasks.crystal.symmetry import laue_operations
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, InputError, UnitCell
-from tasks.solve.diagnosis import Diagnosis, diagnose
-from tasks.solve.normalise import fit_wilson, french_wilson, sum_of_squared_factors
+from tasks.solve.data.diagnosis import Diagnosis, diagnose
+from tasks.solve.data.normalise import fit_wilson, french_wilson, sum_of_squared_factors
 
 FINEST_ANGSTROM = 0.8
 """Data beyond this do not help to find atoms and cost time."""

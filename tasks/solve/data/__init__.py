@@ -1,0 +1,1 @@
+"""What the intensities are brought to before phasing: amplitudes, normalised, judged for trouble."""
