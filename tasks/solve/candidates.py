@@ -19,7 +19,7 @@ from tasks.solve.density import plan_map
 from tasks.solve.group_search import search_in_group
 from tasks.solve.models import Atom, Solution, SpaceGroupTrial
 from tasks.solve.origin import FactorTable
-from tasks.solve.phasing import PhaseSet
+from tasks.solve.phasing.trials import PhaseSet
 from tasks.solve.ranking import Judgement, judge_built
 from tasks.solve.recycling import Recycled, phases_in_group
 from tasks.solve.symmetry_from_phases import GroupFit, absence_evidence, rank_groups, trial_row

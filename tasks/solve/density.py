@@ -11,7 +11,7 @@ from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
 from tasks.solve.atoms import length_squared
-from tasks.solve.peak_search import Peaks, maxima
+from tasks.solve.phasing.peak_search import Peaks, maxima
 
 POINTS_PER_D_MIN = 3.2
 LEAST_HEIGHT = 0.5

@@ -22,8 +22,8 @@ from tasks.model.provenance import Provenance
 from tasks.solve.candidates import Candidate, open_workshop, solution_of, table_of
 from tasks.solve.data.diagnosis import suspicions
 from tasks.solve.data.prepared import NormalisedHemisphere, normalised_to_find_atoms
-from tasks.solve.methods import DualSpace, FlippingMethod
 from tasks.solve.models import Solutions
+from tasks.solve.phasing.methods import DualSpace, FlippingMethod
 from tasks.solve.progress import SearchProgress
 from tasks.solve.pseudo_symmetry import higher_symmetry, lower_symmetry
 from tasks.solve.repair import repair

@@ -9,7 +9,7 @@ from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
 from tasks.solve.candidates import Candidate, Workshop, phases_of_model, rank_key
-from tasks.solve.phasing import PhaseSet
+from tasks.solve.phasing.trials import PhaseSet
 from tasks.solve.symmetry_from_phases import GroupFit, rank_groups
 
 WITHIN_ANGSTROM = 0.2

@@ -16,11 +16,11 @@ from tasks.solve.candidates import (
     found_in_group,
     phases_of_model,
 )
-from tasks.solve.crew import Crew
 from tasks.solve.data.prepared import NormalisedHemisphere
 from tasks.solve.group_odds import GroupOdds
-from tasks.solve.methods import DualSpace, FlippingMethod
-from tasks.solve.phasing import PhaseSet, StopRule, phase_p1
+from tasks.solve.phasing.crew import Crew
+from tasks.solve.phasing.methods import DualSpace, FlippingMethod
+from tasks.solve.phasing.trials import PhaseSet, StopRule, phase_p1
 from tasks.solve.progress import SearchProgress
 from tasks.solve.recycling import Recycled
 from tasks.solve.settings import SolveSettings

@@ -16,14 +16,14 @@ from tasks.crystal.scattering import d_star_squared
 from tasks.crystal.symmetry import laue_operations
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, InputError, UnitCell
-from tasks.solve import crew
 from tasks.solve.data.normalise import fit_wilson, french_wilson
 from tasks.solve.data.prepared import normalised
-from tasks.solve.figures import point_atoms
-from tasks.solve.grid import fourier_grid, grid_shape
-from tasks.solve.methods import DualSpace, FlippingMethod
-from tasks.solve.peak_search import find_peaks
-from tasks.solve.phasing import StopRule, phase_p1
+from tasks.solve.phasing import crew
+from tasks.solve.phasing.figures import point_atoms
+from tasks.solve.phasing.grid import fourier_grid, grid_shape
+from tasks.solve.phasing.methods import DualSpace, FlippingMethod
+from tasks.solve.phasing.peak_search import find_peaks
+from tasks.solve.phasing.trials import StopRule, phase_p1
 from tests.synthetic.phase_truth import phase_agreement
 from tests.synthetic.random_structures import random_molecule, shuffled_in_shells, simulated_intensities
 

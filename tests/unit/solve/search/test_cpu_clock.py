@@ -2,7 +2,7 @@
 
 import time
 
-from tasks.solve.cpu_clock import CpuClock
+from tasks.solve.phasing.cpu_clock import CpuClock
 
 
 def work() -> None:

@@ -18,10 +18,10 @@ import tasks
 from tasks.crystal.symmetry import compatible_groups, space_group, symmetry_of
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition
-from tasks.solve import crew
 from tasks.solve.candidates import open_workshop
 from tasks.solve.data.prepared import normalised
 from tasks.solve.group_odds import GroupOdds
+from tasks.solve.phasing import crew
 from tasks.solve.progress import SearchProgress
 from tasks.solve.search import Search, _search_groups
 from tasks.solve.settings import SolveSettings
@@ -121,7 +121,7 @@ SCRIPT = """
 from pathlib import Path
 import sys
 from tasks.model import Composition
-from tasks.solve import crew
+from tasks.solve.phasing import crew
 from tasks.solve.engines import DirectMethods
 from tests.synthetic.random_structures import random_molecule, simulated_intensities
 from tests.synthetic.solve_cases import reflections_document
@@ -154,7 +154,7 @@ def test_a_script_without_a_guard_may_use_several_processes(tmp_path: Path) -> N
 
 ENDLESS = """
 import time
-from tasks.solve import crew
+from tasks.solve.phasing import crew
 
 crew.WORTH_PROCESSES_S = -1.0
 with crew.Crew(2) as two:

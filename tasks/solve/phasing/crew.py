@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 import joblib
 from joblib.externals.loky import ProcessPoolExecutor
 
-from tasks.solve.cpu_clock import CpuClock
+from tasks.solve.phasing.cpu_clock import CpuClock
 
 log = logging.getLogger("apertura.solve")
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.solve.problem import PhaseProblem
+from tasks.solve.phasing.problem import PhaseProblem
 
 
 def flip(

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from tasks.crystal.lattice import fractionalisation, orthogonalisation
 from tasks.model import UnitCell
-from tasks.solve.peak_search import find_peaks
-from tasks.solve.problem import PhaseProblem
+from tasks.solve.phasing.peak_search import find_peaks
+from tasks.solve.phasing.problem import PhaseProblem
 
 MAP_FLOOR_SIGMA = 0.8  # maxima below this are not worth looking at
 

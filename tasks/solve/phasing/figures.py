@@ -5,8 +5,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tasks.crystal.correlation import correlation
-from tasks.solve.peak_search import Peaks, find_peaks
-from tasks.solve.problem import PhaseProblem
+from tasks.solve.phasing.peak_search import Peaks, find_peaks
+from tasks.solve.phasing.problem import PhaseProblem
 
 WEAK_FRACTION = 0.10
 PEAK_DISTANCE_ANGSTROM = 0.8

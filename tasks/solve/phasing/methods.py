@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.model import Document
-from tasks.solve.charge_flipping import flip
-from tasks.solve.dual_space import random_start, recycle
-from tasks.solve.patterson import superposition_start
-from tasks.solve.problem import PhaseProblem
+from tasks.solve.phasing.charge_flipping import flip
+from tasks.solve.phasing.dual_space import random_start, recycle
+from tasks.solve.phasing.patterson import superposition_start
+from tasks.solve.phasing.problem import PhaseProblem
 
 Coefficients = NDArray[np.complex64]
 Start = Literal["random", "patterson", "flipping"]

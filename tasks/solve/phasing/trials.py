@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.model import Document
-from tasks.solve.crew import Crew
 from tasks.solve.data.prepared import NormalisedHemisphere
-from tasks.solve.figures import figures_of_merit
-from tasks.solve.methods import PhasingMethod
-from tasks.solve.problem import PhaseProblem, phase_problem
+from tasks.solve.phasing.crew import Crew
+from tasks.solve.phasing.figures import figures_of_merit
+from tasks.solve.phasing.methods import PhasingMethod
+from tasks.solve.phasing.problem import PhaseProblem, phase_problem
 
 
 class PhaseSet(NamedTuple):

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.crystal.lattice import orthogonalisation
-from tasks.solve.peak_search import find_peaks
-from tasks.solve.problem import PhaseProblem
+from tasks.solve.phasing.peak_search import find_peaks
+from tasks.solve.phasing.problem import PhaseProblem
 
 SHORTEST_VECTOR_ANGSTROM = 1.1
 

@@ -9,7 +9,7 @@ from tasks.crystal.lattice import transformed_cell, triangular_basis
 from tasks.crystal.miller import to_hemisphere
 from tasks.model import UnitCell
 from tasks.solve.data.prepared import NormalisedHemisphere
-from tasks.solve.grid import FourierGrid, fourier_grid, grid_shape
+from tasks.solve.phasing.grid import FourierGrid, fourier_grid, grid_shape
 
 GRID_FINENESS = 2.5
 FREE_FRACTION = 0.05

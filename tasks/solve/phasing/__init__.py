@@ -1,0 +1,1 @@
+"""Phases in P1: the problem, methods, seeded trials, figures of merit."""
