@@ -33,7 +33,7 @@ from tasks.integrate.task import integrate_frames
 from tasks.model import ApertureError, Composition, LicenceExpiredError, NoCrystalsError, ProgramNotFoundError
 from tasks.refine.task import refine_structure
 from tasks.report.models import CrystalOutcome, Failure
-from tasks.solve.setting import in_stated_setting
+from tasks.solve.groups.setting import in_stated_setting
 from tasks.solve.task import solve_structure
 
 log = logging.getLogger("apertura.pipeline")

@@ -6,9 +6,9 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.solve.engines import ChargeFlipping, DirectMethods
+    from tasks.solve.groups.setting import in_stated_setting
     from tasks.solve.models import Atom, Solution, Solutions, SpaceGroupTrial
     from tasks.solve.ports import Solver
-    from tasks.solve.setting import in_stated_setting
     from tasks.solve.settings import SolveSettings
     from tasks.solve.task import solve_structure
 else:

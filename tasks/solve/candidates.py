@@ -17,12 +17,12 @@ from tasks.solve.building import Built, Task, build, complete, polish
 from tasks.solve.data.observations import normalised_intensity, observe
 from tasks.solve.density import plan_map
 from tasks.solve.group_search import search_in_group
+from tasks.solve.groups.origin import FactorTable
+from tasks.solve.groups.symmetry_from_phases import GroupFit, absence_evidence, rank_groups, trial_row
 from tasks.solve.models import Atom, Solution, SpaceGroupTrial
-from tasks.solve.origin import FactorTable
 from tasks.solve.phasing.trials import PhaseSet
 from tasks.solve.ranking import Judgement, judge_built
 from tasks.solve.recycling import Recycled, phases_in_group
-from tasks.solve.symmetry_from_phases import GroupFit, absence_evidence, rank_groups, trial_row
 
 GROUPS_TRIED = 4
 POLISHING_TURNS = 15

@@ -22,6 +22,7 @@ from tasks.model.provenance import Provenance
 from tasks.solve.candidates import Candidate, open_workshop, solution_of, table_of
 from tasks.solve.data.diagnosis import suspicions
 from tasks.solve.data.prepared import NormalisedHemisphere, normalised_to_find_atoms
+from tasks.solve.groups.symmetry_from_phases import GroupFit
 from tasks.solve.models import Solutions
 from tasks.solve.phasing.methods import DualSpace, FlippingMethod
 from tasks.solve.progress import SearchProgress
@@ -30,7 +31,6 @@ from tasks.solve.repair import repair
 from tasks.solve.search import Methods, blank_phases, search
 from tasks.solve.settings import SolveSettings
 from tasks.solve.solution_file import write_solution
-from tasks.solve.symmetry_from_phases import GroupFit
 from tasks.stage import code_version
 
 TABLE_ROWS = 12

@@ -14,7 +14,7 @@ from tasks.crystal.symmetry import Symmetry
 from tasks.solve.atoms import START_U, Model, multiplicities
 from tasks.solve.data.observations import GroupAmplitudes
 from tasks.solve.density import MapPlan, density, peaks_in_group
-from tasks.solve.origin import FactorTable
+from tasks.solve.groups.origin import FactorTable
 from tasks.solve.phasing.peak_search import Peaks
 from tasks.solve.weighting import weigh, weighting_of
 

@@ -17,14 +17,14 @@ from tasks.solve.candidates import (
     phases_of_model,
 )
 from tasks.solve.data.prepared import NormalisedHemisphere
-from tasks.solve.group_odds import GroupOdds
+from tasks.solve.groups.group_odds import GroupOdds
+from tasks.solve.groups.symmetry_from_phases import GroupFit
 from tasks.solve.phasing.crew import Crew
 from tasks.solve.phasing.methods import DualSpace, FlippingMethod
 from tasks.solve.phasing.trials import PhaseSet, StopRule, phase_p1
 from tasks.solve.progress import SearchProgress
 from tasks.solve.recycling import Recycled
 from tasks.solve.settings import SolveSettings
-from tasks.solve.symmetry_from_phases import GroupFit
 
 Methods = tuple[FlippingMethod | DualSpace, ...]
 """Of the batches in P1: a batch of each in the first round, of the last in those that follow."""

@@ -13,8 +13,8 @@ from tasks.solve.atoms import Model, calculate
 from tasks.solve.data.observations import observe
 from tasks.solve.density import density, peaks_in_group, plan_map
 from tasks.solve.elements import assign_elements
+from tasks.solve.groups.symmetry_from_phases import absence_evidence, rank_groups
 from tasks.solve.least_squares import Free, refine
-from tasks.solve.symmetry_from_phases import absence_evidence, rank_groups
 
 CELL = UnitCell.of((7.1, 9.3, 11.9, 90, 90, 90))
 RNG = np.random.default_rng(5)

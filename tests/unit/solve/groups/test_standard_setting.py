@@ -7,8 +7,8 @@ import pytest
 from tasks.crystal.scattering import structure_factors
 from tasks.model import UnitCell
 from tasks.model.provenance import Provenance
+from tasks.solve.groups.setting import in_stated_setting
 from tasks.solve.models import Atom, Solution, Solutions
-from tasks.solve.setting import in_stated_setting
 
 CELL = UnitCell.of((5.4, 7.2, 8.9, 90.0, 90.0, 90.0))
 ATOMS = (

@@ -20,7 +20,7 @@ from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition
 from tasks.solve.candidates import open_workshop
 from tasks.solve.data.prepared import normalised
-from tasks.solve.group_odds import GroupOdds
+from tasks.solve.groups.group_odds import GroupOdds
 from tasks.solve.phasing import crew
 from tasks.solve.progress import SearchProgress
 from tasks.solve.search import Search, _search_groups

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from tasks.crystal.symmetry import Symmetry, absent, laue_of
 from tasks.model import UnitCell
+from tasks.solve.groups.origin import Placement, coarse_origin, place, related_products
 from tasks.solve.models import SpaceGroupTrial
-from tasks.solve.origin import Placement, coarse_origin, place, related_products
 
 STRONGEST = 1200
 GRID_ANGSTROM = 0.35

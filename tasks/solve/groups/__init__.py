@@ -1,0 +1,1 @@
+"""Space groups: which to try, which the phases obey, where their elements lie, their standard setting."""
