@@ -12,17 +12,17 @@ from tasks.crystal.symmetry import Symmetry
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
 from tasks.model.verdict import standing
-from tasks.solve.atoms import Model, calculate
-from tasks.solve.building import Built, Task, build, complete, polish
+from tasks.solve.building.atoms import Model, calculate
+from tasks.solve.building.density import plan_map
+from tasks.solve.building.model_building import Built, Task, build, complete, polish
+from tasks.solve.building.ranking import Judgement, judge_built
+from tasks.solve.building.recycling import Recycled, phases_in_group
 from tasks.solve.data.observations import normalised_intensity, observe
-from tasks.solve.density import plan_map
 from tasks.solve.group_search import search_in_group
 from tasks.solve.groups.origin import FactorTable
 from tasks.solve.groups.symmetry_from_phases import GroupFit, absence_evidence, rank_groups, trial_row
 from tasks.solve.models import Atom, Solution, SpaceGroupTrial
 from tasks.solve.phasing.trials import PhaseSet
-from tasks.solve.ranking import Judgement, judge_built
-from tasks.solve.recycling import Recycled, phases_in_group
 
 GROUPS_TRIED = 4
 POLISHING_TURNS = 15

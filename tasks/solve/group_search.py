@@ -8,12 +8,12 @@ filled in (`weigh`) in place of tangent refinement, which keeps wrong peaks from
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.solve.building import Task
+from tasks.solve.building.density import density, peaks_in_group
+from tasks.solve.building.map_coefficients import falloff
+from tasks.solve.building.model_building import Task
+from tasks.solve.building.recycling import Recycled, empty_model, model_of_peaks
+from tasks.solve.building.weighting import weigh, weighting_of
 from tasks.solve.data.observations import GroupAmplitudes
-from tasks.solve.density import density, peaks_in_group
-from tasks.solve.map_coefficients import falloff
-from tasks.solve.recycling import Recycled, empty_model, model_of_peaks
-from tasks.solve.weighting import weigh, weighting_of
 
 OMITTED = 0.3
 POWER = 0.7

@@ -7,10 +7,10 @@ Sheldrick & Gould, Acta Cryst. B51, 423-431 (1995), after the model is complete.
 
 import numpy as np
 
-from tasks.solve.building import Built, Task, complete, polish
+from tasks.solve.building.model_building import Built, Task, complete, polish
+from tasks.solve.building.ranking import judge_built
 from tasks.solve.candidates import Candidate
 from tasks.solve.progress import SearchProgress
-from tasks.solve.ranking import judge_built
 
 GOOD_R_FREE = 0.12
 """Such models have no wrong part that matters."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tasks.crystal.symmetry import Symmetry
+from tasks.solve.building.recycling import Recycled
 from tasks.solve.candidates import (
     Candidate,
     Effort,
@@ -23,7 +24,6 @@ from tasks.solve.phasing.crew import Crew
 from tasks.solve.phasing.methods import DualSpace, FlippingMethod
 from tasks.solve.phasing.trials import PhaseSet, StopRule, phase_p1
 from tasks.solve.progress import SearchProgress
-from tasks.solve.recycling import Recycled
 from tasks.solve.settings import SolveSettings
 
 Methods = tuple[FlippingMethod | DualSpace, ...]

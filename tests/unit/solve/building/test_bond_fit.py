@@ -6,7 +6,7 @@ import pytest
 from tasks.crystal.contacts import is_bond
 from tasks.crystal.symmetry import symmetry_from_symbol
 from tasks.model import UnitCell
-from tasks.solve.geometry import BondFit, fit_of_bonds, neighbours
+from tasks.solve.building.bonds import BondFit, fit_of_bonds, neighbours
 
 CELL = UnitCell.of((12.0, 12.0, 12.0, 90, 90, 90))
 CORNERS = np.stack(np.meshgrid(*[[0.0, 1.42]] * 3), axis=-1).reshape(-1, 3) / 12.0 + 0.3

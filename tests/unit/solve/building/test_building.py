@@ -9,12 +9,12 @@ from tasks.crystal.scattering import structure_factors
 from tasks.crystal.symmetry import absent, compatible_groups, symmetry_from_symbol, symmetry_of
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
-from tasks.solve.atoms import Model, calculate
+from tasks.solve.building.atoms import Model, calculate
+from tasks.solve.building.density import density, peaks_in_group, plan_map
+from tasks.solve.building.elements import assign_elements
+from tasks.solve.building.least_squares import Free, refine
 from tasks.solve.data.observations import observe
-from tasks.solve.density import density, peaks_in_group, plan_map
-from tasks.solve.elements import assign_elements
 from tasks.solve.groups.symmetry_from_phases import absence_evidence, rank_groups
-from tasks.solve.least_squares import Free, refine
 
 CELL = UnitCell.of((7.1, 9.3, 11.9, 90, 90, 90))
 RNG = np.random.default_rng(5)

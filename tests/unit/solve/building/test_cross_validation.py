@@ -7,10 +7,10 @@ from tasks.crystal.scattering import structure_factors
 from tasks.crystal.symmetry import Symmetry, symmetry_from_symbol
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
-from tasks.solve.atoms import Model
-from tasks.solve.cross_validation import free_r
+from tasks.solve.building.atoms import Model
+from tasks.solve.building.cross_validation import free_r
+from tasks.solve.building.least_squares import Free, refine
 from tasks.solve.data.observations import observe
-from tasks.solve.least_squares import Free, refine
 
 CELL = UnitCell.of((7.1, 9.3, 11.9, 90, 97, 90))
 CENTRIC, ACENTRIC = symmetry_from_symbol("P 1 21/c 1"), symmetry_from_symbol("P 1 c 1")

@@ -8,11 +8,11 @@ from tasks.crystal.scattering import structure_factors
 from tasks.crystal.symmetry import symmetry_from_symbol
 from tasks.integrate.reflection_file import Merged
 from tasks.model import Composition, UnitCell
-from tasks.solve.atoms import Model
-from tasks.solve.building import Task, complete
+from tasks.solve.building.atoms import Model
+from tasks.solve.building.density import plan_map
+from tasks.solve.building.elements import assign_elements
+from tasks.solve.building.model_building import Task, complete
 from tasks.solve.data.observations import observe
-from tasks.solve.density import plan_map
-from tasks.solve.elements import assign_elements
 
 CELL = UnitCell.of((9.1, 10.3, 11.9, 90, 90, 90))
 SYMBOL = "P n m a"

@@ -9,11 +9,11 @@ from tasks.crystal.scattering import d_star_squared
 from tasks.crystal.symmetry import symmetry_from_symbol
 from tasks.integrate.reflection_file import Merged
 from tasks.model import UnitCell
-from tasks.solve.atoms import START_U, Model, calculate, site_orders, stabilisers
+from tasks.solve.building.atoms import START_U, Model, calculate, site_orders, stabilisers
+from tasks.solve.building.density import snap
+from tasks.solve.building.equal_atoms import arrange, structure_factors_of
+from tasks.solve.building.weighting import weigh, weighting_of
 from tasks.solve.data.observations import observe, shells_of, smooth_mean
-from tasks.solve.density import snap
-from tasks.solve.equal_atoms import arrange, structure_factors_of
-from tasks.solve.weighting import weigh, weighting_of
 from tests.synthetic.solve_cases import representatives
 
 ORTHORHOMBIC = UnitCell.of((7.0, 8.0, 9.5, 90, 90, 90))

@@ -6,10 +6,10 @@ import numpy as np
 
 from tasks.crystal.contacts import Contacts, covalent_radii, is_bond
 from tasks.model.verdict import ModelFigures, Verdict, judge
-from tasks.solve.atoms import multiplicities
-from tasks.solve.building import Built, Task
-from tasks.solve.cross_validation import free_r
-from tasks.solve.geometry import fit_of_bonds, neighbours, parts
+from tasks.solve.building.atoms import multiplicities
+from tasks.solve.building.bonds import fit_of_bonds, neighbours, parts
+from tasks.solve.building.cross_validation import free_r
+from tasks.solve.building.model_building import Built, Task
 
 LEAST_GAIN = 0.6
 """Share of the squares of the differences of bond lengths that other axes must remove to be believed; by judgement."""

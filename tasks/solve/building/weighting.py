@@ -13,10 +13,10 @@ from scipy import special
 from tasks.crystal.correlation import correlation
 from tasks.crystal.scattering import d_star_squared
 from tasks.crystal.symmetry import Symmetry, epsilon
-from tasks.solve.atoms import START_U, Model, site_orders
+from tasks.solve.building.atoms import START_U, Model, site_orders
+from tasks.solve.building.equal_atoms import EqualAtoms, arrange, structure_factors_of
+from tasks.solve.building.map_coefficients import falloff
 from tasks.solve.data.observations import GroupAmplitudes, Shells, shells_of, smooth_mean
-from tasks.solve.equal_atoms import EqualAtoms, arrange, structure_factors_of
-from tasks.solve.map_coefficients import falloff
 
 SIGMA_A_REFLECTIONS = 150
 MOST_FILLED = 2.0

@@ -9,7 +9,7 @@ from scipy import linalg
 from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
-from tasks.solve.atoms import Model, form_factors, stabilisers, trigonometric_sums
+from tasks.solve.building.atoms import Model, form_factors, stabilisers, trigonometric_sums
 from tasks.solve.data.observations import GroupAmplitudes
 
 MAX_SHIFT_ANGSTROM = 0.3

@@ -8,15 +8,20 @@ from numpy.typing import NDArray
 from tasks.crystal.contents import Budget, non_hydrogen, reference_element
 from tasks.crystal.symmetry import Symmetry
 from tasks.model import Composition
-from tasks.solve.atoms import Model, multiplicities
+from tasks.solve.building.atoms import Model, multiplicities
+from tasks.solve.building.bonds import neighbours, too_close
+from tasks.solve.building.density import MapPlan, density, peaks_in_group
+from tasks.solve.building.elements import assign_elements, lightest_power
+from tasks.solve.building.least_squares import Free, IsotropicFit, refine
+from tasks.solve.building.map_coefficients import (
+    correlation_coefficient,
+    difference_coefficients,
+    falloff,
+    weak_reflections,
+)
+from tasks.solve.building.recycling import SHARPNESS, Recycled, recycle_in_group
+from tasks.solve.building.weighting import weigh, weighting_of
 from tasks.solve.data.observations import GroupAmplitudes
-from tasks.solve.density import MapPlan, density, peaks_in_group
-from tasks.solve.elements import assign_elements, lightest_power
-from tasks.solve.geometry import neighbours, too_close
-from tasks.solve.least_squares import Free, IsotropicFit, refine
-from tasks.solve.map_coefficients import correlation_coefficient, difference_coefficients, falloff, weak_reflections
-from tasks.solve.recycling import SHARPNESS, Recycled, recycle_in_group
-from tasks.solve.weighting import weigh, weighting_of
 
 NEAREST_ANGSTROM = 0.95
 """Atoms other than hydrogen are not nearer than this."""

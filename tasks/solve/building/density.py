@@ -10,7 +10,7 @@ from scipy import fft
 from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
-from tasks.solve.atoms import length_squared
+from tasks.solve.building.atoms import length_squared
 from tasks.solve.phasing.peak_search import Peaks, maxima
 
 POINTS_PER_D_MIN = 3.2

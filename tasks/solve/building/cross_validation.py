@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from tasks.crystal.lattice import fractionalisation
 from tasks.crystal.symmetry import Symmetry, epsilon
-from tasks.solve.atoms import Model, calculate, stabilisers
+from tasks.solve.building.atoms import Model, calculate, stabilisers
+from tasks.solve.building.least_squares import Free, refine
 from tasks.solve.data.observations import GroupAmplitudes, shell_mean
-from tasks.solve.least_squares import Free, refine
 
 FOLDS = 5
 ENOUGH_TESTED = 400

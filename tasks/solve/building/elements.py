@@ -9,8 +9,8 @@ from tasks.crystal.contents import non_hydrogen, scattering_power
 from tasks.crystal.scattering import Radiation
 from tasks.crystal.symmetry import Symmetry
 from tasks.model import Composition, UnitCell
-from tasks.solve.atoms import Model, multiplicities
-from tasks.solve.geometry import neighbours
+from tasks.solve.building.atoms import Model, multiplicities
+from tasks.solve.building.bonds import neighbours
 
 POWER_SPREAD = 0.20
 """Expected scatter of the logarithm of a refined scattering power."""

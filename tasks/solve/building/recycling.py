@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from tasks.crystal.contents import Budget
 from tasks.crystal.symmetry import Symmetry
-from tasks.solve.atoms import START_U, Model, multiplicities
+from tasks.solve.building.atoms import START_U, Model, multiplicities
+from tasks.solve.building.density import MapPlan, density, peaks_in_group
+from tasks.solve.building.weighting import weigh, weighting_of
 from tasks.solve.data.observations import GroupAmplitudes
-from tasks.solve.density import MapPlan, density, peaks_in_group
 from tasks.solve.groups.origin import FactorTable
 from tasks.solve.phasing.peak_search import Peaks
-from tasks.solve.weighting import weigh, weighting_of
 
 SHARPNESS = 0.6
 PATIENCE = 3
