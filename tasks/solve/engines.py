@@ -19,16 +19,16 @@ from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition, InputError, NoSolutionError
 from tasks.model.provenance import Provenance
-from tasks.solve.candidates import Candidate, open_workshop, solution_of, table_of
 from tasks.solve.data.diagnosis import suspicions
 from tasks.solve.data.prepared import NormalisedHemisphere, normalised_to_find_atoms
 from tasks.solve.groups.symmetry_from_phases import GroupFit
 from tasks.solve.models import Solutions
 from tasks.solve.phasing.methods import DualSpace, FlippingMethod
-from tasks.solve.progress import SearchProgress
-from tasks.solve.pseudo_symmetry import higher_symmetry, lower_symmetry
-from tasks.solve.repair import repair
-from tasks.solve.search import Methods, blank_phases, search
+from tasks.solve.search.campaign import Methods, blank_phases, search
+from tasks.solve.search.candidates import Candidate, open_workshop, solution_of, table_of
+from tasks.solve.search.progress import SearchProgress
+from tasks.solve.search.pseudo_symmetry import higher_symmetry, lower_symmetry
+from tasks.solve.search.repair import repair
 from tasks.solve.settings import SolveSettings
 from tasks.solve.solution_file import write_solution
 from tasks.stage import code_version

@@ -11,8 +11,8 @@ from tasks.crystal.contents import units_by_volume
 from tasks.crystal.lattice import metric
 from tasks.integrate.models import Reflections
 from tasks.model import Composition, UnitCell, Vector
-from tasks.solve.given_model import solution_from_atoms
 from tasks.solve.models import Atom, Solution
+from tasks.solve.search.given_model import solution_from_atoms
 
 Basis = tuple[Vector, Vector, Vector]
 IDENTITY: Basis = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))

@@ -37,7 +37,7 @@ NEAR_SCORE = 6.0
 """Space groups whose score is this near to the best are tried by programs that need one."""
 
 MAX_GROUPS = 4
-"""Each takes a run; as many as the built-in solver builds in (`tasks.solve.candidates.GROUPS_TRIED`)."""
+"""Each takes a run; as many as the built-in solver builds in (`tasks.solve.search.candidates.GROUPS_TRIED`)."""
 
 
 class ShelxtSolver(Document):

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tasks.solve import repair as module
-from tasks.solve.repair import TRIES, repaired
+from tasks.solve.search import repair as module
+from tasks.solve.search.repair import TRIES, repaired
 
 
 class Fit(NamedTuple):

@@ -8,8 +8,8 @@ import pytest
 
 from tasks.crystal.symmetry import symmetry_from_symbol
 from tasks.model import UnitCell
-from tasks.solve import pseudo_symmetry
-from tasks.solve.pseudo_symmetry import higher_symmetry, lower_symmetry, misfits
+from tasks.solve.search import pseudo_symmetry
+from tasks.solve.search.pseudo_symmetry import higher_symmetry, lower_symmetry, misfits
 
 CELL = UnitCell.of((7.0, 8.0, 9.0, 90, 100, 90))
 

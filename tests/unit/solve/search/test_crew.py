@@ -18,12 +18,12 @@ import tasks
 from tasks.crystal.symmetry import compatible_groups, space_group, symmetry_of
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import Composition
-from tasks.solve.candidates import open_workshop
 from tasks.solve.data.prepared import normalised
 from tasks.solve.groups.group_odds import GroupOdds
 from tasks.solve.phasing import crew
-from tasks.solve.progress import SearchProgress
-from tasks.solve.search import Search, _search_groups
+from tasks.solve.search.campaign import Search, _search_groups
+from tasks.solve.search.candidates import open_workshop
+from tasks.solve.search.progress import SearchProgress
 from tasks.solve.settings import SolveSettings
 from tests.synthetic.random_structures import random_molecule, simulated_intensities
 from tests.synthetic.solve_cases import reflections_document

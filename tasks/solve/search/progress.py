@@ -1,8 +1,8 @@
 """What a search has found so far, and whether that is enough."""
 
-from tasks.solve.candidates import Candidate, rank_key
 from tasks.solve.groups.symmetry_from_phases import GroupFit
 from tasks.solve.phasing.trials import PhaseSet
+from tasks.solve.search.candidates import Candidate, rank_key
 
 CONFIDENT_R_FREE = 0.24
 CONFIDENT_CORRELATION = 0.75

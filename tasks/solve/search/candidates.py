@@ -18,11 +18,11 @@ from tasks.solve.building.model_building import Built, Task, build, complete, po
 from tasks.solve.building.ranking import Judgement, judge_built
 from tasks.solve.building.recycling import Recycled, phases_in_group
 from tasks.solve.data.observations import normalised_intensity, observe
-from tasks.solve.group_search import search_in_group
 from tasks.solve.groups.origin import FactorTable
 from tasks.solve.groups.symmetry_from_phases import GroupFit, absence_evidence, rank_groups, trial_row
 from tasks.solve.models import Atom, Solution, SpaceGroupTrial
 from tasks.solve.phasing.trials import PhaseSet
+from tasks.solve.search.group_search import search_in_group
 
 GROUPS_TRIED = 4
 POLISHING_TURNS = 15

@@ -9,8 +9,8 @@ import numpy as np
 
 from tasks.solve.building.model_building import Built, Task, complete, polish
 from tasks.solve.building.ranking import judge_built
-from tasks.solve.candidates import Candidate
-from tasks.solve.progress import SearchProgress
+from tasks.solve.search.candidates import Candidate
+from tasks.solve.search.progress import SearchProgress
 
 GOOD_R_FREE = 0.12
 """Such models have no wrong part that matters."""

@@ -7,7 +7,13 @@ import numpy as np
 
 from tasks.crystal.symmetry import Symmetry
 from tasks.solve.building.recycling import Recycled
-from tasks.solve.candidates import (
+from tasks.solve.data.prepared import NormalisedHemisphere
+from tasks.solve.groups.group_odds import GroupOdds
+from tasks.solve.groups.symmetry_from_phases import GroupFit
+from tasks.solve.phasing.crew import Crew
+from tasks.solve.phasing.methods import DualSpace, FlippingMethod
+from tasks.solve.phasing.trials import PhaseSet, StopRule, phase_p1
+from tasks.solve.search.candidates import (
     Candidate,
     Effort,
     Means,
@@ -17,13 +23,7 @@ from tasks.solve.candidates import (
     found_in_group,
     phases_of_model,
 )
-from tasks.solve.data.prepared import NormalisedHemisphere
-from tasks.solve.groups.group_odds import GroupOdds
-from tasks.solve.groups.symmetry_from_phases import GroupFit
-from tasks.solve.phasing.crew import Crew
-from tasks.solve.phasing.methods import DualSpace, FlippingMethod
-from tasks.solve.phasing.trials import PhaseSet, StopRule, phase_p1
-from tasks.solve.progress import SearchProgress
+from tasks.solve.search.progress import SearchProgress
 from tasks.solve.settings import SolveSettings
 
 Methods = tuple[FlippingMethod | DualSpace, ...]

@@ -10,9 +10,9 @@ from tasks.model import Composition, UnitCell, Vector
 from tasks.solve.building.atoms import Model
 from tasks.solve.building.model_building import fitted_as_given
 from tasks.solve.building.ranking import judge_built
-from tasks.solve.candidates import open_workshop, task_for
 from tasks.solve.data.prepared import normalised_to_find_atoms
 from tasks.solve.models import Atom, Solution
+from tasks.solve.search.candidates import open_workshop, task_for
 
 
 def solution_from_atoms(

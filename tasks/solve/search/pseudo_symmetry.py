@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.symmetry import Symmetry
 from tasks.model import UnitCell
-from tasks.solve.candidates import Candidate, Workshop, phases_of_model, rank_key
 from tasks.solve.groups.symmetry_from_phases import GroupFit, rank_groups
 from tasks.solve.phasing.trials import PhaseSet
+from tasks.solve.search.candidates import Candidate, Workshop, phases_of_model, rank_key
 
 WITHIN_ANGSTROM = 0.2
 """Root mean square distance of atoms from images of atoms: the errors of a model built on dynamical intensities."""
