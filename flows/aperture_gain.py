@@ -5,23 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.settings import Settings
-from tasks.apertures.all_positions import all_positions_aperture
-from tasks.apertures.models import CrystalAperture
+from tasks.apertures import CrystalAperture, all_positions_aperture
 from tasks.crystal.symmetry import space_group
-from tasks.frames.models import DirectBeams, FrameSeries
-from tasks.frames.task import sum_frames
-from tasks.ingest.models import TiltSeries
-from tasks.integrate.builtin import BuiltinIntegrator
-from tasks.integrate.crystals.same_axes import in_axes_of
-from tasks.integrate.merging.statistics import merging_statistics
-from tasks.integrate.models import Reflections
-from tasks.integrate.reflection_file import read_unmerged
-from tasks.integrate.task import integrate_frames
+from tasks.frames import DirectBeams, FrameSeries, sum_frames
+from tasks.ingest import TiltSeries
+from tasks.integrate import (
+    BuiltinIntegrator,
+    Reflections,
+    in_axes_of,
+    integrate_frames,
+    merging_statistics,
+    read_unmerged,
+)
 from tasks.model import ApertureError, Composition
-from tasks.refine.models import Refinement
-from tasks.refine.task import refine_structure
-from tasks.report.models import ApertureGain, ApertureQuality, CrystalOutcome, Failure
-from tasks.solve.models import Solution
+from tasks.refine import Refinement, refine_structure
+from tasks.report import ApertureGain, ApertureQuality, CrystalOutcome, Failure
+from tasks.solve import Solution
 
 log = logging.getLogger("apertura.gain")
 

@@ -17,9 +17,9 @@ from pydantic import Field, create_model
 
 from flows.progress import PublishedSteps
 from flows.site import Site
-from tasks.apertures.models import ApertureSet
+from tasks.apertures import ApertureSet
 from tasks.model import Document, InputError
-from tasks.solve.models import Solution, Solutions
+from tasks.solve import Solution, Solutions
 
 F = TypeVar("F", bound=RunInput)
 

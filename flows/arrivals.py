@@ -18,7 +18,7 @@ from typing import Any
 from flows.ledger import Ledger, printable
 from flows.site import Site
 from flows.staging import quiet_folders, staged
-from tasks.ingest.manifest import MANIFEST_NAMES, completeness, listed_files
+from tasks.ingest import MANIFEST_NAMES, completeness, listed_files
 from tasks.model import ApertureError, SourceError
 
 log = logging.getLogger("apertura.arrivals")

@@ -127,7 +127,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of the settings."""
     from flows.settings import Settings
-    from tasks.simulate.models import SimulationSettings
+    from tasks.simulate import SimulationSettings
 
     typer.echo(json.dumps((SimulationSettings if simulation else Settings).model_json_schema(), indent=1))
 

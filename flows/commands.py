@@ -13,9 +13,9 @@ from flows.run_folder import claimed, read_results
 from flows.runs import composition, report, run_pipeline
 from flows.settings import Settings
 from flows.storage import named_storage_errors
-from tasks.integrate.models import Reflections
+from tasks.integrate import Reflections
 from tasks.model import FileRef, ProgramNotFoundError, SettingsError, SourceError, UnitCell
-from tasks.report.models import CrystalOutcome, SourceSummary
+from tasks.report import CrystalOutcome, SourceSummary
 from tasks.stage import fingerprint, read_document
 
 Radiation = Literal["electron", "xray"]

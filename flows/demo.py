@@ -12,8 +12,7 @@ from adapters.formats.simulated_series import write_simulated_series
 from flows.commands import run_source
 from flows.settings import Settings, apply_assignment
 from tasks.model import SettingsError
-from tasks.simulate.demo_structure import uio66
-from tasks.simulate.models import ClusterPlan, Instrument, SimulationSettings, Structure, TiltPlan
+from tasks.simulate import ClusterPlan, Instrument, SimulationSettings, Structure, TiltPlan, uio66
 
 
 def run_demo(out: Path) -> Path:

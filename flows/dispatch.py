@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.arrivals import announce_run, content_key
 from flows.site import load_site
-from tasks.ingest.manifest import completeness
+from tasks.ingest import completeness
 from tasks.model import SourceError
 
 

@@ -15,8 +15,7 @@ from flows.run_folder import read_results
 from flows.runs import run_pipeline
 from flows.settings import Settings, load_settings
 from tasks.model import ApertureError, Document
-from tasks.simulate.demo_structure import uio66
-from tasks.simulate.models import ClusterPlan, Instrument, SimulationSettings, TiltPlan
+from tasks.simulate import ClusterPlan, Instrument, SimulationSettings, TiltPlan, uio66
 
 CELL_TOLERANCE = 0.01
 CHAINS = (

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from flows.site import Site
-from tasks.apertures.models import ApertureSet
-from tasks.report.images import colour_of, tilt_pictures
+from tasks.apertures import ApertureSet
+from tasks.report import colour_of, tilt_pictures
 from tasks.stage import tell
 
 SHEET = "pictures/apertures.png"

@@ -18,23 +18,21 @@ from flows.parallel import side_by_side
 from flows.progress import Steps
 from flows.review import Review
 from flows.settings import Settings
-from tasks.apertures.all_positions import has_more_positions
-from tasks.apertures.models import ApertureSet, CrystalAperture
-from tasks.apertures.task import propose_apertures
-from tasks.frames.models import DirectBeams, FrameSeries
-from tasks.frames.task import find_beams, read_rotation, sum_frames
-from tasks.ingest.models import TiltSeries
-from tasks.ingest.source import SourceDocument
-from tasks.ingest.task import ingest_tilt_series
-from tasks.integrate.crystals.combine import combine_crystals
-from tasks.integrate.crystals.relations import relation_text, relations_in
-from tasks.integrate.models import CombinedSets, CrystalRelation
-from tasks.integrate.task import integrate_frames
+from tasks.apertures import ApertureSet, CrystalAperture, has_more_positions, propose_apertures
+from tasks.frames import DirectBeams, FrameSeries, find_beams, read_rotation, sum_frames
+from tasks.ingest import SourceDocument, TiltSeries, ingest_tilt_series
+from tasks.integrate import (
+    CombinedSets,
+    CrystalRelation,
+    combine_crystals,
+    integrate_frames,
+    relation_text,
+    relations_in,
+)
 from tasks.model import ApertureError, Composition, LicenceExpiredError, NoCrystalsError, ProgramNotFoundError
-from tasks.refine.task import refine_structure
-from tasks.report.models import CrystalOutcome, Failure
-from tasks.solve.groups.setting import in_stated_setting
-from tasks.solve.task import solve_structure
+from tasks.refine import refine_structure
+from tasks.report import CrystalOutcome, Failure
+from tasks.solve import in_stated_setting, solve_structure
 
 log = logging.getLogger("apertura.pipeline")
 

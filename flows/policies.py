@@ -18,19 +18,22 @@ from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, She
 from adapters.programs.xds.engine import XdsIntegrator
 from tasks.crystal.correlation import correlation
 from tasks.crystal.scattering import d_star_squared
-from tasks.frames.models import FrameSeries
-from tasks.integrate.builtin import BuiltinIntegrator
-from tasks.integrate.crystals.crystal_match import amplitudes, averaged, match, reduced_crystal, row_keys
-from tasks.integrate.models import Reflections
-from tasks.integrate.ports import Integrator
+from tasks.frames import FrameSeries
+from tasks.integrate import (
+    BuiltinIntegrator,
+    Integrator,
+    Reflections,
+    amplitudes,
+    averaged,
+    match_crystals,
+    reduced_crystal,
+    row_keys,
+)
 from tasks.model import ApertureError, Composition, Document, ProgramNotFoundError
 from tasks.model.provenance import Attempt
 from tasks.model.verdict import standing
-from tasks.refine.models import Refinement
-from tasks.refine.ports import Refiner
-from tasks.solve.engines import ChargeFlipping, DirectMethods
-from tasks.solve.models import Solution, Solutions
-from tasks.solve.ports import Solver
+from tasks.refine import Refinement, Refiner
+from tasks.solve import ChargeFlipping, DirectMethods, Solution, Solutions, Solver
 
 log = logging.getLogger("apertura.policies")
 
@@ -256,7 +259,7 @@ def _correlations(best: Reflections, other: Reflections) -> tuple[int, list[floa
     """Return the number of common reflections and the correlation of |E| in shells of equal numbers."""
     reference, crystal = reduced_crystal(best), reduced_crystal(other)
     first, second = amplitudes(reference), amplitudes(crystal)
-    found = match(crystal, first, reference.cell)
+    found = match_crystals(crystal, first, reference.cell)
     if found is None:
         return 0, []
     moved = averaged(second.hkl @ found.basis, second.value)

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from tasks.apertures.models import ApertureSet
-from tasks.solve.models import Solution, Solutions
+from tasks.apertures import ApertureSet
+from tasks.solve import Solution, Solutions
 
 
 class Review(Protocol):

@@ -10,9 +10,9 @@ from flows.review import NoReview, Review
 from flows.run_folder import claimed
 from flows.settings import Settings
 from flows.storage import named_storage_errors
-from tasks.ingest.source import SourceDocument, read_source
+from tasks.ingest import SourceDocument, read_source
 from tasks.model import Composition
-from tasks.report.models import RunOutcome, SourceSummary
+from tasks.report import RunOutcome, SourceSummary
 from tasks.stage import fingerprint
 
 VERSIONED = ("apertura", "numpy", "scipy", "numba", "gemmi", "cctbx-base", "h5py", "pydantic", "prefect")
@@ -40,7 +40,7 @@ def run_pipeline(source: Path, out: Path, settings: Settings, steps: Steps, *, r
 
 def report(run: Run, found: Found, source: SourceSummary) -> RunOutcome:
     """Write results.json and report.html."""
-    from tasks.report.task import write_report  # matplotlib is not needed before
+    from tasks.report import write_report
 
     outcome = RunOutcome(
         source=source,

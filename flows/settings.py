@@ -12,13 +12,12 @@ from adapters.programs.shelx.refine_engine import ShelxlRefiner
 from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, ShelxtSolver
 from adapters.programs.xds.engine import XdsIntegrator
 from flows.policies import AllIntegrators, AllRefiners, AllSolvers, AutoIntegrator, AutoRefiner, AutoSolver
-from tasks.apertures.automatic import AutomaticApertures
-from tasks.apertures.drawn import ApertureFile
-from tasks.frames.settings import FrameSettings
-from tasks.ingest.settings import IngestSettings
-from tasks.integrate.builtin import BuiltinIntegrator
+from tasks.apertures import ApertureFile, AutomaticApertures
+from tasks.frames import FrameSettings
+from tasks.ingest import IngestSettings
+from tasks.integrate import BuiltinIntegrator
 from tasks.model import Composition, Document, InputError, SettingsError
-from tasks.solve.engines import ChargeFlipping, DirectMethods
+from tasks.solve import ChargeFlipping, DirectMethods
 
 ApertureChoice = Annotated[AutomaticApertures | ApertureFile, Field(discriminator="engine")]
 IntegratorChoice = Annotated[

@@ -17,8 +17,8 @@ from flows.run_folder import read_results
 from flows.runs import run_pipeline
 from flows.settings import Settings
 from flows.site import Site, load_site
-from tasks.apertures.drawn import ApertureFile
-from tasks.ingest.source import read_source
+from tasks.apertures import ApertureFile
+from tasks.ingest import read_source
 from tasks.model import ApertureError, ProgramFailedError, ProgramTimeoutError
 from tasks.stage import fingerprint, tell
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.site import FolderRule, Site
-from tasks.ingest.manifest import MANIFEST_NAMES, TILT_SERIES_NAME, load_manifest
+from tasks.ingest import MANIFEST_NAMES, TILT_SERIES_NAME, load_manifest
 from tasks.model import SettingsError
 
 log = logging.getLogger("apertura.arrivals")

@@ -6,7 +6,7 @@ import numpy as np
 from cctbx import maptbx, miller, sgtbx
 from cctbx.array_family import flex
 
-from tasks.refine.draft import DensityPeak
+from tasks.refine import DensityPeak
 
 PEAK_SEPARATION_ANGSTROM = 0.4
 

@@ -7,7 +7,7 @@ from cctbx.array_family import flex
 from adapters.cctbx.messages import MergeRequest
 from adapters.cctbx.structure import crystal_symmetry, miller_indices
 from tasks.model import FileRef, InputError
-from tasks.refine.draft import UniqueIntensities
+from tasks.refine import UniqueIntensities
 
 
 def merge(request: MergeRequest) -> UniqueIntensities:

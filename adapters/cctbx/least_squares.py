@@ -16,9 +16,15 @@ from adapters.cctbx.riding import InvalidConstraint, riding_constraints
 from adapters.cctbx.structure import atoms_of, crystal_symmetry, miller_indices, principal_displacements, xray_structure
 from tasks.crystal.contacts import BOND_TOLERANCE_ANGSTROM
 from tasks.model import DivergedError, FileRef, InputError
-from tasks.refine.draft import AtomFit, Draft, DraftFit, UniqueIntensities
-from tasks.refine.parameters import U_CEILING_ANGSTROM2, U_FLOOR_ANGSTROM2
-from tasks.refine.weighting import best_weights
+from tasks.refine import (
+    U_CEILING_ANGSTROM2,
+    U_FLOOR_ANGSTROM2,
+    AtomFit,
+    Draft,
+    DraftFit,
+    UniqueIntensities,
+    best_weights,
+)
 
 ROUNDS_OF_WEIGHTS = 4
 LIMIT_SHIFT_OVER_ESD = 3.0

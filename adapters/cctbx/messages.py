@@ -7,7 +7,7 @@ from pydantic import Field
 
 from tasks.crystal.scattering import Radiation
 from tasks.model import Document, UnitCell
-from tasks.refine.draft import Draft, DraftFit, UniqueIntensities
+from tasks.refine import Draft, DraftFit, UniqueIntensities
 
 
 class MergeRequest(Document):

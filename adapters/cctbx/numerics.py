@@ -6,11 +6,10 @@ import numpy as np
 
 from adapters.cctbx.client import ask
 from adapters.cctbx.messages import FitRequest, Fitted, MergedReply, MergeRequest
-from tasks.integrate.models import Reflections
+from tasks.integrate import Reflections
 from tasks.model import ProgramFailedError
-from tasks.refine.draft import Draft, DraftFit, UniqueIntensities
-from tasks.refine.observed import ReindexedIntensities
-from tasks.solve.models import Solution
+from tasks.refine import Draft, DraftFit, ReindexedIntensities, UniqueIntensities
+from tasks.solve import Solution
 
 
 class WorkerLeastSquares:

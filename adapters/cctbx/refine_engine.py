@@ -9,14 +9,10 @@ from pydantic import Field
 from adapters.cctbx.numerics import WorkerLeastSquares
 from adapters.formats.cif_writer import fcf_text, refinement_cif
 from adapters.formats.shelx_writer import ins_text, res_text
-from tasks.integrate.hklf4 import hklf4_text, scale_for
-from tasks.integrate.models import Reflections
+from tasks.integrate import Reflections, hklf4_text, scale_for
 from tasks.model import Composition, FileRef
-from tasks.refine.chain import refinement
-from tasks.refine.models import Refinement, StructureFiles
-from tasks.refine.settings import RefineSettings
-from tasks.refine.structure import RefinedStructure
-from tasks.solve.models import Solution
+from tasks.refine import RefinedStructure, Refinement, RefineSettings, StructureFiles, refinement
+from tasks.solve import Solution
 
 
 class SmtbxRefiner(RefineSettings):

@@ -3,7 +3,7 @@
 from smtbx.refinement.constraints import InvalidConstraint, adp
 from smtbx.refinement.constraints.geometrical import hydrogens
 
-from tasks.refine.draft import Draft, RidingGroup, RidingKind
+from tasks.refine import Draft, RidingGroup, RidingKind
 
 CONSTRAINTS: dict[RidingKind, tuple[type, dict[str, bool]]] = {
     "tertiary-xh": (hydrogens.tertiary_xh_site, {}),

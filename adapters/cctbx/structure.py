@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.crystal.scattering import Radiation
 from tasks.model import InputError
-from tasks.refine.draft import Draft, DraftAtom
+from tasks.refine import Draft, DraftAtom
 
 MIN_DISTANCE_SYM_EQUIV_ANGSTROM = 0.35
 """An atom closer than this to its image is moved onto the symmetry element."""

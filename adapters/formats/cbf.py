@@ -14,9 +14,7 @@ import numpy as np
 from fabio.compression import compByteOffset
 from numpy.typing import NDArray
 
-from tasks.frames.models import Frame, FrameSeries
-from tasks.frames.stack import each_frame
-from tasks.frames.sweeps import Sweep, sweeps
+from tasks.frames import Frame, FrameSeries, Sweep, each_frame, partition
 from tasks.model import SourceError
 
 START_OF_DATA = b"\x0c\x1a\x04\xd5"
@@ -41,7 +39,7 @@ def write_cbf(series: FrameSeries, folder: Path, parts: Sequence[Sweep] | None =
         If a pixel does not fit into 32 bits.
     """
     place = {
-        index: (number, sweep) for number, sweep in enumerate(parts or sweeps(series), 1) for index in sweep.indices
+        index: (number, sweep) for number, sweep in enumerate(parts or partition(series), 1) for index in sweep.indices
     }
     paths = []
     for index, (frame, pixels) in enumerate(zip(series.frames, each_frame(series), strict=True)):

@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 
 from tasks.model import SourceError, UnitCell
-from tasks.simulate.models import Structure, StructureAtom
+from tasks.simulate import Structure, StructureAtom
 
 U_ISO_DEFAULT = 0.02
 HALL_TAGS = ("_space_group_name_Hall", "_symmetry_space_group_name_Hall")

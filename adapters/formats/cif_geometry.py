@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.crystal.lattice import orthogonalisation
-from tasks.refine.geometry import Contact, bonds
-from tasks.refine.structure import RefinedStructure
+from tasks.refine import Contact, RefinedStructure, bonds
 
 
 class BondRow(NamedTuple):

@@ -10,8 +10,7 @@ from gemmi import cif
 from adapters.formats.cif_geometry import bond_rows
 from tasks.model import Composition
 from tasks.model.experiment import wavelength_text
-from tasks.refine.draft import AtomFit, DraftAtom
-from tasks.refine.structure import RefinedStructure
+from tasks.refine import AtomFit, DraftAtom, RefinedStructure
 
 NO_ABSOLUTE_STRUCTURE = (
     "The absolute structure was not determined: Friedel mates were merged, kinematical electron intensities do not "

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.reflection_file import Unmerged
+from tasks.integrate import Unmerged
 from tasks.model import UnitCell
 
 

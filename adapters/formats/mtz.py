@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.formats.intensity_table import IntensityTable, Positions, observations
-from tasks.integrate.reflection_file import Unmerged
+from tasks.integrate import Unmerged
 from tasks.model import SourceError, UnitCell
 
 PREFERRED = (("I", "SIGI"), ("IMEAN", "SIGIMEAN"), ("IPR", "SIGIPR"))

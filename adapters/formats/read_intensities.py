@@ -13,13 +13,13 @@ from adapters.formats.mtz import read_mtz
 from adapters.formats.xds_ascii import read_xds_ascii
 from tasks.crystal.lattice import symmetrised_cell
 from tasks.crystal.symmetry import laue_group_of
-from tasks.integrate.assemble import (
+from tasks.integrate import (
     Particulars,
+    Reflections,
     assemble_reflections,
+    determine_laue_group_in_setting,
     laue_warnings,
 )
-from tasks.integrate.models import Reflections
-from tasks.integrate.symmetry.laue import determine_laue_group_in_setting
 from tasks.model import Beam, FileRef, InputError, ScienceError, SettingsError, SourceError, UnitCell
 from tasks.model.provenance import Provenance
 

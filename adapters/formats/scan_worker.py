@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from adapters.programs.runner import Companion, start_companion
-from tasks.ingest.ports import ScanData
+from tasks.ingest import ScanData
 from tasks.model import ProgramFailedError, SourceError
 
 ReadFunction = Callable[..., ScanData]

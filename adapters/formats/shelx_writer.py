@@ -7,9 +7,7 @@ import numpy as np
 
 from tasks.crystal.scattering import Radiation
 from tasks.model.experiment import wavelength_text
-from tasks.refine.draft import DraftAtom, RidingGroup, RidingKind
-from tasks.refine.shelx_factors import four_gaussians
-from tasks.refine.structure import RefinedStructure
+from tasks.refine import DraftAtom, RefinedStructure, RidingGroup, RidingKind, four_gaussians
 
 LATTICES = {"P": 1, "I": 2, "R": 3, "F": 4, "A": 5, "B": 6, "C": 7}
 AFIX: dict[RidingKind, int] = {

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from adapters.formats.stempy_writer import write_scan
 from tasks.model import SettingsError
-from tasks.simulate.exposure import Exposure, Specimen, expose, prepare_specimen
-from tasks.simulate.models import SimulationSettings, Structure
+from tasks.simulate import Exposure, SimulationSettings, Specimen, Structure, expose, prepare_specimen
 
 MANIFEST_NAME = "tilt_series.json"
 TRUTH_NAME = "truth/truth.h5"

@@ -18,7 +18,7 @@ from pydantic import Field
 from adapters.formats.hdf5_summary import summarise
 from adapters.formats.scan_worker import ScanWorker
 from adapters.formats.stempy_writer import write_scan
-from tasks.ingest.ports import ReadScan, ScanData
+from tasks.ingest import ReadScan, ScanData
 from tasks.model import Document, SourceError
 
 __all__ = ["StempyReader", "write_scan"]

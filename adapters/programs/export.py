@@ -22,10 +22,8 @@ from adapters.programs.dials.commands import (
 from adapters.programs.rectangles import mask_rectangles
 from adapters.programs.shelx.input import shelxt_ins
 from adapters.programs.xds.input import XdsChoices, image_grid, xds_inp
-from tasks.frames.models import FrameSeries
-from tasks.frames.stack import each_frame, read_mask
-from tasks.frames.sweeps import usable_sweeps
-from tasks.integrate.models import Reflections
+from tasks.frames import FrameSeries, each_frame, read_mask, usable_sweeps
+from tasks.integrate import Reflections
 from tasks.model import Composition, SettingsError, Vector
 from tasks.model.experiment import wavelength_text
 

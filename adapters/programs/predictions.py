@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.formats.intensity_table import Positions
-from tasks.frames.models import FrameSeries
+from tasks.frames import FrameSeries
 from tasks.model import FileRef
 
 

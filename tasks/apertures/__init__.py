@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
-    from tasks.apertures.all_positions import all_positions_aperture, has_more_positions
+    from tasks.apertures.all_positions import all_positions_aperture, has_more_positions, outline
     from tasks.apertures.aperture_file import read_apertures, write_apertures
     from tasks.apertures.automatic import AutomaticApertures
     from tasks.apertures.drawn import ApertureFile
@@ -25,6 +25,7 @@ __all__ = [
     "CrystalAperture",
     "all_positions_aperture",
     "has_more_positions",
+    "outline",
     "propose_apertures",
     "read_apertures",
     "write_apertures",

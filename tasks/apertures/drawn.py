@@ -10,7 +10,7 @@ from tasks.apertures.aperture_file import read_apertures
 from tasks.apertures.automatic import real_space_maps
 from tasks.apertures.models import ApertureSet
 from tasks.apertures.output import write_aperture_file, write_drawn, write_maps
-from tasks.ingest.models import TiltSeries
+from tasks.ingest import TiltSeries
 from tasks.model import Document, FileRef, SettingsError
 from tasks.model.provenance import Provenance
 

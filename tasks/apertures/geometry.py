@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tasks.ingest.models import TiltSeries
+from tasks.ingest import TiltSeries
 
 
 def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:

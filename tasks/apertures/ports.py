@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tasks.apertures.models import ApertureSet
-from tasks.ingest.models import TiltSeries
+from tasks.ingest import TiltSeries
 
 
 class ApertureProposer(Protocol):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tasks.apertures.models import ApertureSet
 from tasks.apertures.ports import ApertureProposer
-from tasks.ingest.models import TiltSeries
+from tasks.ingest import TiltSeries
 from tasks.stage import stage
 
 log = logging.getLogger("apertura.apertures")

@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from tasks.frames.ports import FrameReader
     from tasks.frames.settings import FrameSettings
     from tasks.frames.stack import each_frame, read_frames, read_half, read_mask
-    from tasks.frames.sweeps import Sweep, usable_sweeps
+    from tasks.frames.sweeps import STEP_TOLERANCE, Sweep, partition, usable_sweeps
     from tasks.frames.task import find_beams, read_rotation, sum_frames
 else:
     __getattr__ = open_face(__name__)
 
 __all__ = [
+    "STEP_TOLERANCE",
     "DirectBeams",
     "Frame",
     "FrameReader",
@@ -23,6 +24,7 @@ __all__ = [
     "Sweep",
     "each_frame",
     "find_beams",
+    "partition",
     "read_frames",
     "read_half",
     "read_mask",

@@ -16,8 +16,7 @@ from tasks.events.sums import sum_pattern
 from tasks.frames.models import DirectBeams
 from tasks.frames.settings import FrameSettings
 from tasks.frames.track import BeamTrack, track_beam
-from tasks.ingest.events import open_events
-from tasks.ingest.models import TiltScan, TiltSeries
+from tasks.ingest import TiltScan, TiltSeries, open_events
 from tasks.model import SourceError
 from tasks.model.experiment import PixelPosition
 

@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.apertures.models import CrystalAperture
-from tasks.ingest.models import TiltSeries
+from tasks.apertures import CrystalAperture
+from tasks.ingest import TiltSeries
 from tasks.model import InputError
 
 TILT_TOLERANCE_DEG = 1e-3

@@ -15,8 +15,7 @@ from tasks.frames.rotation_survey import FileImage, Survey, each_image, survey_i
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import write_stack
 from tasks.frames.track import BeamTrack, track_beam
-from tasks.ingest.contracts import Oscillation, RotationDetector, RotationSeriesManifest
-from tasks.ingest.source import SourceDocument
+from tasks.ingest import Oscillation, RotationDetector, RotationSeriesManifest, SourceDocument
 from tasks.model import Detector, InputError, SourceError
 from tasks.model.experiment import PixelPosition
 from tasks.model.provenance import Provenance

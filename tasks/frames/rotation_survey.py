@@ -10,8 +10,7 @@ from tasks.events.bad_pixels import dead_pixels, hot_pixels
 from tasks.events.direct_beam import BeamFit, find_beam
 from tasks.frames.ports import FrameReader
 from tasks.frames.settings import FrameSettings
-from tasks.ingest.contracts import RotationDetector
-from tasks.ingest.source import SourceFile
+from tasks.ingest import RotationDetector, SourceFile
 from tasks.model import SourceError
 
 FRAMES_MIN = 5

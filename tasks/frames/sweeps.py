@@ -9,7 +9,7 @@ from pydantic import Field
 from tasks.frames.models import Frame, FrameSeries
 from tasks.model import Document
 
-TOLERANCE = 0.02
+STEP_TOLERANCE = 0.02
 """Largest deviation of a frame from its place in a sweep, as a fraction of the step."""
 LOOSER = (0.05, 0.1)
 """Deviations allowed where goniometer jitter would otherwise cost too many frames."""
@@ -38,8 +38,8 @@ def usable_sweeps(series: FrameSeries, *, fewest: int) -> list[Sweep]:
     """
     best: list[Sweep] = []
     most = -1
-    for tolerance in (TOLERANCE, *LOOSER):
-        parts = sweeps(series, tolerance=tolerance)
+    for tolerance in (STEP_TOLERANCE, *LOOSER):
+        parts = partition(series, tolerance=tolerance)
         held = sum(len(part.indices) for part in parts if len(part.indices) >= fewest)
         if held > most:
             best, most = parts, held
@@ -48,7 +48,7 @@ def usable_sweeps(series: FrameSeries, *, fewest: int) -> list[Sweep]:
     return best
 
 
-def sweeps(series: FrameSeries, *, tolerance: float = TOLERANCE) -> list[Sweep]:
+def partition(series: FrameSeries, *, tolerance: float = STEP_TOLERANCE) -> list[Sweep]:
     """Return as few sweeps as hold every frame once, in the order of the angles.
 
     Sweeps are cut at gaps and changes of the step only, unless the step drifts. Where several partitions have

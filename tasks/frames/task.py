@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.apertures.models import CrystalAperture
+from tasks.apertures import CrystalAperture
 from tasks.frames.centring import measure_beams
 from tasks.frames.masks import read_masks
 from tasks.frames.models import DirectBeams, Frame, FrameSeries
@@ -15,8 +15,7 @@ from tasks.frames.rotation import rotation_series
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import write_stack
 from tasks.frames.tilts import Layout, SummedFrame, lay_out, series_warnings, tilt_frames
-from tasks.ingest.models import TiltSeries
-from tasks.ingest.source import SourceDocument
+from tasks.ingest import SourceDocument, TiltSeries
 from tasks.model import FileRef, InputError
 from tasks.model.provenance import Provenance
 from tasks.stage import code_version, stage

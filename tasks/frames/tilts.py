@@ -12,8 +12,7 @@ from tasks.events.sums import sum_events
 from tasks.frames.centring import position_shifts
 from tasks.frames.models import DirectBeams, Frame
 from tasks.frames.settings import FrameSettings
-from tasks.ingest.events import open_events
-from tasks.ingest.models import TiltSeries
+from tasks.ingest import TiltSeries, open_events
 from tasks.model.experiment import PixelPosition
 
 BEAM_RADIUS_PX = 15.0

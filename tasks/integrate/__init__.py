@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     )
     from tasks.integrate.builtin import BuiltinIntegrator
     from tasks.integrate.crystals.combine import combine_crystals
+    from tasks.integrate.crystals.crystal_match import amplitudes, averaged, match_crystals, reduced_crystal, row_keys
     from tasks.integrate.crystals.relations import relation_text, relations_in
     from tasks.integrate.crystals.same_axes import in_axes_of
-    from tasks.integrate.hklf4 import hklf4_text
+    from tasks.integrate.hklf4 import hklf4_text, scale_for
     from tasks.integrate.merging.equivalents import observations_at
     from tasks.integrate.merging.resolution import significant_d_min
     from tasks.integrate.merging.statistics import merging_statistics
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tasks.integrate.ports import Integrator
     from tasks.integrate.reflection_file import Merged, Unmerged, read_merged, read_unmerged, write_reflections
     from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group, determine_laue_group_in_setting
+    from tasks.integrate.symmetry.space_groups import rank_space_groups
     from tasks.integrate.task import integrate_frames
 else:
     __getattr__ = open_face(__name__)
@@ -53,7 +55,9 @@ __all__ = [
     "ShellStatistics",
     "SpaceGroupCandidate",
     "Unmerged",
+    "amplitudes",
     "assemble_reflections",
+    "averaged",
     "combine_crystals",
     "determine_laue_group",
     "determine_laue_group_in_setting",
@@ -61,13 +65,18 @@ __all__ = [
     "in_axes_of",
     "integrate_frames",
     "laue_warnings",
+    "match_crystals",
     "merging_statistics",
     "observations_at",
+    "rank_space_groups",
     "read_merged",
     "read_unmerged",
+    "reduced_crystal",
     "reflections_from_observations",
     "relation_text",
     "relations_in",
+    "row_keys",
+    "scale_for",
     "significant_d_min",
     "write_reflections",
 ]

@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from tasks.frames.models import FrameSeries
+from tasks.frames import FrameSeries
 from tasks.integrate.models import Reflections
 from tasks.integrate.settings import IntegrationSettings
 from tasks.model.provenance import Provenance

@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.frames.models import FrameSeries
+from tasks.frames import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
 from tasks.integrate.geometry.mapping import Crystal, geometry_of
 from tasks.integrate.geometry.refinement import Refined

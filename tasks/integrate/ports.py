@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
-from tasks.frames.models import FrameSeries
+from tasks.frames import FrameSeries
 from tasks.integrate.models import Reflections
 
 

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from tasks.frames.models import FrameSeries
+from tasks.frames import FrameSeries
 from tasks.integrate.models import Reflections
 from tasks.integrate.ports import Integrator
 from tasks.stage import stage

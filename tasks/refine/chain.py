@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.crystal.scattering import d_star_squared
-from tasks.integrate.models import Reflections
+from tasks.integrate import Reflections
 from tasks.model import Composition, InputError, ProgramFailedError, ProgramTimeoutError
 from tasks.model.provenance import Provenance
 from tasks.model.verdict import UNTESTED
@@ -23,7 +23,7 @@ from tasks.refine.strategy import first_draft, refined
 from tasks.refine.structure import formula_of, structure_of
 from tasks.refine.validation import recovery
 from tasks.refine.verdict import NOT_RECOVERED, Grounds
-from tasks.solve.models import Solution
+from tasks.solve import Solution
 
 log = logging.getLogger("apertura.refine")
 

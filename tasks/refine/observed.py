@@ -22,10 +22,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate.models import Reflections
-from tasks.integrate.reflection_file import read_merged, read_unmerged
+from tasks.integrate import Reflections, read_merged, read_unmerged
 from tasks.model import InputError
-from tasks.solve.models import Solution
+from tasks.solve import Solution
 
 SHELL_REFLECTIONS = 50
 LEAST_OBSERVED = 0.2

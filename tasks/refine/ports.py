@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Protocol
 
-from tasks.integrate.models import Reflections
+from tasks.integrate import Reflections
 from tasks.model import Composition
 from tasks.refine.draft import Draft, DraftFit, UniqueIntensities
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import ReindexedIntensities
 from tasks.refine.structure import RefinedStructure
-from tasks.solve.models import Solution
+from tasks.solve import Solution
 
 
 class Refiner(Protocol):

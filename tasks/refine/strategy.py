@@ -15,7 +15,7 @@ from tasks.refine.ports import LeastSquares
 from tasks.refine.progress import QUICK_CYCLES, RefineProgress, tried_fit
 from tasks.refine.settings import RefineSettings
 from tasks.refine.validation import HELD_OUT
-from tasks.solve.models import Solution
+from tasks.solve import Solution
 
 LONG_CYCLES = 40
 """Of what must converge; fits that settle end before."""

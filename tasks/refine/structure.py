@@ -6,12 +6,12 @@ import gemmi
 import numpy as np
 
 from tasks.crystal.contents import units_in_cell
-from tasks.integrate.models import Reflections
+from tasks.integrate import Reflections
 from tasks.model import Composition, Document, UnitCell
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import cell_contents
 from tasks.refine.draft import DraftFit, ModelFit, UniqueIntensities
-from tasks.solve.models import Solution
+from tasks.solve import Solution
 
 
 class RefinedStructure(Document):

@@ -3,11 +3,11 @@
 import logging
 from pathlib import Path
 
-from tasks.integrate.models import Reflections
+from tasks.integrate import Reflections
 from tasks.model import Composition
 from tasks.refine.models import Refinement
 from tasks.refine.ports import Refiner
-from tasks.solve.models import Solution
+from tasks.solve import Solution
 from tasks.stage import stage
 
 log = logging.getLogger("apertura.refine")

@@ -15,7 +15,7 @@ from scipy.spatial import KDTree
 
 from tasks.crystal.contacts import BOND_TOLERANCE_ANGSTROM, covalent_radii
 from tasks.crystal.lattice import orthogonalisation
-from tasks.refine.models import RefinedAtom, Refinement
+from tasks.refine import RefinedAtom, Refinement
 
 MOLECULE_LIMIT = 160
 CELL_LIMIT = 1500

@@ -9,9 +9,9 @@ import matplotlib.image
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.apertures.models import ApertureSet
-from tasks.frames.models import FrameSeries
-from tasks.integrate.models import Reflections
+from tasks.apertures import ApertureSet
+from tasks.frames import FrameSeries
+from tasks.integrate import Reflections
 
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ff9f40", "#9be36d")
 MAP_SIZE_PX = 320

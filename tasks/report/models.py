@@ -4,13 +4,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tasks.apertures.models import ApertureSet, CrystalAperture
-from tasks.frames.models import FrameSeries
-from tasks.ingest.models import LostScan
-from tasks.integrate.models import CombinedSets, Reflections
+from tasks.apertures import ApertureSet, CrystalAperture
+from tasks.frames import FrameSeries
+from tasks.ingest import LostScan
+from tasks.integrate import CombinedSets, Reflections
 from tasks.model import ApertureError, Document, FileRef
-from tasks.refine.models import Refinement
-from tasks.solve.models import Solutions
+from tasks.refine import Refinement
+from tasks.solve import Solutions
 
 Status = Literal["solved", "not-solved", "not-indexed", "no-crystals"]
 

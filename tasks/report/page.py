@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from tasks.integrate.models import CombinedSets, Reflections
+from tasks.integrate import CombinedSets, Reflections
 from tasks.report import tables, wording
 from tasks.report.charts import ChartFrame, Line, against_angle, against_count, against_resolution
 from tasks.report.drawing import legend, structure_svg

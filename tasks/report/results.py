@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from tasks.apertures.models import ApertureScores
-from tasks.integrate.models import CrystalRelation, Reflections
+from tasks.apertures import ApertureScores
+from tasks.integrate import CrystalRelation, Reflections
 from tasks.model import Document
 from tasks.model.provenance import Provenance
-from tasks.refine.models import Refinement
+from tasks.refine import Refinement
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, RunOutcome, SourceSummary, Status
-from tasks.solve.models import Solutions
+from tasks.solve import Solutions
 
 CellList = tuple[float, float, float, float, float, float]
 

@@ -2,9 +2,9 @@
 
 import gemmi
 
-from tasks.integrate.models import Reflections, ShellStatistics
+from tasks.integrate import Reflections, ShellStatistics
 from tasks.model.experiment import wavelength_text
-from tasks.refine.models import Refinement
+from tasks.refine import Refinement
 from tasks.report.models import ApertureQuality, CrystalOutcome
 from tasks.report.wording import DASH, fixed, number, percent, with_esd
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tasks.solve.groups.setting import in_stated_setting
     from tasks.solve.models import Atom, Solution, Solutions, SpaceGroupTrial
     from tasks.solve.ports import Solver
+    from tasks.solve.search.given_model import solution_from_atoms
     from tasks.solve.settings import SolveSettings
     from tasks.solve.task import solve_structure
 else:
@@ -24,5 +25,6 @@ __all__ = [
     "Solver",
     "SpaceGroupTrial",
     "in_stated_setting",
+    "solution_from_atoms",
     "solve_structure",
 ]

@@ -15,8 +15,7 @@ from tasks.crystal.symmetry import (
     symmetry_from_symbol,
     symmetry_of,
 )
-from tasks.integrate.models import Reflections
-from tasks.integrate.reflection_file import read_merged
+from tasks.integrate import Reflections, read_merged
 from tasks.model import Composition, InputError, NoSolutionError
 from tasks.model.provenance import Provenance
 from tasks.solve.data.diagnosis import suspicions

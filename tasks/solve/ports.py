@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
-from tasks.integrate.models import Reflections
+from tasks.integrate import Reflections
 from tasks.model import Composition
 from tasks.solve.models import Solutions
 

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from tasks.integrate.models import Reflections
+from tasks.integrate import Reflections
 from tasks.model import Composition
 from tasks.solve.models import Solutions
 from tasks.solve.ports import Solver

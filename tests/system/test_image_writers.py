@@ -12,7 +12,7 @@ import pytest
 
 from adapters.formats.cbf import write_cbf
 from tasks.frames.models import Frame, FrameSeries
-from tasks.frames.sweeps import sweeps
+from tasks.frames.sweeps import partition
 from tasks.model import Beam, Detector, FileRef
 from tasks.model.provenance import Provenance
 
@@ -145,7 +145,7 @@ def test_dials_imports_one_sweep_per_equal_step_with_the_axis_it_is_told(tmp_pat
     models = json.loads((tmp_path / "i.expt").read_text())
 
     found = sorted((tuple(s["oscillation"]), s["image_range"][1]) for s in models["scan"])
-    want = sorted(((s.start_deg, s.step_deg), len(s.indices)) for s in sweeps(series))
+    want = sorted(((s.start_deg, s.step_deg), len(s.indices)) for s in partition(series))
     assert [n for _, n in found] == [n for _, n in want]
     for (got, _), (expected, _) in zip(found, want, strict=True):
         assert got == pytest.approx(expected, rel=1e-6, abs=1e-9)

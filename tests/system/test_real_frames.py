@@ -16,7 +16,7 @@ from adapters.formats.frame_reader import FrameFileReader
 from tasks.frames.models import FrameSeries
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import each_frame, read_mask
-from tasks.frames.sweeps import sweeps
+from tasks.frames.sweeps import partition
 from tasks.frames.task import read_rotation
 from tasks.ingest.source import read_source
 from tasks.model import SourceError
@@ -59,7 +59,7 @@ def test_all_frames_of_cinchonine_are_read(cinchonine: tuple[FrameSeries, list[P
         np.testing.assert_array_equal(pixels, stored)
         assert frame.counts == pytest.approx(stored.sum() / 16)
     assert read_mask(series).all()
-    (sweep,) = sweeps(series)
+    (sweep,) = partition(series)
     assert sweep.exact
     assert (sweep.start_deg, sweep.step_deg) == (-50.46, 0.2522)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.programs.rectangles import mask_rectangles
-from tasks.frames.models import FrameSeries
+from tasks.frames import FrameSeries
 from tasks.model import UnitCell, Vector
 
 LARGEST_PIXEL = 2**31 - 2

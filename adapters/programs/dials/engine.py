@@ -15,13 +15,15 @@ from adapters.programs.dials.settings import DialsSettings
 from adapters.programs.predictions import write_predictions
 from adapters.programs.probe import DIALS, require, version_of
 from tasks.crystal.scattering import d_star_squared
-from tasks.frames.models import FrameSeries
-from tasks.frames.stack import read_mask
-from tasks.frames.sweeps import TOLERANCE, Sweep, usable_sweeps
-from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
-from tasks.integrate.merging.equivalents import observations_at
-from tasks.integrate.merging.resolution import significant_d_min
-from tasks.integrate.models import Reflections
+from tasks.frames import STEP_TOLERANCE, FrameSeries, Sweep, read_mask, usable_sweeps
+from tasks.integrate import (
+    Particulars,
+    Reflections,
+    assemble_reflections,
+    laue_warnings,
+    observations_at,
+    significant_d_min,
+)
 from tasks.model import NotIndexedError, UnitCell
 from tasks.model.provenance import Provenance
 
@@ -143,7 +145,7 @@ def _warn_of_inexact(session: Session, parts: list[Sweep]) -> None:
     if len(parts) > 1:
         session.warnings.append(f"gaps or changes of the step: {len(parts)} sweeps were integrated as one crystal")
     off = max(parts, key=lambda part: part.deviation_deg / part.step_deg)
-    if off.deviation_deg > TOLERANCE * off.step_deg:
+    if off.deviation_deg > STEP_TOLERANCE * off.step_deg:
         session.warnings.append(
             "unequal steps: frames were taken as equally spaced although they are up to"
             f" {off.deviation_deg:.3f} deg off; the built-in integrator uses every angle as it is"

@@ -13,8 +13,8 @@ from adapters.programs.dials.output import (
 )
 from adapters.programs.dials.session import Session
 from adapters.programs.dials.settings import DialsSettings
-from tasks.frames.models import FrameSeries
-from tasks.integrate.models import AxisTest
+from tasks.frames import FrameSeries
+from tasks.integrate import AxisTest
 from tasks.model import NotIndexedError, Vector
 
 GOOD_FRACTION = 0.6

@@ -31,8 +31,7 @@ from adapters.programs.dials.output import (
 from adapters.programs.dials.session import Session
 from tasks.crystal.lattice import rotation_group, symmetrised_cell
 from tasks.crystal.symmetry import laue_group_of
-from tasks.integrate.reflection_file import Unmerged
-from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
+from tasks.integrate import LaueChoice, Unmerged, determine_laue_group
 from tasks.model import ProgramFailedError, UnitCell
 
 FEW_SPOTS = "profile.gaussian_rs.min_spots.per_degree=1 profile.gaussian_rs.min_spots.overall=3"

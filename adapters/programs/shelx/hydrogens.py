@@ -6,8 +6,7 @@ from adapters.formats.shelx_ins import ShelxFile
 from adapters.formats.shelx_writer import AFIX, shelx_names
 from tasks.crystal.scattering import Radiation
 from tasks.model import Composition, UnitCell
-from tasks.refine.draft import Draft, DraftAtom, RidingGroup
-from tasks.refine.hydrogens import with_hydrogens
+from tasks.refine import Draft, DraftAtom, RidingGroup, with_hydrogens
 
 HYDROGEN = frozenset({"H", "D"})
 

@@ -10,11 +10,11 @@ from adapters.formats.shelx_writer import shelx_names, symmetry_lines
 from tasks.crystal.contents import not_hydrogen, units_by_volume
 from tasks.crystal.sites import site_orders
 from tasks.crystal.symmetry import operations_from_hall
-from tasks.integrate.models import Reflections
+from tasks.integrate import Reflections
 from tasks.model import Composition, UnitCell
 from tasks.model.experiment import wavelength_text
-from tasks.refine.shelx_factors import four_gaussians
-from tasks.solve.models import Atom
+from tasks.refine import four_gaussians
+from tasks.solve import Atom
 
 
 def head(data: Reflections, composition: Composition, *, hall: str, title: str) -> list[str]:

@@ -9,10 +9,9 @@ from adapters.formats.shelx_ins import ShelxAtom, ShelxFile
 from adapters.programs.shelx.input import elements_of, site_shares
 from tasks.crystal.contents import units_by_volume
 from tasks.crystal.lattice import metric
-from tasks.integrate.models import Reflections
+from tasks.integrate import Reflections
 from tasks.model import Composition, UnitCell, Vector
-from tasks.solve.models import Atom, Solution
-from tasks.solve.search.given_model import solution_from_atoms
+from tasks.solve import Atom, Solution, solution_from_atoms
 
 Basis = tuple[Vector, Vector, Vector]
 IDENTITY: Basis = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))

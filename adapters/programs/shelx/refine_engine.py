@@ -15,9 +15,7 @@ from adapters.programs.runner import run_program
 from adapters.programs.shelx.hydrogens import count_riding, riding_draft, with_afix
 from adapters.programs.shelx.input import elements_of, shelxl_ins, site_shares
 from adapters.programs.shelx.output import Lst, complaint_in, parse_lst, suggested_weights
-from tasks.integrate.hklf4 import hklf4_text
-from tasks.integrate.models import Reflections
-from tasks.integrate.reflection_file import read_unmerged
+from tasks.integrate import Reflections, hklf4_text, read_unmerged
 from tasks.model import (
     Composition,
     DivergedError,
@@ -31,11 +29,18 @@ from tasks.model import (
     Vector,
 )
 from tasks.model.provenance import Attempt, Provenance
-from tasks.refine.chain import refined_elsewhere
-from tasks.refine.displacement import principal_displacements
-from tasks.refine.draft import AtomFit, Draft, DraftAtom, ModelFit, Tensor
-from tasks.refine.models import Refinement, StructureFiles
-from tasks.solve.models import Atom, Solution
+from tasks.refine import (
+    AtomFit,
+    Draft,
+    DraftAtom,
+    ModelFit,
+    Refinement,
+    StructureFiles,
+    Tensor,
+    principal_displacements,
+    refined_elsewhere,
+)
+from tasks.solve import Atom, Solution
 
 U_DEFAULT_ANGSTROM2 = 0.05
 """Of an atom whose U is given as a multiple of another's, where that is not needed: what SHELX itself starts from."""

@@ -13,7 +13,7 @@ from adapters.programs.runner import ProgramRun, run_program
 from adapters.programs.shelx.input import shelxd_ins, shelxs_ins, shelxt_ins
 from adapters.programs.shelx.model import solution_from_shelx
 from adapters.programs.shelx.output import complaint_in, parse_lxt
-from tasks.integrate.models import Reflections
+from tasks.integrate import Reflections
 from tasks.model import (
     Composition,
     Document,
@@ -25,7 +25,7 @@ from tasks.model import (
 )
 from tasks.model.provenance import Attempt, Provenance
 from tasks.model.verdict import standing
-from tasks.solve.models import Solution, Solutions, SpaceGroupTrial
+from tasks.solve import Solution, Solutions, SpaceGroupTrial
 
 SHELXT_FALLBACKS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((), "the program's defaults"),

@@ -19,11 +19,8 @@ from adapters.programs.xds.input import ImageGrid, XdsChoices, image_grid, xds_i
 from adapters.programs.xds.output import Correct, Idxref, check_for_errors, parse_correct, parse_idxref, parse_integrate
 from tasks.crystal.lattice import rotation_group, symmetrised_cell
 from tasks.crystal.symmetry import laue_group_of
-from tasks.frames.models import FrameSeries
-from tasks.frames.stack import read_mask
-from tasks.frames.sweeps import sweeps
-from tasks.integrate.assemble import Particulars, assemble_reflections, reflections_from_observations
-from tasks.integrate.models import AxisTest, Reflections
+from tasks.frames import FrameSeries, partition, read_mask
+from tasks.integrate import AxisTest, Particulars, Reflections, assemble_reflections, reflections_from_observations
 from tasks.model import Document, NotIndexedError, ProgramFailedError, SourceError, UnitCell
 from tasks.model.provenance import Attempt, Provenance
 
@@ -240,7 +237,7 @@ class _Run:
         left_out = len(self.frames.frames) - len(self.grid.indices)
         if left_out:
             warnings.append(f"{left_out} frames out of step with the others were left out")
-        if any(not part.exact for part in sweeps(self.frames)):
+        if any(not part.exact for part in partition(self.frames)):
             warnings.append("stills were integrated as wedges as wide as their step: XDS knows rotation only")
         particulars = Particulars(
             wavelength_angstrom=self.frames.beam.wavelength_angstrom,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.frames.models import FrameSeries
+from tasks.frames import FrameSeries
 from tasks.model import NotIndexedError, UnitCell
 
 GRID_TOLERANCE = 0.02

@@ -17,7 +17,7 @@ from tasks.integrate.crystals.crystal_match import (
     Table,
     amplitudes,
     averaged,
-    match,
+    match_crystals,
     mean_cell,
     reduced_crystal,
 )
@@ -121,7 +121,7 @@ def _best_to_join(cluster: _Cluster, left: list[ReducedCrystal]) -> tuple[Reduce
     found: tuple[ReducedCrystal, Match] | None = None
     highest = SAME_FORM
     for crystal in left:
-        fit = match(crystal, table, cluster.seed.cell)
+        fit = match_crystals(crystal, table, cluster.seed.cell)
         if fit is not None and fit.correlation is not None and fit.correlation > highest:
             found, highest = (crystal, fit), fit.correlation
     return found
@@ -131,7 +131,7 @@ def _settle(cluster: _Cluster) -> None:
     if len(cluster.members) == 1:
         return
     for number, (crystal, fit) in enumerate(cluster.members):
-        again = match(crystal, cluster.table(without=number), cluster.seed.cell)
+        again = match_crystals(crystal, cluster.table(without=number), cluster.seed.cell)
         if again is None or again.correlation is None:
             continue
         cluster.replace(number, again._replace(basis=fit.basis) if number == 0 else again)
@@ -142,7 +142,7 @@ def _pairs(crystals: list[ReducedCrystal]) -> tuple[tuple[str, str, float | None
     for number, one in enumerate(crystals):
         table = amplitudes(one)
         for other in crystals[number + 1 :]:
-            fit = match(other, table, one.cell)
+            fit = match_crystals(other, table, one.cell)
             rows.append((one.id, other.id, None if fit is None else fit.correlation))
     return tuple(rows)
 

@@ -90,7 +90,7 @@ def averaged(hkl: NDArray[np.int64], value: NDArray[np.float64]) -> Table:
     return Table(_folded(hkl[first]), mean[: len(unique)])
 
 
-def match(crystal: ReducedCrystal, table: Table, onto: UnitCell) -> Match | None:
+def match_crystals(crystal: ReducedCrystal, table: Table, onto: UnitCell) -> Match | None:
     """Return the best indexing of a crystal against the |E| of others; None if the lattices differ.
 
     All indexings that the lattice's metric allows are tried; symmetry-equivalent ones agree equally well, and the

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from tasks.frames.models import FrameSeries
+from tasks.frames import FrameSeries
 from tasks.integrate.models import Reflections
 from tasks.model.arrays import Floats, Integers
 

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tasks.apertures.all_positions import outline
-from tasks.apertures.models import CrystalAperture
-from tasks.frames.models import FrameSeries
+from tasks.apertures import CrystalAperture, outline
+from tasks.frames import FrameSeries
 from tasks.integrate.crystals.crystal_match import reduced_crystal
 from tasks.integrate.crystals.orientation import in_reduced_axes, misorientation_deg, orientation_matrix
 from tasks.integrate.models import CrystalCluster, CrystalRelation, Reflections

@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.crystal.symmetry import space_group
 from tasks.integrate.assemble import Particulars, assemble_reflections
-from tasks.integrate.crystals.crystal_match import amplitudes, match, reduced_crystal
+from tasks.integrate.crystals.crystal_match import amplitudes, match_crystals, reduced_crystal
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_unmerged
 from tasks.integrate.task import summary
@@ -24,7 +24,7 @@ def in_axes_of(data: Reflections, reference: Reflections, workdir: Path) -> Refl
         If the lattices differ.
     """
     first, second = reduced_crystal(reference), reduced_crystal(data)
-    found = match(second, amplitudes(first), first.cell)
+    found = match_crystals(second, amplitudes(first), first.cell)
     if found is None:
         raise NotIndexedError(f"{data.id}: another lattice than that of the reference", "")
     basis = second.basis @ found.basis @ np.linalg.inv(first.basis)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tasks.frames.models import FrameSeries
+from tasks.frames import FrameSeries
 from tasks.model import InputError
 from tasks.model.arrays import Floats
 

@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.frames.models import FrameSeries
-from tasks.frames.stack import read_half
+from tasks.frames import FrameSeries, read_half
 from tasks.integrate.geometry.mapping import (
     Geometry,
     corner_d_min,

@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 from scipy import sparse
 
-from tasks.frames.models import FrameSeries
+from tasks.frames import FrameSeries
 from tasks.integrate.geometry.mapping import Geometry
 from tasks.integrate.geometry.prediction import Predictions, crossings
 from tasks.integrate.merging.equivalents import group_equivalents

@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.frames.models import FrameSeries
-from tasks.frames.stack import read_frames, read_mask
+from tasks.frames import FrameSeries, read_frames, read_mask
 from tasks.integrate.parallel import in_threads
 from tasks.integrate.spots.background import noise_factor, ring_background
 from tasks.integrate.spots.spot_search import (

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tasks.crystal.miller import pack
 from tasks.crystal.scattering import d_star_squared
-from tasks.integrate.reflection_file import Merged
+from tasks.integrate import Merged
 from tasks.model import UnitCell
 from tasks.solve.data.normalise import WilsonFit
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tasks.crystal.miller import pack
 from tasks.crystal.scattering import Radiation, d_star_squared
 from tasks.crystal.symmetry import Symmetry, absent, epsilon, laue_of
-from tasks.integrate.reflection_file import Merged
+from tasks.integrate import Merged
 from tasks.model import UnitCell
 
 SHELL_REFLECTIONS = 60

@@ -16,7 +16,7 @@ from tasks.crystal.miller import (
 )
 from tasks.crystal.scattering import Radiation, d_star_squared
 from tasks.crystal.symmetry import laue_operations
-from tasks.integrate.reflection_file import Merged
+from tasks.integrate import Merged
 from tasks.model import Composition, InputError, UnitCell
 from tasks.solve.data.diagnosis import Diagnosis, diagnose
 from tasks.solve.data.normalise import fit_wilson, french_wilson, sum_of_squared_factors

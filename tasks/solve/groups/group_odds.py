@@ -4,7 +4,7 @@ import gemmi
 import numpy as np
 
 from tasks.crystal.symmetry import Symmetry
-from tasks.integrate.symmetry.space_groups import rank_space_groups
+from tasks.integrate import rank_space_groups
 from tasks.solve.data.prepared import NormalisedHemisphere
 
 TEMPERATURE = 2.0

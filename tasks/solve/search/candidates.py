@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tasks.crystal.contents import atom_budget
 from tasks.crystal.scattering import Radiation, d_star_squared
 from tasks.crystal.symmetry import Symmetry
-from tasks.integrate.reflection_file import Merged
+from tasks.integrate import Merged
 from tasks.model import Composition, UnitCell
 from tasks.model.verdict import standing
 from tasks.solve.building.atoms import Model, calculate

@@ -4,8 +4,7 @@ import gemmi
 import numpy as np
 
 from tasks.crystal.symmetry import symmetry_of
-from tasks.integrate.models import Reflections
-from tasks.integrate.reflection_file import read_merged
+from tasks.integrate import Reflections, read_merged
 from tasks.model import Composition, UnitCell, Vector
 from tasks.solve.building.atoms import Model
 from tasks.solve.building.model_building import fitted_as_given

@@ -14,7 +14,7 @@ from adapters.formats.frame_reader import FrameFileReader
 from tasks.frames.models import FrameSeries
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import read_frames, read_mask
-from tasks.frames.sweeps import sweeps
+from tasks.frames.sweeps import partition
 from tasks.frames.task import read_rotation
 from tasks.ingest.source import read_source
 from tasks.model import SourceError
@@ -120,7 +120,7 @@ def test_a_gap_in_the_numbers_is_a_gap_in_the_rotation(tmp_path: Path) -> None:
     series = read(manifest(tiffs(tmp_path / "s", [image(n) for n in numbers], numbers), "*.tif"))
     assert [frame.number for frame in series.frames] == numbers
     assert [frame.angle_deg for frame in series.frames] == pytest.approx([-10 + 0.25 * (n - 3) for n in numbers])
-    assert [(s.start_deg, len(s.indices)) for s in sweeps(series)] == [(-10.0, 3), (-8.5, 3)]
+    assert [(s.start_deg, len(s.indices)) for s in partition(series)] == [(-10.0, 3), (-8.5, 3)]
 
 
 def test_a_rotation_the_other_way_is_sorted_by_angle(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.frames.models import Frame, FrameSeries
-from tasks.frames.sweeps import sweeps, usable_sweeps
+from tasks.frames.sweeps import partition, usable_sweeps
 from tasks.model import Beam, Detector, FileRef
 from tasks.model.provenance import Provenance
 
@@ -41,7 +41,7 @@ def series_at(angles: list[float], width: float = 0.0) -> FrameSeries:
     ],
 )
 def test_stills_become_wedges_centred_on_their_tilts(angles: list[float], expected: list[tuple]) -> None:
-    got = [(len(s.indices), s.start_deg, s.step_deg) for s in sweeps(series_at(angles))]
+    got = [(len(s.indices), s.start_deg, s.step_deg) for s in partition(series_at(angles))]
 
     assert [g[0] for g in got] == [e[0] for e in expected]
     np.testing.assert_allclose([g[1:] for g in got], [e[1:] for e in expected], atol=1e-6)
@@ -49,7 +49,7 @@ def test_stills_become_wedges_centred_on_their_tilts(angles: list[float], expect
 
 def test_a_rotation_series_is_represented_exactly_and_its_gap_splits_it() -> None:
     angles = [-50.46 + 0.2522 * k for k in (0, 1, 2, 5, 6)]
-    first, second = sweeps(series_at(angles, width=0.2522))
+    first, second = partition(series_at(angles, width=0.2522))
 
     assert first.exact
     assert second.exact
@@ -61,7 +61,7 @@ def test_a_rotation_series_is_represented_exactly_and_its_gap_splits_it() -> Non
 @given(st.lists(st.integers(1, 400), min_size=0, max_size=30), st.sampled_from([0.0, 0.1]))
 def test_any_series_is_covered_once_and_no_frame_is_moved(steps: list[int], width: float) -> None:
     angles = np.concatenate([[0.0], np.cumsum(steps)]) / 10
-    found = sweeps(series_at(angles.tolist(), width))
+    found = partition(series_at(angles.tolist(), width))
 
     assert [i for sweep in found for i in sweep.indices] == list(range(len(angles)))
     for sweep in found:
@@ -73,17 +73,17 @@ def test_any_series_is_covered_once_and_no_frame_is_moved(steps: list[int], widt
 
 def test_long_series_take_no_time_and_drifting_steps_are_cut() -> None:
     begin = time.process_time()
-    (sweep,) = sweeps(series_at([0.05 * k for k in range(5000)], width=0.05))
+    (sweep,) = partition(series_at([0.05 * k for k in range(5000)], width=0.05))
     assert time.process_time() - begin < 5
     assert len(sweep.indices) == 5000
     drifting = np.cumsum(0.5 * 1.002 ** np.arange(150))
-    assert 1 < len(sweeps(series_at(drifting.tolist()))) < 30
+    assert 1 < len(partition(series_at(drifting.tolist()))) < 30
 
 
 def test_goniometer_jitter_leaves_few_frames_out_and_its_size_is_told() -> None:
     jitter = np.random.default_rng(4).normal(0, 0.1, 80)
     angles = np.arange(80) * 1.5 - 60 + jitter
-    strict = sum(len(s.indices) for s in sweeps(series_at(angles.tolist())) if len(s.indices) >= 3)
+    strict = sum(len(s.indices) for s in partition(series_at(angles.tolist())) if len(s.indices) >= 3)
     found = usable_sweeps(series_at(angles.tolist()), fewest=3)
     held = [s for s in found if len(s.indices) >= 3]
     assert strict < 40
@@ -96,4 +96,4 @@ def test_goniometer_jitter_leaves_few_frames_out_and_its_size_is_told() -> None:
 
 def test_equal_steps_and_gaps_are_taken_as_they_are() -> None:
     series = series_at([0, 1, 2, 3, 8, 9, 10, 11])
-    assert usable_sweeps(series, fewest=3) == sweeps(series)
+    assert usable_sweeps(series, fewest=3) == partition(series)
