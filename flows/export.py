@@ -5,8 +5,8 @@ from typing import Literal, get_args
 
 from adapters.programs.export import export_dials, export_pets, export_shelx, export_xds
 from flows.run_folder import read_results
-from tasks.frames.models import FrameSeries
-from tasks.integrate.models import Reflections
+from tasks.frames import FrameSeries
+from tasks.integrate import Reflections
 from tasks.model import Composition, SettingsError, SourceError
 from tasks.stage import read_document
 

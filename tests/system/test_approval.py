@@ -51,7 +51,9 @@ def page(bench: Bench) -> Iterator[Any]:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        yield browser.new_page(viewport={"width": 1400, "height": 1100}, base_url=bench.facility.url)
+        page = browser.new_page(viewport={"width": 1400, "height": 1100}, base_url=bench.facility.url)
+        bench.sign_in(page)
+        yield page
         browser.close()
 
 
