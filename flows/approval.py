@@ -15,6 +15,7 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field, create_model
 
+from flows.markdown import plain
 from flows.progress import PublishedSteps
 from flows.site import Site
 from tasks.apertures import ApertureSet
@@ -169,7 +170,7 @@ class PersonReview:
         taken = "accepted" if self._approval.default is Default.accept else "refused"
         limit = f"Without an answer by {end:%Y-%m-%d %H:%M} UTC this is **{taken}**."
         where = f"[{shown.name}]({self._site.url_of(shown)})"
-        return f"### {self._folder.name}: {what}\n\n{proposal}\n\nMore: {where}\n\n{limit}"
+        return f"### {plain(self._folder.name)}: {what}\n\n{proposal}\n\nMore: {where}\n\n{limit}"
 
 
 def _refused(approved: bool, what: str, comment: str) -> None:

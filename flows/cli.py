@@ -17,6 +17,7 @@ from tasks.model import (
 )
 
 SOLVED, NOT_SOLVED, USAGE, SOURCE, MISSING, BUG = 0, 1, 2, 3, 4, 70
+"""Exit codes that users rely on; 70 is EX_SOFTWARE of sysexits.h."""
 
 app = typer.Typer(
     name="apertura",

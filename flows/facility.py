@@ -34,6 +34,7 @@ USER = "apertura"
 UPKEEP_AT_ONCE = 2
 """The janitor beside one other: each holds 150 MB for seconds."""
 QUEUES = (("urgent", 1), ("default", 2), ("reprocess", 3))
+"""Priorities, the lowest number first: a person at the form, arriving data, campaigns over old data."""
 
 
 class Facility(Document):

@@ -10,6 +10,7 @@ from prefect.states import Completed, Failed
 
 from adapters.formats.simulated_series import write_simulated_series
 from flows.doctor import examine, table
+from flows.markdown import fenced
 from flows.progress import QuietSteps
 from flows.run_folder import read_results
 from flows.runs import run_pipeline
@@ -18,6 +19,7 @@ from tasks.model import ApertureError, Document
 from tasks.simulate import ClusterPlan, Instrument, SimulationSettings, TiltPlan, uio66
 
 CELL_TOLERANCE = 0.01
+"""Relative: the camera length of an instrument is known to 1 % at best, and a check need not be finer than that."""
 CHAINS = (
     ("builtin", "direct-methods", "smtbx", None),
     ("dials", "charge-flipping", "smtbx", "DIALS"),
@@ -49,7 +51,7 @@ def tiny_case() -> SimulationSettings:
 def flight_check() -> State[list[Check]]:
     """Run every chain whose program is installed; Failed if one misses the known cell or space group."""
     findings = examine()
-    create_markdown_artifact(f"```\n{table(findings)}\n```", key="doctor", description="what is installed")
+    create_markdown_artifact(fenced(table(findings)), key="doctor", description="what is installed")
     usable = {finding.name for finding in findings.findings if finding.state == "ok"}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

@@ -36,6 +36,7 @@ from flows.site import load_site
 from tasks.model import Document
 
 PAGE = 200
+"""Runs asked for at once: the most that Prefect 3.8 gives."""
 FORGET_S = 86400.0
 """A crash that old is history: somebody has looked at it, or nobody wants it."""
 NO_RETRY_TAG = "no-retry"

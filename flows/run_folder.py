@@ -11,6 +11,10 @@ from tasks.model import SettingsError, SourceError
 from tasks.stage import fingerprint
 
 CLAIM = "run.json"
+VERSION = "0.2"
+"""Of the claim and of the documents beside it: steps of another version are not taken up, but can be read."""
+FIRST_VERSION = "0.1"
+"""Whose claims do not state it."""
 
 
 @contextmanager
@@ -33,6 +37,7 @@ def claimed(folder: Path, *, source_key: str, source_name: str, settings: Settin
     """
     claim = {
         "format": "apertura run",
+        "version": VERSION,
         "source": source_name,
         "source_key": source_key,
         "settings_key": fingerprint({"settings": settings}),
@@ -93,6 +98,12 @@ def _check(folder: Path, claim: dict[str, str]) -> None:
         earlier = json.loads(found.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(f"{found}: not readable as JSON", "choose a new or empty folder") from error
+    if (version := earlier.get("version", FIRST_VERSION)) != VERSION:
+        raise SettingsError(
+            f"--out {folder}: holds a run of apertura {version}: apertura {VERSION} computes its steps by other code "
+            "and cannot take them up",
+            "choose a new folder; `apertura export` reads the old one",
+        )
     if earlier.get("source_key") != claim["source_key"]:
         raise SettingsError(
             f"--out {folder}: holds a run of another source ({earlier.get('source')})", "choose a new or empty folder"

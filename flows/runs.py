@@ -18,9 +18,17 @@ from tasks.stage import fingerprint
 VERSIONED = ("apertura", "numpy", "scipy", "numba", "gemmi", "cctbx-base", "h5py", "pydantic", "prefect")
 
 
-def run_pipeline(source: Path, out: Path, settings: Settings, steps: Steps, *, review: Review | None = None) -> Path:
-    """Run the pipeline in this process; return the run folder."""
-    document = read_source(source)
+def run_pipeline(
+    source: Path,
+    out: Path,
+    settings: Settings,
+    steps: Steps,
+    *,
+    review: Review | None = None,
+    document: SourceDocument | None = None,
+) -> Path:
+    """Run the pipeline in this process; return the run folder. `document` is what the source was read to, if it was."""
+    document = document or read_source(source)
     key = fingerprint({"source": document})
     with (
         named_storage_errors(out),

@@ -30,7 +30,9 @@ TOKEN_VARIABLE = "APERTURA_RUNS_TOKEN"  # noqa: S105 the name of a variable
 PASSWORD_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 the name of a variable
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
 TOKEN_LENGTH_MIN = 16
+"""Characters; of 64 letters that is 96 bits, beyond any guessing over a network."""
 PASSWORD_LENGTH_MIN = 12
+"""Characters: NIST SP 800-63B asks for 8 of people's passwords and for more where they are alone, as here."""
 PAGES_POLICY = (
     "sandbox allow-scripts allow-downloads allow-popups; default-src 'none'; script-src 'unsafe-inline'; "
     "style-src 'unsafe-inline'; img-src 'self' data:; font-src data:; form-action 'none'; frame-ancestors 'none'"

@@ -34,6 +34,7 @@ ENGINES = frozenset(
     ("builtin", "dials", "xds", "auto", "all", "direct-methods", "charge-flipping", "shelxt", "shelxs", "shelxd")
 ) | {"smtbx", "shelxl", "automatic", "file"}
 CONFIG_BYTES_MAX = 2**20
+"""All settings with their defaults are 1 kB: what is far larger is another file."""
 
 
 class Settings(Document):

@@ -83,6 +83,19 @@ class Site(Document):
             raise InputError(f"{path}: outside the folders of the site", f"allowed: {', '.join(map(str, roots))}")
         return resolved
 
+    def run_place(self, folder: Path) -> Path:
+        """Return a run folder with symbolic links resolved, if it lies in the folder of runs: data are only read.
+
+        Raises
+        ------
+        InputError
+            If it lies elsewhere. A site that names no folder of runs (a laptop) confines nothing.
+        """
+        resolved = folder.resolve()
+        if self.runs is not None and not resolved.is_relative_to(self.runs.resolve()):
+            raise InputError(f"{folder}: outside the site's folder of runs", f"name a folder in {self.runs}")
+        return resolved
+
     def url_of(self, path: Path) -> str:
         """Return the URL of a file of a run: served by the site, or a file URL."""
         if self.plots_url and self.runs and path.resolve().is_relative_to(self.runs.resolve()):

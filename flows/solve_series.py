@@ -1,5 +1,6 @@
 """The deployable flow around the pipeline: one data set, from its source folder to structures and a report."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.approval import Approval, PersonReview
+from flows.markdown import fenced, plain
 from flows.progress import PublishedSteps
 from flows.run_folder import read_results
 from flows.runs import run_pipeline
 from flows.settings import Settings
 from flows.site import Site, load_site
 from tasks.apertures import ApertureFile
-from tasks.ingest import read_source
+from tasks.ingest import SourceDocument, read_source
 from tasks.model import ApertureError, ProgramFailedError, ProgramTimeoutError
 from tasks.stage import fingerprint, tell
 
@@ -49,14 +51,17 @@ def solve_series(
 
     The state's name is the outcome; an error that a person must act on is shown as an artifact and fails the run.
     """
+    logging.getLogger("apertura").setLevel(logging.INFO)  # Prefect hands its handlers to it, but not its level
     site = load_site()
     try:
-        folder = run_folder(site, Path(source), out, settings)
+        place = site.confined(Path(source))
+        document = read_source(place)
+        folder = site.run_place(Path(out)) if out is not None else run_folder(site, place, document, settings)
         if isinstance(settings.apertures, ApertureFile):
             site.confined(settings.apertures.file.path)
         steps = PublishedSteps()
-        review = PersonReview(approval, folder=site.confined(folder), site=site, steps=steps)
-        run_pipeline(site.confined(Path(source)), site.confined(folder), settings, steps, review=review)
+        review = PersonReview(approval, folder=folder, site=site, steps=steps)
+        run_pipeline(place, folder, settings, steps, review=review, document=document)
     except ApertureError as error:
         show_error(error)
         raise
@@ -70,13 +75,11 @@ def solve_series(
     return Completed(name=STATE_NAMES[results["status"]], message=sentence(results), data=str(folder))
 
 
-def run_folder(site: Site, source: Path, out: str | None, settings: Settings) -> Path:
+def run_folder(site: Site, source: Path, document: SourceDocument, settings: Settings) -> Path:
     """Return where the run lives: the same for the same data and settings, so that a retry resumes."""
-    if out is not None:
-        return Path(out)
     runs = site.runs or Path.cwd() / "apertura-runs"
-    data, how = fingerprint({"source": read_source(site.confined(source))}), fingerprint({"settings": settings})
-    return runs / f"{source.name}-{data[:8]}-{how[:8]}"
+    data, how = fingerprint({"source": document}), fingerprint({"settings": settings})
+    return site.run_place(runs / f"{source.name}-{data[:8]}-{how[:8]}")
 
 
 def engine_failure(results: dict[str, Any]) -> ProgramFailedError | None:
@@ -108,10 +111,10 @@ def sentence(results: dict[str, Any]) -> str:
 def publish(results: dict[str, Any], report_url: str, dataset_key: str | None, previous_key: str | None) -> None:
     """Make the artifacts that a run's page shows."""
     rows = [crystal_row(crystal) for crystal in results["crystals"]]
-    tell(lambda: create_table_artifact(key="crystals", table=rows, description=sentence(results)))
+    tell(lambda: create_table_artifact(key="crystals", table=rows, description=plain(sentence(results))))
     tell(
         lambda: create_link_artifact(
-            key="report", link=report_url, link_text="the report", description=sentence(results)
+            key="report", link=report_url, link_text="the report", description=plain(sentence(results))
         )
     )
     if previous_key is not None:
@@ -121,7 +124,7 @@ def publish(results: dict[str, Any], report_url: str, dataset_key: str | None, p
 
 def show_error(error: ApertureError) -> None:
     """Make the artifact that says what a person is to do."""
-    tell(lambda: create_markdown_artifact(advice(error), key="what-went-wrong", description=error.message))
+    tell(lambda: create_markdown_artifact(advice(error), key="what-went-wrong", description=plain(error.message)))
 
 
 def crystal_row(crystal: dict[str, Any]) -> dict[str, Any]:
@@ -163,4 +166,4 @@ def mark_run(results: dict[str, Any], outcome: str) -> None:
 
 def advice(error: ApertureError) -> str:
     """Return what a person sees of a typed error."""
-    return f"### {error.code}: {type(error).__name__}\n\n```\n{error.message}\n```\n\n{error.advice}\n"
+    return f"### {error.code}: {type(error).__name__}\n\n{fenced(error.message)}\n\n{plain(error.advice)}\n"

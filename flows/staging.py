@@ -27,6 +27,7 @@ ORIGIN = ".origin"
 PRUNED = ".pruned"
 """Beside where a copy was: it is not made again."""
 TEMPLATE_BYTES_MAX = 2**20
+"""A manifest without scans is a page of text."""
 
 
 def quiet_folders(incoming: Path, site: Site, *, depth: int) -> Iterator[tuple[Path, FolderRule]]:

@@ -15,7 +15,9 @@ from flows.site import Site, load_site
 from tasks.model import Document
 
 SHOWN = 200
+"""Runs counted by state: the most that Prefect gives at once."""
 LAST = 10
+"""Ended runs listed: half a terminal of 24 lines."""
 ACTIVE = {"PENDING", "RUNNING", "CANCELLING"}
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 """Types of state; what is neither is scheduled (also late, or to be tried again) or waits for a person."""

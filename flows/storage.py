@@ -11,6 +11,7 @@ from tasks.model import InputError
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOENT, errno.ENAMETOOLONG}
 SPACE_BYTES = 2**20
+"""Less than that is left only when a write has just failed for want of room."""
 SHORT_WRITE = "requested and"
 """Numpy reports a write that was cut short without an error number."""
 

@@ -1,7 +1,9 @@
 """The layout that the users fixed, and the price of its generic import names."""
 
+import ast
 import importlib.metadata
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,62 @@ def test_the_real_data_are_found_in_one_place() -> None:
         and re.search(r"APERTURA_SHARED\"[,\]]|[\"/]shared[\"/]", path.read_text(encoding="utf-8"))
     }
     assert building == {"tests/synthetic/real_data.py"}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    names = Counter(
+        node.name
+        for path in SOURCES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def numbers_in(node: ast.AST) -> bool:
+    """Tell whether an expression is made of numbers, or is a collection that holds some."""
+    match node:
+        case ast.Constant(value=bool()):
+            return False
+        case ast.Constant(value=int() | float() | complex()):
+            return True
+        case ast.UnaryOp(operand=one):
+            return numbers_in(one)
+        case ast.BinOp(left=one, right=other):
+            return numbers_in(one) and numbers_in(other)
+        case ast.Tuple(elts=some) | ast.List(elts=some) | ast.Set(elts=some) | ast.Dict(values=some):
+            return any(numbers_in(one) for one in some)
+        case ast.Call(args=some):
+            return any(numbers_in(one) for one in some)
+    return False
+
+
+def unexplained_numbers(path: Path) -> list[str]:
+    """Return the module-level numbers that no text stands under or beside."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    body = ast.parse("\n".join(lines)).body
+    found = []
+    for node, following in zip(body, [*body[1:], None], strict=True):
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        names = [one.id for target in targets if target for one in ast.walk(target) if isinstance(one, ast.Name)]
+        constant = bool(names) and all(re.match(r"_?[A-Z]", name) for name in names)
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or not constant or not numbers_in(node.value or node):
+            continue
+        below = isinstance(following, ast.Expr) and isinstance(getattr(following.value, "value", None), str)
+        comments = [lines[row].partition("#")[2].strip() for row in range(node.lineno - 1, node.end_lineno or 0)]
+        beside = any(comment and not comment.startswith(("noqa", "nosec")) for comment in comments)
+        above = lines[node.lineno - 2].startswith("#")
+        together = isinstance(following, ast.Assign | ast.AnnAssign) and following.lineno == (node.end_lineno or 0) + 1
+        found.append((", ".join(names), below or beside or above, together))
+    explained = False
+    unexplained = []
+    for name, has_reason, goes_with_next in reversed(found):
+        explained = has_reason or (goes_with_next and explained)
+        if not explained:
+            unexplained.append(f"{path.relative_to(ROOT)}: {name}")
+    return unexplained
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_number_has_its_reason_beside_it(path: Path) -> None:
+    assert unexplained_numbers(path) == []

@@ -1,5 +1,6 @@
 """A run folder belongs to one source and one set of settings."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,13 @@ def test_a_damaged_claim_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(SettingsError, match=r"run\.json"):
         claim(tmp_path / "run")
+
+
+def test_a_run_of_version_0_1_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    claim(tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    earlier = {name: value for name, value in json.loads(path.read_text()).items() if name != "version"}
+    path.write_text(json.dumps(earlier))
+    with pytest.raises(SettingsError, match=r"holds a run of apertura 0\.1: apertura 0\.2 computes its steps by other"):
+        claim(tmp_path / "run")
+    assert json.loads(path.read_text()) == earlier

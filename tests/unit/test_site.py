@@ -48,3 +48,16 @@ def test_plots_are_linked_by_the_site_s_url(tmp_path: Path) -> None:
     site = Site(runs=tmp_path / "runs", plots_url="https://example.org/runs/")
     assert site.url_of(tmp_path / "runs" / "a" / "report.html") == "https://example.org/runs/a/report.html"
     assert site.url_of(tmp_path / "runs" / "a (b) #1" / "c.png") == "https://example.org/runs/a%20%28b%29%20%231/c.png"
+
+
+def test_a_run_folder_lies_in_the_folder_of_runs_and_nowhere_else(tmp_path: Path) -> None:
+    incoming, runs = tmp_path / "incoming", tmp_path / "runs"
+    for folder in (incoming / "series", runs):
+        folder.mkdir(parents=True)
+    site = Site(incoming=(incoming,), runs=runs)
+    assert site.run_place(runs / "a") == runs / "a"
+    (runs / "link").symlink_to(incoming / "series")
+    for wrong in (incoming / "series", runs / "link" / "out", runs / ".." / "incoming", tmp_path):
+        with pytest.raises(InputError, match="outside the site's folder of runs"):
+            site.run_place(wrong)
+    assert Site().run_place(tmp_path / "anywhere") == tmp_path / "anywhere"
