@@ -6,7 +6,6 @@ from typing import Annotated, Self
 
 import gemmi
 from pydantic import Field, model_validator
-from scipy import constants
 
 from tasks.model.document import Document
 from tasks.model.errors import InputError
@@ -24,6 +23,8 @@ class Beam(Document):
     @property
     def wavelength_angstrom(self) -> float:
         """The relativistic de Broglie wavelength: 0.019687 A at 300 keV."""
+        from scipy import constants  # a fifth of the start of the command line
+
         energy = self.energy_kev * 1e3 * constants.e
         rest = constants.m_e * constants.c**2
         return constants.h * constants.c / math.sqrt(energy * (energy + 2 * rest)) * 1e10

@@ -108,8 +108,11 @@ class Bench:
         if comes_back:
             wait(lambda: self.supervisor.pid(name) not in {0, pid}, f"another {name}")
         else:
-            self.supervisor.stop(name)
-            assert self.supervisor.pid(name) == 0
+            wait(lambda: self._stopped(name), f"{name} to stay stopped")
+
+    def _stopped(self, name: str) -> bool:
+        self.supervisor.stop(name)  # refused while the supervisor starts it again
+        return self.supervisor.states()[name] == "STOPPED"
 
     def start(self, name: str) -> None:
         """Start a service that was kept stopped."""

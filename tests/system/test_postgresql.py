@@ -20,6 +20,7 @@ BURST = 20
 def bench() -> Iterator[Bench]:
     with on_postgresql() as made:
         yield made
+        assert made.tracebacks() == []
 
 
 def test_from_drop_to_body(bench: Bench, record_property) -> None:
