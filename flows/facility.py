@@ -17,8 +17,8 @@ import yaml
 
 from adapters.host.http import CONFLICT, LOOPBACK, send, taken, wait_for
 from adapters.host.processes import end, with_variable
+from adapters.host.runner import run_program
 from adapters.host.supervisor import Service, Supervisor
-from adapters.programs.runner import run_program
 from flows.server import HOSTS_VARIABLE, PASSWORD_VARIABLE, TOKEN_VARIABLE
 from flows.site import POOL, SITE_VARIABLE, UPKEEP_POOL
 from tasks.model import Document, ProgramFailedError, SettingsError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pydantic
 
 from adapters.cctbx.messages import Batch, Replies, Request, WorkerFailure
-from adapters.programs.runner import run_program
+from adapters.host.runner import run_program
 from tasks.model import DivergedError, InputError, ProgramFailedError
 
 ROOT = Path(__file__).resolve().parent.parent.parent

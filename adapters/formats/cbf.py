@@ -42,7 +42,7 @@ def write_cbf(series: FrameSeries, folder: Path, parts: Sequence[Sweep] | None =
         index: (number, sweep) for number, sweep in enumerate(parts or partition(series), 1) for index in sweep.indices
     }
     paths = []
-    for index, (frame, pixels) in enumerate(zip(series.frames, each_frame(series), strict=True)):
+    for index, (frame, pixels) in enumerate(zip(series.frames, each_frame(series.stack), strict=True)):
         number, sweep = place[index]
         path = folder / f"{series.id}_{number:02d}_{index - sweep.indices[0] + 1:05d}.cbf"
         values = pixels.astype(np.int64) - round(series.pedestal)

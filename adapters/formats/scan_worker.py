@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from adapters.programs.runner import Companion, start_companion
+from adapters.host.runner import Companion, start_companion
 from tasks.ingest import ScanData
 from tasks.model import ProgramFailedError, SourceError
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.programs.runner import start_service
+from adapters.host.runner import start_service
 from tasks.model import ProgramFailedError
 
 SOCKET_LENGTH_MAX = 100

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from adapters.programs.runner import run_program
+from adapters.host.runner import run_program
 from tasks.model import Document, ProgramFailedError, ProgramNotFoundError
 
 PROBE_TIMEOUT_S = 120.0

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tasks.frames.models import DirectBeams, Frame, FrameSeries
     from tasks.frames.ports import FrameReader
     from tasks.frames.settings import FrameSettings
-    from tasks.frames.stack import each_frame, read_frames, read_half, read_mask
+    from tasks.frames.stack import each_frame
     from tasks.frames.sweeps import STEP_TOLERANCE, Sweep, partition, usable_sweeps
     from tasks.frames.task import find_beams, read_rotation, sum_frames
 else:
@@ -25,9 +25,6 @@ __all__ = [
     "each_frame",
     "find_beams",
     "partition",
-    "read_frames",
-    "read_half",
-    "read_mask",
     "read_rotation",
     "sum_frames",
     "usable_sweeps",

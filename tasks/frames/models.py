@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.frames.stack import holds, stored
 from tasks.model import Beam, Detector, Document, FileRef, Vector
 from tasks.model.experiment import PixelPosition
 from tasks.model.provenance import Provenance
@@ -38,7 +39,7 @@ class FrameSeries(Document):
     frame; ``half`` of the same shape where the events were split by a seeded coin (the other half is
     ``frames - half``), absent otherwise; ``mask`` (slow, fast) bool, True where a pixel is valid.
 
-    `images` and `mask` open this file anew every time.
+    `images`, `half` and `mask` open this file anew every time.
     """
 
     id: str = Field(description="crystal-01 ...")
@@ -69,16 +70,17 @@ class FrameSeries(Document):
     @property
     def images(self) -> NDArray[np.unsignedinteger]:
         """All frames as stored, (n, slow, fast)."""
-        from tasks.frames.stack import read_frames
+        return stored(self.stack, "frames")
 
-        return read_frames(self)
+    @property
+    def half(self) -> NDArray[np.unsignedinteger] | None:
+        """The first half of the events, (n, slow, fast); None where events were not split."""
+        return stored(self.stack, "half") if holds(self.stack, "half") else None
 
     @property
     def mask(self) -> NDArray[np.bool_]:
         """The pixels that are valid, (slow, fast)."""
-        from tasks.frames.stack import read_mask
-
-        return read_mask(self)
+        return stored(self.stack, "mask").astype(bool)
 
 
 class DirectBeams(Document):

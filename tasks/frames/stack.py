@@ -1,4 +1,4 @@
-"""The frame stack that a FrameSeries names: written frame by frame, read whole or one by one."""
+"""The file of a stack of frames: written frame by frame, read whole or one by one."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.frames.models import FrameSeries
 from tasks.model import FileRef
 
 COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
@@ -42,31 +41,27 @@ def write_stack(
     return FileRef.of(path)
 
 
-def read_frames(series: FrameSeries) -> NDArray[np.unsignedinteger]:
-    """Return all frames, (n, slow, fast) unsigned integers as stored."""
-    return _read(series, "frames")
+def stored(stack: FileRef, name: str) -> NDArray[np.unsignedinteger]:
+    """Return one data set of a stack as stored: ``frames``, ``half`` or ``mask``.
+
+    Raises
+    ------
+    KeyError
+        If the stack has none of this name.
+    """
+    with h5py.File(stack.path, "r") as file:
+        return np.asarray(file[name])
 
 
-def each_frame(series: FrameSeries) -> Iterator[NDArray[np.unsignedinteger]]:
+def holds(stack: FileRef, name: str) -> bool:
+    """Tell whether a stack has a data set of this name."""
+    with h5py.File(stack.path, "r") as file:
+        return name in file
+
+
+def each_frame(stack: FileRef) -> Iterator[NDArray[np.unsignedinteger]]:
     """Yield the frames one by one, (slow, fast): for series that do not fit into memory."""
-    with h5py.File(series.stack.path, "r") as file:
+    with h5py.File(stack.path, "r") as file:
         frames = file["frames"]
         for index in range(len(frames)):
             yield np.asarray(frames[index])
-
-
-def read_half(series: FrameSeries) -> NDArray[np.unsignedinteger] | None:
-    """Return the first half of the events, (n, slow, fast); None where events were not split."""
-    with h5py.File(series.stack.path, "r") as file:
-        present = "half" in file
-    return _read(series, "half") if present else None
-
-
-def read_mask(series: FrameSeries) -> NDArray[np.bool_]:
-    """Return (slow, fast), True where a pixel is valid."""
-    return _read(series, "mask").astype(bool)
-
-
-def _read(series: FrameSeries, name: str) -> NDArray[np.unsignedinteger]:
-    with h5py.File(series.stack.path, "r") as file:
-        return np.asarray(file[name])

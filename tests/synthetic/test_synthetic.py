@@ -9,7 +9,6 @@ import pytest
 
 from adapters.formats.cif import read_structure
 from tasks.crystal.scattering import structure_factors
-from tasks.frames.stack import read_frames, read_half, read_mask
 from tasks.model import SourceError
 from tasks.simulate.lattice import reflection_table
 from tasks.simulate.models import Structure
@@ -52,14 +51,14 @@ def test_equivalents_by_symmetry_agree_with_a_direct_sum(structure: Structure) -
 def test_frames_hold_the_stated_counts_and_number_the_gaps(tmp_path: Path) -> None:
     angles = [-3.0, -2.0, 1.0, 2.0]
     made = synthetic_frame_series(corundum(), angles, tmp_path, conditions=Conditions(bragg=5000), seed=5)
-    frames, half = read_frames(made.series), read_half(made.series)
+    frames, half = made.series.images, made.series.half
     assert half is not None
     assert frames.shape == (4, 576, 576)
     assert [frame.number for frame in made.series.frames] == [1, 2, 5, 6]
     assert frames.sum(axis=(1, 2)).tolist() == [frame.counts for frame in made.series.frames]
     assert half.sum() / frames.sum() == pytest.approx(0.5, abs=0.01)
     assert (half <= frames).all()
-    assert read_mask(made.series).all()
+    assert made.series.mask.all()
     again = synthetic_frame_series(corundum(), angles, tmp_path, conditions=Conditions(bragg=5000), seed=5)
     assert again.series.stack.sha256 == made.series.stack.sha256
 
@@ -71,8 +70,8 @@ def test_a_rotation_frame_is_the_mean_of_its_stills(tmp_path: Path) -> None:
     )
     wide = synthetic_frame_series(corundum(), [5.0], tmp_path, width_deg=2.0, conditions=many, name="crystal-02")
     fine = synthetic_frame_series(corundum(), 5.05 + 0.1 * np.arange(20), tmp_path, conditions=few)
-    first = read_frames(wide.series)[0].astype(float)
-    second = read_frames(fine.series).sum(axis=0).astype(float)
+    first = wide.series.images[0].astype(float)
+    second = fine.series.images.sum(axis=0).astype(float)
     assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.95
 
 

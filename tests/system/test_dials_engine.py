@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from adapters.host.runner import run_program
 from adapters.programs.dials.engine import DialsIntegrator
 from adapters.programs.export import export_dials
 from adapters.programs.probe import DIALS
-from adapters.programs.runner import run_program
 from tasks.frames.models import Frame, FrameSeries
 from tasks.model import Beam, Detector, FileRef, NotIndexedError, ProgramFailedError, ProgramNotFoundError
 from tasks.model.provenance import Provenance

@@ -11,8 +11,8 @@ import tifffile
 
 from adapters.formats.read_intensities import reflections_from_file
 from adapters.formats.shelx_ins import read_shelx
+from adapters.host.runner import run_program
 from adapters.programs.export import export_shelx, export_xds
-from adapters.programs.runner import run_program
 from adapters.programs.shelx.refine_engine import ShelxlRefiner
 from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, ShelxtSolver
 from adapters.programs.xds.engine import XdsIntegrator

@@ -15,7 +15,7 @@ from adapters.formats.cbf import write_cbf
 from adapters.formats.frame_reader import FrameFileReader
 from tasks.frames.models import FrameSeries
 from tasks.frames.settings import FrameSettings
-from tasks.frames.stack import each_frame, read_mask
+from tasks.frames.stack import each_frame
 from tasks.frames.sweeps import partition
 from tasks.frames.task import read_rotation
 from tasks.ingest.source import read_source
@@ -54,11 +54,11 @@ def test_all_frames_of_cinchonine_are_read(cinchonine: tuple[FrameSeries, list[P
     assert series.frames[-1].angle_deg == pytest.approx(-50.46 + 404 * 0.2522, abs=1e-6)
     assert (series.gain, series.pedestal, series.saturation) == (16.0, 0.0, 65535.0)
     assert series.warnings == ()
-    for path, frame, pixels in zip(paths, series.frames, each_frame(series), strict=True):
+    for path, frame, pixels in zip(paths, series.frames, each_frame(series.stack), strict=True):
         stored = tifffile.imread(path)
         np.testing.assert_array_equal(pixels, stored)
         assert frame.counts == pytest.approx(stored.sum() / 16)
-    assert read_mask(series).all()
+    assert series.mask.all()
     (sweep,) = partition(series)
     assert sweep.exact
     assert (sweep.start_deg, sweep.step_deg) == (-50.46, 0.2522)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from adapters.host.runner import ProgramRun, run_program
 from adapters.programs.probe import DIALS
-from adapters.programs.runner import ProgramRun, run_program
 from tasks.model import ProgramFailedError
 from tasks.model.provenance import Attempt
 

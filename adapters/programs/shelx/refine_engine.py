@@ -10,8 +10,8 @@ from pydantic import Field
 
 from adapters.cctbx.numerics import WorkerLeastSquares
 from adapters.formats.shelx_ins import ShelxFile, read_shelx
+from adapters.host.runner import run_program
 from adapters.programs.probe import SHELXL, require
-from adapters.programs.runner import run_program
 from adapters.programs.shelx.hydrogens import count_riding, riding_draft, with_afix
 from adapters.programs.shelx.input import elements_of, shelxl_ins, site_shares
 from adapters.programs.shelx.output import Lst, complaint_in, parse_lst, suggested_weights

@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from adapters.formats.shelx_ins import read_shelx
+from adapters.host.runner import ProgramRun, run_program
 from adapters.programs.probe import SHELXD, SHELXS, SHELXT, Program, require
-from adapters.programs.runner import ProgramRun, run_program
 from adapters.programs.shelx.input import shelxd_ins, shelxs_ins, shelxt_ins
 from adapters.programs.shelx.model import solution_from_shelx
 from adapters.programs.shelx.output import complaint_in, parse_lxt

@@ -11,15 +11,15 @@ from pydantic import Field, model_validator
 from adapters.formats.cbf import write_cbf
 from adapters.formats.intensity_table import IntensityTable
 from adapters.formats.xds_ascii import read_xds_ascii, read_xds_positions
+from adapters.host.runner import run_program
 from adapters.programs.predictions import write_predictions
 from adapters.programs.probe import XDS, require
 from adapters.programs.rectangles import mask_rectangles
-from adapters.programs.runner import run_program
 from adapters.programs.xds.input import ImageGrid, XdsChoices, image_grid, xds_inp
 from adapters.programs.xds.output import Correct, Idxref, check_for_errors, parse_correct, parse_idxref, parse_integrate
 from tasks.crystal.lattice import rotation_group, symmetrised_cell
 from tasks.crystal.symmetry import laue_group_of
-from tasks.frames import FrameSeries, partition, read_mask
+from tasks.frames import FrameSeries, partition
 from tasks.integrate import AxisTest, Particulars, Reflections, assemble_reflections, reflections_from_observations
 from tasks.model import Document, NotIndexedError, ProgramFailedError, SourceError, UnitCell
 from tasks.model.provenance import Attempt, Provenance
@@ -80,7 +80,7 @@ class _Run:
         self.frames = frames
         self.folder = folder
         self.grid: ImageGrid = image_grid(frames)
-        self.untrusted = mask_rectangles(read_mask(frames))
+        self.untrusted = mask_rectangles(frames.mask)
         self.attempts: list[Attempt] = []
         self.reversed = False
 

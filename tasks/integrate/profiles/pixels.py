@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.frames import FrameSeries, read_half
+from tasks.frames import FrameSeries
 from tasks.integrate.geometry.mapping import (
     Geometry,
     corner_d_min,
@@ -69,7 +69,7 @@ def measure_pixels(
         geometry.beam_px,
         reach=reach,
         masked=near,
-        half=read_half(series),
+        half=series.half,
         offset=(series.pedestal, series.gain * images.noise_factor),
     )
     total = np.where(patches.valid, patches.counts - patches.background, 0.0).sum(axis=(1, 2))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.frames import FrameSeries, read_frames, read_mask
+from tasks.frames import FrameSeries
 from tasks.integrate.parallel import in_threads
 from tasks.integrate.spots.background import noise_factor, ring_background
 from tasks.integrate.spots.spot_search import (
@@ -56,11 +56,11 @@ def load_images(series: FrameSeries) -> Images:
     InputError
         If the stack does not have the shape that the series states, or no frame holds a count.
     """
-    raw = read_frames(series)
+    raw = series.images
     expected = (len(series.frames), *series.detector.shape_px)
     if raw.shape != expected:
         raise InputError(f"{series.stack.path}: frames have the shape {raw.shape}, the series says {expected}")
-    valid = read_mask(series)
+    valid = series.mask
     counts = raw.astype(np.float32)
     if series.pedestal:
         counts -= np.float32(series.pedestal)

@@ -17,7 +17,7 @@ from tasks.events.store import ScanEvents
 from tasks.events.sums import sum_events
 from tasks.frames.models import FrameSeries
 from tasks.frames.settings import FrameSettings
-from tasks.frames.stack import each_frame, read_frames, read_half, read_mask
+from tasks.frames.stack import each_frame
 from tasks.frames.task import find_beams, sum_frames, summary
 from tasks.frames.tilts import _coincidence
 from tasks.ingest.models import TiltSeries
@@ -127,7 +127,7 @@ def test_an_aperture_of_all_positions_holds_every_electron_of_the_source(tmp_pat
 
     flyback = sum(scan.flyback_counts for scan in series.scans)
     assert flyback > 0
-    assert int(read_frames(frames).sum(dtype=np.int64)) == total - flyback == sum(s.counts for s in series.scans)
+    assert int(frames.images.sum(dtype=np.int64)) == total - flyback == sum(s.counts for s in series.scans)
     assert sum(frame.counts for frame in frames.frames) == total - flyback
 
 
@@ -184,7 +184,7 @@ def test_every_frame_is_centred_to_within_its_residual(tmp_path: Path) -> None:
     frames = summed(tmp_path, series, all_positions(7), descan="off")
 
     target = np.array(frames.direct_beam_px)
-    for frame, centre, pixels in zip(frames.frames, centres, each_frame(frames), strict=True):
+    for frame, centre, pixels in zip(frames.frames, centres, each_frame(frames.stack), strict=True):
         assert np.abs(np.array(frame.beam_found_px) - centre).max() < 0.2
         assert np.abs(frame.beam_residual_px).max() <= 0.5
         rows, columns = np.indices(pixels.shape)
@@ -198,7 +198,7 @@ def test_a_steady_beam_shifts_nothing(tmp_path: Path) -> None:
     series, _ = make_series(tmp_path, np.full((5, 2), [30.3, 26.6]), per_position=200)
     frames = summed(tmp_path, series, all_positions(5))
     assert frames.detector.shape_px == SHAPE
-    assert read_mask(frames).all()
+    assert frames.mask.all()
     assert frames.direct_beam_px == pytest.approx((30.3, 26.6), abs=0.2)
     assert frames.warnings == ()
     assert frames.detector.direct_beam_px == frames.direct_beam_px
@@ -214,7 +214,7 @@ def test_descan_is_found_and_taken_out(tmp_path: Path) -> None:
     kept = summed(tmp_path / "b", series, all_positions(6), descan="off")
 
     def sharpness(frames: FrameSeries) -> float:
-        return float(read_frames(frames).max(axis=(1, 2)).mean())
+        return float(frames.images.max(axis=(1, 2)).mean())
 
     assert any("moves by" in warning for warning in found.warnings)
     assert sharpness(found) > 2 * sharpness(kept)
@@ -242,15 +242,15 @@ def test_halves_are_a_fair_coin_that_the_seed_repeats(tmp_path: Path) -> None:
     other = summed(tmp_path / "c", series, all_positions(5), seed=2)
     none = summed(tmp_path / "d", series, all_positions(5), split_events=False)
 
-    whole, half = read_frames(first), read_half(first)
+    whole, half = first.images, first.half
     assert half is not None
     assert (half <= whole).all()
     counts = whole.sum(dtype=np.int64)
     assert abs(half.sum(dtype=np.int64) - counts / 2) < 5 * np.sqrt(counts) / 2
     assert first.stack.sha256 == again.stack.sha256
-    assert not np.array_equal(half, read_half(other))
-    np.testing.assert_array_equal(whole, read_frames(other))
-    assert read_half(none) is None
+    assert not np.array_equal(half, other.half)
+    np.testing.assert_array_equal(whole, other.images)
+    assert none.half is None
 
 
 def test_threads_do_not_change_a_single_count(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_hot_and_dead_pixels_are_masked_and_nothing_else(tmp_path: Path) -> None
     assert clean.bad_px == ()
     assert found.bad_px == ((40, 30), (60, 50))
     assert any("2 pixels" in warning for warning in frames.warnings)
-    whole, mask = read_frames(frames), read_mask(frames)
+    whole, mask = frames.images, frames.mask
     for frame, pixels in zip(frames.frames, whole, strict=True):
         shift = np.rint(np.array(frames.direct_beam_px) + frame.beam_residual_px - frame.beam_found_px).astype(int)
         hot = (60 + shift[0], 50 + shift[1])

@@ -13,7 +13,6 @@ from adapters.formats.cbf import write_cbf
 from adapters.formats.frame_reader import FrameFileReader
 from tasks.frames.models import FrameSeries
 from tasks.frames.settings import FrameSettings
-from tasks.frames.stack import read_frames, read_mask
 from tasks.frames.sweeps import partition
 from tasks.frames.task import read_rotation
 from tasks.ingest.source import read_source
@@ -81,8 +80,8 @@ def test_every_format_gives_every_pixel(tmp_path: Path, kind: str) -> None:
     images = [image(seed) for seed in range(6)]
     series = read(manifest(folder, write_format(folder, images, kind)))
 
-    np.testing.assert_array_equal(read_frames(series), images)
-    assert read_mask(series).all()
+    np.testing.assert_array_equal(series.images, images)
+    assert series.mask.all()
     assert [frame.angle_deg for frame in series.frames] == pytest.approx([-10 + 0.25 * k for k in range(6)])
     assert {frame.width_deg for frame in series.frames} == {0.25}
     assert series.direct_beam_px == pytest.approx(CENTRE, abs=0.2)
@@ -101,7 +100,7 @@ def test_a_stack_in_one_file_is_a_series(tmp_path: Path, kind: str) -> None:
         with mrcfile.new(folder / "stack.mrc") as file:
             file.set_data(images)
     series = read(manifest(folder, f"*.{kind}", width=-0.25))
-    np.testing.assert_array_equal(read_frames(series), images[::-1])
+    np.testing.assert_array_equal(series.images, images[::-1])
     assert [frame.number for frame in series.frames] == [5, 4, 3, 2, 1, 0]
 
 
@@ -110,7 +109,7 @@ def test_what_was_written_for_dials_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     write_cbf(first, tmp_path / "b")
     second = read(manifest(tmp_path / "b", "crystal-01_01_*"))
-    np.testing.assert_array_equal(read_frames(second), read_frames(first))
+    np.testing.assert_array_equal(second.images, first.images)
     assert [f.counts for f in second.frames] == [f.counts for f in first.frames]
     assert [f.angle_deg for f in second.frames] == [f.angle_deg for f in first.frames]
 
@@ -128,7 +127,7 @@ def test_a_rotation_the_other_way_is_sorted_by_angle(tmp_path: Path) -> None:
     series = read(manifest(tiffs(tmp_path / "s", images), "*.tif", width=-0.25))
     assert [frame.angle_deg for frame in series.frames] == pytest.approx([-11.5, -11.25, -11.0, -10.75, -10.5, -10.25])
     assert [frame.number for frame in series.frames] == [6, 5, 4, 3, 2, 1]
-    np.testing.assert_array_equal(read_frames(series), images[::-1])
+    np.testing.assert_array_equal(series.images, images[::-1])
 
 
 def test_a_wandering_beam_is_brought_to_one_place(tmp_path: Path) -> None:
@@ -138,7 +137,7 @@ def test_a_wandering_beam_is_brought_to_one_place(tmp_path: Path) -> None:
     series = read(manifest(tiffs(tmp_path / "s", images), "*.tif"))
 
     assert any("wanders" in warning for warning in series.warnings)
-    stack, mask = read_frames(series), read_mask(series)
+    stack, mask = series.images, series.mask
     assert stack.shape[1:] == series.detector.shape_px == mask.shape
     assert [int(frame.sum()) for frame in stack] == [int(pixels.sum()) for pixels in images]
     assert 0 < mask.sum() < SHAPE[0] * SHAPE[1]
@@ -152,13 +151,13 @@ def test_the_manifests_beam_can_be_trusted(tmp_path: Path) -> None:
     images = [image(seed, (20.0, 20.0)) for seed in range(6)]
     series = read(manifest(tiffs(tmp_path / "s", images), "*.tif"), centring="manifest")
     assert series.direct_beam_px == (24.0, 26.0)
-    np.testing.assert_array_equal(read_frames(series), images)
+    np.testing.assert_array_equal(series.images, images)
 
 
 def test_fractions_are_stored_times_sixteen_and_the_gain_follows(tmp_path: Path) -> None:
     images = [image(seed).astype(np.float32) + np.float32(0.25) for seed in range(6)]
     series = read(manifest(tiffs(tmp_path / "s", images), "*.tif", gain=2.0, saturation=1000.0))
-    np.testing.assert_array_equal(read_frames(series), np.array(images) * 16)
+    np.testing.assert_array_equal(series.images, np.array(images) * 16)
     assert (series.gain, series.saturation) == (32.0, 16000.0)
     assert series.frames[0].counts == pytest.approx(images[0].sum() / 2)
     assert any("times 16" in warning for warning in series.warnings)
@@ -167,7 +166,7 @@ def test_fractions_are_stored_times_sixteen_and_the_gain_follows(tmp_path: Path)
 def test_negative_noise_raises_the_pedestal(tmp_path: Path) -> None:
     images = [image(seed).astype(np.int32) - 3 for seed in range(6)]
     series = read(manifest(tiffs(tmp_path / "s", images), "*.tif", pedestal=-3.0, saturation=1000.0))
-    np.testing.assert_array_equal(read_frames(series), np.array(images) + 3)
+    np.testing.assert_array_equal(series.images, np.array(images) + 3)
     assert (series.pedestal, series.saturation) == (0.0, 1003.0)
     assert series.frames[0].counts == float(image(0).sum())
 
@@ -178,7 +177,7 @@ def test_pixels_that_are_never_valid_are_masked(tmp_path: Path) -> None:
         pixels[3, :] = -2
         pixels[4, 5] = np.nan
     series = read(manifest(tiffs(tmp_path / "s", images), "*.tif"))
-    mask = read_mask(series)
+    mask = series.mask
     assert not mask[3].any()
     assert not mask[4, 5]
     assert mask.sum() == SHAPE[0] * SHAPE[1] - SHAPE[1] - 1
@@ -191,7 +190,7 @@ def test_hot_pixels_are_masked_and_reflections_are_not(tmp_path: Path) -> None:
     for k, pixels in enumerate(images):
         pixels[40, 40] = 500
         pixels[8, 10:12] += 300 if k in {2, 3} else 0
-    mask = read_mask(read(manifest(tiffs(tmp_path / "s", images), "*.tif")))
+    mask = read(manifest(tiffs(tmp_path / "s", images), "*.tif")).mask
     assert not mask[40, 40]
     assert (~mask).sum() == 1
 
@@ -200,7 +199,7 @@ def test_thirty_two_bit_pixels_are_kept(tmp_path: Path) -> None:
     images = [image(seed).astype(np.uint32) for seed in range(6)]
     images[2][7, 7] = 1_000_000
     series = read(manifest(tiffs(tmp_path / "s", images), "*.tif", saturation=None))
-    np.testing.assert_array_equal(read_frames(series), images)
+    np.testing.assert_array_equal(series.images, images)
     assert series.saturation is None
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from adapters.host.runner import run_program
 from adapters.programs.probe import DIALS, Program, probe, require
-from adapters.programs.runner import run_program
 from tasks.model import ProgramNotFoundError, ProgramTimeoutError
 
 
@@ -60,7 +60,7 @@ def test_the_time_limit_kills_children_too(tmp_path: Path) -> None:
 
 def test_terminating_the_caller_kills_the_program(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from adapters.programs.runner import run_program\n"
+        "import sys; from pathlib import Path; from adapters.host.runner import run_program\n"
         "run_program(['sh', '-c', 'echo $$ > pid; exec sleep 300'], workdir=Path(sys.argv[1]), timeout_s=300)"
     )
     caller = subprocess.Popen(
