@@ -183,4 +183,9 @@ def needs_server(ask: Callable[[], T]) -> T:
     try:
         return ask()
     except httpx.HTTPError as error:
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == httpx.codes.UNAUTHORIZED:
+            raise ProgramNotFoundError(
+                "the Prefect server wants a password",
+                "give --data DIR, or set PREFECT_API_AUTH_STRING to user:password",
+            ) from error
         raise ProgramNotFoundError(f"the Prefect server does not answer: {type(error).__name__}", "start it") from error

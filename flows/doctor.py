@@ -99,13 +99,16 @@ def _server() -> Finding:
     import httpx
 
     try:
-        answer = httpx.get(url.rstrip("/") + "/admin/version", timeout=5)
+        user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+        answer = httpx.get(url.rstrip("/") + "/admin/version", timeout=5, auth=(user, password) if user else None)
         answer.raise_for_status()
         return Finding(
             name="Prefect server", kind="service", version=answer.json(), state="ok", required=False, note=_host(url)
         )
     except (httpx.HTTPError, ValueError) as error:
-        note = f"{_host(url)} does not answer ({type(error).__name__}): runs on it would fail"
+        refused = isinstance(error, httpx.HTTPStatusError) and error.response.status_code == httpx.codes.UNAUTHORIZED
+        what = "refuses PREFECT_API_AUTH_STRING" if refused else f"does not answer ({type(error).__name__})"
+        note = f"{_host(url)} {what}: runs on it would fail"
         return Finding(name="Prefect server", kind="service", version=None, state="unusable", required=False, note=note)
 
 

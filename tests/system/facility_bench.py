@@ -154,13 +154,13 @@ class Bench:
             found += [f"{path.name}: {row[:200]}" for row in ends if not any(name in row for name in known)]
         return found
 
-    def run_apertura(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        return self.python("-m", "flows.cli", *argv)
+    def run_apertura(self, *argv: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return self.python("-m", "flows.cli", *argv, env=env)
 
-    def python(self, *argv: str) -> subprocess.CompletedProcess[str]:
+    def python(self, *argv: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, *argv],
-            env=self.environment,
+            env={**self.environment, **(env or {})},
             cwd=ROOT,
             capture_output=True,
             text=True,

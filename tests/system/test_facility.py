@@ -216,6 +216,14 @@ def test_who_does_not_know_the_password_gets_nothing(bench: Bench) -> None:
     assert bench.post("/flow_runs/count") >= 0
 
 
+def test_the_commands_say_that_a_password_is_missing(bench: Bench) -> None:
+    without = {"PREFECT_API_URL": bench.api, "PREFECT_API_AUTH_STRING": "apertura:guessed"}
+    asked = bench.run_apertura("status", env=without)
+    assert asked.returncode == 4
+    assert "wants a password" in asked.stderr
+    assert "refuses PREFECT_API_AUTH_STRING" in bench.run_apertura("doctor", env=without).stdout
+
+
 def test_another_host_name_is_refused(bench: Bench) -> None:
     for path in ("/", "/api/health", "/api/flow_runs/count"):
         answer = httpx.get(f"{bench.facility.url}{path}", headers={"Host": "rebound.example"}, timeout=60)
