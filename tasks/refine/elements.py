@@ -15,10 +15,11 @@ from tasks.refine.site_evidence import Residual
 
 COMPOSITION_WEIGHT = 8.0
 """Chi^2 for each site too many or too few of an element: a wrong name makes one of each, so 16, e^-8 in likelihood.
-Chosen, not measured: less ignores a given composition, more keeps to one that is wrong."""
+Chosen, not measured finely: 4 and 16 name natrolite and tyrosine (tests' data) alike; more keeps to a wrong formula."""
 EVIDENCE: dict[Radiation, float] = {"electron": 0.33, "xray": 1.0}
 """Part of chi^2 that counts. X-rays: errors are independent. Electrons: errors are dynamical and shared by many
-reflections, as if one in three were independent; chosen with the odds (element_energy.TEMPERATURE), not alone."""
+reflections, as if one in three counted: tyrosine of the tests' data, refined, has 13 of 13 names right with 0.33 and
+0.165, 11 with 0.66."""
 TOO_NEAR = 12.0
 """What it costs an element to stand nearer to a neighbour than any bond."""
 U_RATIO_SUSPICIOUS = 2.0

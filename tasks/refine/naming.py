@@ -20,8 +20,8 @@ less lets names go to and fro."""
 RESOLVED_COST = 0.001
 """What an exchange may cost in R1 that parts atoms nearer than a bond."""
 RENAMING_ROUNDS = 3
-"""Each after a change that was accepted; it ends when none is. Chosen, not measured: a bound on time, since names may
-go in circles where hydrogen moves with them."""
+"""Each after a change that was accepted; it ends when none is. Chosen, not measured finely: tyrosine (tests' data) is
+named right after one. It bounds the time, since names may go in circles where hydrogen moves with them."""
 EXCHANGES = 5
 """Exchanges of two atoms tried per round, the cheapest first. Chosen, not measured: each costs one fit with hydrogen
 placed anew."""
