@@ -25,6 +25,7 @@ NEIGHBOURS: dict[RidingKind, frozenset[int]] = {
     "linear-xh": frozenset({1}),
     "hydroxyl": frozenset({1}),
 }
+"""Bonds of the carrier to atoms other than hydrogen: the geometry by which Sheldrick's groups are defined."""
 
 
 def riding_constraints(draft: Draft, connectivity: object) -> tuple[list[object], tuple[str, ...]]:

@@ -19,6 +19,8 @@ from tasks.model import SourceError
 
 START_OF_DATA = b"\x0c\x1a\x04\xd5"
 CUTOFF = 2**31 - 2
+"""Largest pixel: one below the largest signed integer of 32 bits, in which byte-offset data are read. Chosen, not
+measured: the one is left for readers that count the limit itself as overloaded."""
 
 
 def write_cbf(series: FrameSeries, folder: Path, parts: Sequence[Sweep] | None = None) -> list[Path]:

@@ -6,8 +6,12 @@ import h5py
 import numpy as np
 
 ITEMS_MAX = 200
+"""Entries kept of one file, 80 kB with their names: they go into a document, which a hostile file must not fill.
+Chosen, not measured."""
 TEXT_MAX = 200
+"""Characters of one name or value. Chosen, not measured: a line or two to read; longer ones are cut with dots."""
 VALUES_MAX = 16
+"""Numbers shown of one array: a 4 x 4 matrix. Larger ones are data, of which type and shape are said."""
 
 
 def summarise(file: h5py.File, places: Iterable[str]) -> dict[str, str]:

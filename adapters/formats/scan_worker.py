@@ -23,8 +23,14 @@ from tasks.model import ProgramFailedError, SourceError
 ReadFunction = Callable[..., ScanData]
 
 BYTES_PER_SECOND_LEAST = 2_000_000
+"""Slower than this a reader hangs. `StempyReader.read` takes 0.5 CPU s for 115 MB (262 144 frames of 100 electrons),
+240 MB/s: the rest is for network storage and busy machines."""
 ALARM_MARGIN_S = 30
+"""After the limit, at which the parent has ended the reader: it only counts where the parent died. Chosen, not
+measured; less could end a reader that the parent still waits for."""
 START_S = 120.0
+"""For starting Python and importing the reader: 1.5 s on a busy machine of two cores; the rest, chosen and not
+measured, is for cold network storage."""
 ADVICE = "copy the file again"
 
 

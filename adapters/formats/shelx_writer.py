@@ -10,6 +10,7 @@ from tasks.model.experiment import wavelength_text
 from tasks.refine import DraftAtom, RefinedStructure, RidingGroup, RidingKind, four_gaussians
 
 LATTICES = {"P": 1, "I": 2, "R": 3, "F": 4, "A": 5, "B": 6, "C": 7}
+"""LATT of the SHELX manual; negative where there is no centre."""
 AFIX: dict[RidingKind, int] = {
     "tertiary-xh": 13,
     "secondary-xh2": 23,
@@ -19,7 +20,9 @@ AFIX: dict[RidingKind, int] = {
     "linear-xh": 163,
     "hydroxyl": 83,
 }
+"""AFIX of the SHELX manual: geometry m and riding 3."""
 LINE = 79
+"""Characters: SHELX reads 80 columns, and more are continued after "="."""
 
 
 def ins_text(structure: RefinedStructure, *, intensity_scale: float) -> str:

@@ -17,13 +17,12 @@ from pydantic import Field
 
 from adapters.formats.hdf5_summary import summarise
 from adapters.formats.scan_worker import ScanWorker
-from adapters.formats.stempy_writer import write_scan
+from adapters.formats.stempy_writer import ENTRIES_PER_BLOCK, write_scan
 from tasks.ingest import ReadScan, ScanData
 from tasks.model import Document, SourceError
 
 __all__ = ["StempyReader", "write_scan"]
 
-ENTRIES_PER_BLOCK = 1 << 16
 ENTRIES_PER_BYTE = 64
 """A file that claims more entries than this per byte of its size claims what was never written."""
 METADATA_PLACES = ("metadata", "user", "stem/images")

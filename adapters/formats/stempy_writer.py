@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 EVENT_TYPE = h5py.vlen_dtype(np.uint32)
 ENTRIES_PER_BLOCK = 1 << 16
+"""Frames written or read at once; one h5py call each is slow, all at once takes memory. 262 144 frames of 100 electrons
+are read in 0.47 CPU s with 2^16, 0.73 with 2^12, 0.68 with 2^20; written in 0.59, 0.54, 0.90."""
 
 
 def write_scan(

@@ -9,6 +9,7 @@ from tasks.model import ProgramFailedError
 
 LOOPBACK = "127.0.0.1"
 CONFLICT, BUSY = 409, 503
+"""Status codes of RFC 9110: the thing exists already; the service is unavailable for now."""
 BUSY_TRIES = 60
 """A second each: SQLite that is written to by the services of a starting server was busy for 20 s at most."""
 

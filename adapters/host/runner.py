@@ -22,6 +22,8 @@ GRACE_S = 2.0
 """Between the polite and the final signal."""
 
 TAIL_BYTES = 64 * 1024
+"""Read from the end of a file for its last lines: 20 lines of up to 3 kB. Chosen, not measured; a log may be
+gigabytes."""
 
 
 class ProgramRun(Document):

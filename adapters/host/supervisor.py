@@ -22,6 +22,8 @@ START_S = 60.0
 """For supervisord itself, which is there in less than 1 s on an idle machine."""
 LOG_BYTES = "20MB"
 LOG_FILES = 5
+"""Old ones kept of each service: 120 MB with the one that is written. Chosen, not measured: less may lose the start of
+a fault by the time someone looks, more fills the disk."""
 
 
 class Service:

@@ -10,6 +10,7 @@ import tifffile
 from adapters.formats.cbf import write_cbf
 from adapters.formats.shelx_writer import symmetry_lines
 from adapters.programs.dials.commands import (
+    MIN_SWEEP_FRAMES,
     SCAN_VARYING_REFINEMENT,
     STATIC_REFINEMENT,
     bravais_argv,
@@ -27,8 +28,8 @@ from tasks.integrate import Reflections
 from tasks.model import Composition, SettingsError, Vector
 from tasks.model.experiment import wavelength_text
 
-MIN_SWEEP_FRAMES = 3
 TIFF_LARGEST = 65535
+"""Of an unsigned integer of 16 bits."""
 
 
 def export_xds(frames: FrameSeries, folder: Path, *, d_min_angstrom: float = 0.8, d_max_angstrom: float = 20.0) -> None:

@@ -17,16 +17,29 @@ SINGLE_RADII_ANGSTROM = {"C": 0.765, "N": 0.705, "O": 0.66, "F": 0.61}
 """Half of a single bond: C-C 1.53, C-N 1.47, C-O 1.425 (Allen et al., J. Chem. Soc. Perkin Trans. 2, S1, 1987)."""
 LIGHT = frozenset(SINGLE_RADII_ANGSTROM)
 SITE_SPREAD_ANGSTROM = 0.02
+"""Of the mean length of a site however many bonds it has: one kind of bond spreads by 0.01 to 0.02 in Allen et al.
+Tyrosine of the tests' data, refined, is named alike with 0.01; with 0.04 its nitrogen is misplaced."""
 BOND_SPREAD_ANGSTROM = 0.045
 """Of a length in an isotropic model of dynamical intensities; a mean of several is surer than one."""
 MOST_COST = 12.0
+"""Of the lengths or the valence of one site, as chi^2: 3.5 standard deviations, so that one misplaced atom does not
+outvote the intensities. Chosen, not measured finely: 6 and 24 name natrolite and tyrosine (tests' data) alike."""
 SURPLUS_COST = 20.0
+"""Of each bond beyond what the valence allows, as chi^2. Chosen, not measured: above MOST_COST, since lengths only
+look wrong while such a bond cannot be; not more, since an atom that should not be there makes one too."""
 ON_METAL_COST = {"C": 6.0, "F": 2.0}
 """Of a bond to a metal, which N and O have more often."""
 UNEVEN_ANGSTROM = 0.06
+"""Between the two bonds of a nitrogen: half of the 0.12 A by which those of an amide differ (1.34 and 1.46 A), and
+one standard deviation of a difference of two lengths (sqrt(2) BOND_SPREAD_ANGSTROM)."""
 ALONE_COST = {"C": 6.0, "N": 4.0}
+"""Of an atom without bonds, as chi^2: water and oxide are oxygen, ammonium is rare, bare carbon is none. Chosen,
+not measured: a twentieth and a seventh as likely as oxygen, exp(-cost / 2); the intensities can outvote it."""
 FLAT_DEG = 350.0
+"""Sum of three bond angles above which they are not pyramidal: 360 less 10 for errors of positions. Chosen, not
+measured; between PYRAMIDAL_DEG and this both sets of lengths are allowed."""
 PYRAMIDAL_DEG = 345.0
+"""Sum of three bond angles below which they are not flat: the middle between 328 (tetrahedral) and 360 degrees."""
 Ideals = tuple[tuple[float, float], ...]
 TERMINAL: dict[str, Ideals] = {
     "C": ((1.50, 0.0), (1.53, 0.0), (1.33, 3.0), (1.19, 8.0)),
@@ -51,6 +64,7 @@ FLAT: dict[str, Ideals] = {"C": ((1.40, 0.0), (1.43, 0.0), (1.46, 0.0)), "N": ((
 PYRAMIDAL: dict[str, Ideals] = {"C": ((1.51, 0.0), (1.53, 0.0)), "N": ((1.46, 0.5), (1.49, 0.5))}
 """Mean lengths of an atom with three bonds not in a plane."""
 FOURFOLD: dict[str, Ideals] = {"C": ((1.53, 0.0), (1.55, 0.0)), "N": ((1.50, 2.0),)}
+"""Mean lengths of an atom with four bonds: C-C 1.53 to 1.55, C-N+ 1.50 (Allen et al.); ammonium is the rarer one."""
 VALENCES: dict[str, tuple[float, tuple[int, ...]]] = {
     "Li": (1.466, (1,)), "Be": (1.381, (2,)), "B": (1.371, (3,)), "Na": (1.803, (1,)), "Mg": (1.693, (2,)),
     "Al": (1.651, (3,)), "Si": (1.624, (4,)), "P": (1.617, (5,)), "S": (1.624, (6,)), "K": (2.132, (1,)),
@@ -64,6 +78,7 @@ VALENCES: dict[str, tuple[float, tuple[int, ...]]] = {
 }  # fmt: skip
 """Bond valence parameter with oxygen (angstrom) and valences: Brown & Altermatt, Acta Cryst. B41, 244-247 (1985)."""
 VALENCE_SOFTNESS_ANGSTROM = 0.37
+"""The universal B of s = exp[(r0 - r) / B]: Brown & Altermatt, Acta Cryst. B41, 244-247 (1985)."""
 VALENCE_SPREAD = 0.15
 """Relative, and that of bonds left out because they are long."""
 SCALES = np.linspace(0.96, 1.04, 17)

@@ -14,15 +14,30 @@ from tasks.refine.draft import Draft, DraftAtom, DraftFit, ModelFit
 from tasks.refine.geometry import Contact, contacts
 
 U_DROP_ANGSTROM2 = 0.20
+"""U(eq) above which nothing is at a site: 0.45 A r.m.s., a third of a bond. Chosen, not measured: less drops
+disordered guests, more keeps atoms that only soak up noise. A drop that costs 0.01 of R1 is undone."""
 U_DROP_RATIO = 4.0
+"""To the median U(eq): twice what sound atoms reach in published models (tests' data: natrolite's water 1.9, sucrose
+1.8, L-alanine 1.2 times the median of the atoms that are not hydrogen)."""
 PEAK_SIGMA_BONDED = 4.0
+"""Height over the r.m.s. of the map. Noise exceeds 4 sigma at 3e-5 of the points of a normal map, and few of these
+lie at a bond's distance from an atom."""
 PEAK_SIGMA_ISOLATED = 6.0
+"""The same for a peak that no bond supports: noise exceeds 6 sigma at 1e-9 of the points, none of a map's 1e5 or so."""
 PEAK_HEIGHT_FRACTION = 0.45
 """A new atom's peak is at least this part of the highest peak of the same list."""
 FURTHEST_ANGSTROM = 3.6
+"""Of a new atom from the nearest one. Atoms that are not hydrogen touch at 3.0 (O, O) to 3.4 A (C, C; Bondi, J. Phys.
+Chem. 68, 441-451, 1964): a peak further off stands in a void, where noise and ripples lie too."""
 NEVER_ANGSTROM = 0.95
+"""No two atoms other than hydrogen are nearer: the shortest bonds are N2 (1.10) and CO (1.13 A), less 0.15 A for
+positions that have not converged."""
 CROWDED_ANGSTROM3 = 10.0
+"""Cell volume for each atom but hydrogen: dense oxides have 8.5 (corundum) to 10.4 (forsterite), quartz 12.6,
+molecules about 18. Less says that the composition is a multiple; one that is not is found again as a multiple."""
 SMALLEST_VOLUME_PER_ATOM_ANGSTROM3 = 8.0
+"""Cell volume for each atom but hydrogen when room is reckoned: just below the 8.5 of corundum, the densest oxide
+that is common; nitrides and carbon are denser and would be filled too little."""
 
 
 def without_clashes(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> tuple[DraftAtom, ...]:

@@ -16,10 +16,13 @@ from tasks.refine.hydrogens import hydrogen_places
 from tasks.refine.site_evidence import Option, evidence_of
 
 SETTLED = 0.8
+"""Odds below which a name is called unsettled: wrong once in five. Chosen, not measured; it only words a warning."""
 LISTED = 8
+"""Atoms named in a warning, the least sure first: about two lines of text. Chosen, not measured."""
 ORGANIC = frozenset({"C", "N", "O"})
 CARRIERS = frozenset({"C", "N"})
 SEED = 0
+"""Of the samples: any fixed number, so that the same data give the same odds."""
 MISTAKEN = {True: 0.015, False: 0.002}
 """How often an atom is something else although nothing speaks against its name: where others scatter alike, or not."""
 ALIKE = 3

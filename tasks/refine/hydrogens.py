@@ -31,6 +31,7 @@ XRAY_LENGTHS_ANGSTROM: dict[tuple[str, RidingKind], float] = {
 SINGLE_RADII_ANGSTROM = {"C": 0.765, "N": 0.705, "O": 0.66}
 """Half of a single bond: C-C 1.53, C-N 1.47, C-O 1.425 (Allen et al., J. Chem. Soc. Perkin Trans. 2, S1, 1987)."""
 TETRAHEDRAL = np.radians(109.47)
+"""Angle of a regular tetrahedron, arccos(-1/3)."""
 NON_METALS = frozenset({"H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "As", "Se", "Br", "I"})
 
 Point = NDArray[np.float64]

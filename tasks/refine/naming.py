@@ -12,11 +12,19 @@ from tasks.refine.ports import LeastSquares
 from tasks.refine.progress import RefineProgress, tried_fit
 
 SWAPS = 3
+"""Exchanges tried in a round, the worst pairs first; twice as many where room asks. Chosen, not measured: each costs
+one fit, and the next round looks again."""
 SWAP_GAIN = 0.001
+"""Of R1, that an exchange must gain. Chosen, not measured: about what R1 moves by from cycle to cycle of weights;
+less lets names go to and fro."""
 RESOLVED_COST = 0.001
 """What an exchange may cost in R1 that parts atoms nearer than a bond."""
 RENAMING_ROUNDS = 3
+"""Each after a change that was accepted; it ends when none is. Chosen, not measured finely: tyrosine (tests' data) is
+named right after one. It bounds the time, since names may go in circles where hydrogen moves with them."""
 EXCHANGES = 5
+"""Exchanges of two atoms tried per round, the cheapest first. Chosen, not measured: each costs one fit with hydrogen
+placed anew."""
 EXCHANGE_COST = 20.0
 """Exchanges that seem to cost more are not tried."""
 GAIN = 0.5
@@ -24,6 +32,7 @@ GAIN = 0.5
 R1_TOLERANCE = 0.0005
 """Weights let a worse R1 pass for a better fit."""
 SEED = 0
+"""Of the annealing: any fixed number, so that the same data give the same names."""
 
 
 def reassigned(

@@ -11,6 +11,8 @@ from tasks.refine.ports import LeastSquares
 log = logging.getLogger("apertura.refine")
 
 QUICK_CYCLES = 8
+"""Of least squares for a trial; fits that settle end before. Chosen, not measured: enough to tell whether R1 falls,
+and what is kept is refined to the end later (strategy.LONG_CYCLES)."""
 
 
 class RefineProgress(NamedTuple):

@@ -17,7 +17,11 @@ SCALE_SPREAD = 0.05
 LN_U_SPREAD = 0.5
 """Standard deviation of ln U between the atoms of one structure."""
 U_RANGE_ANGSTROM2 = (0.01, 0.1)
+"""Within which the typical U of a structure is taken to lie, minerals in the cold to molecules at room temperature:
+outside it the median itself is spoiled by wrong elements. Chosen, not measured."""
 MOST_REFLECTIONS = 6000
+"""Evenly taken from more, which stand for the rest. `evidence_of` with 60 atoms of three options, 20 000 random
+reflections, P2(1)/c: 0.6 CPU s with 6000, 3.4 s with all."""
 HELD_SHIFT_ANGSTROM = 0.1
 """Atoms move no further than about this when elements change."""
 

@@ -4,7 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 10
+"""Ranges of F(calc), as in SHELXL's analysis of variance."""
 A_MAX = 0.2
+"""As in SHELXL, which proposes no larger one."""
 
 
 def shelx_weights(

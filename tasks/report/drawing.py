@@ -18,8 +18,12 @@ from tasks.crystal.lattice import orthogonalisation
 from tasks.refine import RefinedAtom, Refinement
 
 MOLECULE_LIMIT = 160
+"""Atoms of one fragment; more are drawn as a cell. Chosen, not measured: labels of more atoms cover each other."""
 CELL_LIMIT = 1500
+"""Atoms drawn of a cell: 110 bytes of the page each, and 80 for each bond. Chosen, not measured."""
 EDGE = 0.03
+"""Of the cell, fractional: atoms on a face, edge or corner are drawn on both sides though their positions are inexact.
+Chosen, not measured: 0.3 A at 10 A, below half a bond, so that no atom is drawn that lies well outside."""
 SCALE = 28.0  # SVG units per angstrom
 COLOURS = {
     "H": "#c9ced6",

@@ -15,10 +15,17 @@ from tasks.integrate import Reflections
 
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ff9f40", "#9be36d")
 MAP_SIZE_PX = 320
+"""Edge that maps are enlarged to at most, by whole numbers (48 positions: 288 px). Chosen, not measured."""
 MAPS_SHOWN = 61
+"""Tilts to page through. Chosen, not measured: each adds a PNG to the page; a series of 61 tilts is shown whole, others
+evenly thinned."""
 FRAMES_SHOWN = 6
+"""Over the range of tilts. Chosen, not measured: each adds a PNG to the page."""
 FRAME_SIZE_PX = 420
+"""Edge from which frames are binned by whole numbers: shown images have 420 to 840 px. Chosen, not measured: spots of a
+pixel stay visible, as bins show their maximum."""
 SPOTS_SHOWN = 500
+"""Circles on one frame. Chosen, not measured: more hide the frame below them."""
 
 
 class TiltPicture(NamedTuple):

@@ -20,6 +20,7 @@ from tasks.report.results import reason_of, stage_provenance
 
 HERE = Path(__file__).parent
 TILTS_MIN = 2
+"""A line needs two points."""
 
 
 class FileLink(NamedTuple):

@@ -10,7 +10,12 @@ from tasks.frames import FrameSeries
 from tasks.model import UnitCell, Vector
 
 LARGEST_PIXEL = 2**31 - 2
+"""What frames written for DIALS hold at most (`formats.cbf.CUTOFF`)."""
+MIN_SWEEP_FRAMES = 3
+"""Two frames are always equally spaced; three are the fewest whose spacing says that a scan fits them."""
 MIN_SCAN_VARYING_FRAMES = 10
+"""Fewer say nothing of a drift. Chosen, not measured: each parameter takes two or more values over the scan, which
+fewer frames would fit to their own errors."""
 CANDIDATE_LATTICES = 12
 """Refined on indexing; the program's own 50 take half as long again and are left for a retry."""
 

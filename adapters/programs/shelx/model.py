@@ -15,6 +15,7 @@ from tasks.solve import Atom, Solution, solution_from_atoms
 
 Basis = tuple[Vector, Vector, Vector]
 IDENTITY: Basis = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+"""No change of axes."""
 U_START = 0.04
 """Angstrom^2, of atoms whose file states none that is possible: the middle of what crystals have."""
 PEAK = "Q"

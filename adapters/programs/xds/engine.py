@@ -30,6 +30,7 @@ RETRIES: tuple[tuple[tuple[str, str], str], ...] = (
     (("SEPMIN", "4 CLUSTER_RADIUS= 2"), "spots may lie closer than six pixels"),
 )
 GOOD_FRACTION = 0.5
+"""XDS's own limit: below it IDXREF stops with "INSUFFICIENT PERCENTAGE (< 50%) OF INDEXED REFLECTIONS"."""
 
 
 class _Sense(NamedTuple):
