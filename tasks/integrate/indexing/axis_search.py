@@ -22,8 +22,9 @@ SCAN_SPOTS = 1500
 """Half the number of strongest spots used at each azimuth. Chosen, not measured: noise is 1.8 % of the height of a
 perfect vector then (1 / sqrt(3000)), and the time grows with the number."""
 TOLERANCE_PX = 3.0
-"""How far across the beam a spot may lie from its lattice point, before and after refinement; at most a quarter of the
-shortest reciprocal axis. Chosen, not measured: shifts of the beam by a pixel must fit in, other spots must not."""
+"""How far across the beam a spot may lie from its lattice point; at most a quarter of the shortest reciprocal axis.
+Chosen, not measured: jumps of the beam must fit in, other spots must not. 1.5 and 4.5 pass the tests of two and three
+crystals of corundum and diopside (tests/unit/integrate/indexing/test_two_crystals.py)."""
 
 
 class IndexedLattice(NamedTuple):

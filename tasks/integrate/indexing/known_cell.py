@@ -19,8 +19,9 @@ within, and a cell of the same shape that is half as large or twice as large is 
 CAMERA_WARNING = 0.01
 """Error of a nominal camera length that is assumed where none is stated: up to that, no news."""
 MATCH_LENGTH, MATCH_ANGLE_DEG = 0.06, 4.0
-"""A lattice within CELL_TOLERANCE must never be lost here: strains of +-2.5 % change a length by 2.5 % beyond the
-factor and a right angle by 2.9 degrees (2 x 0.025 rad). Chosen above both; the best match is taken."""
+"""Relative difference of lengths beyond a common factor: an ellipse of 4 % (long over short axis, about the most that
+is common) strains them by 2 %; the rest is error of the cell found. At 0.004 an ellipse of 1 % is refused already
+(tests/contract/test_builtin_distorted_frames.py)."""
 
 
 def tied_to_cell(basis: Floats, geometry: Geometry, known: UnitCell) -> tuple[Floats, Geometry]:
