@@ -24,6 +24,8 @@ from tasks.model import FileRef, SourceError, UnitCell
 from tasks.model.provenance import Provenance
 
 MIN_PROBABILITY = 0.7
+"""Probability of the Laue group below which a warning names the others. Chosen, not measured: near one every weak set
+would be called uncertain; at one half a group that is wrong as often as right would pass without a word."""
 CellEsd = tuple[float, float, float, float, float, float]
 
 

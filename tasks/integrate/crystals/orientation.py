@@ -11,6 +11,8 @@ from tasks.integrate.models import Reflections
 from tasks.model.arrays import Floats, Integers
 
 MIN_SPOTS = 20
+"""Predicted spots that hold the nine elements of UB: three off one plane would do, as each gives the three of q.
+Chosen, not measured, with a wide margin."""
 
 
 def orientation_matrix(reflections: Reflections, frames: FrameSeries) -> Floats | None:

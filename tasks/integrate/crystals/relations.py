@@ -16,7 +16,11 @@ from tasks.integrate.models import CrystalCluster, CrystalRelation, Reflections
 LARGEST_TURN_DEG = 6.0
 """Parts of one crystal lie closer in orientation; a chance pair of cubic crystals does so rarely."""
 LEAST_TOUCHING = 0.5
+"""Share of common tilts at which a part lies beside its parent. Chosen, not measured: masks of a part have gaps, so not
+all; two crystals that pass each other touch at a few."""
 REACH_PX = 2
+"""Scan positions by which the larger mask is grown before it is asked whether it meets the other: a gap of one
+position, left out as mixed, still counts as touching. Chosen, not measured."""
 
 
 def relations_in(

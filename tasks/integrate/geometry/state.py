@@ -22,6 +22,8 @@ FREE_CELL: dict[str, tuple[tuple[int, ...], ...]] = {
     "hexagonal": ((0, 1), (2,)),
     "cubic": ((0, 1, 2),),
 }
+"""Places of the cell (a, b, c, alpha, beta, gamma) that are free, those that are equal together: the conventional cells
+of International Tables A, b the unique axis of monoclinic ones; trigonal crystals in hexagonal axes."""
 
 
 class Freedom(NamedTuple):

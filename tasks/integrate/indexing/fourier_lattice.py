@@ -14,12 +14,27 @@ from tasks.integrate.indexing.lattice_score import Cloud, Lattice, inverse, pref
 from tasks.model.arrays import Floats, Integers
 
 GRID = 216
+"""Points along an edge of the transform: at the default longest axis, 45 angstrom, it takes vectors up to 1.09
+1/angstrom (0.92 angstrom) in 45 MB; longer axes take fewer. Half of it does for the cells of
+tests/unit/integrate/indexing/test_indexing.py."""
 VECTORS_KEPT = 28
+"""Best vectors, and as many generators: at most 56, 27720 bases. It was 36 before generators were kept beside. Eight do
+for the cells of tests/unit/integrate/indexing/test_indexing.py; chosen with a margin for several crystals."""
 VECTORS_TRIED = 4000
+"""Highest points of the transform, several to a peak. 500 do for the cells of test_indexing.py in
+tests/unit/integrate/indexing; chosen with a margin for several crystals, the time for neighbours grows with it."""
 INDEX_TOLERANCE = 0.2
+"""How far from an integer an index may be: chance makes three so with 6 % ((2 x 0.2)^3), and unrefined bases still get
+theirs. From 0.1 to 0.3 the cells of tests/unit/integrate/indexing/test_indexing.py are found."""
 LEAST_VOLUME_ANGSTROM3 = 15.0
+"""Below the primitive cells of the simplest salts (LiF 16.3, MgO 18.7): a small basis is dense and fits noise. At 40
+graphite (35) is lost (test_indexing.py); diamond (11.3) and copper (11.8) are not indexed in their own cell."""
 SPOTS_FOR_BASES = 1500
+"""Strongest spots by which bases are compared: a fraction is then known to 1.3 % (0.5 / sqrt(1500)), about as finely as
+scores are told apart (0.01). 200 do for the cells of tests/unit/integrate/indexing/test_indexing.py."""
 LEAST_SCORE = 0.05
+"""Share indexed beyond chance (see INDEX_TOLERANCE) that makes a basis worth refining. Chosen, not measured: the
+weakest of several crystals scores low before refinement, and each further basis costs time."""
 
 
 def lattice_vectors(cloud: Cloud, longest: float) -> Floats:

@@ -11,10 +11,17 @@ from tasks.model import NotIndexedError, UnitCell
 from tasks.model.arrays import Floats
 
 CELL_TOLERANCE = 0.025
+"""Relative difference of lengths beyond a common factor: an ellipse of 4 % (long over short axis, about the most that
+is common) strains them by 2 %; the rest is error of the cell found."""
 CAMERA_RANGE = 0.2
+"""Relative error of the camera length that a known cell may correct. Chosen, not measured: a miscalibrated length is
+within, and a cell of the same shape that is half as large or twice as large is not."""
 CAMERA_WARNING = 0.01
-MATCH_LENGTH = 0.06
-MATCH_ANGLE_DEG = 4.0
+"""Error of a nominal camera length that is assumed where none is stated: up to that, no news."""
+MATCH_LENGTH, MATCH_ANGLE_DEG = 0.06, 4.0
+"""Relative difference of lengths beyond a common factor: an ellipse of 4 % (long over short axis, about the most that
+is common) strains them by 2 %; the rest is error of the cell found. At 0.004 an ellipse of 1 % is refused already
+(tests/contract/test_builtin_distorted_frames.py)."""
 
 
 def tied_to_cell(basis: Floats, geometry: Geometry, known: UnitCell) -> tuple[Floats, Geometry]:

@@ -16,13 +16,26 @@ from tasks.model import UnitCell
 from tasks.model.arrays import Floats, Integers, Mask
 
 ALONG_RATIO = 1.5
+"""Tolerance along the beam over that across: on a still the point lies anywhere in the width of the relrod. Chosen, not
+measured; 0.75 and 3 pass the tests of unknown cells and superstructures (tests/unit/integrate/indexing) too."""
 MOST_CHANCE = 0.9
+"""Keeps the score finite: it divides by one less chance. Chosen, not measured: 0.5 and 0.99 pass the tests of unknown
+cells and superstructures in tests/unit/integrate/indexing too."""
 DEVIATIONS = 3.0
-SHARE_OF_REST = 0.25
-OVER_CHANCE = 3.0
+"""Of normal residuals, 98.9 % across the beam (two dimensions) and 99.7 % along it lie within. At 1.5 a superstructure
+with few spots is lost (tests/unit/integrate/indexing/test_two_crystals.py)."""
+SHARE_OF_REST, OVER_CHANCE = 0.25, 3.0
+"""Of the spots left over, the share that a larger cell must index, and how many times what chance would. Chosen, not
+measured: pairs of crystals are told apart, 32 of 32 (tests/benchmarks/RESULTS.md); 0.06 or 1 do for corundum,
+diopside."""
 OCCUPANCY = 0.05
+"""How full the added points must be, relative to the smaller cell's: a superstructure that shows 6 % of its own spots
+is kept (tests/unit/integrate/indexing/test_two_crystals.py; at 0.1 it is lost)."""
 LEAST_ADDED = 12
+"""Spots: fewer are left to chance, and a basis of nine numbers is not refined against fewer either. With 48 the
+superstructure of tests/unit/integrate/indexing/test_two_crystals.py, which adds 48 spots, is lost."""
 VOLUME_STEP = 1.4
+"""Cells of a lattice and of its sublattices have whole ratios: the root of two parts one (errors) from two."""
 
 
 class Cloud(NamedTuple):

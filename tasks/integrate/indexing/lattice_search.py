@@ -34,13 +34,29 @@ from tasks.integrate.spots.spot_search import Spots
 from tasks.model import NotIndexedError
 
 REINDEX_CYCLES = 2
+"""Refinements, each with the spots indexed by the one before. Chosen, not measured: the second takes in what a wrong
+axis or beam had put off; each costs a whole refinement."""
 GOOD_FRACTION = 0.8
+"""Fraction of the spots explained at which the axis is not searched: as a rule of electron diffraction around 80 %
+indexed is good."""
 FURTHER_FRACTION = 0.15
+"""Spots left over, of all, that are worth a search for a further lattice. Chosen, not measured: data indexed to 85 %
+are good as they are, and each search costs as much as the first."""
 FURTHER_SCORE = 0.5
+"""Share of the rest, beyond chance, that a further lattice must index to be reported. Chosen, not measured: rings and
+noise stay below 0.3 (tests/unit/integrate/indexing/test_indexing.py); a lattice that is not there misleads."""
 MOST_FURTHER = 3
+"""Lattices beside the first: with it four crystals, the most that were simulated in one aperture (four of equal
+strength are refused, 6 of 6, tests/benchmarks/RESULTS.md)."""
 WORTH_REFINING = 0.5
+"""Score that a lattice needs before refinement, over min_indexed_fraction. Chosen, not measured: refinement brings in
+spots, so half may become enough; refining whatever was found costs time."""
 FAR_BEHIND = 0.4
+"""Merit of a sense of the axis, over that of the better one, below which it is not refined. Chosen, not measured: it
+saves the time of a refinement that could not win; the verdict then says that this sense was not refined."""
 WORTH_AN_ELLIPSE = 0.97
+"""Residual that the ellipse must leave, over that without: its own part is then a quarter of the rest (sqrt(1 / 0.97^2
+- 1)). Chosen, not measured: one parameter always gains something by following the errors of the frames."""
 
 
 class Solved(NamedTuple):

@@ -9,15 +9,29 @@ from scipy import ndimage
 from tasks.model.arrays import Floats, Image, Integers, Mask
 
 LEAST_BACKGROUND = 1e-3
-CLIP_DEVIATIONS = 3.5
-CLIP_COUNTS = 2.0
+"""Counts per pixel; keeps logarithms and ratios finite where nothing was counted. A disc of 20 pixels then holds 0.02,
+the least that `find_spots` takes for expected."""
+CLIP_DEVIATIONS, CLIP_COUNTS = 3.5, 2.0
+"""Pixels above the level by so many Poisson deviations, plus so many counts, are spots. The clipped mean of Poisson
+counts is then low by 0.1 % at most from 0.02 to 50 counts; without the added counts by 1.5 % at 1, and zero at 0.05."""
 BLOCK_PX = 8
-MEDIAN_BLOCKS = 5
-BOX_BLOCKS = 4
+"""Edge of the blocks on which the local ratio is known: wider than most spots, narrower than a flare of the beam. Was 4
+until the blocks were summed in compiled kernels; chosen, not measured."""
+MEDIAN_BLOCKS, BOX_BLOCKS = 5, 4
+"""Windows of the local ratio, 5 blocks or 40 px each (the box is one block wider than it says). Chosen, not measured: a
+median of 25 bears 12 blocks with spots; a wider window misses flares. 3 to 9 and 2 to 8 pass test_spots.py."""
 RATIO_PRIOR_COUNTS = 10.0
+"""Counts with which the ratio of a box is drawn to one: as many leave a Poisson error of 32 % on it. Chosen, not
+measured: 1 and 100 pass tests/unit/integrate/spots too."""
 SPOT_DEVIATIONS = 10.0
+"""Poisson deviations at which a box holds a spot, not noise: six of its own deviations where one electron leaves three
+counts (variance 2.5 in a box of 5 px). At 4 the noise itself is cut: test_spots.py fails; it was 6 once."""
 LEAST_BOXES = 200
+"""Boxes from whose quartiles a variance is known to 16 % (drawn from a normal distribution), the median of ten frames
+to 6 %: less than NOISE_FACTOR_LEAST."""
 LEAST_FOR_MEDIAN = 4.0
+"""Counts in a block from which medians count, in full from twice as many: the median of 25 Poisson blocks lies 3 %
+below their mean at 4 counts, 2 % at 8, and 6 % at 1 (drawn). Below, the moving box must do."""
 
 
 class _Survey(NamedTuple):

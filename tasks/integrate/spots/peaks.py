@@ -6,6 +6,7 @@ from numba import njit
 from tasks.model.arrays import Floats, Image, Integers, Mask
 
 TRUNCATED_AT = 4.0
+"""Deviations at which the Gaussian ends, as by default in scipy.ndimage.gaussian_filter: 6e-5 of it lies beyond."""
 
 
 def disc_offsets(radius: float) -> Integers:

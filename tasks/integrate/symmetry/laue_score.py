@@ -21,7 +21,10 @@ from tasks.integrate.reflection_file import Merged, Unmerged
 from tasks.model import UnitCell
 
 MIN_PAIRS = 8
+"""Related pairs of reflections for a correlation: that of 8 unrelated ones scatters by 0.35 (1 / sqrt(8)), which the
+scores allow for; of fewer it says nothing."""
 UNRELATED_SETS = 200
+"""Drawn sets whose correlations tell the scatter: 200 give it to 5 % (1 / sqrt(400))."""
 MIN_I_OVER_SIGMA = 1.5
 """Resolution shells whose mean is below are left out of the correlations."""
 
@@ -29,12 +32,18 @@ TRUE_CORRELATIONS = np.linspace(0.3, 0.98, 18)
 """What true equivalents may agree to: unknown, from the Friedel pairs if there are enough."""
 
 TYPICAL_CORRELATION = 0.85
+"""Of |E| between Friedel mates where too few are there to say. Electron data have it from 0.79 to 0.89: cinchonine from
+XDS 0.79 and from DIALS 0.89, tyrosine 0.79, LuAG 0.81 (`friedel_correlation` of the sets of tests.benchmarks.solve)."""
 CELL_SIGMA_DEG = 0.2
+"""Error of a measured cell, as a misfit: an ellipse of 0.17 %, not corrected, strains a right angle so. At 0.4 and 0.8
+(as it was once) YBa2Cu3O7 comes out tetragonal (tests/unit/integrate/symmetry/test_laue_of_given_cell.py)."""
 MIN_METRIC_LOG, METRIC_LOG_OF_EXACT = -3.0, -2.0
 """A measured cell may be strained by distorted frames; how much speaks against a symmetry, but never alone. Frames that
 leave other rotations of the lattice exact are less likely to be distorted, and a user says what axes are unequal:
 each adds to the most that a strain says."""
 EXACT_DEG = 0.1
+"""Misfit of a rotation that the cell has exactly: half of CELL_SIGMA_DEG. Introduced for natrolite, whose two-fold axes
+are exact and whose four-fold one is 1 degree off; 0.02 to 0.3 pass the tests of given cells."""
 
 CORRELATION_SPREAD = 0.08
 """Additional scatter of correlations between rotations: dynamical scattering and absorption differ with the path."""

@@ -18,6 +18,7 @@ P -1 25 % of the former (CCDC, CSD space group statistics), P n m a 8 % of the l
 
 FREQUENCY_PERCENT = {int(number): percent for percent, numbers in _NUMBERS.items() for number in numbers.split()}
 RARE_PERCENT = 0.03
+"""The class below the last of the table, by the same factor of three."""
 
 
 def log_frequency(number: int) -> float:
