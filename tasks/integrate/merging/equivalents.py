@@ -12,9 +12,13 @@ MAD_TO_SIGMA = 1.4826
 """A normal distribution's standard deviation over its median absolute deviation."""
 
 MIN_FOR_ERROR_MODEL = 40
+"""Observations with equivalents that an error model needs: two bins of 20, of which the width, 1.4826 times the median
+of |z|, scatters by 25 % (4000 draws of 20 normal deviates)."""
 INTENSITY_BINS = 10
 STATED_FREEDOM = 10.0
 TOO_WIDE = 1.2
+"""Robust width of a bin's deviations, of which 3 / sqrt(n) more is chance: it scatters by 1.13 / sqrt(n) (4000 draws of
+n = 20 to 60 normal deviates). Chosen, not measured: sigmas a fifth too small are left as they are."""
 RELATIVE_ERRORS = np.linspace(0.0, 0.4, 41)
 
 
