@@ -31,6 +31,8 @@ CLEARLY = 0.2
 WINDOW = 4
 """Scans on either side of a possible break."""
 NEAR = 6
+"""Scans of a piece that are nearest to the other's: as many as make a chunk (`fingerprint.CHUNK`), within which alone
+differences are taken. 3 and 12 change nothing in `python -m tests.benchmarks.apertures weak --seeds 1`."""
 LEAST_SCANS = 3
 """Of both pieces, to look at the nearest scans."""
 

@@ -12,6 +12,8 @@ SHARPNESS = ((0.0, 0.15), (0.5, 0.4), (0.8, 0.5), (1.2, 0.55), (2.0, 0.6))
 TRACE = 0.05
 """Share of another crystal's typical weight, in the mean of 3 x 3 positions, that spoils a position."""
 MIN_OUTSIDE = 20
+"""Positions away from a crystal that tell the noise of its image: its deviation is known to 1 / sqrt(40) = 16 %. With 5
+`python -m tests.benchmarks.apertures weak --seeds 1` has one swap, with 20 and 100 none."""
 
 
 class Masks(NamedTuple):

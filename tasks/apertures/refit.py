@@ -16,7 +16,10 @@ STRANGE = 0.02
 AGREES = 0.85
 """Cosine of a region with its prediction above which a scan needs no new fit."""
 LEAST_COSINE = 0.5
+"""Of a fitted image with its prediction. In `python -m tests.benchmarks.apertures weak --seeds 1` five crystals of five
+are followed with a precision of 0.982; with 0.25 it is 0.867 and one is lost, with 0.7 0.961 and one lost."""
 LEAST_LEVEL = 0.08
+"""Of the track's typical weight. With 0.04 nothing changes in that benchmark; with 0.16 one crystal of five is lost."""
 
 Scene = dict[int, NDArray[np.float64]]
 """Track number -> image (ny, nx) in electrons per position, of one scan."""

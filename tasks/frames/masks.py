@@ -9,6 +9,7 @@ from tasks.ingest import TiltSeries
 from tasks.model import InputError
 
 TILT_TOLERANCE_DEG = 1e-3
+"""Tilts nearer than this are equal: masks hold them in double precision, and single would be off by 1e-5 at most."""
 
 
 def read_masks(aperture: CrystalAperture, series: TiltSeries) -> NDArray[np.bool_]:

@@ -24,9 +24,13 @@ from tasks.stage import code_version
 STEADY_PX = 1.0
 """A beam that stays this close to its median is left where it is: the measurement is hardly better."""
 FRACTION_SCALE = 16
+"""Steps in which a detector unit is stored where pixels are fractions: rounding adds a variance of 1 / (12 * 16^2) =
+3e-4 units^2, and sixteen bits still hold 4096 units."""
 LARGEST_SHIFT = 10**6
+"""Most that negative pixels are raised by, as stored: a manifest's pedestal goes as far (`RotationDetector`)."""
 SERIES_ID = "crystal-01"
 NAMED = 5
+"""Files named in a warning; others are counted. Chosen, not measured: a warning stays short enough to be read."""
 
 
 class Storage(NamedTuple):

@@ -14,7 +14,10 @@ from tasks.ingest import RotationDetector, SourceFile
 from tasks.model import SourceError
 
 FRAMES_MIN = 5
+"""Frames that must be readable. Chosen, not measured: fewer than the 5 neighbours that `track_beam` takes the median of
+leave no outlier of the beam to be told, and hold no wedge worth integrating."""
 REASONS_SHOWN = 10
+"""Lines of the error. Chosen, not measured: a wrong shape or a damaged disk gives the same reason for every file."""
 
 
 class FileImage(NamedTuple):

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from tasks.model import FileRef
 
 COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+"""Every build of HDF5 has gzip. 40 frames of `python -m tests.benchmarks.integrate monoclinic-1.0` take 2.0 % of their
+raw size and 2 ms each; level 4 makes that 1.4 % and 3 ms, level 9 1.0 % and 20 ms (h5py's `create_dataset`)."""
 
 
 def write_stack(

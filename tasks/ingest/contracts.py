@@ -10,7 +10,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, field_va
 from tasks.model import Beam, Composition, Detector, Document, InputError, Vector
 
 UNIT_TOLERANCE = 0.01
+"""Of an axis's length: components rounded to two decimals change it by 0.005 * sqrt(3) = 0.009 at most."""
 BEAM_COSINE_MAX = 0.98
+"""Of the angle to the beam, 11.5 degrees: half a turn about an axis nearer to it tilts the sample by less than 23.
+Chosen, not measured: axes of goniometers lie across the beam; what this refuses is a component in the wrong place."""
 
 
 def _unit(vector: Vector) -> Vector:

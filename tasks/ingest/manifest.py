@@ -25,7 +25,10 @@ TILT_SERIES_NAME = "tilt_series.json"
 ROTATION_SERIES_NAME = "rotation_series.json"
 MANIFEST_NAMES = (TILT_SERIES_NAME, ROTATION_SERIES_NAME)
 LARGEST_MANIFEST_BYTES = 16 * 2**20
+"""It is read as a whole. 20000 scans, the most allowed, are 1.2 MiB with names as in tasks/ingest/README.md, and 6 MiB
+indented and with names of 255 characters (`json.dumps`)."""
 PROBLEMS_SHOWN = 20
+"""Wrong fields listed, the others counted. Chosen, not measured: a mistake repeated for every scan fills no screen."""
 
 
 def manifest_path(source: Path) -> Path:

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 TEXT_MAX = 500
+"""Characters of a text. Chosen, not measured: a sentence or two of an operator; with ITEMS_MAX the notes take 150 kB of
+the provenance at most."""
 ITEMS_MAX = 300
+"""Texts of one kind. Chosen, not measured: see TEXT_MAX."""
 
 
 def note_texts(notes: Mapping[str, JsonValue]) -> dict[str, str]:

@@ -13,6 +13,8 @@ from tasks.simulate.models import SimulationSettings
 from tasks.simulate.shapes import Polyhedron, cut, faceted
 
 CANDIDATES = 400
+"""Places drawn for a crystal, of which the nearest to the others is taken. Chosen, not measured: fewer make looser
+clusters. Another number makes other series of every seed."""
 CLEARANCE = 0.9  # centres in space, as a part of the sum of the radii: facets may touch
 
 

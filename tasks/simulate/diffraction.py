@@ -20,8 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 FWHM_OF_SIGMA = 2.3548200450309493
+"""2 sqrt(2 ln 2): the full width at half maximum of a normal distribution over its standard deviation."""
 SINC2_FWHM = 0.8858929413789047
+"""The full width at half maximum of (sin(pi x) / (pi x))^2: twice its root at one half, x = 0.44295."""
 CUT_SIGMA = 4.5
+"""Standard deviations from the sphere where reflections end: erfc(4.5 / sqrt(2)) = 7e-6 of their curve is left out."""
 
 
 class Rocking(NamedTuple):

@@ -24,8 +24,13 @@ from tasks.simulate.shapes import scan_points_nm, thickness, turned
 from tasks.simulate.tilts import TiltTable, tilt_table
 
 ANGSTROM_PER_NM = 10.0
+"""By the definition of the angstrom, 0.1 nm."""
 ORIENTATIONS = 64
+"""Random ones, the same in every series, whose median strength sets the scale. Such a median scatters by 5 % for UiO-66
+and by 10 % for natrolite (500 draws of 64 out of 1200 orientations): so well is `bragg_fraction` met."""
 DIRECT_LEFT = 0.05
+"""Of the elastic electrons. Chosen, not measured: with none, positions at a zone axis would have no direct beam to be
+centred by; the more there is, the more electrons a pattern holds beyond its dose."""
 HALO_SHAPE = 2.0  # gamma distribution of 1/d: linear rise from the area of a ring, then exponential decay
 
 

@@ -12,9 +12,18 @@ MAD_TO_SIGMA = 1.4826
 """A normal distribution's standard deviation over its median absolute deviation."""
 
 MIN_FOR_ERROR_MODEL = 40
+"""Observations with equivalents that an error model needs: two bins of 20, of which the width, 1.4826 times the median
+of |z|, scatters by 25 % (4000 draws of 20 normal deviates)."""
 INTENSITY_BINS = 10
+"""At most. Chosen, not measured: ten tell whether deviations grow with the intensity; 5 and 20 change no figure of the
+high-dose series of tests/unit/integrate/test_sigmas.py."""
 STATED_FREEDOM = 10.0
+"""How far stated sigmas are believed against the scatter of few equivalents. With 3 the mean variance of that series is
+0.80, with 30 0.83 (0.82 here): small differences, as one should be reached. Chosen between them, not measured."""
 TOO_WIDE = 1.2
+"""Robust width of a bin's deviations, of which 3 / sqrt(n) more is chance: it scatters by 1.13 / sqrt(n) (4000 draws of
+n = 20 to 60 normal deviates). At 1.05 right sigmas are raised: in the high-dose series of
+tests/unit/integrate/test_sigmas.py the mean variance falls from 0.82 to 0.58; at 1.4 nothing changes."""
 RELATIVE_ERRORS = np.linspace(0.0, 0.4, 41)
 
 

@@ -6,10 +6,18 @@ from tasks.integrate.reflection_file import Unmerged
 from tasks.model.arrays import Floats
 
 LEAST_OBSERVATIONS = 30
+"""Effective number, (sum w)^2 / sum w^2: the ratio is then known to 1 / sqrt(2 * 30) = 13 %, and RATIO_LOW and
+RATIO_HIGH are 2 and 3 standard deviations from one."""
 MOST_I_OVER_SIGMA = 10.0
+"""Chosen, not measured: a relative error of the model, which the halves share, rivals counting there if it is 10 %.
+Only observations below 3 were asked before, and good data were warned about."""
 MOST_DEVIATION = 5.0
+"""In sigmas; a normal deviate lies beyond once in 1.7 million."""
 RATIO_LOW = 0.7
+"""A little less than 1 / sqrt(2), and sqrt(2) for `RATIO_HIGH`: variances wrong by a factor of two."""
 RATIO_HIGH = 1.4
+"""Single shells of simulated series have variances of (I - I_true)/sigma of 0.64 to 1.43 (tests/benchmarks/RESULTS.md),
+and the roots of these, 0.8 to 1.2, should give no warning."""
 
 
 def sigma_ratio(data: Unmerged, halves: tuple[Floats, Floats]) -> float | None:

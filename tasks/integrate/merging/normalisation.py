@@ -6,7 +6,10 @@ from numpy.typing import NDArray
 from tasks.model import ScienceError
 
 MAX_BINS = 20
+"""Chosen, not measured: as many as follow the fall of intensities over resolution; more follow its noise, fewer leave
+ridges in E^2 between the centres of bins."""
 MIN_PER_BIN = 40
+"""By Wilson's statistics the mean of 40 acentric intensities is known to 1 / sqrt(40) = 16 %, of centric to 22 %."""
 
 
 def normalised_intensities(intensity: NDArray[np.float64], d_star_sq: NDArray[np.float64]) -> NDArray[np.float64]:

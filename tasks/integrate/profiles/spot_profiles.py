@@ -17,8 +17,14 @@ from tasks.integrate.profiles.profile_fit import Measured, fit_patches, row_part
 from tasks.model.arrays import Floats, Integers, Mask
 
 BINS_PER_PX = 2
+"""Spots lie anywhere between pixel centres, so half a pixel is told. Chosen, not measured: more bins have fewer counts
+each, fewer widen the profile."""
 STRONG_COUNTS = 60.0
+"""Counts that make a spot strong: it is known to 1 / sqrt(60) = 13 %. Chosen, not measured: 30 and 120 change no figure
+of the high-dose series of tests/unit/integrate/test_sigmas.py."""
 SPOTS_PER_SHELL = 60
+"""At least; with STRONG_COUNTS 3600 counts, some 10 % for a pixel that holds 3 % of a spot. Chosen, not measured: more
+spots would leave fewer shells to follow how spots change with the distance."""
 
 
 class Profiles(NamedTuple):

@@ -19,7 +19,10 @@ from numba import njit
 from tasks.model.arrays import Floats, Integers, Mask
 
 SHAPE_LIMIT = 8.0
+"""In widths: exp(-32) = 1e-14 of a normal curve's peak. 6 and 10 move the mean variance of the high-dose series of
+tests/unit/integrate/test_sigmas.py by 0.001."""
 SHAPE_POINTS = 321
+"""Steps of 0.05 widths: linear interpolation is off by 0.05^2 / 8 = 0.03 % of a normal curve's peak."""
 
 
 class Shape(NamedTuple):
