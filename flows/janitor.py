@@ -5,6 +5,7 @@ rescheduling at once races with the worker's own report. What a run's process do
 this machine: a live process is never given up, however long the server did not hear of it.
 """
 
+import os
 import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +32,7 @@ from pydantic import Field
 from adapters.host.processes import end, variable_of, with_variable
 from flows.approval import Approval, default_answer
 from flows.arrivals import Watcher
+from flows.engine import RUN_VARIABLE
 from flows.ledger import Ledger
 from flows.site import load_site
 from tasks.model import Document
@@ -42,10 +44,9 @@ FORGET_S = 86400.0
 NO_RETRY_TAG = "no-retry"
 MAINTENANCE = ("janitor", "sweep")
 """Flows of which the next scheduled run does what a lost one would have done."""
-RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
-"""In the environment of the process of a run, set by Prefect's worker."""
-ENGINE = "prefect.engine"
-"""In the command of that process, and not in those of the programs that it starts."""
+ENGINE = "flows.engine"
+"""In the command of the process of a run, and not in those of the programs that it starts."""
+SERVER_VARIABLE = "PREFECT_API_URL"
 LATE_S = 30.0
 """A maintenance run that has waited so long is dropped: this pass does its work (passes come every 60 s)."""
 GAP_S = 150.0
@@ -204,11 +205,16 @@ def is_maintenance(run: FlowRun) -> bool:
 
 
 def end_orphans(client: SyncPrefectClient) -> int:
-    """End the processes on this machine of runs that somebody deleted or cancelled; return how many."""
+    """End the processes on this machine of runs that somebody deleted or cancelled; return how many.
+
+    Only those that talk to the same server: of the runs of another facility on this machine it knows nothing.
+    """
     ended = 0
     for process in with_variable(RUN_VARIABLE):
         name = variable_of(process, RUN_VARIABLE)
         if name is None or name == str(this_run.id):
+            continue
+        if variable_of(process, SERVER_VARIABLE) != os.environ.get(SERVER_VARIABLE):
             continue
         try:
             run = client.read_flow_run(UUID(name))

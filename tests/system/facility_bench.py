@@ -26,6 +26,7 @@ from adapters.formats.stempy_writer import write_scan
 from adapters.host.http import taken
 from adapters.host.processes import end, with_variable
 from adapters.host.supervisor import Supervisor
+from flows.engine import LOGS
 from flows.facility import FOLDER_VARIABLE, Facility, keep_secrets, load, program, service_environment
 from flows.site import POOL
 from tasks.simulate.demo_structure import uio66
@@ -147,7 +148,7 @@ class Bench:
         """
         known = ("tasks.model.errors.", "sqlite3.OperationalError) database is locked", *allowed)
         found = []
-        for path in sorted((self.data / "logs").glob("*.log*")):
+        for path in sorted([*(self.data / "logs").glob("*.log*"), *(self.data / "runs").glob(f"{LOGS}/*.log")]):
             text = re.sub(CHAINED, "", path.read_text(errors="replace"))
             parts = text.split("Traceback (most recent call last):")[1:]
             ends = [next((row for row in reversed(part.splitlines()) if ERROR.match(row)), part) for part in parts]

@@ -59,7 +59,7 @@ def test_maintenance_has_a_pool_of_its_own_that_no_run_can_fill() -> None:
 def test_how_a_run_is_started_cannot_be_sent_with_it() -> None:
     template = json.loads((FOLDER / "process-job.json").read_text())
     assert template["variables"] == {"type": "object", "properties": {}, "additionalProperties": False}
-    assert template["job_configuration"]["command"] == "python -m prefect.engine"
+    assert template["job_configuration"]["command"] == "python -m flows.engine"
     assert "{{" not in json.dumps(template)
     assert not any("job_variables" in deployment["work_pool"] for deployment in DEPLOYMENTS.values())
 

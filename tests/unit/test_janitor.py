@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import ObjectNotFound
 
 from flows import janitor
 from flows.janitor import GAP_S, SignsOfLife
@@ -92,3 +93,27 @@ def test_silence_does_not_count_while_the_server_was_away(monkeypatch: pytest.Mo
     assert not given_up(monkeypatch, run(since_s=5000), workers=["other-1"], heartbeat_s_ago=330, passes_s_ago=[])
     long_back = [60.0 * number for number in range(1, 7)]
     assert given_up(monkeypatch, run(since_s=5000), workers=["other-1"], heartbeat_s_ago=5000, passes_s_ago=long_back)
+
+
+def test_processes_of_deleted_runs_are_ended_and_those_of_another_facility_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept, deleted, cancelled, foreign = (uuid4() for _ in range(4))
+    servers = dict.fromkeys((kept, deleted, cancelled), "http://here/api") | {foreign: "http://elsewhere/api"}
+
+    class Server:
+        def read_flow_run(self, run_id: UUID) -> FlowRun:
+            if run_id in {deleted, foreign}:
+                raise ObjectNotFound(KeyError(run_id))
+            kind = StateType.CANCELLED if run_id == cancelled else StateType.RUNNING
+            return FlowRun(flow_id=uuid4(), state=State(type=kind))
+
+    variables = {"PREFECT__FLOW_RUN_ID": str, "PREFECT_API_URL": servers.get}
+    ended: list[UUID] = []
+    monkeypatch.setenv("PREFECT_API_URL", "http://here/api")
+    monkeypatch.setattr(janitor, "with_variable", lambda *_, **__: tuple(servers))
+    monkeypatch.setattr(janitor, "variable_of", lambda process, name: variables[name](process))
+    monkeypatch.setattr(janitor, "end", lambda processes: ended.extend(processes) or len(processes))
+    server: Any = Server()
+    assert janitor.end_orphans(server) == 2
+    assert set(ended) == {deleted, cancelled}
