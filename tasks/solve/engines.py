@@ -33,7 +33,9 @@ from tasks.solve.solution_file import write_solution
 from tasks.stage import code_version
 
 TABLE_ROWS = 12
+"""Of space groups in the document: what a person reads at a glance. Chosen, not measured."""
 CANDIDATES_KEPT = 5
+"""Structures in the document, one of each group, for a person to choose from. Chosen, not measured."""
 UNEXPLAINED_R_FREE = 0.3
 """Beyond, no model explains the data."""
 

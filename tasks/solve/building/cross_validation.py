@@ -10,11 +10,18 @@ from tasks.solve.building.least_squares import Free, refine
 from tasks.solve.data.observations import GroupAmplitudes, shell_mean
 
 FOLDS = 5
+"""Each fit sees 80 % of the reflections. R1 of the models that `python -m tests.benchmarks.solve` finds differs by up
+to 0.034 between 2, 3, 5 and 10 for cinchonine, by 0.012 at most for the others."""
 ENOUGH_TESTED = 400
 """Reflections after which no further part is left out: R1 of so many scatters by less than 0.01."""
 CYCLES = 8
+"""Until R1 rests: 16 change it by 0.002 at most, 4 by 0.004, on the same models."""
 SHAKE_ANGSTROM = 0.08
+"""Root mean square move of an atom: well beyond its error, well within the reach of the fit. R1 differs by 0.011 at
+most between 0 and 0.3, on the same models."""
 SEED = 20150101
+"""Any number, the same for all models, so that a verdict does not change between runs; others move R1 of a model by up
+to 0.017 (cinchonine)."""
 FILLS = (0.0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.12, 0.16, 0.2)
 """Of the mean intensity, added to all by multiple scattering."""
 

@@ -14,6 +14,8 @@ from tasks.solve.building.atoms import length_squared
 from tasks.solve.phasing.peak_search import Peaks, maxima
 
 POINTS_PER_D_MIN = 3.2
+"""Two would hold the information; parabolas between points then miss the peak of an atom at d_min 1 A by 0.044 A (root
+mean square of 60), with 2.5 by 0.017, with 3.2 by 0.010, with 4.5 by 0.003 at three times the cost."""
 LEAST_HEIGHT = 0.5
 """Standard deviations of the map that a maximum must exceed."""
 

@@ -12,6 +12,7 @@ from tasks.model import UnitCell
 from tasks.solve.data.normalise import WilsonFit
 
 MOST_UNITS = 5.0
+"""Beyond 3.6 units no number is further than `UNITS_WITHIN` from a whole one (0.5 / 3.6), and nothing can be said."""
 UNITS_WITHIN = 0.14
 """Atomic volumes give that of a molecular crystal to 5 %, of sugars to 13 %; of many units it is not certain."""
 

@@ -9,6 +9,8 @@ from tasks.crystal.scattering import Radiation, scattering_factor
 from tasks.model import Composition, InputError
 
 FRENCH_WILSON_POINTS = 96
+"""Of the quadrature over +-6 sigma: |F| of -3 to 30 sigma(I) is then within 0.0004 of that of 2000 points, its sigma
+within 0.0005, both relative; half as many points are four times as far off."""
 SMOOTHING_WINDOWS = 12  # independent windows over the resolution range
 
 

@@ -13,6 +13,8 @@ from tasks.integrate import Merged
 from tasks.model import UnitCell
 
 SHELL_REFLECTIONS = 60
+"""The mean of E^2 in a shell is then good to 13 % (acentric) or 18 % (centric), and shells are narrow enough to follow
+the fall-off. Not sensitive: six sets of `python -m tests.benchmarks.solve` are solved in as many trials with 20."""
 
 
 class GroupAmplitudes(NamedTuple):

@@ -10,6 +10,8 @@ from tasks.solve.data.prepared import NormalisedHemisphere
 TEMPERATURE = 2.0
 """Softens the odds: absences of electron data and frequencies of databases are not to be believed too much."""
 MOST_GROUPS = 12
+"""Searched in. Chosen, not measured: groups are dealt in proportion to their odds, so the last of twelve is hardly
+drawn."""
 
 
 class GroupOdds:

@@ -7,6 +7,7 @@ from tasks.model import UnitCell
 from tasks.solve.models import Solution, Solutions
 
 ORTHORHOMBIC = range(16, 75)
+"""Numbers of these space groups in International Tables A: P222 to Imma."""
 
 
 def in_stated_setting(solutions: Solutions, *, keep_axes: bool) -> Solutions:

@@ -38,6 +38,7 @@ def usable_workers(wanted: int | None) -> int:
 
 
 PARENT_LOOKED_FOR_EVERY_S = 1.0
+"""An orphan works on for so long at most; the look is one system call."""
 
 
 class Crew:

@@ -9,7 +9,10 @@ from tasks.solve.phasing.peak_search import Peaks, find_peaks
 from tasks.solve.phasing.problem import PhaseProblem
 
 WEAK_FRACTION = 0.10
+"""As in R(weak) of SHELXT (Sheldrick, Acta Cryst. A71, 3-8, 2015)."""
 PEAK_DISTANCE_ANGSTROM = 0.8
+"""Below the shortest distance of atoms other than hydrogen (1.10 A, N2), beyond the ripples about a peak. Not
+sensitive: six sets of `python -m tests.benchmarks.solve` are solved in as many trials with 0.5 and with 1.1."""
 
 
 def figures_of_merit(problem: PhaseProblem, phase_rad: NDArray[np.float32]) -> dict[str, float]:

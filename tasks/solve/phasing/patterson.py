@@ -8,6 +8,7 @@ from tasks.solve.phasing.peak_search import find_peaks
 from tasks.solve.phasing.problem import PhaseProblem
 
 SHORTEST_VECTOR_ANGSTROM = 1.1
+"""The shortest distance of atoms other than hydrogen (N2): nearer maxima are ripples of the origin peak."""
 
 
 def sharpened_patterson(problem: PhaseProblem) -> NDArray[np.float32]:

@@ -29,7 +29,11 @@ from tasks.solve.settings import SolveSettings
 Methods = tuple[FlippingMethod | DualSpace, ...]
 """Of the batches in P1: a batch of each in the first round, of the last in those that follow."""
 BUILT_PER_BATCH = 2
+"""Best phase sets of a batch that models are built from. Not sensitive: six sets of `python -m tests.benchmarks.solve`
+are solved in as many trials with 1 and with 4."""
 FLIPPING_BATCH = 2
+"""Trials of charge flipping before dual-space trials. They solve frameworks at once, but few molecules: with 6, six
+sets of `python -m tests.benchmarks.solve` take 55 trials in place of 26."""
 MOST_BATCHES = 4
 """Of trials in space groups in one round, which cost much less than those in P1; as many as the number of the round."""
 STANDS_OUT = 0.7

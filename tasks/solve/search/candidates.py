@@ -25,13 +25,20 @@ from tasks.solve.phasing.trials import PhaseSet
 from tasks.solve.search.group_search import search_in_group
 
 GROUPS_TRIED = 4
+"""Most likely groups that models are built in, for each phase set. Six sets of `python -m tests.benchmarks.solve` are
+solved with 1 too, in 29 trials in place of 26: the others are for phases that mistake the group."""
 POLISHING_TURNS = 15
+"""At most, for the models of trials in space groups. Not sensitive: six sets of `python -m tests.benchmarks.solve` are
+solved in as many trials with 5."""
 SCORE_WINDOW = 0.35
 """Groups with less than this part of the best score are not built, unless there are few groups at all."""
 SETTLED_SCORE = 0.5
+"""A subgroup of index 2 has less than half of the score of a right group, as only its own operations count for it."""
 EXPLAINED_R_FREE = 0.2
 """A model that predicts left-out reflections worse may be one of pseudo-symmetry."""
 SETTLED_R1 = 0.12
+"""Chosen: a right model of a silicate in P1 comes below 0.10 (tests/unit/solve/groups/test_triclinic_groups.py). Of
+little weight: beyond it one more model is built."""
 SCORE_IN_R1 = 0.03
 """How much R1 the best phase agreement is worth over none, when groups are compared."""
 UNTESTED_R1 = 0.1

@@ -16,12 +16,17 @@ from tasks.solve.building.weighting import weigh, weighting_of
 from tasks.solve.data.observations import GroupAmplitudes
 
 OMITTED = 0.3
+"""SHELXD's default (WEED 0.3); measured together with `POWER`."""
 POWER = 0.7
 """Of peak heights, as occupancies: twice as many trials solve a structure as with 0.15 left out and heights as they are
 (41 of 200 trials in place of 21 of 190 on seven sets, the same CPU time; six of them were not used to choose it)."""
 PEAKS_PER_ATOM = 1.1
+"""Atoms expected by volume are right to some 10 % (`atom_budget`): rather too many than too few."""
 SEARCH_SHARPNESS = 0.8
+"""Nearer to E (1) than when models are built: a random start has no peaks to keep apart from ripples yet. Chosen, not
+measured: the sets that were tried are solved before this search decides."""
 NEAREST_ANGSTROM = 0.9
+"""Below the shortest distance of atoms other than hydrogen (1.10 A, N2) by as much as peaks of a search are off."""
 CONVERGED_CORRELATION = 0.74
 """Wrong structures stay below 0.70 while atoms are being left out; beyond this the search has an end."""
 

@@ -15,15 +15,19 @@ from tasks.solve.search.candidates import Candidate, Workshop, phases_of_model, 
 WITHIN_ANGSTROM = 0.2
 """Root mean square distance of atoms from images of atoms: the errors of a model built on dynamical intensities."""
 FURTHEST_ANGSTROM = 0.5
+"""Less than half of the shortest distance of two atoms (1.1 A): a further image may be that of a neighbour."""
 WITHIN_R_FREE = 0.03
 """Systematic errors let the lower symmetry, with more parameters, predict left-out reflections better by so much."""
 WITHIN_R_FREE_SUPPORTED = 0.045
 """And by so much where the phases ask for the higher one by far: guests disordered about its elements are incomplete
 in its model, but not in that of a subgroup."""
 SUPPORT = 1.5
+"""Ratio of scores: 2 or more where the operations that a group has beyond its subgroup of index 2 agree as well as
+those they share, 1 where they agree no better than the threshold; this is the middle."""
 SAME_R_FREE = 0.005
 """A structure forced into too high a symmetry predicts left-out reflections worse by more than this."""
 R1_GAIN = 0.02
+"""By so much a model of lower symmetry must fit better to be named. Chosen, not measured; only a remark hangs on it."""
 
 
 class Rival(NamedTuple):
