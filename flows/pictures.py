@@ -16,9 +16,7 @@ from tasks.stage import tell
 SHEET = "pictures/apertures.png"
 TILTS = 6
 """Of a series on one sheet, evenly spread. Chosen, not measured: two rows fit a window of 1100 px without scrolling."""
-COLUMNS = 3
-TILE_PX = 240
-MARGIN_PX = 24
+COLUMNS, TILE_PX, MARGIN_PX = 3, 240, 24
 """Layout of the sheet. Chosen, not measured: three tiles abreast are 720 px, which an artifact's page shows whole."""
 THUMBNAIL_PX = 480
 """At most; as PNG that stays below the 100 kB that an artifact in the server's database should not exceed (tested)."""

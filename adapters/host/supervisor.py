@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-import xmlrpc.client
+import xmlrpc.client  # nosec B411 it speaks to our own supervisord by a socket that only its user can open
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -48,6 +48,7 @@ class _Gain(NamedTuple):
 
 
 NOTHING = _Gain(0.0, 0, 0, 0.0)
+"""Of a scan that is not better explained with shifted rows: zeros by definition."""
 
 
 def scans_with_shifted_rows(segmentations: Sequence[Segmentation], offsets: NDArray[np.float64]) -> list[ShiftedRows]:

@@ -38,6 +38,7 @@ class Descan(NamedTuple):
 
 
 NO_DESCAN = Descan(np.zeros((2, 2)), 0.0)
+"""A beam that stands still: zeros by definition."""
 
 
 class BlockBeams(NamedTuple):
