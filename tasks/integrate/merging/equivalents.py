@@ -25,8 +25,8 @@ TOO_WIDE = 1.2
 n = 20 to 60 normal deviates). At 1.05 right sigmas are raised: in the high-dose series of
 tests/unit/integrate/test_sigmas.py the mean variance falls from 0.82 to 0.58; at 1.4 nothing changes."""
 RELATIVE_ERRORS = np.linspace(0.0, 0.4, 41)
-"""Tried as the error of the model, a fraction of the intensity. Chosen, not measured: steps of 1 %, to twice what a good
-kinematical R factor of electron data leaves (0.2)."""
+"""Tried as the error of the model, a fraction of the intensity. Chosen, not measured: steps of 1 %, to twice what a
+good kinematical R factor of electron data leaves (0.2)."""
 
 
 class Equivalents(NamedTuple):
