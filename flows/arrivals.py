@@ -18,7 +18,7 @@ from typing import Any
 from flows.ledger import Ledger, printable
 from flows.site import Site
 from flows.staging import quiet_folders, staged
-from tasks.ingest import MANIFEST_NAMES, completeness, listed_files
+from tasks.ingest import MANIFEST_NAMES, completeness, listed_files, load_manifest
 from tasks.model import ApertureError, SourceError
 
 log = logging.getLogger("apertura.arrivals")
@@ -169,12 +169,21 @@ def announce_run(source: Path, key: str, *, previous: str | None = None) -> str:
         parameters={"source": str(source), "dataset_key": key, "previous_key": previous},
         idempotency_key=f"dataset:{key}",
         flow_run_name=source.name,
-        tags=[f"dataset:{key[:8]}"],
+        tags=[f"dataset:{key[:8]}", *birth_tags(source)],
         timeout=0,
         as_subflow=False,
     )
     emit_ready(source, key)
     return str(run.id)
+
+
+def birth_tags(source: Path) -> list[str]:
+    """Return what the manifest says of a data set, so that its run can be found before it begins."""
+    try:
+        manifest = load_manifest(source)
+    except SourceError:
+        return []  # the run itself says what is wrong
+    return [f"sample:{manifest.sample}", f"instrument:{manifest.detector.name}"]
 
 
 def emit_ready(source: Path, key: str) -> None:
