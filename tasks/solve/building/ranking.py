@@ -1,4 +1,4 @@
-"""How far a first model can be believed: its figures, measured here, judge_built by the one rule."""
+"""How far a first model can be believed: its figures, measured here, judged by the one rule."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""A first model that another program found, fitted and judge_built as our own are."""
+"""A first model that another program found, fitted and judged as our own are."""
 
 import gemmi
 import numpy as np
@@ -24,7 +24,7 @@ def solution_from_atoms(
     to_cell: tuple[Vector, Vector, Vector],
     figures: dict[str, float],
 ) -> Solution:
-    """Return the candidate that atoms in a space group are, judge_built by our figures.
+    """Return the candidate that atoms in a space group are, judged by our figures.
 
     The atoms stay as the program gave them; R1 and what else the verdict rests on are of the quick isotropic fit of
     those that are not hydrogen, so that programs can be compared.
