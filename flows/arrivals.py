@@ -15,7 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flows.ledger import Ledger, printable
+from flows.ledger import Ledger, Refusal, printable
+from flows.markdown import fenced, plain
 from flows.site import Site
 from flows.staging import quiet_folders, staged
 from tasks.ingest import MANIFEST_NAMES, completeness, listed_files, load_manifest
@@ -25,6 +26,7 @@ log = logging.getLogger("apertura.arrivals")
 
 DEPLOYMENT = "solve-series/on-arrival"
 EVENT = "apertura.dataset.ready"
+REFUSED_EVENT = "apertura.dataset.refused"
 DEPTH_MAX = 4
 """Folders below an incoming one, as year/month/proposal/series: a deeper tree costs every poll on a network disk."""
 PIECE_BYTES, PIECES = 2**20, 64
@@ -59,7 +61,7 @@ def content_key(source: Path) -> str:
     Raises
     ------
     SourceError
-        If there is no manifest.
+        If there is no manifest, or it is wrong.
     OSError
         If a listed file is not there or cannot be read.
     """
@@ -157,7 +159,20 @@ class Watcher:
             self._ledger.announced(entry.key, run)
             done += 1
             log.info("%s: run %s", entry.path, run)
+        self._tell_refusals()
         return done
+
+    def _tell_refusals(self) -> None:
+        """Show on the server what is refused, after all that can be run."""
+        for refusal in self._ledger.refused():
+            if refusal.told:
+                continue
+            try:
+                tell_refusal(refusal)
+            except _announcement_errors() as error:
+                log.warning("%s: its refusal is not shown (%s); tried again", refusal.path, type(error).__name__)
+                return
+            self._ledger.refusal_told(refusal.path)
 
 
 def announce_run(source: Path, key: str, *, previous: str | None = None) -> str:
@@ -175,6 +190,21 @@ def announce_run(source: Path, key: str, *, previous: str | None = None) -> str:
     )
     emit_ready(source, key)
     return str(run.id)
+
+
+def tell_refusal(refusal: Refusal) -> None:
+    """Make the one event and the one artifact of a data set that gets no run. Raises when the server is away."""
+    from prefect.artifacts import create_markdown_artifact
+    from prefect.events import emit_event
+
+    name = hashlib.sha256(refusal.path.encode()).hexdigest()[:12]
+    text = f"### no run for {plain(refusal.path)}\n\n{fenced(refusal.reason)}\n"
+    create_markdown_artifact(text, key=f"refused-{name}", description=plain(refusal.reason))
+    emit_event(
+        REFUSED_EVENT,
+        resource={"prefect.resource.id": f"apertura.refused.{name}", "prefect.resource.name": refusal.path},
+        payload={"path": refusal.path, "reason": refusal.reason},
+    )
 
 
 def birth_tags(source: Path) -> list[str]:

@@ -13,7 +13,9 @@ create table if not exists datasets (
     key text primary key, path text not null, seen real not null, state text not null default 'ready',
     announced real, tries integer not null default 0, error text, run text, previous text
 );
-create table if not exists refused (path text primary key, reason text not null, since real not null)
+create table if not exists refused (
+    path text primary key, reason text not null, since real not null, told integer not null default 0
+)
 """
 
 
@@ -34,6 +36,8 @@ class Refusal(NamedTuple):
     path: str
     reason: str
     since: float
+    told: bool
+    """Whether the server knows of it."""
 
 
 def printable(path: Path) -> str:
@@ -80,7 +84,8 @@ class Ledger:
             row = connection.execute("select reason from refused where path = ?", (name,)).fetchone()
             if row is not None and row[0] == reason:
                 return False
-            connection.execute("insert or replace into refused values (?, ?, ?)", (name, reason, time.time()))
+            values = (name, reason, time.time())
+            connection.execute("insert or replace into refused (path, reason, since) values (?, ?, ?)", values)
             return True
 
     def accept(self, path: Path) -> None:
@@ -92,8 +97,13 @@ class Ledger:
         """Return the folders that give no run, the oldest first."""
         with self._open() as connection:
             connection.executescript(SCHEMA)
-            rows = connection.execute("select path, reason, since from refused order by since").fetchall()
+            rows = connection.execute("select path, reason, since, told from refused order by since").fetchall()
         return [Refusal(*row) for row in rows]
+
+    def refusal_told(self, path: str) -> None:
+        """Record that the server knows of a refusal."""
+        with self._open() as connection:
+            connection.execute("update refused set told = 1 where path = ?", (path,))
 
     def waiting(self) -> list[Entry]:
         """Return what is still to be announced, oldest first."""

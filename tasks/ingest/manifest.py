@@ -70,7 +70,7 @@ def load_manifest(source: Path) -> TiltSeriesManifest | RotationSeriesManifest:
 def completeness(source: Path) -> tuple[str, ...]:
     """Return what a source still lacks, one text per file; empty when it can start.
 
-    A manifest that is wrong has nothing to wait for, because it is written last: the run will say what is wrong.
+    A wrong manifest has nothing to wait for, because it is written last: whoever takes it up says what is wrong.
     """
     try:
         manifest = load_manifest(source)
@@ -84,23 +84,19 @@ def completeness(source: Path) -> tuple[str, ...]:
 
 
 def listed_files(source: Path) -> tuple[Path, ...]:
-    """Return the manifest of a source and every file that it lists, sorted; of a wrong manifest only itself.
+    """Return the manifest of a source and every file that it lists, sorted.
 
     Raises
     ------
     SourceError
-        If there is no manifest.
+        If there is no manifest, it is wrong, or a file lies outside the folder.
     """
-    own = manifest_path(source)
-    try:
-        manifest = load_manifest(source)
-        if isinstance(manifest, RotationSeriesManifest):
-            found = [path for _, path in numbered_frames(source, manifest.files)]
-        else:
-            found = [confined(source, scan.file) for scan in manifest.scans]
-    except SourceError:
-        found = []
-    return own, *sorted(found)
+    manifest = load_manifest(source)
+    if isinstance(manifest, RotationSeriesManifest):
+        found = [path for _, path in numbered_frames(source, manifest.files)]
+    else:
+        found = [confined(source, scan.file) for scan in manifest.scans]
+    return manifest_path(source), *sorted(found)
 
 
 def _manifest_text(path: Path) -> str:

@@ -77,6 +77,29 @@ def test_one_bad_folder_is_recorded_and_stops_no_other(bench: Bench) -> None:
     refused = {Path(row["path"]).name: row["reason"] for row in json.loads(asked.stdout)["refused"]}
     assert "outside the source folder" in refused["a-link"]
     assert "not UTF-8" in refused[r"b-\xff\xfe"]
+    assert "cannot be followed" in refused["c-itself"]
+    assert bench.runs(itself) == [], "a refusal takes no slot"
+
+
+def test_bad_manifests_are_shown_as_refused_and_take_no_slot(bench: Bench) -> None:
+    incoming = bench.data / "incoming"
+    bad = [drop(bench.data / f"bad-{number:03d}", seed=0) for number in range(100)]
+    for number, folder in enumerate(bad):
+        manifest = json.loads((folder / "tilt_series.json").read_text())
+        manifest["beam"] = {"energy_kev": -1.0, f"</code>[link](http://example.org/{number})": 1}
+        (folder / "tilt_series.json").write_text(json.dumps(manifest))
+        folder.rename(incoming / folder.name)
+    good = drop(incoming / "zz-good", seed=60)
+    assert bench.outcome(good) == "1 run: Completed, No crystals"
+    wait(lambda: len(refusals(bench)) >= len(bad), "all refusals to be shown")
+    assert not any(run["name"].startswith("bad-") for run in bench.runs_of("solve-series"))
+    assert all("energy_kev" in text for text in refusals(bench))
+
+
+def refusals(bench: Bench) -> list[str]:
+    """Return the texts that the server shows of what was refused for its manifest."""
+    found = bench.post("/artifacts/filter", artifacts={"key": {"like_": "refused-"}}, limit=200)
+    return [one["data"] for one in found if "bad" in one["data"]]
 
 
 def test_a_data_set_announced_again_has_no_second_run(bench: Bench) -> None:

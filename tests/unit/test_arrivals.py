@@ -51,6 +51,7 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return f"run-{len(made)}"
 
     monkeypatch.setattr(arrivals, "announce_run", announce)
+    monkeypatch.setattr(arrivals, "tell_refusal", lambda refusal: made.append(f"refused {Path(refusal.path).name}"))
     return made
 
 
@@ -177,16 +178,19 @@ def test_a_bad_folder_is_recorded_once_and_the_others_go_on(tmp_path: Path, anno
     (drop(incoming / "c") / "0.h5").unlink()
     (incoming / "c" / "0.h5").symlink_to("0.h5")
     drop(incoming / "d", b"good")
+    (drop(incoming / "e") / "tilt_series.json").write_text('{"format": "4D-STEM tilt series", "version": 3}')
     for _ in range(2):
         watch.look()
-    watch.announce()
-    assert [name.split(":")[0] for name in announced] == ["c", "d"], "the run of c says what is wrong with it"
+        watch.announce()
     refused = {Path(one.path).name: one.reason for one in Ledger(tmp_path / "ledger.db").refused()}
-    assert set(refused) == {"a", r"b\xff"}
+    assert set(refused) == {"a", r"b\xff", "c", "e"}
+    assert [name.split(":")[0] for name in announced] == ["d", *(f"refused {name}" for name in refused)]
+    assert "cannot be followed" in refused["c"]
+    assert "version" in refused["e"]
     (incoming / "a" / "tilt_series.json").unlink()
     drop(incoming / "a", b"mended")
     watch.look()
-    assert [Path(one.path).name for one in Ledger(tmp_path / "ledger.db").refused()] == [r"b\xff"]
+    assert [Path(one.path).name for one in Ledger(tmp_path / "ledger.db").refused()] == [r"b\xff", "c", "e"]
 
 
 @pytest.mark.parametrize(("status", "announced_after"), [(422, 1), (503, 0)])
