@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp
 
 HOSTS_VARIABLE = "APERTURA_HOSTS"
 TOKEN_VARIABLE = "APERTURA_RUNS_TOKEN"  # noqa: S105 the name of a variable
@@ -40,7 +41,7 @@ PAGES_POLICY = (
 """Of reports: text in them comes from outside, so they run in an origin of their own and reach nothing."""
 
 
-def guarded() -> "FastAPI":
+def guarded() -> "ASGIApp":
     """Return Prefect's application with the two locks.
 
     Raises
@@ -56,8 +57,8 @@ def guarded() -> "FastAPI":
     if token := os.environ.get(TOKEN_VARIABLE, ""):
         serve_runs(app, token)
     hosts = [name.strip() for name in os.environ.get(HOSTS_VARIABLE, "").split(",") if name.strip()]
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK_HOSTS, *hosts], www_redirect=False)
-    return app
+    # around the application, not in it: its own services call it in this process, under a name of Prefect's
+    return TrustedHostMiddleware(app, allowed_hosts=[*LOOPBACK_HOSTS, *hosts], www_redirect=False)
 
 
 def check_password(value: str) -> None:

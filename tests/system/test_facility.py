@@ -102,6 +102,15 @@ def refusals(bench: Bench) -> list[str]:
     return [one["data"] for one in found if "bad" in one["data"]]
 
 
+def test_an_event_starts_the_run_of_a_data_set_where_nobody_watches(bench: Bench) -> None:
+    bench.kill("watcher", comes_back=False)
+    source = drop(bench.data / "incoming" / "by-event", seed=45)
+    bench.announce_by_event(source)
+    wait(lambda: any(state(run) == "Completed" for run in bench.runs_of("dispatch")), "the dispatcher")
+    assert bench.outcome(source) == "1 run: Completed, No crystals"
+    bench.start("watcher")
+
+
 def test_a_data_set_announced_again_has_no_second_run(bench: Bench) -> None:
     for number in range(2):
         bench.outcome(drop(bench.data / "incoming" / f"again-{number}", seed=40 + number))
