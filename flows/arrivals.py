@@ -114,6 +114,8 @@ class Watcher:
         new = 0
         for incoming in self._site.incoming:
             for source in complete_sources(incoming):
+                if self._stop.is_set():
+                    return new
                 new += self._enter(source, partial(Path, source))
             if self._site.runs is None or not self._site.instruments:
                 continue
@@ -148,6 +150,8 @@ class Watcher:
         """Ask the server for a run of everything that waits; return how many it acknowledged."""
         done = 0
         for entry in self._ledger.waiting():
+            if self._stop.is_set():
+                return done
             try:
                 run = announce_run(Path(entry.path), entry.key, previous=entry.previous)
             except _announcement_errors() as error:
@@ -165,7 +169,7 @@ class Watcher:
     def _tell_refusals(self) -> None:
         """Show on the server what is refused, after all that can be run."""
         for refusal in self._ledger.refused():
-            if refusal.told:
+            if refusal.told or self._stop.is_set():
                 continue
             try:
                 tell_refusal(refusal)

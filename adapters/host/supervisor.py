@@ -77,7 +77,10 @@ class Supervisor:
     def stop(self, name: str) -> None:
         """Stop one service until it is run again."""
         with contextlib.suppress(xmlrpc.client.Fault):  # it does not run
-            self._call("stopProcess", name, True)
+            self._call("stopProcess", name, False)  # it would spin while it waits
+        end = time.monotonic() + 2 * STOP_S
+        while self.states()[name] == "STOPPING" and time.monotonic() < end:
+            time.sleep(0.1)
 
     def pid(self, name: str) -> int:
         """Return the process number of one service; 0 if it does not run."""
