@@ -30,8 +30,9 @@ def bench() -> Iterator[Bench]:
     data = Path(tempfile.mkdtemp(prefix="apertura-approval-"))
     made = bring_up(data)
     yield made
+    found = made.tracebacks()
     made.close()
-    assert made.tracebacks() == []
+    assert found == []
     shutil.rmtree(data, ignore_errors=True)
 
 
