@@ -161,7 +161,7 @@ class Bench:
         Left out are the typed errors that fail a run (Prefect logs them so), and one of SQLite's: written to by several
         at once it may refuse one of them without waiting, which Prefect logs and tries again. PostgreSQL has none.
         """
-        known = ("tasks.model.errors.", "sqlite3.OperationalError) database is locked", *allowed)
+        known = ("tasks.model.errors.", "database is locked", *allowed)
         found = []
         for path in self.logs():
             late = path.read_bytes()[self.forgiven.get(path, 0) :].decode(errors="replace")
