@@ -78,6 +78,7 @@ def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> 
         raise SettingsError(f"--port {port}: taken by another program", "name another port")
     for name in ("incoming", "runs", "logs", "prefect"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "prefect").chmod(0o700)  # the server's database
     locks = keep_secrets(folder)
     url = f"http://{LOOPBACK}:{port}"
     site = write_site(folder, f"{url}/runs/{locks.runs_token}")

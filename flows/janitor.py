@@ -6,6 +6,7 @@ this machine: a live process is never given up, however long the server did not 
 """
 
 import os
+import re
 import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -80,7 +81,7 @@ def janitor(
     retry_delay_s: float = Field(default=10.0, ge=0),
     settle_s: float = Field(default=20.0, ge=0, description="a crash is left to its worker for so long"),
 ) -> JanitorReport:
-    """Mark runs without a living process as crashed, retry crashed ones at most three times, catch up on arrivals."""
+    """Mark runs without a living process as crashed, retry crashed ones at most three times, announce what waits."""
     log = get_run_logger()
     now = datetime.now(UTC)
     with get_client(sync_client=True) as client:
@@ -118,7 +119,7 @@ def janitor(
         gave_up=tuple(gave_up),
         unanswered=unanswered,
         orphans=orphans,
-        data_sets=catch_up(),
+        data_sets=announce_waiting(),
     )
     log.info("%s", report)
     return report
@@ -161,8 +162,8 @@ class SignsOfLife:
             place = {"work_pool_name": pool}
             workers = self._client.request("POST", "/work_pools/{work_pool_name}/workers/filter", path_params=place)
             names = [str(worker["name"]) for worker in workers.json()]
-            here = f"{socket.gethostname()}-"
-            self._pools[pool] = bool(names) and all(name.startswith(here) for name in names)
+            mine = re.compile(rf"{re.escape(socket.gethostname())}-(\d+|upkeep)")
+            self._pools[pool] = bool(names) and all(mine.fullmatch(name) for name in names)
         return self._pools[pool]
 
     def _heard(self) -> datetime:
@@ -235,13 +236,20 @@ def sweep() -> int:
 
 
 def catch_up() -> int:
-    """Look at the incoming folders once and announce what waits; return how many were announced."""
+    """Look at the incoming folders once and announce what waits; return how many were announced.
+
+    It reads up to 64 MiB of every file that lies there, which a pass of the janitor each minute must not.
+    """
     site = load_site()
-    if not site.incoming or site.ledger is None:
-        return 0
-    watcher = Watcher(site, Ledger(site.ledger))
-    watcher.look()
-    return watcher.announce()
+    if site.incoming and site.ledger is not None:
+        Watcher(site, Ledger(site.ledger)).look()
+    return announce_waiting()
+
+
+def announce_waiting() -> int:
+    """Announce what the ledger has and the server does not know; return how many were announced."""
+    site = load_site()
+    return 0 if site.ledger is None else Watcher(site, Ledger(site.ledger)).announce()
 
 
 def deployed(client: SyncPrefectClient, state: StateType) -> list[FlowRun]:

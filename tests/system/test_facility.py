@@ -18,15 +18,13 @@ import pytest
 
 from adapters.host.processes import with_variable
 from flows.facility import FOLDER_VARIABLE
-from tests.system.facility_bench import Bench, bring_up, drop, drop_two_crystals, kill, state, wait
+from tests.system.facility_bench import AFTER_KILLS, Bench, bring_up, drop, drop_two_crystals, kill, state, wait
 
 SCHEDULE_S = 150.0
 """The first janitor is due 60 s after `up`."""
 AGAIN_S = 420.0
 """Seven minutes: until a run whose process died has ended right, without anybody's help."""
 FLIGHT_CHECK_S = 840.0
-AFTER_KILLS = ("ObjectNotFound", "ConnectionRefusedError", "CancelledError")
-"""What may still come of it after a test has deleted a run or killed a server: the services go on."""
 
 pytestmark = [pytest.mark.needs_server, pytest.mark.timeout(1800)]
 

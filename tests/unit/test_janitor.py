@@ -77,7 +77,7 @@ def test_a_run_whose_process_is_seen_is_never_given_up(monkeypatch: pytest.Monke
     assert not given_up(monkeypatch, asked, workers=workers, heartbeat_s_ago=80_000, processes=(asked.id,))
 
 
-@pytest.mark.parametrize("workers", [["other-1"], [HERE, "other-1"], [], ["ProcessWorker 1b2c"]])
+@pytest.mark.parametrize("workers", [["other-1"], [HERE, "other-1"], [], ["ProcessWorker 1b2c"], [f"{HERE}-1"]])
 def test_a_run_that_may_be_elsewhere_is_given_up_by_its_silence_alone(
     monkeypatch: pytest.MonkeyPatch, workers: list[str]
 ) -> None:
