@@ -38,7 +38,7 @@ def run_pipeline(
             folder=folder,
             settings=settings,
             steps=steps,
-            composition=composition(settings, document.manifest.composition),
+            composition=composition(settings, document.manifest.single_composition),
             review=review or NoReview(),
         )
         found = solve_tilt_series(run, document) if document.is_tilt_series else solve_rotation_series(run, document)
@@ -74,7 +74,7 @@ def summary(document: SourceDocument, found: Found, key: str, source: Path) -> S
         kind="tilt series" if document.is_tilt_series else "rotation series",
         path=str(source.resolve()),
         sample=manifest.sample,
-        composition=manifest.composition,
+        composition=manifest.single_composition,
         energy_kev=manifest.beam.energy_kev,
         files=len(document.files),
         counts_total=sum(scan.counts for scan in series.scans) if series else None,

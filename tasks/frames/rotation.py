@@ -97,7 +97,7 @@ def rotation_series(source: SourceDocument, reader: FrameReader, settings: Frame
     return FrameSeries(
         id=SERIES_ID,
         sample=manifest.sample,
-        composition=manifest.composition,
+        composition=manifest.single_composition,
         beam=manifest.beam,
         detector=_on_canvas(detector, placement),
         direct_beam_px=placement.direct_beam_px,
@@ -202,6 +202,7 @@ def _on_canvas(detector: RotationDetector, placement: FrameShifts) -> Detector:
         pixel_size_mm=detector.pixel_size_mm,
         camera_length_mm=detector.camera_length_mm,
         direct_beam_px=placement.direct_beam_px,
+        camera_length_relative_error=detector.camera_length_relative_error,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, field_validator, model_validator
 
-from tasks.model import Beam, Composition, Detector, Document, InputError, Vector
+from tasks.model import Beam, Composition, Counting, Detector, Document, InputError, Vector
 
 UNIT_TOLERANCE = 0.01
 """Of an axis's length: components rounded to two decimals change it by 0.005 * sqrt(3) = 0.009 at most."""
@@ -34,6 +34,19 @@ def _inside(name: str) -> str:
     return name
 
 
+def _mask_name(name: str) -> str:
+    """Return the name of a mask that can be read: its kind is told by its suffix."""
+    file, colon, dataset = name.partition(":")
+    kind = PurePosixPath(file).suffix.lower()
+    if kind in {".h5", ".hdf5"}:
+        if not colon or not dataset.startswith("/") or len(dataset) < 2:
+            raise ValueError("an HDF5 mask is written as file.h5:/dataset")
+    elif colon or kind not in {".npy", ".tif", ".tiff"}:
+        raise ValueError("must be a .npy file, file.h5:/dataset or a TIFF")
+    _inside(file)
+    return name
+
+
 def _formula(text: str | None) -> str | None:
     if text is not None:
         try:
@@ -54,6 +67,8 @@ UnitVector = Annotated[Vector, AfterValidator(_unit)]
 InnerPath = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_inside)]
 Formula = Annotated[str | None, Field(max_length=1000), AfterValidator(_formula)]
 Extent = Annotated[int, Field(gt=0, le=8192)]
+Edge = Annotated[int, Field(ge=0, lt=65536)]
+Rectangle = tuple[Edge, Edge, Edge, Edge]
 
 
 class ScanManifest(Document):
@@ -71,6 +86,9 @@ class ScanFile(Document):
     file: InnerPath
     tilt_deg: float = Field(ge=-180, le=180)
     bytes: int = Field(gt=0)
+    order: int | None = Field(default=None, ge=0, le=10**6, description="0, 1, 2, ... as the scans were measured")
+    dose_e_per_A2: float | None = Field(default=None, gt=0, le=1e9, description="electrons per square angstrom")  # noqa: N815 - the name of the contract
+    repeat: int | None = Field(default=None, ge=0, le=10**6, description="which of several scans at one tilt")
 
 
 class Manifest(Document):
@@ -78,8 +96,59 @@ class Manifest(Document):
 
     sample: str = Field(min_length=1, max_length=200)
     composition: Formula = None
+    compositions: tuple[Annotated[str, Field(max_length=1000), AfterValidator(_formula)], ...] = Field(
+        default=(), max_length=20, description="of the phases a cluster may hold, in place of composition"
+    )
     beam: Beam
     notes: dict[str, JsonValue] = {}
+
+    @model_validator(mode="after")
+    def _composed_once(self) -> Self:
+        if self.composition is not None and self.compositions:
+            raise ValueError("composition and compositions: give one of them")
+        return self
+
+    @property
+    def single_composition(self) -> str | None:
+        """The contents of all crystals; None if they are not stated, or if there are several phases."""
+        return self.compositions[0] if len(self.compositions) == 1 else self.composition
+
+
+class SourceDetector(Detector):
+    """A detector as a manifest describes it: with what is not to be used of it."""
+
+    mask: str | None = Field(
+        default=None, max_length=1000, description=".npy, .h5:/dataset or TIFF in the folder; non-zero = not to be used"
+    )
+    bad_rectangles_px: tuple[Rectangle, ...] = Field(
+        default=(), max_length=10000, description="first row, first column, last row, last column, inclusive"
+    )
+
+    @field_validator("mask")
+    @classmethod
+    def _mask_inside(cls, mask: str | None) -> str | None:
+        return None if mask is None else _mask_name(mask)
+
+    @model_validator(mode="after")
+    def _on_detector(self) -> Self:
+        for rectangle in self.bad_rectangles_px:
+            top, left, bottom, right = rectangle
+            if not (top <= bottom < self.shape_px[0] and left <= right < self.shape_px[1]):
+                raise ValueError(
+                    f"bad_rectangles_px {list(rectangle)}: must be first row, first column, last row, last column "
+                    f"within the detector {list(self.shape_px)}"
+                )
+        return self
+
+    def described(self) -> Detector:
+        """Return the detector without what is not to be used of it."""
+        return Detector(**{name: getattr(self, name) for name in Detector.model_fields})
+
+
+class CountingDetector(SourceDetector):
+    """A detector that counted electrons."""
+
+    counting: Counting | None = None
 
 
 class TiltSeriesManifest(Manifest):
@@ -87,30 +156,45 @@ class TiltSeriesManifest(Manifest):
 
     format: Literal["4D-STEM tilt series"]
     version: Version
-    detector: Detector
+    detector: CountingDetector
     scan: ScanManifest
     tilt_axis: UnitVector
     scans: tuple[ScanFile, ...] = Field(min_length=1, max_length=20000)
+    complete: bool = Field(default=True, description="false: the series is still being measured")
 
     @field_validator("detector")
     @classmethod
-    def _beam_on_detector(cls, detector: Detector) -> Detector:
-        return _with_beam_on_it(detector)
+    def _beam_on_detector(cls, detector: CountingDetector) -> CountingDetector:
+        _with_beam_on_it(detector)
+        return detector
 
     @field_validator("scans")
     @classmethod
     def _once(cls, scans: tuple[ScanFile, ...]) -> tuple[ScanFile, ...]:
-        tilt, tilts = Counter(scan.tilt_deg for scan in scans).most_common(1)[0]
-        if tilts > 1:
-            names = ", ".join(scan.file for scan in scans if scan.tilt_deg == tilt)
-            raise ValueError(f"several scans at tilt {tilt:g} deg: {names}")
+        for tilt, tilts in Counter(scan.tilt_deg for scan in scans).items():
+            repeats = [scan.repeat for scan in scans if scan.tilt_deg == tilt]
+            if tilts > 1 and (None in repeats or len(set(repeats)) < tilts):
+                names = ", ".join(scan.file for scan in scans if scan.tilt_deg == tilt)
+                raise ValueError(f"several scans at tilt {tilt:g} deg: {names}; each must state its own repeat")
+        _ordered(scans)
         name, names_equal = Counter(str(PurePosixPath(scan.file)) for scan in scans).most_common(1)[0]
         if names_equal > 1:
             raise ValueError(f"{name} is listed {names_equal} times")
         return scans
 
 
-class RotationDetector(Detector):
+def _ordered(scans: tuple[ScanFile, ...]) -> None:
+    """Check that the order of the scans is told of all or of none, and that a dose comes with an order."""
+    orders = [scan.order for scan in scans if scan.order is not None]
+    if orders and (len(orders) < len(scans) or len(set(orders)) < len(orders)):
+        without = next((scan.file for scan in scans if scan.order is None), None)
+        raise ValueError(f"order: {without} has none" if without else "order: two scans have the same")
+    dosed = next((scan.file for scan in scans if scan.dose_e_per_A2 is not None), None)
+    if dosed is not None and not orders:
+        raise ValueError(f"dose_e_per_A2 of {dosed}: needs the order of all scans, as dose adds up over them")
+
+
+class RotationDetector(SourceDetector):
     """A detector whose pixels are not electrons yet."""
 
     gain: float = Field(gt=0, le=1e6, description="detector units per electron")

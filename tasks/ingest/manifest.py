@@ -77,6 +77,8 @@ def completeness(source: Path) -> tuple[str, ...]:
         if isinstance(manifest, RotationSeriesManifest):
             numbered_frames(source, manifest.files)
             return ()
+        if not manifest.complete:
+            return (f"{TILT_SERIES_NAME}: the series is still being measured (complete is false)",)
         sizes = [(scan.file, size_problem(source, scan.file, scan.bytes)) for scan in manifest.scans]
     except SourceError:
         return () if source.is_dir() else (f"{source}: no such folder",)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from tasks.model import Beam, Detector, Document, FileRef, Vector
+from tasks.model import Beam, Counting, Detector, Document, FileRef, Vector
 from tasks.model.provenance import Provenance
 
 
@@ -31,6 +31,9 @@ class TiltScan(Document):
     counts: int = Field(ge=0, description="electrons in the positions that are kept (flyback dropped)")
     frames_per_position: float = Field(default=1.0, ge=0, description="camera frames per scan position, on average")
     flyback_counts: int = Field(default=0, ge=0, description="electrons in the flyback columns, dropped")
+    order: int | None = Field(default=None, description="0, 1, 2, ... as the scans were measured; None = not known")
+    dose_e_per_A2: float | None = Field(default=None, description="electrons per square angstrom; None = not known")  # noqa: N815 - the name of the contract
+    repeat: int | None = Field(default=None, description="which of several scans at one tilt")
 
 
 class LostScan(Document):
@@ -46,8 +49,10 @@ class TiltSeries(Document):
 
     sample: str
     composition: str | None
+    compositions: tuple[str, ...] = Field(default=(), description="of the phases a cluster may hold")
     beam: Beam
     detector: Detector
+    counting: Counting | None = Field(default=None, description="None = not stated")
     scan: ScanGrid
     tilt_axis: Vector
     scans: tuple[TiltScan, ...]

@@ -8,7 +8,7 @@ from pydantic import Field
 from tasks.ingest.contracts import RotationSeriesManifest, TiltSeriesManifest
 from tasks.ingest.files import confined, numbered_frames, size_problem
 from tasks.ingest.manifest import load_manifest, manifest_path
-from tasks.model import Document, FileRef
+from tasks.model import Document, FileRef, SourceError
 
 
 class SourceFile(Document):
@@ -43,6 +43,11 @@ def read_source(source: Path) -> SourceDocument:
     """
     manifest = load_manifest(source)
     if isinstance(manifest, TiltSeriesManifest):
+        if not manifest.complete:
+            raise SourceError(
+                f"{manifest_path(source)}: complete is false: the series is still being measured",
+                "run it when the manifest says complete",
+            )
         with ThreadPoolExecutor(max_workers=4) as pool:
             names = [(scan.file, scan.bytes) for scan in manifest.scans]
             files = tuple(pool.map(lambda item: _scan_file(source, *item), names))

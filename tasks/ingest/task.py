@@ -45,14 +45,16 @@ def ingest_tilt_series(
     log.info("%s: %d scans, %d electrons, %d lost", manifest.sample, len(scans), _electrons(scans), len(lost))
     return TiltSeries(
         sample=manifest.sample,
-        composition=manifest.composition,
+        composition=manifest.single_composition,
+        compositions=manifest.compositions,
         beam=manifest.beam,
-        detector=manifest.detector,
+        detector=manifest.detector.described(),
+        counting=manifest.detector.counting,
         scan=ScanGrid(
             shape=manifest.scan.shape, step_nm=manifest.scan.step_nm, rotation_deg=manifest.scan.rotation_deg
         ),
         tilt_axis=manifest.tilt_axis,
-        scans=tuple(sorted(scans, key=lambda scan: scan.tilt_deg)),
+        scans=tuple(sorted(scans, key=lambda scan: (scan.tilt_deg, scan.repeat or 0))),
         lost=tuple(sorted(lost, key=lambda scan: scan.tilt_deg)),
         metadata={**note_texts(manifest.notes), **common_texts(texts)},
         provenance=_provenance(source, reader),
@@ -102,6 +104,9 @@ def store_scan(data: ScanData, listed: ScanFile, folder: Path, *, name: str) -> 
         counts=len(data.events),
         frames_per_position=data.frames_per_position,
         flyback_counts=data.flyback_events,
+        order=listed.order,
+        dose_e_per_A2=listed.dose_e_per_A2,
+        repeat=listed.repeat,
     )
 
 

@@ -17,12 +17,13 @@ from tasks.model.errors import (
     SourceError,
     is_retryable,
 )
-from tasks.model.experiment import Beam, Composition, Detector, UnitCell, Vector
+from tasks.model.experiment import Beam, Composition, Counting, Detector, UnitCell, Vector
 
 __all__ = [
     "ApertureError",
     "Beam",
     "Composition",
+    "Counting",
     "Detector",
     "DivergedError",
     "Document",

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import gemmi
 from pydantic import Field, model_validator
@@ -19,6 +19,9 @@ class Beam(Document):
     """The electron beam."""
 
     energy_kev: float = Field(gt=1, le=3000, description="kinetic energy of the electrons in keV")
+    convergence_mrad: float | None = Field(
+        default=None, gt=0, le=100, description="semi-angle of the probe; None = not stated"
+    )
 
     @property
     def wavelength_angstrom(self) -> float:
@@ -43,6 +46,19 @@ class Detector(Document):
     pixel_size_mm: float = Field(gt=0, le=10)
     camera_length_mm: float = Field(gt=0, le=1e6)
     direct_beam_px: PixelPosition | None = Field(default=None, description="(slow, fast); None = find it")
+    camera_length_relative_error: float | None = Field(
+        default=None, gt=0, le=0.5, description="sigma of camera_length_mm over itself; None = not stated"
+    )
+
+
+class Counting(Document):
+    """How the camera turned electrons into counts."""
+
+    method: Literal["local-maxima-3x3", "ideal"] = Field(
+        description="local-maxima-3x3: of electrons within one pixel of each other, also diagonally, in one camera "
+        "frame one is counted; ideal: all are"
+    )
+    frames_per_position: int = Field(ge=1, le=10**6, description="camera frames that a scan position was exposed for")
 
 
 class UnitCell(Document):

@@ -237,6 +237,79 @@ def test_two_scans_at_one_tilt_are_named(tmp_path: Path) -> None:
     assert "scans: several scans at tilt -60 deg: a_1.h5, a_2.h5" in message
 
 
+def with_scans(**fields: list[object]) -> dict:
+    content = copy.deepcopy(TILT)
+    for name, values in fields.items():
+        for scan, value in zip(content["scans"], values, strict=True):
+            scan[name] = value
+    return content
+
+
+def test_the_optional_fields_are_read(tmp_path: Path) -> None:
+    content = with_scans(order=[1, 0], dose_e_per_A2=[0.5, 0.25], repeat=[0, 0])
+    content["composition"], content["compositions"] = None, ["Si O2", "Na2 Al2 Si3 O12 H4"]
+    content["beam"]["convergence_mrad"] = 0.5
+    content["detector"] |= {
+        "mask": "masks/dead.h5:/mask",
+        "bad_rectangles_px": [[0, 0, 143, 575]],
+        "camera_length_relative_error": 0.02,
+        "counting": {"method": "local-maxima-3x3", "frames_per_position": 2},
+    }
+    manifest = load_manifest(write(tmp_path, content))
+    assert manifest.detector.bad_rectangles_px == ((0, 0, 143, 575),)
+    assert manifest.detector.counting.frames_per_position == 2
+    assert [scan.order for scan in manifest.scans] == [1, 0]
+    assert manifest.single_composition is None
+    assert manifest.detector.described().camera_length_relative_error == 0.02
+
+
+def test_several_scans_at_one_tilt_are_told_apart_by_their_repeat(tmp_path: Path) -> None:
+    content = with_scans(tilt_deg=[-60.0, -60.0], repeat=[0, 1])
+    assert [scan.repeat for scan in load_manifest(write(tmp_path, content)).scans] == [0, 1]
+    for repeats in ([0, 0], [0, None]):
+        message = refusal(tmp_path, with_scans(tilt_deg=[-60.0, -60.0], repeat=repeats))
+        assert "scans: several scans at tilt -60 deg: a_1.h5, a_2.h5; each must state its own repeat" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (with_scans(order=[0, None]), "order: a_2.h5 has none"),
+        (with_scans(order=[0, 0]), "order: two scans have the same"),
+        (with_scans(dose_e_per_A2=[None, 0.5]), "dose_e_per_A2 of a_2.h5: needs the order of all scans"),
+        ({**TILT, "compositions": ["Si O2"]}, "composition and compositions: give one of them"),
+    ],
+)
+def test_fields_that_contradict_each_other_are_named(tmp_path: Path, content: dict, message: str) -> None:
+    assert message in refusal(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("bad_rectangles_px", [[0, 0, 576, 5]], "bad_rectangles_px [0, 0, 576, 5]: must be first row"),
+        ("bad_rectangles_px", [[5, 0, 4, 5]], "bad_rectangles_px [5, 0, 4, 5]: must be first row"),
+        ("mask", "mask.pkl", "detector.mask: must be a .npy file, file.h5:/dataset or a TIFF"),
+        ("mask", "mask.h5", "detector.mask: an HDF5 mask is written as file.h5:/dataset"),
+        ("mask", "../mask.npy", "detector.mask: must be a name within the source folder"),
+        ("counting", {"method": "median", "frames_per_position": 1}, "detector.counting.method"),
+        ("counting", {"method": "ideal", "frames_per_position": 0}, "detector.counting.frames_per_position"),
+        ("camera_length_relative_error", 0, "detector.camera_length_relative_error"),
+    ],
+)
+def test_an_impossible_description_of_the_detector_is_named(
+    tmp_path: Path, field: str, value: object, message: str
+) -> None:
+    assert message in refusal(tmp_path, changed(TILT, f"detector.{field}", value))
+
+
+def test_a_series_that_is_still_measured_waits(tmp_path: Path) -> None:
+    source = write(tmp_path, {**TILT, "complete": False})
+    assert completeness(source) == ("tilt_series.json: the series is still being measured (complete is false)",)
+    with pytest.raises(SourceError, match="complete is false"):
+        read_source(source)
+
+
 def test_a_file_listed_twice_is_named(tmp_path: Path) -> None:
     assert "a_1.h5 is listed 2 times" in refusal(tmp_path, changed(TILT, "scans.1.file", "./a_1.h5"))
 
