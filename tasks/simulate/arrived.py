@@ -10,8 +10,8 @@ class Arrived(NamedTuple):
     """Every electron that comes to the plane of the detector in one scan, in no particular order.
 
     ``position`` (n,) is the flat index in the widened scan, flyback columns included; ``place_px`` (n, 2) the place
-    (slow, fast) in pixels, not rounded (integers are pixel centres): the disc of the probe, the detector's point spread,
-    descan and the wandering beam are in it. Electrons beside the detector are still among them; NaN is one that was
+    (slow, fast) in pixels, not rounded (integers are pixel centres): the disc of the probe, the point spread, descan
+    and the wandering beam are in it. Electrons beside the detector are still among them; NaN is one that was
     scattered by 90 degrees or more.
     """
 

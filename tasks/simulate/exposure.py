@@ -17,10 +17,11 @@ from scipy.spatial.transform import Rotation
 from tasks.crystal.lattice import reciprocal_matrix
 from tasks.model.experiment import Beam
 from tasks.simulate.arrived import Arrived, Expected
+from tasks.simulate.camera import Camera, Recorded, prepare_camera, record
 from tasks.simulate.cluster import Domain, build_cluster
 from tasks.simulate.diffraction import Excited, Projection, Rocking, elliptical, excited_reflections
 from tasks.simulate.lattice import ReflectionTable, flattened, reflection_table, rotation_about
-from tasks.simulate.models import Instrument, SimulationSettings, Structure
+from tasks.simulate.models import SimulationSettings, Structure
 from tasks.simulate.shapes import scan_points_nm, thickness, turned
 from tasks.simulate.tilts import TiltTable, tilt_table
 
@@ -46,6 +47,7 @@ class Specimen(NamedTuple):
     projection: Projection
     positions_nm: NDArray[np.float64]
     scale: float
+    camera: Camera
 
 
 class Exposure(NamedTuple):
@@ -59,6 +61,7 @@ class Exposure(NamedTuple):
     events: NDArray[np.uint32]
     thickness_nm: NDArray[np.float64]
     bragg_fraction: NDArray[np.float64]
+    recorded: Recorded
     expected: Expected | None = None
 
 
@@ -83,6 +86,7 @@ def prepare_specimen(structure: Structure, settings: SimulationSettings) -> Spec
         ),
         positions_nm=scan_points_nm(instrument.scan_shape, instrument.step_nm, instrument.scan_rotation_deg),
         scale=-np.log1p(-plan.bragg_fraction) / strength,
+        camera=prepare_camera(instrument, settings.seed),
     )
 
 
@@ -122,9 +126,9 @@ def expose(specimen: Specimen, index: int) -> Exposure:
     extinction = specimen.scale * depth * total[:, None]
     share = extinction * _depleted(extinction.sum(axis=0), specimen.settings.scattering.depletion)
     arrived = _electrons(specimen, index, excited, share, rng)
-    offsets, events = _rows(*_on_detector(arrived, specimen.settings.instrument), specimen.settings)
+    recorded = record(arrived, specimen.camera, index)
     whole = (len(specimen.domains), *shape)
-    return Exposure(offsets, events, depth.reshape(whole), share.reshape(whole))
+    return Exposure(recorded.offsets, recorded.events, depth.reshape(whole), share.reshape(whole), recorded)
 
 
 def _depleted(extinction: NDArray[np.float64], depletion: float) -> NDArray[np.float64]:
@@ -222,22 +226,3 @@ def _arriving(
     swing = np.stack([row / max(instrument.scan_shape[0] - 1, 1), column / max(columns - 1, 1)], axis=1) - 0.5
     spot = place + blur + np.stack([disc * np.sin(azimuth), disc * np.cos(azimuth)], axis=1)
     return Arrived(position, spot + specimen.tilts.beam_px[index] + swing * np.array(instrument.descan_px))
-
-
-def _on_detector(arrived: Arrived, instrument: Instrument) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return position and flat pixel of the electrons that hit a pixel."""
-    place = arrived.place_px
-    inside = (place > -0.5).all(axis=1) & (place < np.array(instrument.shape_px) - 0.5).all(axis=1)
-    whole = np.rint(place[inside]).astype(np.int64)
-    return arrived.position[inside], whole[:, 0] * instrument.shape_px[1] + whole[:, 1]
-
-
-def _rows(
-    position: NDArray[np.int64], pixel: NDArray[np.int64], settings: SimulationSettings
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Return offsets (n_positions + 1,) and events, sorted by pixel within each position."""
-    instrument = settings.instrument
-    entries = instrument.scan_shape[0] * (instrument.scan_shape[1] + instrument.flyback_columns)
-    key = np.sort((position << 32) | pixel)
-    counts = np.bincount(key >> 32, minlength=entries)
-    return np.concatenate([[0], np.cumsum(counts)]), (key & 0xFFFFFFFF).astype(np.uint32)
