@@ -128,9 +128,14 @@ def _descanned(arrived: Arrived, instrument: Instrument) -> Arrived:
 
 
 def _on_sensor(arrived: Arrived, instrument: Instrument) -> Arrived:
-    place = arrived.place_px
-    inside = (place > -0.5).all(axis=1) & (place < np.array(instrument.shape_px) - 0.5).all(axis=1)
-    return Arrived(arrived.position[inside], place[inside])
+    inside = _inside(arrived.place_px, instrument)
+    return Arrived(arrived.position[inside], arrived.place_px[inside])
+
+
+def _inside(place: Floats, instrument: Instrument) -> Mask:
+    row, column = place.T
+    rows, columns = instrument.shape_px
+    return (row > -0.5) & (row < rows - 0.5) & (column > -0.5) & (column < columns - 0.5)
 
 
 def _seen(place: Floats, camera: Camera, index: int) -> Mask | slice:
@@ -186,7 +191,7 @@ def _tracks(instrument: Instrument, entries: int, rng: np.random.Generator) -> _
     along = np.arange(steps.sum()) - np.repeat(np.cumsum(steps) - steps, steps)
     direction = np.stack([np.sin(angle), np.cos(angle)], axis=1)
     place = np.repeat(start, steps, axis=0) + along[:, None] * np.repeat(direction, steps, axis=0)
-    inside = (place > -0.5).all(axis=1) & (place < shape - 0.5).all(axis=1)
+    inside = _inside(place, instrument)
     charge = np.full(int(inside.sum()), plan.cosmic_deposit)
     return _Hits(np.repeat(entry, steps)[inside], place[inside], charge)
 
@@ -196,13 +201,12 @@ def _counted(hits: _Hits, dead: DeadInScan, camera: Camera, index: int) -> Integ
     plan = camera.instrument.camera
     columns = camera.instrument.shape_px[1]
     row, column = np.rint(hits.place).astype(np.int64).T
-    lives = _alive(hits.entry, row, column, dead)
-    if plan.counting == "ideal":
-        return np.sort((hits.entry << PIXEL_BITS | row * columns + column)[lives])
-    shared = plan.pile_up == "charge-sharing"
-    if shared and dead.dead.any():  # the neighbours of a dead pixel feel its electrons; see the kernel
-        lives = _alive(hits.entry, row, column, dead._replace(dead=np.zeros_like(dead.dead)))
     key = hits.entry << PIXEL_BITS | row * columns + column
+    if plan.counting == "ideal":
+        return np.sort(key[_alive(hits.entry, row, column, dead)])
+    # by charge sharing the neighbours of a dead pixel feel its electrons: the kernel leaves it out itself
+    felt = dead._replace(dead=np.zeros_like(dead.dead)) if plan.pile_up == "charge-sharing" else dead
+    lives = _alive(hits.entry, row, column, felt)
     order = np.argsort(key, kind="stable")
     order = order if isinstance(lives, slice) else order[lives[order]]
     entries = _positions(camera.instrument) * plan.frames_per_position

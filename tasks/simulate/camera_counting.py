@@ -4,11 +4,11 @@ Each takes the electrons of all frames in compressed sparse rows and a scratch i
 pixels that a frame's electrons touch are looked at and cleared again. The scratch image has a margin of two pixels.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from scipy.special import ndtr
 
 from tasks.model.arrays import Floats, Integers, Mask
 
@@ -20,6 +20,10 @@ on one side, erfc(1 / (0.4 sqrt(2))) / 2, from the pixel's edge."""
 
 MAXIMA = 4
 """The most local maxima among the pixels of one electron, where its own is dead: the corners of 3 x 3."""
+
+
+SUBPIXELS = 256
+"""Steps of an electron's place in its pixel: 1/512 px at most is a hundredth of the charge's default spread."""
 
 
 class FramedElectrons(NamedTuple):
@@ -47,9 +51,8 @@ def charge_sharing(
     The charge of each electron is a normal distribution of sigma `spread_px` about its place, integrated over pixels;
     charges add up; each touched pixel has normal noise. Pixels that are `dead` (rows, columns) hold nothing.
     """
-    return _charge_sharing(
-        electrons.bounds, electrons.place_px, electrons.deposit, dead, rng, spread_px, noise, threshold
-    )
+    shares = _shares(spread_px)
+    return _charge_sharing(electrons.bounds, electrons.place_px, electrons.deposit, dead, rng, shares, noise, threshold)
 
 
 def random_marks(electrons: FramedElectrons, shape: tuple[int, int]) -> tuple[Integers, Integers]:
@@ -72,28 +75,33 @@ def first_come(electrons: FramedElectrons, shape: tuple[int, int]) -> tuple[Inte
     return _first_come(electrons.bounds, _pixels(electrons)[order], np.array(shape))
 
 
+def _shares(spread_px: float) -> Floats:
+    """Return the parts of an electron's charge in the pixel before its own, in it and in the one after, along an axis.
+
+    (SUBPIXELS, 3), for the middles of the steps of its place; the largest part is always that of its own pixel.
+    """
+    place = ((np.arange(SUBPIXELS) + 0.5) / SUBPIXELS - 0.5)[:, None]
+    edges = ndtr((np.arange(4) - 1.5 - place) / spread_px)
+    return np.diff(edges, axis=1)
+
+
 def _pixels(electrons: FramedElectrons) -> Integers:
     return np.rint(electrons.place_px).astype(np.int64)
 
 
 @njit(cache=True, nogil=True)
-def _share(distance: float, spread_px: float) -> float:
-    """Return the part of a unit normal distribution in the pixel whose centre lies `distance` from its middle."""
-    scale = spread_px * math.sqrt(2.0)
-    return 0.5 * (math.erf((distance + 0.5) / scale) - math.erf((distance - 0.5) / scale))
-
-
-@njit(cache=True, nogil=True)
 def _add_charge(
-    charge: Floats, touched: Integers, count: int, place: Floats, deposit: float, dead: Mask, spread_px: float
+    charge: Floats, touched: Integers, count: int, place: Floats, deposit: float, dead: Mask, shares: Floats
 ) -> int:
     """Spread the charge of one electron; append the cells it is the first to touch and return how many there are."""
     rows, columns = dead.shape
     row, column = int(np.rint(place[0])), int(np.rint(place[1]))
+    down = min(int((place[0] - row + 0.5) * SUBPIXELS), SUBPIXELS - 1)
+    right = min(int((place[1] - column + 0.5) * SUBPIXELS), SUBPIXELS - 1)
     for r in range(max(row - 1, 0), min(row + 2, rows)):
-        along = deposit * _share(r - place[0], spread_px)
+        along = deposit * shares[down, r - row + 1]
         for c in range(max(column - 1, 0), min(column + 2, columns)):
-            added = along * _share(c - place[1], spread_px)
+            added = along * shares[right, c - column + 1]
             if added > 0 and not dead[r, c]:
                 cell = (r + MARGIN) * (columns + 2 * MARGIN) + c + MARGIN
                 if charge[cell] == 0:
@@ -110,7 +118,7 @@ def _charge_sharing(
     deposit: Floats,
     dead: Mask,
     rng: np.random.Generator,
-    spread_px: float,
+    shares: Floats,
     noise: float,
     threshold: float,
 ) -> tuple[Integers, Integers]:
@@ -125,7 +133,7 @@ def _charge_sharing(
     for frame in range(len(bounds) - 1):
         count = 0
         for one in range(bounds[frame], bounds[frame + 1]):
-            count = _add_charge(charge, touched, count, place[one], deposit[one], dead, spread_px)
+            count = _add_charge(charge, touched, count, place[one], deposit[one], dead, shares)
         if noise > 0:
             for one in range(count):
                 charge[touched[one]] += noise * rng.standard_normal()

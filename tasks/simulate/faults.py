@@ -81,8 +81,11 @@ class Gap(NamedTuple):
     def holds(self, entry: Integers, row: Integers, column: Integers) -> Mask:
         """Tell which electrons or counts, (n,), fall into the gap."""
         first_row, first_column, last_row, last_column = self.region.rectangle_px
-        inside = (row >= first_row) & (row <= last_row) & (column >= first_column) & (column <= last_column)
-        return inside & self.missing[entry]
+        fallen = self.missing[entry]
+        near = np.flatnonzero(fallen)
+        rows, columns = row[near], column[near]
+        fallen[near] = (rows >= first_row) & (rows <= last_row) & (columns >= first_column) & (columns <= last_column)
+        return fallen
 
 
 class DeadInScan(NamedTuple):

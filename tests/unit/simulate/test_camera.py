@@ -84,9 +84,9 @@ def test_random_marks_leave_what_materns_second_process_leaves(in_neighbourhood:
 
 def test_first_come_jams_at_the_published_coverage() -> None:
     """Random sequential adsorption with nearest and diagonal exclusion: 0.1870 (Dickman, Wang & Jensen 1991)."""
-    recorded, _ = taken(uniform(30.0, positions=20), camera={**LOCAL, "pile_up": "first-come"})
-    inner = image(recorded)[6:-6, 6:-6] / 20
-    assert inner.mean() == pytest.approx(0.18698, abs=0.0015)
+    recorded, _ = taken(uniform(30.0, positions=8), camera={**LOCAL, "pile_up": "first-come"})
+    inner = image(recorded)[6:-6, 6:-6] / 8
+    assert inner.mean() == pytest.approx(0.18698, abs=0.002)
 
 
 def test_a_lone_electron_is_counted_once_in_its_pixel_wherever_it_lands() -> None:
