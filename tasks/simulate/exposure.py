@@ -16,6 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from tasks.crystal.lattice import reciprocal_matrix
 from tasks.model.experiment import Beam
+from tasks.simulate.arrived import Arrived, Expected
+from tasks.simulate.camera import Camera, Recorded, prepare_camera, record
 from tasks.simulate.cluster import Domain, build_cluster
 from tasks.simulate.diffraction import Excited, Projection, Rocking, elliptical, excited_reflections
 from tasks.simulate.lattice import ReflectionTable, flattened, reflection_table, rotation_about
@@ -43,18 +45,22 @@ class Specimen(NamedTuple):
     projection: Projection
     positions_nm: NDArray[np.float64]
     scale: float
+    camera: Camera
 
 
 class Exposure(NamedTuple):
     """One scan: events in compressed sparse rows, flyback columns included, with the truth.
 
-    ``thickness_nm`` and ``bragg_fraction`` are (n_domains, rows, columns) without flyback.
+    ``thickness_nm`` and ``bragg_fraction`` are (n_domains, rows, columns) without flyback; ``expected`` where the model
+    of scattering is absolute.
     """
 
     offsets: NDArray[np.int64]
     events: NDArray[np.uint32]
     thickness_nm: NDArray[np.float64]
     bragg_fraction: NDArray[np.float64]
+    recorded: Recorded
+    expected: Expected | None = None
 
 
 def prepare_specimen(structure: Structure, settings: SimulationSettings) -> Specimen:
@@ -78,6 +84,7 @@ def prepare_specimen(structure: Structure, settings: SimulationSettings) -> Spec
         ),
         positions_nm=scan_points_nm(instrument.scan_shape, instrument.step_nm, instrument.scan_rotation_deg),
         scale=-np.log1p(-plan.bragg_fraction) / strength,
+        camera=prepare_camera(instrument, settings.seed),
     )
 
 
@@ -116,10 +123,10 @@ def expose(specimen: Specimen, index: int) -> Exposure:
     total = np.array([seen.strength.sum() for seen in excited])
     extinction = specimen.scale * depth * total[:, None]
     share = extinction * _depleted(extinction.sum(axis=0), specimen.settings.scattering.depletion)
-    position, pixel = _electrons(specimen, index, excited, share, rng)
-    offsets, events = _rows(position, pixel, specimen.settings)
+    arrived = _electrons(specimen, index, excited, share, rng)
+    recorded = record(arrived, specimen.camera, index)
     whole = (len(specimen.domains), *shape)
-    return Exposure(offsets, events, depth.reshape(whole), share.reshape(whole))
+    return Exposure(recorded.offsets, recorded.events, depth.reshape(whole), share.reshape(whole), recorded)
 
 
 def _depleted(extinction: NDArray[np.float64], depletion: float) -> NDArray[np.float64]:
@@ -154,8 +161,8 @@ def _electrons(
     excited: list[Excited],
     share: NDArray[np.float64],
     rng: np.random.Generator,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw all electrons that hit the detector: their position in the widened scan and their flat pixel."""
+) -> Arrived:
+    """Draw all electrons that come to the plane of the detector."""
     plan, instrument = specimen.settings.scattering, specimen.settings.instrument
     rows, columns = instrument.scan_shape
     grid = np.arange(rows)[:, None] * (columns + instrument.flyback_columns) + np.arange(columns)[None, :]
@@ -175,7 +182,7 @@ def _electrons(
         position = _repeat(grid.ravel(), dose * elastic * part, rng)
         positions.append(position)
         places.append(_bragg(specimen, seen, len(position), rng))
-    return _on_detector(specimen, index, np.concatenate(positions), np.concatenate(places), rng)
+    return _arriving(specimen, index, np.concatenate(positions), np.concatenate(places), rng)
 
 
 def _repeat(positions: NDArray[np.int64], expected: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -198,14 +205,14 @@ def _diffuse(specimen: Specimen, count: int, scale: float | None, rng: np.random
     return specimen.projection.offsets(np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth)], axis=1))
 
 
-def _on_detector(
+def _arriving(
     specimen: Specimen,
     index: int,
     position: NDArray[np.int64],
     place: NDArray[np.float64],
     rng: np.random.Generator,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Add the disc of the beam, the detector's blur and the direct beam; keep what hits a pixel."""
+) -> Arrived:
+    """Add the disc of the beam, the detector's blur and the direct beam."""
     instrument = specimen.settings.instrument
     columns = instrument.scan_shape[1] + instrument.flyback_columns
     disc = (
@@ -216,18 +223,4 @@ def _on_detector(
     row, column = np.divmod(position, columns)
     swing = np.stack([row / max(instrument.scan_shape[0] - 1, 1), column / max(columns - 1, 1)], axis=1) - 0.5
     spot = place + blur + np.stack([disc * np.sin(azimuth), disc * np.cos(azimuth)], axis=1)
-    pixel = spot + specimen.tilts.beam_px[index] + swing * np.array(instrument.descan_px)
-    inside = (pixel > -0.5).all(axis=1) & (pixel < np.array(instrument.shape_px) - 0.5).all(axis=1)
-    whole = np.rint(pixel[inside]).astype(np.int64)
-    return position[inside], whole[:, 0] * instrument.shape_px[1] + whole[:, 1]
-
-
-def _rows(
-    position: NDArray[np.int64], pixel: NDArray[np.int64], settings: SimulationSettings
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Return offsets (n_positions + 1,) and events, sorted by pixel within each position."""
-    instrument = settings.instrument
-    entries = instrument.scan_shape[0] * (instrument.scan_shape[1] + instrument.flyback_columns)
-    key = np.sort((position << 32) | pixel)
-    counts = np.bincount(key >> 32, minlength=entries)
-    return np.concatenate([[0], np.cumsum(counts)]), (key & 0xFFFFFFFF).astype(np.uint32)
+    return Arrived(position, spot + specimen.tilts.beam_px[index] + swing * np.array(instrument.descan_px))

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from tasks.crystal.sites import site_multiplicities
 from tasks.crystal.symmetry import operations_of
 from tasks.model import Composition, Document, UnitCell, Vector
+from tasks.simulate.camera_plan import BeamStop, CameraPlan, ManifestPlan, ScanFaults, SensorFaults
 
 
 ANGSTROM_PER_NM = 10.0
@@ -141,6 +142,11 @@ class Instrument(Document):
     )
     ellipticity: float = Field(default=0.0, ge=0, le=0.2, description="long over short axis of a ring, less 1")
     ellipse_angle_deg: float = Field(default=30.0, description="long axis, counter-clockwise from the fast axis")
+    camera: CameraPlan = CameraPlan()
+    sensor: SensorFaults = SensorFaults()
+    beam_stop: BeamStop | None = None
+    scan_faults: ScanFaults = ScanFaults()
+    manifest: ManifestPlan = ManifestPlan()
 
     @model_validator(mode="after")
     def _axis_has_a_length(self) -> Self:
