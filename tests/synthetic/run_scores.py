@@ -11,6 +11,7 @@ import numpy as np
 from tasks.apertures.models import ApertureSet
 from tasks.integrate.models import CombinedSets, Reflections
 from tasks.refine.models import Refinement
+from tasks.simulate.lattice import _representatives
 from tasks.simulate.models import Structure
 from tasks.stage import read_document
 from tests.synthetic.aperture_scores import Scores, score_apertures
@@ -57,27 +58,18 @@ class CrystalScore(NamedTuple):
 
 
 class Unique(NamedTuple):
-    """Reflections in the asymmetric unit of the true Laue class."""
+    """One reflection of each orbit of the true Laue class."""
 
     hkl: np.ndarray
     value: np.ndarray
 
 
 def unique_truth(truth: Path, structure: Structure) -> Unique:
-    """Return |F|^2 of the truth in the asymmetric unit; absences are among them."""
+    """Return |F|^2 of the truth, one of each orbit of the Laue class; absences are left out."""
     with h5py.File(truth) as file:
         hkl, value = file["hkl"][()], file["f_squared"][()]
-    keys, first = np.unique(_to_asu(hkl, structure), axis=0, return_index=True)
+    keys, first = np.unique(_representatives(hkl, structure.group), axis=0, return_index=True)
     return Unique(keys, value[first])
-
-
-def _to_asu(hkl: np.ndarray, structure: Structure) -> np.ndarray:
-    """Return the member of each orbit of the Laue class that sorts last."""
-    rotations = np.array([op.rot for op in structure.group.sym_ops]) // gemmi.Op.DEN
-    orbits = np.concatenate([hkl @ rotations, -(hkl @ rotations)])  # (2 operations, n, 3)
-    code = ((orbits[..., 0] * 4096) + orbits[..., 1]) * 4096 + orbits[..., 2]
-    best = code.argmax(axis=0)
-    return np.take_along_axis(orbits, best[None, :, None], axis=0)[0]
 
 
 def score_intensities(reflections: Reflections, structure: Structure, truth: Unique) -> IntensityScore | None:
@@ -86,7 +78,7 @@ def score_intensities(reflections: Reflections, structure: Structure, truth: Uni
     table = {tuple(row): value for row, value in zip(truth.hkl.tolist(), truth.value, strict=True)}
     best, expected = -2.0, np.zeros(0)
     for matrix in settings_of(reflections.unit_cell, structure.cell):
-        rows = _to_asu(np.rint(merged.hkl @ matrix.T).astype(int), structure).tolist()
+        rows = _representatives(np.rint(merged.hkl @ matrix.T).astype(int), structure.group).tolist()
         values = np.array([table.get(tuple(row), 0.0) for row in rows])
         agreement = float(np.corrcoef(values, merged.intensity)[0, 1])
         if agreement > best:
