@@ -21,12 +21,10 @@ from tasks.simulate.camera import Camera, Recorded, prepare_camera, record
 from tasks.simulate.cluster import Domain, build_cluster
 from tasks.simulate.diffraction import Excited, Projection, Rocking, elliptical, excited_reflections
 from tasks.simulate.lattice import ReflectionTable, flattened, reflection_table, rotation_about
-from tasks.simulate.models import SimulationSettings, Structure
+from tasks.simulate.models import ANGSTROM_PER_NM, Instrument, SimulationSettings, Structure
 from tasks.simulate.shapes import scan_points_nm, thickness, turned
 from tasks.simulate.tilts import TiltTable, tilt_table
 
-ANGSTROM_PER_NM = 10.0
-"""By the definition of the angstrom, 0.1 nm."""
 ORIENTATIONS = 64
 """Random ones, the same in every series, whose median strength sets the scale. Such a median scatters by 5 % for UiO-66
 and by 10 % for natrolite (500 draws of 64 out of 1200 orientations): so well is `bragg_fraction` met."""
