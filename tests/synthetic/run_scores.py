@@ -11,14 +11,13 @@ import numpy as np
 from tasks.apertures.models import ApertureSet
 from tasks.integrate.models import CombinedSets, Reflections
 from tasks.refine.models import Refinement
-from tasks.simulate.lattice import _representatives
 from tasks.simulate.models import Structure
 from tasks.stage import read_document
 from tests.synthetic.aperture_scores import Scores, score_apertures
 from tests.synthetic.diffracting_cluster import Truth
 from tests.synthetic.intensity_scores import settings_of
 from tests.synthetic.match_any_cell import match_file
-from tests.synthetic.solve_cases import Published
+from tests.synthetic.solve_cases import Published, representatives
 
 FOUND = 0.8
 """Of the non-hydrogen atoms: the rule of `tests.benchmarks.solve`."""
@@ -68,8 +67,15 @@ def unique_truth(truth: Path, structure: Structure) -> Unique:
     """Return |F|^2 of the truth, one of each orbit of the Laue class; absences are left out."""
     with h5py.File(truth) as file:
         hkl, value = file["hkl"][()], file["f_squared"][()]
-    keys, first = np.unique(_representatives(hkl, structure.group), axis=0, return_index=True)
+    keys, first = np.unique(representatives(hkl, laue_of(structure)), axis=0, return_index=True)
     return Unique(keys, value[first])
+
+
+def laue_of(structure: Structure) -> str:
+    """Return the symbol of the structure's Laue class with its centring."""
+    group = structure.group.derive_symmorphic()
+    group.add_inversion()
+    return gemmi.find_spacegroup_by_ops(group).xhm()
 
 
 def score_intensities(reflections: Reflections, structure: Structure, truth: Unique) -> IntensityScore | None:
@@ -78,7 +84,7 @@ def score_intensities(reflections: Reflections, structure: Structure, truth: Uni
     table = {tuple(row): value for row, value in zip(truth.hkl.tolist(), truth.value, strict=True)}
     best, expected = -2.0, np.zeros(0)
     for matrix in settings_of(reflections.unit_cell, structure.cell):
-        rows = _representatives(np.rint(merged.hkl @ matrix.T).astype(int), structure.group).tolist()
+        rows = representatives(np.rint(merged.hkl @ matrix.T).astype(int), laue_of(structure)).tolist()
         values = np.array([table.get(tuple(row), 0.0) for row in rows])
         agreement = float(np.corrcoef(values, merged.intensity)[0, 1])
         if agreement > best:

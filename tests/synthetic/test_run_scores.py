@@ -7,18 +7,19 @@ import pytest
 
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import Merged
-from tasks.simulate.lattice import _representatives, reflection_table
+from tasks.simulate.demo_structure import uio66
+from tasks.simulate.lattice import reflection_table
 from tests.synthetic.realism_cases import CASES, STRUCTURES, merged
-from tests.synthetic.run_scores import Unique, score_intensities
-from tests.synthetic.solve_cases import reflections_document
-from tests.synthetic.structures import forsterite
+from tests.synthetic.run_scores import Unique, laue_of, score_intensities
+from tests.synthetic.solve_cases import reflections_document, representatives
+from tests.synthetic.structures import forsterite, natrolite
 
 
 def data(folder: Path, *, fault: float = 1.0, axes: tuple[int, int, int] = (0, 1, 2)) -> tuple[Reflections, Unique]:
     """Perfect intensities of forsterite, the strongest times `fault`, indexed on axes in another order."""
     structure = forsterite()
     table = reflection_table(structure, 0.8)
-    keys, first = np.unique(_representatives(table.hkl, structure.group), axis=0, return_index=True)
+    keys, first = np.unique(representatives(table.hkl, laue_of(structure)), axis=0, return_index=True)
     truth = Unique(keys, table.f_squared[first])
     intensity = 3.0 * truth.value
     intensity[intensity.argmax()] *= fault
@@ -31,6 +32,10 @@ def data(folder: Path, *, fault: float = 1.0, axes: tuple[int, int, int] = (0, 1
         folder, name="x", merged=content, cell=turned, laue="P m m m", radiation="electron", wavelength=0.02
     )
     return made, truth
+
+
+def test_a_laue_class_has_friedel_mates_and_centring() -> None:
+    assert [laue_of(make()) for make in (forsterite, natrolite, uio66)] == ["P m m m", "F m m m", "F m -3 m"]
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1)])
