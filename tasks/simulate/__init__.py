@@ -7,7 +7,7 @@ from tasks.face import open_face
 if TYPE_CHECKING:
     from tasks.simulate.camera import Recorded
     from tasks.simulate.demo_structure import uio66
-    from tasks.simulate.exposure import Exposure, Specimen, expose, prepare_specimen
+    from tasks.simulate.exposure import Exposure, expose
     from tasks.simulate.faults import transmitted
     from tasks.simulate.instruments import INSTRUMENTS, settings_of
     from tasks.simulate.models import (
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         StructureAtom,
         TiltPlan,
     )
+    from tasks.simulate.specimen import Specimen, prepare_specimen
 else:
     __getattr__ = open_face(__name__)
 

@@ -29,3 +29,15 @@ class Expected(NamedTuple):
     crystal: NDArray[np.int32]
     row: NDArray[np.int32]
     electrons: NDArray[np.float64]
+
+
+class Passage(NamedTuple):
+    """What passed the specimen in one scan; ``thickness_nm`` and ``bragg_fraction`` (n_domains, n_positions).
+
+    The thickness is that along the middle of the probe, the fraction is over all of it.
+    """
+
+    arrived: Arrived
+    thickness_nm: NDArray[np.float64]
+    bragg_fraction: NDArray[np.float64]
+    expected: Expected | None = None

@@ -28,12 +28,12 @@ def mosaic_blocks(count: int, mosaic_rad: float, rng: np.random.Generator) -> Bl
     The rotation vectors are normal with `mosaic_rad` in each component, so that the inclination of any reflection and
     its turn about the beam have this standard deviation, as in `diffraction`.
     """
+    if count == 1:
+        return Blocks(np.zeros((1, 3)), np.zeros((1, 2)), 1.0)
     even = qmc.Sobol(5, rng=rng).random_base2(int(np.ceil(np.log2(count))))[:count]
-    turn = mosaic_rad * norm.ppf(np.clip(even[:, :3], 0.5 / count / 2, 1 - 0.5 / count / 2))
+    turn = mosaic_rad * norm.ppf(np.clip(even[:, :3], 0.25 / count, 1 - 0.25 / count))
     spread = 1.0 / np.sqrt(count)
     radius, azimuth = (1 - spread) * np.sqrt(even[:, 3]), 2 * np.pi * even[:, 4]
-    if count == 1:
-        return Blocks(np.zeros((1, 3)), np.zeros((1, 2)), spread)
     return Blocks(turn, np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth)], axis=1), spread)
 
 
@@ -46,7 +46,7 @@ def turned_blocks(
     return np.einsum("mij,nj->nmi", turns, at_zero)
 
 
-def blocks_of(settings: SimulationSettings, domain: int, count: int) -> Blocks:
+def blocks_of(settings: SimulationSettings, domain: int) -> Blocks:
     """Return the blocks of a domain: a random stream of their own, the same at every tilt."""
     rng = np.random.default_rng([settings.seed, 5, domain])
-    return mosaic_blocks(count, float(np.radians(settings.cluster.mosaic_deg)), rng)
+    return mosaic_blocks(settings.scattering.blocks, float(np.radians(settings.cluster.mosaic_deg)), rng)

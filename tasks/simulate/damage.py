@@ -7,7 +7,7 @@ from tasks.simulate.models import DamagePlan
 
 
 class Damaged(NamedTuple):
-    """``left``: the part of the crystal that still diffracts; ``b_factor``: what its atoms' B has gained, angstrom^2."""
+    """The part of the crystal that still diffracts, and what its atoms' B has gained, in angstrom^2."""
 
     left: float
     b_factor: float

@@ -44,7 +44,7 @@ def scatter_debris(settings: SimulationSettings) -> Debris:
 
 
 def characteristic_angle(energy_kev: float, loss_ev: float) -> float:
-    """Return theta_E in radians: loss / (gamma m v^2). Egerton, Electron Energy-Loss Spectroscopy, 3rd ed., eq. 3.28."""
+    """Return theta_E in radians: loss / (gamma m v^2). Egerton, as `inelastic_deflections`."""
     rest = constants.physical_constants["electron mass energy equivalent in MeV"][0] * 1e3
     return float(loss_ev * 1e-3 / energy_kev * (energy_kev + rest) / (energy_kev + 2 * rest))
 
@@ -54,7 +54,8 @@ def inelastic_deflections(
 ) -> NDArray[np.float64]:
     """Return angles (count, 2) in radians: a Lorentzian of half width theta_E, cut at sqrt(2 theta_E).
 
-    Egerton, equations 3.16 and 3.28 to 3.31; one event for each electron, the loss its mean.
+    Egerton, Electron Energy-Loss Spectroscopy in the Electron Microscope, 3rd ed. (2011), equations 3.16 and 3.28 to
+    3.31; one event for each electron, the loss its mean.
     """
     width = characteristic_angle(energy_kev, plan.energy_loss_ev)
     cut_sq = 2 * width

@@ -42,8 +42,8 @@ def miller_sphere(cell: UnitCell, d_min_angstrom: float) -> NDArray[np.int32]:
 class LaueOrbits(NamedTuple):
     """One fixed member of the Laue orbit of each of n indices, and how the structure factors hang together.
 
-    F(hkl) is F(``member``), or where ``mate`` its conjugate, times exp(2 pi i ``turns``): an operation x' = R x + t makes
-    F(h R) = F(h) exp(-2 pi i h t).
+    F(hkl) is F(``member``), or where ``mate`` its conjugate, times exp(2 pi i ``turns``): an operation x' = R x + t
+    makes F(h R) = F(h) exp(-2 pi i h t).
     """
 
     member: NDArray[np.int64]

@@ -12,7 +12,6 @@ from tasks.crystal.symmetry import operations_of
 from tasks.model import Composition, Document, UnitCell, Vector
 from tasks.simulate.camera_plan import BeamStop, CameraPlan, ManifestPlan, ScanFaults, SensorFaults
 
-
 ANGSTROM_PER_NM = 10.0
 """By the definition of the angstrom, 0.1 nm."""
 
@@ -132,7 +131,7 @@ class Instrument(Document):
         gt=0,
         le=1000,
         description="full width at half maximum of the probe, size of the source included; None: of the Airy disc of "
-        "the convergence, 0.51 wavelength / semi-angle (Born & Wolf, Principles of Optics, 8.5.2). Absolute models only",
+        "the convergence, 0.51 wavelength / semi-angle (Born & Wolf, Principles of Optics, 8.5.2). For absolute models",
     )
     convergence_mrad: float = Field(default=0.15, ge=0, le=20, description="semi-angle: radius of the discs")
     point_spread_px: float = Field(default=0.5, ge=0, le=20, description="sigma of the detector's blur")
@@ -173,8 +172,8 @@ class ScatteringPlan(Document):
     d_min_angstrom: float = Field(default=0.7, gt=0.1, le=20)
     model: Literal["rescaled", "kinematical", "many-beam"] = Field(
         default="rescaled",
-        description="rescaled: kinematical, scaled to bragg_fraction; kinematical: absolute; many-beam: absolute, strong "
-        "beams by dynamical theory",
+        description="rescaled: kinematical, scaled to bragg_fraction; kinematical: absolute; many-beam: absolute, "
+        "strong beams by dynamical theory",
     )
     table: Literal["peng-1996", "mott-bethe"] = Field(
         default="peng-1996",
@@ -188,8 +187,8 @@ class ScatteringPlan(Document):
     inelastic_mean_free_path_nm: float | None = Field(
         default=None,
         gt=1,
-        description="in the crystals; None: no inelastic scattering. 100 to 200 at 300 keV (Iakoubovskii et al., Microsc. "
-        "Res. Tech. 71, 626-631, 2008). Absolute models only",
+        description="in the crystals; None: no inelastic scattering; 100 to 200 at 300 keV (Iakoubovskii et al., "
+        "Microsc. Res. Tech. 71, 626-631, 2008); absolute models only",
     )
     energy_loss_ev: float = Field(
         default=22.0, gt=1, le=1000, description="mean loss of an inelastic event: the angles follow from it"
@@ -238,8 +237,8 @@ class DamagePlan(Document):
     b_factor_per_dose: float = Field(
         default=0.0,
         ge=0,
-        description="growth of the displacement factor B in angstrom^2 per electron per angstrom^2: intensities fall by "
-        "exp(-B/(2 d^2)) too",
+        description="growth of the displacement factor B in angstrom^2 per electron per angstrom^2: intensities fall "
+        "by exp(-B/(2 d^2)) too",
     )
 
     @property
@@ -272,7 +271,8 @@ class SimulationSettings(Document):
         }
         if wrong := [name for name, is_asked in asked.items() if is_asked]:
             raise ValueError(
-                f"{', '.join(wrong)}: scattering.model 'rescaled' knows no such effect, choose 'kinematical' or 'many-beam'"
+                f"{', '.join(wrong)}: scattering.model 'rescaled' knows no such effect; "
+                "choose 'kinematical' or 'many-beam'"
             )
         return self
 

@@ -94,4 +94,4 @@ def depth_weights(seen: Lit, part: NDArray[np.float64], depth_nm: NDArray[np.flo
     amount = part * seen.weight
     flat = np.bincount(cell.ravel(), (amount * (1 - above)).ravel(), minlength=len(seen.position) * len(depth_nm))
     flat += np.bincount(cell.ravel() + 1, (amount * above).ravel(), minlength=len(flat))
-    return flat.reshape(len(seen.position), len(depth_nm))
+    return np.asarray(flat.reshape(len(seen.position), len(depth_nm)), dtype=np.float64)

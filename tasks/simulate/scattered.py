@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.simulate.blocks import Blocks, turned_blocks
 from tasks.simulate.bloch import intensities_at_depths
+from tasks.simulate.blocks import Blocks, turned_blocks
 from tasks.simulate.diffraction import CUT_SIGMA, Rocking, excitation_along_beam, rocking_density, rocking_sigma
 from tasks.simulate.potential import Potential, distances_squared
 from tasks.simulate.two_beam import smoothed, spread_quantiles, two_beam_intensities
@@ -32,7 +32,7 @@ SEEN = 1e-9
 electrons of a scan, it would be one in a hundred scans."""
 
 
-class Crystal(NamedTuple):
+class TiltedCrystal(NamedTuple):
     """A domain as it stands: reflections (n, 3), |F|^2 (n,) in angstrom^2, UB at tilt 0, rotation by the tilt."""
 
     hkl: NDArray[np.int32]
@@ -49,8 +49,8 @@ class Crystal(NamedTuple):
 class Scattered(NamedTuple):
     """Intensities (t, j) at depths (t,) in angstrom of j outcomes; the direct beam has the rest.
 
-    An outcome is a reflection, ``row`` (j,) in the table, at ``q_xy`` (j, 2) in 1/angstrom, for electrons that come from
-    a part of the probe's disc: about ``within`` (j, 2), as far as ``spread`` (j,), both in radii of the disc.
+    An outcome is a reflection, ``row`` (j,) in the table, at ``q_xy`` (j, 2) in 1/angstrom, for electrons that come
+    from a part of the probe's disc: about ``within`` (j, 2), as far as ``spread`` (j,), both in radii of the disc.
     """
 
     depth: NDArray[np.float64]
@@ -61,7 +61,7 @@ class Scattered(NamedTuple):
     spread: NDArray[np.float64]
 
 
-def kinematical(crystal: Crystal, depth: NDArray[np.float64]) -> Scattered:
+def kinematical(crystal: TiltedCrystal, depth: NDArray[np.float64]) -> Scattered:
     """Return what a crystal scatters once."""
     seen = _once(crystal, depth, np.ones(len(depth)))
     total = seen.intensity.sum(axis=1)
@@ -69,7 +69,13 @@ def kinematical(crystal: Crystal, depth: NDArray[np.float64]) -> Scattered:
 
 
 def many_beam(
-    crystal: Crystal, depth: NDArray[np.float64], *, potential: Potential, blocks: Blocks, beams: int, b_factor: float
+    crystal: TiltedCrystal,
+    depth: NDArray[np.float64],
+    *,
+    potential: Potential,
+    blocks: Blocks,
+    beams: int,
+    b_factor: float,
 ) -> Scattered:
     """Return what a crystal scatters many times; `b_factor` in angstrom^2 is what damage added to the atoms' own."""
     rows = _strong(crystal, float(depth[-1]), beams, potential.per_f)
@@ -96,8 +102,8 @@ def many_beam(
     return _worthwhile(together)
 
 
-def _strong(crystal: Crystal, thickness: float, beams: int, per_f: float) -> NDArray[np.int64]:
-    """Return the rows of the beams that two-beam theory lets grow most: nu^2 / (nu^2 + s^2 + 1/(pi t)^2), nu = U / K."""
+def _strong(crystal: TiltedCrystal, thickness: float, beams: int, per_f: float) -> NDArray[np.int64]:
+    """Return the rows of the beams that two-beam theory lets grow most: nu^2 / (nu^2 + s^2 + 1/(pi t)^2), nu = U/K."""
     q = crystal.hkl @ (crystal.tilt @ crystal.ub).T
     reach = 2 * crystal.mosaic_rad * np.linalg.norm(q, axis=1) + crystal.convergence_rad * np.hypot(q[:, 0], q[:, 1])
     error = np.maximum(np.abs(excitation_along_beam(q, crystal.wavelength_angstrom)) - reach, 0.0)
@@ -108,7 +114,7 @@ def _strong(crystal: Crystal, thickness: float, beams: int, per_f: float) -> NDA
 
 
 def _smooth(
-    crystal: Crystal,
+    crystal: TiltedCrystal,
     rows: NDArray[np.int64],
     u: NDArray[np.float64] | NDArray[np.complex128],
     excitation: NDArray[np.float64],
@@ -130,7 +136,7 @@ def _smooth(
 
 
 def _rest(
-    crystal: Crystal, depth: NDArray[np.float64], strong: NDArray[np.int64], direct: NDArray[np.float64]
+    crystal: TiltedCrystal, depth: NDArray[np.float64], strong: NDArray[np.int64], direct: NDArray[np.float64]
 ) -> Scattered:
     """Return what the other reflections take of the direct beam, (t,) per incident electron, on its way."""
     left = np.ones(len(crystal.hkl), dtype=bool)
@@ -142,7 +148,7 @@ def _rest(
     return seen._replace(row=rows[seen.row], intensity=seen.intensity * _capped(seen.intensity.sum(axis=1))[:, None])
 
 
-def _once(crystal: Crystal, depth: NDArray[np.float64], direct: NDArray[np.float64]) -> Scattered:
+def _once(crystal: TiltedCrystal, depth: NDArray[np.float64], direct: NDArray[np.float64]) -> Scattered:
     """Return single scattering of a direct beam that holds `direct` (t,) in the mean over its way."""
     q = crystal.hkl @ (crystal.tilt @ crystal.ub).T
     error = excitation_along_beam(q, crystal.wavelength_angstrom)

@@ -37,7 +37,7 @@ def tilt_table(settings: SimulationSettings, rng: np.random.Generator) -> TiltTa
         drift_nm=walk - walk[len(walk) // 2],
         beam_px=np.array(instrument.beam_centre_px) + rng.normal(0.0, instrument.beam_jitter_px, (len(recorded), 2)),
         order=order,
-        dose_e_per_a2=(order + 0.5) * settings.dose_e_per_a2,
+        dose_e_per_a2=np.asarray((order + 0.5) * settings.dose_e_per_a2, dtype=np.float64),
     )
 
 

@@ -13,8 +13,9 @@ from adapters.formats.stempy_hdf5 import StempyReader
 from tasks.ingest.manifest import load_manifest
 from tasks.model import SettingsError
 from tasks.simulate.demo_structure import uio66
-from tasks.simulate.exposure import expose, prepare_specimen
+from tasks.simulate.exposure import expose
 from tasks.simulate.models import ClusterPlan, Instrument, ScatteringPlan, SimulationSettings, TiltPlan
+from tasks.simulate.specimen import prepare_specimen
 
 SETTINGS = SimulationSettings(
     seed=1,
