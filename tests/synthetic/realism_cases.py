@@ -1,6 +1,8 @@
 """Simulated series with one effect of real cameras or crystals each, and with all of them at once.
 
-61 tilts of 40 x 40 positions, two crystals of some 150 nm, 250 electrons per position; a case changes what it is about.
+61 tilts of 40 x 40 positions, two crystals of some 150 nm, 250 electrons per position, scattered
+kinematically on an absolute scale; a case changes what it is about. ``counting-`` merges neighbours as the contract of
+the manifest says, ``sharing-`` by charges that spread.
 Structures are published ones; sucrose and LuAG come from the files of the real data.
 """
 
@@ -20,6 +22,7 @@ PLAIN: Values = {
     "tilts": {"step_deg": 2.0},
     "cluster": {"crystals": 2, "size_nm": 150.0, "bad_fraction": 0.0},
     "instrument": {"scan_shape": (40, 40)},
+    "scattering": {"model": "kinematical"},
 }
 COUNTING = {"camera": {"counting": "local-maxima-3x3"}, "manifest": {"tell": ("counting",)}}
 TILTS = 61
@@ -67,8 +70,9 @@ def _instrument(**values: object) -> Values:
     return {"instrument": values}
 
 
-def _counted(electrons: float) -> RealismCase:
-    values = {"instrument": COUNTING, "scattering": {"electrons_per_pattern": electrons}}
+def _counted(electrons: float, pile_up: str) -> RealismCase:
+    instrument = merged(COUNTING, {"camera": {"pile_up": pile_up}})
+    values = {"instrument": instrument, "scattering": {"electrons_per_pattern": electrons}}
     return RealismCase("uio66", values, reference=f"plain-{electrons:.0f}")
 
 
@@ -88,16 +92,15 @@ def _many_beam(structure: str, size_nm: float) -> RealismCase:
 
 
 def _kinematical(structure: str, size_nm: float) -> RealismCase:
-    case = _many_beam(structure, size_nm)
-    return case._replace(values=merged(case.values, {"scattering": {"model": "kinematical"}}), reference="plain")
+    values = {name: value for name, value in _many_beam(structure, size_nm).values.items() if name != "scattering"}
+    return RealismCase(structure, values)
 
 
 def _damaged() -> RealismCase:
     """Half of the intensity at 1 A is gone after the series: exp(-B / 2) = 1/2 at B = 2 ln 2 = 1.386 A^2."""
-    base: Values = {"scattering": {"model": "kinematical"}}
     dose = 250 / 100**2 * TILTS  # electrons of a position over the area of a step of 100 A, over the series
     told = {"manifest": {"tell": ("order", "dose")}}
-    return RealismCase("uio66", merged(base, {"damage": {"b_factor_per_dose": 1.386 / dose}, "instrument": told}))
+    return RealismCase("uio66", {"damage": {"b_factor_per_dose": 1.386 / dose}, "instrument": told})
 
 
 def _everything(structure: str) -> RealismCase:
@@ -109,7 +112,8 @@ def _cases() -> dict[str, RealismCase]:
     cases = {"plain": RealismCase("uio66", {})}
     for electrons in (50, 250, 500):
         cases[f"plain-{electrons}"] = RealismCase("uio66", {"scattering": {"electrons_per_pattern": float(electrons)}})
-        cases[f"counting-{electrons}"] = _counted(electrons)
+        cases[f"counting-{electrons}"] = _counted(electrons, "random-marks")
+        cases[f"sharing-{electrons}"] = _counted(electrons, "charge-sharing")
     cases["sector"] = RealismCase("uio66", _instrument(sensor={"regions": (edge, third)}))
     cases["sector-of-the-beam"] = RealismCase(
         "uio66", _instrument(sensor={"regions": ({"rectangle_px": (144, 0, 287, 575)},)})

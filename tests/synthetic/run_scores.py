@@ -13,10 +13,11 @@ from tasks.integrate.models import CombinedSets, Reflections
 from tasks.refine.models import Refinement
 from tasks.simulate.models import Structure
 from tasks.stage import read_document
-from tests.synthetic.aperture_scores import Scores, score_apertures
+from tests.synthetic.aperture_scores import Scores, masks_of_set, score_apertures
 from tests.synthetic.diffracting_cluster import Truth
 from tests.synthetic.intensity_scores import settings_of
 from tests.synthetic.match_any_cell import match_file
+from tests.synthetic.series_truth import Unique, laue_of, unique_truth
 from tests.synthetic.solve_cases import Published, representatives
 
 FOUND = 0.8
@@ -54,28 +55,6 @@ class CrystalScore(NamedTuple):
     r1: float
     extinction: float
     words: str
-
-
-class Unique(NamedTuple):
-    """One reflection of each orbit of the true Laue class."""
-
-    hkl: np.ndarray
-    value: np.ndarray
-
-
-def unique_truth(truth: Path, structure: Structure) -> Unique:
-    """Return |F|^2 of the truth, one of each orbit of the Laue class; absences are left out."""
-    with h5py.File(truth) as file:
-        hkl, value = file["hkl"][()], file["f_squared"][()]
-    keys, first = np.unique(representatives(hkl, laue_of(structure)), axis=0, return_index=True)
-    return Unique(keys, value[first])
-
-
-def laue_of(structure: Structure) -> str:
-    """Return the symbol of the structure's Laue class with its centring."""
-    group = structure.group.derive_symmorphic()
-    group.add_inversion()
-    return gemmi.find_spacegroup_by_ops(group).xhm()
 
 
 def score_intensities(reflections: Reflections, structure: Structure, truth: Unique) -> IntensityScore | None:
@@ -116,10 +95,26 @@ def _middle_scale(intensity: np.ndarray, expected: np.ndarray) -> float:
 
 def score_run(source: Path, run: Path, structure: Structure) -> list[CrystalScore]:
     """Return a row for every crystal and merged set of a finished run."""
-    truth = unique_truth(source / "truth/truth.h5", structure)
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     found = [*results["crystals"], *([results["merged"]] if results.get("merged") else [])]
-    return [_score_crystal(row, run, structure, truth) for row in found]
+    owners = _owners(source, run)
+    return [
+        _score_crystal(row, run, structure, unique_truth(source, structure, owners.get(row["id"]))) for row in found
+    ]
+
+
+def _owners(source: Path, run: Path) -> dict[str, int]:
+    """Return the crystal of the truth that holds most of each aperture."""
+    if not (run / "apertures/document.json").is_file():
+        return {}
+    apertures = read_document(run / "apertures", ApertureSet)
+    with h5py.File(source / "truth/truth.h5") as file:
+        inside = file["thickness_nm"][()] > 0
+    masks = masks_of_set(apertures)
+    return {
+        one.id: int((mask[..., None] & inside).sum(axis=(0, 1, 2)).argmax())
+        for one, mask in zip(apertures.crystals, masks, strict=True)
+    }
 
 
 def _score_crystal(row: dict[str, Any], run: Path, structure: Structure, truth: Unique) -> CrystalScore:

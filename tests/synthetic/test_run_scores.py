@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adapters.formats.simulated_series import write_simulated_series
 from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import Merged
 from tasks.simulate.demo_structure import uio66
+from tasks.simulate.instruments import settings_of
 from tasks.simulate.lattice import reflection_table
 from tests.synthetic.realism_cases import CASES, STRUCTURES, merged
-from tests.synthetic.run_scores import Unique, laue_of, score_intensities
+from tests.synthetic.run_scores import score_intensities
+from tests.synthetic.series_truth import Unique, laue_of, unique_truth
 from tests.synthetic.solve_cases import reflections_document, representatives
 from tests.synthetic.structures import forsterite, natrolite
 
@@ -65,3 +68,19 @@ def test_every_case_has_settings_a_structure_and_a_reference() -> None:
 
 def test_a_change_leaves_what_it_does_not_name() -> None:
     assert merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}
+
+
+def test_thin_crystals_scatter_by_many_beam_theory_as_by_kinematical(tmp_path: Path) -> None:
+    values = {
+        "tilts": {"start_deg": -4.0, "stop_deg": 4.0, "step_deg": 2.0},
+        "cluster": {"crystals": 1, "size_nm": 2.0, "bad_fraction": 0.0, "mosaic_deg": 0.5},
+        "instrument": {"scan_shape": (8, 8), "step_nm": 0.6, "flyback_columns": 0, "probe_nm": 0.6},
+        "scattering": {"model": "many-beam", "d_min_angstrom": 1.2, "electrons_per_pattern": 10000.0, "blocks": 4},
+    }
+    write_simulated_series(forsterite(), settings_of("ideal", values), tmp_path)
+    truth = unique_truth(tmp_path, forsterite())
+    table = reflection_table(forsterite(), 1.2)
+    plain = {tuple(row): value for row, value in zip(table.hkl.tolist(), table.f_squared, strict=True)}
+    expected = np.array([plain[tuple(row)] for row in truth.hkl.tolist()])
+    assert len(expected) > 20
+    assert np.median(truth.value / expected) == pytest.approx(1, abs=0.05)
