@@ -43,9 +43,9 @@ def scan_entry(specimen: Specimen, index: int, file: Path) -> dict[str, Any]:
         "bytes": file.stat().st_size,
     }
     if "order" in settings.instrument.manifest.tell:
-        entry["order"] = index
+        entry["order"] = int(specimen.tilts.order[index])
     if "dose" in settings.instrument.manifest.tell:
-        entry["dose_e_per_A2"] = settings.scattering.electrons_per_pattern / (10 * settings.instrument.step_nm) ** 2
+        entry["dose_e_per_A2"] = settings.dose_e_per_a2
     return entry
 
 

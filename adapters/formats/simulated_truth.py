@@ -16,6 +16,8 @@ def write_truth(file: h5py.File, structure: Structure, specimen: Specimen) -> No
     file["true_tilt_deg"] = tilts.true_deg
     file["drift_nm"] = tilts.drift_nm  # laboratory x, y
     file["beam_px"] = tilts.beam_px  # slow, fast
+    file["order"] = tilts.order
+    file["dose_e_per_a2"] = tilts.dose_e_per_a2  # before the middle of each scan
     file["hkl"] = specimen.reflections.hkl
     file["f_squared"] = specimen.reflections.f_squared
     file["intensity"] = specimen.intensity

@@ -10,6 +10,10 @@ from typing import Any
 from tasks.model import SettingsError
 from tasks.simulate.models import SimulationSettings
 
+# What a real crystal does to the beam whatever the camera; the mean free path is in the middle of the published range
+# (Iakoubovskii et al., Microsc. Res. Tech. 71, 626-631, 2008), the other table of factors keeps simulation and
+# refinement apart.
+SCATTERING: dict[str, Any] = {"model": "many-beam", "table": "mott-bethe", "inelastic_mean_free_path_nm": 150.0}
 INSTRUMENTS: dict[str, dict[str, Any]] = {
     "ideal": {},
     # Ercius et al., Microsc. Microanal. 30, 903 (2024): 576 x 576 px of 10 um, 87 kHz, electrons counted as 3 x 3 local
@@ -44,6 +48,8 @@ INSTRUMENTS: dict[str, dict[str, Any]] = {
             "scan_faults": {"frames_lost": 0.005, "descan_quadratic_px": (0.4, 0.3)},
             "manifest": {"tell": ("counting", "convergence", "order", "dose")},
         },
+        "scattering": SCATTERING,
+        "cluster": {"bend_deg": 0.2, "debris": 1},
     },
     # Four Medipix chips of 256 x 256 px of 55 um with a cross of wider pixels between them, which is left out (Plackett
     # et al., J. Instrum. 8, C01038, 2013); charge summing puts every electron into one pixel.
@@ -65,6 +71,7 @@ INSTRUMENTS: dict[str, dict[str, Any]] = {
             },
             "manifest": {"detector_name": "hybrid pixel detector", "tell": ("counting", "convergence", "order")},
         },
+        "scattering": SCATTERING,
     },
 }
 """Nested values of `SimulationSettings` that differ from the defaults, by the name of the instrument."""

@@ -152,6 +152,15 @@ def test_the_same_seed_gives_the_same_bytes_with_faults_too(tmp_path: Path) -> N
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
 
 
+def test_scans_made_side_by_side_are_those_made_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for workers in (1, 3):
+        monkeypatch.setattr("adapters.formats.simulated_series.WORKERS_MAX", workers)
+        monkeypatch.setattr("os.cpu_count", lambda: 3)
+        write_simulated_series(uio66(), faulty(), tmp_path / str(workers))
+    for path in (tmp_path / "1").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "3" / path.relative_to(tmp_path / "1")).read_bytes(), path.name
+
+
 def test_the_default_series_is_still_the_one_of_before(tmp_path: Path) -> None:
     """Digests of version 0.2.0, before the camera was modelled."""
     write_simulated_series(uio66(), SETTINGS, tmp_path)
