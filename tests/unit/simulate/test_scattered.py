@@ -44,7 +44,7 @@ def strong(one: TiltedCrystal, thickness: float, *, blocks: int = 64, beams: int
 
 
 def at_the_end(seen: Scattered) -> NDArray[np.float64]:
-    return np.bincount(seen.row, weights=seen.intensity[-1], minlength=len(TABLE.hkl))
+    return np.asarray(np.bincount(seen.row, weights=seen.intensity[-1], minlength=len(TABLE.hkl)), dtype=np.float64)
 
 
 def test_one_strong_reflection_has_the_integrated_intensity_of_its_extinction_distance() -> None:
