@@ -109,6 +109,7 @@ def simulate(
     out: Annotated[Path, typer.Option("--out", help="new folder for the series")],
     seed: Annotated[int | None, typer.Option(help="seed of everything random")] = None,
     crystals: Annotated[int | None, typer.Option(help="number of crystals in the cluster")] = None,
+    instrument: Annotated[str, typer.Option(help="ideal, 4d-camera or hybrid-pixel; --set changes it")] = "ideal",
     assign: Assignments = None,
 ) -> None:
     """Write a synthetic tilt series of a structure, in the acquisition contract."""
@@ -116,7 +117,7 @@ def simulate(
 
     options = (("seed", seed), ("cluster.crystals", crystals))
     named = [f"{name}={value}" for name, value in options if value is not None]
-    folder = simulate_series(cif, out, [*named, *(assign or [])])
+    folder = simulate_series(cif, out, [*named, *(assign or [])], instrument=instrument)
     typer.echo(str(folder))
 
 
