@@ -180,7 +180,7 @@ class ScatteringPlan(Document):
         description="scattering factors: International Tables C 4.3.2.2, which refinement uses too, or those of X-rays "
         "(6.1.1.4) by the Mott-Bethe formula",
     )
-    beams: int = Field(default=256, ge=2, le=1000, description="many-beam: how many beams at most are taken together")
+    beams: int = Field(default=192, ge=2, le=1000, description="many-beam: how many beams at most are taken together")
     blocks: int = Field(
         default=64, ge=1, le=1024, description="many-beam: orientations that stand for mosaic spread and convergence"
     )

@@ -26,7 +26,7 @@ none, positions at a zone axis would have no direct beam to be centred by."""
 WORTH = 1e-6
 """Two-beam intensity at best below which a reflection is not among the strong beams. Against 600 beams, for forsterite,
 natrolite and UiO-66 of 40, 80 and 150 nm in two orientations each, the sum of differences is 0.5 to 3 % of what is
-scattered with the best 256 above it, once 5 % (forsterite, 150 nm); with those above 1e-4 it was 2 to 10 %."""
+scattered with the best 256 above it, and 0.6 to 5 % with the best 160; with those above 1e-4 it was 2 to 10 %."""
 SEEN = 1e-9
 """Electrons per incident one, at best over the thickness: what scatters less is left out of the lists. Of the 10^7
 electrons of a scan, it would be one in a hundred scans."""
