@@ -6,6 +6,7 @@ from typing import NamedTuple
 import gemmi
 
 from tasks.crystal.scattering import Radiation
+from tasks.integrate import CellScale
 from tasks.model import Composition
 from tasks.model.verdict import R1_REFINED, ModelFigures, Verdict, judge
 from tasks.refine import checks
@@ -29,6 +30,7 @@ class Grounds(NamedTuple):
     composition: Composition | None
     recovery: Recovery | None
     untested: str = NOT_RECOVERED
+    cell_scale: CellScale | None = None
 
 
 class RefinedVerdict(NamedTuple):

@@ -14,6 +14,10 @@ from tasks.integrate.spots.spot_search import Spots
 from tasks.integrate.symmetry.laue import LaueChoice
 from tasks.model import NotIndexedError
 
+WORST_CURVATURE = 0.1
+"""Relative esd of a camera length by curvature beyond which it is not kept: it could not tell the energies that are in
+use, 200 and 300 keV, whose wavelengths differ by 27 %, at NAMED_SIGMAS of tasks/integrate/cell_scale.py."""
+
 
 def straightened(solved: Solved, spots: Spots) -> Solved | None:
     """Return the lattice with stretched frames put right, if that gives a lattice without symmetry some."""
@@ -31,6 +35,22 @@ def straightened(solved: Solved, spots: Spots) -> Solved | None:
         f" {found.before_deg:.2f} degrees off a symmetry (then {found.after_deg:.2f}): corrected"
     )
     return solved._replace(refined=better, warnings=(*solved.warnings, said), straight=True)
+
+
+def length_by_curvature(spots: Spots, refined: Refined, freedom: Freedom) -> tuple[float, float] | None:
+    """Return the camera length by the curvature of the Ewald sphere over that used, and its relative esd.
+
+    All that was refined moves again, with the curvature: cell, axis and frames would follow a part of it. None if the
+    spots do not hold it.
+    """
+    hkl, indexed = index_predicted(refined, spots)
+    geometry, free = refined.geometry, freedom._replace(curvature=True)
+    try:
+        bent = refine_geometry(geometry, refined.crystal, spots.where(indexed), hkl[indexed], freedom=free)
+    except (NotIndexedError, np.linalg.LinAlgError):
+        return None
+    ratio = geometry.wavelength / bent.geometry.wavelength
+    return (ratio, bent.distance_esd) if 0.0 < bent.distance_esd < WORST_CURVATURE else None
 
 
 def refine_in_system(spots: Spots, refined: Refined, choice: LaueChoice, freedom: Freedom) -> Refined:
