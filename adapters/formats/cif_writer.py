@@ -140,10 +140,8 @@ def _about_scale(structure: RefinedStructure) -> list[tuple[str, str]]:
     }
     share = f"{scale.relative_esd:.2%}"
     length = f"the relative uncertainty of the camera length of {scale.camera_length_mm:.6g} mm"
-    text = [
-        f"Standard uncertainties of lengths and volume include a scale common to all lengths, {share}: "
-        f"{length}, {sources[scale.source]}. Angles are free of it."
-    ]
+    whole = f"Standard uncertainties of lengths and volume include a scale common to all lengths, {share}"
+    text = [f"{whole}: {length}, {sources[scale.source]}. Angles are free of it."]
     if structure.unit_cell_esd is not None and any(structure.unit_cell_esd[:3]):
         own = ", ".join(f"{name} {esd:.2g} A" for name, esd in zip("abc", structure.unit_cell_esd, strict=False))
         text.append(f"Of the lengths relative to each other they are {own}.")

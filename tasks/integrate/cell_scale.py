@@ -15,7 +15,7 @@ from tasks.integrate.models import CellEsd, CellScale
 from tasks.model import Detector, UnitCell
 
 ASSUMED_RELATIVE_ERROR = 0.01
-"""Of a camera length whose error is not stated (acquisition.md)."""
+"""Of a camera length whose error is not stated: what the contract of the sources says."""
 NAMED_SIGMAS = 5.0
 """Of a camera length that a known cell or the curvature contradicts, in standard uncertainties of the difference. At 5
 one in two million is named by chance if the errors are Gaussian; the worst of RESULTS.md is 2.6."""
