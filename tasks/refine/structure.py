@@ -9,6 +9,7 @@ from pydantic import Field
 from tasks.crystal.contents import units_in_cell
 from tasks.integrate import CellEsd, CellScale, Reflections, volume_esd, whole_esd
 from tasks.model import Composition, Document, UnitCell
+from tasks.refine.cell_check import cell_doubts
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import cell_contents
 from tasks.refine.draft import DraftFit, ModelFit, UniqueIntensities
@@ -78,6 +79,7 @@ def structure_of(
 ) -> RefinedStructure:
     """Return the last fit of a refinement with the formula found and what a reader should be warned of."""
     formula, units = formula_of(fit, composition)
+    doubts = cell_doubts(fit, data.cell_scale, electron_wavelength(data))
     return RefinedStructure(
         id=data.id,
         space_group=solution.space_group,
@@ -90,10 +92,15 @@ def structure_of(
         formula_units=units,
         warnings=(
             *about_limit(data, intensities),
-            *warnings_of(fit, intensities, formula=formula, composition=composition),
+            *warnings_of(fit, intensities, formula=formula, composition=composition, doubts=doubts),
         ),
         program=program,
     )
+
+
+def electron_wavelength(data: Reflections) -> float | None:
+    """Return the wavelength in angstrom if it may be doubted: that of electrons, whose energy is stated by hand."""
+    return data.wavelength_angstrom if data.radiation == "electron" else None
 
 
 def esd_in_axes_of(solution: Solution, data: Reflections) -> CellEsd | None:
