@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.crystal.contacts import covalent_radii
-from tasks.model import UnitCell
+from tasks.crystal.contents import atom_budget, not_hydrogen
+from tasks.model import Composition, UnitCell
 from tasks.refine.bond_geometry import (
     SINGLE_RADII_ANGSTROM,
     VALENCE_SOFTNESS_ANGSTROM,
@@ -53,6 +54,11 @@ between the structures of the setting half is 0.005 (see MEAN_LENGTHS); electron
 COARSE_TYPICAL, COARSE_SPREAD = 0.93, 0.09
 """Nearest neighbour over the sum of covalent radii, median of the atoms of a structure, and its spread: that of the 20
 published structures of tests/benchmarks/cell_scale.py of which nothing better is known, salts and small molecules."""
+VOLUME_TYPICAL, VOLUME_SPREAD = 1.007, 0.020
+"""Factor of the lengths that the mean atomic volumes of Hofmann (tasks/crystal/contents.py) ask of right cells of
+molecules, and its spread: the 49 crystals that set MEAN_LENGTHS; the 51 others have 1.014 and 0.016."""
+WHOLE = 0.02
+"""Of the atoms of the composition that a model may lack, or have too many, to be weighed by their volumes."""
 OUTLIER = 4.0
 """Robust standard deviations from the median beyond which a site is left out: of another kind than it looked."""
 MOST_SITES = 200
@@ -90,6 +96,23 @@ def bond_scale(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> BondSca
         if abs(rest.factor - 1.0) < 1e-6:
             break
     return found
+
+
+def volume_scale(composition: Composition | None, atoms_in_cell: float, cell: UnitCell) -> BondScale | None:
+    """Return by what factor the lengths differ from those that molecules have room in; None if that is not known.
+
+    Parameters
+    ----------
+    atoms_in_cell
+        Of the model, hydrogen apart: all of a whole number of formula units, or nothing is said.
+    """
+    if composition is None or not (budget := atom_budget(composition, cell.volume_angstrom3)).molecular:
+        return None
+    units = atoms_in_cell / not_hydrogen(composition)
+    if round(units) < 1 or abs(units - round(units)) > WHOLE * units:
+        return None
+    factor = float((atoms_in_cell / budget.expected) ** (1 / 3)) / VOLUME_TYPICAL
+    return BondScale(factor, VOLUME_SPREAD, 0)
 
 
 def scaled_cell(cell: UnitCell, factor: float) -> UnitCell:

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from tasks.crystal.lattice import fractionalisation, orthogonalisation
 from tasks.crystal.symmetry import operations_from_hall
 from tasks.integrate import CellScale
+from tasks.model import Composition
 from tasks.refine.bond_geometry import Environment, environments, total_cost
-from tasks.refine.bond_scale import bond_scale, scaled_cell
+from tasks.refine.bond_scale import bond_scale, scaled_cell, volume_scale
+from tasks.refine.completion import cell_contents
 from tasks.refine.draft import ModelFit
 from tasks.refine.geometry import bonds
 from tasks.refine.scale_doubt import ScaleDoubt, scale_doubt
@@ -69,15 +71,26 @@ class Doubts(NamedTuple):
     edges: CellDoubt | None
 
 
-def cell_doubts(fit: ModelFit, scale: CellScale | None, wavelength_angstrom: float | None) -> Doubts:
+def cell_doubts(
+    fit: ModelFit,
+    scale: CellScale | None,
+    wavelength_angstrom: float | None,
+    composition: Composition | None = None,
+) -> Doubts:
     """Return what the bonds say against the cell: one factor where that is enough, else the edges.
+
+    Where they are of no known kind, the volume of a molecular composition speaks for them.
 
     Parameters
     ----------
     wavelength_angstrom
         Of electrons; None for X-rays, whose wavelength is not in doubt.
     """
-    found = bond_scale(fit.draft.atoms, fit.draft.hall, fit.draft.unit_cell)
+    cell = fit.draft.unit_cell
+    found = bond_scale(fit.draft.atoms, fit.draft.hall, cell)
+    if found is None or not found.sites:
+        atoms = sum(count for element, count in cell_contents(fit).items() if element not in {"H", "D"})
+        found = volume_scale(composition, atoms, cell) or found
     common = scale_doubt(found, scale, wavelength_angstrom)
     if common is None:
         return Doubts(None, cell_doubt(fit))

@@ -105,7 +105,7 @@ def refined_elsewhere(
         log.warning("%s: no reflections were left out of the fit: %s", data.id, error.message)
     wavelength = electron_wavelength(data)
     grounds = Grounds(data.radiation, formula, composition, found, untested, data.cell_scale, wavelength)
-    doubts = cell_doubts(fit, data.cell_scale, wavelength)
+    doubts = cell_doubts(fit, data.cell_scale, wavelength, composition)
     warnings = warnings_of(fit, intensities, formula=formula, composition=composition, doubts=doubts)
     esd = esd_in_axes_of(solution, data)
     made = Concluded(data.id, solution, warnings, files, provenance, restraints=restraints, unit_cell_esd=esd)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.integrate import CellScale, curvature_doubt
 from tasks.model.experiment import energy_of_wavelength_kev
-from tasks.refine.bond_scale import BondScale
+from tasks.refine.bond_scale import COARSE_SPREAD, BondScale
 
 Cause = Literal["camera length", "beam energy", "either", "neither alone"]
 
@@ -18,6 +18,12 @@ LEAST_SIGMAS = 3.0
 """Of the common factor of the bonds, alone or averaged with the curvature, from which lengths are called wrong; also of
 what a cause must explain. Of 116 published structures that did not set anything, 49 organic crystals and 67 of
 CIFs, 3 come to more by their bonds alone (tests/benchmarks/cell_scale.py)."""
+VERDICTS: dict[Cause, str] = {
+    "camera length": ", and the curvature of the Ewald sphere says that it is the camera length",
+    "beam energy": ", and the curvature of the Ewald sphere says that it is the beam energy",
+    "neither alone": ", but by the curvature of the Ewald sphere neither does alone: both, or elements, are wrong",
+    "either": "",
+}
 LEAST_CHANGE = 0.015
 """Of all lengths, relative: an error of the camera length of 1 % is usual, and no news."""
 
@@ -58,7 +64,9 @@ def scale_doubt(
         return None
     cause = _cause(off, esd, scale)
     factor = float(np.exp(strongest[0]))
-    return ScaleDoubt(factor, strongest[1], cause, _text(factor, strongest[1], cause, scale, wavelength_angstrom))
+    by = "the bonds" if found.sites else "the room for its atoms" if found.esd < COARSE_SPREAD else "the nearest atoms"
+    text = _explained(factor, scale, wavelength_angstrom, size=f"{_size(factor, strongest[1])} by {by}")
+    return ScaleDoubt(factor, strongest[1], cause, text + VERDICTS[cause])
 
 
 def _curvature(scale: CellScale | None) -> tuple[float, float] | None:
@@ -80,10 +88,15 @@ def _cause(off: float, esd: float, scale: CellScale | None) -> Cause:
     return "camera length" if by_length else "beam energy" if by_energy else "neither alone"
 
 
-def _text(factor: float, esd: float, cause: Cause, scale: CellScale | None, wavelength: float | None) -> str:
+def _size(factor: float, esd: float) -> str:
     size, word = (1.0 / factor, "long") if factor < 1.0 else (factor, "short")
     digits = 3 if abs(size - 1.0) < 0.1 else 2
-    said = [f"all lengths are {size:.{digits}f}({_last(esd * size, digits)}) times too {word} by the bonds"]
+    return f"all lengths are {size:.{digits}f}({max(1, round(esd * size * 10**digits))}) times too {word}"
+
+
+def _explained(factor: float, scale: CellScale | None, wavelength: float | None, *, size: str) -> str:
+    """Return how large the error is, and the camera length and the energy that would explain it."""
+    said = []
     if scale is not None:
         length = scale.camera_length_mm
         said.append(f"a camera length of {length * factor:.4g} mm in place of {length:.4g} mm")
@@ -92,15 +105,4 @@ def _text(factor: float, esd: float, cause: Cause, scale: CellScale | None, wave
     if wavelength is not None:
         right, given = (energy_of_wavelength_kev(wavelength * x) for x in (factor, 1.0))
         said.append(f"a beam energy of {right:.0f} keV in place of {given:.0f} keV")
-    explained = f"{said[0]}: {' or '.join(said[1:])} would explain it" if len(said) > 1 else said[0]
-    verdicts: dict[Cause, str] = {
-        "camera length": ", and the curvature of the Ewald sphere says that it is the camera length",
-        "beam energy": ", and the curvature of the Ewald sphere says that it is the beam energy",
-        "neither alone": ", but by the curvature of the Ewald sphere neither does alone: both, or elements, are wrong",
-        "either": "",
-    }
-    return explained + verdicts[cause]
-
-
-def _last(esd: float, digits: int) -> int:
-    return max(1, round(esd * 10**digits))
+    return f"{size}: {' or '.join(said)} would explain it" if said else size

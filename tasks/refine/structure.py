@@ -79,7 +79,7 @@ def structure_of(
 ) -> RefinedStructure:
     """Return the last fit of a refinement with the formula found and what a reader should be warned of."""
     formula, units = formula_of(fit, composition)
-    doubts = cell_doubts(fit, data.cell_scale, electron_wavelength(data))
+    doubts = cell_doubts(fit, data.cell_scale, electron_wavelength(data), composition)
     return RefinedStructure(
         id=data.id,
         space_group=solution.space_group,

@@ -67,7 +67,7 @@ def figures_of(fit: ModelFit, grounds: Grounds) -> ModelFigures:
     """Return the figures of a refined model."""
     recovery, heavy = grounds.recovery, len(checks.heavy_atoms(fit))
     odd, floor = set(checks.odd_displacements(fit)), set(checks.at_the_floor(fit))
-    doubts = cell_doubts(fit, grounds.cell_scale, grounds.wavelength_angstrom)
+    doubts = cell_doubts(fit, grounds.cell_scale, grounds.wavelength_angstrom, grounds.composition)
     chance = r1_by_chance(fit)
     return ModelFigures(
         kind="refined",

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.integrate.cell_scale import stated_scale, with_curvature
-from tasks.model import Beam, Detector, UnitCell
-from tasks.refine.bond_scale import BondScale, bond_scale, scaled_cell
+from tasks.model import Beam, Composition, Detector, UnitCell
+from tasks.refine.bond_scale import BondScale, bond_scale, scaled_cell, volume_scale
 from tasks.refine.cell_check import tied_edges
 from tasks.refine.draft import DraftAtom
 from tasks.refine.scale_doubt import scale_doubt
@@ -91,11 +91,11 @@ def test_without_bonds_only_the_curvature_speaks() -> None:
 @given(factor=st.floats(0.7, 1.4))
 def test_any_large_factor_is_contradicted_and_the_words_hold_its_inverse(factor: float) -> None:
     doubt = scale_doubt(BondScale(factor, 0.007, 5), None, LAMBDA_300)
-    if abs(np.log(factor)) < 0.02:
-        return
-    size = max(factor, 1 / factor)
     assert (doubt is None) == (abs(np.log(factor)) <= 0.021)
-    assert doubt is None or f"{size:.2f}"[:3] in doubt.text
+    if doubt is not None:
+        said = float(doubt.text.split("lengths are ")[1].split("(")[0])
+        assert said == pytest.approx(max(factor, 1 / factor), abs=0.0051)
+        assert ("too long" in doubt.text) == (factor < 1)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,18 @@ def test_edges_are_tied_as_the_crystal_system_ties_them(hall: str, groups: tuple
 def test_a_molecule_of_nothing_known_says_nothing() -> None:
     lone = [DraftAtom(label="Ar1", element="Ar", position=(0.0, 0.0, 0.0))]
     assert bond_scale(lone, "P 1", UnitCell.of((30, 30, 30, 90, 90, 90))) is None
+
+
+def test_a_molecule_has_room_in_its_cell_and_in_no_other() -> None:
+    (made,) = (made for made in all_structures() if made.name == "urea")
+    composition = Composition.parse("C H4 N2 O")
+    right, longer = (volume_scale(composition, 8, scaled_cell(made.cell, factor)) for factor in (1.0, 1.274))
+    assert right is not None
+    assert longer is not None
+    assert abs(np.log(right.factor)) < 2 * right.esd
+    assert longer.factor * 1.274 == pytest.approx(right.factor)
+    assert volume_scale(composition, 7, made.cell) is None
+    assert volume_scale(Composition.parse("Zr6 C48 H28 O32"), 86, made.cell) is None
+    doubt = scale_doubt(longer, None, LAMBDA_200)
+    assert doubt is not None
+    assert "the room for its atoms" in doubt.text
