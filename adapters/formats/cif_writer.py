@@ -96,12 +96,12 @@ def _cell(structure: RefinedStructure) -> list[tuple[str, str]]:
     esds: Sequence[float | None] = structure.whole_cell_esd or (None,) * 6
     own: Sequence[float | None] = structure.unit_cell_esd or (None,) * 6
     pairs = [
-        (f"_cell_{name}", _scaled_number(value, esd, fit))
+        (f"_cell_{name}", scaled_number(value, esd, fit))
         for name, value, esd, fit in zip(names, structure.unit_cell.parameters, esds, own, strict=True)
     ]
     group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(structure.hall))
     pairs += [
-        ("_cell_volume", _scaled_number(structure.unit_cell.volume_angstrom3, structure.volume_esd_angstrom3, None, 2)),
+        ("_cell_volume", scaled_number(structure.unit_cell.volume_angstrom3, structure.volume_esd_angstrom3, None, 2)),
         *_about_scale(structure),
         ("_cell_formula_units_Z", f"{max(1, round(structure.formula_units))}"),
         ("_space_group_name_H-M_alt", cif.quote(structure.space_group)),
@@ -115,7 +115,7 @@ def _cell(structure: RefinedStructure) -> list[tuple[str, str]]:
     return pairs
 
 
-def _scaled_number(value: float, esd: float | None, fit_esd: float | None, decimals: int = 4) -> str:
+def scaled_number(value: float, esd: float | None, fit_esd: float | None, decimals: int = 4) -> str:
     """Return a number with its whole standard uncertainty, to the digits that the fit alone would give it.
 
     The ratios of the edges are known far better than the scale of all: 20.7012(2070), not 20.7(2). To be short in
