@@ -46,9 +46,9 @@ def solve_step(
 ) -> LeastSquaresStep:
     """Return the step of all parameters: normal equations with robust weights, the frames' blocks eliminated.
 
-    The curvature is told by excitation errors alone. That of a spot moves its prediction too, a little and always
-    outwards for one sign: positions would make the sphere 1 to 4 % flatter than it is (the series of
-    tests/benchmarks/cell_scale.py), though they hold a thousandth of what is known of it.
+    The curvature is told by excitation errors alone. That of a spot moves its prediction too, outwards for one sign,
+    and positions made the sphere 0.3 to 5.6 % flatter than it is, always flatter (natrolite, forsterite and urea,
+    seeds 1 to 3 of tests/benchmarks/cell_scale.py).
 
     Parameters
     ----------
