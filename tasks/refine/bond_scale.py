@@ -52,7 +52,7 @@ LEAST_ESD = 0.007
 """Relative, of the common factor however many sites tell it: kinds within one structure deviate together. The spread
 between the structures of the setting half is 0.005 (see MEAN_LENGTHS); electron diffraction adds to it."""
 COARSE_TYPICAL, COARSE_SPREAD = 0.93, 0.09
-"""Nearest neighbour over the sum of covalent radii, median of the atoms of a structure, and the relative spread of that.
+"""Nearest neighbour over the sum of covalent radii, median of the atoms of a structure, and its relative spread.
 0.93 is chosen, between flat carbon (0.91) and single bonds (1.0); the 22 published structures of which nothing better
 is known, salts and small molecules, then come to factors of 0.96 in the mean with a standard deviation of 0.08."""
 VOLUME_TYPICAL, VOLUME_SPREAD = 1.007, 0.020
