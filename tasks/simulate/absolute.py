@@ -20,7 +20,7 @@ from tasks.simulate.detector_plane import arriving, widened
 from tasks.simulate.diffuse import diffuse_deflections, inelastic_deflections
 from tasks.simulate.models import ANGSTROM_PER_NM
 from tasks.simulate.probe import Lit, depth_weights, lit, probe_fwhm_nm
-from tasks.simulate.scattered import TiltedCrystal, Scattered, kinematical, many_beam
+from tasks.simulate.scattered import Scattered, TiltedCrystal, kinematical, many_beam
 from tasks.simulate.shapes import thickness
 from tasks.simulate.specimen import Absolute, Specimen
 
