@@ -1,4 +1,5 @@
-"""Real cameras and crystals, simulated, run and judged by the truth: ``python -m tests.benchmarks.realism CASE...``.
+"""Real cameras and crystals, simulated, run and judged by the truth:
+``OPENBLAS_NUM_THREADS=1 python -m tests.benchmarks.realism CASE...``.
 
 CASE is a case of `tests.synthetic.realism_cases`, or the beginning of the names of several; ``--list`` names all. Seeds
 1 to 20 may set constants, 101 and later judge (``--first``). With ``--folder`` series and runs are kept there, and what
