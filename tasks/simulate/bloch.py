@@ -52,7 +52,8 @@ def bloch_waves(
     u
         (n, n) Fourier coefficients of g - h, 1/angstrom^2; its diagonal does not count.
     excitation
-        (n,) excitation errors, 1/angstrom, zero for the direct beam.
+        (n,) excitation errors, 1/angstrom, zero for the direct beam; positive inside the Ewald sphere, which is the
+        sign that matters as soon as there are three beams.
     wave_number
         1/angstrom.
     """

@@ -86,7 +86,7 @@ def many_beam(
     q = turned_blocks(blocks, hkl, crystal.ub, crystal.tilt)
     direction = blocks.direction * crystal.convergence_rad
     excitation = excitation_along_beam(q, crystal.wavelength_angstrom, direction)
-    strong = _smooth(crystal, rows, u, excitation, depth) / len(blocks.turn)
+    strong = _smooth(crystal, rows, u, -excitation, depth) / len(blocks.turn)  # how far inside the sphere
     direct = 1 - strong.sum(axis=(1, 2))
     weak = _rest(crystal, depth, rows, direct)
     share = strong.reshape(len(depth), -1) * (1 - weak.intensity.sum(axis=1))[:, None]
