@@ -167,7 +167,8 @@ def _documents(
     angles: NDArray[np.float64], width_deg: float, counts: NDArray[np.int64], damage: Damage | None
 ) -> tuple[Frame, ...]:
     step = float(np.diff(angles).min()) if len(angles) > 1 else 1.0
-    numbers = 1 + np.rint((angles - angles[0]) / step).astype(int)
+    place = (angles - angles[0]) / step if step > 0 else np.arange(len(angles))  # repeats of a tilt have no step
+    numbers = 1 + np.rint(place).astype(int)
     order = [None] * len(angles) if damage is None else damage.order.tolist()
     return tuple(
         Frame(number=number, angle_deg=angle, width_deg=width_deg, counts=count, positions=100, order=place)

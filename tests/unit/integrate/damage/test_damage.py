@@ -113,3 +113,18 @@ def test_the_stated_dose_is_the_axis(tmp_path: Path) -> None:
     assert damage.axis == "dose"
     assert damage.last_exposure == pytest.approx(2.0 * (len(ANGLES) - 0.5))
     assert damage.half_intensity_dose == pytest.approx(2.0 * len(ANGLES), rel=0.2)
+
+
+def test_a_second_pass_over_all_tilts_tells_the_loss_of_scale_from_what_tilts_illuminate(tmp_path: Path) -> None:
+    """Dose fractions: each tilt twice, all of the second pass after the first; the scale falls by a factor of e."""
+    angles = np.repeat(np.arange(-60, 60.1, 4.0), 2)
+    order = np.argsort(np.concatenate([np.arange(0, len(angles), 2), np.arange(1, len(angles), 2)]))
+    made = Damage(order, fall_off_angstrom2=HALF, scale_loss=1.0)
+    _, damage = integrated(frames(forsterite(), tmp_path, made, angles), tmp_path / "with")
+    assert damage.state == "modelled"
+    assert damage.fall_off_esd_angstrom2 is not None
+    assert damage.fall_off_angstrom2 == pytest.approx(HALF, abs=4 * damage.fall_off_esd_angstrom2)
+    assert damage.scale_loss is not None
+    assert damage.scale_loss_esd is not None
+    assert damage.scale_loss == pytest.approx(1.0, abs=4 * damage.scale_loss_esd)
+    assert damage.scale_loss_esd < 0.1
