@@ -28,6 +28,10 @@ class Frame(Document):
     aperture_box: tuple[int, int, int, int] | None = Field(
         default=None, description="first row, first column, rows, columns of the scan that enclose the aperture"
     )
+    order: int | None = Field(default=None, ge=0, description="place in the order of acquisition; None = not known")
+    accumulated_dose_e_per_A2: float | None = Field(  # noqa: N815 - the unit is written so in the contract
+        default=None, gt=0, description="what the specimen had received by the middle of the exposure; None = not known"
+    )
     source: str = ""
     warnings: tuple[str, ...] = ()
 
