@@ -9,17 +9,22 @@ from tasks.model import Beam, Detector, FileRef
 from tasks.model.provenance import Provenance
 from tasks.simulate.exposure import expose, prepare_specimen
 from tests.synthetic.diffracting_cluster import Truth
+from tests.synthetic.scan_faults import expose_at
 
 
-def simulated_store(structure, settings, folder: Path) -> tuple[TiltSeries, Truth]:
-    """Simulate; domains are the truth's crystals, a misoriented domain is one of its own."""
+def simulated_store(structure, settings, folder: Path, places=None) -> tuple[TiltSeries, Truth]:
+    """Simulate; domains are the truth's crystals, a misoriented domain is one of its own.
+
+    ``places``: tilt number -> where the file positions of that scan lie (`scan_faults`); the others are sound.
+    """
     specimen = prepare_specimen(structure, settings)
     instrument = settings.instrument
     ny, nx = instrument.scan_shape
     wide = nx + instrument.flyback_columns
     scans, thickness = [], []
     for index, tilt in enumerate(specimen.tilts.recorded_deg):
-        shot = expose(specimen, index)
+        at = (places or {}).get(index)
+        shot = expose(specimen, index) if at is None else expose_at(specimen, index, at)
         rows = np.arange(ny * wide).reshape(ny, wide)[:, :nx].ravel()
         sizes = (shot.offsets[1:] - shot.offsets[:-1])[rows]
         events = np.concatenate([shot.events[shot.offsets[r] : shot.offsets[r + 1]] for r in rows])
