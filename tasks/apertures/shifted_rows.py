@@ -20,14 +20,14 @@ LEAST = 3
 """Columns: less may be the parallax of a crystal or the slope of a facet."""
 GAIN = 0.05
 """Evidence per column and lit row that two shifts have over one: of 678 simulated sound scans 0.026 at most, of 120
-with shifted rows 0.089 at least (`python -m tests.benchmarks.scan_faults --first 100 --seeds 38`)."""
+with shifted rows 0.089 at least (`python -m tests.benchmarks.scan_faults rows --first 100 --seeds 38`)."""
 SHARE = 0.08
 """Of the rows that hold crystals: so many at least have either shift. Fewer are the slant of a facet at its tip, which
 gains up to 0.051; of the 120 scans 0.17 at least."""
 BRIGHT = 0.3
 """Root mean square of a row about its mean, of the brightest row's, from which on it holds crystals."""
 FEWEST = 4
-"""Rows that hold crystals."""
+"""Rows that hold crystals and have one shift: two faint ones, first and last of a crystal, agree on one by chance."""
 NEIGHBOURS = 6
 """Scans with which one is compared."""
 POWER = 1.0 / 3.0
@@ -93,7 +93,8 @@ def _shifted(
     lit = strength > 1.0
     if lit.sum() < FEWEST:
         return None
-    against = evidence(np.mean([row_correlations(picture[None], one[None]) for one in references], axis=0))
+    curves = np.array([row_correlations(picture[None], one[None]) for one in references])
+    against = evidence(curves.mean(axis=0))
     between = WITHIN * evidence(row_correlations(channels[:, :-1], channels[:, 1:]))
     levels = _levels(against * lit[:, None], between * (lit[1:] & lit[:-1])[:, None], lit)
     if len(levels) < 2:
@@ -102,7 +103,36 @@ def _shifted(
     _, path = best_path(against * faint[:, None], between * np.minimum(faint[1:], faint[:-1])[:, None], levels)
     values, count = np.unique(path[lit], return_counts=True)
     most = int(values[np.argmax(count)])
-    return ShiftedRows(scan, int(count.sum() - count.max()), int(np.ptp(values)), (path - most).astype(np.int64))
+    shift = np.zeros(len(path), dtype=np.int64)
+    for level in np.unique(path[path != most]):
+        groups = (path == most) & lit, (path == level) & lit
+        shift[path == level] = _columns(evidence(curves), between, groups, near=int(level) - most)
+    return ShiftedRows(scan, int(count.sum() - count.max()), int(np.ptp(shift)), shift)
+
+
+def _columns(
+    curves: NDArray[np.float64],
+    between: NDArray[np.float64],
+    groups: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    *,
+    near: int,
+) -> int:
+    """Return by how many columns the rows of the second group lie further on than those of the first.
+
+    Every registered scan may lie a little beside its place, by columns that it shares with both groups: its evidence,
+    (n_scans, ny, n), is that at the best of its places. The best within two columns of `near`.
+    """
+    one, two = (curves[:, rows].sum(axis=1) for rows in groups)
+    down, up = groups[0][:-1] & groups[1][1:], groups[1][:-1] & groups[0][1:]
+    number, middle = curves.shape[2], (between.shape[1] - 1) // 2
+    found = {}
+    for columns in range(near - 2, near + 3):
+        first, last = max(0, -columns), min(number, number - columns)
+        seen = (one[:, first:last] + two[:, first + columns : last + columns]).max(axis=1).mean()
+        steps = [between[rows, middle + way].sum() for rows, way in ((down, -columns), (up, columns)) if rows.any()
+                 and abs(way) <= middle]  # fmt: skip
+        found[columns] = float(seen + sum(steps))
+    return max(found, key=lambda columns: found[columns])
 
 
 def _levels(against: NDArray[np.float64], between: NDArray[np.float64], lit: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -116,7 +146,7 @@ def _levels(against: NDArray[np.float64], between: NDArray[np.float64], lit: NDA
             more, grown = best_more(against, between, levels, LEAST)
         _, path = best_path(against, between, grown)
         number = [int((path[lit] == level).sum()) for level in grown]
-        if more - total < GAIN * lit.sum() or min(number) < SHARE * lit.sum():
+        if more - total < GAIN * lit.sum() or min(number) < max(SHARE * lit.sum(), FEWEST):
             break
         total, levels = more, grown
     return levels

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from tasks.apertures.aperture_file import read_apertures
 from tasks.apertures.automatic import AutomaticApertures
 from tasks.apertures.factorise import Factors
 from tasks.apertures.holes import fill_holes
@@ -167,3 +168,20 @@ def test_holes_are_filled_from_around_and_nothing_else_changes():
     np.testing.assert_allclose(filled, weights, rtol=1e-12)
     factors = Factors(broken, np.ones((2, 3)))
     assert fill_holes(factors, np.ones((10, 10), dtype=bool)) is factors
+
+
+def test_two_scans_at_every_tilt_are_as_good_as_one_of_twice_the_dose(sound, tmp_path):
+    """Each repeat has electrons and a drift of its own; both have an aperture, and together as many electrons."""
+    half = SETTINGS.scattering.model_copy(update={"electrons_per_pattern": 125.0})
+    series, truth = simulated_store(uio66(), SETTINGS.model_copy(update={"scattering": half}), tmp_path, repeats=2)
+    apertures = AutomaticApertures().propose(series, tmp_path)
+    scores, before = score_apertures(apertures, truth), score_apertures(sound[2], sound[1])
+    assert (scores.found, scores.extra, scores.swaps) == (before.found, 0, 0)
+    assert scores.precision >= 0.98
+    assert scores.recall >= 0.95 * before.recall
+    assert apertures.faults == ()
+    twice = np.array([c.positions_per_tilt for c in apertures.crystals]).reshape(len(apertures.crystals), -1, 2)
+    assert (twice.min(axis=2) > 0.7 * twice.max(axis=2)).mean() > 0.9
+    back = masks_of_set(apertures)
+    file = read_apertures(apertures.aperture_file.path, scan_shape=SHAPE, tilt_deg=apertures.tilt_deg)
+    assert np.array_equal(np.array(list(file.values())), back)
