@@ -47,15 +47,26 @@ def shifted_faults(shifted: Sequence[ShiftedRows], series: TiltSeries) -> tuple[
     return tuple(
         _fault(
             series.scans[one.scan],
-            "shifted rows",
+            "distorted" if one.sheared else "shifted rows",
             int((one.shift != 0).sum()) * series.scan.shape[1],
-            f"rows lie beside their places, {one.rows} of those with crystals by {one.columns} columns against the "
-            f"others: put back for the outlines; what is summed stays as measured",
+            f"{_said(one)}: put back for the outlines; what is summed stays as measured",
             columns=one.columns,
             corrected=True,
         )
         for one in shifted
     )
+
+
+def _said(one: ShiftedRows) -> str:
+    if one.sheared:
+        return f"sheared, or drifting, by {one.columns} columns from the first row to the last"
+    said = (
+        f"rows lie beside their places, {one.rows} of those with crystals by {one.columns} columns against the others"
+    )
+    steps = np.flatnonzero(np.diff(one.shift))
+    if len(steps) != 1 or one.shift[-1] < one.shift[0]:
+        return said
+    return f"{said}, as if {one.columns} frames were dropped before row {steps[0] + 1}"
 
 
 def frame_faults(series: TiltSeries) -> tuple[ScanFault, ...]:

@@ -111,3 +111,30 @@ def best_more(
     totals = [(best_path(against, between, np.append(levels, index))[0], -index) for index in free]
     best, index = max(totals, default=(-np.inf, 0))
     return best, np.sort(np.append(levels, -index))
+
+
+@njit(cache=True, nogil=True)
+def best_slope(
+    against: NDArray[np.float64], between: NDArray[np.float64], steepest: int
+) -> tuple[float, NDArray[np.int64]]:
+    """Return the best sum of evidence if the rows' shifts rise or fall evenly over the scan, and the path, (ny,)."""
+    rows, number = against.shape
+    middle = (between.shape[1] - 1) // 2
+    best, path = -np.inf, np.zeros(rows, dtype=np.int64)
+    for rise in range(-steepest, steepest + 1):
+        for start in range(number):
+            total, before = 0.0, 0
+            for row in range(rows):
+                here = int(np.round(start + rise * (row / (rows - 1.0) - 0.5))) if rows > 1 else start
+                if here < 0 or here >= number:
+                    total = -np.inf
+                    break
+                total += against[row, here]
+                if row > 0:
+                    total += between[row - 1, middle + before - here]
+                before = here
+            if total > best:
+                best = total
+                for row in range(rows):
+                    path[row] = int(np.round(start + rise * (row / max(rows - 1.0, 1.0) - 0.5)))
+    return best, path

@@ -65,6 +65,34 @@ def test_shifted_rows_are_found_with_their_columns_and_no_other_scan_is_called_s
     assert len(set((found[0].shift - true)[lit].tolist())) == 1
 
 
+@pytest.mark.parametrize("first", [17, 25])
+def test_two_dropped_frames_are_a_shift_that_begins_within_the_scan(first):
+    rng = np.random.default_rng(5)
+    slow, fast = np.indices((40, 40))
+    shape = ((slow - 18) ** 2 + (fast - 15) ** 2 < 150) | ((slow - 27) ** 2 + (fast - 27) ** 2 < 60)
+    images = [rng.poisson(3.0 + 25.0 * shape * rng.uniform(0.3, 1.5)) - 3.0 for _ in range(9)]
+    images[6][first:] = np.roll(images[6][first:], -2, axis=1)
+    (found,) = scans_with_shifted_rows([pictured(image) for image in images], np.zeros((9, 2)))
+    assert (found.scan, found.columns) == (6, 2)
+    assert np.flatnonzero(np.diff(found.shift)).tolist() == [first - 1]
+
+
+def test_a_sheared_scan_is_no_scan_with_shifted_rows():
+    """Eight columns from the first row to the last: every row is put back by its own."""
+    rng = np.random.default_rng(6)
+    slow, fast = np.indices((40, 40))
+    shape = ((slow - 15) ** 2 + (fast - 15) ** 2 < 120) | ((slow - 27) ** 2 + (fast - 26) ** 2 < 90)
+    images = [rng.poisson(3.0 + 25.0 * shape * rng.uniform(0.3, 1.5)) - 3.0 for _ in range(9)]
+    true = np.rint(8 * (np.arange(40) / 39 - 0.5)).astype(int)
+    for row in range(40):
+        images[5][row] = np.roll(images[5][row], -true[row])
+    (found,) = scans_with_shifted_rows([pictured(image) for image in images], np.zeros((9, 2)))
+    assert (found.scan, found.sheared) == (5, True)
+    assert abs(found.columns - 8) <= 1
+    left = (found.shift - true)[shape.any(axis=1)]
+    assert np.ptp(left) <= 1
+
+
 def test_rows_that_go_to_both_sides_are_all_put_back():
     rng = np.random.default_rng(2)
     slow, fast = np.indices((40, 40))
@@ -76,6 +104,13 @@ def test_rows_that_go_to_both_sides_are_all_put_back():
         images[3][row] = np.roll(images[3][row], -true[row])
     (found,) = scans_with_shifted_rows([pictured(image) for image in images], np.zeros((9, 2)))
     assert np.array_equal(found.shift[shape.any(axis=1)], true[shape.any(axis=1)])
+
+
+@pytest.mark.parametrize("size", [20, 32])
+def test_pictures_without_a_contour_say_nothing(size):
+    rng = np.random.default_rng(7)
+    images = [pictured(rng.poisson(20.0, (size, size)).astype(float)) for _ in range(9)]
+    assert scans_with_shifted_rows(images, np.zeros((9, 2))) == []
 
 
 def test_a_sound_series_has_no_fault_and_no_map_of_places(sound):
