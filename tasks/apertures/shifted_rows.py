@@ -161,7 +161,8 @@ def _begun(
 ) -> ShiftedRows | None:
     """Return a scan of which all rows from one on lie `DROPPED` columns further on, or None.
 
-    So little is believed of nothing else: there is one place to choose, and few ways to be wrong.
+    So little is believed of nothing else: there is one place to choose, and few ways to be wrong. A scan that drifted
+    a little is none of these: its rows go on evenly.
     """
     before = np.concatenate([np.zeros((1, against.shape[1])), np.cumsum(against, axis=0)])
     middle = (between.shape[1] - 1) // 2
@@ -173,6 +174,8 @@ def _begun(
         totals[row] = both.max() + still - between[row - 1, middle] + between[row - 1, middle - DROPPED]
     first = max(totals, key=lambda row: totals[row], default=0)
     if not totals or totals[first] - before[-1].max() - still < DROPPED_GAIN * lit.sum():
+        return None
+    if totals[first] <= best_slope(against, between, STEEPEST)[0]:
         return None
     shift = np.where(np.arange(len(lit)) >= first, DROPPED, 0)
     later = int(lit[first:].sum())
