@@ -96,5 +96,9 @@ class DirectBeams(Document):
     descan_px: tuple[PixelPosition, PixelPosition] = Field(
         description="rows: px along slow and fast per scan step along (rows, columns); 0 where no motion is seen"
     )
+    descan_bend_px: tuple[tuple[float, float, float], tuple[float, float, float]] = Field(
+        default=((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+        description="rows: px along slow and fast per square step along (row^2, row column, column^2) about the middle",
+    )
     bad_px: tuple[tuple[int, int], ...] = Field(default=(), description="(slow, fast) of pixels always or never hit")
     warnings: tuple[str, ...] = ()
