@@ -7,19 +7,13 @@ import numpy as np
 from tasks.frames import FrameSeries
 from tasks.integrate.damage.course import course_of, scale_loss
 from tasks.integrate.damage.cut_off import CutTrial, best_cut, trial_cuts
-from tasks.integrate.damage.exposure import LEAST_FRAMES, ExposureAxis, exposure_of, tilt_fraction
-from tasks.integrate.damage.fall_off import FallOff, fall_off, is_damage, with_fall_off
+from tasks.integrate.damage.exposure import ExposureAxis, exposure_of
+from tasks.integrate.damage.fall_off import CONTRADICTED, FallOff, is_damage, with_fall_off
+from tasks.integrate.damage.tilt_trend import SIGNIFICANT_TREND, tilt_trend
 from tasks.integrate.models import Damage, DamageCut
 from tasks.integrate.rocking.model import RockingFit, RockingModel, RockingObservations
 from tasks.integrate.rocking.scaling import fit_rocking
 from tasks.model.arrays import Integers, Mask
-
-SUSPECTED = 3.0
-"""Esds of a trend with the tilt before it is fitted, from which on it is, to know it well. Chosen, not measured: lower,
-and series of which no order is known pay for fits that find nothing."""
-SIGNIFICANT_TREND = 6.0
-"""Esds from which a fall-off is named that nothing corrects. Chosen, not measured: above what corrects one, because
-tilts differ by more than their dose."""
 
 
 class Undamaged(NamedTuple):
@@ -47,9 +41,13 @@ def without_damage(
     every = np.ones(len(observations.frame), dtype=bool)
     exposure = exposure_of(series)
     if exposure is None:
-        return Undamaged(fit, every, _not_known(series, fit, observations, groups))
+        return Undamaged(fit, every, tilt_trend(series, fit, observations, groups))
     decayed, found = with_fall_off(fit, observations, groups, exposure.fraction)
     trials = trial_cuts(decayed, observations, groups, crossing=crossing, exposure=exposure)
+    if decayed.model.decay is not None and best_cut(trials) is not None:
+        # a decay that leaves something to cut was fitted to what is none, and what it says of early frames is wrong
+        plain = trial_cuts(fit, observations, groups, crossing=crossing, exposure=exposure)
+        trials = plain if best_cut(plain) is not None else trials
     cut = best_cut(trials)
     if cut is not None:
         every = (exposure.value <= cut.last)[observations.frame]
@@ -57,33 +55,6 @@ def without_damage(
         decayed, found = with_fall_off(fit, observations.where(every), groups, exposure.fraction)
     damage = _damage(series, decayed, observations.where(every), groups, exposure=exposure, found=found)
     return Undamaged(decayed, every, _with_cuts(damage, series, exposure, trials, cut))
-
-
-def _not_known(series: FrameSeries, fit: RockingFit, observations: RockingObservations, groups: int) -> Damage:
-    if len(series.frames) < LEAST_FRAMES:
-        return Damage(state="not known")
-    place = tilt_fraction(series)
-    found = fall_off(fit, observations, groups, place)
-    notes = []
-    if abs(found.significance) > SUSPECTED:
-        _, fitted = with_fall_off(fit, observations, groups, place if found.rate > 0 else 1.0 - place)
-        found = found._replace(
-            rate=float(np.copysign(fitted.rate, found.rate)), esd=fitted.esd, predicted=fitted.predicted
-        )
-    if abs(found.significance) > SIGNIFICANT_TREND and found.predicted > 0:
-        end = "higher" if found.rate > 0 else "lower"
-        left, sure = float(np.exp(-abs(found.rate))), abs(found.significance)
-        notes.append(
-            f"possible damage: at 1 A intensities fall to {left:.2f} towards the {end} tilts ({sure:.0f} sigma);"
-            " nothing was corrected, as the order of acquisition is not stated"
-        )
-    return Damage(
-        state="not known",
-        axis="tilt",
-        fall_off_angstrom2=found.rate,
-        fall_off_esd_angstrom2=found.esd,
-        notes=tuple(notes),
-    )
 
 
 def _damage(
@@ -99,7 +70,7 @@ def _damage(
     half = np.log(2.0) / found.rate * exposure.last if modelled else None
     loss = scale_loss(series, fit, exposure, observations)
     notes = []
-    if found.significance < -SIGNIFICANT_TREND and found.predicted > 0:
+    if found.significance < -SIGNIFICANT_TREND and found.contradiction < CONTRADICTED:
         notes.append(
             f"high-resolution intensities rise with the order of acquisition ({-found.significance:.0f} sigma): no"
             " damage does that; is the order right?"

@@ -28,12 +28,14 @@ class RateEquations(NamedTuple):
     """Normal matrix (k, k) and gradient (k,) of rates.
 
     ``scores``, ``weights`` (n, k): what each observation gives to the gradient, and to the diagonal of the matrix.
+    ``answer`` (frames, k): by how much log scales rise for each unit of a rate.
     """
 
     information: Floats
     gradient: Floats
     scores: Floats
     weights: Floats
+    answer: Floats
 
 
 def rate_equations(fit: RockingFit, observations: RockingObservations, groups: int, exposure: Floats) -> RateEquations:
@@ -50,7 +52,7 @@ def rate_equations(fit: RockingFit, observations: RockingObservations, groups: i
     without = _without_merged(fit, observations, groups, weight, change)
     normal, _ = eliminated(observations, fit.partial, fit.expected, weight, frames=frames, groups=groups)
     present = np.unique(observations.frame)
-    held = prior_precision(len(present), fit.model.scale_spreads)
+    held = prior_precision(len(present), fit.model.scale_spreads, exposure[present])
     cross = cluster_sums((weight * fit.expected)[:, None] * without, observations.frame, frames)
     share = np.zeros((frames, change.shape[1]))
     share[present] = np.linalg.solve(normal[np.ix_(present, present)] + held, cross[present])
@@ -60,7 +62,7 @@ def rate_equations(fit: RockingFit, observations: RockingObservations, groups: i
     scores = (weight * residual)[:, None] * left
     off = away_from_expected(np.log(fit.model.scale), fit.model.prior, present)[present]
     gradient = scores.sum(axis=0) + share[present].T @ (held @ off)
-    return RateEquations((left * weight[:, None]).T @ change, gradient, scores, weight[:, None] * left**2)
+    return RateEquations((left * weight[:, None]).T @ change, gradient, scores, weight[:, None] * left**2, -share)
 
 
 def _without_merged(
@@ -93,4 +95,5 @@ def with_rate_step(decay: Decay, fit: RockingFit, observations: RockingObservati
     step = float(equations.gradient[0] / max(equations.information[0, 0], 1e-30))
     most = MOST_STEP / float(observations.length.max()) ** 2
     variance = float(rate_covariance(equations, observations)[0, 0])
-    return decay._replace(rate=decay.rate + float(np.clip(step, -most, most)), variance=variance)
+    rate = decay.rate + float(np.clip(step, -most, most))
+    return decay._replace(rate=rate, variance=variance, answer=equations.answer[:, 0])

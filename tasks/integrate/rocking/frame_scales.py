@@ -42,6 +42,7 @@ def moved_scales(
     weight: Floats,
     groups: int,
     spreads: ScaleSpreads,
+    free: Floats | None = None,
 ) -> FrameScales:
     """Return the scales after a Gauss-Newton step on the residuals of merged intensities.
 
@@ -51,12 +52,15 @@ def moved_scales(
         (frames,), present scales and those expected (not their logarithms; None = all equal).
     partial, expected, weight
         (n,) p G, p G I and the inverse variances with which I was merged.
+    free
+        (frames, k): courses of the log scales that the prior does not hold; None = it holds all.
     """
     frames = len(log_scale)
     normal, gradient = eliminated(observations, partial, expected, weight, frames=frames, groups=groups)
     present = np.unique(observations.frame)
     off = away_from_expected(log_scale, prior, present)
-    held = prior_precision(len(present), spreads)
+    course = None if free is None else free[present]
+    held = prior_precision(len(present), spreads, course)
     inverse = np.linalg.inv(normal[np.ix_(present, present)] + held)
     step = inverse @ (gradient[present] - held @ off[present])
     moved = log_scale.copy()
@@ -65,7 +69,8 @@ def moved_scales(
     covariance = np.zeros((frames, frames))
     covariance[np.ix_(present, present)] = centred
     left = (off + moved - log_scale)[present]
-    return FrameScales(moved - np.median(moved[present]), covariance, _learned(left - left.mean(), centred, spreads))
+    spreads = _learned(left - left.mean(), centred, spreads, course)
+    return FrameScales(moved - np.median(moved[present]), covariance, spreads)
 
 
 def away_from_expected(log_scale: Floats, prior: Floats | None, present: Integers) -> Floats:
@@ -89,14 +94,25 @@ def eliminated(
     return np.diag(own) - pull.T @ pull, np.asarray(gradient, dtype=np.float64)
 
 
-def prior_precision(number: int, spreads: ScaleSpreads) -> Floats:
-    """Return the precision matrix of scales that stay near what is expected and near their neighbours'."""
+def prior_precision(number: int, spreads: ScaleSpreads, free: Floats | None = None) -> Floats:
+    """Return the precision matrix of scales that stay near what is expected and near their neighbours'.
+
+    Parameters
+    ----------
+    free
+        (number, k): courses of which nothing is expected, of any size; None = none.
+    """
     identity = np.eye(number, dtype=np.float64)
     difference = np.asarray(np.diff(identity, axis=0), dtype=np.float64)
-    return identity * spreads.off**-2 + difference.T @ difference * spreads.next**-2
+    held: Floats = identity * spreads.off**-2 + difference.T @ difference * spreads.next**-2
+    if free is None:
+        return held
+    course = free - free.mean(axis=0)
+    pull = held @ course
+    return held - pull @ np.linalg.pinv(course.T @ pull, hermitian=True) @ pull.T
 
 
-def _learned(off: Floats, covariance: Floats, spreads: ScaleSpreads) -> ScaleSpreads:
+def _learned(off: Floats, covariance: Floats, spreads: ScaleSpreads, free: Floats | None) -> ScaleSpreads:
     """Return the spreads at which what the prior expects of squares is what scales and covariance show.
 
     The fixed point of the evidence (MacKay, Neural Comput. 4, 415-447, 1992) for two priors that hold the same scales.
@@ -106,14 +122,31 @@ def _learned(off: Floats, covariance: Floats, spreads: ScaleSpreads) -> ScaleSpr
         return spreads
     roughness = 2.0 - 2.0 * np.cos(np.pi * np.arange(1, len(off)) / len(off))
     expected = 1.0 / (spreads.off**-2 + roughness * spreads.next**-2)
+    far, near = float(expected.sum()), float((roughness * expected).sum())
+    if free is not None:
+        off, covariance, squares = _without_course(off, covariance, spreads, free)
+        far, near = far - squares[0], near - squares[1]
     variance = np.diag(covariance)
-    away = float((off**2 + variance).sum() / expected.sum())
+    away = float((off**2 + variance).sum()) / far
     # one frame in a hundred may jump, by a beam that was blanked or an aperture that lost its crystal
     step = np.diff(off) ** 2
     step = np.minimum(step, np.quantile(step, 0.99))
     between = variance[1:] + variance[:-1] - 2 * np.diag(covariance, 1)
-    following = float((step + np.maximum(between, 0.0)).sum() / (roughness * expected).sum())
+    following = float((step + np.maximum(between, 0.0)).sum()) / near
     return ScaleSpreads(
         float(np.clip(spreads.off * np.sqrt(away), LEAST_SPREAD, MOST_OFF)),
         float(np.clip(spreads.next * np.sqrt(following), LEAST_SPREAD, MOST_NEXT)),
     )
+
+
+def _without_course(
+    off: Floats, covariance: Floats, spreads: ScaleSpreads, free: Floats
+) -> tuple[Floats, Floats, tuple[float, float]]:
+    """Return log scales and covariance without their free courses, and what the prior expects less of either square."""
+    course = free - free.mean(axis=0)
+    pull = prior_precision(len(off), spreads) @ course
+    known = np.linalg.pinv(course.T @ pull, hermitian=True)
+    left = np.eye(len(off)) - course @ known @ pull.T
+    steps = np.diff(course, axis=0)
+    squares = float(np.sum((course @ known) * course)), float(np.sum((steps @ known) * steps))
+    return left @ off, left @ covariance @ left.T, squares

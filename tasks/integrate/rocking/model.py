@@ -65,12 +65,14 @@ class Decay(NamedTuple):
     """Damage that shows in the fall-off with resolution: intensities are exp(-rate x |q|^2) of what they were.
 
     ``exposure`` (frames,): x, zero before the first exposure and one at the last frame; ``rate`` in angstrom^2 over the
-    series; ``variance`` of the rate. That of the scale is in the frames' scales.
+    series; ``variance`` of the rate. That of the scale is in the frames' scales; ``answer`` (frames,): by how much log
+    scales rise for each unit of the rate, None = not known yet.
     """
 
     exposure: Floats
     rate: float
     variance: float = 0.0
+    answer: Floats | None = None
 
 
 class RockingModel(NamedTuple):

@@ -13,6 +13,7 @@ from tasks.integrate.merging.equivalents import group_equivalents
 from tasks.integrate.models import Damage
 from tasks.integrate.profiles.profile_fit import Measured
 from tasks.integrate.reflection_file import Unmerged
+from tasks.integrate.rocking.decay import cluster_sums
 from tasks.integrate.rocking.fit import learned_shape, refine_model, width_levers
 from tasks.integrate.rocking.model import (
     RockingFit,
@@ -178,15 +179,23 @@ def _with_common_errors(fit: RockingFit, observations: RockingObservations) -> F
     shares = sparse.coo_array((share, (group, observations.frame)), shape=shape).tocsr()
     relative = shares.multiply(shares @ model.scale_covariance) @ np.ones(shape[1])
     levers = share[:, None] * width_levers(model, observations)
-    lever = np.stack([np.bincount(group, weights=column, minlength=shape[0]) for column in levers.T], axis=1)
-    # what all reflections have in common is their scale, which is nobody's error
-    lever -= np.average(lever, axis=0, weights=fit.information * np.maximum(fit.merged, 0.0) ** 2 + 1e-30)
+    lever = _by_reflection(fit, levers, group)
     relative += np.einsum("gi,ij,gj->g", lever, model.width_covariance, lever, optimize=True)
     if model.decay is not None:
-        lost = share * model.decay.exposure[observations.frame] * observations.length**2
-        relative += model.decay.variance * np.bincount(group, weights=lost, minlength=shape[0]) ** 2
+        decay, frame = model.decay, observations.frame
+        lost = decay.exposure[frame] * observations.length**2
+        if decay.answer is not None:  # scales rise where a higher rate takes from all of a frame
+            lost = lost - decay.answer[frame]
+        relative += decay.variance * _by_reflection(fit, (share * lost)[:, None], group)[:, 0] ** 2
     extra = np.maximum(relative, 0.0) * np.maximum(fit.merged, 0.0) ** 2 * fit.information
     return np.sqrt(1.0 + extra)[group]
+
+
+def _by_reflection(fit: RockingFit, levers: Floats, group: Integers) -> Floats:
+    """Return the sums (groups, k) of levers (n, k), less their mean: what all have in common is nobody's error."""
+    lever = cluster_sums(levers, group, len(fit.merged))
+    common = np.average(lever, axis=0, weights=fit.information * np.maximum(fit.merged, 0.0) ** 2 + 1e-30)
+    return np.asarray(lever - common)
 
 
 def usable(scaled: ScaledObservations, laue: gemmi.SpaceGroup, d_star: Floats) -> tuple[Mask, int]:

@@ -3,9 +3,10 @@
     python -m tests.benchmarks.integrate.damage [KIND ...] [--cases diopside,kyanite] [--seeds 21,22]
 
 Kinds: ``fall-off`` (half the intensity at 1 angstrom over the series, or as --fall-off says), ``sound`` (nothing: no
-model may be applied and nothing left out), ``turned`` (from 60 % of the series on the crystal becomes another: atoms
-that moved, the same cell). Each in two orders of acquisition: rising tilts, and 0, +1, -1, ... The line without the
-model is that of the same frames without their order.
+model may be applied and nothing left out), ``faded`` (all intensities fall by exp(-0.5), whatever their resolution),
+``turned`` (from 60 % of the series on the crystal becomes another: atoms that moved, the same cell). Each in two orders
+of acquisition: rising tilts, and 0, +1, -1, ... The line without the model is that of the same frames without their
+order.
 """
 
 import argparse
@@ -37,13 +38,15 @@ CASES = {
     "uio66": (structures.uio66, 2.0),
     "albite": (structures.albite, 1.0),
 }
-KINDS = ("fall-off", "sound", "turned")
+KINDS = ("fall-off", "sound", "faded", "turned")
 
 
 def made_with(kind: str, structure: Structure, order: NDArray[np.int64], fall_off: float, seed: int) -> Damage:
     """Return what the beam does in one kind of series."""
     if kind == "sound":
         return Damage(order)
+    if kind == "faded":
+        return Damage(order, scale_loss=0.5)
     if kind == "fall-off":
         return Damage(order, fall_off_angstrom2=fall_off, scale_loss=0.5)
     return Damage(order, changed=moved_atoms(structure, seed), onset=0.6)

@@ -43,7 +43,8 @@ def test_the_rate_is_that_of_dense_least_squares() -> None:
     columns = np.stack([exposure, exposure**2], axis=1)
     found = rate_equations(fit, observations, GROUPS, columns)
     rows = np.arange(len(observations.group))
-    dense = np.zeros((len(rows), GROUPS + FRAMES + 2))
+    courses = slice(GROUPS + FRAMES, GROUPS + FRAMES + 2)
+    dense = np.zeros((len(rows), GROUPS + FRAMES + 4))
     dense[rows, observations.group] = fit.partial
     dense[rows, GROUPS + observations.frame] = fit.expected
     dense[:, -2:] = -columns[observations.frame] * (observations.length**2 * fit.expected)[:, None]
@@ -53,11 +54,21 @@ def test_the_rate_is_that_of_dense_least_squares() -> None:
     held = prior_precision(FRAMES, fit.model.scale_spreads)
     off = np.log(fit.model.scale) - np.log(fit.model.scale).mean()
     scales = slice(GROUPS, GROUPS + FRAMES)
+    # the prior holds what scales are off a course of their own along the exposures, of which nothing is known
+    course = columns - columns.mean(axis=0)
     normal[scales, scales] += held
+    normal[scales, courses] = -held @ course
+    normal[courses, scales] = -course.T @ held
+    normal[courses, courses] = course.T @ held @ course
     gradient[scales] -= held @ off
-    step, covariance = np.linalg.solve(normal, gradient)[-2:], np.linalg.inv(normal)[-2:, -2:]
+    gradient[courses] = course.T @ held @ off
+    solution, inverse = np.linalg.solve(normal, gradient), np.linalg.inv(normal)
+    step, covariance = solution[-2:], inverse[-2:, -2:]
+    ratio = inverse[scales, -2:] @ np.linalg.inv(covariance)
     assert np.linalg.solve(found.information, found.gradient) == pytest.approx(step, rel=1e-8)
     assert np.linalg.inv(found.information) == pytest.approx(covariance, rel=1e-8)
+    # what scales and rates share of their errors is the answer of the scales to the rates
+    assert found.answer - found.answer.mean(axis=0) == pytest.approx(ratio - ratio.mean(axis=0), rel=1e-7, abs=1e-9)
 
 
 def test_the_variance_of_the_rate_grows_where_frames_err_together() -> None:
