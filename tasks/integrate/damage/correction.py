@@ -8,6 +8,7 @@ from tasks.frames import FrameSeries
 from tasks.integrate.damage.course import course_of, scale_loss
 from tasks.integrate.damage.cut_off import CutTrial, best_cut, trial_cuts
 from tasks.integrate.damage.exposure import ExposureAxis, exposure_of
+from tasks.integrate.damage.fading import with_fading
 from tasks.integrate.damage.fall_off import CONTRADICTED, FallOff, is_damage, with_fall_off
 from tasks.integrate.damage.tilt_trend import SIGNIFICANT_TREND, tilt_trend
 from tasks.integrate.models import Damage, DamageCut
@@ -42,6 +43,7 @@ def without_damage(
     exposure = exposure_of(series)
     if exposure is None:
         return Undamaged(fit, every, tilt_trend(series, fit, observations, groups))
+    fit = with_fading(fit, observations, groups, exposure.fraction)
     decayed, found = with_fall_off(fit, observations, groups, exposure.fraction)
     trials = trial_cuts(decayed, observations, groups, crossing=crossing, exposure=exposure)
     if decayed.model.decay is not None and best_cut(trials) is not None:
@@ -52,6 +54,7 @@ def without_damage(
     if cut is not None:
         every = (exposure.value <= cut.last)[observations.frame]
         fit = fit_rocking(start, observations.where(every), groups, final=True)
+        fit = with_fading(fit, observations.where(every), groups, exposure.fraction)
         decayed, found = with_fall_off(fit, observations.where(every), groups, exposure.fraction)
     damage = _damage(series, decayed, observations.where(every), groups, exposure=exposure, found=found)
     return Undamaged(decayed, every, _with_cuts(damage, series, exposure, trials, cut))

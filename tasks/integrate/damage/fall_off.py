@@ -83,7 +83,7 @@ def with_fall_off(
     first = fall_off(fit, observations, groups, exposure)
     if not first.significance > TRIED:
         return fit, first
-    model = fit.model._replace(decay=Decay(exposure, first.rate, first.esd**2))
+    model = fit.model._replace(decay=Decay(exposure, first.rate, first.esd**2), course=exposure)
     decayed = refine_model(model, observations, groups, cycles=CYCLES, orientations=True)
     found = fall_off(decayed, observations, groups, exposure)
     return (decayed if is_damage(found) else fit), found

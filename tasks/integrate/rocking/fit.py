@@ -93,7 +93,7 @@ def _step(fit: RockingFit, observations: RockingObservations, groups: int, *, ro
         weight=1.0 / fit.variance,
         groups=groups,
         spreads=fit.model.scale_spreads,
-        free=None if fit.model.decay is None else fit.model.decay.exposure[:, None],
+        free=None if fit.model.course is None else fit.model.course[:, None],
     )
     weight = _independence(fit, observations) / fit.own
     model = fit.model

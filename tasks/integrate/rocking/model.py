@@ -84,6 +84,7 @@ class RockingModel(NamedTuple):
     ``rotation_covariance`` (frames, 3, 3) that of each frame's rotation; None = not known yet. ``scale_spreads`` and
     ``rotation_spread`` (radians) restrain them, the rotations to their ``trend`` (frames, 3).
     ``width_covariance`` (2, 2): of the logarithms of width and spread. ``decay``: None = no damage is modelled.
+    ``course`` (frames,): log scales may follow it by any factor, whatever their prior; None = there is none.
     """
 
     width: float
@@ -101,6 +102,7 @@ class RockingModel(NamedTuple):
     trend: Floats | None = None
     width_covariance: Floats | None = None
     decay: Decay | None = None
+    course: Floats | None = None
 
 
 class RockingFit(NamedTuple):
