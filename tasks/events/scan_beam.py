@@ -41,9 +41,10 @@ def find_direct_beam(total: NDArray[np.uint32], *, start: NDArray[np.float64]) -
     peak = np.array(highest(image, far <= reach), dtype=np.float64)
     near = distances(total.shape, peak)
     ring = total[(near > 12) & (near < 20)]
+    level = float(ring.mean()) if ring.size else 0.0
     height = image[int(peak[0]), int(peak[1])]
-    if height > 10 * max(float(ring.mean()), 1e-9) and height > 20:
-        core = _beam_core(total, peak, level=float(ring.mean()))
+    if height > 10 * max(level, 1e-9) and height > 20:
+        core = _beam_core(total, peak, level=level)
         share = total[distances(total.shape, core.centre) <= 3.0 * core.sigma].sum() / max(int(total.sum()), 1)
         if share > BEAM_SHARE:
             return core

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
-    from tasks.frames.models import DirectBeams, Frame, FrameSeries
+    from tasks.frames.models import DirectBeams, Frame, FrameMasks, FrameSeries
     from tasks.frames.ports import FrameReader
     from tasks.frames.settings import FrameSettings
     from tasks.frames.stack import each_frame
@@ -18,6 +18,7 @@ __all__ = [
     "STEP_TOLERANCE",
     "DirectBeams",
     "Frame",
+    "FrameMasks",
     "FrameReader",
     "FrameSeries",
     "FrameSettings",

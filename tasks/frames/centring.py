@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.events.bad_pixels import dead_pixels, hot_pixels
+from tasks.events.cut_beam import beam_from_part, is_cut
 from tasks.events.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
 from tasks.events.direct_beam import BeamFit, centroid, find_beam
 from tasks.events.sums import sum_pattern
@@ -24,10 +24,6 @@ DESCAN_SCANS = 15
 """Scans, spread over the series, that show the motion that all share: each is read again in every pass."""
 DESCAN_PASSES = 3
 """Each pass finds sharper beams, with the motion found so far taken out; it ends when nothing moves any more."""
-BAD_PIXEL_GROUPS = 4
-"""Groups of scans in each of which a hot pixel must stand out: a reflection comes and goes with the tilt."""
-
-BadPixels = tuple[tuple[int, int], ...]
 
 
 def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
@@ -44,17 +40,17 @@ def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
             raise SourceError("detector.direct_beam_px: needed for centring=manifest", "give it in the manifest")
         px = np.tile(np.array(start, dtype=np.float64), (len(series.scans), 1))
         track = BeamTrack(px, np.zeros(len(px), dtype=bool), ("",) * len(px))
-        groups: list[NDArray[np.int64]] = []
-        for index, pattern in enumerate(whole_scans(series)):
-            _add(groups, index, pattern)
-        return _document(track, NO_DESCAN, _bad_pixels(groups), ())
+        return _document(track, NO_DESCAN, ())
     reach = settings.search_fraction * min(series.detector.shape_px)
-    fits, bad, warnings = _fits(series, start, reach)
+    fits, warnings = _fits(series, start, reach)
     descan = _descan(series, fits) if settings.descan == "find" else NO_DESCAN
     if descan.span_px > 0:
-        fits = [_unmoved(series, scan, fit, descan) for scan, fit in zip(series.scans, fits, strict=True)]
+        fits = [
+            fit if fit is None or is_cut(fit, valid) else _unmoved(series, scan, fit, descan)
+            for scan, fit, valid in zip(series.scans, fits, series.valid_pixels(), strict=True)
+        ]
         warnings += (f"the direct beam moves by {descan.span_px:.1f} px over the scan: corrected per position",)
-    return _document(track_beam(fits, start=start, name=series.sample), descan, bad, warnings)
+    return _document(track_beam(fits, start=start, name=series.sample), descan, warnings)
 
 
 def whole_scans(series: TiltSeries) -> Iterator[NDArray[np.uint32]]:
@@ -62,64 +58,49 @@ def whole_scans(series: TiltSeries) -> Iterator[NDArray[np.uint32]]:
     return (sum_pattern(open_events(scan), series.detector.shape_px) for scan in series.scans)
 
 
-def _document(track: BeamTrack, descan: Descan, bad: BadPixels, warnings: tuple[str, ...]) -> DirectBeams:
+def _document(track: BeamTrack, descan: Descan, warnings: tuple[str, ...]) -> DirectBeams:
     (ss, sf), (fs, ff) = descan.matrix.tolist()
-    if bad:
-        warnings += (f"{len(bad)} pixels of the detector always or never count: they are masked",)
     return DirectBeams(
         px=tuple((slow, fast) for slow, fast in track.px.tolist()),
         measured=tuple(track.measured.tolist()),
         notes=track.notes,
         descan_px=((ss, sf), (fs, ff)),
-        bad_px=bad,
         warnings=warnings,
     )
 
 
-def _add(groups: list[NDArray[np.int64]], index: int, pattern: NDArray[np.uint32]) -> None:
-    """Add the sum of one scan to one of the groups that tell hot pixels from reflections."""
-    if index < BAD_PIXEL_GROUPS:
-        groups.append(pattern.astype(np.int64))
-    else:
-        groups[index % BAD_PIXEL_GROUPS] += pattern
-
-
-def _bad_pixels(groups: list[NDArray[np.int64]]) -> BadPixels:
-    """Return (slow, fast) of the pixels that are hot at all tilts, or dead."""
-    bad = hot_pixels(groups) | dead_pixels(np.sum(groups, axis=0))
-    return tuple((int(row), int(column)) for row, column in np.argwhere(bad))
-
-
 def _fits(
     series: TiltSeries, start: PixelPosition | None, reach_px: float
-) -> tuple[list[BeamFit | None], BadPixels, tuple[str, ...]]:
-    """Return the direct beam of every scan, the bad pixels, and a warning if the beam is not where it should be.
-
-    Every scan is summed once for both, unless the beam must be sought again on the whole detector.
-    """
-    fits: list[BeamFit | None] = []
-    groups: list[NDArray[np.int64]] = []
-    for index, pattern in enumerate(whole_scans(series)):
-        fits.append(find_beam(pattern, start=start, reach_px=reach_px))
-        _add(groups, index, pattern)
-    bad = _bad_pixels(groups)
+) -> tuple[list[BeamFit | None], tuple[str, ...]]:
+    """Return the direct beam of every scan, and a warning if the beam is not where it should be."""
+    fits = _beams_near(series, start, reach_px)
     if start is None or any(fits):
-        return fits, bad, ()
-    fits = [find_beam(pattern, start=None, reach_px=reach_px) for pattern in whole_scans(series)]
+        return fits, ()
+    fits = _beams_near(series, None, reach_px)
     if not any(fits):
-        return fits, bad, ()
+        return fits, ()
     return (
         fits,
-        bad,
         (f"no direct beam within {reach_px:.0f} px of detector.direct_beam_px: the whole detector was searched",),
     )
+
+
+def _beams_near(series: TiltSeries, start: PixelPosition | None, reach_px: float) -> list[BeamFit | None]:
+    """Return the direct beam of every scan; one that is cut by masked pixels is fitted to the part that is seen."""
+    found = []
+    for pattern, valid in zip(whole_scans(series), series.valid_pixels(), strict=True):
+        fit = find_beam(pattern, start=start, reach_px=reach_px, mask=valid)
+        if fit is not None and fit.by == "peak" and is_cut(fit, valid):
+            fit = beam_from_part(pattern, valid, fit)
+        found.append(fit)
+    return found
 
 
 def _descan(series: TiltSeries, fits: list[BeamFit | None]) -> Descan:
     seen = [
         (scan, fit)
-        for scan, fit in zip(series.scans, fits, strict=True)
-        if fit is not None and fit.by == "peak" and min(series.scan.shape) > 1
+        for scan, fit, valid in zip(series.scans, fits, series.valid_pixels(), strict=True)
+        if fit is not None and fit.by == "peak" and min(series.scan.shape) > 1 and not is_cut(fit, valid)
     ]
     chosen = (
         [seen[index] for index in np.unique(np.linspace(0, len(seen) - 1, DESCAN_SCANS).astype(int))] if seen else []

@@ -1,5 +1,7 @@
 """Frames: centred diffraction patterns of one crystal over the tilts."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -8,6 +10,22 @@ from tasks.frames.stack import holds, stored
 from tasks.model import Beam, Detector, Document, FileRef, Vector
 from tasks.model.experiment import PixelPosition
 from tasks.model.provenance import Provenance
+
+
+class FrameMasks(NamedTuple):
+    """The different masks, (k, slow, fast), True where a pixel is valid, and which of them is that of a frame, (n,)."""
+
+    different: NDArray[np.bool_]
+    of_frame: NDArray[np.int64]
+
+    def valid_in(self, frame: int) -> NDArray[np.bool_]:
+        """Return the valid pixels of one frame, (slow, fast)."""
+        return np.asarray(self.different[self.of_frame[frame]])
+
+    def share_valid(self) -> NDArray[np.float64]:
+        """Return the share of the frames in which each pixel is valid, (slow, fast)."""
+        number = np.bincount(self.of_frame, minlength=len(self.different))
+        return np.asarray(np.tensordot(number / number.sum(), self.different, axes=1))
 
 
 class Frame(Document):
@@ -37,9 +55,10 @@ class FrameSeries(Document):
 
     ``stack`` is an HDF5 file: ``frames`` (n, slow, fast) unsigned integers in the order of `frames`, chunked by
     frame; ``half`` of the same shape where the events were split by a seeded coin (the other half is
-    ``frames - half``), absent otherwise; ``mask`` (slow, fast) bool, True where a pixel is valid.
+    ``frames - half``), absent otherwise; ``mask`` (slow, fast) bool, True where a pixel is valid in every frame; where
+    frames differ also ``masks`` (k, slow, fast) and ``mask_of_frame`` (n,), which of them is that of a frame.
 
-    `images`, `half` and `mask` open this file anew every time.
+    `images`, `half`, `mask` and `masks` open this file anew every time.
     """
 
     id: str = Field(description="crystal-01 ...")
@@ -79,8 +98,17 @@ class FrameSeries(Document):
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """The pixels that are valid, (slow, fast)."""
+        """The pixels that are valid in every frame, (slow, fast)."""
         return stored(self.stack, "mask").astype(bool)
+
+    @property
+    def masks(self) -> FrameMasks:
+        """The valid pixels frame by frame."""
+        if not holds(self.stack, "masks"):
+            return FrameMasks(self.mask[None], np.zeros(len(self.frames), dtype=np.int64))
+        return FrameMasks(
+            stored(self.stack, "masks").astype(bool), stored(self.stack, "mask_of_frame").astype(np.int64)
+        )
 
 
 class DirectBeams(Document):
@@ -92,5 +120,4 @@ class DirectBeams(Document):
     descan_px: tuple[PixelPosition, PixelPosition] = Field(
         description="rows: px along slow and fast per scan step along (rows, columns); 0 where no motion is seen"
     )
-    bad_px: tuple[tuple[int, int], ...] = Field(default=(), description="(slow, fast) of pixels always or never hit")
     warnings: tuple[str, ...] = ()

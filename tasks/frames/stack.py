@@ -22,8 +22,14 @@ def write_stack(
     mask: NDArray[np.bool_],
     dtype: type[np.unsignedinteger],
     halves: Iterable[NDArray[np.unsignedinteger]] | None = None,
+    masks: tuple[NDArray[np.bool_], NDArray[np.int64]] | None = None,
 ) -> FileRef:
     """Write `count` frames of the shape of `mask`, (slow, fast); equal frames give equal bytes.
+
+    Parameters
+    ----------
+    masks
+        Where frames differ in their valid pixels: the different masks (k, slow, fast), and which is that of a frame.
 
     Raises
     ------
@@ -32,6 +38,9 @@ def write_stack(
     """
     with h5py.File(path, "w") as file:
         file.create_dataset("mask", data=mask)
+        if masks is not None:
+            file.create_dataset("masks", data=masks[0], chunks=(1, *mask.shape), **COMPRESSION)
+            file.create_dataset("mask_of_frame", data=masks[1].astype(np.int32))
         for name, images in (("frames", frames), ("half", halves)):
             if images is not None:
                 chunks = (1, *mask.shape)

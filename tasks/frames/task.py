@@ -14,8 +14,8 @@ from tasks.frames.ports import FrameReader
 from tasks.frames.rotation import rotation_series
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import write_stack
-from tasks.frames.tilts import Layout, SummedFrame, lay_out, series_warnings, tilt_frames
-from tasks.ingest import SourceDocument, TiltSeries
+from tasks.frames.tilts import Layout, SummedFrame, lay_out, mask_warnings, series_warnings, tilt_frames
+from tasks.ingest import MaskReader, SourceDocument, TiltSeries
 from tasks.model import FileRef, InputError
 from tasks.model.provenance import Provenance
 from tasks.stage import code_version, stage
@@ -91,7 +91,7 @@ def sum_frames(
         rotation_axis=series.tilt_axis,
         frames=frames,
         stack=_write(summed, layout, workdir / STACK_NAME),
-        warnings=series_warnings(frames, beams, summed),
+        warnings=(*mask_warnings(series), *series_warnings(frames, beams, summed)),
         provenance=_provenance(series, aperture, settings),
     )
 
@@ -107,7 +107,8 @@ def _write(summed: Sequence[SummedFrame], layout: Layout, path: Path) -> FileRef
         path,
         [frame.whole for frame in summed],
         count=len(summed),
-        mask=layout.mask,
+        mask=np.asarray(layout.masks.different.all(axis=0)),
+        masks=(layout.masks.different, layout.masks.of_frame) if len(layout.masks.different) > 1 else None,
         dtype=np.uint16 if max(int(frame.whole.max()) for frame in summed) < 2**16 else np.uint32,
         halves=halves or None,
     )
@@ -124,14 +125,20 @@ def _provenance(series: TiltSeries, aperture: CrystalAperture, settings: FrameSe
 
 
 @stage(name="frames rotation", summary=summary)
-def read_rotation(source: SourceDocument, reader: FrameReader, settings: FrameSettings, workdir: Path) -> FrameSeries:
+def read_rotation(
+    source: SourceDocument,
+    reader: FrameReader,
+    settings: FrameSettings,
+    workdir: Path,
+    masks: MaskReader | None = None,
+) -> FrameSeries:
     """Read the image files of a rotation series, centred on the direct beam where it wanders.
 
     Raises
     ------
     SourceError
-        If too few of the files can be read, or no direct beam can be found.
+        If too few of the files can be read, the stated mask cannot, or no direct beam can be found.
     """
-    series = rotation_series(source, reader, settings, workdir / STACK_NAME)
+    series = rotation_series(source, reader, settings, workdir / STACK_NAME, masks)
     log.info("%s: %d frames, %.0f electrons", series.sample, len(series.frames), sum(f.counts for f in series.frames))
     return series

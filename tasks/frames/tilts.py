@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.events.canvas import Canvas, canvas_for, covered
+from tasks.events.canvas import Canvas, canvas_for, covered, measured
 from tasks.events.coin import coin_of_tilt
 from tasks.events.sums import sum_events
 from tasks.frames.centring import position_shifts
-from tasks.frames.models import DirectBeams, Frame
+from tasks.frames.models import DirectBeams, Frame, FrameMasks
 from tasks.frames.settings import FrameSettings
 from tasks.ingest import TiltSeries, open_events
 from tasks.model.experiment import PixelPosition
@@ -21,6 +21,8 @@ no reflection lost anything; larger, and the innermost reflections are not looke
 COINCIDENCE_WARNING = 0.05
 """Loss of the worst pixel that is warned of: reached at 0.1 electrons per camera frame, and 2.5 % of |F|. Chosen, not
 measured: lower, and one bright pixel warns; higher, and R factors feel what nobody was told."""
+SAME_SHARE = 1e-4
+"""Masked shares that differ by less are said as one: the digits that are shown."""
 NAMED = 5
 """Tilts named in a warning; others are counted. Chosen, not measured: a warning stays short enough to be read."""
 
@@ -38,12 +40,12 @@ class Placed(NamedTuple):
 class Layout(NamedTuple):
     """Where the detectors of all tilts are laid on one canvas that loses no electron.
 
-    ``mask`` (slow, fast) is True where every frame has a detector pixel: the rim of the canvas is not measured at
-    all tilts, though its electrons are kept and counted.
+    ``masks``: the pixels that are valid, frame by frame. The rim of the canvas is not, as it is not measured at all
+    tilts; nor is what a detector pixel that is not valid was shifted to. Electrons there are kept and counted.
     """
 
     canvas: Canvas
-    mask: NDArray[np.bool_]
+    masks: FrameMasks
     direct_beam_px: PixelPosition
     placed: tuple[Placed, ...]
 
@@ -76,10 +78,25 @@ def lay_out(series: TiltSeries, masks: NDArray[np.bool_], beams: DirectBeams) ->
     centre = target + canvas.origin
     return Layout(
         canvas,
-        covered(every, series.detector.shape_px, canvas, beams.bad_px),
+        _frame_masks(series, placed, canvas, covered(every, series.detector.shape_px, canvas)),
         (round(float(centre[0]), 4), round(float(centre[1]), 4)),
         tuple(placed),
     )
+
+
+def _frame_masks(series: TiltSeries, placed: Sequence[Placed], canvas: Canvas, rim: NDArray[np.bool_]) -> FrameMasks:
+    valid = series.valid_pixels()
+    number_of: dict[bytes, int] = {}
+    masks: list[NDArray[np.bool_]] = []
+    of_frame = []
+    for place in placed:
+        mask = rim & measured(place.shifts, valid[place.tilt], canvas)
+        key = np.packbits(mask).tobytes()
+        if key not in number_of:
+            number_of[key] = len(masks)
+            masks.append(mask)
+        of_frame.append(number_of[key])
+    return FrameMasks(np.array(masks), np.array(of_frame, dtype=np.int64))
 
 
 def tilt_frames(series: TiltSeries, layout: Layout, beams: DirectBeams, settings: FrameSettings) -> list[SummedFrame]:
@@ -136,6 +153,22 @@ def _coincidence(whole: NDArray[np.uint32], centre: PixelPosition, camera_frames
     if filled >= 1.0:
         return 1.0
     return 0.0 if filled <= 0 else 1.0 + filled / float(np.log1p(-filled))
+
+
+def mask_warnings(series: TiltSeries) -> tuple[str, ...]:
+    """Return how much of the detector is masked, and for what."""
+    validity = series.validity
+    if validity is None or not validity.parts:
+        return ()
+    low, high = min(validity.share_masked), max(validity.share_masked)
+    text = f"{high:.2%}" if high - low < SAME_SHARE else f"{low:.2%} to {high:.2%}"
+    what = [f"{part.kind}, {part.pixels} pixels" + _when(part.scans, len(series.scans)) for part in validity.parts]
+    more = "" if len(what) <= NAMED else f" and {len(what) - NAMED} more"
+    return (f"{text} of the detector is masked: {'; '.join(what[:NAMED])}{more}",)
+
+
+def _when(scans: Sequence[int], number: int) -> str:
+    return f" at {len(scans)} of {number} tilts" if scans else ""
 
 
 def series_warnings(frames: Sequence[Frame], beams: DirectBeams, summed: Sequence[SummedFrame]) -> tuple[str, ...]:

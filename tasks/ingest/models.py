@@ -1,5 +1,9 @@
 """What ingest hands on: a tilt series with its events on disk."""
 
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.model import Beam, Counting, Detector, Document, FileRef, Vector
@@ -44,6 +48,47 @@ class LostScan(Document):
     reason: str
 
 
+class MaskedPart(Document):
+    """Some pixels of the detector that are not used: what they are, where, and in which scans."""
+
+    kind: Literal[
+        "stated", "hot pixels", "dead pixels", "hot lines", "rows", "columns", "block", "sector", "shadow", "beam stop"
+    ]
+    origin: Literal["manifest", "data"] = Field(description="stated by the manifest, or found in the data")
+    rectangle_px: tuple[int, int, int, int] = Field(
+        description="first row, first column, last row, last column that enclose the pixels, inclusive"
+    )
+    pixels: int = Field(ge=1)
+    scans: tuple[int, ...] = Field(default=(), description="numbers in `TiltSeries.scans`; none = all")
+
+
+class Validity(Document):
+    """Which pixels of the detector were measured, scan by scan.
+
+    ``masks`` is an .npz file: ``valid`` (k, slow, ceil(fast / 8)), the bits of the different masks along the fast
+    axis, and ``columns``, how many of them are pixels. None where all pixels are valid in all scans.
+    """
+
+    shape_px: tuple[int, int]
+    masks: FileRef | None = None
+    mask_of_scan: tuple[int, ...] = Field(description="which mask is that of a scan, in the order of the scans")
+    share_masked: tuple[float, ...] = Field(description="of the detector's pixels, scan by scan")
+    parts: tuple[MaskedPart, ...] = ()
+
+    @property
+    def every_mask(self) -> NDArray[np.bool_]:
+        """The different masks, (k, slow, fast), True where a pixel is valid; reads the file."""
+        if self.masks is None:
+            return np.ones((1, *self.shape_px), dtype=bool)
+        with np.load(self.masks.path, allow_pickle=False) as file:
+            return np.unpackbits(file["valid"], axis=-1, count=int(file["columns"])).astype(bool)
+
+    @property
+    def all_valid(self) -> bool:
+        """Whether nothing is masked in any scan."""
+        return self.masks is None
+
+
 class TiltSeries(Document):
     """A tilt series of 4D-STEM scans, sorted by tilt."""
 
@@ -57,5 +102,13 @@ class TiltSeries(Document):
     tilt_axis: Vector
     scans: tuple[TiltScan, ...]
     lost: tuple[LostScan, ...] = ()
+    validity: Validity | None = Field(default=None, description="None = every pixel is taken for valid")
     metadata: dict[str, str] = {}
     provenance: Provenance
+
+    def valid_pixels(self) -> list[NDArray[np.bool_]]:
+        """Return the valid pixels of every scan, (slow, fast); equal masks are one array."""
+        if self.validity is None:
+            return [np.ones(self.detector.shape_px, dtype=bool)] * len(self.scans)
+        masks = self.validity.every_mask
+        return [masks[number] for number in self.validity.mask_of_scan]

@@ -71,16 +71,16 @@ def cut_patches(
             return
         frame = int(predictions.frame[rows[0]])
         centre = middle[rows]
-        image = images.counts[frame]
+        image, measured = images.counts[frame], images.valid_in(frame)
         spots = _marked(image.shape, centre[masked[rows]], disc)
-        level = ring_background(image, images.valid & ~spots, radii_px(image.shape, beam_px[frame]))
+        level = ring_background(image, measured & ~spots, radii_px(image.shape, beam_px[frame]))
         slow = centre[:, 0, None, None] + offsets[None, :, None]
         fast = centre[:, 1, None, None] + offsets[None, None, :]
         inside = (slow >= 0) & (slow < image.shape[0]) & (fast >= 0) & (fast < image.shape[1])
         slow, fast = np.clip(slow, 0, image.shape[0] - 1), np.clip(fast, 0, image.shape[1] - 1)
         counts[rows] = image[slow, fast]
         background[rows] = level[slow, fast]
-        valid[rows] = inside & images.valid[slow, fast]
+        valid[rows] = inside & measured[slow, fast]
         overlapped[rows] = _crowded(predictions.px[rows], masked[rows], 1.2 * reach)
         if first is not None and half is not None:
             first[rows] = (half[frame][slow, fast] - np.float32(offset[0] / 2)) / np.float32(offset[1])

@@ -24,6 +24,7 @@ from tasks.ingest.models import TiltSeries
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import read_source
 from tasks.ingest.task import ingest_tilt_series
+from tasks.ingest.validity import find_validity
 from tasks.model import FileRef, InputError
 
 SHAPE = (64, 56)
@@ -320,7 +321,7 @@ def test_hot_and_dead_pixels_are_masked_and_nothing_else(tmp_path: Path) -> None
     rng = np.random.default_rng(9)
     centres = np.array([31.0, 27.0]) + rng.normal(size=(8, 2)) * 2
     series, _ = make_series(tmp_path, centres, per_position=400)
-    clean = find_beams(series, FrameSettings(), tmp_path / "clean")
+    clean = series.validity
     for scan in series.scans:  # a pixel that counts at every position, and one in the halo that never does
         offsets, events = (np.load(ref.path) for ref in (scan.offsets, scan.events))
         kept = events != 40 * SHAPE[1] + 30
@@ -331,18 +332,24 @@ def test_hot_and_dead_pixels_are_masked_and_nothing_else(tmp_path: Path) -> None
         np.save(scan.events.path, events[order].astype(np.uint32))
         np.save(scan.offsets.path, np.searchsorted(place[order], np.arange(len(offsets))).astype(np.uint64))
 
+    none = np.zeros(SHAPE, dtype=bool)
+    series = series.model_copy(update={"validity": find_validity(series.scans, series.detector, none, tmp_path)})
     found = find_beams(series, FrameSettings(), tmp_path / "found")
     frames = sum_frames(series, aperture_of(tmp_path, series, all_positions(8)), FrameSettings(), tmp_path / "f", found)
 
-    assert clean.bad_px == ()
-    assert found.bad_px == ((40, 30), (60, 50))
-    assert any("2 pixels" in warning for warning in frames.warnings)
-    whole, mask = frames.images, frames.mask
-    for frame, pixels in zip(frames.frames, whole, strict=True):
+    assert clean is not None
+    assert clean.all_valid
+    assert not clean.parts
+    assert np.argwhere(~series.valid_pixels()[0]).tolist() == [[40, 30], [60, 50]]
+    assert [part.kind for part in series.validity.parts] == ["hot pixels", "dead pixels"]
+    assert any("hot pixels, 1 pixels" in warning for warning in frames.warnings)
+    whole, masks = frames.images, frames.masks
+    for index, (frame, pixels) in enumerate(zip(frames.frames, whole, strict=True)):
         shift = np.rint(np.array(frames.direct_beam_px) + frame.beam_residual_px - frame.beam_found_px).astype(int)
         hot = (60 + shift[0], 50 + shift[1])
         assert pixels[hot] >= SCAN[0] * SCAN[1]
-        assert not mask[hot]
+        assert not masks.valid_in(index)[hot]
+        assert not frames.mask[hot]
 
 
 def test_counts_beyond_sixteen_bits_are_kept(tmp_path: Path) -> None:
