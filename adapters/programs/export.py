@@ -22,6 +22,7 @@ from adapters.programs.dials.commands import (
 )
 from adapters.programs.rectangles import mask_rectangles
 from adapters.programs.shelx.input import shelxt_ins
+from adapters.programs.static_mask import static_mask
 from adapters.programs.xds.input import XdsChoices, image_grid, xds_inp
 from tasks.frames import FrameSeries, each_frame, usable_sweeps
 from tasks.integrate import Reflections
@@ -49,7 +50,7 @@ def export_xds(frames: FrameSeries, folder: Path, *, d_min_angstrom: float = 0.8
         grid,
         XdsChoices(jobs, d_min_angstrom, d_max_angstrom, 0.25),
         template="images/image_?????.cbf",
-        untrusted=mask_rectangles(frames.mask),
+        untrusted=mask_rectangles(static_mask(frames.masks)),
     )
     (folder / "XDS.INP").write_text(text, encoding="ascii")
     _readme(folder, f"{frames.id}: run `xds` in this folder. If IDXREF indexes badly, turn ROTATION_AXIS round.")

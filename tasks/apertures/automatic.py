@@ -102,11 +102,12 @@ class AutomaticApertures(ProposalSettings):
     def _segment(self, series: TiltSeries) -> list[Segmentation]:
         start = series.detector.direct_beam_px
         middle = tuple((n - 1) / 2 for n in series.detector.shape_px)
+        valid = series.valid_pixels()
 
         def one(index: int) -> Segmentation:
             return segment_scan(
                 open_events(series.scans[index]), series.detector.shape_px, series.scan.shape,
-                start=np.array(start or middle), settings=self,
+                start=np.array(start or middle), settings=self, valid=valid[index],
             )  # fmt: skip
 
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:

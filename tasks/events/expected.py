@@ -24,7 +24,7 @@ class Rings(NamedTuple):
     """Rings of 4 px about the direct beam: ``number`` (slow, fast) of each pixel, how many there are, their centre."""
 
     number: NDArray[np.int64]
-    count: int
+    size: int
     centre: NDArray[np.float64]
 
 
@@ -69,7 +69,7 @@ def ring_levels(
 
 
 def _clipped_means(pattern: NDArray[np.unsignedinteger], valid: NDArray[np.bool_], rings: Rings) -> NDArray[np.float64]:
-    level = np.full(rings.count, np.inf)
+    level = np.full(rings.size, np.inf)
     for _ in range(4):
         limit = level + CLIP_DEVIATIONS * np.sqrt(level) + CLIP_COUNTS
         number, total = _ring_sums(pattern, valid, rings.number, limit)
@@ -111,5 +111,5 @@ def _hit_rates(
     empty = np.bincount(member[whole & ~hit], minlength=size)
     rate = -np.log((empty + 0.5) / (number + 1.0)) / edge**2
     rate = np.where(empty > LEAST_EMPTY * number, rate, np.inf)
-    at = np.minimum(((np.arange(rings.count) + 0.5) * RING_PX / wide).astype(np.int64), size - 1)
+    at = np.minimum(((np.arange(rings.size) + 0.5) * RING_PX / wide).astype(np.int64), size - 1)
     return np.asarray(rate[at])

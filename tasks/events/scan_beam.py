@@ -28,13 +28,17 @@ class DirectBeam(NamedTuple):
     seen: bool
 
 
-def find_direct_beam(total: NDArray[np.uint32], *, start: NDArray[np.float64]) -> DirectBeam:
+def find_direct_beam(
+    total: NDArray[np.uint32], *, start: NDArray[np.float64], valid: NDArray[np.bool_] | None = None
+) -> DirectBeam:
     """Find the direct beam in the sum pattern of a scan.
 
     The highest maximum within a quarter of the detector of `start`, if it stands out of its surroundings;
     otherwise (beam stop, missing beam, a reflection that outshines it) the inversion centre of the pattern, from its
-    self-convolution.
+    self-convolution. Pixels that are not `valid`, (slow, fast), do not count.
     """
+    if valid is not None and not valid.all():
+        total = np.where(valid, total, 0).astype(total.dtype)
     image = ndimage.gaussian_filter(total.astype(np.float64), 1.0)
     reach = 0.25 * min(total.shape)
     far = distances(total.shape, start)
@@ -48,9 +52,9 @@ def find_direct_beam(total: NDArray[np.uint32], *, start: NDArray[np.float64]) -
         share = total[distances(total.shape, core.centre) <= 3.0 * core.sigma].sum() / max(int(total.sum()), 1)
         if share > BEAM_SHARE:
             return core
-        middle = _centre_of_all(total, start=start, reach=reach)
+        middle = _centre_of_all(total, start=start, reach=reach, valid=valid)
         return core if np.hypot(*(core.centre - middle)) < 3.0 * core.sigma else DirectBeam(middle, SPOT_SIGMA, False)
-    return DirectBeam(_centre_of_all(total, start=start, reach=reach), SPOT_SIGMA, seen=False)
+    return DirectBeam(_centre_of_all(total, start=start, reach=reach, valid=valid), SPOT_SIGMA, seen=False)
 
 
 def _beam_core(total: NDArray[np.uint32], peak: NDArray[np.float64], *, level: float) -> DirectBeam:
@@ -68,10 +72,15 @@ def _beam_core(total: NDArray[np.uint32], peak: NDArray[np.float64], *, level: f
     return DirectBeam(centre, sigma, seen=True)
 
 
-def _centre_of_all(total: NDArray[np.uint32], *, start: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+def _centre_of_all(
+    total: NDArray[np.uint32], *, start: NDArray[np.float64], reach: float, valid: NDArray[np.bool_] | None
+) -> NDArray[np.float64]:
     """Return the centre c for which I(c + r) and I(c - r) agree best (Friedel's law)."""
     image = ndimage.gaussian_filter(np.sqrt(total.astype(np.float64)), 1.5)
-    image -= image.mean()
+    if valid is None or valid.all():
+        image -= image.mean()
+    else:
+        image = np.where(valid, image - image[valid].mean(), 0.0)
     twice = self_convolution(image)
     slow, fast = np.indices(twice.shape)
     allowed = np.hypot(slow / 2 - start[0], fast / 2 - start[1]) <= reach

@@ -108,10 +108,10 @@ def _behind_a_round_stop(
     A stop about the beam hides whole rings, of which nothing is left to compare with. A halo falls outwards, so that
     at least its level beside the stop is expected behind it.
     """
-    measured = np.bincount(rings.number.ravel(), weights=exposure.ravel(), minlength=rings.count)
-    mean = np.bincount(rings.number.ravel(), weights=counts.ravel(), minlength=rings.count) / np.maximum(measured, 1e-9)
+    measured = np.bincount(rings.number.ravel(), weights=exposure.ravel(), minlength=rings.size)
+    mean = np.bincount(rings.number.ravel(), weights=counts.ravel(), minlength=rings.size) / np.maximum(measured, 1e-9)
     reach = max(1, round(EDGE_PX / RING_PX))
-    for edge in range(rings.count // 2, 0, -1):
+    for edge in range(rings.size // 2, 0, -1):
         beside = float(level[edge : edge + reach + 1].max(initial=0.0))
         if beside > 0 and bool((mean[:edge] < DARK * beside).all()):
             raised = level.copy()

@@ -55,8 +55,8 @@ def numbered_frames(source: Path, pattern: str, mask: str | None = None) -> list
         If nothing matches, a name has no number, or two have the same.
     """
     try:
-        place = mask_place(mask)
-        kept_out = None if place is None else source / place[0]
+        stated = mask_place(mask)
+        kept_out = None if stated is None else source / stated[0]
         paths = sorted(path for path in source.glob(pattern) if path.is_file() and path != kept_out)
     except (ValueError, NotImplementedError, OSError) as error:
         raise SourceError(f"{source}: files: {pattern!r} is not a pattern: {error}") from error

@@ -11,6 +11,7 @@ from tasks.integrate import CrystalRelation, Reflections
 from tasks.model import Document
 from tasks.model.provenance import Provenance
 from tasks.refine import Refinement
+from tasks.report.masked import ValidityEntry, validity_entry
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, RunOutcome, SourceSummary, Status
 from tasks.solve import Solutions
 
@@ -146,6 +147,9 @@ class Results(Document):
     timings_s: dict[str, float]
     failure: Failure | None
     notes: tuple[str, ...]
+    validity: ValidityEntry | None = Field(
+        description="what of the detector was not used; null where there are no frames"
+    )
     crystals: tuple[CrystalEntry, ...]
     merged: MergedEntry | None
     merged_others: tuple[MergedEntry, ...]
@@ -169,6 +173,7 @@ def results(outcome: RunOutcome, rundir: Path) -> dict[str, Any]:
         timings_s=outcome.timings_s,
         failure=outcome.failure,
         notes=outcome.notes,
+        validity=validity_entry(outcome),
         crystals=tuple(_crystal(crystal, rundir, relations) for crystal in outcome.crystals),
         merged=None if outcome.merged is None else _merged(outcome.merged, rundir),
         merged_others=tuple(_merged(merged, rundir) for merged in outcome.merged_others),
