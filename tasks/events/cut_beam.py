@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from tasks.events.direct_beam import BeamFit
+from tasks.model.experiment import PixelPosition
 
 REACH = 3.0
 """Of the beam's radius, and at least REACH_PX: as far as the fit looks."""
@@ -18,6 +19,11 @@ TOUCHING = 2.0
 """Of the beam's radius: a mask that comes closer cuts it, or may."""
 LEAST_SEEN = 0.25
 """Of the beam's pixels that must be valid. Chosen, not measured: of less the rim alone is seen."""
+HIDDEN_PX = 4.0
+"""About the place where the beam should be. Chosen, not measured: the beam of a parallel probe is as wide; of a wider
+one the rim is seen, and fitted."""
+HIDDEN_SHARE = 0.8
+"""Of the pixels there that must be masked. Chosen, not measured: the edge of a dead sector leaves half of a beam."""
 MOST_ERROR_PX = 0.3
 """Standard error of either coordinate; a worse one says less than the neighbouring tilts do. Chosen, not measured."""
 
@@ -26,6 +32,12 @@ def is_cut(fit: BeamFit, valid: NDArray[np.bool_]) -> bool:
     """Tell whether pixels that are not valid lie on the beam or close to it."""
     near = _distance(valid.shape, fit.centre[0], fit.centre[1]) <= max(TOUCHING * fit.radius_px, 3.0)
     return bool((near & ~valid).any())
+
+
+def is_hidden(place: PixelPosition, valid: NDArray[np.bool_]) -> bool:
+    """Tell whether a beam at this place lies behind a stop or on dead pixels: what is bright elsewhere is not it."""
+    near = _distance(valid.shape, place[0], place[1]) <= HIDDEN_PX
+    return bool(near.any() and (~valid[near]).mean() >= HIDDEN_SHARE)
 
 
 def beam_from_part(

@@ -10,6 +10,9 @@ RING_PX = 4.0
 """Width of a ring: 4 * 2 pi r pixels. Chosen, not measured: a halo falls by a tenth over some 10 px."""
 SPOT_CELLS_PX = (8,)
 """Edge of the cells whose emptiness tells how often anything comes: about a spot, so that a spot counts once."""
+MOST_IN_CELL = 10.0
+"""Counts of a cell above which its emptiness is not asked in a search: chance then empties none (exp(-10)), and what
+does may be the very fault that is looked for. `GAP_CELLS_PX` ask nevertheless, when a fault is judged by the others."""
 GAP_CELLS_PX = (8, 16, 32, 64)
 """The same, and as wide as the gaps that reflections leave between Laue circles."""
 CLIP_DEVIATIONS, CLIP_COUNTS = 3.5, 2.0
@@ -61,9 +64,11 @@ def ring_levels(
     cells_px: tuple[int, ...] = SPOT_CELLS_PX,
 ) -> NDArray[np.float64]:
     """Return the counts per pixel (rings,) between the reflections; see `expected_counts`."""
-    level = _clipped_means(pattern, valid, rings)
+    mean = _clipped_means(pattern, valid, rings)
+    level = mean
     for edge in cells_px:
-        level = np.minimum(level, _hit_rates(pattern, valid, rings, edge))
+        few = mean * edge**2 <= MOST_IN_CELL if cells_px == SPOT_CELLS_PX else True
+        level = np.where(few, np.minimum(level, _hit_rates(pattern, valid, rings, edge)), level)
     # near the beam a level falls steeply within its ring: at its outer edge it is the next one's
     return np.minimum(level, np.append(level[1:], level[-1:]))
 

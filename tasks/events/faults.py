@@ -89,7 +89,9 @@ def find_faults(patterns: Patterns, number: int, bad: NDArray[np.bool_], *, star
         DetectorFault(kind_of(place, bad.shape), _filled(place, bad.shape) & valid, scans)
         for place, scans in lines_in_some_scans(patterns, masks, of_scan, rings)
     ]
-    exposure = np.where(valid, 1.0, 0.0)
+    # a hard-edged stop was found in part, as blocks: as a shadow it is found whole
+    blocks = np.any([np.zeros_like(valid), *(fault.pixels for fault in faults if fault.kind == "block")], axis=0)
+    exposure = np.where(valid | blocks, 1.0, 0.0)
     for fault in some:
         exposure[fault.pixels] -= len(fault.scans) / number
     add("shadow", shadowed(total, np.maximum(exposure, 0.0), rings))

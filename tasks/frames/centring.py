@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.events.cut_beam import beam_from_part, is_cut
+from tasks.events.cut_beam import beam_from_part, is_cut, is_hidden
 from tasks.events.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
 from tasks.events.direct_beam import BeamFit, centroid, find_beam
 from tasks.events.sums import sum_pattern
@@ -74,7 +74,7 @@ def _fits(
 ) -> tuple[list[BeamFit | None], tuple[str, ...]]:
     """Return the direct beam of every scan, and a warning if the beam is not where it should be."""
     fits = _beams_near(series, start, reach_px)
-    if start is None or any(fits):
+    if start is None or any(fits) or any(is_hidden(start, valid) for valid in series.valid_pixels()):
         return fits, ()
     fits = _beams_near(series, None, reach_px)
     if not any(fits):
@@ -90,8 +90,11 @@ def _beams_near(series: TiltSeries, start: PixelPosition | None, reach_px: float
     found = []
     for pattern, valid in zip(whole_scans(series), series.valid_pixels(), strict=True):
         fit = find_beam(pattern, start=start, reach_px=reach_px, mask=valid)
-        if fit is not None and fit.by == "peak" and is_cut(fit, valid):
-            fit = beam_from_part(pattern, valid, fit)
+        if fit is not None and fit.by == "peak":
+            if start is not None and is_hidden(start, valid):
+                fit = None  # the brightest reflection of the tilt
+            elif is_cut(fit, valid):
+                fit = beam_from_part(pattern, valid, fit)
         found.append(fit)
     return found
 

@@ -21,6 +21,8 @@ no reflection lost anything; larger, and the innermost reflections are not looke
 COINCIDENCE_WARNING = 0.05
 """Loss of the worst pixel that is warned of: reached at 0.1 electrons per camera frame, and 2.5 % of |F|. Chosen, not
 measured: lower, and one bright pixel warns; higher, and R factors feel what nobody was told."""
+LOST_COUNTS = 14.0
+"""Electrons of a typical position from which an empty one is a lost camera frame: by chance once in a million."""
 SAME_SHARE = 1e-4
 """Masked shares that differ by less are said as one: the digits that are shown."""
 NAMED = 5
@@ -118,11 +120,12 @@ def _frame(
         coin=coin_of_tilt(settings.seed, place.tilt) if settings.split_events else None,
     )
     lengths = np.diff(events.offsets.astype(np.int64))[place.positions].astype(np.float64)
+    exposed = len(lengths) - _lost_exposures(lengths)
     weights = lengths if lengths.sum() > 0 else np.ones_like(lengths)
     residual = np.average(place.remainder, axis=0, weights=weights)
     beam, note = beams.px[place.tilt], beams.notes[place.tilt]
     rows, columns = np.flatnonzero(place.mask.any(axis=1)), np.flatnonzero(place.mask.any(axis=0))
-    lost = _coincidence(whole, layout.direct_beam_px, len(place.positions) * scan.frames_per_position)
+    lost = _coincidence(whole, layout.direct_beam_px, exposed * scan.frames_per_position)
     document = Frame(
         number=place.tilt,
         angle_deg=scan.tilt_deg,
@@ -130,13 +133,18 @@ def _frame(
         counts=float(whole.sum(dtype=np.int64)),
         beam_found_px=beam if beams.measured[place.tilt] else None,
         beam_residual_px=(round(float(residual[0]), 4), round(float(residual[1]), 4)),
-        positions=len(place.positions),
+        positions=exposed,
         aperture_box=(int(rows[0]), int(columns[0]), int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1),
         source=scan.source,
         warnings=(note,) if note else (),
     )
     small = np.uint16 if int(whole.max()) < 2**16 else np.uint32
     return SummedFrame(whole.astype(small), None if half is None else half.astype(small), document, lost)
+
+
+def _lost_exposures(lengths: NDArray[np.float64]) -> int:
+    """Return how many positions hold no electron though others hold so many that chance does not explain it."""
+    return int((lengths == 0).sum()) if np.median(lengths) >= LOST_COUNTS else 0
 
 
 def _coincidence(whole: NDArray[np.uint32], centre: PixelPosition, camera_frames: float) -> float:

@@ -359,3 +359,61 @@ def test_counts_beyond_sixteen_bits_are_kept(tmp_path: Path) -> None:
         shifts=np.zeros((1, 2), int), detector_columns=4, canvas=canvas_for(np.zeros((1, 2), int), (3, 4)), coin=None,
     )  # fmt: skip
     assert whole.max() == 70_000
+
+
+def without(series: TiltSeries, dead: dict[int, np.ndarray]) -> TiltSeries:
+    """Drop the electrons of some scans on dead pixels, in place, and look for faults again."""
+    for number, pixels in dead.items():
+        scan = series.scans[number]
+        offsets, events = (np.load(ref.path) for ref in (scan.offsets, scan.events))
+        kept = ~pixels.ravel()[events]
+        place = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets.astype(int)))[kept]
+        np.save(scan.events.path, events[kept])
+        np.save(scan.offsets.path, np.searchsorted(place, np.arange(len(offsets))).astype(np.uint64))
+    folder = series.scans[0].events.path.parent
+    found = find_validity(series.scans, series.detector, np.zeros(SHAPE, dtype=bool), folder)
+    return series.model_copy(update={"validity": found})
+
+
+def test_every_frame_has_the_mask_of_its_scan_laid_where_its_detector_lies(tmp_path: Path) -> None:
+    centres = np.array([31.0, 27.0]) + np.array([[0, 0], [0, 3], [2, 0], [0, 0], [-2, 1], [1, 1]])
+    series, _ = make_series(tmp_path, centres, per_position=900)
+    dead = np.zeros(SHAPE, dtype=bool)
+    dead[40:48] = True
+    always = np.zeros(SHAPE, dtype=bool)
+    always[:, 20] = True
+    series = without(series, {number: always | (dead if number in {1, 4} else False) for number in range(6)})
+
+    parts = {part.kind: part for part in series.validity.parts}
+    print(series.validity.parts)
+    assert parts["columns"].rectangle_px == (0, 20, 63, 20)
+    assert parts["rows"].rectangle_px == (40, 0, 47, 55)
+    assert parts["rows"].scans == (1, 4)
+
+    frames = sum_frames(series, aperture_of(tmp_path, series, all_positions(6)), FrameSettings(), tmp_path / "f")
+    masks = frames.masks
+    rows, columns = np.indices(frames.detector.shape_px)
+    for index, frame in enumerate(frames.frames):
+        shift = np.rint(np.array(frames.direct_beam_px) + frame.beam_residual_px - frame.beam_found_px).astype(int)
+        row, column = rows - shift[0], columns - shift[1]
+        hidden = (column == 20) | ((row >= 40) & (row < 48) & (index in {1, 4}))
+        inside = frames.mask | hidden  # the rim of the canvas is in no mask
+        np.testing.assert_array_equal(
+            masks.valid_in(index)[inside], ~hidden[inside] & masks.different.any(axis=0)[inside]
+        )
+    np.testing.assert_array_equal(frames.mask, masks.different.all(axis=0))
+
+
+def test_camera_frames_that_are_lost_are_no_exposures(tmp_path: Path) -> None:
+    series, _ = make_series(tmp_path, np.tile([31.0, 27.0], (5, 1)))
+    whole = sum_frames(series, aperture_of(tmp_path, series, all_positions(5)), FrameSettings(), tmp_path / "whole")
+    scan = series.scans[2]
+    offsets, events = np.load(scan.offsets.path).astype(int), np.load(scan.events.path)
+    lengths = np.diff(offsets)
+    kept = np.repeat(~np.isin(np.arange(len(lengths)), [3, 17, 30]), lengths)
+    lengths[[3, 17, 30]] = 0
+    np.save(scan.events.path, events[kept])
+    np.save(scan.offsets.path, np.concatenate([[0], np.cumsum(lengths)]).astype(np.uint64))
+    frames = sum_frames(series, aperture_of(tmp_path, series, all_positions(5)), FrameSettings(), tmp_path / "lost")
+    assert [frame.positions for frame in whole.frames] == [42] * 5
+    assert [frame.positions for frame in frames.frames] == [42, 42, 39, 42, 42]
