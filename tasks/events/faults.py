@@ -48,8 +48,8 @@ class FoundFaults(NamedTuple):
 def find_faults(patterns: Patterns, number: int, bad: NDArray[np.bool_], *, start: NDArray[np.float64]) -> FoundFaults:
     """Find what is wrong with a detector from the sums of its scans.
 
-    First what is wrong at all tilts, in the sum of all; then what is wrong in some of them; last what stands in the
-    way of the electrons. What is known already is left out of everything that is compared with.
+    First what is wrong at all tilts and what stands in the way of the electrons, in the sum of all scans; then what is
+    wrong in some of them. What is known already is left out of everything that is compared with.
 
     Parameters
     ----------
@@ -80,22 +80,14 @@ def find_faults(patterns: Patterns, number: int, bad: NDArray[np.bool_], *, star
     add("hot lines", hot)
     for region in dead_regions(total, valid, rings):
         add(kind_of(region.place, bad.shape), _filled(region.place, bad.shape))
-    some = [
-        DetectorFault(kind_of(place, bad.shape), _filled(place, bad.shape) & valid, scans)
-        for place, scans in regions_in_some_scans(patterns, number, valid, rings)
-    ]
-    masks, of_scan = _masks(valid, some, number)
-    some += [
-        DetectorFault(kind_of(place, bad.shape), _filled(place, bad.shape) & valid, scans)
-        for place, scans in lines_in_some_scans(patterns, masks, of_scan, rings)
-    ]
     # a hard-edged stop was found in part, as blocks: as a shadow it is found whole
     blocks = np.any([np.zeros_like(valid), *(fault.pixels for fault in faults if fault.kind == "block")], axis=0)
-    exposure = np.where(valid | blocks, 1.0, 0.0)
-    for fault in some:
-        exposure[fault.pixels] -= len(fault.scans) / number
-    add("shadow", shadowed(total, np.maximum(exposure, 0.0), rings))
-    some = [fault for fault in some if (fault.pixels & valid).any()]
+    add("shadow", shadowed(total, np.where(valid | blocks, 1.0, 0.0), rings))
+    regions = regions_in_some_scans(patterns, number, valid, rings)
+    some = [DetectorFault(kind_of(place, bad.shape), _filled(place, bad.shape) & valid, at) for place, at in regions]
+    masks, of_scan = _masks(valid, some, number)
+    lines = lines_in_some_scans(patterns, masks, of_scan, rings)
+    some += [DetectorFault(kind_of(place, bad.shape), _filled(place, bad.shape) & valid, at) for place, at in lines]
     masks, of_scan = _masks(valid, some, number)
     return FoundFaults(masks, of_scan, (*_pieced_together(faults, beam.centre), *some))
 

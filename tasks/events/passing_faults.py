@@ -37,8 +37,17 @@ def regions_in_some_scans(patterns: Patterns, number: int, valid: NDArray[np.boo
         seen = [(place, scan) for place, scan in seen if place.shared(first) < SAME_PLACE]
         place = _edges_in_sum(patterns, same, valid, rings, first)
         more = _confirming(patterns, sorted(set(range(number)) - set(same)), valid, rings, place)
-        found.append((place, np.array(sorted([*same, *more]), dtype=np.int64)))
+        scans = sorted({*same, *more})
+        found.append((place, np.array(scans, dtype=np.int64)))
+        seen = [one for one in seen if not (one[1] in scans and _within(one[0], place))]
     return found
+
+
+def _within(inner: PixelRectangle, outer: PixelRectangle) -> bool:
+    """Tell whether a rectangle lies in another, but for what few counts leave uncertain."""
+    rows = min(inner.bottom, outer.bottom) - max(inner.top, outer.top)
+    columns = min(inner.right, outer.right) - max(inner.left, outer.left)
+    return max(rows, 0) * max(columns, 0) >= SAME_PLACE * inner.area
 
 
 def _edges_in_sum(

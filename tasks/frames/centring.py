@@ -22,6 +22,8 @@ from tasks.model.experiment import PixelPosition
 
 DESCAN_SCANS = 15
 """Scans, spread over the series, that show the motion that all share: each is read again in every pass."""
+SHADOWS = ("shadow", "beam stop")
+"""Kinds of masked parts that may hide the beam."""
 DESCAN_PASSES = 3
 """Each pass finds sharper beams, with the motion found so far taken out; it ends when nothing moves any more."""
 
@@ -43,6 +45,8 @@ def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
         return _document(track, NO_DESCAN, ())
     reach = settings.search_fraction * min(series.detector.shape_px)
     fits, warnings = _fits(series, start, reach)
+    if start is None:
+        _refuse_hidden(series, fits)
     descan = _descan(series, fits) if settings.descan == "find" else NO_DESCAN
     if descan.span_px > 0:
         fits = [
@@ -51,6 +55,15 @@ def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
         ]
         warnings += (f"the direct beam moves by {descan.span_px:.1f} px over the scan: corrected per position",)
     return _document(track_beam(fits, start=start, name=series.sample), descan, warnings)
+
+
+def _refuse_hidden(series: TiltSeries, fits: list[BeamFit | None]) -> None:
+    """Refuse to take reflections for a beam that lies behind a stop, where nobody says where it is."""
+    shadows = series.validity is not None and any(part.kind in SHADOWS for part in series.validity.parts)
+    if shadows and sum(fit is not None for fit in fits) < len(fits) / 2:
+        raise SourceError(
+            "detector.direct_beam_px: needed, as a beam stop hides the direct beam", "give it in the manifest"
+        )
 
 
 def whole_scans(series: TiltSeries) -> Iterator[NDArray[np.uint32]]:

@@ -385,7 +385,6 @@ def test_every_frame_has_the_mask_of_its_scan_laid_where_its_detector_lies(tmp_p
     series = without(series, {number: always | (dead if number in {1, 4} else False) for number in range(6)})
 
     parts = {part.kind: part for part in series.validity.parts}
-    print(series.validity.parts)
     assert parts["columns"].rectangle_px == (0, 20, 63, 20)
     assert parts["rows"].rectangle_px == (40, 0, 47, 55)
     assert parts["rows"].scans == (1, 4)
