@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.ingest import Validity
 from tasks.model import Document
 from tasks.report.images import FRAME_SIZE_PX, png_uri
 from tasks.report.models import RunOutcome
@@ -75,12 +76,7 @@ def masked_words(entry: ValidityEntry) -> tuple[str, ...]:
 
 def masked_picture(outcome: RunOutcome) -> str | None:
     """Return the detector as a PNG data URI: never used in red, not at all tilts in orange; None if all was used."""
-    if outcome.validity is not None:
-        masks = outcome.validity.every_mask
-        number = np.bincount(outcome.validity.mask_of_scan, minlength=len(masks))
-        share = np.tensordot(number / number.sum(), masks, axes=1)
-    else:
-        share = _share_of_frames(outcome)
+    share = _share_of_frames(outcome) if outcome.validity is None else _share_of_scans(outcome.validity)
     if share is None or bool((share >= 1.0).all()):
         return None
     step = max(1, max(share.shape) // FRAME_SIZE_PX)
@@ -91,6 +87,12 @@ def masked_picture(outcome: RunOutcome) -> str | None:
     image[least < 1.0] = SOMETIMES
     image[least <= 0.0] = NEVER
     return png_uri(image)
+
+
+def _share_of_scans(validity: Validity) -> NDArray[np.float64]:
+    masks = validity.every_mask
+    number = np.bincount(np.array(validity.mask_of_scan), minlength=len(masks))
+    return np.asarray(np.tensordot(number / number.sum(), masks, axes=1))
 
 
 def _share_of_frames(outcome: RunOutcome) -> NDArray[np.float64] | None:
