@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from tasks.events.cut_beam import is_hidden
 from tasks.events.inversion import distances, highest, self_convolution
 
 SPOT_SIGMA = 1.5
@@ -35,9 +36,11 @@ def find_direct_beam(
 
     The highest maximum within a quarter of the detector of `start`, if it stands out of its surroundings;
     otherwise (beam stop, missing beam, a reflection that outshines it) the inversion centre of the pattern, from its
-    self-convolution. Pixels that are not `valid`, (slow, fast), do not count.
+    self-convolution. Pixels that are not `valid`, (slow, fast), do not count; if they hide `start`, the beam is there.
     """
     if valid is not None and not valid.all():
+        if is_hidden((float(start[0]), float(start[1])), valid):
+            return DirectBeam(np.asarray(start, dtype=np.float64), SPOT_SIGMA, seen=False)
         total = np.where(valid, total, 0).astype(total.dtype)
     image = ndimage.gaussian_filter(total.astype(np.float64), 1.0)
     reach = 0.25 * min(total.shape)
