@@ -26,9 +26,9 @@ LEAST_AREA_PX = 50
 LEAST_MISSING = 100.0
 """Counts that a core lacks: several boxes, each of which chance alone would empty once in 10^5."""
 MATE_SHARE = 0.5
-"""Of what is expected at the inverse of a dark place, below which that is dark too. The sum over the tilts is symmetric,
-a stop and its arm stand on one side. Without this limit a series without background (seed 21 of the benchmark) shows
-two gaps on the tilt axis as shadows."""
+"""Of what is expected at the inverse of a dark place, below which that is dark too. The sum over the tilts is
+symmetric, a stop and its arm stand on one side. Without this limit a series without background (seed 21 of the
+benchmark) shows two gaps on the tilt axis as shadows."""
 MOST_SHADOWS = 16
 """Dark places that are judged, the largest first. Chosen, not measured: each costs some 30 ms; there is one stop."""
 EDGE_PX = 12
