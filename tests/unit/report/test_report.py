@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from tasks.ingest.models import MaskedPart, Validity
+from tasks.integrate.cell_scale import stated_scale, whole_esd, with_curvature
 from tasks.integrate.models import CombinedSets, CrystalRelation
-from tasks.model import FileRef
+from tasks.model import Detector, FileRef, UnitCell
 from tasks.refine.models import RefinedAtom
+from tasks.report import tables, wording
 from tasks.report.drawing import structure_svg
 from tasks.report.masked import NEVER, SOMETIMES, VALID, masked_picture, masked_words, validity_entry
 from tasks.report.models import Failure, RunOutcome
@@ -324,3 +326,16 @@ def test_what_of_the_detector_was_not_used_is_told_in_numbers_words_and_a_pictur
 def test_a_detector_without_faults_is_said_to_be_whole(run: tuple[RunOutcome, Path]) -> None:
     assert masked_picture(run[0]) is None
     assert masked_words(validity_entry(run[0])) == ("All pixels of the detector were used.",)
+
+
+def test_the_first_line_and_the_table_say_what_of_a_length_is_scale() -> None:
+    cell = UnitCell.of((20.7012, 20.7012, 20.7012, 90, 90, 90))
+    own = (0.0007, 0.0007, 0.0007, 0.0, 0.0, 0.0)
+    detector = Detector(name="d", shape_px=(64, 64), pixel_size_mm=0.01, camera_length_mm=110.0)
+    scale = with_curvature(stated_scale(detector), 0.97, 0.01)
+    assert wording.cell_text(cell, whole_esd(cell, own, scale)) == "a = 20.7(2) Å"
+    rows = dict(tables.scale_rows(cell, own, scale))
+    assert rows["of which scale, common to all"] == "camera length 110 mm ± 0.01 of itself (assumed, none was stated)"
+    assert rows["relative to each other"].startswith("20.7012(7)")
+    assert rows["camera length by the curvature of the Ewald sphere"] == "106.7(11) mm"
+    assert tables.scale_rows(cell, own, None) == ()
