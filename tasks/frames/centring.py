@@ -13,7 +13,8 @@ from tasks.events.bad_pixels import dead_pixels, hot_pixels
 from tasks.events.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
 from tasks.events.direct_beam import BeamFit, centroid, find_beam
 from tasks.events.sums import sum_pattern
-from tasks.frames.models import DirectBeams
+from tasks.frames.counting import scan_as_arrived
+from tasks.frames.models import CountingFound, DirectBeams
 from tasks.frames.settings import FrameSettings
 from tasks.frames.track import BeamTrack, track_beam
 from tasks.ingest import TiltScan, TiltSeries, open_events
@@ -30,8 +31,11 @@ BAD_PIXEL_GROUPS = 4
 BadPixels = tuple[tuple[int, int], ...]
 
 
-def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
-    """Return where the direct beam lies at every tilt and scan position.
+def measure_beams(series: TiltSeries, settings: FrameSettings, counting: CountingFound | None = None) -> DirectBeams:
+    """Return where the direct beam lies at every tilt and scan position; `counting` is kept with it.
+
+    Where one electron hides another the beam stands out of the reflections no more: it is looked for in the electrons
+    that arrived.
 
     Raises
     ------
@@ -47,14 +51,15 @@ def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
         groups: list[NDArray[np.int64]] = []
         for index, pattern in enumerate(whole_scans(series)):
             _add(groups, index, pattern)
-        return _document(track, NO_DESCAN, _bad_pixels(groups), ())
+        return _document(track, NO_DESCAN, _bad_pixels(groups), ()).model_copy(update={"counting": counting})
     reach = settings.search_fraction * min(series.detector.shape_px)
-    fits, bad, warnings = _fits(series, start, reach)
+    fits, bad, warnings = _fits(series, start, reach, counting)
     descan = _descan(series, fits) if settings.descan == "find" else NO_DESCAN
     if descan.span_px > 0:
         fits = [_unmoved(series, scan, fit, descan) for scan, fit in zip(series.scans, fits, strict=True)]
         warnings += (f"the direct beam moves by {descan.span_px:.1f} px over the scan: corrected per position",)
-    return _document(track_beam(fits, start=start, name=series.sample), descan, bad, warnings)
+    found = _document(track_beam(fits, start=start, name=series.sample), descan, bad, warnings)
+    return found.model_copy(update={"counting": counting})
 
 
 def whole_scans(series: TiltSeries) -> Iterator[NDArray[np.uint32]]:
@@ -91,7 +96,7 @@ def _bad_pixels(groups: list[NDArray[np.int64]]) -> BadPixels:
 
 
 def _fits(
-    series: TiltSeries, start: PixelPosition | None, reach_px: float
+    series: TiltSeries, start: PixelPosition | None, reach_px: float, counting: CountingFound | None
 ) -> tuple[list[BeamFit | None], BadPixels, tuple[str, ...]]:
     """Return the direct beam of every scan, the bad pixels, and a warning if the beam is not where it should be.
 
@@ -100,12 +105,16 @@ def _fits(
     fits: list[BeamFit | None] = []
     groups: list[NDArray[np.int64]] = []
     for index, pattern in enumerate(whole_scans(series)):
-        fits.append(find_beam(pattern, start=start, reach_px=reach_px))
+        seen = scan_as_arrived(pattern, series, series.scans[index], counting)
+        fits.append(find_beam(seen, start=start, reach_px=reach_px))
         _add(groups, index, pattern)
     bad = _bad_pixels(groups)
     if start is None or any(fits):
         return fits, bad, ()
-    fits = [find_beam(pattern, start=None, reach_px=reach_px) for pattern in whole_scans(series)]
+    fits = [
+        find_beam(scan_as_arrived(pattern, series, scan, counting), start=None, reach_px=reach_px)
+        for scan, pattern in zip(series.scans, whole_scans(series), strict=True)
+    ]
     if not any(fits):
         return fits, bad, ()
     return (

@@ -112,7 +112,7 @@ def scaled_in(
 ) -> ScaledObservations:
     """Fit the rocking model in a Laue group and return one observation per crossing."""
     rows = np.flatnonzero(pixels.measured.seen > LEAST_SEEN)
-    every, groups = observations_of(pixels.predictions, pixels.measured, refined.geometry, laue)
+    every, groups = observations_of(pixels.predictions, pixels.measured, refined.geometry, laue, loss=pixels.loss)
     observations = every.where(rows)
     start = (
         first_model(0.7 * refined.rms_excitation, len(series.frames), illuminated(series)) if model is None else model

@@ -10,6 +10,7 @@ from tasks.frames import FrameSeries
 from tasks.integrate.geometry.mapping import Geometry
 from tasks.integrate.geometry.prediction import Predictions, crossings
 from tasks.integrate.merging.equivalents import group_equivalents
+from tasks.integrate.profiles.pixels import SpotLoss
 from tasks.integrate.profiles.profile_fit import Measured
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.rocking.fit import RockingFit, learned_shape, refine_model, width_levers
@@ -45,7 +46,12 @@ class ScaledObservations(NamedTuple):
 
 
 def observations_of(
-    predictions: Predictions, measured: Measured, geometry: Geometry, laue: gemmi.SpaceGroup
+    predictions: Predictions,
+    measured: Measured,
+    geometry: Geometry,
+    laue: gemmi.SpaceGroup,
+    *,
+    loss: SpotLoss | None = None,
 ) -> tuple[RockingObservations, int]:
     """Return the measured predictions for the rocking model and the number of unique reflections in a Laue group."""
     outgoing = predictions.q - np.array([0.0, 0.0, 1.0 / geometry.wavelength])
@@ -61,6 +67,8 @@ def observations_of(
         travel=predictions.travel,
         # s = 1/wavelength - |k|, so a turn w changes s by -(w x q).k = -w.(q x k)
         lever=-np.cross(predictions.q, outgoing),
+        fill=None if loss is None else loss.fill,
+        spread=None if loss is None else loss.spread,
     )
     return observations, len(equivalents.unique)
 

@@ -37,7 +37,9 @@ of them above one."""
 class Images(NamedTuple):
     """Frames in electrons (n, slow, fast), valid pixels (slow, fast), which frames hold anything (n,), their mean.
 
-    ``noise_factor``: counts were divided by this, so that their sums over a spot vary as Poisson's do.
+    ``noise_factor``: counts were divided by this, so that their sums over a spot vary as Poisson's do. ``correction``
+    (n, slow, fast): what counts were multiplied by for electrons that the camera lost to others; ``saturated``, of that
+    shape, where it is not known; None where nothing is corrected.
     """
 
     counts: NDArray[np.float32]
@@ -46,6 +48,8 @@ class Images(NamedTuple):
     mean: Floats
     hot: int
     noise_factor: float = 1.0
+    correction: NDArray[np.float32] | None = None
+    saturated: Mask | None = None
 
 
 class SpotSearch(NamedTuple):
@@ -70,6 +74,9 @@ def load_images(series: FrameSeries) -> Images:
         raise InputError(f"{series.stack.path}: frames have the shape {raw.shape}, the series says {expected}")
     valid = series.mask
     counts = raw.astype(np.float32)
+    correction = series.correction
+    if correction is not None:
+        counts *= correction
     if series.pedestal:
         counts -= np.float32(series.pedestal)
     if series.saturation is not None:
@@ -82,7 +89,8 @@ def load_images(series: FrameSeries) -> Images:
     mean = _mean_image(counts, np.flatnonzero(used))
     radius = radii_px(valid.shape, np.array(series.direct_beam_px))
     hot = lone_pixels(mean, int(used.sum()), valid) & (radius > direct_beam_radius(mean, valid, radius))
-    return Images(counts, valid & ~hot, used, mean, int(hot.sum()))
+    found = Images(counts, valid & ~hot, used, mean, int(hot.sum()))
+    return found if correction is None else found._replace(correction=correction, saturated=series.saturated)
 
 
 def _mean_image(counts: NDArray[np.float32], numbers: NDArray[np.int64]) -> Floats:

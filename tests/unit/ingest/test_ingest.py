@@ -64,7 +64,7 @@ def test_the_event_store_holds_every_electron_sorted_by_tilt(tmp_path: Path) -> 
 
     assert [scan.tilt_deg for scan in series.scans] == [-20.0, 0.0, 2.5, 3.0, 10.0]
     for scan in series.scans:
-        offsets, events = open_events(scan)
+        offsets, events, _ = open_events(scan)
         rows, columns = np.divmod(truth[scan.source][:, 0], SCAN[1] + FLYBACK)
         kept = columns < SCAN[1]
         position = np.repeat(np.arange(SCAN[0] * SCAN[1]), np.diff(offsets.astype(np.int64)))
