@@ -38,7 +38,9 @@ class Arrived(NamedTuple):
     fill: NDArray[np.float32]
 
 
-def arrived(counts: NDArray[np.unsignedinteger], brightness: Floats, *, repeats: float, reach: int) -> Arrived:
+def arrived(
+    counts: NDArray[np.unsignedinteger], brightness: Floats, *, repeats: float, reach: int, packing: float = 1.0
+) -> Arrived:
     """Return how many electrons arrived where these were counted.
 
     Parameters
@@ -50,7 +52,7 @@ def arrived(counts: NDArray[np.unsignedinteger], brightness: Floats, *, repeats:
     reach
         Pixels to either side, diagonally too, within which one electron of a camera frame is counted.
     """
-    fills, hits = hit_table(brightness, repeats=repeats)
+    fills, hits = hit_table(brightness, repeats=repeats, packing=packing)
     exposures = repeats * len(brightness)
     start = _boxed(counts.astype(np.float64), reach) / exposures
     slow, fast = np.nonzero((counts > 0) & (start > FILL_LEAST))
@@ -67,15 +69,29 @@ def arrived(counts: NDArray[np.unsignedinteger], brightness: Floats, *, repeats:
     return Arrived(factor, filled)
 
 
-def hit_table(brightness: Floats, *, repeats: float) -> tuple[Floats, Floats]:
-    """Return fills (k,) and the camera frames (k,) of these positions in which at least one electron falls there.
+def hit_table(brightness: Floats, *, repeats: float, packing: float = 1.0) -> tuple[Floats, Floats]:
+    """Return fills (k,) and the electrons (k,) counted within reach in these positions.
 
     Half a frame is added to their number: so -n log(1 - x / n) of few hits x is without bias.
     """
     fills = np.linspace(0.0, FILL_MAX, TABLE_POINTS + 1)
     frames = repeats * len(brightness)
-    hits = np.array([-np.expm1(-fill * brightness).sum() for fill in fills])
+    hits = np.array([counted_within(fill * brightness, packing).sum() for fill in fills])
     return fills, hits * repeats * (frames + 0.5) / frames
+
+
+def counted_within(fill: Floats, packing: float) -> Floats:
+    """Return the electrons counted within reach and camera frame of those that arrive, (n,).
+
+    The solution of dn/dA = (1 - p n)^(1/p), p the packing: one of random marks, 1 - exp(-A), as of any rule in a spot
+    no wider than the reach; less where the survivors, and not all electrons, hide others, so that more have room: in
+    the middle of wide spots of a camera that keeps the first to come, p is near 0.5 (mean field; departs from Matern's
+    third process, which has no closed form).
+    """
+    if packing > 1.0 - 1e-6:
+        return np.asarray(-np.expm1(-fill))
+    left = np.exp(-packing / (1.0 - packing) * np.log1p((1.0 - packing) * fill))
+    return np.asarray((1.0 - left) / packing)
 
 
 def lost_share(fill: Floats | float, spread: Floats | float = 0.0) -> Floats:

@@ -12,10 +12,13 @@ from tasks.events.sums import sum_events
 from tasks.frames.centring import position_shifts
 from tasks.frames.counting import LEAST_LOSS, FrameLoss, camera_frames_per_position, frame_loss
 from tasks.frames.models import DirectBeams, Frame
+from tasks.frames.packing import CountedFrame, measured_packing
 from tasks.frames.settings import FrameSettings
 from tasks.ingest import TiltSeries, open_events
 from tasks.model.experiment import PixelPosition
 
+PACKING_FRAMES = 6
+"""Frames, from the fullest to those of small loss, that tell which electron survives: some 100 spots, 1 s."""
 NAMED = 5
 """Tilts named in a warning; others are counted. Chosen, not measured: a warning stays short enough to be read."""
 
@@ -79,7 +82,38 @@ def lay_out(series: TiltSeries, masks: NDArray[np.bool_], beams: DirectBeams) ->
 
 def tilt_frames(series: TiltSeries, layout: Layout, beams: DirectBeams, settings: FrameSettings) -> list[SummedFrame]:
     """Return the frames of all tilts at which the aperture is not empty."""
-    return [_frame(series, layout, beams, settings, place) for place in layout.placed]
+    summed = [_frame(series, layout, beams, settings, place) for place in layout.placed]
+    packing = _packing(series, layout, beams, summed)
+    if packing == 1.0:
+        return summed
+    pairs = zip(layout.placed, summed, strict=True)
+    return [
+        frame._replace(loss=_loss(series, layout, beams, place, frame.whole, packing=packing)) for place, frame in pairs
+    ]
+
+
+def _packing(series: TiltSeries, layout: Layout, beams: DirectBeams, summed: Sequence[SummedFrame]) -> float:
+    """Return which electron of several survives, as a number (`tasks.frames.packing`), from the fullest frames."""
+    lossy = [
+        CountedFrame(
+            frame.whole,
+            open_events(series.scans[place.tilt]),
+            place.positions,
+            place.shifts + layout.canvas.origin,
+            frame.loss,
+        )
+        for place, frame in zip(layout.placed, summed, strict=True)
+        if frame.loss is not None and frame.loss.worst > LEAST_LOSS
+    ]
+    if not lossy or beams.counting is None:
+        return 1.0
+    fullest = sorted(lossy, key=lambda each: -float(each.loss.worst))[:: max(1, len(lossy) // PACKING_FRAMES)]
+    return measured_packing(
+        fullest[:PACKING_FRAMES],
+        centre=layout.direct_beam_px,
+        detector_columns=series.detector.shape_px[1],
+        reach=beams.counting.reach_px,
+    )
 
 
 def _frame(
@@ -119,7 +153,13 @@ def _frame(
 
 
 def _loss(
-    series: TiltSeries, layout: Layout, beams: DirectBeams, place: Placed, whole: NDArray[np.uint32]
+    series: TiltSeries,
+    layout: Layout,
+    beams: DirectBeams,
+    place: Placed,
+    whole: NDArray[np.unsignedinteger],
+    *,
+    packing: float = 1.0,
 ) -> FrameLoss | None:
     """Return what a frame lost where one electron hides another."""
     if beams.counting is None or beams.counting.reach_px < 0:
@@ -136,6 +176,7 @@ def _loss(
         centre=layout.direct_beam_px,
         per_position=camera_frames_per_position(series, scan),
         reach=beams.counting.reach_px,
+        packing=packing,
     )
 
 
@@ -149,6 +190,7 @@ def with_correction(summed: Sequence[SummedFrame]) -> list[SummedFrame]:
         else frame._replace(
             document=frame.document.model_copy(
                 update={
+                    "loss": round(frame.loss.worst, 4),
                     "exposures": round(frame.loss.exposures, 2),
                     "brightness_variance": round(frame.loss.spread, 4),
                 }

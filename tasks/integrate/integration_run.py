@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.frames import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
+from tasks.integrate.counting_loss import counting_loss, counting_warning, missing_reflections
 from tasks.integrate.geometry.mapping import Crystal, geometry_of
 from tasks.integrate.geometry.refinement import Refined
 from tasks.integrate.geometry.state import Freedom
@@ -15,7 +16,7 @@ from tasks.integrate.indexing.distortion import ellipse_warnings
 from tasks.integrate.indexing.lattice_search import Solved, solve_lattice
 from tasks.integrate.merging.equivalents import observations_at
 from tasks.integrate.merging.event_halves import halves_warnings
-from tasks.integrate.models import Reflections
+from tasks.integrate.models import CountingLoss, Reflections
 from tasks.integrate.pictures import write_pictures
 from tasks.integrate.profiles.pixels import Pixels, measure_pixels, repredicted, resolution_of_spots
 from tasks.integrate.reflection_file import Unmerged
@@ -66,6 +67,21 @@ def run_integration(
         overlapped=int(moved.patches.overlapped[scaled.rows].sum()),
         pictures=pictures,
         provenance=provenance,
+        counting=_counting(series, moved, scaled),
+        moved=moved,
+    )
+
+
+def _counting(series: FrameSeries, pixels: Pixels, scaled: ScaledObservations) -> CountingLoss | None:
+    rows = scaled.rows
+    return counting_loss(
+        series,
+        pixels.loss,
+        scaled.fit,
+        near=pixels.patches.near,
+        rows=rows,
+        group=scaled.group,
+        intensity=pixels.measured.intensity[rows],
     )
 
 
@@ -123,7 +139,13 @@ def scaled_in(
         half = pixels.half[rows]
         halves = (half, observations.intensity - half)
     return scale_observations(
-        pixels.predictions, fit, observations, rows=rows, geometry=refined.geometry, halves=halves
+        pixels.predictions,
+        fit,
+        observations,
+        rows=rows,
+        geometry=refined.geometry,
+        halves=halves,
+        aside=None if pixels.loss is None else pixels.loss.aside & pixels.patches.near,
     )
 
 
@@ -147,6 +169,8 @@ def _document(
     overlapped: int,
     pictures: FileRef,
     provenance: Provenance,
+    counting: CountingLoss | None,
+    moved: Pixels,
 ) -> Reflections:
     images, search, solved = found
     d_star = _d_star(scaled.data, refined.crystal)
@@ -160,6 +184,12 @@ def _document(
     warnings += halves_warnings(_rows(scaled.data, kept), halves, noise_factor=images.noise_factor)
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
+    if counting is not None and counting.set_aside:
+        gone = missing_reflections(
+            moved.predictions.hkl, moved.loss, moved.patches.near, scaled.data.hkl[kept], choice.laue
+        )
+        counting = counting.model_copy(update={"missing": gone})
+        warnings.append(counting_warning(counting))
     if overlapped:
         warnings.append(
             f"{overlapped} of {len(scaled.rows)} measurements share pixels with another strong spot: fitted together"
@@ -173,6 +203,7 @@ def _document(
         spots=len(search.spots.frame),
         axis_test=solved.axis_test,
         pictures=pictures,
+        counting=counting,
         warnings=tuple(warnings),
     )
     return assemble_reflections(

@@ -22,7 +22,7 @@ from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import first_draft, refined
 from tasks.refine.structure import formula_of, structure_of
 from tasks.refine.validation import recovery
-from tasks.refine.verdict import NOT_RECOVERED, Grounds
+from tasks.refine.verdict import NOT_RECOVERED, Grounds, hides_extinction
 from tasks.solve import Solution
 
 log = logging.getLogger("apertura.refine")
@@ -50,13 +50,15 @@ def refinement(
     """
     composition = fitting_composition(composition, solution.unit_cell)
     intensities = unique_intensities(numerics, data, solution, settings.d_min_angstrom)
-    progress = refined(numerics, first_draft(solution), intensities, composition=composition, settings=settings)
+    allowed = settings.model_copy(update={"extinction": settings.extinction and not hides_extinction(data.counting)})
+    progress = refined(numerics, first_draft(solution), intensities, composition=composition, settings=allowed)
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
     grounds = Grounds(
         radiation=intensities.radiation,
         formula=structure.formula,
         composition=composition,
         recovery=recovery(numerics, progress.fit, intensities),
+        counting=data.counting,
     )
     made = Concluded(
         id=data.id,
@@ -99,7 +101,7 @@ def refined_elsewhere(
         found, untested = recovery(numerics, fit, intensities), NOT_RECOVERED
     except (InputError, ProgramFailedError, ProgramTimeoutError) as error:
         log.warning("%s: no reflections were left out of the fit: %s", data.id, error.message)
-    grounds = Grounds(data.radiation, formula, composition, found, untested)
+    grounds = Grounds(data.radiation, formula, composition, found, untested, data.counting)
     warnings = warnings_of(fit, intensities, formula=formula, composition=composition)
     made = Concluded(data.id, solution, warnings, files, provenance, restraints=restraints)
     return concluded(fit, grounds, made)
