@@ -10,7 +10,7 @@ from flows.pipeline import Found, Run, combine, merged_structures, structure
 from flows.progress import Steps, TerminalSteps
 from flows.review import NoReview
 from flows.run_folder import claimed, read_results
-from flows.runs import composition, report, run_pipeline
+from flows.runs import contents, report, run_pipeline
 from flows.settings import Settings
 from flows.storage import named_storage_errors
 from tasks.integrate import Reflections
@@ -60,7 +60,7 @@ def solve_intensities(
         claimed(out, source_key=key, source_name=str(hkl), settings=settings) as folder,
         TerminalSteps() as steps,
     ):
-        run = Run(folder, settings, steps, composition(settings, None), NoReview(), keep_axes=True)
+        run = Run(folder, settings, steps, contents(settings, ()), NoReview(), keep_axes=True)
         workdir = folder / "intensities"
         workdir.mkdir(exist_ok=True)
         with steps.step("read"):
@@ -78,6 +78,7 @@ def solve_intensities(
             path=str(hkl.resolve()),
             sample=hkl.stem,
             composition=settings.composition,
+            compositions=settings.compositions,
             energy_kev=energy_kev,
             files=1,
             sha256=key,
@@ -100,7 +101,7 @@ def merge_finished_runs(runs: list[Path], out: Path, settings: Settings, steps: 
     key = fingerprint({"crystals": [crystal.reflections for crystal in crystals]})
     names = ", ".join(run.name for run in runs)
     with claimed(out, source_key=key, source_name=names, settings=settings) as folder:
-        run = Run(folder, settings, steps, composition(settings, first_composition(runs)), NoReview())
+        run = Run(folder, settings, steps, contents(settings, first_contents(runs)), NoReview())
         combined = combine(run, tuple(crystals))
         merged = merged_structures(run, combined)
         source = SourceSummary(
@@ -108,6 +109,7 @@ def merge_finished_runs(runs: list[Path], out: Path, settings: Settings, steps: 
             path=names,
             sample=names,
             composition=settings.composition,
+            compositions=settings.compositions,
             energy_kev=None,
             files=len(crystals),
             sha256=key,
@@ -127,13 +129,13 @@ def finished_crystals(run: Path, number: int) -> list[CrystalOutcome]:
     return found
 
 
-def first_composition(runs: list[Path]) -> str | None:
-    """Return the composition that the first run was given."""
+def first_contents(runs: list[Path]) -> tuple[str, ...]:
+    """Return the compositions that the first run was given that was given any."""
     for run in runs:
-        text = read_results(run)["source"].get("composition")
-        if text:
-            return str(text)
-    return None
+        source = read_results(run)["source"]
+        if found := source.get("compositions") or [text for text in [source.get("composition")] if text]:
+            return tuple(found)
+    return ()
 
 
 def parse_cell(text: str | None) -> UnitCell | None:
