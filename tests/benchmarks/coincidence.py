@@ -33,7 +33,10 @@ from tests.synthetic.thinned import RULES, thinned_store
 
 THICK_STEPS = 3.0
 """Positions with less of the crystal, in scan steps, are left out of its aperture."""
-HEAD = "| case | electrons | rule | seed | correlation | ten strongest | top tenth | z top | z | corrected | aside | missing | agreement |"
+HEAD = (
+    "| case | electrons | rule | seed | correlation | ten strongest | top tenth | z top | z | corrected | aside "
+    "| missing | agreement |"
+)
 
 
 def crystal_series(structure: Structure, electrons: float, seed: int, step: float, folder: Path) -> tuple[Any, Any]:

@@ -29,7 +29,8 @@ of that series by 0.004; more drown the few strong reflections that show an erro
 COINCIDENCE_ERROR = 0.02
 """Relative error of an intensity that was corrected for electrons lost to others, at one electron within reach and
 camera frame, growing with its square. Sums of spots came to 0.99, 0.97 and 0.94 of what arrived at 1, 2 and 3
-(natrolite, 250 electrons, seed 1, random marks: `python -m tests.benchmarks.coincidence`); other rules a little more."""
+(natrolite, 250 electrons, seed 1, random marks: `python -m tests.benchmarks.coincidence`), by other rules
+a little more."""
 MOST_FILL = 4.0
 """Up to which the variance of a corrected intensity follows its fill: beyond, it is set aside (`FILL_LIMIT` of
 tasks.frames.counting is 3, of what was measured; this is of what is expected)."""
