@@ -69,13 +69,16 @@ def solve(
     cell: Annotated[str | None, typer.Option(help="a,b,c,alpha,beta,gamma in angstrom and degrees")] = None,
     composition: Compositions = None,
     space_group: Annotated[str | None, typer.Option(help='Hermann-Mauguin symbol, "P 21"')] = None,
-    radiation: Annotated[str, typer.Option(help="electron or xray")] = "electron",
-    energy_kev: Annotated[float, typer.Option(help="electron or photon energy in keV")] = 200.0,
+    radiation: Annotated[str | None, typer.Option(help="electron or xray; that of the file, else electron")] = None,
+    energy_kev: Annotated[
+        float | None, typer.Option(help="of the electrons or photons; that of the file, else 200")
+    ] = None,
+    block: Annotated[str | None, typer.Option(help="data block of a CIF with several")] = None,
     config: Config = None,
     assign: Assignments = None,
     as_json: AsJson = False,
 ) -> None:
-    """Solve and refine a structure from intensities: HKLF 4, MTZ or XDS_ASCII."""
+    """Solve and refine a structure from intensities: SHELX (.hkl, .ins), CIF, FCF, cif_pets, MTZ, XDS or a table."""
     from flows.commands import solve_intensities
     from flows.settings import load_settings
 
@@ -87,6 +90,7 @@ def solve(
         space_group=space_group,
         radiation=radiation,
         energy_kev=energy_kev,
+        block=block,
     )
     _conclude(result, as_json=as_json)
 

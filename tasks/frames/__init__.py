@@ -6,7 +6,7 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.frames.models import CountingFound, DirectBeams, Frame, FrameSeries
-    from tasks.frames.ports import FrameReader
+    from tasks.frames.ports import FrameImages, FrameReader
     from tasks.frames.settings import FrameSettings
     from tasks.frames.stack import each_corrected_frame, each_frame
     from tasks.frames.sweeps import STEP_TOLERANCE, Sweep, partition, usable_sweeps
@@ -19,6 +19,7 @@ __all__ = [
     "CountingFound",
     "DirectBeams",
     "Frame",
+    "FrameImages",
     "FrameReader",
     "FrameSeries",
     "FrameSettings",

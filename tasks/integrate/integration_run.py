@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.frames import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
+from tasks.integrate.cell_scale import calibrated_scale, scale_warnings, stated_scale, with_curvature
 from tasks.integrate.counting_loss import counting_loss, counting_warning, missing_reflections
 from tasks.integrate.geometry.mapping import Crystal, geometry_of
 from tasks.integrate.geometry.refinement import Refined
@@ -16,7 +17,7 @@ from tasks.integrate.indexing.distortion import ellipse_warnings
 from tasks.integrate.indexing.lattice_search import Solved, solve_lattice
 from tasks.integrate.merging.equivalents import observations_at
 from tasks.integrate.merging.event_halves import halves_warnings
-from tasks.integrate.models import CountingLoss, Reflections
+from tasks.integrate.models import CellScale, CountingLoss, Reflections
 from tasks.integrate.pictures import write_pictures
 from tasks.integrate.profiles.pixels import Pixels, measure_pixels, repredicted, resolution_of_spots
 from tasks.integrate.reflection_file import Unmerged
@@ -34,7 +35,12 @@ from tasks.integrate.rocking.scaling import (
 )
 from tasks.integrate.settings import IntegrationSettings
 from tasks.integrate.spots.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
-from tasks.integrate.symmetry.lattice_system import crystal_system, refine_in_system, straightened
+from tasks.integrate.symmetry.lattice_system import (
+    crystal_system,
+    length_by_curvature,
+    refine_in_system,
+    straightened,
+)
 from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
 from tasks.model import FileRef, UnitCell
 from tasks.model.arrays import Floats
@@ -50,9 +56,8 @@ def run_integration(
     search = search_spots(images, beam_px, threshold=settings.spot_significance)
     solved = solve_lattice(geometry_of(series), search, len(series.frames), settings)
     solved, pixels, first, choice = _symmetry(series, settings, images, search, solved)
-    refined = refine_in_system(
-        search.spots, solved.refined, choice, _freedom(settings, choice, straight=solved.straight)
-    )
+    freedom = _freedom(settings, choice, straight=solved.straight)
+    refined = refine_in_system(search.spots, solved.refined, choice, freedom)
     moved = repredicted(pixels, choice.basis, refined, series)
     scaled = scaled_in(series, moved, refined, choice.laue, final=True, model=first.fit.model)
     pictures = write_pictures(moved, scaled, workdir / "pictures.h5")
@@ -63,6 +68,7 @@ def run_integration(
         found=(images, search, solved),
         choice=choice,
         refined=refined,
+        scale=_cell_scale(series, search, refined, freedom),
         scaled=scaled,
         overlapped=int(moved.patches.overlapped[scaled.rows].sum()),
         pictures=pictures,
@@ -117,6 +123,17 @@ def _freedom(settings: IntegrationSettings, choice: LaueChoice, *, straight: boo
     return Freedom(system=system, axis=settings.refine_axis, ellipse=ellipse and held)
 
 
+def _cell_scale(series: FrameSeries, search: SpotSearch, refined: Refined, freedom: Freedom) -> CellScale:
+    """Return how well the scale of the cell is known: by the manifest or a known cell, with what the curvature says."""
+    if freedom.distance:
+        length_mm = refined.geometry.distance_px * series.detector.pixel_size_mm
+        scale = calibrated_scale(series.detector, length_mm, refined.distance_esd)
+    else:
+        scale = stated_scale(series.detector)
+    curvature = length_by_curvature(search.spots, refined, freedom)
+    return scale if curvature is None else with_curvature(scale, *curvature)
+
+
 def scaled_in(
     series: FrameSeries,
     pixels: Pixels,
@@ -165,6 +182,7 @@ def _document(
     found: tuple[Images, SpotSearch, Solved],
     choice: LaueChoice,
     refined: Refined,
+    scale: CellScale,
     scaled: ScaledObservations,
     overlapped: int,
     pictures: FileRef,
@@ -180,7 +198,7 @@ def _document(
         limit = resolution_limit(_rows(scaled.data, kept), d_star[kept], settings.least_i_over_sigma)
     kept &= d_star <= 1.0 / limit * (1 + 1e-9)
     halves = None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept])
-    warnings = _warnings(settings, found, choice, refined)
+    warnings = [*_warnings(settings, found, choice, refined), *scale_warnings(scale)]
     warnings += halves_warnings(_rows(scaled.data, kept), halves, noise_factor=images.noise_factor)
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
@@ -199,6 +217,7 @@ def _document(
         provenance=provenance,
         members=(series.id,),
         unit_cell_esd=_six(refined.cell_esd),
+        cell_scale=scale,
         indexed_fraction=solved.fraction,
         spots=len(search.spots.frame),
         axis_test=solved.axis_test,

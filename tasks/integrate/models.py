@@ -29,6 +29,26 @@ class ShellStatistics(Document):
     cc_half_events: float | None = Field(default=None, description="CC1/2 between the two halves of the events")
 
 
+CellEsd = tuple[float, float, float, float, float, float]
+"""Of a, b, c (angstrom), alpha, beta, gamma (degrees)."""
+
+
+class CellScale(Document):
+    """How well the one scale of all lengths is known, which no residual of the fit shows."""
+
+    relative_esd: float = Field(gt=0, description="of all lengths together, over themselves")
+    source: Literal["stated", "assumed", "known cell"] = Field(
+        description="where that is from: the manifest, 0.01 for want of it, or a cell that calibrates the camera length"
+    )
+    camera_length_mm: float = Field(gt=0, description="by which the cell was measured, or that a known cell asks for")
+    stated_camera_length_mm: float = Field(gt=0, description="of the manifest")
+    stated_relative_error: float = Field(gt=0, description="sigma of the manifest's, or 0.01")
+    curvature_ratio: float | None = Field(
+        default=None, gt=0, description="camera length by the curvature of the Ewald sphere over the one used"
+    )
+    curvature_relative_esd: float | None = Field(default=None, gt=0, description="of `curvature_ratio`")
+
+
 class SpaceGroupCandidate(Document):
     """A space group that the intensities allow, and how well."""
 
@@ -83,7 +103,8 @@ class Reflections(Document):
     radiation: Literal["electron", "xray"] = "electron"
     wavelength_angstrom: float = Field(gt=0)
     unit_cell: UnitCell
-    unit_cell_esd: tuple[float, float, float, float, float, float] | None = None
+    unit_cell_esd: CellEsd | None = Field(default=None, description="of the fit alone, without the scale")
+    cell_scale: CellScale | None = Field(default=None, description="None = not known, as of intensities from a file")
     laue_group: str = Field(description="Hermann-Mauguin symbol of the Laue class with centring: 'F m -3 m'")
     space_group: str = Field(description="symbol of the best candidate")
     candidates: tuple[SpaceGroupCandidate, ...]
