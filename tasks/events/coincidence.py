@@ -27,7 +27,7 @@ TABLE_POINTS = 400
 """Of the table of H, at equal steps of the fill of 0.02: linear interpolation is off by 0.02^2 / 8 = 0.005 %."""
 
 
-class Arrived(NamedTuple):
+class ArrivedCounts(NamedTuple):
     """What a sum of counts was before the loss.
 
     ``factor`` (slow, fast) float32: electrons that arrived for each that was counted, 1 where nothing was counted;
@@ -40,7 +40,7 @@ class Arrived(NamedTuple):
 
 def arrived(
     counts: NDArray[np.unsignedinteger], brightness: Floats, *, repeats: float, reach: int, packing: float = 1.0
-) -> Arrived:
+) -> ArrivedCounts:
     """Return how many electrons arrived where these were counted.
 
     Parameters
@@ -66,7 +66,7 @@ def arrived(
     filled = start.astype(np.float32)
     factor[slow, fast] = ratio
     filled[slow, fast] = fill
-    return Arrived(factor, filled)
+    return ArrivedCounts(factor, filled)
 
 
 def hit_table(brightness: Floats, *, repeats: float, packing: float = 1.0) -> tuple[Floats, Floats]:

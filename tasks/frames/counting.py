@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tasks.events.canvas import Canvas
-from tasks.events.coincidence import Arrived, arrived, lost_share
+from tasks.events.coincidence import ArrivedCounts, arrived, lost_share
 from tasks.events.pairs import EventPairs, count_pairs, exclusion_reach, no_pairs
 from tasks.events.store import ScanEvents, camera_frames, exposed_frames
 from tasks.frames.models import CountingFound
@@ -214,7 +214,7 @@ def brightness(own: Floats, curves: Floats, *, positions: NDArray[np.int64], sca
 
 def _curves(
     counts: NDArray[np.unsignedinteger],
-    first: Arrived,
+    first: ArrivedCounts,
     spots: Integers,
     around: Floats,
     exposures: float,
@@ -251,7 +251,7 @@ def _smoothed(value: Floats, positions: NDArray[np.int64], scan_shape: tuple[int
 
 
 def _crystal_pixels(
-    counts: NDArray[np.unsignedinteger], first: Arrived, centre: PixelPosition, reach: int
+    counts: NDArray[np.unsignedinteger], first: ArrivedCounts, centre: PixelPosition, reach: int
 ) -> tuple[Integers, Floats]:
     """Return the pixels (slow, fast) of spots that are not full, 1 and 2 by halves, and the counts around a pixel."""
     side = 2 * reach + 1
@@ -279,7 +279,7 @@ def distance_from(shape: tuple[int, ...], centre: PixelPosition) -> Floats:
 
 
 def _worst(
-    counts: NDArray[np.unsignedinteger], result: Arrived, centre: PixelPosition, reach: int, spread: float
+    counts: NDArray[np.unsignedinteger], result: ArrivedCounts, centre: PixelPosition, reach: int, spread: float
 ) -> float:
     side = 2 * reach + 1
     near = ndimage.uniform_filter(counts.astype(np.float64), side, mode="constant") * side**2
