@@ -163,8 +163,12 @@ def frame_loss(
     per_position: float,
     reach: int,
     packing: float,
+    least_spread: float,
 ) -> FrameLoss:
-    """Return what a frame summed over these positions lost; shifts and canvas as in `sum_events`."""
+    """Return what a frame summed over these positions lost; shifts and canvas as in `sum_events`.
+
+    `least_spread` is the least variance of the brightness, from what is known of other tilts.
+    """
     exposures = exposures_of(scan, positions, per_position)
     repeats = exposures / max(len(positions), 1)
     first = arrived(counts, np.ones(len(positions)), repeats=repeats, reach=reach, packing=packing)
@@ -178,14 +182,16 @@ def frame_loss(
         bounds[positions], bounds[positions + 1], scan.events, shifts + canvas.origin, detector_columns, spots, own
     )
     curves = _curves(counts, first, spots, around, exposures, repeats)
-    bright = brightness(own, curves, positions=positions, scan_shape=scan_shape)
+    bright = brightness(own, curves, positions=positions, scan_shape=scan_shape, least=least_spread)
     result = arrived(counts, bright, repeats=repeats, reach=reach, packing=packing)
     spread = float(bright.var())
     worst = _worst(counts, result, centre, reach, spread)
     return FrameLoss(result.factor, result.fill, exposures, bright, worst)
 
 
-def brightness(own: Floats, curves: Floats, *, positions: NDArray[np.int64], scan_shape: tuple[int, int]) -> Floats:
+def brightness(
+    own: Floats, curves: Floats, *, positions: NDArray[np.int64], scan_shape: tuple[int, int], least: float = 0.0
+) -> Floats:
     """Return the relative brightness (positions,) of the crystal at each position, of mean one.
 
     Smoothed over neighbours, and spread as much as two halves of the spots have in common: that holds no noise.
@@ -196,6 +202,8 @@ def brightness(own: Floats, curves: Floats, *, positions: NDArray[np.int64], sca
         (2, positions), counts of each position in either half of the crystal's spots.
     curves
         (2, BRIGHTNESS_STEPS + 1), the counts expected there of a position of each brightness.
+    least
+        Variance that it has at least.
     """
     if own.sum(axis=1).min() < SPOT_COUNTS or not (curves[:, -1] > curves[:, 0]).all():
         return np.ones(len(positions))
@@ -204,7 +212,7 @@ def brightness(own: Floats, curves: Floats, *, positions: NDArray[np.int64], sca
         np.interp(counted, curve, table)
         for counted, curve in zip((*own, own.sum(axis=0)), (*curves, curves.sum(axis=0)), strict=True)
     )
-    common = max(float(np.cov(first / first.mean(), second / second.mean())[0, 1]), 0.0)
+    common = max(float(np.cov(first / first.mean(), second / second.mean())[0, 1]), least)
     smooth = _smoothed(both, positions, scan_shape)
     smooth = smooth / max(float(smooth.mean()), 1e-9) - 1.0
     stretch = min(float(np.sqrt(common / max(float(smooth.var()), 1e-12))), MOST_STRETCH)

@@ -83,12 +83,17 @@ def lay_out(series: TiltSeries, masks: NDArray[np.bool_], beams: DirectBeams) ->
 def tilt_frames(series: TiltSeries, layout: Layout, beams: DirectBeams, settings: FrameSettings) -> list[SummedFrame]:
     """Return the frames of all tilts at which the aperture is not empty."""
     summed = [_frame(series, layout, beams, settings, place) for place in layout.placed]
-    packing = _packing(series, layout, beams, summed)
-    if packing == 1.0:
+    lossy = [frame.loss for frame in summed if frame.loss is not None and frame.loss.worst > LEAST_LOSS]
+    if not lossy:
         return summed
-    pairs = zip(layout.placed, summed, strict=True)
+    packing = _packing(series, layout, beams, summed)
+    # a crystal is about as uneven at all tilts, but few electrons, or another crystal, may hide it at some
+    least = float(np.median([loss.spread for loss in lossy]))
     return [
-        frame._replace(loss=_loss(series, layout, beams, place, frame.whole, packing=packing)) for place, frame in pairs
+        frame
+        if frame.loss is None or (packing == 1.0 and frame.loss.spread >= least)
+        else frame._replace(loss=_loss(series, layout, beams, place, frame.whole, packing=packing, least_spread=least))
+        for place, frame in zip(layout.placed, summed, strict=True)
     ]
 
 
@@ -160,6 +165,7 @@ def _loss(
     whole: NDArray[np.unsignedinteger],
     *,
     packing: float = 1.0,
+    least_spread: float = 0.0,
 ) -> FrameLoss | None:
     """Return what a frame lost where one electron hides another."""
     if beams.counting is None or beams.counting.reach_px < 0:
@@ -177,6 +183,7 @@ def _loss(
         per_position=camera_frames_per_position(series, scan),
         reach=beams.counting.reach_px,
         packing=packing,
+        least_spread=least_spread,
     )
 
 

@@ -59,6 +59,7 @@ def lost(scan: ScanEvents, packing: float = 1.0) -> tuple[np.ndarray, FrameLoss,
     found = frame_loss(
         whole, scan, positions=positions, shifts=shifts, scan_shape=SCAN, detector_columns=SHAPE[1], canvas=canvas,
         centre=CENTRE, per_position=1.0, reach=1, packing=packing,
+        least_spread=0.0,
     )  # fmt: skip
     return whole, found, CountedFrame(whole, scan, positions, shifts + canvas.origin, found)
 
