@@ -150,6 +150,7 @@ def _frame(
         positions=len(place.positions),
         aperture_box=(int(rows[0]), int(columns[0]), int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1),
         loss=0.0 if loss is None else round(loss.worst, 4),
+        order=scan.order,
         source=scan.source,
         warnings=(note,) if note else (),
     )

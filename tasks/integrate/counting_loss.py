@@ -10,7 +10,7 @@ from tasks.frames import FrameSeries
 from tasks.integrate.merging.equivalents import group_equivalents
 from tasks.integrate.models import CountingLoss, Reflections
 from tasks.integrate.profiles.pixels import SpotLoss
-from tasks.integrate.rocking.fit import RockingFit
+from tasks.integrate.rocking.model import RockingFit
 from tasks.model.arrays import Floats, Integers, Mask
 
 CORRECTED = 1.02

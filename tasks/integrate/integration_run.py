@@ -10,7 +10,9 @@ from tasks.frames import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
 from tasks.integrate.cell_scale import calibrated_scale, scale_warnings, stated_scale, with_curvature
 from tasks.integrate.counting_loss import counting_loss, counting_warning, missing_reflections
+from tasks.integrate.damage.correction import damage_warnings, without_damage
 from tasks.integrate.geometry.mapping import Crystal, geometry_of
+from tasks.integrate.geometry.prediction import crossings
 from tasks.integrate.geometry.refinement import Refined
 from tasks.integrate.geometry.state import Freedom
 from tasks.integrate.indexing.distortion import ellipse_warnings
@@ -150,12 +152,18 @@ def scaled_in(
     start = (
         first_model(0.7 * refined.rms_excitation, len(series.frames), illuminated(series)) if model is None else model
     )
-    fit = fit_rocking(start, observations, groups, final=final)
+    damage = None
+    if final:
+        crossing = crossings(pixels.predictions.where(rows))
+        fit, kept, damage = without_damage(series, start, observations, groups, crossing=crossing)
+        rows, observations = rows[kept], observations.where(kept)
+    else:
+        fit = fit_rocking(start, observations, groups, final=False)
     halves = None
     if pixels.half is not None:
         half = pixels.half[rows]
         halves = (half, observations.intensity - half)
-    return scale_observations(
+    scaled = scale_observations(
         pixels.predictions,
         fit,
         observations,
@@ -164,6 +172,7 @@ def scaled_in(
         halves=halves,
         aside=None if pixels.loss is None else pixels.loss.aside & pixels.patches.near,
     )
+    return scaled._replace(damage=damage)
 
 
 def _laue_choice(scaled: ScaledObservations, refined: Refined, settings: IntegrationSettings) -> LaueChoice:
@@ -200,6 +209,7 @@ def _document(
     halves = None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept])
     warnings = [*_warnings(settings, found, choice, refined), *scale_warnings(scale)]
     warnings += halves_warnings(_rows(scaled.data, kept), halves, noise_factor=images.noise_factor)
+    warnings += damage_warnings(scaled.damage)
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
     if counting is not None and counting.set_aside:
@@ -223,6 +233,7 @@ def _document(
         axis_test=solved.axis_test,
         pictures=pictures,
         counting=counting,
+        damage=scaled.damage,
         warnings=tuple(warnings),
     )
     return assemble_reflections(
