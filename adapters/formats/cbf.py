@@ -15,7 +15,7 @@ import numpy as np
 from fabio.compression import compByteOffset
 from numpy.typing import NDArray
 
-from tasks.frames import Frame, FrameSeries, Sweep, each_frame, partition
+from tasks.frames import Frame, FrameSeries, Sweep, each_corrected_frame, partition
 from tasks.model import SourceError
 
 START_OF_DATA = b"\x0c\x1a\x04\xd5"
@@ -47,7 +47,7 @@ def write_cbf(series: FrameSeries, folder: Path, parts: Sequence[Sweep] | None =
         index: (number, sweep) for number, sweep in enumerate(parts or partition(series), 1) for index in sweep.indices
     }
     paths = []
-    for index, (frame, pixels) in enumerate(zip(series.frames, each_frame(series.stack), strict=True)):
+    for index, (frame, pixels) in enumerate(zip(series.frames, each_corrected_frame(series.stack), strict=True)):
         number, sweep = place[index]
         path = folder / f"{series.id}_{number:02d}_{sweep.indices.index(index) + 1:05d}.cbf"
         values = pixels.astype(np.int64) - round(series.pedestal)

@@ -24,7 +24,7 @@ from adapters.programs.rectangles import mask_rectangles
 from adapters.programs.shelx.input import shelxt_ins
 from adapters.programs.static_mask import static_mask
 from adapters.programs.xds.input import XdsChoices, image_grid, xds_inp
-from tasks.frames import FrameSeries, each_frame, usable_sweeps
+from tasks.frames import FrameSeries, each_corrected_frame, usable_sweeps
 from tasks.integrate import Reflections
 from tasks.model import Composition, SettingsError, Vector
 from tasks.model.experiment import wavelength_text
@@ -99,7 +99,7 @@ def export_pets(frames: FrameSeries, folder: Path, *, reflection_size_px: int = 
     """
     (folder / "tiff").mkdir(parents=True)
     names = []
-    for number, pixels in enumerate(each_frame(frames.stack), 1):
+    for number, pixels in enumerate(each_corrected_frame(frames.stack), 1):
         if int(pixels.max()) > TIFF_LARGEST:
             raise SettingsError(
                 f"{frames.id}, frame {number}: a pixel of {int(pixels.max())} does not fit into 16 bits"

@@ -13,7 +13,8 @@ from tasks.events.cut_beam import beam_from_part, is_cut, is_hidden
 from tasks.events.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
 from tasks.events.direct_beam import BeamFit, centroid, find_beam
 from tasks.events.sums import sum_pattern
-from tasks.frames.models import DirectBeams
+from tasks.frames.counting import scan_as_arrived
+from tasks.frames.models import CountingFound, DirectBeams
 from tasks.frames.settings import FrameSettings
 from tasks.frames.track import BeamTrack, track_beam
 from tasks.ingest import TiltScan, TiltSeries, open_events
@@ -28,8 +29,11 @@ DESCAN_PASSES = 3
 """Each pass finds sharper beams, with the motion found so far taken out; it ends when nothing moves any more."""
 
 
-def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
-    """Return where the direct beam lies at every tilt and scan position.
+def measure_beams(series: TiltSeries, settings: FrameSettings, counting: CountingFound | None = None) -> DirectBeams:
+    """Return where the direct beam lies at every tilt and scan position; `counting` is kept with it.
+
+    Where one electron hides another the beam stands out of the reflections no more: it is looked for in the electrons
+    that arrived.
 
     Raises
     ------
@@ -42,9 +46,9 @@ def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
             raise SourceError("detector.direct_beam_px: needed for centring=manifest", "give it in the manifest")
         px = np.tile(np.array(start, dtype=np.float64), (len(series.scans), 1))
         track = BeamTrack(px, np.zeros(len(px), dtype=bool), ("",) * len(px))
-        return _document(track, NO_DESCAN, ())
+        return _document(track, NO_DESCAN, ()).model_copy(update={"counting": counting})
     reach = settings.search_fraction * min(series.detector.shape_px)
-    fits, warnings = _fits(series, start, reach)
+    fits, warnings = _fits(series, start, reach, counting)
     if start is None:
         _refuse_hidden(series, fits)
     descan = _descan(series, fits) if settings.descan == "find" else NO_DESCAN
@@ -55,7 +59,8 @@ def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
         ]
         bent = ", not in proportion to the position" if descan.bend.any() else ""
         warnings += (f"the direct beam moves by {descan.span_px:.1f} px over the scan{bent}: corrected per position",)
-    return _document(track_beam(fits, start=start, name=series.sample), descan, warnings)
+    found = _document(track_beam(fits, start=start, name=series.sample), descan, warnings)
+    return found.model_copy(update={"counting": counting})
 
 
 def _refuse_hidden(series: TiltSeries, fits: list[BeamFit | None]) -> None:
@@ -86,13 +91,13 @@ def _document(track: BeamTrack, descan: Descan, warnings: tuple[str, ...]) -> Di
 
 
 def _fits(
-    series: TiltSeries, start: PixelPosition | None, reach_px: float
+    series: TiltSeries, start: PixelPosition | None, reach_px: float, counting: CountingFound | None
 ) -> tuple[list[BeamFit | None], tuple[str, ...]]:
     """Return the direct beam of every scan, and a warning if the beam is not where it should be."""
-    fits = _beams_near(series, start, reach_px)
+    fits = _beams_near(series, start, reach_px, counting)
     if start is None or any(fits) or any(is_hidden(start, valid) for valid in series.valid_pixels()):
         return fits, ()
-    fits = _beams_near(series, None, reach_px)
+    fits = _beams_near(series, None, reach_px, counting)
     if not any(fits):
         return fits, ()
     return (
@@ -101,10 +106,13 @@ def _fits(
     )
 
 
-def _beams_near(series: TiltSeries, start: PixelPosition | None, reach_px: float) -> list[BeamFit | None]:
+def _beams_near(
+    series: TiltSeries, start: PixelPosition | None, reach_px: float, counting: CountingFound | None
+) -> list[BeamFit | None]:
     """Return the direct beam of every scan; one that is cut by masked pixels is fitted to the part that is seen."""
     found = []
-    for pattern, valid in zip(whole_scans(series), series.valid_pixels(), strict=True):
+    for scan, counted, valid in zip(series.scans, whole_scans(series), series.valid_pixels(), strict=True):
+        pattern = scan_as_arrived(counted, series, scan, counting)
         fit = find_beam(pattern, start=start, reach_px=reach_px, mask=valid)
         if fit is not None and fit.by == "peak":
             if start is not None and is_hidden(start, valid):

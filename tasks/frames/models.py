@@ -1,6 +1,6 @@
 """Frames: centred diffraction patterns of one crystal over the tilts."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,11 @@ class Frame(Document):
     aperture_box: tuple[int, int, int, int] | None = Field(
         default=None, description="first row, first column, rows, columns of the scan that enclose the aperture"
     )
+    exposures: float | None = Field(default=None, description="camera frames summed; None = loss was not corrected")
+    brightness_variance: float = Field(default=0.0, ge=0, description="of the crystal at its positions, over the mean")
+    loss: float = Field(
+        default=0.0, ge=0, le=1, description="largest share of a spot's electrons lost, corrected or not"
+    )
     order: int | None = Field(default=None, ge=0, description="place in the order of acquisition; None = not known")
     accumulated_dose_e_per_A2: float | None = Field(  # noqa: N815 - the unit is written so in the contract
         default=None, gt=0, description="what the specimen had received by the middle of the exposure; None = not known"
@@ -54,15 +59,31 @@ class Frame(Document):
     warnings: tuple[str, ...] = ()
 
 
+class CountingFound(Document):
+    """How the camera counted."""
+
+    stated: Literal["local-maxima-3x3", "ideal"] | None = Field(description="by the manifest; None = not stated")
+    reach_px: int = Field(ge=-1, description="up to which one electron hides another in a camera frame; -1: not at all")
+    known: bool = Field(description="False: neither is it stated nor are there enough pairs of electrons to tell")
+    frames_per_position: float = Field(ge=0, description="camera frames, on average")
+    pairs_found: tuple[int, ...] = Field(description="of electrons in one camera frame, 0, 1, 2, ... px apart, sampled")
+    pairs_expected: tuple[float, ...] = Field(description="the same if all electrons were counted")
+    note: str | None = Field(
+        default=None, description="what the events say against the manifest, or where it is silent"
+    )
+
+
 class FrameSeries(Document):
     """The rotation or tilt series of one crystal, sorted by angle, every frame centred on `direct_beam_px`.
 
     ``stack`` is an HDF5 file: ``frames`` (n, slow, fast) unsigned integers in the order of `frames`, chunked by
     frame; ``half`` of the same shape where the events were split by a seeded coin (the other half is
     ``frames - half``), absent otherwise; ``mask`` (slow, fast) bool, True where a pixel is valid in every frame; where
-    frames differ also ``masks`` (k, slow, fast) and ``mask_of_frame`` (n,), which of them is that of a frame.
+    frames differ also ``masks`` (k, slow, fast) and ``mask_of_frame`` (n,), which of them is that of a frame. Where
+    electrons were lost to others of the same camera frame, ``correction`` (n, slow, fast) float32 tells how many
+    arrived for each that was counted, and ``saturated``, bool of that shape, where that is not known.
 
-    `images`, `half`, `mask` and `masks` open this file anew every time.
+    `images`, `half`, `mask`, `masks`, `correction` and `saturated` open this file anew every time.
     """
 
     id: str = Field(description="crystal-01 ...")
@@ -77,6 +98,7 @@ class FrameSeries(Document):
     gain: float = Field(default=1.0, gt=0, description="detector units per electron")
     pedestal: float = Field(default=0.0, description="value of a pixel without electrons")
     saturation: float | None = Field(default=None, description="largest valid pixel value")
+    counting: CountingFound | None = Field(default=None, description="None = not looked at")
     warnings: tuple[str, ...] = ()
     provenance: Provenance
 
@@ -99,6 +121,16 @@ class FrameSeries(Document):
     def half(self) -> NDArray[np.unsignedinteger] | None:
         """The first half of the events, (n, slow, fast); None where events were not split."""
         return stored(self.stack, "half") if holds(self.stack, "half") else None
+
+    @property
+    def correction(self) -> NDArray[np.float32] | None:
+        """Electrons that arrived for each one counted, (n, slow, fast); None where nothing is corrected."""
+        return np.asarray(stored(self.stack, "correction"), np.float32) if holds(self.stack, "correction") else None
+
+    @property
+    def saturated(self) -> NDArray[np.bool_] | None:
+        """Pixels too full to be corrected, (n, slow, fast); None where nothing is corrected."""
+        return stored(self.stack, "saturated").astype(bool) if holds(self.stack, "saturated") else None
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -124,6 +156,7 @@ class DirectBeams(Document):
     descan_px: tuple[PixelPosition, PixelPosition] = Field(
         description="rows: px along slow and fast per scan step along (rows, columns); 0 where no motion is seen"
     )
+    counting: CountingFound | None = Field(default=None, description="how the camera counted; None = not looked at")
     descan_bend_px: tuple[tuple[float, float, float], tuple[float, float, float]] = Field(
         default=((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
         description="rows: px along slow and fast per square step along (row^2, row column, column^2) about the middle",

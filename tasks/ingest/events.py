@@ -11,4 +11,5 @@ def open_events(scan: TiltScan) -> ScanEvents:
     return ScanEvents(
         np.load(scan.offsets.path, mmap_mode="r", allow_pickle=False),
         np.load(scan.events.path, mmap_mode="r", allow_pickle=False),
+        None if scan.frames is None else np.load(scan.frames.path, mmap_mode="r", allow_pickle=False),
     )

@@ -25,7 +25,8 @@ class TiltScan(Document):
 
     ``offsets`` is a .npy file of (n_positions + 1,) uint64, ``events`` one of (n_events,) uint32: the events of
     scan position i (row * columns + column) are ``events[offsets[i]:offsets[i + 1]]``, each the flat detector
-    pixel (row * n_columns + column) of one electron; repeated values are several electrons.
+    pixel (row * n_columns + column) of one electron; repeated values are several electrons. ``frames``, (k + 1,)
+    uint64, bounds the events of every camera frame that holds any, where positions have several.
     """
 
     tilt_deg: float
@@ -34,6 +35,8 @@ class TiltScan(Document):
     events: FileRef
     counts: int = Field(ge=0, description="electrons in the positions that are kept (flyback dropped)")
     frames_per_position: float = Field(default=1.0, ge=0, description="camera frames per scan position, on average")
+    frames: FileRef | None = Field(default=None, description="bounds of camera frames; None = one for each position")
+    entries_are_frames: bool = Field(default=True, description="False: the file sums the camera frames of a position")
     flyback_counts: int = Field(default=0, ge=0, description="electrons in the flyback columns, dropped")
     order: int | None = Field(default=None, description="0, 1, 2, ... as the scans were measured; None = not known")
     dose_e_per_A2: float | None = Field(default=None, description="electrons per square angstrom; None = not known")  # noqa: N815 - the name of the contract

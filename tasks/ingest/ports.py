@@ -19,6 +19,10 @@ class ScanData(NamedTuple):
     """Camera frames per scan position, on average."""
     metadata: dict[str, str]
     """What the file says about itself, as short texts."""
+    frame_offsets: NDArray[np.uint64] | None = None
+    """(k + 1,): bounds in `events` of the camera frames that hold any, where a position has several of them."""
+    camera_frames: int | None = None
+    """Camera frames of a position, the most that any has; None = the file sums what each saw."""
 
 
 class ReadScan(Protocol):

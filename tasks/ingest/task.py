@@ -116,6 +116,8 @@ def store_scan(data: ScanData, listed: ScanFile, folder: Path, *, name: str) -> 
         events=FileRef.of(events),
         counts=len(data.events),
         frames_per_position=data.frames_per_position,
+        frames=_store_frames(data, folder / f"{name}.frames.npy"),
+        entries_are_frames=data.camera_frames is not None,
         flyback_counts=data.flyback_events,
         order=listed.order,
         dose_e_per_A2=listed.dose_e_per_A2,
@@ -123,15 +125,30 @@ def store_scan(data: ScanData, listed: ScanFile, folder: Path, *, name: str) -> 
     )
 
 
+def _store_frames(data: ScanData, path: Path) -> FileRef | None:
+    if data.frame_offsets is None:
+        return None
+    np.save(path, data.frame_offsets, allow_pickle=False)
+    return FileRef.of(path)
+
+
 def _read(manifest: TiltSeriesManifest, file: SourceFile, read: ReadScan) -> ScanData:
     if file.data is None:
         raise SourceError(file.problem or "the file is absent")
-    return read(
+    data = read(
         file.data.path,
         scan_shape=manifest.scan.shape,
         flyback_columns=manifest.scan.flyback_columns,
         frame_shape=manifest.detector.shape_px,
     )
+    stated = manifest.detector.counting
+    if stated is not None and data.camera_frames not in (None, stated.frames_per_position):
+        raise SourceError(
+            f"the file holds {data.camera_frames} camera frames for a scan position, the manifest's "
+            f"detector.counting.frames_per_position says {stated.frames_per_position}",
+            "correct the manifest",
+        )
+    return data
 
 
 def _enough(scans: list[TiltScan], lost: list[LostScan], least: int, manifest: Path) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tasks.frames import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
 from tasks.integrate.cell_scale import calibrated_scale, scale_warnings, stated_scale, with_curvature
+from tasks.integrate.counting_loss import counting_loss, counting_warning, missing_reflections
 from tasks.integrate.damage.correction import damage_warnings, without_damage
 from tasks.integrate.geometry.mapping import Crystal, geometry_of
 from tasks.integrate.geometry.prediction import crossings
@@ -18,7 +19,7 @@ from tasks.integrate.indexing.distortion import ellipse_warnings
 from tasks.integrate.indexing.lattice_search import Solved, solve_lattice
 from tasks.integrate.merging.equivalents import observations_at
 from tasks.integrate.merging.event_halves import halves_warnings
-from tasks.integrate.models import CellScale, Reflections
+from tasks.integrate.models import CellScale, CountingLoss, Reflections
 from tasks.integrate.pictures import write_pictures
 from tasks.integrate.profiles.pixels import Pixels, measure_pixels, repredicted, resolution_of_spots
 from tasks.integrate.reflection_file import Unmerged
@@ -74,6 +75,21 @@ def run_integration(
         overlapped=int(moved.patches.overlapped[scaled.rows].sum()),
         pictures=pictures,
         provenance=provenance,
+        counting=_counting(series, moved, scaled),
+        moved=moved,
+    )
+
+
+def _counting(series: FrameSeries, pixels: Pixels, scaled: ScaledObservations) -> CountingLoss | None:
+    rows = scaled.rows
+    return counting_loss(
+        series,
+        pixels.loss,
+        scaled.fit,
+        near=pixels.patches.near,
+        rows=rows,
+        group=scaled.group,
+        intensity=pixels.measured.intensity[rows],
     )
 
 
@@ -131,7 +147,7 @@ def scaled_in(
 ) -> ScaledObservations:
     """Fit the rocking model in a Laue group and return one observation per crossing."""
     rows = np.flatnonzero(pixels.measured.seen > LEAST_SEEN)
-    every, groups = observations_of(pixels.predictions, pixels.measured, refined.geometry, laue)
+    every, groups = observations_of(pixels.predictions, pixels.measured, refined.geometry, laue, loss=pixels.loss)
     observations = every.where(rows)
     start = (
         first_model(0.7 * refined.rms_excitation, len(series.frames), illuminated(series)) if model is None else model
@@ -148,7 +164,13 @@ def scaled_in(
         half = pixels.half[rows]
         halves = (half, observations.intensity - half)
     scaled = scale_observations(
-        pixels.predictions, fit, observations, rows=rows, geometry=refined.geometry, halves=halves
+        pixels.predictions,
+        fit,
+        observations,
+        rows=rows,
+        geometry=refined.geometry,
+        halves=halves,
+        aside=None if pixels.loss is None else pixels.loss.aside & pixels.patches.near,
     )
     return scaled._replace(damage=damage)
 
@@ -174,6 +196,8 @@ def _document(
     overlapped: int,
     pictures: FileRef,
     provenance: Provenance,
+    counting: CountingLoss | None,
+    moved: Pixels,
 ) -> Reflections:
     images, search, solved = found
     d_star = _d_star(scaled.data, refined.crystal)
@@ -188,6 +212,12 @@ def _document(
     warnings += damage_warnings(scaled.damage)
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
+    if counting is not None and counting.set_aside:
+        gone = missing_reflections(
+            moved.predictions.hkl, moved.loss, moved.patches.near, scaled.data.hkl[kept], choice.laue
+        )
+        counting = counting.model_copy(update={"missing": gone})
+        warnings.append(counting_warning(counting))
     if overlapped:
         warnings.append(
             f"{overlapped} of {len(scaled.rows)} measurements share pixels with another strong spot: fitted together"
@@ -202,6 +232,7 @@ def _document(
         spots=len(search.spots.frame),
         axis_test=solved.axis_test,
         pictures=pictures,
+        counting=counting,
         damage=scaled.damage,
         warnings=tuple(warnings),
     )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from tasks.apertures import ApertureScores
-from tasks.integrate import CellScale, CrystalRelation, Damage, Reflections, volume_esd, whole_esd
+from tasks.integrate import CellScale, CountingLoss, CrystalRelation, Damage, Reflections, volume_esd, whole_esd
 from tasks.model import Document
 from tasks.model.provenance import Provenance
 from tasks.refine import Refinement
@@ -64,6 +64,7 @@ class IntegrationEntry(Document):
     cc_half_events: float | None
     indexed_fraction: float | None
     rotation_axis_reversed: bool | None
+    counting: CountingLoss | None = Field(description="how the camera counted, and what that cost; None = not known")
     hkl: str = Field(description="path in the run folder, HKLF 4")
     damage: Damage | None = Field(default=None, description="None = the engine does not look for it")
     warnings: tuple[str, ...]
@@ -303,6 +304,7 @@ def _integration(data: Reflections | None, rundir: Path) -> IntegrationEntry | N
         cc_half_events=overall.cc_half_events,
         indexed_fraction=data.indexed_fraction,
         rotation_axis_reversed=None if data.axis_test is None else data.axis_test.reversed,
+        counting=data.counting,
         hkl=relative(data.hklf4.path, rundir),
         damage=data.damage,
         warnings=data.warnings,

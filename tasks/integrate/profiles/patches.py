@@ -18,7 +18,8 @@ class Patches(NamedTuple):
     """Pixels around predictions: counts, background, valid (n, m, m); ``half`` those of the first half of the events.
 
     ``centre`` (n, 2) is the pixel in the middle; ``overlapped`` (n,) tells of another strong spot in the patch;
-    ``near`` (n,) of predictions near enough to the sphere to be seen.
+    ``near`` (n,) of predictions near enough to the sphere to be seen. ``correction`` and ``saturated`` (n, m, m) are
+    those of the images; None where nothing is corrected.
     """
 
     centre: Integers
@@ -28,6 +29,8 @@ class Patches(NamedTuple):
     half: NDArray[np.float32] | None
     overlapped: Mask
     near: Mask
+    correction: NDArray[np.float32] | None = None
+    saturated: Mask | None = None
 
 
 def cut_patches(
@@ -61,6 +64,8 @@ def cut_patches(
     valid = np.zeros(counts.shape, dtype=bool)
     first = None if half is None else np.zeros_like(counts)
     overlapped = np.zeros(number, dtype=bool)
+    correction = None if images.correction is None else np.ones_like(counts)
+    saturated = None if images.saturated is None else np.zeros_like(valid)
     offsets = np.arange(-reach, reach + 1)
     disc = np.argwhere(np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach) - reach
     order = np.argsort(predictions.frame, kind="stable")
@@ -82,11 +87,17 @@ def cut_patches(
         background[rows] = level[slow, fast]
         valid[rows] = inside & measured[slow, fast]
         overlapped[rows] = _crowded(predictions.px[rows], masked[rows], 1.2 * reach)
+        if correction is not None and images.correction is not None:
+            correction[rows] = images.correction[frame][slow, fast]
+        if saturated is not None and images.saturated is not None:
+            saturated[rows] = images.saturated[frame][slow, fast]
         if first is not None and half is not None:
             first[rows] = (half[frame][slow, fast] - np.float32(offset[0] / 2)) / np.float32(offset[1])
+            if correction is not None:
+                first[rows] *= correction[rows]
 
     in_threads(cut, np.split(order, bounds))
-    return Patches(middle, counts, background, valid, first, overlapped, masked)
+    return Patches(middle, counts, background, valid, first, overlapped, masked, correction, saturated)
 
 
 def _marked(shape: tuple[int, ...], centre: Integers, disc: Integers) -> Mask:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from tasks.frames import FrameSeries
 from tasks.integrate.geometry.mapping import (
@@ -21,8 +22,11 @@ from tasks.integrate.profiles.patches import Patches, cut_patches
 from tasks.integrate.profiles.profile_fit import Measured, fit_patches
 from tasks.integrate.profiles.spot_profiles import STRONG_COUNTS, Profiles, expected_shape, learn_profiles
 from tasks.integrate.spots.images import Images, SpotSearch
-from tasks.model.arrays import Floats
+from tasks.model.arrays import Floats, Mask
 
+MOST_SATURATED = 0.05
+"""Share of a spot in pixels too full to be corrected, from which it is set aside: what stands in for it may be wrong by
+half, and so by 2.5 % of the spot."""
 MOST_PATCH_PX = 15
 """On either side, px. Chosen, not measured: 961 pixels a prediction, 4 MB a thousand in single precision; spots of a
 radius of 10 px still fit."""
@@ -38,13 +42,30 @@ mean variance of that series by 0.001; too small cuts curves at high resolution,
 
 
 class Pixels(NamedTuple):
-    """Predictions with their pixels, the spot profiles and the intensities; ``half``: of half the events (n,)."""
+    """Predictions with their pixels, the spot profiles and the intensities; ``half``: of half the events (n,).
+
+    ``loss``: what the camera lost of each prediction; None where every electron is counted.
+    """
 
     predictions: Predictions
     patches: Patches
     profiles: Profiles
     measured: Measured
     half: Floats | None
+    loss: "SpotLoss | None" = None
+
+
+class SpotLoss(NamedTuple):
+    """What the camera lost of each prediction (n,).
+
+    ``factor``: electrons that arrived for each counted; ``aside``: too full for that to be known; ``fill``: electrons
+    within reach in one camera frame for each electron of the spot; ``spread``: variance of the crystal's brightness.
+    """
+
+    factor: Floats
+    aside: Mask
+    fill: Floats
+    spread: Floats
 
 
 def resolution_of_spots(geometry: Geometry, search: SpotSearch, shape: tuple[int, int]) -> float:
@@ -82,10 +103,12 @@ def measure_pixels(
     total = np.where(patches.valid, patches.counts - patches.background, 0.0).sum(axis=(1, 2))
     strong = (total > STRONG_COUNTS) & (total > np.quantile(total, 0.8))
     profiles = learn_profiles(patches, predictions, geometry.beam_px, spot_radius=search.spot_radius_px, strong=strong)
-    return measured_pixels(predictions, patches, profiles, geometry)
+    return measured_pixels(predictions, patches, profiles, geometry, series)
 
 
-def measured_pixels(predictions: Predictions, patches: Patches, profiles: Profiles, geometry: Geometry) -> Pixels:
+def measured_pixels(
+    predictions: Predictions, patches: Patches, profiles: Profiles, geometry: Geometry, series: FrameSeries
+) -> Pixels:
     """Fit the profiles where the predictions now are, those that share pixels together."""
     expected = expected_shape(patches, predictions, geometry.beam_px, profiles)
 
@@ -105,7 +128,28 @@ def measured_pixels(predictions: Predictions, patches: Patches, profiles: Profil
     half = None
     if patches.half is not None:
         half = fitted(patches.half, np.float32(0.5) * patches.background).intensity
-    return Pixels(predictions, patches, profiles, measured, half)
+    loss = _spot_loss(patches, predictions, expected, series)
+    if loss is not None:
+        measured = measured._replace(seen=np.where(loss.aside, 0.0, measured.seen))
+    return Pixels(predictions, patches, profiles, measured, half, loss)
+
+
+def _spot_loss(patches: Patches, predictions: Predictions, expected: Floats, series: FrameSeries) -> SpotLoss | None:
+    """Return what the camera lost of each prediction, `expected` (n, m, m) being the shares of its pixels."""
+    if patches.correction is None or patches.saturated is None or series.counting is None:
+        return None
+    exposures = np.array([frame.exposures or 1.0 for frame in series.frames])[predictions.frame]
+    spread = np.array([frame.brightness_variance for frame in series.frames])[predictions.frame]
+    reach = series.counting.reach_px
+    side = 2 * reach + 1
+    around = ndimage.uniform_filter(expected, (0, side, side), mode="constant") * side**2
+    above = np.where(patches.valid, np.maximum(patches.counts, 0.0), 0.0) * expected
+    return SpotLoss(
+        factor=above.sum(axis=(1, 2)) / np.maximum((above / patches.correction).sum(axis=(1, 2)), 1e-9),
+        aside=(expected * patches.saturated).sum(axis=(1, 2)) > MOST_SATURATED,
+        fill=(expected * around).sum(axis=(1, 2)) / exposures,
+        spread=spread,
+    )
 
 
 def repredicted(pixels: Pixels, basis: Floats, refined: Refined, series: FrameSeries) -> Pixels:
@@ -127,7 +171,7 @@ def repredicted(pixels: Pixels, basis: Floats, refined: Refined, series: FrameSe
         excitation=excitation_error(q, geometry.wavelength),
         travel=travel_of(q, geometry.axis, widths_of(series)[old.frame], geometry.wavelength),
     )
-    return measured_pixels(predictions, pixels.patches, pixels.profiles, geometry)
+    return measured_pixels(predictions, pixels.patches, pixels.profiles, geometry, series)
 
 
 def widths_of(series: FrameSeries) -> Floats:

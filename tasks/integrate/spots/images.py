@@ -39,7 +39,9 @@ class Images(NamedTuple):
 
     ``valid`` is True where a pixel is valid in any frame; `valid_in` tells of one. ``masks`` (k, slow, fast) and
     ``mask_of_frame`` (n,) are what it is made of.
-    ``noise_factor``: counts were divided by this, so that their sums over a spot vary as Poisson's do.
+    ``noise_factor``: counts were divided by this, so that their sums over a spot vary as Poisson's do. ``correction``
+    (n, slow, fast): what counts were multiplied by for electrons that the camera lost to others; ``saturated``, of that
+    shape, where it is not known; None where nothing is corrected.
     """
 
     counts: NDArray[np.float32]
@@ -50,6 +52,8 @@ class Images(NamedTuple):
     masks: Mask
     mask_of_frame: Integers
     noise_factor: float = 1.0
+    correction: NDArray[np.float32] | None = None
+    saturated: Mask | None = None
 
     def valid_in(self, frame: int) -> Mask:
         """Return the valid pixels of one frame, (slow, fast)."""
@@ -78,6 +82,9 @@ def load_images(series: FrameSeries) -> Images:
         raise InputError(f"{series.stack.path}: frames have the shape {raw.shape}, the series says {expected}")
     masks, mask_of_frame = series.masks
     counts = raw.astype(np.float32)
+    correction = series.correction
+    if correction is not None:
+        counts *= correction
     if series.pedestal:
         counts -= np.float32(series.pedestal)
     if series.saturation is not None:
@@ -91,7 +98,8 @@ def load_images(series: FrameSeries) -> Images:
     mean = _mean_image(counts, np.flatnonzero(used), masks, mask_of_frame)
     radius = radii_px(valid.shape, np.array(series.direct_beam_px))
     hot = lone_pixels(mean, int(used.sum()), valid) & (radius > direct_beam_radius(mean, valid, radius))
-    return Images(counts, valid & ~hot, used, mean, int(hot.sum()), masks & ~hot, mask_of_frame)
+    found = Images(counts, valid & ~hot, used, mean, int(hot.sum()), masks & ~hot, mask_of_frame)
+    return found if correction is None else found._replace(correction=correction, saturated=series.saturated)
 
 
 def _mean_image(counts: NDArray[np.float32], numbers: Integers, masks: Mask, mask_of_frame: Integers) -> Floats:
