@@ -24,6 +24,7 @@ from tasks.apertures.settings import ProposalSettings
 from tasks.apertures.shares import shares_of
 from tasks.apertures.shifted_rows import ShiftedRows, scans_with_shifted_rows
 from tasks.apertures.tracking import join_regions
+from tasks.apertures.disc_pattern import disc_of_series
 from tasks.ingest import TiltSeries, open_events
 from tasks.model import NoCrystalsError
 from tasks.model.provenance import Provenance
@@ -102,11 +103,12 @@ class AutomaticApertures(ProposalSettings):
     def _segment(self, series: TiltSeries) -> list[Segmentation]:
         start = series.detector.direct_beam_px
         middle = tuple((n - 1) / 2 for n in series.detector.shape_px)
+        disc, _ = disc_of_series(series)
 
         def one(index: int) -> Segmentation:
             return segment_scan(
                 open_events(series.scans[index]), series.detector.shape_px, series.scan.shape,
-                start=np.array(start or middle), settings=self,
+                start=np.array(start or middle), settings=self, disc=disc,
             )  # fmt: skip
 
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:

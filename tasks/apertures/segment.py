@@ -8,10 +8,12 @@ from scipy import ndimage
 from scipy.sparse import csr_matrix
 
 from tasks.apertures.clusters import DarkFields, cluster_spots
+from tasks.apertures.disc_pattern import find_bragg_discs
 from tasks.apertures.factorise import Factors, factorise
 from tasks.apertures.pattern import BraggSpots, find_bragg_spots
 from tasks.apertures.settings import ProposalSettings
-from tasks.events.scan_beam import DirectBeam, find_direct_beam
+from tasks.events.disc import BeamDisc
+from tasks.events.scan_beam import DirectBeam, find_direct_beam, find_disc_beam
 from tasks.events.scan_shift import fit_beam_shift
 from tasks.events.store import ScanEvents
 from tasks.events.sums import sum_pattern
@@ -44,23 +46,34 @@ def segment_scan(
     *,
     start: NDArray[np.float64],
     settings: ProposalSettings,
+    disc: BeamDisc | None = None,
 ) -> Segmentation:
     """Find the coherently diffracting regions of one scan.
 
     Spots are found in the sum of all patterns, grouped by their dark-field images, and each position's spot counts are
     explained as a non-negative mixture of the groups' patterns and the background.
+
+    Parameters
+    ----------
+    disc
+        That of the series; None = spots are points.
     """
     totals = np.ediff1d(scan.offsets.astype(np.int64)).astype(np.int64)
     good = good_positions(totals.reshape(scan_shape))
     total = sum_pattern(scan, detector_shape, keep=good.ravel())
-    beam = find_direct_beam(total, start=start)
+    beam = _beam_of(total, start, disc)
     shift, integer = fit_beam_shift(scan, beam, detector_shape, scan_shape=scan_shape, good=good)
     if integer.any():
         total = sum_pattern(scan, detector_shape, shifts=integer, keep=good.ravel())
-        beam = find_direct_beam(total, start=beam.centre)
-    spots, labels = find_bragg_spots(
-        total, beam, sigma_px=beam.sigma, threshold=settings.spot_threshold, max_spots=settings.max_spots
-    )
+        beam = _beam_of(total, beam.centre, disc)
+    if disc is None:
+        spots, labels = find_bragg_spots(
+            total, beam, sigma_px=beam.sigma, threshold=settings.spot_threshold, max_spots=settings.max_spots
+        )
+    else:
+        spots, labels = find_bragg_discs(
+            total, beam, disc, threshold=settings.spot_threshold, max_spots=settings.max_spots
+        )
     labelled = LabelledEvents(scan, labels, shifts=integer, seed=settings.seed)
     amplitude = _amplitude(labelled.background, good)
     halves = _halves(labelled, good, len(spots.px))
@@ -69,6 +82,10 @@ def segment_scan(
     maps = _maps(totals, labelled, counts, amplitude, spots, scan_shape=scan_shape)
     maps |= {"quality": _quality(maps, good), "shift_slow": shift[..., 0], "shift_fast": shift[..., 1]}
     return Segmentation(beam, spots, counts, amplitude, factors, maps, good, halves[0])
+
+
+def _beam_of(total: NDArray[np.uint32], start: NDArray[np.float64], disc: BeamDisc | None) -> DirectBeam:
+    return find_direct_beam(total, start=start) if disc is None else find_disc_beam(total, start=start, disc=disc)
 
 
 def good_positions(totals: NDArray[np.int64]) -> NDArray[np.bool_]:
