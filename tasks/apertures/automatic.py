@@ -24,8 +24,7 @@ from tasks.apertures.settings import ProposalSettings
 from tasks.apertures.shares import shares_of
 from tasks.apertures.shifted_rows import ShiftedRows, scans_with_shifted_rows
 from tasks.apertures.tracking import join_regions
-from tasks.apertures.disc_pattern import disc_of_series
-from tasks.ingest import TiltSeries, open_events
+from tasks.ingest import TiltSeries, disc_of_series, open_events
 from tasks.model import NoCrystalsError
 from tasks.model.provenance import Provenance
 

@@ -58,6 +58,15 @@ def fit_discs(
     return DiscsFit(centre, total, significance, model)
 
 
+def pattern_of_discs(shape: tuple[int, int], px: Floats, counts: Floats, disc: BeamDisc) -> Floats:
+    """Return the pattern (slow, fast) of even discs at px (n, 2) with so many counts (n,)."""
+    model = np.zeros(shape)
+    area = pi * (disc.radius_px**2 + disc.edge_px**2)
+    for centre, total in zip(px, counts, strict=True):
+        _add(model, centre, float(total) / area, np.zeros(2), disc.radius_px, disc.edge_px)
+    return model
+
+
 @njit(cache=True, nogil=True)
 def _profile(distance: float, radius: float, edge: float) -> float:  # pragma: no cover
     beyond = (distance - radius) / edge

@@ -87,7 +87,7 @@ def find_discs(
 
     def without(px: Floats) -> Floats:
         free = valid & ~covered(counts.shape, px, disc)
-        poor = valid & ~free & _poor_rings(free, valid, radius)
+        poor = valid & ~free & poor_rings(free, valid, radius)
         return np.asarray(background_of(np.where(free, counts, counts - model), free | poor), dtype=np.float64)
 
     for _ in range(ROUNDS):
@@ -110,7 +110,7 @@ def find_discs(
     return found.where(np.argsort(-found.significance, kind="stable")), background
 
 
-def _poor_rings(free: Mask, valid: Mask, radius: Image | Floats) -> Mask:
+def poor_rings(free: Mask, valid: Mask, radius: Image | Floats) -> Mask:
     """Return the pixels (slow, fast) of rings of which discs leave too little."""
     ring = (radius / RING_PX).astype(np.int64)
     number = int(ring.max()) + 1

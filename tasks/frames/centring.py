@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from tasks.events.bad_pixels import dead_pixels, hot_pixels
 from tasks.events.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
+from tasks.events.disc import BeamDisc
+from tasks.events.disc_centre import disc_centre
 from tasks.events.direct_beam import BeamFit, centroid, find_beam
 from tasks.events.sums import sum_pattern
 from tasks.frames.models import DirectBeams
 from tasks.frames.settings import FrameSettings
 from tasks.frames.track import BeamTrack, track_beam
-from tasks.ingest import TiltScan, TiltSeries, open_events
+from tasks.ingest import TiltScan, TiltSeries, disc_of_series, open_events
 from tasks.model import SourceError
 from tasks.model.experiment import PixelPosition
 
@@ -39,6 +41,7 @@ def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
         If it is seen nowhere and the manifest does not give it.
     """
     start = series.detector.direct_beam_px
+    disc, said = disc_of_series(series)
     if settings.centring == "manifest":
         if start is None:
             raise SourceError("detector.direct_beam_px: needed for centring=manifest", "give it in the manifest")
@@ -47,14 +50,14 @@ def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
         groups: list[NDArray[np.int64]] = []
         for index, pattern in enumerate(whole_scans(series)):
             _add(groups, index, pattern)
-        return _document(track, NO_DESCAN, _bad_pixels(groups), ())
+        return _document(track, NO_DESCAN, _bad_pixels(groups), said, disc)
     reach = settings.search_fraction * min(series.detector.shape_px)
-    fits, bad, warnings = _fits(series, start, reach)
+    fits, bad, warnings = _fits(series, start, reach, disc)
     descan = _descan(series, fits) if settings.descan == "find" else NO_DESCAN
     if descan.span_px > 0:
-        fits = [_unmoved(series, scan, fit, descan) for scan, fit in zip(series.scans, fits, strict=True)]
+        fits = [_unmoved(series, scan, fit, descan, disc) for scan, fit in zip(series.scans, fits, strict=True)]
         warnings += (f"the direct beam moves by {descan.span_px:.1f} px over the scan: corrected per position",)
-    return _document(track_beam(fits, start=start, name=series.sample), descan, bad, warnings)
+    return _document(track_beam(fits, start=start, name=series.sample), descan, bad, said + warnings, disc)
 
 
 def whole_scans(series: TiltSeries) -> Iterator[NDArray[np.uint32]]:
@@ -62,7 +65,9 @@ def whole_scans(series: TiltSeries) -> Iterator[NDArray[np.uint32]]:
     return (sum_pattern(open_events(scan), series.detector.shape_px) for scan in series.scans)
 
 
-def _document(track: BeamTrack, descan: Descan, bad: BadPixels, warnings: tuple[str, ...]) -> DirectBeams:
+def _document(
+    track: BeamTrack, descan: Descan, bad: BadPixels, warnings: tuple[str, ...], disc: BeamDisc | None
+) -> DirectBeams:
     (ss, sf), (fs, ff) = descan.matrix.tolist()
     if bad:
         warnings += (f"{len(bad)} pixels of the detector always or never count: they are masked",)
@@ -71,6 +76,7 @@ def _document(track: BeamTrack, descan: Descan, bad: BadPixels, warnings: tuple[
         measured=tuple(track.measured.tolist()),
         notes=track.notes,
         descan_px=((ss, sf), (fs, ff)),
+        disc=disc,
         bad_px=bad,
         warnings=warnings,
     )
@@ -91,7 +97,7 @@ def _bad_pixels(groups: list[NDArray[np.int64]]) -> BadPixels:
 
 
 def _fits(
-    series: TiltSeries, start: PixelPosition | None, reach_px: float
+    series: TiltSeries, start: PixelPosition | None, reach_px: float, disc: BeamDisc | None
 ) -> tuple[list[BeamFit | None], BadPixels, tuple[str, ...]]:
     """Return the direct beam of every scan, the bad pixels, and a warning if the beam is not where it should be.
 
@@ -100,12 +106,12 @@ def _fits(
     fits: list[BeamFit | None] = []
     groups: list[NDArray[np.int64]] = []
     for index, pattern in enumerate(whole_scans(series)):
-        fits.append(find_beam(pattern, start=start, reach_px=reach_px))
+        fits.append(find_beam(pattern, start=start, reach_px=reach_px, disc=disc))
         _add(groups, index, pattern)
     bad = _bad_pixels(groups)
     if start is None or any(fits):
         return fits, bad, ()
-    fits = [find_beam(pattern, start=None, reach_px=reach_px) for pattern in whole_scans(series)]
+    fits = [find_beam(pattern, start=None, reach_px=reach_px, disc=disc) for pattern in whole_scans(series)]
     if not any(fits):
         return fits, bad, ()
     return (
@@ -144,13 +150,17 @@ def _descan(series: TiltSeries, fits: list[BeamFit | None]) -> Descan:
     return found
 
 
-def _unmoved(series: TiltSeries, scan: TiltScan, fit: BeamFit | None, descan: Descan) -> BeamFit | None:
+def _unmoved(
+    series: TiltSeries, scan: TiltScan, fit: BeamFit | None, descan: Descan, disc: BeamDisc | None
+) -> BeamFit | None:
     """Return the beam of a scan after its motion has been taken out."""
     if fit is None or fit.by != "peak":
         return fit
     shape = series.detector.shape_px
     shifts = -np.rint(beam_of_positions(descan, series.scan.shape, np.zeros(2))).astype(np.int64)
     pattern = sum_pattern(open_events(scan), shape, shifts=shifts)
+    if disc is not None:
+        return fit._replace(centre=disc_centre(pattern.astype(np.float64), fit.centre, disc))
     return centroid(pattern.astype(np.float64), fit.centre) or fit
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.events.disc import BeamDisc
 from tasks.frames.stack import holds, stored
 from tasks.model import Beam, Detector, Document, FileRef, Vector
 from tasks.model.experiment import PixelPosition
@@ -48,6 +49,7 @@ class FrameSeries(Document):
     beam: Beam
     detector: Detector
     direct_beam_px: PixelPosition = Field(description="(slow, fast) of every frame after centring")
+    disc: BeamDisc | None = Field(default=None, description="of every spot; None = spots are points")
     rotation_axis: Vector
     frames: tuple[Frame, ...]
     stack: FileRef
@@ -92,5 +94,6 @@ class DirectBeams(Document):
     descan_px: tuple[PixelPosition, PixelPosition] = Field(
         description="rows: px along slow and fast per scan step along (rows, columns); 0 where no motion is seen"
     )
+    disc: BeamDisc | None = Field(default=None, description="of the direct beam; None = a point")
     bad_px: tuple[tuple[int, int], ...] = Field(default=(), description="(slow, fast) of pixels always or never hit")
     warnings: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from tasks.integrate.merging.equivalents import (
     observations_at,
 )
 from tasks.integrate.merging.statistics import merging_statistics
-from tasks.integrate.models import AxisTest, Reflections, SpaceGroupCandidate
+from tasks.integrate.models import AxisTest, DiscFigures, Reflections, SpaceGroupCandidate
 from tasks.integrate.reflection_file import Merged, Unmerged, write_reflections
 from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
 from tasks.integrate.symmetry.space_groups import rank_space_groups
@@ -41,6 +41,7 @@ class Particulars(NamedTuple):
     spots: int | None = None
     axis_test: AxisTest | None = None
     pictures: FileRef | None = None
+    discs: DiscFigures | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -130,6 +131,7 @@ def assemble_reflections(
         hklf4=FileRef.of(hkl_path),
         mtz=FileRef.of(mtz_path),
         pictures=particulars.pictures,
+        discs=particulars.discs,
         warnings=(*particulars.warnings, *warnings),
         provenance=particulars.provenance,
     )

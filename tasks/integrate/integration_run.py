@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.frames import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
+from tasks.integrate.disc_figures import disc_figures, disc_warnings
 from tasks.integrate.geometry.mapping import Crystal, geometry_of
 from tasks.integrate.geometry.refinement import Refined
 from tasks.integrate.geometry.state import Freedom
@@ -32,6 +33,7 @@ from tasks.integrate.rocking.scaling import (
     usable,
 )
 from tasks.integrate.settings import IntegrationSettings
+from tasks.integrate.spots.disc_spots import search_disc_spots
 from tasks.integrate.spots.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
 from tasks.integrate.symmetry.lattice_system import crystal_system, refine_in_system, straightened
 from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
@@ -45,8 +47,7 @@ def run_integration(
 ) -> Reflections:
     """Run the whole chain; see `BuiltinIntegrator.integrate`."""
     beam_px = np.array(series.direct_beam_px)
-    images = with_poisson_noise(load_images(series), beam_px)
-    search = search_spots(images, beam_px, threshold=settings.spot_significance)
+    images, search = _spots(series, settings, beam_px)
     solved = solve_lattice(geometry_of(series), search, len(series.frames), settings)
     solved, pixels, first, choice = _symmetry(series, settings, images, search, solved)
     refined = refine_in_system(
@@ -63,10 +64,19 @@ def run_integration(
         choice=choice,
         refined=refined,
         scaled=scaled,
-        overlapped=int(moved.patches.overlapped[scaled.rows].sum()),
+        moved=moved,
         pictures=pictures,
         provenance=provenance,
     )
+
+
+def _spots(series: FrameSeries, settings: IntegrationSettings, beam_px: Floats) -> tuple[Images, SpotSearch]:
+    """Return the frames with their spots; discs are of counting cameras, whose noise is Poisson's."""
+    if series.disc is not None:
+        images = load_images(series)
+        return images, search_disc_spots(images, beam_px, series.disc, threshold=settings.spot_significance)
+    images = with_poisson_noise(load_images(series), beam_px)
+    return images, search_spots(images, beam_px, threshold=settings.spot_significance)
 
 
 def _symmetry(
@@ -144,7 +154,7 @@ def _document(
     choice: LaueChoice,
     refined: Refined,
     scaled: ScaledObservations,
-    overlapped: int,
+    moved: Pixels,
     pictures: FileRef,
     provenance: Provenance,
 ) -> Reflections:
@@ -160,7 +170,10 @@ def _document(
     warnings += halves_warnings(_rows(scaled.data, kept), halves, noise_factor=images.noise_factor)
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
-    if overlapped:
+    discs = disc_figures(moved, scaled.rows)
+    warnings += disc_warnings(discs)
+    overlapped = int(moved.patches.overlapped[scaled.rows].sum())
+    if overlapped and discs is None:
         warnings.append(
             f"{overlapped} of {len(scaled.rows)} measurements share pixels with another strong spot: fitted together"
         )
@@ -173,6 +186,7 @@ def _document(
         spots=len(search.spots.frame),
         axis_test=solved.axis_test,
         pictures=pictures,
+        discs=discs,
         warnings=tuple(warnings),
     )
     return assemble_reflections(

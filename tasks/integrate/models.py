@@ -48,6 +48,18 @@ class AxisTest(Document):
     verdict: str
 
 
+class DiscFigures(Document):
+    """The discs of a convergent beam, and how much they overlap."""
+
+    radius_px: float
+    edge_px: float
+    stated_px: float | None = Field(description="radius that the manifest's convergence makes; None = not stated")
+    scans: int = Field(description="scans whose direct beam shows the radius; 0 = the manifest's is taken")
+    overlapped_share: float = Field(ge=0, le=1, description="of the measurements, discs that overlap others")
+    set_aside: int = Field(ge=0, description="discs so much on others that their share of the electrons is not told")
+    measurements: int = Field(ge=0, description="discs near the sphere")
+
+
 class Reflections(Document):
     """The intensities of one crystal, or of several merged.
 
@@ -82,6 +94,7 @@ class Reflections(Document):
         default=None,
         description="HDF5 of predicted spots: `frame` (k,) place in the series, `px` (k, 2) (slow, fast), `hkl` (k, 3)",
     )
+    discs: DiscFigures | None = Field(default=None, description="None where spots are points")
     warnings: tuple[str, ...] = ()
     provenance: Provenance
 

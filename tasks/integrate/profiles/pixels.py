@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.events.disc import BeamDisc
 from tasks.frames import FrameSeries
 from tasks.integrate.geometry.mapping import (
     Geometry,
@@ -16,12 +17,14 @@ from tasks.integrate.geometry.mapping import (
 )
 from tasks.integrate.geometry.prediction import Predictions, all_hkl, predict, travel_of
 from tasks.integrate.geometry.refinement import Refined
+from tasks.integrate.profiles.disc_background import BetweenDiscs
+from tasks.integrate.profiles.disc_profiles import DiscOverlaps, disc_profiles, overlaps_of, reach_of, separated_discs
 from tasks.integrate.profiles.overlaps import separated
 from tasks.integrate.profiles.patches import Patches, cut_patches
 from tasks.integrate.profiles.profile_fit import Measured, fit_patches
 from tasks.integrate.profiles.spot_profiles import STRONG_COUNTS, Profiles, expected_shape, learn_profiles
 from tasks.integrate.spots.images import Images, SpotSearch
-from tasks.model.arrays import Floats
+from tasks.model.arrays import Floats, Mask
 
 MOST_PATCH_PX = 15
 """On either side, px. Chosen, not measured: 961 pixels a prediction, 4 MB a thousand in single precision; spots of a
@@ -38,13 +41,18 @@ mean variance of that series by 0.001; too small cuts curves at high resolution,
 
 
 class Pixels(NamedTuple):
-    """Predictions with their pixels, the spot profiles and the intensities; ``half``: of half the events (n,)."""
+    """Predictions with their pixels, the spot profiles and the intensities; ``half``: of half the events (n,).
+
+    ``disc`` and ``overlaps`` are None where spots are points.
+    """
 
     predictions: Predictions
     patches: Patches
     profiles: Profiles
     measured: Measured
     half: Floats | None
+    disc: BeamDisc | None = None
+    overlaps: DiscOverlaps | None = None
 
 
 def resolution_of_spots(geometry: Geometry, search: SpotSearch, shape: tuple[int, int]) -> float:
@@ -66,10 +74,12 @@ def measure_pixels(
         width_deg=widths_of(series),
         used=images.used,
         shape=series.detector.shape_px,
-        reach=(REACH_EXCITATION * refined.rms_excitation, REACH_ANGLE_RAD),
+        reach=(REACH_EXCITATION * refined.rms_excitation, _reach_angle(series.disc, geometry)),
     )
+    if series.disc is not None:
+        return _disc_pixels(series, images, search, refined, predictions)
     reach = int(min(np.ceil(REACH_FACTOR * search.spot_radius_px), MOST_PATCH_PX))
-    near = np.abs(predictions.excitation) < 2.0 * refined.rms_excitation + np.abs(predictions.travel) / 2
+    near = _near_the_sphere(predictions, refined)
     patches = cut_patches(
         images,
         predictions,
@@ -85,9 +95,48 @@ def measure_pixels(
     return measured_pixels(predictions, patches, profiles, geometry)
 
 
-def measured_pixels(predictions: Predictions, patches: Patches, profiles: Profiles, geometry: Geometry) -> Pixels:
+def _near_the_sphere(predictions: Predictions, refined: Refined) -> Mask:
+    return np.abs(predictions.excitation) < 2.0 * refined.rms_excitation + np.abs(predictions.travel) / 2
+
+
+def _reach_angle(disc: BeamDisc | None, geometry: Geometry) -> float:
+    """Return the angle by which curves are wider at larger |q|: a cone of semi-angle alpha has the deviation alpha / 2."""
+    if disc is None:
+        return REACH_ANGLE_RAD
+    return float(np.hypot(REACH_ANGLE_RAD, REACH_EXCITATION * disc.radius_px / geometry.distance_px / 2.0))
+
+
+def _disc_pixels(
+    series: FrameSeries, images: Images, search: SpotSearch, refined: Refined, predictions: Predictions
+) -> Pixels:
+    """Cut out the pixels of discs and fit them; the background is counted between the discs."""
+    disc = series.disc
+    if disc is None:
+        raise ValueError("the series has no disc")
+    patches = cut_patches(
+        images,
+        predictions,
+        refined.geometry.beam_px,
+        reach=reach_of(disc),
+        masked=_near_the_sphere(predictions, refined),
+        half=series.half,
+        offset=(series.pedestal, series.gain * images.noise_factor),
+        between_spots=BetweenDiscs(images, search.spots, disc),
+    )
+    return measured_pixels(predictions, patches, disc_profiles(disc), refined.geometry, disc)
+
+
+def measured_pixels(
+    predictions: Predictions,
+    patches: Patches,
+    profiles: Profiles,
+    geometry: Geometry,
+    disc: BeamDisc | None = None,
+) -> Pixels:
     """Fit the profiles where the predictions now are, those that share pixels together."""
     expected = expected_shape(patches, predictions, geometry.beam_px, profiles)
+    if disc is not None:
+        return _measured_discs(predictions, patches, profiles, expected, disc)
 
     def fitted(counts: NDArray[np.float32], background: NDArray[np.float32]) -> Measured:
         return separated(
@@ -106,6 +155,28 @@ def measured_pixels(predictions: Predictions, patches: Patches, profiles: Profil
     if patches.half is not None:
         half = fitted(patches.half, np.float32(0.5) * patches.background).intensity
     return Pixels(predictions, patches, profiles, measured, half)
+
+
+def _measured_discs(
+    predictions: Predictions, patches: Patches, profiles: Profiles, expected: Floats, disc: BeamDisc
+) -> Pixels:
+    def fitted(counts: NDArray[np.float32], background: NDArray[np.float32]) -> Measured:
+        return separated_discs(
+            fit_patches(counts, background, patches.valid, expected),
+            counts,
+            background,
+            patches=patches,
+            expected=expected,
+            predictions=predictions,
+        )
+
+    overlaps = overlaps_of(predictions, patches, expected)
+    measured = fitted(patches.counts, patches.background)
+    measured = measured._replace(seen=np.where(overlaps.aside, 0.0, measured.seen))
+    half = None
+    if patches.half is not None:
+        half = fitted(patches.half, np.float32(0.5) * patches.background).intensity
+    return Pixels(predictions, patches, profiles, measured, half, disc, overlaps)
 
 
 def repredicted(pixels: Pixels, basis: Floats, refined: Refined, series: FrameSeries) -> Pixels:
@@ -127,7 +198,7 @@ def repredicted(pixels: Pixels, basis: Floats, refined: Refined, series: FrameSe
         excitation=excitation_error(q, geometry.wavelength),
         travel=travel_of(q, geometry.axis, widths_of(series)[old.frame], geometry.wavelength),
     )
-    return measured_pixels(predictions, pixels.patches, pixels.profiles, geometry)
+    return measured_pixels(predictions, pixels.patches, pixels.profiles, geometry, pixels.disc)
 
 
 def widths_of(series: FrameSeries) -> Floats:
