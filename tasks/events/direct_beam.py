@@ -186,8 +186,8 @@ def _centre_of_spots(
     to itself, counts no more than any other; its self-convolution has its maximum at 2 c.
     """
     root = ndimage.gaussian_filter(np.sqrt(np.maximum(pattern, 0.0)), 1.2)
-    # White top-hat: what is brighter than its surroundings and narrower than a spot, 13 px for points. Unlike a difference of Gaussians
-    # it makes no bright rim around a beam stop, which would be symmetric about the stop.
+    # White top-hat: what is brighter than its surroundings and narrower than a spot, 13 px for points. Unlike a
+    # difference of Gaussians it makes no bright rim around a beam stop, which would be symmetric about the stop.
     detail = ndimage.white_tophat(root, size=(widest_px, widest_px))
     middle = float(np.median(detail[valid]))
     spread = 1.4826 * float(np.median(np.abs(detail[valid] - middle))) + 1e-12

@@ -41,8 +41,8 @@ Chosen, not measured."""
 OUTLIER = 4.0
 """Deviations from the fitted disc beyond which a pixel is a reflection, a stop or dead, and is left out."""
 DARK = 0.1
-"""Of the upper quartile within the disc: darker pixels lie behind a stop or are dead. Chosen, not measured: no beam is lit
-so unevenly."""
+"""Of the upper quartile within the disc: darker pixels lie behind a stop or are dead. Chosen, not measured: no beam is
+lit so unevenly."""
 SECTORS = 72
 """Of the rim, 5 degrees each, in which a stop shows: a pixel of a disc's rim at a radius of 11 px."""
 CONTRADICTION = 0.15
@@ -53,7 +53,7 @@ CONTRADICTION_PX = 1.0
 
 
 class BeamDisc(Document):
-    """The disc of the direct beam and of every reflection; ``edge_px`` is the standard deviation of its blurred edge."""
+    """The disc of the direct beam and of every reflection; ``edge_px``: standard deviation of its blurred edge."""
 
     radius_px: float = Field(gt=0)
     edge_px: float = Field(gt=0)
@@ -144,11 +144,12 @@ def contradiction(disc: BeamDisc) -> tuple[str, ...]:
         return ()
     if abs(disc.radius_px - disc.stated_px) <= max(CONTRADICTION * disc.stated_px, CONTRADICTION_PX):
         return ()
-    return (
+    text = (
         f"beam.convergence_mrad makes discs of {disc.stated_px:.1f} px radius, the direct beam's is "
         f"{disc.radius_px:.1f} px in {disc.scans} scans: the data are believed; check the convergence and "
-        "detector.camera_length_mm",
+        "detector.camera_length_mm"
     )
+    return (text,)
 
 
 def measure_disc(

@@ -12,7 +12,7 @@ LEAST_OF_RING = 25
 """Pixels between the discs that a ring's mean takes: fewer, and its neighbours stand in. The mean of 25 pixels is known
 to a fifth of a pixel's own deviation."""
 CLIP_CYCLES = 6
-"""Of leaving out what stands above the rings, before any disc is known: each lowers the rings and shows fainter discs."""
+"""Of leaving out what stands above the rings, before any disc is known: each lowers the rings and shows more discs."""
 CLIP_DEVIATIONS, CLIP_COUNTS = 3.5, 2.0
 """Pixels above a ring's level by so many Poisson deviations, plus so many counts, are spots: as the integrator's rings
 (`tasks.integrate.spots.background`)."""
@@ -29,6 +29,7 @@ class DiscRings:
         self.seen = np.maximum(box_sums(valid.astype(np.float64), disc.radius_px), 1.0)
 
     def __call__(self, image: Floats, keep: Mask) -> Floats:
+        """Return the background (slow, fast) from the kept pixels of an image."""
         if keep.sum() == self.valid.sum():
             return self._between_unknown_discs(image)
         value, which = image[keep], self.ring[keep]

@@ -9,8 +9,8 @@ from tasks.events.disc_search import box_sums
 from tasks.model.experiment import PixelPosition
 
 SURROUND = 1.6
-"""Radii to which the surroundings of a disc reach, that its mean stands out of: nearer, its own edge is in them; farther,
-its neighbours. Chosen, not measured."""
+"""Radii to which the surroundings of a disc reach, that its mean stands out of: nearer, its own edge is in them;
+farther, its neighbours. Chosen, not measured."""
 SAME_RADIUS = 0.15
 """By which the radius of a beam may differ from that of its series, before its fit is not believed: it has taken a
 reflection, or a part of itself, for the beam."""
@@ -33,8 +33,8 @@ def disc_centre(
 ) -> PixelPosition:
     """Return the centre (slow, fast) of the disc near `start`, px.
 
-    From a fit with a radius and surfaces of its own, which bears a halo, a stop and uneven light, if it finds the radius
-    of the series; otherwise from one with the series' disc and a slope, which bears few counts.
+    From a fit with a radius and surfaces of its own, which bears a halo, a stop and uneven light, if it finds the
+    radius of the series; otherwise from one with the series' disc and a slope, which bears few counts.
     """
     free = measure_disc(image, start=start, reach_px=disc.radius_px, valid=valid)
     if free is not None and abs(free.radius_px - disc.radius_px) <= max(SAME_RADIUS * disc.radius_px, 0.5):

@@ -1,4 +1,4 @@
-"""Discs of one pattern fitted together: centre, counts and slope of each, by Gauss-Newton steps with Poisson weights."""
+"""Discs of one pattern fitted together: centre, counts and slope of each, by Gauss-Newton steps, Poisson weights."""
 
 from math import erfc, exp, hypot, pi, sqrt
 from typing import NamedTuple
@@ -19,9 +19,14 @@ LONGEST_STEP = 0.25
 """Radii that a centre may move in one sweep: further, and the derivative at the edge no longer holds."""
 FARTHEST = 0.6
 """Radii that a centre may move in all: the maximum of the filter is nearer unless it belongs to something else."""
-VARIANCE_FLOOR = 0.05
-"""Of a disc's mean counts per pixel, added to every variance, with 0.01 counts: a lone electron beside a disc, where
-next to nothing is expected, does not pull it."""
+STEEPEST = 0.9
+"""Of a slope: at one, a disc is dark at one side, and beyond its pattern would be negative."""
+VARIANCE_FLOOR, LEAST_VARIANCE = 0.05, 0.01
+"""Of a disc's mean counts per pixel, and counts, added to every variance: a lone electron beside a disc, where next to
+nothing is expected, does not pull it. Chosen, not measured."""
+MISFIT = 0.05
+"""Of a disc's counts, that may be left where it was subtracted: discs are uneven beyond a slope. It dampens the
+significance of what lies on it. Chosen, not measured."""
 
 
 TAIL = 4.0
@@ -81,7 +86,7 @@ def _add(
 ) -> None:  # pragma: no cover
     """Add a disc of a height per pixel to the model, in place."""
     reach = int(np.ceil(radius + 3.5 * edge))
-    row, column = int(round(centre[0])), int(round(centre[1]))
+    row, column = round(centre[0]), round(centre[1])
     for y in range(max(0, row - reach), min(model.shape[0], row + reach + 1)):
         for x in range(max(0, column - reach), min(model.shape[1], column + reach + 1)):
             down, across = y - centre[0], x - centre[1]
@@ -119,6 +124,49 @@ def _fit(
 
 
 @njit(cache=True, nogil=True)
+def _normal_equations(
+    counts: Floats,
+    valid: Mask,
+    background: Floats,
+    others: Floats,
+    centre: Floats,
+    height: float,
+    slope: Floats,
+    radius: float,
+    edge: float,
+) -> tuple[Floats, Floats]:  # pragma: no cover
+    """Return matrix (5, 5) and right side (5,) for a disc's height, slope (times height) and shift."""
+    reach = int(np.ceil(radius + 3.5 * edge))
+    row, column = round(centre[0]), round(centre[1])
+    normal, right, part = np.zeros((5, 5)), np.zeros(5), np.zeros(5)
+    for y in range(max(0, row - reach), min(counts.shape[0], row + reach + 1)):
+        for x in range(max(0, column - reach), min(counts.shape[1], column + reach + 1)):
+            if not valid[y, x]:
+                continue
+            down, across = y - centre[0], x - centre[1]
+            distance = hypot(down, across)
+            inside = _profile(distance, radius, edge)
+            tilt = max(1.0 + (slope[0] * down + slope[1] * across) / radius, 0.0)
+            floor = background[y, x] + max(others[y, x], 0.0)
+            variance = floor + height * tilt * inside + VARIANCE_FLOOR * height + LEAST_VARIANCE
+            rise = 0.0
+            if abs(distance - radius) < TAIL * edge:
+                rise = exp(-0.5 * ((distance - radius) / edge) ** 2) / (sqrt(2 * pi) * edge)
+                rise *= height / max(distance, 1e-6)
+            part[0], part[1], part[2] = inside, inside * down / radius, inside * across / radius
+            part[3], part[4] = rise * down, rise * across
+            residual = counts[y, x] - background[y, x] - others[y, x]
+            for a in range(5):
+                right[a] += part[a] * residual / variance
+                for b in range(a + 1):
+                    normal[a, b] += part[a] * part[b] / variance
+    for a in range(5):
+        for b in range(a):
+            normal[b, a] = normal[a, b]
+    return normal, right
+
+
+@njit(cache=True, nogil=True)
 def _step(
     counts: Floats,
     valid: Mask,
@@ -134,39 +182,12 @@ def _step(
     slope: Floats,
     i: int,
 ) -> None:  # pragma: no cover
-    """Take one Gauss-Newton step of a disc's height, slope (times the height) and centre."""
+    """Take one Gauss-Newton step of a disc's height, slope and centre, in place."""
     height = max(total[i], 1.0) / area
-    reach = int(np.ceil(radius + 3.5 * edge))
-    row, column = int(round(centre[i, 0])), int(round(centre[i, 1]))
-    normal, right, column_of = np.zeros((5, 5)), np.zeros(5), np.zeros(5)
-    for y in range(max(0, row - reach), min(counts.shape[0], row + reach + 1)):
-        for x in range(max(0, column - reach), min(counts.shape[1], column + reach + 1)):
-            if not valid[y, x]:
-                continue
-            down, across = y - centre[i, 0], x - centre[i, 1]
-            distance = hypot(down, across)
-            inside = _profile(distance, radius, edge)
-            tilt = max(1.0 + (slope[i, 0] * down + slope[i, 1] * across) / radius, 0.0)
-            floor = background[y, x] + max(others[y, x], 0.0)
-            variance = floor + height * tilt * inside + VARIANCE_FLOOR * height + 0.01
-            rise = 0.0
-            if abs(distance - radius) < TAIL * edge:
-                rise = exp(-0.5 * ((distance - radius) / edge) ** 2) / (sqrt(2 * pi) * edge)
-                rise *= height / max(distance, 1e-6)
-            column_of[0] = inside
-            column_of[1], column_of[2] = inside * down / radius, inside * across / radius
-            column_of[3], column_of[4] = rise * down, rise * across
-            residual = counts[y, x] - background[y, x] - others[y, x]
-            for a in range(5):
-                right[a] += column_of[a] * residual / variance
-                for b in range(a + 1):
-                    normal[a, b] += column_of[a] * column_of[b] / variance
+    normal, right = _normal_equations(counts, valid, background, others, centre[i], height, slope[i], radius, edge)
     if not normal[0, 0] > 0:
         total[i] = 0.0
         return
-    for a in range(5):
-        for b in range(a):
-            normal[b, a] = normal[a, b]
     for a in (1, 2):
         normal[a, a] += (SLOPE_PRIOR * height) ** -2
     used = 5 if moves else 3
@@ -176,7 +197,7 @@ def _step(
     found = max(solved[0], 0.0)
     total[i] = found * area
     for a in range(2):
-        slope[i, a] = min(max(solved[1 + a] / max(found, 1e-9), -0.9), 0.9)
+        slope[i, a] = min(max(solved[1 + a] / max(found, 1e-9), -STEEPEST), STEEPEST)
         if moves:
             step = min(max(solved[3 + a], -LONGEST_STEP * radius), LONGEST_STEP * radius)
             low, high = origin[a] - FARTHEST * radius, origin[a] + FARTHEST * radius
@@ -189,7 +210,7 @@ def _judged(
 ) -> float:  # pragma: no cover
     """Return the significance of the counts within a disc above the background and the other discs."""
     reach = int(np.ceil(radius))
-    row, column = int(round(centre[0])), int(round(centre[1]))
+    row, column = round(centre[0]), round(centre[1])
     seen, expected, overlapping = 0.0, 0.02, 0.0
     for y in range(max(0, row - reach), min(counts.shape[0], row + reach + 1)):
         for x in range(max(0, column - reach), min(counts.shape[1], column + reach + 1)):
@@ -198,6 +219,6 @@ def _judged(
                 expected += background[y, x] + max(others[y, x], 0.0)
                 overlapping += max(others[y, x], 0.0)
     deviance = 2.0 * ((seen * np.log(seen / expected) if seen > 0 else 0.0) - (seen - expected))
-    damped = sqrt(expected / (expected + (0.05 * overlapping) ** 2))
+    damped = sqrt(expected / (expected + (MISFIT * overlapping) ** 2))
     root = sqrt(max(deviance, 0.0)) * damped
     return root if seen > expected else -root

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from tasks.events.disc import BeamDisc
-from tasks.events.disc_fit import fit_discs
+from tasks.events.disc_fit import MISFIT, fit_discs
 from tasks.model.arrays import Floats, Image, Integers, Mask
 
 ROUNDS = 5
@@ -29,9 +28,6 @@ fit of the discs, which is as good as the background."""
 APART = 0.6
 """Radii between the centres of two discs that are told apart: at 0.6 they share 0.63 of their area, and a pair fits an
 uneven single disc as well. Chosen, not measured."""
-MISFIT = 0.05
-"""Of a fitted disc's counts, that may be left where it was subtracted: discs are uneven beyond a slope. Chosen, not
-measured."""
 LEAST_EXPECTED = 0.02
 """Counts; keeps the significance finite on an empty background."""
 LEAST_SEEN = 0.6
@@ -169,7 +165,7 @@ def _mark(mask: Mask, px: Floats, radius: float) -> None:  # pragma: no cover
     rows, columns = mask.shape
     reach = int(np.ceil(radius)) + 1
     for i in range(len(px)):
-        middle_row, middle_column = int(round(px[i, 0])), int(round(px[i, 1]))
+        middle_row, middle_column = round(px[i, 0]), round(px[i, 1])
         for row in range(max(0, middle_row - reach), min(rows, middle_row + reach + 1)):
             for column in range(max(0, middle_column - reach), min(columns, middle_column + reach + 1)):
                 if (row - px[i, 0]) ** 2 + (column - px[i, 1]) ** 2 <= radius * radius:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tasks.events.bad_pixels import dead_pixels, hot_pixels
 from tasks.events.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
+from tasks.events.direct_beam import BeamFit, centroid, find_beam
 from tasks.events.disc import BeamDisc
 from tasks.events.disc_centre import disc_centre
-from tasks.events.direct_beam import BeamFit, centroid, find_beam
 from tasks.events.sums import sum_pattern
 from tasks.frames.models import DirectBeams
 from tasks.frames.settings import FrameSettings

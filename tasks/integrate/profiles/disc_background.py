@@ -14,8 +14,8 @@ from tasks.model.arrays import Image, Mask
 class BetweenDiscs:
     """`ring_background` of the pixels that no predicted disc reaches.
 
-    In rings of which these are too few, near the beam and on zone axes, the pixels under the discs are counted too, less
-    the discs that were found there.
+    In rings of which these are too few, near the beam and on zone axes, the pixels under the discs are counted too,
+    less the discs that were found there.
     """
 
     def __init__(self, images: Images, spots: Spots, disc: BeamDisc) -> None:
@@ -24,9 +24,8 @@ class BetweenDiscs:
     def __call__(self, frame: int, free: Mask, radius: Image) -> Image:
         """Return the background (slow, fast) of a frame."""
         image = self.images.counts[frame]
-        outside = self.images.valid & (radius >= self.disc.reach_px + 1.0)
-        free = free & outside
-        poor = outside & ~free & poor_rings(free, outside, radius)
+        valid = self.images.valid
+        poor = valid & ~free & poor_rings(free, valid, radius)
         if not poor.any():
             return ring_background(image, free, radius)
         mine = self.spots.frame == frame

@@ -24,6 +24,7 @@ from tasks.integrate.profiles.patches import Patches, cut_patches
 from tasks.integrate.profiles.profile_fit import Measured, fit_patches
 from tasks.integrate.profiles.spot_profiles import STRONG_COUNTS, Profiles, expected_shape, learn_profiles
 from tasks.integrate.spots.images import Images, SpotSearch
+from tasks.integrate.spots.spot_search import radii_px
 from tasks.model.arrays import Floats, Mask
 
 MOST_PATCH_PX = 15
@@ -100,7 +101,7 @@ def _near_the_sphere(predictions: Predictions, refined: Refined) -> Mask:
 
 
 def _reach_angle(disc: BeamDisc | None, geometry: Geometry) -> float:
-    """Return the angle by which curves are wider at larger |q|: a cone of semi-angle alpha has the deviation alpha / 2."""
+    """Return the angle by which curves are wider at larger |q|; a cone deviates by half its semi-angle."""
     if disc is None:
         return REACH_ANGLE_RAD
     return float(np.hypot(REACH_ANGLE_RAD, REACH_EXCITATION * disc.radius_px / geometry.distance_px / 2.0))
@@ -113,6 +114,8 @@ def _disc_pixels(
     disc = series.disc
     if disc is None:
         raise ValueError("the series has no disc")
+    centre = np.median(refined.geometry.beam_px, axis=0)
+    images = images._replace(valid=images.valid & (radii_px(images.valid.shape, centre) >= search.beam_radius_px))
     patches = cut_patches(
         images,
         predictions,

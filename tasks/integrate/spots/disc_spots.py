@@ -11,8 +11,8 @@ from tasks.integrate.spots.spot_search import Spots, radii_px
 from tasks.model.arrays import Floats
 
 LEAST_COUNTS = 8.0
-"""Of a disc on a frame. A point of five is a spot; a disc spreads its counts over ten times the pixels and more, and its
-centre is known from those near its edge only. Chosen, not measured."""
+"""Of a disc on a frame. A point of five is a spot; a disc spreads its counts over ten times the pixels and more, and
+its centre is known from those near its edge only. Chosen, not measured."""
 
 
 def search_disc_spots(images: Images, beam_px: Floats, disc: BeamDisc, *, threshold: float) -> SpotSearch:
