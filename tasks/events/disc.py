@@ -22,8 +22,9 @@ from tasks.model.experiment import Beam, Detector, PixelPosition
 LEAST_RADIUS_PX = 2.0
 """Smaller discs are points: the detector's blur (0.5 px and more) has made most of such a disc its edge, and a Gaussian
 is as good a model. Chosen, not measured; 0.18 mrad at 110 mm with pixels of 10 um."""
-EDGE_OF_RADIUS = 0.35
-"""A softer edge, over the radius, is that of a spot, not of a disc: a normal spot of 3 px fits as 0.5 and more."""
+EDGE_OF_RADIUS = 0.25
+"""A softer edge, over the radius, is that of a spot, not of a disc: a normal spot of a deviation of 4 px fits as 0.30
+(tests/unit/events/test_disc.py), a disc of 5.5 px behind the blur of half a pixel as 0.11."""
 EDGE_UNSEEN_PX = 0.6
 """Of a disc that only the manifest states: the point spread of a counting camera, half a pixel, and the pixel itself
 (1 / sqrt(12))."""
@@ -248,12 +249,13 @@ def _fitted(image: NDArray[np.float64], seen: NDArray[np.bool_], first: DiscFit)
             [shape[0] + 4, shape[1] + 4, first.radius_px + RIM_PX, max(first.radius_px, 2.0)],
         )
         solved = optimize.least_squares(
-            lambda values, place=place, counts=counts, sigma=sigma: _residuals(values, place, counts, sigma),
+            _residuals,
             np.clip(shape, np.array(bounds[0]) + 1e-3, np.array(bounds[1]) - 1e-3),
             bounds=bounds,
             x_scale=[1.0, 1.0, 1.0, 0.3],
             xtol=1e-5,
             ftol=1e-5,
+            args=(place, counts, sigma),
         )
         shape = solved.x
         if again == 2:
