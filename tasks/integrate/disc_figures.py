@@ -6,6 +6,9 @@ from tasks.integrate.models import DiscFigures
 from tasks.integrate.profiles.pixels import Pixels
 from tasks.model.arrays import Integers
 
+LEAST_SAID = 0.005
+"""Share of overlapping discs from which it is said: below it rounds to nothing."""
+
 
 def disc_figures(pixels: Pixels, rows: Integers) -> DiscFigures | None:
     """Return the figures of the discs; None where spots are points.
@@ -35,7 +38,7 @@ def disc_warnings(figures: DiscFigures | None) -> list[str]:
     if figures is None:
         return []
     said = []
-    if figures.overlapped_share > 0:
+    if figures.overlapped_share >= LEAST_SAID:
         said.append(
             f"{figures.overlapped_share:.0%} of the measurements are discs that overlap others (radius "
             f"{figures.radius_px:.1f} px): fitted together"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from tasks.apertures import ApertureScores
-from tasks.integrate import CrystalRelation, Reflections
+from tasks.integrate import CrystalRelation, DiscFigures, Reflections
 from tasks.model import Document
 from tasks.model.provenance import Provenance
 from tasks.refine import Refinement
@@ -57,6 +57,7 @@ class IntegrationEntry(Document):
     cc_half_events: float | None
     indexed_fraction: float | None
     rotation_axis_reversed: bool | None
+    discs: DiscFigures | None = Field(description="of a convergent beam; null where spots are points")
     hkl: str = Field(description="path in the run folder, HKLF 4")
     warnings: tuple[str, ...]
 
@@ -276,6 +277,7 @@ def _integration(data: Reflections | None, rundir: Path) -> IntegrationEntry | N
         cc_half_events=overall.cc_half_events,
         indexed_fraction=data.indexed_fraction,
         rotation_axis_reversed=None if data.axis_test is None else data.axis_test.reversed,
+        discs=data.discs,
         hkl=relative(data.hklf4.path, rundir),
         warnings=data.warnings,
     )

@@ -74,4 +74,6 @@ def test_box_sums_are_those_of_a_disc_of_pixels() -> None:
 
 def test_the_deviation_of_many_counts_is_the_normal_one() -> None:
     expected = np.array([1e4, 1e4, 1e4])
-    np.testing.assert_allclose(poisson_deviation(expected + [100.0, 0.0, -100.0], expected), [1, 0, -1], atol=0.01)
+    np.testing.assert_allclose(
+        poisson_deviation(expected + np.array([100.0, 0.0, -100.0]), expected), [1, 0, -1], atol=0.01
+    )
