@@ -30,16 +30,36 @@ app = typer.Typer(
 Out = Annotated[Path, typer.Option("--out", help="run folder: new, empty, or of the same run (resumed)")]
 Config = Annotated[Path | None, typer.Option("--config", help="settings as YAML")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", help="one setting, a.b=c; may be repeated")]
+Compositions = Annotated[
+    list[str] | None,
+    typer.Option("--composition", help='empirical contents, "C19 H22 N2 O"; repeated for several phases'),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print results.json to stdout")]
 
 
+def with_compositions(assign: list[str] | None, given: list[str] | None) -> list[str]:
+    """Return the assignments with those that the option --composition stands for."""
+    if not given:
+        return assign or []
+    one = len(given) == 1
+    text = f"composition={json.dumps(given[0])}" if one else f"compositions={json.dumps(given)}"
+    return [*(assign or []), text]
+
+
 @app.command()
-def run(source: Path, out: Out, config: Config = None, assign: Assignments = None, as_json: AsJson = False) -> None:
+def run(
+    source: Path,
+    out: Out,
+    composition: Compositions = None,
+    config: Config = None,
+    assign: Assignments = None,
+    as_json: AsJson = False,
+) -> None:
     """Take one source folder to solved structures and a report."""
     from flows.commands import run_source
     from flows.settings import load_settings
 
-    _conclude(run_source(source, out, load_settings(config, assign or [])), as_json=as_json)
+    _conclude(run_source(source, out, load_settings(config, with_compositions(assign, composition))), as_json=as_json)
 
 
 @app.command()
@@ -47,27 +67,30 @@ def solve(
     hkl: Path,
     out: Out,
     cell: Annotated[str | None, typer.Option(help="a,b,c,alpha,beta,gamma in angstrom and degrees")] = None,
-    composition: Annotated[str | None, typer.Option(help='empirical contents, "C19 H22 N2 O"')] = None,
+    composition: Compositions = None,
     space_group: Annotated[str | None, typer.Option(help='Hermann-Mauguin symbol, "P 21"')] = None,
-    radiation: Annotated[str, typer.Option(help="electron or xray")] = "electron",
-    energy_kev: Annotated[float, typer.Option(help="electron or photon energy in keV")] = 200.0,
+    radiation: Annotated[str | None, typer.Option(help="electron or xray; that of the file, else electron")] = None,
+    energy_kev: Annotated[
+        float | None, typer.Option(help="of the electrons or photons; that of the file, else 200")
+    ] = None,
+    block: Annotated[str | None, typer.Option(help="data block of a CIF with several")] = None,
     config: Config = None,
     assign: Assignments = None,
     as_json: AsJson = False,
 ) -> None:
-    """Solve and refine a structure from intensities: HKLF 4, MTZ or XDS_ASCII."""
+    """Solve and refine a structure from intensities: SHELX (.hkl, .ins), CIF, FCF, cif_pets, MTZ, XDS or a table."""
     from flows.commands import solve_intensities
     from flows.settings import load_settings
 
-    extra = [*(assign or []), *([f"composition={json.dumps(composition)}"] if composition is not None else [])]
     result = solve_intensities(
         hkl,
         out,
-        load_settings(config, extra),
+        load_settings(config, with_compositions(assign, composition)),
         cell=cell,
         space_group=space_group,
         radiation=radiation,
         energy_kev=energy_kev,
+        block=block,
     )
     _conclude(result, as_json=as_json)
 
@@ -86,6 +109,7 @@ def simulate(
     out: Annotated[Path, typer.Option("--out", help="new folder for the series")],
     seed: Annotated[int | None, typer.Option(help="seed of everything random")] = None,
     crystals: Annotated[int | None, typer.Option(help="number of crystals in the cluster")] = None,
+    instrument: Annotated[str, typer.Option(help="ideal, 4d-camera or hybrid-pixel; --set changes it")] = "ideal",
     assign: Assignments = None,
 ) -> None:
     """Write a synthetic tilt series of a structure, in the acquisition contract."""
@@ -93,7 +117,7 @@ def simulate(
 
     options = (("seed", seed), ("cluster.crystals", crystals))
     named = [f"{name}={value}" for name, value in options if value is not None]
-    folder = simulate_series(cif, out, [*named, *(assign or [])])
+    folder = simulate_series(cif, out, [*named, *(assign or [])], instrument=instrument)
     typer.echo(str(folder))
 
 

@@ -3,14 +3,14 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar, cast, get_args
 
-from adapters.formats.read_intensities import reflections_from_file
+from adapters.formats.read_intensities import FORMATS, read_intensity_file, read_with, reflections_of_table, stated_beam
 from flows.pipeline import Found, Run, combine, merged_structures, structure
 from flows.progress import Steps, TerminalSteps
 from flows.review import NoReview
 from flows.run_folder import claimed, read_results
-from flows.runs import composition, report, run_pipeline
+from flows.runs import contents, report, run_pipeline
 from flows.settings import Settings
 from flows.storage import named_storage_errors
 from tasks.integrate import Reflections
@@ -43,43 +43,44 @@ def solve_intensities(
     *,
     cell: str | None,
     space_group: str | None,
-    radiation: str,
-    energy_kev: float,
+    radiation: str | None,
+    energy_kev: float | None,
+    block: str | None = None,
 ) -> Path:
     """Solve and refine from a file of intensities; return the run folder."""
-    if radiation not in get_args(Radiation):
+    if radiation is not None and radiation not in get_args(Radiation):
         raise SettingsError(f"--radiation {radiation!r}: must be electron or xray", "")
-    if not 0 < energy_kev <= 3000:
+    if energy_kev is not None and not 0 < energy_kev <= 3000:
         raise SettingsError(f"--energy-kev {energy_kev}: must lie between 0 and 3000", "")
     if not hkl.is_file():
-        raise SourceError(f"{hkl}: no such file", "give a file of intensities: HKLF 4, MTZ or XDS_ASCII")
+        raise SourceError(f"{hkl}: no such file", f"give a file of intensities: {FORMATS}")
     given = {"cell": cell, "space_group": space_group, "radiation": radiation, "energy_kev": energy_kev}
-    key = fingerprint({"file": FileRef.of(hkl), **given})
+    files = {path.name: FileRef.of(path) for path in read_with(hkl, alone=cell is not None)}
+    key = fingerprint({"files": files, "block": block, **given})
     with (
         named_storage_errors(out),
         claimed(out, source_key=key, source_name=str(hkl), settings=settings) as folder,
         TerminalSteps() as steps,
     ):
-        run = Run(folder, settings, steps, composition(settings, None), NoReview(), keep_axes=True)
         workdir = folder / "intensities"
         workdir.mkdir(exist_ok=True)
         with steps.step("read"):
-            data = reflections_from_file(
-                hkl,
-                cell=parse_cell(cell),
-                space_group=space_group,
-                radiation="xray" if radiation == "xray" else "electron",
-                energy_kev=energy_kev,
-                workdir=workdir,
+            table = read_intensity_file(hkl, block=block, alone=cell is not None)
+            beam = stated_beam(hkl, table, cast("Radiation | None", radiation), energy_kev)
+            data = reflections_of_table(
+                hkl, table, cell=parse_cell(cell), space_group=space_group, beam=beam, workdir=workdir
             )
+        stated = () if table.composition is None else (table.composition,)
+        run = Run(folder, settings, steps, contents(settings, stated), NoReview(), keep_axes=True)
         crystal = structure(run, CrystalOutcome(id="crystal-01", reflections=data))
         source = SourceSummary(
             kind="intensities",
             path=str(hkl.resolve()),
             sample=hkl.stem,
-            composition=settings.composition,
-            energy_kev=energy_kev,
-            files=1,
+            composition=settings.composition or (None if settings.compositions else table.composition),
+            compositions=settings.compositions,
+            energy_kev=round(beam.energy_kev, 4),
+            files=len(files),
             sha256=key,
         )
         report(run, Found(None, None, (crystal,), ()), source)
@@ -100,7 +101,7 @@ def merge_finished_runs(runs: list[Path], out: Path, settings: Settings, steps: 
     key = fingerprint({"crystals": [crystal.reflections for crystal in crystals]})
     names = ", ".join(run.name for run in runs)
     with claimed(out, source_key=key, source_name=names, settings=settings) as folder:
-        run = Run(folder, settings, steps, composition(settings, first_composition(runs)), NoReview())
+        run = Run(folder, settings, steps, contents(settings, first_contents(runs)), NoReview())
         combined = combine(run, tuple(crystals))
         merged = merged_structures(run, combined)
         source = SourceSummary(
@@ -108,6 +109,7 @@ def merge_finished_runs(runs: list[Path], out: Path, settings: Settings, steps: 
             path=names,
             sample=names,
             composition=settings.composition,
+            compositions=settings.compositions,
             energy_kev=None,
             files=len(crystals),
             sha256=key,
@@ -127,13 +129,13 @@ def finished_crystals(run: Path, number: int) -> list[CrystalOutcome]:
     return found
 
 
-def first_composition(runs: list[Path]) -> str | None:
-    """Return the composition that the first run was given."""
+def first_contents(runs: list[Path]) -> tuple[str, ...]:
+    """Return the compositions that the first run was given that was given any."""
     for run in runs:
-        text = read_results(run)["source"].get("composition")
-        if text:
-            return str(text)
-    return None
+        source = read_results(run)["source"]
+        if found := source.get("compositions") or [text for text in [source.get("composition")] if text]:
+            return tuple(found)
+    return ()
 
 
 def parse_cell(text: str | None) -> UnitCell | None:

@@ -12,7 +12,9 @@ from adapters.formats.simulated_series import write_simulated_series
 from flows.commands import run_source
 from flows.settings import Settings, apply_assignment
 from tasks.model import SettingsError
-from tasks.simulate import ClusterPlan, Instrument, SimulationSettings, Structure, TiltPlan, uio66
+from tasks.simulate import SimulationSettings, Structure, settings_of, uio66
+
+DEMO_INSTRUMENT = "ideal"
 
 
 def run_demo(out: Path) -> Path:
@@ -26,17 +28,18 @@ def run_demo(out: Path) -> Path:
 
 def demo_series() -> SimulationSettings:
     """Return a cluster of three crystals that is small enough to be solved in minutes."""
-    return SimulationSettings(
-        seed=1,
-        sample="UiO-66 cluster (simulated)",
-        tilts=TiltPlan(step_deg=1.5),
-        cluster=ClusterPlan(size_nm=170.0),
-        instrument=Instrument(scan_shape=(48, 48)),
-    )
+    values = {
+        "seed": 1,
+        "sample": "UiO-66 cluster (simulated)",
+        "tilts": {"step_deg": 1.5},
+        "cluster": {"size_nm": 170.0},
+        "instrument": {"scan_shape": (48, 48)},
+    }
+    return settings_of(DEMO_INSTRUMENT, values)
 
 
-def simulate_series(cif: Path, out: Path, assignments: list[str]) -> Path:
-    """Simulate a series of the structure in a CIF; return its folder.
+def simulate_series(cif: Path, out: Path, assignments: list[str], *, instrument: str = "ideal") -> Path:
+    """Simulate a series of the structure in a CIF with a named instrument; return its folder.
 
     Raises
     ------
@@ -47,7 +50,7 @@ def simulate_series(cif: Path, out: Path, assignments: list[str]) -> Path:
     for assignment in assignments:
         apply_assignment(values, assignment)
     try:
-        settings = SimulationSettings.model_validate(values)
+        settings = settings_of(instrument, values)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise SettingsError(

@@ -1,7 +1,7 @@
 """Carrying on by hand: folders of a finished run's crystals that run as they stand in another program."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from adapters.programs.export import export_dials, export_pets, export_shelx, export_xds
 from flows.run_folder import read_results
@@ -31,9 +31,17 @@ def export_run(run: Path, target: str, out: Path, *, crystal: str | None = None)
     crystals = [path for path in sorted((run / "crystals").glob("*")) if crystal in {None, path.name}]
     if not crystals:
         raise SourceError(f"{run}: no crystal {crystal or ''}".rstrip(), "see results.json for what there is")
-    text = results["source"].get("composition")
-    composition = Composition.parse(text) if text else None
-    return [_export(path, target, out / path.name, composition) for path in crystals if _has(path, target)]
+    return [
+        _export(path, target, out / path.name, _contents(results, path.name)) for path in crystals if _has(path, target)
+    ]
+
+
+def _contents(results: dict[str, Any], crystal: str) -> Composition | None:
+    """Return the contents that a crystal was solved with."""
+    phases = [one.get("phases") for one in results["crystals"] if one["id"] == crystal]
+    tried = next(iter(phases), None) or [results["source"]]
+    text = tried[0].get("composition")
+    return Composition.parse(text) if text else None
 
 
 def _has(crystal: Path, target: str) -> bool:

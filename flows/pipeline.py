@@ -5,7 +5,7 @@ folder when it is there already, and it is a Prefect task when a flow run is aro
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -15,6 +15,7 @@ from adapters.formats.frame_reader import FrameFileReader
 from adapters.formats.stempy_hdf5 import StempyReader
 from flows.aperture_gain import Bench, aperture_gain
 from flows.parallel import side_by_side
+from flows.phases import PhaseOutcome, best_phase, best_with_solution
 from flows.progress import Steps
 from flows.review import Review
 from flows.settings import Settings
@@ -24,6 +25,7 @@ from tasks.ingest import SourceDocument, TiltSeries, ingest_tilt_series
 from tasks.integrate import (
     CombinedSets,
     CrystalRelation,
+    Reflections,
     combine_crystals,
     integrate_frames,
     relation_text,
@@ -44,7 +46,8 @@ class Run:
     folder: Path
     settings: Settings
     steps: Steps
-    composition: Composition | None
+    compositions: tuple[Composition, ...]
+    """Contents of the phases that may be there; none: not known."""
     review: Review
     keep_axes: bool = False
     """Whether the user's own cell names the axes: no standard setting then."""
@@ -121,25 +124,65 @@ def intensities(run: Run, crystal: CrystalOutcome, frames: FrameSeries) -> Cryst
 
 
 def structure(run: Run, crystal: CrystalOutcome) -> CrystalOutcome:
-    """Solve and refine from intensities; a crystal without any is handed back as it is."""
+    """Solve and refine from intensities, with the contents of each phase that may be there.
+
+    A crystal without intensities is handed back as it is.
+    """
     if (reflections := crystal.reflections) is None:
         return crystal
     folder = crystal_folder(run, crystal.id)
+    if len(run.compositions) < 2:
+        return structure_of(run, crystal, reflections, next(iter(run.compositions), None), folder=folder)
+    tried: list[PhaseOutcome] = []
+    for number, contents in enumerate(run.compositions, 1):
+        place = folder / f"phase-{number}"
+        tried.append((contents, structure_in_phase(run, crystal, reflections, contents, tried=tried, folder=place)))
+    return best_phase(tried)
+
+
+def structure_in_phase(
+    run: Run,
+    crystal: CrystalOutcome,
+    reflections: Reflections,
+    contents: Composition,
+    *,
+    tried: Sequence[PhaseOutcome],
+    folder: Path,
+) -> CrystalOutcome:
+    """Refine with these contents the best model that others led to; search only where none of both is solved."""
+    if (found := best_with_solution(tried)) is not None:
+        again = refined_structure(run, found, reflections, contents, folder=folder / "given")
+        if "solved" in {again.status, found.status}:
+            return again
+    return structure_of(run, crystal, reflections, contents, folder=folder)
+
+
+def structure_of(
+    run: Run, crystal: CrystalOutcome, reflections: Reflections, contents: Composition | None, *, folder: Path
+) -> CrystalOutcome:
+    """Solve and refine a crystal of these contents."""
     try:
         with run.steps.step("solve", crystal.id):
-            solutions = solve_structure(reflections, run.composition, run.settings.solve, workdir=folder / "solve")
+            solutions = solve_structure(reflections, contents, run.settings.solve, workdir=folder / "solve")
     except ApertureError as error:
         return failed(crystal, "solve", error)
     solutions = in_stated_setting(solutions, keep_axes=run.keep_axes or axes_given(run.settings))
-    crystal = crystal.model_copy(update={"solutions": solutions})
+    solved = crystal.model_copy(update={"solutions": solutions})
+    return refined_structure(run, solved, reflections, contents, folder=folder)
+
+
+def refined_structure(
+    run: Run, crystal: CrystalOutcome, reflections: Reflections, contents: Composition | None, *, folder: Path
+) -> CrystalOutcome:
+    """Refine a crystal that has solutions, with these contents."""
+    if (solutions := crystal.solutions) is None:
+        return crystal
+    crystal = crystal.model_copy(update={"refinement": None, "failure": None})
     try:
         with run.steps.step("refine", crystal.id):
+            solution = run.review.solution(crystal.id, solutions)
             refinement = refine_structure(
-                reflections,
-                run.review.solution(crystal.id, solutions),
-                run.composition,
-                run.settings.refine,
-                workdir=folder / "refine",
+                reflections, solution, contents, run.settings.refine, workdir=folder / "refine"
             )
     except ApertureError as error:
         return failed(crystal, "refine", error)
@@ -173,9 +216,17 @@ def with_gain(
     solution = None
     if solved and crystal.solutions is not None:
         solution = run.review.solution(crystal.id, crystal.solutions)
-    bench = Bench(own, solution, run.composition, run.settings, mine, crystal_folder(run, crystal.id) / "gain")
+    folder = crystal_folder(run, crystal.id) / "gain"
+    bench = Bench(own, solution, contents_of(run, crystal), run.settings, mine, folder)
     with run.steps.step("gain", crystal.id):
         return crystal.model_copy(update={"gain": aperture_gain(crystal, series, beams, bench)})
+
+
+def contents_of(run: Run, crystal: CrystalOutcome) -> Composition | None:
+    """Return the contents that a crystal was solved with."""
+    if crystal.composition is not None:
+        return Composition.parse(crystal.composition)
+    return next(iter(run.compositions), None)
 
 
 def axes_given(settings: Settings) -> bool:

@@ -1,6 +1,7 @@
 """One run of the pipeline in this process: claim the folder, run the stages, write the report."""
 
 import importlib.metadata
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -38,7 +39,7 @@ def run_pipeline(
             folder=folder,
             settings=settings,
             steps=steps,
-            composition=composition(settings, document.manifest.single_composition),
+            compositions=contents(settings, document.manifest.contents),
             review=review or NoReview(),
         )
         found = solve_tilt_series(run, document) if document.is_tilt_series else solve_rotation_series(run, document)
@@ -75,6 +76,7 @@ def summary(document: SourceDocument, found: Found, key: str, source: Path) -> S
         path=str(source.resolve()),
         sample=manifest.sample,
         composition=manifest.single_composition,
+        compositions=manifest.compositions,
         energy_kev=manifest.beam.energy_kev,
         files=len(document.files),
         counts_total=sum(scan.counts for scan in series.scans) if series else None,
@@ -85,7 +87,6 @@ def summary(document: SourceDocument, found: Found, key: str, source: Path) -> S
     )
 
 
-def composition(settings: Settings, of_source: str | None) -> Composition | None:
-    """Return the composition of the settings, else of the source, else None."""
-    text = settings.composition or of_source
-    return Composition.parse(text) if text else None
+def contents(settings: Settings, of_source: Sequence[str]) -> tuple[Composition, ...]:
+    """Return the compositions of the settings, else of the source, else none; see `Run.compositions`."""
+    return tuple(Composition.parse(text) for text in settings.contents or of_source)

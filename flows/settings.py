@@ -43,6 +43,11 @@ class Settings(Document):
     composition: str | None = Field(
         default=None, max_length=500, description='empirical contents, "C19 H22 N2 O"; overrides that of the source'
     )
+    compositions: tuple[Annotated[str, Field(max_length=500)], ...] = Field(
+        default=(),
+        max_length=20,
+        description="contents of the phases that may be there; each crystal is tried with all",
+    )
     ingest: IngestSettings = Field(default=IngestSettings(), description="how scans are read")
     apertures: ApertureChoice = Field(default=AutomaticApertures(), description="which positions make a crystal")
     frames: FrameSettings = Field(default=FrameSettings(), description="how frames are centred and summed")
@@ -71,12 +76,19 @@ class Settings(Document):
 
     @model_validator(mode="after")
     def _composition_is_a_formula(self) -> "Settings":
-        if self.composition is not None:
-            try:
-                Composition.parse(self.composition)
-            except InputError as error:
-                raise SettingsError(*error.args) from error
+        if self.composition is not None and self.compositions:
+            raise SettingsError("composition and compositions are both set", "give one of them")
+        try:
+            for text in self.contents:
+                Composition.parse(text)
+        except InputError as error:
+            raise SettingsError(*error.args) from error
         return self
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """The compositions that are set; none if the source is to be asked."""
+        return self.compositions or ((self.composition,) if self.composition is not None else ())
 
     def changed(self) -> dict[str, Any]:
         """Return the settings that differ from the defaults, nested as in the document."""

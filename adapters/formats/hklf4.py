@@ -1,18 +1,22 @@
-"""Reading SHELX's HKLF 4 files as they occur: fixed columns, wide columns, batch numbers, text after the end."""
+"""Reading SHELX's HKLF 3, 4 and 5 as they occur: fixed columns, wide columns, batches, twins, text after the end."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from adapters.formats.intensity_table import IntensityTable, observations
+from adapters.formats.intensity_table import IntensityTable, observations, squared
 from tasks.model import SourceError
 
 SAMPLE_LINES = 200
 """Read to tell fixed columns from separated ones. Chosen, not measured: columns run into each other first at strong
 reflections or indices below -99, which the first lines may lack; a bad line further on is an error that names it."""
+FORMS = (3, 4, 5)
+"""Numbers of HKLF that are read; 1 and 2 are unmerged F and Laue data, 6 is 5 with equivalents told apart."""
+SEVERAL_A_LINE = (8, 12, 16)
+"""Columns of two, three and four reflections h k l I on one line, none with a sigma."""
 
 
 class _Row(NamedTuple):
@@ -22,11 +26,8 @@ class _Row(NamedTuple):
     batch: int
 
 
-def read_hklf4(path: Path) -> IntensityTable:
-    """Read h k l I sigma [batch] up to the 0 0 0 line (or a blank one, or the end of the file).
-
-    Fixed columns (3I4, 2F8, I4) are tried first, as SHELX reads them (SHELX-97 manual, section 2.2); if the file does
-    not fit, columns separated by blanks. Whatever follows the end, such as a program's CIF text, is not read.
+def read_hklf(path: Path, *, form: int | None = None) -> IntensityTable:
+    """Read a file of SHELX's HKLF 3, 4 or 5; see `parse_hklf`.
 
     Raises
     ------
@@ -37,30 +38,100 @@ def read_hklf4(path: Path) -> IntensityTable:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    return parse_hklf(text, str(path), form=form)
+
+
+def parse_hklf(text: str, name: str, *, form: int | None = None) -> IntensityTable:
+    """Read h k l I sigma [batch] up to the 0 0 0 line (or a blank one, or the end of the text).
+
+    Fixed columns (3I4, 2F8, I4) are tried first, as SHELX reads them (SHELX-97 manual, section 2.2); if the file does
+    not fit, columns separated by blanks. Whatever follows the end, such as a program's CIF text, is not read.
+
+    Of HKLF 5 (overlapping reflections of several domains: all but the last of a group have negative batches and the
+    same intensity) the single reflections of the first domain are taken, and the rest is counted in a warning.
+
+    Parameters
+    ----------
+    form
+        Number of the HKLF instruction; None: 4, or 5 where the batches say so.
+
+    Raises
+    ------
+    SourceError
+        Naming the file and the line that is no reflection, or if there is none at all.
+    """
+    if form is not None and form not in FORMS:
+        raise SourceError(f"{name}: HKLF {form} is not read", "write the reflections as HKLF 4")
     lines = text.splitlines()
-    parse = _layout(path, lines)
-    rows = list(_rows(path, lines, parse))
+    parse = _layout(name, lines)
+    rows = list(_rows(name, lines, parse))
     if not rows:
-        raise SourceError(f"{path}: holds no reflections", "give a file in SHELX's HKLF 4 format")
+        raise SourceError(f"{name}: holds no reflections", "give a file in SHELX's HKLF 4 format")
+    warnings: tuple[str, ...] = ()
+    if form == 5 or (form is None and _is_twinned(rows)):
+        rows, warnings = _first_domain(name, rows)
+    intensity, sigma = np.array([row.intensity for row in rows]), np.array([row.sigma for row in rows])
+    if form == 3:
+        intensity, sigma = squared(intensity, sigma)
+        warnings = ("the file holds amplitudes only: they were squared, and weak ones are biased",)
     batch = np.array([row.batch for row in rows], dtype=np.int32)
     data = observations(
         np.array([row.hkl for row in rows], dtype=np.int32),
-        np.array([row.intensity for row in rows]),
-        np.array([row.sigma for row in rows]),
+        intensity,
+        sigma,
         crystal=np.unique(batch, return_inverse=True)[1].astype(np.int32),
     )
-    return IntensityTable(data)
+    return IntensityTable(data, warnings=warnings)
 
 
-def _layout(path: Path, lines: list[str]) -> Callable[[str], _Row]:
+def _groups(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
+    """Yield the rows that make one observation: those with negative batches, and the next without."""
+    group: list[_Row] = []
+    for row in rows:
+        group.append(row)
+        if row.batch >= 0:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _is_twinned(rows: Sequence[_Row]) -> bool:
+    """Tell HKLF 5 from HKLF 4 whose negative batches mark a test set: rows of a group share their intensity."""
+    several = [group for group in _groups(rows) if len(group) > 1]
+    return bool(several) and all(row.intensity == group[0].intensity for group in several for row in group)
+
+
+def _first_domain(name: str, rows: Sequence[_Row]) -> tuple[list[_Row], tuple[str, ...]]:
+    groups = list(_groups(rows))
+    single = [group[0] for group in groups if len(group) == 1]
+    kept = [row for row in single if abs(row.batch) == 1]
+    overlapped, others = len(groups) - len(single), len(single) - len(kept)
+    if not kept:
+        raise SourceError(
+            f"{name}: HKLF 5 in which all {overlapped} reflections of the first domain overlap with others",
+            "give the data as HKLF 4, as measured, and the twin law",
+        )
+    said = f"HKLF 5: {overlapped} overlapping reflections and {others} of other domains are left out"
+    return kept, (f"{said}, {len(kept)} of the first domain are used",)
+
+
+def _layout(name: str, lines: list[str]) -> Callable[[str], _Row]:
     """Return the parser that fits the first lines."""
     first = next((i for i, line in enumerate(lines) if line.strip()), None)
     if first is None:
-        raise SourceError(f"{path}: is empty", "give a file in SHELX's HKLF 4 format")
+        raise SourceError(f"{name}: is empty", "give a file in SHELX's HKLF 4 format")
     sample = [line for line in lines[first : first + SAMPLE_LINES] if line.strip()]
+    if all(_holds_several(line) for line in sample[:-1] or sample):
+        several = len(sample[0].split()) // 4
+        raise SourceError(
+            f"{name}: each line holds {several} reflections without sigmas", "intensities without errors are not enough"
+        )
     for parse in (_fixed, _separated):
         count = 0
         for line in sample:
+            if _ends(line):
+                return parse
             try:
                 row = parse(line)
             except ValueError:
@@ -73,20 +144,31 @@ def _layout(path: Path, lines: list[str]) -> Callable[[str], _Row]:
     return _fixed if len(sample[0]) >= 28 else _separated
 
 
-def _rows(path: Path, lines: list[str], parse: Callable[[str], _Row]) -> Iterator[_Row]:
+def _holds_several(line: str) -> bool:
+    """Tell whether a line holds several h k l I: whole numbers where the next indices would be."""
+    words = line.split()
+    return len(words) in SEVERAL_A_LINE and all(word.lstrip("+-").isdigit() for word in words[4:7])
+
+
+def _ends(line: str) -> bool:
+    """Tell whether a line is 0 0 0 with nothing behind, as programs and people end a file."""
+    return line.split() == ["0", "0", "0"]
+
+
+def _rows(name: str, lines: list[str], parse: Callable[[str], _Row]) -> Iterator[_Row]:
     begun = False
     for number, line in enumerate(lines, 1):
         if not line.strip():
             if begun:
                 return
             continue
-        if (begun and line.lstrip()[0] in "_#;") or line.upper().startswith(("REM", "TITL")):
+        if (begun and line.lstrip()[0] in "_#;") or line.upper().startswith(("REM", "TITL")) or _ends(line):
             return
         try:
             row = parse(line)
         except ValueError as error:
             raise SourceError(
-                f"{path}, line {number}: {line.rstrip()[:60]!r} is no reflection: {error}",
+                f"{name}, line {number}: {line.rstrip()[:60]!r} is no reflection: {error}",
                 "HKLF 4 wants h k l in 3 columns of 4, I and sigma in 2 columns of 8 characters",
             ) from None
         if row.hkl == (0, 0, 0):

@@ -1,12 +1,16 @@
 """What a reader of an intensity file returns."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.integrate import Unmerged
 from tasks.model import UnitCell
+
+ELECTRONS_BELOW_ANGSTROM = 0.06
+"""Wavelength up to which a file that names no radiation holds electron data: 46 keV electrons, or photons of 207 keV.
+Chosen, not measured: electrons of 60 to 300 keV have 0.049 to 0.020 A, X-ray diffraction is rarely done below 0.1 A."""
 
 
 class IntensityTable(NamedTuple):
@@ -17,6 +21,17 @@ class IntensityTable(NamedTuple):
     wavelength_angstrom: float | None = None
     space_group: str | None = None
     warnings: tuple[str, ...] = ()
+    composition: str | None = None
+    radiation: Literal["electron", "xray"] | None = None
+    trusted_group: bool = False
+    """Whether `space_group` was chosen by a person or a refinement, not by a program that looks at the lattice."""
+
+    @property
+    def probe(self) -> Literal["electron", "xray"] | None:
+        """What was diffracted: as stated, else by the wavelength, else None."""
+        if self.radiation is not None or self.wavelength_angstrom is None:
+            return self.radiation
+        return "electron" if self.wavelength_angstrom < ELECTRONS_BELOW_ANGSTROM else "xray"
 
 
 class Positions(NamedTuple):
@@ -45,3 +60,8 @@ def observations(
         np.zeros(n) if angle_deg is None else np.asarray(angle_deg, dtype=np.float64),
         np.zeros(n, dtype=np.int32) if crystal is None else np.asarray(crystal, dtype=np.int32),
     )
+
+
+def squared(f: NDArray[np.float64], sigma: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return F^2 of amplitudes with its sigma, 2 F sigma(F) + sigma(F)^2."""
+    return f**2, np.abs(2.0 * f * sigma) + sigma**2

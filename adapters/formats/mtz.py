@@ -7,7 +7,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.formats.intensity_table import IntensityTable, Positions, observations
+from adapters.formats.intensity_table import IntensityTable, Positions, observations, squared
 from tasks.integrate import Unmerged
 from tasks.model import SourceError, UnitCell
 
@@ -91,11 +91,10 @@ def _mean_intensities(mtz: gemmi.Mtz) -> Unmerged | None:
 
 
 def _squared_amplitudes(mtz: gemmi.Mtz) -> Unmerged | None:
-    """Return F^2 with its sigma, 2 F sigma(F) + sigma(F)^2."""
     for column, following in pairwise(list(mtz.columns)):
         if column.type == "F" and following.type == "Q":
-            f, sigma = _column(mtz, column.label), _column(mtz, following.label)
-            return observations(mtz.make_miller_array(), f**2, np.abs(2.0 * f * sigma) + sigma**2)
+            intensity, sigma = squared(_column(mtz, column.label), _column(mtz, following.label))
+            return observations(mtz.make_miller_array(), intensity, sigma)
     return None
 
 

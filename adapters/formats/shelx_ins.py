@@ -53,6 +53,8 @@ class ShelxFile(NamedTuple):
     atoms: tuple[ShelxAtom, ...]
     peaks: tuple[ShelxAtom, ...]
     remarks: tuple[str, ...]
+    hklf: tuple[float, ...] = ()
+    """Numbers of the HKLF instruction: form, scale, nine elements of a matrix on the indices; as many as are given."""
 
     def operations(self) -> gemmi.GroupOps:
         """Return all symmetry operations, centring included."""
@@ -68,8 +70,8 @@ class ShelxFile(NamedTuple):
         return gemmi.GroupOps([op.translated(shift).wrap() for op in group.sym_ops for shift in shifts])
 
 
-def read_shelx(path: Path) -> ShelxFile:
-    """Read a file.
+def read_shelx(path: Path, *, bare: bool = False) -> ShelxFile:
+    """Read a file; a `bare` one describes data and need not name elements.
 
     Raises
     ------
@@ -78,10 +80,10 @@ def read_shelx(path: Path) -> ShelxFile:
     """
     if not path.is_file():
         raise SourceError(f"{path}: there is no such file")
-    return parse_shelx(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    return parse_shelx(path.read_text(encoding="utf-8", errors="replace"), str(path), bare=bare)
 
 
-def parse_shelx(text: str, name: str) -> ShelxFile:
+def parse_shelx(text: str, name: str, *, bare: bool = False) -> ShelxFile:
     """Read the text of a file: continuation lines joined, comments dropped, atoms after END are peaks.
 
     Raises
@@ -94,7 +96,7 @@ def parse_shelx(text: str, name: str) -> ShelxFile:
             reader.take(line)
         except (ValueError, IndexError) as error:
             raise SourceError(f"{name}, line {number}: {line[:60]!r}: {error}") from error
-    return reader.result()
+    return reader.result(bare=bare)
 
 
 def _logical_lines(text: str) -> list[tuple[int, str]]:
@@ -135,9 +137,10 @@ class _Reader:
         self.atoms: list[ShelxAtom] = []
         self.peaks: list[ShelxAtom] = []
         self.remarks: list[str] = []
+        self.hklf: list[float] = []
         self.ended = False
 
-    def take(self, line: str) -> None:  # noqa: C901 - one case an instruction
+    def take(self, line: str) -> None:  # noqa: C901, PLR0912 - one case an instruction
         """Read one instruction or atom."""
         words = line.split()
         keyword = words[0].upper().split("_", 1)[0][:4]
@@ -163,7 +166,10 @@ class _Reader:
                 self.variables += [float(x) for x in rest]
             case "WGHT" if not self.ended:
                 self.weights = [float(x) for x in rest]
-            case "END" | "HKLF":
+            case "HKLF":
+                self.ended = True
+                self.hklf = [float(x) for x in rest]
+            case "END":
                 self.ended = True
             case _ if keyword not in KNOWN:
                 self._atom(words)
@@ -212,19 +218,23 @@ class _Reader:
         variable = self.variables[m - 1] if m <= len(self.variables) else 1.0
         return p * variable if value > 0 else p * (1.0 - variable)
 
-    def result(self) -> ShelxFile:
-        """Return the file, checked for what it cannot do without."""
+    def result(self, *, bare: bool) -> ShelxFile:
+        """Return the file, checked for what it cannot do without; a bare one may describe data and no structure."""
         if len(self.cell) != 7:
             raise SourceError(f"{self.name}: has no complete CELL line")
-        if not self.elements:
+        if not self.elements and not bare:
             raise SourceError(f"{self.name}: has no SFAC line")
         if abs(self.lattice) not in LATTICES:
             raise SourceError(f"{self.name}: LATT {self.lattice} does not exist")
         wavelength, a, b, c, alpha, beta, gamma = self.cell
+        try:
+            cell = UnitCell.of((a, b, c, alpha, beta, gamma))
+        except ValueError as error:
+            raise SourceError(f"{self.name}: the unit cell {self.cell[1:]} of CELL is impossible") from error
         return ShelxFile(
             self.title,
             wavelength,
-            UnitCell(a=a, b=b, c=c, alpha=alpha, beta=beta, gamma=gamma),
+            cell,
             tuple(self.esd),
             self.z,
             self.lattice,
@@ -237,6 +247,7 @@ class _Reader:
             tuple(self.atoms),
             tuple(self.peaks),
             tuple(self.remarks),
+            tuple(self.hklf),
         )
 
 

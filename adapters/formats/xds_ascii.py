@@ -47,6 +47,49 @@ def read_xds_ascii(path: Path) -> IntensityTable:
     )
 
 
+def read_xds_integrate(path: Path) -> IntensityTable:
+    """Read INTEGRATE.HKL of XDS: integrated, but neither scaled nor rid of outliers.
+
+    Intensities and sigmas are multiplied by the column RLP, the reciprocal of Lorentz and polarisation factors, as
+    CORRECT does. Source: XDS documentation, file INTEGRATE.HKL.
+
+    Raises
+    ------
+    SourceError
+        Naming the file and what is missing or the line that is damaged.
+    """
+    lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    end = next((i for i, line in enumerate(lines) if line.startswith("!END_OF_HEADER")), None)
+    if end is None:
+        raise SourceError(f"{path}: has no !END_OF_HEADER")
+    header, fields = lines[:end], _fields(lines[:end])
+    start = next((i for i, line in enumerate(header) if line.startswith("!H,K,L,IOBS,SIGMA")), None)
+    if start is None:
+        raise SourceError(f"{path}: the header names no columns H,K,L,IOBS,SIGMA")
+    names = ",".join(line.lstrip("!").strip().strip(",") for line in header[start : start + 2]).split(",")
+    body = [line for line in lines[end + 1 :] if line.strip() and not line.startswith("!")]
+    if not body or "RLP" not in names:
+        raise SourceError(f"{path}: holds no reflections with the column RLP", "was INTEGRATE run to its end?")
+    place = {name.strip(): number for number, name in enumerate(names)}
+    table = _numbers(path, body, end + 2, place["RLP"] + 1)
+    sigma = table[:, place["SIGMA"]]
+    keep = sigma > 0
+    factor = table[keep, place["RLP"]]
+    data = observations(
+        np.rint(table[keep, :3]).astype(np.int32),
+        table[keep, place["IOBS"]] * factor,
+        sigma[keep] * factor,
+        angle_deg=_angles(fields, table[keep, place["ZCAL"]]),
+    )
+    wavelength = fields.get("X-RAY_WAVELENGTH")
+    return IntensityTable(
+        data,
+        unit_cell=_cell(path, fields),
+        wavelength_angstrom=wavelength[0] if wavelength else None,
+        warnings=("INTEGRATE.HKL holds unscaled intensities: XDS_ASCII.HKL of CORRECT is better",),
+    )
+
+
 def read_xds_positions(path: Path) -> Positions:
     """Read where the reflections of an XDS_ASCII.HKL lie; none if it has no positions (merged files).
 

@@ -6,7 +6,7 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.frames.models import DirectBeams, Frame, FrameSeries
-    from tasks.frames.ports import FrameReader
+    from tasks.frames.ports import FrameImages, FrameReader
     from tasks.frames.settings import FrameSettings
     from tasks.frames.stack import each_frame
     from tasks.frames.sweeps import STEP_TOLERANCE, Sweep, partition, usable_sweeps
@@ -18,6 +18,7 @@ __all__ = [
     "STEP_TOLERANCE",
     "DirectBeams",
     "Frame",
+    "FrameImages",
     "FrameReader",
     "FrameSeries",
     "FrameSettings",

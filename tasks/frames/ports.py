@@ -1,10 +1,21 @@
 """What the frames stage needs from the outside: a reader of image files."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class FrameImages(NamedTuple):
+    """All images of one file, (n, slow, fast), in the type in which they are stored."""
+
+    images: NDArray[np.number]
+    notes: tuple[str, ...] = ()
+    """What a reader of the report must know: images that are lost, an old header that was believed."""
+    stated: Mapping[str, float] = {}
+    """What the file says of fields of the manifest's detector, by their names."""
 
 
 class FrameReader(Protocol):
@@ -15,8 +26,8 @@ class FrameReader(Protocol):
         """Name of the engine."""
         ...
 
-    def read(self, path: Path, *, shape: tuple[int, int]) -> NDArray[np.number]:
-        """Return all images of a file, (n, slow, fast), in the type in which they are stored.
+    def read(self, path: Path, *, shape: tuple[int, int]) -> FrameImages:
+        """Return all images of a file and what it says of them.
 
         Raises
         ------

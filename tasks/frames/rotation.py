@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tasks.events.canvas import Canvas, canvas_for
 from tasks.frames.models import Frame, FrameSeries
 from tasks.frames.ports import FrameReader
-from tasks.frames.rotation_survey import FileImage, Survey, each_image, survey_images
+from tasks.frames.rotation_survey import FileImage, FileNotes, Survey, each_image, survey_images
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import write_stack
 from tasks.frames.track import BeamTrack, track_beam
@@ -80,7 +80,7 @@ def rotation_series(source: SourceDocument, reader: FrameReader, settings: Frame
     placement = _placement(track, detector.shape_px)
     step = 1 if manifest.oscillation.width_deg > 0 else -1  # frames are sorted by angle
     sums: dict[int, int] = {}
-    images = each_image(source.files, reader, detector.shape_px, [], step=step)
+    images = each_image(source.files, reader, detector.shape_px, FileNotes([], [], {}), step=step)
     stack = write_stack(
         path,
         _placed(images, survey, storage, placement, sums),
@@ -207,7 +207,7 @@ def _on_canvas(detector: RotationDetector, placement: FrameShifts) -> Detector:
 
 
 def _warnings(survey: Survey, storage: Storage, track: BeamTrack, placement: FrameShifts) -> tuple[str, ...]:
-    warnings = []
+    warnings = [*survey.notes]
     if survey.lost:
         more = "" if len(survey.lost) <= NAMED else f" and {len(survey.lost) - NAMED} more"
         warnings.append(f"{len(survey.lost)} files cannot be read: {'; '.join(survey.lost[:NAMED])}{more}")

@@ -1,6 +1,7 @@
 """The first reading of a rotation series: which frames can be read, their range of values, their direct beams."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,13 @@ from tasks.model import SourceError
 FRAMES_MIN = 5
 """Frames that must be readable. Chosen, not measured: fewer than the 5 neighbours that `track_beam` takes the median of
 leave no outlier of the beam to be told, and hold no wedge worth integrating."""
+SAME_VALUE = 0.002
+"""Relative, between a header and the manifest: headers round to three or four digits; above it, cells differ by what
+refinement shows."""
+LEAST_PIXELS = 100
+"""Pixels with counts, so that chance makes no multiples of 256 of them all."""
+SWAPPED_SHARE = 0.98
+"""Of the pixels with counts. Of counts one in 256 is a multiple by chance; swapped, all below 256 are."""
 REASONS_SHOWN = 10
 """Lines of the error. Chosen, not measured: a wrong shape or a damaged disk gives the same reason for every file."""
 
@@ -51,6 +59,19 @@ class Survey(NamedTuple):
     whole: bool
     bad: NDArray[np.bool_]
     lost: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What the files say that a reader of the report must know, and where they contradict the manifest."""
+
+
+class FileNotes(NamedTuple):
+    """What reading the files brought up: why some cannot be read, notes, and fields of the detector as they state them.
+
+    Each is added to while files are read.
+    """
+
+    lost: list[str]
+    notes: list[str]
+    stated: dict[str, list[float]]
 
 
 def survey_images(
@@ -63,13 +84,13 @@ def survey_images(
     SourceError
         If fewer than 5 frames can be read.
     """
-    lost: list[str] = []
+    said = FileNotes([], [], {})
     ever_nan = np.zeros(detector.shape_px, dtype=bool)
     floor = min(0.0, detector.pedestal)
     whole = True
     frames: list[Seen] = []
     low, high = np.full(detector.shape_px, np.inf), np.full(detector.shape_px, -np.inf)
-    for image in each_image(files, reader, detector.shape_px, lost):
+    for image in each_image(files, reader, detector.shape_px, said):
         finite = np.isfinite(image.pixels)
         values = np.where(finite, image.pixels, 0)
         ever_nan |= ~finite
@@ -78,7 +99,7 @@ def survey_images(
         whole = whole and (values.dtype.kind in "ui" or bool(np.array_equal(values, np.rint(values))))
         frames.append(_seen(image, values, finite & (values >= floor), detector, settings))
     if len(frames) < FRAMES_MIN:
-        reasons = "\n".join(lost[:REASONS_SHOWN])
+        reasons = "\n".join(said.lost[:REASONS_SHOWN])
         raise SourceError(
             f"{len(frames)} readable frames, at least {FRAMES_MIN} are needed\n{reasons}".rstrip(),
             "check `files` in the manifest, and copy damaged files again",
@@ -88,27 +109,59 @@ def survey_images(
     dead = dead_pixels(np.where(unmeasured, 0.0, high - detector.pedestal) / detector.gain)
     good = ~(unmeasured | hot_pixels([above]) | dead)
     lowest, highest = float(low[good].min(initial=0.0)), float(high[good].max(initial=0.0))
-    return Survey(tuple(frames), lowest, highest, whole, ~good, tuple(lost))
+    notes = (*_noted(said, len(files)), *contradictions(said.stated, detector), *_swapped(high, good))
+    return Survey(tuple(frames), lowest, highest, whole, ~good, tuple(said.lost), notes)
+
+
+def _noted(said: FileNotes, files: int) -> tuple[str, ...]:
+    """Return each note once, with the number of files that gave it."""
+    counted = Counter(said.notes)
+    return tuple(note if files == 1 else f"{note} ({number} of {files} files)" for note, number in counted.items())
+
+
+def contradictions(stated: Mapping[str, Sequence[float]], detector: RotationDetector) -> tuple[str, ...]:
+    """Return in words where the headers of files say other than the manifest; the manifest is believed."""
+    found = []
+    for field, values in stated.items():
+        mine, theirs = float(getattr(detector, field)), float(np.median(values))
+        if abs(theirs - mine) > SAME_VALUE * max(abs(mine), abs(theirs)):
+            size = f" ({theirs / mine - 1.0:+.1%})" if mine else ""
+            found.append(
+                f"detector.{field} is {mine:g} in the manifest, the files say {theirs:g}{size}: which is right?"
+            )
+    return tuple(found)
+
+
+def _swapped(high: NDArray[np.number], good: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Say so where nearly all pixels are multiples of 256: small counts look like that with their bytes swapped."""
+    values = high[good & (high != 0)]
+    if len(values) < LEAST_PIXELS or (values % 256 == 0).mean() < SWAPPED_SHARE:
+        return ()
+    return ("nearly all pixels are multiples of 256: is the byte order of the files the one that their headers state?",)
 
 
 def each_image(
-    files: Sequence[SourceFile], reader: FrameReader, shape: tuple[int, int], lost: list[str], *, step: int = 1
+    files: Sequence[SourceFile], reader: FrameReader, shape: tuple[int, int], said: FileNotes, *, step: int = 1
 ) -> Iterator[FileImage]:
     """Yield the frames by ascending number (`step` 1) or descending (-1).
 
-    Why a file cannot be read is appended to `lost`. A single file may hold a stack: its images are numbered from 0.
+    Why a file cannot be read, and what it says, is added to `said`. A single file may hold a stack: its images are
+    numbered from 0.
     """
     for file in files[::step]:
         if file.data is None:
-            lost.append(f"{file.name}: {file.problem}")
+            said.lost.append(f"{file.name}: {file.problem}")
             continue
         try:
-            images = reader.read(file.data.path, shape=shape)
+            images, notes, stated = reader.read(file.data.path, shape=shape)
         except SourceError as error:
-            lost.append(error.message)
+            said.lost.append(error.message)
             continue
+        said.notes.extend(notes)
+        for field, value in stated.items():
+            said.stated.setdefault(field, []).append(value)
         if len(files) > 1 and len(images) != 1:
-            lost.append(f"{file.name}: holds {len(images)} images beside other files")
+            said.lost.append(f"{file.name}: holds {len(images)} images beside other files")
             continue
         for index in range(len(images))[::step]:
             number = index if len(files) == 1 else int(file.number or 0)

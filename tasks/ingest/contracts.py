@@ -109,6 +109,11 @@ class Manifest(Document):
         return self
 
     @property
+    def contents(self) -> tuple[str, ...]:
+        """The compositions of the phases that may be there; none if not stated."""
+        return self.compositions or ((self.composition,) if self.composition is not None else ())
+
+    @property
     def single_composition(self) -> str | None:
         """The contents of all crystals; None if they are not stated, or if there are several phases."""
         return self.compositions[0] if len(self.compositions) == 1 else self.composition

@@ -6,7 +6,15 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.report.images import colour_of, tilt_pictures
-    from tasks.report.models import ApertureGain, ApertureQuality, CrystalOutcome, Failure, RunOutcome, SourceSummary
+    from tasks.report.models import (
+        ApertureGain,
+        ApertureQuality,
+        CrystalOutcome,
+        Failure,
+        PhaseTrial,
+        RunOutcome,
+        SourceSummary,
+    )
     from tasks.report.task import ReportFiles, write_report
 else:
     __getattr__ = open_face(__name__)
@@ -16,6 +24,7 @@ __all__ = [
     "ApertureQuality",
     "CrystalOutcome",
     "Failure",
+    "PhaseTrial",
     "ReportFiles",
     "RunOutcome",
     "SourceSummary",

@@ -9,6 +9,7 @@ from tasks.frames import FrameSeries
 from tasks.ingest import LostScan
 from tasks.integrate import CombinedSets, Reflections
 from tasks.model import ApertureError, Document, FileRef
+from tasks.model.verdict import Verdict
 from tasks.refine import Refinement
 from tasks.solve import Solutions
 
@@ -40,6 +41,7 @@ class SourceSummary(Document):
     path: str
     sample: str
     composition: str | None
+    compositions: tuple[str, ...] = Field(default=(), description="of the phases it may hold, where there are several")
     energy_kev: float | None
     files: int
     counts_total: int | None = None
@@ -89,10 +91,24 @@ class ApertureGain(Document):
         return "chosen" if ratios and min(ratios) > 1 / CLEARLY else None
 
 
+class PhaseTrial(Document):
+    """What a crystal came to with the contents of one of several phases; R factors are fractions."""
+
+    composition: str
+    verdict: Verdict
+    formula: str | None = Field(default=None, description="of the refined model; None without one")
+    space_group: str | None = None
+    r1: float | None = None
+    r1_left_out: float | None = Field(default=None, description="of reflections left out of the fit")
+    reason: str = ""
+
+
 class CrystalOutcome(Document):
     """One crystal: whatever its chain of stages produced, and why it stopped if it did."""
 
     id: str
+    composition: str | None = Field(default=None, description="contents it was solved with, where there were several")
+    phases: tuple[PhaseTrial, ...] = Field(default=(), description="where several phases were tried, the best first")
     aperture: CrystalAperture | None = None
     frames: FrameSeries | None = None
     reflections: Reflections | None = None

@@ -36,6 +36,7 @@ class CrystalView(NamedTuple):
     outcome: CrystalOutcome
     colour: str | None
     reason: str | None
+    phase: str
     frames: tuple[FramePicture, ...]
     tilt_charts: tuple[Markup, ...]
     shell_charts: tuple[Markup, ...]
@@ -93,6 +94,7 @@ def _view(crystal: CrystalOutcome, index: int | None, rundir: Path, tilts_deg: t
         outcome=crystal,
         colour=None if index is None else colour_of(index),
         reason=reason_of(crystal),
+        phase=wording.phase_sentence(crystal.phases),
         frames=() if frames is None else frame_pictures(frames, crystal.reflections),
         tilt_charts=_tilt_charts(crystal, tilts_deg),
         shell_charts=() if crystal.reflections is None else _shell_charts(crystal.id, crystal.reflections),

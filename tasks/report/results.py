@@ -11,7 +11,7 @@ from tasks.integrate import CrystalRelation, DiscFigures, Reflections
 from tasks.model import Document
 from tasks.model.provenance import Provenance
 from tasks.refine import Refinement
-from tasks.report.models import ApertureGain, CrystalOutcome, Failure, RunOutcome, SourceSummary, Status
+from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
 from tasks.solve import Solutions
 
 CellList = tuple[float, float, float, float, float, float]
@@ -105,6 +105,7 @@ class CrystalEntry(Document):
     status: Literal["solved", "not-solved", "not-indexed"]
     reason: str | None
     failure: Failure | None
+    phases: tuple[PhaseTrial, ...] = Field(description="of several compositions tried, the best first; else empty")
     aperture: ApertureEntry | None
     frames: FramesEntry | None
     integration: IntegrationEntry | None
@@ -119,6 +120,7 @@ class MergedEntry(Document):
     status: Literal["solved", "not-solved", "not-indexed"]
     reason: str | None
     failure: Failure | None
+    phases: tuple[PhaseTrial, ...] = Field(description="of several compositions tried, the best first; else empty")
     members: tuple[str, ...]
     integration: IntegrationEntry | None
     solution: SolutionEntry | None
@@ -190,6 +192,9 @@ def reason_of(crystal: CrystalOutcome) -> str | None:
     said = last.reasons if isinstance(last, Refinement) else last.best.reasons
     diagnosis = () if crystal.solutions is None else crystal.solutions.diagnosis
     name = "the refined model" if isinstance(last, Refinement) else "the best candidate structure"
+    if crystal.phases and last.verdict != "doubtful":
+        tried = ", ".join(trial.composition for trial in crystal.phases)
+        diagnosis = (f"it fits none of the compositions ({tried})", *diagnosis)
     return "; ".join((*diagnosis, *said)) or f"{name} is {last.verdict.replace('-', ' ')}"
 
 
@@ -221,6 +226,7 @@ def _crystal(crystal: CrystalOutcome, rundir: Path, relations: dict[str, Crystal
         status=crystal.status,
         reason=reason_of(crystal),
         failure=crystal.failure,
+        phases=crystal.phases,
         aperture=None
         if aperture is None
         else ApertureEntry(
@@ -247,6 +253,7 @@ def _merged(merged: CrystalOutcome, rundir: Path) -> MergedEntry:
         status=merged.status,
         reason=reason_of(merged),
         failure=merged.failure,
+        phases=merged.phases,
         members=() if merged.reflections is None else merged.reflections.members,
         integration=_integration(merged.reflections, rundir),
         solution=_solution(merged.solutions),

@@ -1,9 +1,10 @@
 """Numbers and sentences as a reader wants them."""
 
 import math
+from collections.abc import Sequence
 
 from tasks.model import UnitCell
-from tasks.report.models import CrystalOutcome, RunOutcome
+from tasks.report.models import CrystalOutcome, PhaseTrial, RunOutcome
 
 DASH = "–"
 NO_BREAK = "\u00a0"
@@ -80,6 +81,22 @@ def headline(outcome: RunOutcome) -> str:
             f"{sample} is not solved: no lattice was found for {_counted(len(everything), len(everything), 'any of')}."
         )
     return f"{sample} is not solved: no crystals were found in the scans."
+
+
+def phase_sentence(trials: Sequence[PhaseTrial]) -> str:
+    """Return which of several compositions a crystal was found to be of, and by what margin; empty without trials."""
+    if not trials:
+        return ""
+    best, *others = trials
+    if best.verdict != "solved":
+        return "None of the compositions gives a structure that is solved; the best stands first."
+    rival = min((one.r1_left_out for one in others if one.r1_left_out is not None), default=None)
+    if best.r1_left_out is None or rival is None:
+        return f"Solved with {best.composition}; no other composition gave a model."
+    return (
+        f"Solved with {best.composition}: R1 of left-out reflections {percent(best.r1_left_out)}, "
+        f"{percent(rival)} at best with another composition."
+    )
 
 
 def _best(integrated: list[CrystalOutcome]) -> str:

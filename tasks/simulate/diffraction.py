@@ -43,16 +43,25 @@ class Excited(NamedTuple):
     q_xy: NDArray[np.float64]
 
 
-def excitation_along_beam(q: NDArray[np.float64], wavelength_angstrom: float) -> NDArray[np.float64]:
-    """Return s in 1/angstrom, (n,): how far along z the Ewald sphere lies above the point q (n, 3).
+def excitation_along_beam(
+    q: NDArray[np.float64], wavelength_angstrom: float, direction: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return s in 1/angstrom, (...): how far along z the Ewald sphere lies above the points q (..., 3).
 
-    Along the beam, as dynamical theory has it; the integrator's excitation error is radial, along s0 + q.
+    Along the beam, as dynamical theory has it; the integrator's excitation error is radial, along s0 + q. The incident
+    beam is inclined by `direction` (..., 2), radians in x and y; None is along -z.
     """
     inverse = 1.0 / wavelength_angstrom
-    transverse_sq = q[:, 0] ** 2 + q[:, 1] ** 2
-    # inverse - sqrt(inverse^2 - transverse^2), without cancellation
-    below = transverse_sq / (inverse + np.sqrt(np.maximum(inverse**2 - transverse_sq, 0.0)))
-    return below - q[:, 2]
+    if direction is None:
+        return _sagitta(q[..., 0] ** 2 + q[..., 1] ** 2, inverse) - q[..., 2]
+    start = direction * inverse
+    leaving_sq = ((start + q[..., :2]) ** 2).sum(axis=-1)
+    return _sagitta(leaving_sq, inverse) - _sagitta((start**2).sum(axis=-1), inverse) - q[..., 2]
+
+
+def _sagitta(transverse_sq: NDArray[np.float64], inverse: float) -> NDArray[np.float64]:
+    """Return inverse - sqrt(inverse^2 - transverse^2), without cancellation."""
+    return np.asarray(transverse_sq / (inverse + np.sqrt(np.maximum(inverse**2 - transverse_sq, 0.0))))
 
 
 def rocking_sigma(q: NDArray[np.float64], rocking: Rocking) -> NDArray[np.float64]:
@@ -71,8 +80,12 @@ def excited_reflections(
     sigma = rocking_sigma(q, rocking)
     index = np.flatnonzero(np.abs(error) < CUT_SIGMA * sigma)
     error, sigma = error[index], sigma[index]
-    density = np.exp(-0.5 * (error / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
-    return Excited(index, intensity[index] * density, q[index, :2])
+    return Excited(index, intensity[index] * rocking_density(error, sigma), q[index, :2])
+
+
+def rocking_density(error: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return p(s) in angstrom, (n,): the normal distribution that stands for the rocking curve."""
+    return np.asarray(np.exp(-0.5 * (error / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma))
 
 
 class Projection(NamedTuple):

@@ -45,8 +45,20 @@ def turned(body: Polyhedron, rotation: NDArray[np.float64], shift_nm: NDArray[np
     return Polyhedron(body.normals @ rotation.T, body.distances, rotation @ body.centre + shift_nm)
 
 
+class Chord(NamedTuple):
+    """The line along z inside a body: its length (n,) and the height of its middle (n,), in nm; 0 and 0 outside."""
+
+    length: NDArray[np.float64]
+    middle: NDArray[np.float64]
+
+
 def thickness(body: Polyhedron, points_nm: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the length in nm of the line along z through each point (n, 2) inside the body, (n,)."""
+    return chord(body, points_nm).length
+
+
+def chord(body: Polyhedron, points_nm: NDArray[np.float64]) -> Chord:
+    """Return the line along z through each point (n, 2) inside the body."""
     room = body.distances[None, :] - (points_nm - body.centre[:2]) @ body.normals[:, :2].T
     along = body.normals[:, 2]
     steep = np.abs(along) > 1e-12
@@ -55,7 +67,15 @@ def thickness(body: Polyhedron, points_nm: NDArray[np.float64]) -> NDArray[np.fl
     bottom = np.where(along[steep] < 0, bound, -np.inf).max(axis=1)
     length = np.maximum(top - bottom, 0.0)
     length[(room[:, ~steep] < 0).any(axis=1)] = 0.0
-    return length
+    return Chord(length, np.where(length > 0, body.centre[2] + (top + bottom) / 2, 0.0))
+
+
+def ball_thickness(
+    centre: NDArray[np.float64], diameter_nm: float, points_nm: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the length in nm of the line along z through each point (n, 2) inside a ball, (n,)."""
+    off_sq = ((points_nm - centre[:2]) ** 2).sum(axis=1)
+    return 2 * np.sqrt(np.maximum((diameter_nm / 2) ** 2 - off_sq, 0.0))
 
 
 def scan_points_nm(shape: tuple[int, int], step_nm: float, rotation_deg: float) -> NDArray[np.float64]:

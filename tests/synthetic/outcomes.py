@@ -20,9 +20,10 @@ from tasks.refine.models import RefinedAtom, Refinement
 from tasks.report.models import ApertureGain, ApertureQuality, CrystalOutcome, Failure, RunOutcome, SourceSummary
 from tasks.simulate.demo_structure import uio66
 from tasks.simulate.diffraction import Projection, Rocking, excited_reflections
-from tasks.simulate.exposure import expose, prepare_specimen
+from tasks.simulate.exposure import expose
 from tasks.simulate.lattice import rotation_about
 from tasks.simulate.models import Instrument, ScatteringPlan, SimulationSettings, Structure, TiltPlan
+from tasks.simulate.specimen import prepare_specimen
 from tasks.solve.models import Atom, Solution, Solutions, SpaceGroupTrial
 from tests.synthetic.frame_series import DETECTOR, SyntheticSeries, synthetic_frame_series
 

@@ -7,7 +7,8 @@ import numpy as np
 from tasks.ingest.models import ScanGrid, TiltScan, TiltSeries
 from tasks.model import Beam, Detector, FileRef
 from tasks.model.provenance import Provenance
-from tasks.simulate.exposure import expose, prepare_specimen
+from tasks.simulate.exposure import expose
+from tasks.simulate.specimen import prepare_specimen
 from tests.synthetic.diffracting_cluster import Truth
 
 

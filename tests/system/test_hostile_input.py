@@ -193,6 +193,28 @@ def test_sixty_mutated_files_of_intensities(tmp_path: Path) -> None:
         survives(lambda: read_intensity_file(path))
 
 
+CIF_LOOP = "data_a\n_cell_length_a 8\nloop_\n_refln_index_h\n_refln_index_k\n_refln_index_l\n_refln_F_squared_meas\n"
+LISTED = "".join(f"{h} {k} {l} {10.0 * (h + k + l)} 1.0\n" for h in range(1, 5) for k in range(4) for l in range(4))
+REFLECTION_FILES = {
+    "a.fcf": CIF_LOOP + "_refln_F_squared_sigma\n" + LISTED,
+    "b.cif": "data_b\n_chemical_formula_sum 'C2 H3 O'\n_shelx_hkl_file\n;\n" + HKL + ";\n",
+    "c.csv": "h,k,l,I,sigma\n" + LISTED.replace(" ", ","),
+    "d.hkl": HKL.replace("   1\n", "  -2\n", 3),
+    "e.ins": "TITL\nCELL 0.0251 8 9 10 90 95 90\nLATT -1\nSFAC C O\nUNIT 4 4\nHKLF 4 1 1 0 0 0 1 0 0 0 1\n",
+}
+
+
+@pytest.mark.parametrize("name", REFLECTION_FILES)
+def test_two_hundred_mutated_files_of_each_form_of_reflections(tmp_path: Path, name: str) -> None:
+    rng, path = np.random.default_rng(12), tmp_path / name
+    (tmp_path / "e.hkl").write_text(HKL)
+    before = files_below(tmp_path) | {path}
+    for _ in range(200):
+        path.write_bytes(mutated(REFLECTION_FILES[name].encode(), rng))
+        survives(lambda: read_intensity_file(path))
+    assert files_below(tmp_path) == before
+
+
 def test_six_mutated_files_of_intensities_as_a_data_set(tmp_path: Path) -> None:
     rng, path = np.random.default_rng(5), tmp_path / "a.hkl"
     cell = UnitCell(a=8, b=9, c=10, alpha=90, beta=95, gamma=90)

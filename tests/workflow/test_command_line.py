@@ -175,6 +175,20 @@ def test_simulate_writes_the_asked_number_of_crystals_and_tilts(tmp_path: Path) 
         assert truth["thickness_nm"].shape[-1] == 2
 
 
+def test_simulate_takes_a_named_instrument_and_refuses_another(tmp_path: Path) -> None:
+    cif, out = tmp_path / "salt.cif", tmp_path / "series"
+    cif.write_text(ROCK_SALT)
+    small = ["instrument.shape_px=[64,64]", "instrument.scan_shape=[8,8]", "tilts.step_deg=30"]
+    assignments = [part for assignment in small for part in ("--set", assignment)]
+    done = apertura("simulate", str(cif), "--out", str(out), "--instrument", "4d-camera", *assignments)
+    assert done.returncode == 0, done.stderr
+    detector = json.loads((out / "tilt_series.json").read_text())["detector"]
+    assert detector["counting"] == {"method": "local-maxima-3x3", "frames_per_position": 1}
+    refused = apertura("simulate", str(cif), "--out", str(tmp_path / "other"), "--instrument", "5d-camera")
+    assert refused.returncode == 2
+    assert "4d-camera" in refused.stderr
+
+
 def test_simulate_names_the_field_that_it_refuses(tmp_path: Path) -> None:
     cif = tmp_path / "salt.cif"
     cif.write_text(ROCK_SALT)

@@ -1,6 +1,7 @@
 """The command lines of the DIALS programs: pure functions that return argument lists."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,10 @@ MIN_SCAN_VARYING_FRAMES = 10
 fewer frames would fit to their own errors."""
 CANDIDATE_LATTICES = 12
 """Refined on indexing; the program's own 50 take half as long again and are left for a retry."""
+LARGEST_DENOMINATOR = 6
+"""Of the elements of a change of basis: halves and thirds come from centrings, sixths from both."""
+ROUNDING = 1e-3
+"""By which an element may differ from its fraction: double precision leaves 1e-12, fractions are 0.03 apart."""
 
 STATIC_REFINEMENT = ("detector.fix=distance", "scan_varying=False")
 SCAN_VARYING_REFINEMENT = (
@@ -66,6 +71,7 @@ def index_argv(
         "strong.refl",
         "detector.fix=distance",
         f"basis_vector_combinations.max_refine={CANDIDATE_LATTICES}",
+        "indexing.joint_indexing=True",  # 3.27 and later refuse several sweeps without it
         f"nproc={nproc}",
         f"output.experiments={name}.expt",
         f"output.reflections={name}.refl",
@@ -149,10 +155,25 @@ def mask_phil(mask: NDArray[np.bool_]) -> str:
 
 
 def basis_change(basis: NDArray[np.float64]) -> str:
-    """Return cctbx's notation of new indices ``hkl @ basis``: 'h+k,-h+k,l'."""
+    """Return cctbx's notation of new indices ``hkl @ basis``: 'h+k,-h+k,l'.
+
+    A lattice that was indexed as centred and is primitive has fractions there: '1/2*h-1/2*l'.
+
+    Raises
+    ------
+    ValueError
+        If an element is no fraction with a denominator up to 6, as those of bases of one lattice are.
+    """
     parts = []
-    for column in np.rint(basis).astype(int).T:
-        terms = [f"{'+' if n > 0 else '-'}{'' if abs(n) == 1 else f'{abs(n)}*'}{x}" for n, x in zip(column, "hkl") if n]
+    for column in basis.T:
+        terms = []
+        for value, index in zip(column.tolist(), "hkl", strict=True):
+            exact = Fraction(value).limit_denominator(LARGEST_DENOMINATOR)
+            if abs(float(exact) - value) > ROUNDING:
+                raise ValueError(f"{value} in a change of basis is no simple fraction")
+            if exact:
+                factor = "" if abs(exact) == 1 else f"{abs(exact)}*"
+                terms.append(f"{'+' if exact > 0 else '-'}{factor}{index}")
         parts.append("".join(terms).removeprefix("+") or "0")
     return ",".join(parts)
 

@@ -14,7 +14,7 @@ from tasks.simulate.diffraction import (
     excitation_along_beam,
     excited_reflections,
 )
-from tasks.simulate.exposure import expose, prepare_specimen
+from tasks.simulate.exposure import expose
 from tasks.simulate.lattice import flattened, miller_sphere, reflection_table, rotation_about
 from tasks.simulate.models import (
     ClusterPlan,
@@ -26,6 +26,7 @@ from tasks.simulate.models import (
     TiltPlan,
 )
 from tasks.simulate.shapes import Polyhedron, scan_points_nm, thickness, turned
+from tasks.simulate.specimen import prepare_specimen
 
 WAVELENGTH = Beam(energy_kev=300.0).wavelength_angstrom
 SMALL = Instrument(scan_shape=(16, 16), step_nm=30.0, flyback_columns=2)

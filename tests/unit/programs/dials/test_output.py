@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import gemmi
 import numpy as np
 import pytest
 
@@ -153,3 +154,10 @@ def test_masks_become_rectangles_that_cover_them_exactly() -> None:
 def test_a_basis_in_dials_notation() -> None:
     assert basis_change(np.array([[1, -1, 0], [1, 1, 0], [0, 0, 1.0]])) == "h+k,-h+k,l"
     assert basis_change(np.array([[0, 0, 2], [-1, 0, 0], [0, 1, 1.0]])) == "-k,l,2*h+l"
+    halves = np.array([[0.5, 0.5, 0], [0, 0, 1], [-0.5, 0.5, 0]])
+    assert basis_change(halves) == "1/2*h-1/2*l,1/2*h+1/2*l,k"
+    operation = gemmi.Op(basis_change(halves))
+    hkl = np.array([[1, 2, 3], [3, 1, 1], [2, 0, -4]])
+    assert [operation.apply_to_hkl(list(index)) for index in hkl.tolist()] == (hkl @ halves).tolist()
+    with pytest.raises(ValueError, match="no simple fraction"):
+        basis_change(np.diag([0.47, 1.0, 1.0]))

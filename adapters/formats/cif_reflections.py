@@ -1,0 +1,231 @@
+"""Reflections in CIF: SHELX's embedded hkl, loops of _refln_ (FCF, COD, mmCIF) and _diffrn_refln_, cif_pets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.formats.hklf4 import parse_hklf
+from adapters.formats.intensity_table import IntensityTable, observations, squared
+from tasks.integrate import Unmerged
+from tasks.model import Composition, InputError, SourceError, UnitCell
+
+INDICES = ("index_h", "index_k", "index_l")
+KINDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], bool], ...] = (
+    ("_diffrn_refln", ("intensity_net",), ("intensity_sigma", "intensity_u", "intensity_net_su"), False),
+    ("_refln", ("intensity_meas",), ("intensity_sigma", "intensity_meas_su", "intensity_meas_sigma"), False),
+    ("_refln", ("F_squared_meas",), ("F_squared_sigma", "F_squared_meas_su"), False),
+    ("_refln", ("F_meas", "F_meas_au"), ("F_sigma", "F_meas_su", "F_meas_sigma", "F_meas_sigma_au"), True),
+)
+"""Category, column of the value, columns of its sigma, and whether they are amplitudes; unmerged data come first."""
+GROUPS = ("zone_axis_id", "scale_group_code", "standard_code")
+"""Columns that tell the frames or scale groups of observations apart."""
+EXCLUDED = "x"
+"""Status of reflections that a refinement left out by hand (cif_core, _refln_include_status); `<` and `o` are kept."""
+
+
+def read_cif_reflections(path: Path, block: str | None = None) -> IntensityTable:
+    """Read the reflections of one data block, with the cell, group, wavelength and formula that it states.
+
+    Unmerged intensities go before merged ones: `_shelx_hkl_file`, `_diffrn_refln_`, then `_refln_` intensities, F^2
+    and amplitudes, which are squared. Frames (cif_pets' zone axes, scale groups) become the crystal of an observation.
+
+    Parameters
+    ----------
+    block
+        Name of the data block; None: the only one with reflections.
+
+    Raises
+    ------
+    SourceError
+        If the file is damaged, has no reflections, or has them in several blocks and none is named.
+    """
+    try:
+        document = gemmi.cif.read_string(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SourceError(f"{path}: not a readable CIF: {error}") from error
+    holding = [one for one in document if _kind(one) is not None or _embedded(one) is not None]
+    chosen = [one for one in holding if block in {None, one.name}]
+    names = ", ".join(one.name for one in holding)
+    if not holding:
+        raise SourceError(
+            f"{path}: holds no reflections: no _shelx_hkl_file, and no _refln_ or _diffrn_refln_ loop with sigmas",
+            "give the file of the reflections",
+        )
+    if not chosen:
+        raise SourceError(f"{path}: no reflections in a data block {block!r}", f"blocks with reflections: {names}")
+    if len(chosen) > 1:
+        raise SourceError(f"{path}: several data blocks hold reflections: {names}", "choose one: --block NAME")
+    return _table(path, chosen[0])
+
+
+def _table(path: Path, block: gemmi.cif.Block) -> IntensityTable:
+    stated = _stated(path, block)
+    embedded = _embedded(block)
+    if embedded is not None:
+        found = parse_hklf(embedded, f"{path}, _shelx_hkl_file", form=_hklf(block))
+        return stated._replace(data=found.data, warnings=(*stated.warnings, *found.warnings))
+    kind = _kind(block)
+    if kind is None:
+        raise SourceError(f"{path}: data_{block.name} holds no reflections")
+    category, value, sigma, amplitudes = kind
+    data, left_out = _loop(path, block, category, value, sigma, amplitudes=amplitudes)
+    warnings = [*stated.warnings]
+    if left_out:
+        warnings.append(f"{left_out} reflections left out: without a value or a positive sigma, or excluded (x)")
+    if amplitudes:
+        warnings.append("the file holds amplitudes only: they were squared, and weak ones are biased")
+    if len(frames := np.unique(data.crystal)) > 1:
+        warnings.append(f"the observations of {len(frames)} frames or scale groups are merged as they stand")
+    return stated._replace(data=data, warnings=tuple(warnings))
+
+
+def _column(block: gemmi.cif.Block, category: str, name: str) -> gemmi.cif.Column | None:
+    """Return a column by its name of CIF 1.1 (`_refln_index_h`) or of DDLm and mmCIF (`_refln.index_h`)."""
+    for tag in (f"{category}_{name}", f"{category}.{name}"):
+        column = block.find_loop(tag)
+        if len(column):
+            return column
+    return None
+
+
+def _kind(block: gemmi.cif.Block) -> tuple[str, str, str, bool] | None:
+    """Return category, names of value and sigma, and whether they are amplitudes, of the first kind that is there."""
+    for category, values, sigmas, amplitudes in KINDS:
+        if any(_column(block, category, name) is None for name in INDICES):
+            continue
+        value = next((name for name in values if _column(block, category, name) is not None), None)
+        sigma = next((name for name in sigmas if _column(block, category, name) is not None), None)
+        if value is not None and sigma is not None:
+            return category, value, sigma, amplitudes
+    return None
+
+
+def _embedded(block: gemmi.cif.Block) -> str | None:
+    for tag in ("_shelx_hkl_file", "_iucr_refine_reflections_details"):
+        text = gemmi.cif.as_string(block.find_value(tag) or "?").strip("\r\n")
+        if len(text) > len("?"):
+            return text
+    return None
+
+
+def _hklf(block: gemmi.cif.Block) -> int | None:
+    """Return the number of the HKLF instruction of an embedded result file; None without one."""
+    text = gemmi.cif.as_string(block.find_value("_shelx_res_file") or "?")
+    for line in text.splitlines():
+        words = line.split()
+        if words and words[0].upper() == "HKLF" and len(words) > 1 and words[1].lstrip("-").isdigit():
+            return abs(int(words[1]))
+    return None
+
+
+def _loop(
+    path: Path, block: gemmi.cif.Block, category: str, value: str, sigma: str, *, amplitudes: bool
+) -> tuple[Unmerged, int]:
+    """Return the observations of a loop, and how many of its rows were left out."""
+    hkl = np.stack([_numbers(path, block, category, name) for name in INDICES], axis=1)
+    found, error = (_numbers(path, block, category, name) for name in (value, sigma))
+    if amplitudes:
+        found, error = squared(found, error)
+    good = np.isfinite(found) & np.isfinite(error) & (error > 0) & np.isfinite(hkl).all(axis=1) & hkl.any(axis=1)
+    for name in ("observed_status", "include_status", "status"):
+        if (column := _column(block, category, name)) is not None:
+            good &= np.array([text.strip("'\"") != EXCLUDED for text in column])
+    if not good.any():
+        raise SourceError(f"{path}: data_{block.name}: no reflection of {category}_{value} has a positive sigma")
+    if (np.abs(hkl[good] - np.rint(hkl[good])) > 1e-6).any():
+        raise SourceError(f"{path}: data_{block.name}: indices that are not whole numbers: a modulated structure?")
+    groups = _groups(block, category, len(good))
+    data = observations(
+        np.rint(hkl[good]).astype(np.int32), found[good], error[good], crystal=groups[good].astype(np.int32)
+    )
+    return data, int(np.count_nonzero(~good))
+
+
+def _numbers(path: Path, block: gemmi.cif.Block, category: str, name: str) -> NDArray[np.float64]:
+    """Return a column as numbers, esds in brackets dropped; `?` and `.` are NaN."""
+    column = _column(block, category, name)
+    if column is None:
+        raise SourceError(f"{path}: data_{block.name} has no {category}_{name}")
+    values = np.array([gemmi.cif.as_number(text) for text in column])
+    wrong = next(
+        (text for text, number in zip(column, values, strict=True) if np.isnan(number) and text not in {"?", "."}), None
+    )
+    if wrong is not None and not wrong.lower().lstrip("+-").startswith(("nan", "inf")):
+        raise SourceError(f"{path}: data_{block.name}: {category}_{name}: {wrong[:40]!r} is no number")
+    return values
+
+
+def _groups(block: gemmi.cif.Block, category: str, count: int) -> NDArray[np.int64]:
+    for name in GROUPS:
+        if (column := _column(block, category, name)) is not None:
+            return np.asarray(np.unique(list(column), return_inverse=True)[1], dtype=np.int64)
+    return np.zeros(count, dtype=np.int64)
+
+
+def _stated(path: Path, block: gemmi.cif.Block) -> IntensityTable:
+    """Return a table without observations: what the block says of cell, group, wavelength, formula and radiation."""
+    none = np.zeros(0)
+    table = IntensityTable(observations(np.zeros((0, 3), dtype=np.int32), none, none))
+    small = gemmi.make_small_structure_from_block(block)
+    warnings: list[str] = []
+    if small.cell.is_crystal():
+        try:
+            table = table._replace(unit_cell=UnitCell.of(small.cell.parameters))
+        except ValueError as error:
+            raise SourceError(
+                f"{path}: data_{block.name}: the unit cell {small.cell.parameters} is impossible"
+            ) from error
+    small.determine_and_set_spacegroup("s.h2n")
+    group: gemmi.SpaceGroup | None = small.spacegroup
+    if group is not None:
+        table = table._replace(space_group=group.xhm(), trusted_group=True)
+    elif small.symops:
+        warnings.append("the space group of the file is in no table, and is not used")
+    wavelength = gemmi.cif.as_number(
+        _first(
+            block,
+            (
+                "_diffrn_radiation_wavelength",
+                "_diffrn_radiation_wavelength.value",
+                "_diffrn_radiation_wavelength.wavelength",
+            ),
+        )
+        or "?"
+    )
+    if wavelength > 0:
+        table = table._replace(wavelength_angstrom=float(wavelength))
+    return table._replace(radiation=_radiation(block), composition=_formula(block, warnings), warnings=tuple(warnings))
+
+
+def _first(block: gemmi.cif.Block, tags: Sequence[str]) -> str | None:
+    """Return the first value of the first item that is there, looped or not."""
+    for tag in tags:
+        for value in block.find_values(tag):
+            if value not in {"?", "."}:
+                return str(gemmi.cif.as_string(value))
+    return None
+
+
+def _radiation(block: gemmi.cif.Block) -> Literal["electron", "xray"] | None:
+    text = (
+        _first(block, ("_diffrn_radiation_probe", "_diffrn_radiation.probe", "_diffrn_radiation_type",
+                       "_diffrn_radiation.type", "_exptl.method", "_exptl_method")) or ""
+    ).lower()  # fmt: skip
+    if "electron" in text:
+        return "electron"
+    return "xray" if "x-ray" in text or "k\\a" in text or "synchrotron" in text else None
+
+
+def _formula(block: gemmi.cif.Block, warnings: list[str]) -> str | None:
+    text = _first(block, ("_chemical_formula_sum", "_chemical_formula.sum"))
+    if text is None:
+        return None
+    try:
+        return Composition.parse(text).formula()
+    except InputError:
+        warnings.append(f"_chemical_formula_sum {text[:60]!r} is not understood, and is not used")
+        return None
