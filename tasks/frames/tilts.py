@@ -105,7 +105,8 @@ def _frame(
     residual = np.average(place.remainder, axis=0, weights=weights)
     beam, note = beams.px[place.tilt], beams.notes[place.tilt]
     rows, columns = np.flatnonzero(place.mask.any(axis=1)), np.flatnonzero(place.mask.any(axis=0))
-    lost = _coincidence(whole, layout.direct_beam_px, len(place.positions) * scan.frames_per_position)
+    beam_radius = BEAM_RADIUS_PX if beams.disc is None else max(BEAM_RADIUS_PX, beams.disc.reach_px + 1.0)
+    lost = _coincidence(whole, layout.direct_beam_px, len(place.positions) * scan.frames_per_position, beam_radius)
     document = Frame(
         number=place.tilt,
         angle_deg=scan.tilt_deg,
@@ -122,7 +123,9 @@ def _frame(
     return SummedFrame(whole.astype(small), None if half is None else half.astype(small), document, lost)
 
 
-def _coincidence(whole: NDArray[np.uint32], centre: PixelPosition, camera_frames: float) -> float:
+def _coincidence(
+    whole: NDArray[np.uint32], centre: PixelPosition, camera_frames: float, beam_radius_px: float = BEAM_RADIUS_PX
+) -> float:
     """Return the largest fraction of electrons that a pixel outside the direct beam lost by coincidence.
 
     Where a pixel counts at most one electron per camera frame, n = M (1 - exp(-N / M)) of M frames are hit by N
@@ -132,7 +135,7 @@ def _coincidence(whole: NDArray[np.uint32], centre: PixelPosition, camera_frames
         return 0.0
     rows = np.square(np.arange(whole.shape[0]) - centre[0])[:, None]
     columns = np.square(np.arange(whole.shape[1]) - centre[1])[None, :]
-    filled = float(whole[rows + columns > BEAM_RADIUS_PX**2].max(initial=0)) / camera_frames
+    filled = float(whole[rows + columns > beam_radius_px**2].max(initial=0)) / camera_frames
     if filled >= 1.0:
         return 1.0
     return 0.0 if filled <= 0 else 1.0 + filled / float(np.log1p(-filled))

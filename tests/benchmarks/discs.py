@@ -1,4 +1,4 @@
-"""Discs of a convergent beam, from points to touching: ``python -m tests.benchmarks.discs [CASE ...] [--mrad 1.0 ...]``.
+"""Discs of a beam, from points to touching: ``python -m tests.benchmarks.discs [CASE ...] [--mrad 1.0 ...]``.
 
 One line per case, convergence and seed: the disc's radius as measured, crystals found of those that can be found,
 precision and recall of the apertures; then for every crystal the space group, completeness, correlation of the merged
