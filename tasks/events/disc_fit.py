@@ -10,8 +10,8 @@ from tasks.events.disc import BeamDisc
 from tasks.model.arrays import Floats, Mask
 
 SWEEPS = 10
-"""Over all discs, one after the other with the others held: touching discs of 300 counts then move by less than 0.01 px
-in the next one."""
+"""Over all discs, one after the other with the others held: the discs of tests/unit/events/test_disc_search.py (300 to
+3000 counts, 1.4 radii of 11 px apart, started 1.5 px off) move by 0.001 px at most in the next one."""
 SLOPE_PRIOR = 0.4
 """Of the change from the middle of a disc to its edge, over the middle: a rocking curve as narrow as the cone makes it
 about one half. A prior, so that a weak disc's noise does not become a slope. Chosen, not measured."""
