@@ -1,6 +1,7 @@
 """The command line. Progress goes to stderr, results to stdout; the exit code says what happened."""
 
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -98,6 +99,7 @@ def solve(
 @app.command()
 def demo(out: Annotated[Path, typer.Option("--out", help="new folder")] = Path("apertura-demo")) -> None:
     """Make a small synthetic cluster and solve it with embedded engines only."""
+    _one_thread_for_each_product()
     from flows.demo import run_demo
 
     _conclude(run_demo(out), as_json=False)
@@ -113,6 +115,7 @@ def simulate(
     assign: Assignments = None,
 ) -> None:
     """Write a synthetic tilt series of a structure, in the acquisition contract."""
+    _one_thread_for_each_product()
     from flows.demo import simulate_series
 
     options = (("seed", seed), ("cluster.crystals", crystals))
@@ -226,6 +229,15 @@ def facility_down(data: Annotated[Path, typer.Option("--data", help="the folder 
     from flows.facility import down
 
     down(data)
+
+
+def _one_thread_for_each_product() -> None:
+    """Keep OpenBLAS to one thread, as scans are simulated side by side; it must be said before numpy is imported.
+
+    A scan of the demo with many-beam scattering takes 0.65 CPU s so, and 5 where two threads wait for each other on a
+    busy machine of two processors. The events are the same.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _of_facility(data: Path | None) -> None:

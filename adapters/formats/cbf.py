@@ -46,7 +46,7 @@ def write_cbf(series: FrameSeries, folder: Path, parts: Sequence[Sweep] | None =
     paths = []
     for index, (frame, pixels) in enumerate(zip(series.frames, each_frame(series.stack), strict=True)):
         number, sweep = place[index]
-        path = folder / f"{series.id}_{number:02d}_{index - sweep.indices[0] + 1:05d}.cbf"
+        path = folder / f"{series.id}_{number:02d}_{sweep.indices.index(index) + 1:05d}.cbf"
         values = pixels.astype(np.int64) - round(series.pedestal)
         if int(values.max()) > CUTOFF:
             raise SourceError(f"{series.id}, frame {frame.number}: a pixel of {int(pixels.max())} exceeds 32 bits")
@@ -123,7 +123,7 @@ def _cbf_text(name: str, header: str, stored: NDArray[np.int32]) -> bytes:
 
 def osc_start(sweep: Sweep, index: int) -> float:
     """Return where the wedge of a frame starts, in degrees; `index` counts in the series."""
-    return sweep.start_deg + (index - sweep.indices[0]) * sweep.step_deg
+    return sweep.start_deg + sweep.indices.index(index) * sweep.step_deg
 
 
 def header_value(text: str) -> str:

@@ -93,14 +93,16 @@ def _f_000(structure: RefinedStructure) -> float:
 
 def _cell(structure: RefinedStructure) -> list[tuple[str, str]]:
     names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-    esds: Sequence[float | None] = structure.unit_cell_esd or (None,) * 6
+    esds: Sequence[float | None] = structure.whole_cell_esd or (None,) * 6
+    own: Sequence[float | None] = structure.unit_cell_esd or (None,) * 6
     pairs = [
-        (f"_cell_{name}", number(value, esd, decimals=4))
-        for name, value, esd in zip(names, structure.unit_cell.parameters, esds, strict=True)
+        (f"_cell_{name}", scaled_number(value, esd, fit))
+        for name, value, esd, fit in zip(names, structure.unit_cell.parameters, esds, own, strict=True)
     ]
     group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(structure.hall))
     pairs += [
-        ("_cell_volume", f"{structure.unit_cell.volume_angstrom3:.2f}"),
+        ("_cell_volume", scaled_number(structure.unit_cell.volume_angstrom3, structure.volume_esd_angstrom3, None, 2)),
+        *_about_scale(structure),
         ("_cell_formula_units_Z", f"{max(1, round(structure.formula_units))}"),
         ("_space_group_name_H-M_alt", cif.quote(structure.space_group)),
         ("_space_group_name_Hall", cif.quote(structure.hall)),
@@ -111,6 +113,39 @@ def _cell(structure: RefinedStructure) -> list[tuple[str, str]]:
             ("_space_group_crystal_system", group.crystal_system_str()),
         ]
     return pairs
+
+
+def scaled_number(value: float, esd: float | None, fit_esd: float | None, decimals: int = 4) -> str:
+    """Return a number with its whole standard uncertainty, to the digits that the fit alone would give it.
+
+    The ratios of the edges are known far better than the scale of all: 20.7012(2070), not 20.7(2). To be short in
+    digits would put other ratios, and other bond lengths, into the file than were refined.
+    """
+    if esd is None or not math.isfinite(esd) or esd <= 0:
+        return number(value, None, decimals=decimals)
+    text = number(value, fit_esd, decimals=decimals).split("(")[0]
+    digits = len(text.partition(".")[2])
+    return f"{text}({max(1, round(esd * 10**digits))})"
+
+
+def _about_scale(structure: RefinedStructure) -> list[tuple[str, str]]:
+    """Return what the uncertainties of the cell are made of."""
+    scale = structure.cell_scale
+    if scale is None:
+        return []
+    sources = {
+        "stated": "as stated with the data",
+        "assumed": "assumed, none was stated",
+        "known cell": "from the fit of the camera length to a known cell",
+    }
+    share = f"{scale.relative_esd:.2%}"
+    length = f"the relative uncertainty of the camera length of {scale.camera_length_mm:.6g} mm"
+    whole = f"Standard uncertainties of lengths and volume include a scale common to all lengths, {share}"
+    text = [f"{whole}: {length}, {sources[scale.source]}. Angles are free of it."]
+    if structure.unit_cell_esd is not None and any(structure.unit_cell_esd[:3]):
+        own = ", ".join(f"{name} {esd:.2g} A" for name, esd in zip("abc", structure.unit_cell_esd, strict=False))
+        text.append(f"Of the lengths relative to each other they are {own}.")
+    return [("_cell_special_details", cif.quote("\n".join(_folded(text))))]
 
 
 def _data(structure: RefinedStructure) -> list[tuple[str, str]]:
@@ -238,6 +273,10 @@ def _atom_loops(block: cif.Block, structure: RefinedStructure) -> None:
             if atom.u_aniso_angstrom2 is not None
         ),
     )
+    if structure.cell_scale is not None:
+        share = f"{structure.cell_scale.relative_esd:.2%}"
+        details = f"Standard uncertainties are without that of the scale of the cell, {share}."
+        block.set_pair("_geom_special_details", cif.quote(details))
     _loop(
         block,
         "_geom_bond_",

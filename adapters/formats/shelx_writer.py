@@ -57,7 +57,7 @@ def res_text(structure: RefinedStructure, *, intensity_scale: float) -> str:
 
 def _head(structure: RefinedStructure, intensity_scale: float) -> list[str]:
     fit, cell = structure.fit, structure.unit_cell
-    esd = structure.unit_cell_esd or (0.0,) * 6
+    esd = structure.whole_cell_esd or (0.0,) * 6
     a, b = fit.draft.weights
     contents = {element: count * structure.formula_units for element, count in structure.formula.items()}
     lines = [

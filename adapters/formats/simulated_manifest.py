@@ -46,6 +46,8 @@ def scan_entry(specimen: Specimen, index: int, file: Path) -> dict[str, Any]:
         entry["order"] = int(specimen.tilts.order[index])
     if "dose" in settings.instrument.manifest.tell:
         entry["dose_e_per_A2"] = settings.dose_e_per_a2
+    if settings.tilts.repeats > 1:
+        entry["repeat"] = index % settings.tilts.repeats
     return entry
 
 

@@ -12,6 +12,8 @@ JSON::
                    "apertures": [{"tilt_deg": -60.0, "polygon": [[10, 12], [10, 20], [18, 20]]},
                                  {"tilt_deg": null, "mask": [[0, 1, 1], [0, 0, 1]]}]}]}
 
+Of several scans at one tilt all have its aperture; an HDF5 file with as many masks as scans there gives each its own.
+
 Polygon corners are (row, column), integers are the centres of positions; ``tilt_deg`` null stands for all tilts that
 have no entry of their own; several polygons of one tilt are joined.
 """
@@ -142,19 +144,28 @@ def _fit(
     if tilts is None or tilts.shape != (len(mask),):
         raise InputError(f"{path}: tilt_deg does not give one tilt for each of {len(mask)} masks", "add tilt_deg")
     out = np.zeros((len(tilt_deg), *scan_shape), dtype=bool)
+    given: dict[tuple[int, ...], list[NDArray[np.bool_]]] = {}
     for tilt, one in zip(tilts, mask, strict=True):
-        index = _index_of(float(tilt), f"{path}: tilt_deg", tilt_deg, known)
-        if index is not None:
-            out[index] |= one.astype(bool)
+        scans = _scans_at(float(tilt), f"{path}: tilt_deg", tilt_deg, known)
+        given.setdefault(scans, []).append(one.astype(bool))
+    for scans, masks in given.items():
+        if len(scans) > 1 and len(masks) not in (1, len(scans)):
+            raise InputError(
+                f"{path}: tilt_deg: {len(masks)} masks at {tilt_deg[scans[0]]:g} for {len(scans)} scans",
+                "give one mask for all repeats of a tilt, or one for each",
+            )
+        for number, scan in enumerate(scans):
+            out[scan] = masks[number] if len(masks) == len(scans) else np.any(masks, axis=0)
     return out
 
 
-def _index_of(tilt: float, field: str, tilt_deg: NDArray[np.float64], known: NDArray[np.float64]) -> int | None:
+def _scans_at(tilt: float, field: str, tilt_deg: NDArray[np.float64], known: NDArray[np.float64]) -> tuple[int, ...]:
+    """Return the scans of the series at the tilt that a file names, several where a tilt was repeated; none if lost."""
     distance = np.abs(tilt_deg - tilt)
     if distance.size and distance.min() <= TILT_TOLERANCE_DEG:
-        return int(np.argmin(distance))
+        return tuple(np.flatnonzero(tilt_deg == tilt_deg[np.argmin(distance)]).tolist())
     if known.size and np.abs(known - tilt).min() <= TILT_TOLERANCE_DEG:
-        return None
+        return ()
     raise InputError(f"{field}: {tilt:g} is not a tilt of the series", "the file is for other tilts: correct it")
 
 
@@ -192,8 +203,7 @@ def _draw(
         if aperture.tilt_deg is None:
             general |= mask
             continue
-        index = _index_of(aperture.tilt_deg, f"{field}.tilt_deg", tilt_deg, known)
-        if index is not None:
+        for index in _scans_at(aperture.tilt_deg, f"{field}.tilt_deg", tilt_deg, known):
             own[index] |= mask
             named[index] = True
     own[~named] = general

@@ -9,20 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.apertures.faint import fill_from_neighbours
+from tasks.apertures.faults import frame_faults, notes_of, placed, shifted_faults
 from tasks.apertures.fingerprint import Fingerprints, reciprocal_vectors
 from tasks.apertures.follow import SINGLE, confidences, follow
 from tasks.apertures.geometry import tilt_geometry
 from tasks.apertures.identity import cut_where_the_lattice_changes, join_pieces
 from tasks.apertures.masks import masks_of
 from tasks.apertures.models import ApertureScores, ApertureSet, CrystalAperture
-from tasks.apertures.output import FoundCrystal, write_aperture_file, write_found, write_maps
+from tasks.apertures.output import FoundCrystal, write_aperture_file, write_found, write_maps, write_places
 from tasks.apertures.pictures import Pictures
+from tasks.apertures.places import taken_back
 from tasks.apertures.register import register
 from tasks.apertures.scores import score_tracks
 from tasks.apertures.segment import Segmentation, segment_scan
 from tasks.apertures.settings import ProposalSettings
 from tasks.apertures.shares import shares_of
-from tasks.apertures.shifted_rows import ShiftedRows, scans_with_shifted_rows
 from tasks.apertures.tracking import join_regions
 from tasks.ingest import TiltSeries, disc_of_series, open_events
 from tasks.model import NoCrystalsError
@@ -51,6 +52,11 @@ class AutomaticApertures(ProposalSettings):
         tilts = np.array([scan.tilt_deg for scan in series.scans])
         geometry = tilt_geometry(series)
         registration = register(segmentations, tilts, geometry=geometry)
+        as_filed = segmentations
+        at_places = placed(segmentations, registration.offsets, self)
+        if at_places.how:
+            segmentations = at_places.segmentations
+            registration = register(segmentations, tilts, geometry=geometry)
         pieces = join_regions(registration.pairs, [one.factors.weights.shape[1] for one in segmentations])
         prints = Fingerprints(segmentations, reciprocal_vectors(segmentations, tilts, geometry))
         pictures = Pictures(segmentations, registration.offsets)
@@ -75,22 +81,28 @@ class AutomaticApertures(ProposalSettings):
                 "check the scans for diffraction, or draw apertures and name the file as apertures.file",
             )
         whole = _by_track([one.whole for one in masks], followed.owners, n_tracks, series.scan.shape)
-        stated = np.where(confidence > 0, confidence, SINGLE) * clean.any(axis=(2, 3))
         shares = shares_of(clean, masks, followed)
+        for scan, how in at_places.how.items():
+            clean[:, scan], whole[:, scan] = (
+                taken_back(one[:, scan], how, as_filed[scan].good) for one in (clean, whole)
+            )
+        stated = np.where(confidence > 0, confidence, SINGLE) * clean.any(axis=(2, 3))
         found = [
             FoundCrystal(clean[track], whole[track], stated[track], scores[track], shares[track]) for track in chosen
         ]
         crystals = write_found(found, tilts, workdir)
+        faults = shifted_faults(at_places.shifted, series) + frame_faults(series)
         file, summary = write_aperture_file(crystals, [one.clean for one in found], tilts, workdir)
         return ApertureSet(
             tilt_deg=tuple(float(tilt) for tilt in tilts),
             scan_shape=series.scan.shape,
             crystals=crystals,
-            maps=write_maps([one.maps for one in segmentations], tilts, workdir),
+            maps=write_maps([one.maps for one in as_filed], tilts, workdir),
             aperture_file=file,
             aperture_summary=summary,
-            notes=_notes(crystals, series, dropped=len(likely) - len(chosen))
-            + _row_notes(scans_with_shifted_rows(segmentations, registration.offsets), series),
+            faults=faults,
+            places=write_places(at_places.places, series.scan.shape, tilts, workdir) if at_places.places else None,
+            notes=_notes(crystals, series, dropped=len(likely) - len(chosen)) + notes_of(faults),
             provenance=Provenance(
                 engine="apertura automatic apertures",
                 version="1",
@@ -155,14 +167,6 @@ def _notes(crystals: tuple[CrystalAperture, ...], series: TiltSeries, *, dropped
     if dropped:
         notes.append(f"{dropped} further regions are too faint to be told apart from their surroundings: left out")
     return tuple(notes)
-
-
-def _row_notes(found: list[ShiftedRows], series: TiltSeries) -> tuple[str, ...]:
-    return tuple(
-        f"{series.scans[one.scan].source} (tilt {series.scans[one.scan].tilt_deg:g}): rows lie beside their places, "
-        f"{one.rows} of those with crystals by {one.columns} columns against the others"
-        for one in found
-    )
 
 
 def real_space_maps(series: TiltSeries, *, seed: int) -> list[dict[str, NDArray[np.float64]]]:

@@ -8,9 +8,11 @@ from pydantic import BeforeValidator, Field
 
 from tasks.apertures.aperture_file import read_apertures
 from tasks.apertures.automatic import real_space_maps
+from tasks.apertures.faults import frame_faults, notes_of
 from tasks.apertures.models import ApertureSet
 from tasks.apertures.output import write_aperture_file, write_drawn, write_maps
-from tasks.ingest import TiltSeries
+from tasks.events.repeated import repeated_positions
+from tasks.ingest import TiltSeries, open_events
 from tasks.model import Document, FileRef, SettingsError
 from tasks.model.provenance import Provenance
 
@@ -40,6 +42,11 @@ class ApertureFile(Document):
             self.file.path, scan_shape=series.scan.shape, tilt_deg=tilts,
             known_tilts=[scan.tilt_deg for scan in series.lost],
         )  # fmt: skip
+        faults = frame_faults(series)
+        for index, scan in enumerate(series.scans):
+            repeated = repeated_positions(open_events(scan)).reshape(series.scan.shape)
+            for masks in drawn.values():
+                masks[index] &= ~repeated
         maps = real_space_maps(series, seed=self.seed)
         crystals = tuple(write_drawn(name, masks, np.array(tilts), workdir) for name, masks in drawn.items())
         file, summary = write_aperture_file(crystals, list(drawn.values()), np.array(tilts), workdir)
@@ -50,6 +57,7 @@ class ApertureFile(Document):
             aperture_file=file,
             aperture_summary=summary,
             maps=write_maps(maps, np.array(tilts), workdir),
-            notes=(f"{len(drawn)} crystals from {self.file.path.name}",),
+            faults=faults,
+            notes=(f"{len(drawn)} crystals from {self.file.path.name}", *notes_of(faults)),
             provenance=Provenance(engine="aperture file", version="1", inputs={"apertures.file": self.file.sha256}),
         )

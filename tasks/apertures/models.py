@@ -58,6 +58,18 @@ class CrystalAperture(Document):
             return np.asarray(file["masks"], dtype=bool)
 
 
+class ScanFault(Document):
+    """What is wrong with one scan, and what was done about it."""
+
+    source: str = Field(description="file name within the source folder")
+    tilt_deg: float
+    kind: Literal["shifted rows", "distorted", "repeated frames", "lost frames"]
+    positions: int = Field(ge=0, description="scan positions that it concerns")
+    columns: int = Field(default=0, description="shifted rows: between the two places")
+    corrected: bool = Field(description="whether positions were put back; otherwise they are left out")
+    note: str = Field(description="one sentence for the report")
+
+
 class ApertureSet(Document):
     """All crystals of one series.
 
@@ -73,6 +85,11 @@ class ApertureSet(Document):
         default=None, description="all crystals in one HDF5 file that `apertures.file` reads back after correction"
     )
     aperture_summary: FileRef | None = Field(default=None, description="JSON: tilts, positions, confidence, scores")
+    faults: tuple[ScanFault, ...] = Field(default=(), description="of the scans")
+    places: FileRef | None = Field(
+        default=None,
+        description="HDF5: ``places`` (n_tilts, ny, nx, 2), (row, column) of file positions; none = all sound",
+    )
     notes: tuple[str, ...] = ()
     provenance: Provenance
 

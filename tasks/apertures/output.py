@@ -1,7 +1,7 @@
 """The files of an ApertureSet."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.apertures.aperture_file import write_apertures
 from tasks.apertures.models import ApertureScores, CrystalAperture
+from tasks.apertures.places import identity
 from tasks.model import FileRef
 
 
@@ -98,4 +99,21 @@ def write_maps(maps: Sequence[dict[str, NDArray[np.float64]]], tilt_deg: NDArray
         for name in sorted(maps[0]):
             stack = np.stack([images[name] for images in maps]).astype(np.float32)
             file.create_dataset(name, data=stack, compression="gzip", compression_opts=1)
+    return FileRef.of(path)
+
+
+def write_places(
+    places: Mapping[int, NDArray[np.float64]],
+    scan_shape: tuple[int, int],
+    tilt_deg: NDArray[np.float64],
+    workdir: Path,
+) -> FileRef:
+    """Write where the file positions of all scans lie, (n_tilts, ny, nx, 2); `places` has those that are not sound."""
+    path = workdir / "places.h5"
+    stack = np.repeat(identity(scan_shape)[None], len(tilt_deg), axis=0)
+    for scan, where in places.items():
+        stack[scan] = where
+    with h5py.File(path, "w") as file:
+        file["tilt_deg"] = tilt_deg
+        file.create_dataset("places", data=stack.astype(np.float32), compression="gzip")
     return FileRef.of(path)

@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from tasks.apertures.factorise import Factors, factorise
 from tasks.apertures.fingerprint import SUPPORTED
+from tasks.apertures.holes import fill_holes
 from tasks.apertures.masks import typical_weight
 from tasks.apertures.segment import Segmentation
 
@@ -50,7 +51,8 @@ def refit(
     arguments = (segmentation.counts, segmentation.amplitude, segmentation.spots.expected)
     prior = _members(names, support, len(segmentation.spots.px))
     patterns = factorise(*arguments, start=Factors(weights, prior), iterations=15, held="weights").patterns
-    return factorise(*arguments, start=Factors(weights, patterns), iterations=iterations), names
+    factors = factorise(*arguments, start=Factors(weights, patterns), iterations=iterations)
+    return fill_holes(factors, segmentation.good), names
 
 
 def _members(names: list[int], support: dict[int, NDArray[np.float64]], n_spots: int) -> NDArray[np.float64]:

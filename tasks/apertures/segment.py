@@ -10,9 +10,11 @@ from scipy.sparse import csr_matrix
 from tasks.apertures.clusters import DarkFields, cluster_spots
 from tasks.apertures.disc_pattern import find_bragg_discs
 from tasks.apertures.factorise import Factors, factorise
+from tasks.apertures.holes import fill_holes
 from tasks.apertures.pattern import BraggSpots, find_bragg_spots
 from tasks.apertures.settings import ProposalSettings
 from tasks.events.disc import BeamDisc
+from tasks.events.repeated import repeated_positions
 from tasks.events.scan_beam import DirectBeam, find_direct_beam, find_disc_beam
 from tasks.events.scan_shift import fit_beam_shift
 from tasks.events.store import ScanEvents
@@ -25,8 +27,8 @@ class Segmentation(NamedTuple):
 
     ``factors``: weights (n_positions, k), patterns (k, n_spots); ``counts``: spot electrons (n_positions, n_spots);
     ``amplitude``: (n_positions,) share of the background, sums to 1; ``maps``: images (ny, nx) by name;
-    ``good``: (ny, nx) False at hot, empty and glitched positions; ``chosen_half``: the counts of one half of the
-    events, by a seeded coin.
+    ``good``: (ny, nx) False at hot, empty, glitched and repeated positions; ``chosen_half``: the counts of
+    one half of the events, by a seeded coin.
     """
 
     beam: DirectBeam
@@ -59,7 +61,7 @@ def segment_scan(
         That of the series; None = spots are points.
     """
     totals = np.ediff1d(scan.offsets.astype(np.int64)).astype(np.int64)
-    good = good_positions(totals.reshape(scan_shape))
+    good = good_positions(totals.reshape(scan_shape)) & ~repeated_positions(scan).reshape(scan_shape)
     total = sum_pattern(scan, detector_shape, keep=good.ravel())
     beam = _beam_of(total, start, disc)
     shift, integer = fit_beam_shift(scan, beam, detector_shape, scan_shape=scan_shape, good=good)
@@ -78,7 +80,7 @@ def segment_scan(
     amplitude = _amplitude(labelled.background, good)
     halves = _halves(labelled, good, len(spots.px))
     counts = (halves[0] + halves[1]).tocsr()
-    factors = _regions(halves, counts, amplitude, spots, scan_shape=scan_shape, settings=settings)
+    factors = regions_of(halves, counts, amplitude, spots, good=good, settings=settings)
     maps = _maps(totals, labelled, counts, amplitude, spots, scan_shape=scan_shape)
     maps |= {"quality": _quality(maps, good), "shift_slow": shift[..., 0], "shift_fast": shift[..., 1]}
     return Segmentation(beam, spots, counts, amplitude, factors, maps, good, halves[0])
@@ -113,15 +115,17 @@ def _amplitude(background: NDArray[np.int32], good: NDArray[np.bool_]) -> NDArra
     return (smooth / max(smooth.sum(), 1e-12)).ravel()
 
 
-def _regions(
+def regions_of(
     halves: tuple[csr_matrix, csr_matrix],
     counts: csr_matrix,
     amplitude: NDArray[np.float64],
     spots: BraggSpots,
     *,
-    scan_shape: tuple[int, int],
+    good: NDArray[np.bool_],
     settings: ProposalSettings,
 ) -> Factors:
+    """Return the regions that diffract coherently; positions that are not good are filled from those around."""
+    scan_shape: tuple[int, int] = good.shape
     empty = Factors(np.zeros((len(amplitude), 0)), np.zeros((0, len(spots.px))))
     if not len(spots.px):
         return empty
@@ -143,7 +147,8 @@ def _regions(
     if not groups:
         return empty
     start = _start(groups, counts, amplitude, spots, scan_shape=scan_shape)
-    return factorise(counts, amplitude, spots.expected, start=start, iterations=settings.iterations)
+    factors = factorise(counts, amplitude, spots.expected, start=start, iterations=settings.iterations)
+    return fill_holes(factors, good)
 
 
 def _start(

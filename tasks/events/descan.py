@@ -1,6 +1,7 @@
 """Descan: the direct beam moves over the detector as the probe moves over the scan.
 
-The motion is taken as linear in the scan position and as a property of the instrument, the same at all tilts.
+The motion is taken as a property of the instrument, the same at all tilts: linear in the scan position, and bent where
+all scans together show it.
 """
 
 from typing import NamedTuple
@@ -19,6 +20,8 @@ EVENTS_PER_BLOCK = 1000
 """See `BLOCKS`: the centre of a beam of 3 px standard deviation is then known to 0.1 px."""
 PLACES_MIN = 20
 """Blocks: fewer leave no robust spread beside the four parameters."""
+LINES_MIN = 4
+"""Rows and columns of blocks that show a bend: three make a parabola, the fourth can contradict it."""
 WINDOW_PX = 40
 """On either side of the beam of the whole scan: the largest motion that is looked for."""
 LEAST_EVENTS = 50
@@ -30,14 +33,23 @@ SMALLEST_PX = 0.3
 
 
 class Descan(NamedTuple):
-    """``matrix`` (2, 2): px of (slow, fast) per scan step in (row, column); zero where no motion is seen."""
+    """How the beam moves over the scan, about its middle.
+
+    ``matrix`` (2, 2): px of (slow, fast) per scan step in (row, column); ``bend`` (2, 3): px of (slow, fast) per square
+    step in (row^2, row column, column^2); zero where no motion is seen.
+    """
 
     matrix: NDArray[np.float64]
+    bend: NDArray[np.float64]
     span_px: float
     """Largest motion over the scan."""
 
+    def plus(self, more: "Descan", scan_shape: tuple[int, int]) -> "Descan":
+        """Return the sum of two motions."""
+        return descan_of(self.matrix + more.matrix, scan_shape, bend=self.bend + more.bend)
 
-NO_DESCAN = Descan(np.zeros((2, 2)), 0.0)
+
+NO_DESCAN = Descan(np.zeros((2, 2)), np.zeros((2, 3)), 0.0)
 """A beam that stands still: zeros by definition."""
 
 
@@ -85,44 +97,82 @@ def block_beams(
 
 
 def fit_descan(scans: list[BlockBeams], scan_shape: tuple[int, int]) -> Descan:
-    """Return the linear motion that all scans share, from a robust fit; each scan has its own constant.
+    """Return the motion that all scans share, from a robust fit; each scan has its own constant.
 
-    A motion below 0.3 px over the scan or below 5 standard errors is no motion; fewer than 20 blocks show none.
+    A motion below 0.3 px over the scan or below 5 standard errors is no motion; fewer than 20 blocks show none. It is
+    linear unless one of the quadratic terms passes the same two tests: then it is fitted with those that do.
     """
     usable = [scan for scan in scans if len(scan.place) >= 3]
     if sum(len(scan.place) for scan in usable) < PLACES_MIN:
         return NO_DESCAN
-    place = np.concatenate([scan.place - scan.place.mean(axis=0) for scan in usable])
-    beam = np.concatenate([scan.beam_px - scan.beam_px.mean(axis=0) for scan in usable])
+    terms = np.concatenate([_centred(_terms(scan.place, scan_shape)) for scan in usable])
+    beam = np.concatenate([_centred(scan.beam_px) for scan in usable])
+    place = np.concatenate([_centred(scan.place) for scan in usable])
+    extent = np.array(scan_shape, dtype=np.float64) - 1.0
+    matrix, seen = _fitted(place, beam, reach=extent)
+    half = extent / 2
+    reach = np.array([*extent, half[0] ** 2, half[0] * half[1], half[1] ** 2])
+    bent: NDArray[np.bool_] = np.zeros(3, dtype=bool)
+    if min(len(np.unique(one)) for one in np.concatenate([scan.place for scan in usable]).T) >= LINES_MIN:
+        bent = np.asarray(_fitted(terms, beam, reach=reach)[1][:, 2:].any(axis=0))
+    if not bent.any():
+        return descan_of(np.where(seen, matrix, 0.0), scan_shape)
+    kept = np.concatenate([[True, True], bent])
+    all_terms, sure = _fitted(terms[:, kept], beam, reach=reach[kept])
+    found = np.zeros((2, len(reach)))
+    found[:, kept] = np.where(sure, all_terms, 0.0)
+    return descan_of(found[:, :2], scan_shape, bend=found[:, 2:])
+
+
+def _fitted(
+    terms: NDArray[np.float64], beam: NDArray[np.float64], *, reach: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the beam's motion per term, (2, n_terms), from a robust fit, and which are seen: large and significant."""
+    count = terms.shape[1]
     scale = max(0.1, 1.4826 * float(np.median(np.abs(beam))))
 
     def misfit(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (beam - place @ parameters.reshape(2, 2).T).ravel()
+        return (beam - terms @ parameters.reshape(2, count).T).ravel()
 
-    rough = optimize.least_squares(misfit, np.zeros(4), loss="soft_l1", f_scale=scale)
+    start = np.zeros(2 * count)
+    rough = optimize.least_squares(misfit, start, loss="soft_l1", f_scale=scale)
     residual = misfit(rough.x)
     scale = max(0.02, 1.4826 * float(np.median(np.abs(residual))))
     fit = optimize.least_squares(misfit, rough.x, loss="soft_l1", f_scale=scale)
-    matrix = fit.x.reshape(2, 2)
-    normal = np.linalg.pinv(place.T @ place)
-    error = scale * np.sqrt(np.diag(normal))
-    extent = np.array(scan_shape, dtype=np.float64) - 1.0
-    significant = np.abs(matrix) > SIGNIFICANCE * error[None, :]
-    matrix = np.where(significant & (np.abs(matrix) * extent > SMALLEST_PX), matrix, 0.0)
-    return descan_of(matrix, scan_shape)
+    found = fit.x.reshape(2, count)
+    error = scale * np.sqrt(np.diag(np.linalg.pinv(terms.T @ terms)))
+    return found, (np.abs(found) > SIGNIFICANCE * error[None, :]) & (np.abs(found) * reach > SMALLEST_PX)
 
 
-def descan_of(matrix: NDArray[np.float64], scan_shape: tuple[int, int]) -> Descan:
+def _terms(place: NDArray[np.float64], scan_shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return row, column, row^2, row column and column^2 about the scan's middle, (n, 5)."""
+    row, column = (place - (np.array(scan_shape) - 1.0) / 2.0).T
+    return np.stack([row, column, row * row, row * column, column * column], axis=1)
+
+
+def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values - values.mean(axis=0)
+
+
+def descan_of(
+    matrix: NDArray[np.float64], scan_shape: tuple[int, int], *, bend: NDArray[np.float64] | None = None
+) -> Descan:
     """Return the motion with its largest extent over the scan."""
-    extent = np.array(scan_shape, dtype=np.float64) - 1.0
-    return Descan(matrix, float(np.abs(matrix * extent).sum(axis=1).max()))
+    if bend is None or not bend.any():
+        extent = np.array(scan_shape, dtype=np.float64) - 1.0
+        return Descan(matrix, np.zeros((2, 3)), float(np.abs(matrix * extent).sum(axis=1).max()))
+    beam = beam_of_positions(Descan(matrix, bend, 0.0), scan_shape, np.zeros(2))
+    return Descan(matrix, bend, float(np.ptp(beam, axis=0).max()))
 
 
 def beam_of_positions(descan: Descan, scan_shape: tuple[int, int], beam_px: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the direct beam seen from every scan position, (n_positions, 2), given that of the scan's middle."""
     rows, columns = np.divmod(np.arange(scan_shape[0] * scan_shape[1]), scan_shape[1])
-    middle = (np.array(scan_shape) - 1.0) / 2.0
-    return beam_px + (np.stack([rows, columns], axis=1) - middle) @ descan.matrix.T
+    place = np.stack([rows, columns], axis=1)
+    linear = (place - (np.array(scan_shape) - 1.0) / 2.0) @ descan.matrix.T
+    if not descan.bend.any():
+        return beam_px + linear
+    return beam_px + linear + _terms(place.astype(np.float64), scan_shape)[:, 2:] @ descan.bend.T
 
 
 def _blocks(scan_shape: tuple[int, int], events: int) -> tuple[NDArray[np.int64], tuple[int, int]]:

@@ -56,7 +56,8 @@ def measure_beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
     descan = _descan(series, fits) if settings.descan == "find" else NO_DESCAN
     if descan.span_px > 0:
         fits = [_unmoved(series, scan, fit, descan, disc) for scan, fit in zip(series.scans, fits, strict=True)]
-        warnings += (f"the direct beam moves by {descan.span_px:.1f} px over the scan: corrected per position",)
+        bent = ", not in proportion to the position" if descan.bend.any() else ""
+        warnings += (f"the direct beam moves by {descan.span_px:.1f} px over the scan{bent}: corrected per position",)
     return _document(track_beam(fits, start=start, name=series.sample), descan, bad, said + warnings, disc)
 
 
@@ -69,6 +70,7 @@ def _document(
     track: BeamTrack, descan: Descan, bad: BadPixels, warnings: tuple[str, ...], disc: BeamDisc | None
 ) -> DirectBeams:
     (ss, sf), (fs, ff) = descan.matrix.tolist()
+    slow, fast = descan.bend.tolist()
     if bad:
         warnings += (f"{len(bad)} pixels of the detector always or never count: they are masked",)
     return DirectBeams(
@@ -77,6 +79,7 @@ def _document(
         notes=track.notes,
         descan_px=((ss, sf), (fs, ff)),
         disc=disc,
+        descan_bend_px=((slow[0], slow[1], slow[2]), (fast[0], fast[1], fast[2])),
         bad_px=bad,
         warnings=warnings,
     )
@@ -146,7 +149,7 @@ def _descan(series: TiltSeries, fits: list[BeamFit | None]) -> Descan:
         more = fit_descan(blocks, series.scan.shape)
         if more.span_px == 0:
             break
-        found = descan_of(found.matrix + more.matrix, series.scan.shape)
+        found = found.plus(more, series.scan.shape)
     return found
 
 
@@ -171,7 +174,7 @@ def position_shifts(
 
     After the shift the beam of a position lies at ``target + remainder``; the remainder is at most half a pixel.
     """
-    descan = descan_of(np.array(beams.descan_px), scan_shape)
+    descan = descan_of(np.array(beams.descan_px), scan_shape, bend=np.array(beams.descan_bend_px))
     beam = beam_of_positions(descan, scan_shape, np.array(beams.px[index]))
     shifts = np.rint(target - beam)
     return shifts.astype(np.int64), beam + shifts - target

@@ -29,6 +29,10 @@ class Frame(Document):
     aperture_box: tuple[int, int, int, int] | None = Field(
         default=None, description="first row, first column, rows, columns of the scan that enclose the aperture"
     )
+    order: int | None = Field(default=None, ge=0, description="place in the order of acquisition; None = not known")
+    accumulated_dose_e_per_A2: float | None = Field(  # noqa: N815 - the unit is written so in the contract
+        default=None, gt=0, description="what the specimen had received by the middle of the exposure; None = not known"
+    )
     source: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -95,5 +99,9 @@ class DirectBeams(Document):
         description="rows: px along slow and fast per scan step along (rows, columns); 0 where no motion is seen"
     )
     disc: BeamDisc | None = Field(default=None, description="of the direct beam; None = a point")
+    descan_bend_px: tuple[tuple[float, float, float], tuple[float, float, float]] = Field(
+        default=((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+        description="rows: px along slow and fast per square step along (row^2, row column, column^2) about the middle",
+    )
     bad_px: tuple[tuple[int, int], ...] = Field(default=(), description="(slow, fast) of pixels always or never hit")
     warnings: tuple[str, ...] = ()

@@ -182,6 +182,7 @@ def _documents(
                 counts=max(0.0, electrons[index]),
                 beam_found_px=(float(beam[0]), float(beam[1])) if track.measured[index] else None,
                 beam_residual_px=(round(float(residual[0]), 4), round(float(residual[1]), 4)),
+                order=seen.number - first,
                 source=seen.source,
                 warnings=(track.notes[index],) if track.notes[index] else (),
             )

@@ -1,5 +1,6 @@
 """Equal steps in a series: programs for rotation data know only sweeps of contiguous wedges of one width."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -56,9 +57,32 @@ def partition(series: FrameSeries, *, tolerance: float = STEP_TOLERANCE) -> list
 
     Sweeps are cut at gaps and changes of the step only, unless the step drifts. Where several partitions have
     equally few sweeps, the one with the smallest sum of wedge widths is taken: it stretches the fewest frames over
-    gaps.
+    gaps. Of several frames at one angle the first, the second, ... make sweeps of their own: no sweep stands still.
     """
-    middles = np.array([frame.angle_deg + frame.width_deg / 2 for frame in series.frames])
+    layers = _layers([frame.angle_deg for frame in series.frames])
+    found = []
+    for layer in layers:
+        parts = _sweeps_of(tuple(series.frames[index] for index in layer), tolerance)
+        found += [part.model_copy(update={"indices": tuple(layer[i] for i in part.indices)}) for part in parts]
+    return found
+
+
+def _layers(angles_deg: Sequence[float]) -> list[list[int]]:
+    """Return the frames that are the first, the second, ... at their angle."""
+    seen: dict[float, int] = {}
+    layers: list[list[int]] = []
+    for index, angle in enumerate(angles_deg):
+        number = seen.get(angle, 0)
+        seen[angle] = number + 1
+        if number == len(layers):
+            layers.append([])
+        layers[number].append(index)
+    return layers
+
+
+def _sweeps_of(frames: tuple[Frame, ...], tolerance: float) -> list[Sweep]:
+    """Partition frames of different angles."""
+    middles = np.array([frame.angle_deg + frame.width_deg / 2 for frame in frames])
     cuts = _places_of_change(middles, tolerance)
     if not all(_equal_steps(middles[begin:end], tolerance) for begin, end in pairwise(cuts)):
         cuts = list(range(len(middles) + 1))  # a slow drift of the step: it must be cut where no single step shows it
@@ -69,14 +93,14 @@ def partition(series: FrameSeries, *, tolerance: float = STEP_TOLERANCE) -> list
             begin, end = cuts[first], cuts[last]
             if not _equal_steps(middles[begin:end], tolerance):
                 break
-            width = _step(series.frames, middles, begin, end)
+            width = _step(frames, middles, begin, end)
             candidates.append((best[first][0] + 1, best[first][1] + width * (end - begin), first))
         best.append(min(candidates))
     found: list[Sweep] = []
     last = len(cuts) - 1
     while last > 0:
         first = best[last][2]
-        found.append(_sweep(series.frames, middles, cuts[first], cuts[last]))
+        found.append(_sweep(frames, middles, cuts[first], cuts[last]))
         last = first
     return found[::-1]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from tasks.apertures import CrystalAperture
 from tasks.frames.centring import measure_beams
+from tasks.frames.doses import accumulated_doses
 from tasks.frames.masks import read_masks
 from tasks.frames.models import DirectBeams, Frame, FrameSeries
 from tasks.frames.ports import FrameReader
@@ -78,7 +79,8 @@ def sum_frames(
         raise InputError(f"{len(beams.px)} direct beams for {len(series.scans)} scans", "find the beams again")
     layout = lay_out(series, masks, beams)
     summed = tilt_frames(series, layout, beams, settings)
-    frames = tuple(_with_share(frame.document, aperture) for frame in summed)
+    doses = accumulated_doses(series.scans)
+    frames = tuple(_with_facts(frame.document, aperture, doses) for frame in summed)
     log.info("%s: %d frames, %.0f electrons", aperture.id, len(frames), sum(frame.counts for frame in frames))
     place = {"shape_px": layout.canvas.shape, "direct_beam_px": layout.direct_beam_px}
     return FrameSeries(
@@ -97,9 +99,9 @@ def sum_frames(
     )
 
 
-def _with_share(frame: Frame, aperture: CrystalAperture) -> Frame:
+def _with_facts(frame: Frame, aperture: CrystalAperture, doses: Sequence[float | None]) -> Frame:
     share = aperture.share_per_tilt[frame.number] if aperture.share_per_tilt else 0.0
-    return frame.model_copy(update={"share": share or None})
+    return frame.model_copy(update={"share": share or None, "accumulated_dose_e_per_A2": doses[frame.number]})
 
 
 def _write(summed: Sequence[SummedFrame], layout: Layout, path: Path) -> FileRef:

@@ -116,6 +116,7 @@ def _frame(
         beam_residual_px=(round(float(residual[0]), 4), round(float(residual[1]), 4)),
         positions=len(place.positions),
         aperture_box=(int(rows[0]), int(columns[0]), int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1),
+        order=scan.order,
         source=scan.source,
         warnings=(note,) if note else (),
     )

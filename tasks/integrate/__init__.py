@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         reflections_from_observations,
     )
     from tasks.integrate.builtin import BuiltinIntegrator
+    from tasks.integrate.cell_scale import calibrated_scale, curvature_doubt, stated_scale, volume_esd, whole_esd
     from tasks.integrate.crystals.combine import combine_crystals
     from tasks.integrate.crystals.crystal_match import amplitudes, averaged, match_crystals, reduced_crystal, row_keys
     from tasks.integrate.crystals.relations import relation_text, relations_in
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
     from tasks.integrate.merging.statistics import merging_statistics
     from tasks.integrate.models import (
         AxisTest,
+        CellEsd,
+        CellScale,
         ClusterGrowth,
         ClusterMember,
         CombinedSets,
         CrystalCluster,
         CrystalRelation,
+        Damage,
         DiscFigures,
         Reflections,
         ShellStatistics,
@@ -43,11 +47,14 @@ else:
 __all__ = [
     "AxisTest",
     "BuiltinIntegrator",
+    "CellEsd",
+    "CellScale",
     "ClusterGrowth",
     "ClusterMember",
     "CombinedSets",
     "CrystalCluster",
     "CrystalRelation",
+    "Damage",
     "DiscFigures",
     "Integrator",
     "LaueChoice",
@@ -60,7 +67,9 @@ __all__ = [
     "amplitudes",
     "assemble_reflections",
     "averaged",
+    "calibrated_scale",
     "combine_crystals",
+    "curvature_doubt",
     "determine_laue_group",
     "determine_laue_group_in_setting",
     "hklf4_text",
@@ -80,5 +89,8 @@ __all__ = [
     "row_keys",
     "scale_for",
     "significant_d_min",
+    "stated_scale",
+    "volume_esd",
+    "whole_esd",
     "write_reflections",
 ]

@@ -16,7 +16,7 @@ from tasks.integrate.merging.equivalents import (
     observations_at,
 )
 from tasks.integrate.merging.statistics import merging_statistics
-from tasks.integrate.models import AxisTest, DiscFigures, Reflections, SpaceGroupCandidate
+from tasks.integrate.models import AxisTest, CellEsd, CellScale, Damage, DiscFigures, Reflections, SpaceGroupCandidate
 from tasks.integrate.reflection_file import Merged, Unmerged, write_reflections
 from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
 from tasks.integrate.symmetry.space_groups import rank_space_groups
@@ -26,7 +26,6 @@ from tasks.model.provenance import Provenance
 MIN_PROBABILITY = 0.7
 """Probability of the Laue group below which a warning names the others. Chosen, not measured: near one every weak set
 would be called uncertain; at one half a group that is wrong as often as right would pass without a word."""
-CellEsd = tuple[float, float, float, float, float, float]
 
 
 class Particulars(NamedTuple):
@@ -37,11 +36,13 @@ class Particulars(NamedTuple):
     members: tuple[str, ...] = ()
     radiation: Literal["electron", "xray"] = "electron"
     unit_cell_esd: CellEsd | None = None
+    cell_scale: CellScale | None = None
     indexed_fraction: float | None = None
     spots: int | None = None
     axis_test: AxisTest | None = None
     pictures: FileRef | None = None
     discs: DiscFigures | None = None
+    damage: Damage | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -118,6 +119,7 @@ def assemble_reflections(
         wavelength_angstrom=particulars.wavelength_angstrom,
         unit_cell=cell,
         unit_cell_esd=particulars.unit_cell_esd,
+        cell_scale=particulars.cell_scale,
         laue_group=laue.xhm(),
         space_group=candidates[0].symbol,
         candidates=candidates,
@@ -132,6 +134,7 @@ def assemble_reflections(
         mtz=FileRef.of(mtz_path),
         pictures=particulars.pictures,
         discs=particulars.discs,
+        damage=particulars.damage,
         warnings=(*particulars.warnings, *warnings),
         provenance=particulars.provenance,
     )

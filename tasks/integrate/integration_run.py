@@ -8,15 +8,18 @@ from numpy.typing import NDArray
 
 from tasks.frames import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
+from tasks.integrate.cell_scale import calibrated_scale, scale_warnings, stated_scale, with_curvature
+from tasks.integrate.damage.correction import damage_warnings, without_damage
 from tasks.integrate.disc_figures import disc_figures, disc_warnings
 from tasks.integrate.geometry.mapping import Crystal, geometry_of
+from tasks.integrate.geometry.prediction import crossings
 from tasks.integrate.geometry.refinement import Refined
 from tasks.integrate.geometry.state import Freedom
 from tasks.integrate.indexing.distortion import ellipse_warnings
 from tasks.integrate.indexing.lattice_search import Solved, solve_lattice
 from tasks.integrate.merging.equivalents import observations_at
 from tasks.integrate.merging.event_halves import halves_warnings
-from tasks.integrate.models import Reflections
+from tasks.integrate.models import CellScale, Reflections
 from tasks.integrate.pictures import write_pictures
 from tasks.integrate.profiles.pixels import Pixels, measure_pixels, repredicted, resolution_of_spots
 from tasks.integrate.reflection_file import Unmerged
@@ -35,7 +38,12 @@ from tasks.integrate.rocking.scaling import (
 from tasks.integrate.settings import IntegrationSettings
 from tasks.integrate.spots.disc_spots import search_disc_spots
 from tasks.integrate.spots.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
-from tasks.integrate.symmetry.lattice_system import crystal_system, refine_in_system, straightened
+from tasks.integrate.symmetry.lattice_system import (
+    crystal_system,
+    length_by_curvature,
+    refine_in_system,
+    straightened,
+)
 from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
 from tasks.model import FileRef, UnitCell
 from tasks.model.arrays import Floats
@@ -50,9 +58,8 @@ def run_integration(
     images, search = _spots(series, settings, beam_px)
     solved = solve_lattice(geometry_of(series), search, len(series.frames), settings)
     solved, pixels, first, choice = _symmetry(series, settings, images, search, solved)
-    refined = refine_in_system(
-        search.spots, solved.refined, choice, _freedom(settings, choice, straight=solved.straight)
-    )
+    freedom = _freedom(settings, choice, straight=solved.straight)
+    refined = refine_in_system(search.spots, solved.refined, choice, freedom)
     moved = repredicted(pixels, choice.basis, refined, series)
     scaled = scaled_in(series, moved, refined, choice.laue, final=True, model=first.fit.model)
     pictures = write_pictures(moved, scaled, workdir / "pictures.h5")
@@ -63,6 +70,7 @@ def run_integration(
         found=(images, search, solved),
         choice=choice,
         refined=refined,
+        scale=_cell_scale(series, search, refined, freedom),
         scaled=scaled,
         moved=moved,
         pictures=pictures,
@@ -111,6 +119,17 @@ def _freedom(settings: IntegrationSettings, choice: LaueChoice, *, straight: boo
     return Freedom(system=system, axis=settings.refine_axis, ellipse=ellipse and held)
 
 
+def _cell_scale(series: FrameSeries, search: SpotSearch, refined: Refined, freedom: Freedom) -> CellScale:
+    """Return how well the scale of the cell is known: by the manifest or a known cell, with what the curvature says."""
+    if freedom.distance:
+        length_mm = refined.geometry.distance_px * series.detector.pixel_size_mm
+        scale = calibrated_scale(series.detector, length_mm, refined.distance_esd)
+    else:
+        scale = stated_scale(series.detector)
+    curvature = length_by_curvature(search.spots, refined, freedom)
+    return scale if curvature is None else with_curvature(scale, *curvature)
+
+
 def scaled_in(
     series: FrameSeries,
     pixels: Pixels,
@@ -127,14 +146,21 @@ def scaled_in(
     start = (
         first_model(0.7 * refined.rms_excitation, len(series.frames), illuminated(series)) if model is None else model
     )
-    fit = fit_rocking(start, observations, groups, final=final)
+    damage = None
+    if final:
+        crossing = crossings(pixels.predictions.where(rows))
+        fit, kept, damage = without_damage(series, start, observations, groups, crossing=crossing)
+        rows, observations = rows[kept], observations.where(kept)
+    else:
+        fit = fit_rocking(start, observations, groups, final=False)
     halves = None
     if pixels.half is not None:
         half = pixels.half[rows]
         halves = (half, observations.intensity - half)
-    return scale_observations(
+    scaled = scale_observations(
         pixels.predictions, fit, observations, rows=rows, geometry=refined.geometry, halves=halves
     )
+    return scaled._replace(damage=damage)
 
 
 def _laue_choice(scaled: ScaledObservations, refined: Refined, settings: IntegrationSettings) -> LaueChoice:
@@ -153,6 +179,7 @@ def _document(
     found: tuple[Images, SpotSearch, Solved],
     choice: LaueChoice,
     refined: Refined,
+    scale: CellScale,
     scaled: ScaledObservations,
     moved: Pixels,
     pictures: FileRef,
@@ -166,8 +193,9 @@ def _document(
         limit = resolution_limit(_rows(scaled.data, kept), d_star[kept], settings.least_i_over_sigma)
     kept &= d_star <= 1.0 / limit * (1 + 1e-9)
     halves = None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept])
-    warnings = _warnings(settings, found, choice, refined)
+    warnings = [*_warnings(settings, found, choice, refined), *scale_warnings(scale)]
     warnings += halves_warnings(_rows(scaled.data, kept), halves, noise_factor=images.noise_factor)
+    warnings += damage_warnings(scaled.damage)
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
     discs = disc_figures(moved, scaled.rows)
@@ -182,11 +210,13 @@ def _document(
         provenance=provenance,
         members=(series.id,),
         unit_cell_esd=_six(refined.cell_esd),
+        cell_scale=scale,
         indexed_fraction=solved.fraction,
         spots=len(search.spots.frame),
         axis_test=solved.axis_test,
         pictures=pictures,
         discs=discs,
+        damage=scaled.damage,
         warnings=tuple(warnings),
     )
     return assemble_reflections(

@@ -29,6 +29,26 @@ class ShellStatistics(Document):
     cc_half_events: float | None = Field(default=None, description="CC1/2 between the two halves of the events")
 
 
+CellEsd = tuple[float, float, float, float, float, float]
+"""Of a, b, c (angstrom), alpha, beta, gamma (degrees)."""
+
+
+class CellScale(Document):
+    """How well the one scale of all lengths is known, which no residual of the fit shows."""
+
+    relative_esd: float = Field(gt=0, description="of all lengths together, over themselves")
+    source: Literal["stated", "assumed", "known cell"] = Field(
+        description="where that is from: the manifest, 0.01 for want of it, or a cell that calibrates the camera length"
+    )
+    camera_length_mm: float = Field(gt=0, description="by which the cell was measured, or that a known cell asks for")
+    stated_camera_length_mm: float = Field(gt=0, description="of the manifest")
+    stated_relative_error: float = Field(gt=0, description="sigma of the manifest's, or 0.01")
+    curvature_ratio: float | None = Field(
+        default=None, gt=0, description="camera length by the curvature of the Ewald sphere over the one used"
+    )
+    curvature_relative_esd: float | None = Field(default=None, gt=0, description="of `curvature_ratio`")
+
+
 class SpaceGroupCandidate(Document):
     """A space group that the intensities allow, and how well."""
 
@@ -60,6 +80,58 @@ class DiscFigures(Document):
     measurements: int = Field(ge=0, description="discs near the sphere")
 
 
+class DamagePoint(Document):
+    """How much of the intensity at 1 angstrom was left, by the frames of one part of a series."""
+
+    exposure: float = Field(ge=0)
+    intensity: float = Field(ge=0, description="as a fraction of that before any exposure")
+    esd: float = Field(ge=0)
+
+
+class DamageCut(Document):
+    """What the series is worth up to an exposure, by early measurements that were held out."""
+
+    last: float = Field(ge=0, description="exposure of the last frame kept")
+    kept: int = Field(ge=1, description="frames")
+    deviation: float = Field(
+        ge=0, description="mean square deviation of held-out measurements from what others foretell"
+    )
+    gain: float = Field(
+        description="by how many sigma reflections are foretold better than by all frames (signed ranks)"
+    )
+
+
+class Damage(Document):
+    """What the beam did to the crystal in the course of the series.
+
+    Exposures are in electrons per square angstrom (``dose``) or in scans (``order``), from the first scan on. With
+    ``modelled`` and, where it has a `half_intensity_dose`, ``cut``, intensities are those before any exposure, but for
+    a common scale.
+    """
+
+    state: Literal["none", "modelled", "cut", "not known"]
+    axis: Literal["dose", "order", "tilt"] | None = None
+    last_exposure: float | None = Field(default=None, gt=0, description="of the frame that was measured last")
+    fall_off_angstrom2: float | None = Field(
+        default=None,
+        description="b of exp(-b / d^2), over the whole series; over the range of tilts if the axis is that",
+    )
+    fall_off_esd_angstrom2: float | None = Field(default=None, ge=0)
+    half_intensity_dose: float | None = Field(
+        default=None, gt=0, description="exposure that halves intensities at 1 angstrom; None = nothing is modelled"
+    )
+    scale_loss: float | None = Field(
+        default=None,
+        description="fall of the logarithm of the scale over the series, where repeats or the crystal's share tell",
+    )
+    scale_loss_esd: float | None = Field(default=None, ge=0)
+    left_out_deg: tuple[float, ...] = Field(default=(), description="tilts left out")
+    left_out_reason: str | None = None
+    course: tuple[DamagePoint, ...] = ()
+    cuts: tuple[DamageCut, ...] = Field(default=(), description="tried, all frames last")
+    notes: tuple[str, ...] = ()
+
+
 class Reflections(Document):
     """The intensities of one crystal, or of several merged.
 
@@ -77,7 +149,8 @@ class Reflections(Document):
     radiation: Literal["electron", "xray"] = "electron"
     wavelength_angstrom: float = Field(gt=0)
     unit_cell: UnitCell
-    unit_cell_esd: tuple[float, float, float, float, float, float] | None = None
+    unit_cell_esd: CellEsd | None = Field(default=None, description="of the fit alone, without the scale")
+    cell_scale: CellScale | None = Field(default=None, description="None = not known, as of intensities from a file")
     laue_group: str = Field(description="Hermann-Mauguin symbol of the Laue class with centring: 'F m -3 m'")
     space_group: str = Field(description="symbol of the best candidate")
     candidates: tuple[SpaceGroupCandidate, ...]
@@ -95,6 +168,7 @@ class Reflections(Document):
         description="HDF5 of predicted spots: `frame` (k,) place in the series, `px` (k, 2) (slow, fast), `hkl` (k, 3)",
     )
     discs: DiscFigures | None = Field(default=None, description="None where spots are points")
+    damage: Damage | None = Field(default=None, description="None = the engine does not look for it")
     warnings: tuple[str, ...] = ()
     provenance: Provenance
 

@@ -132,6 +132,15 @@ class Composition(Document):
         return " ".join(f"{symbol}{self.counts[symbol]:g}" for symbol in [*first, *rest])
 
 
+def energy_of_wavelength_kev(wavelength_angstrom: float) -> float:
+    """Return the kinetic energy of electrons of this relativistic wavelength: 300 keV at 0.019687 A."""
+    from scipy import constants
+
+    rest_kev = constants.m_e * constants.c**2 / constants.e / 1e3
+    momentum_kev = constants.h * constants.c / constants.e / 1e3 / (wavelength_angstrom * 1e-10)
+    return float(math.hypot(momentum_kev, rest_kev) - rest_kev)
+
+
 def wavelength_text(wavelength_angstrom: float) -> str:
     """Return a wavelength as files state it: nine significant digits, as a cell must not change by being written."""
     return f"{wavelength_angstrom:.9g}"

@@ -15,6 +15,8 @@ ModelKind = Literal["first", "refined"]
 """A first model is atoms from a map after a quick isotropic fit; a refined one was refined to the end on F^2."""
 
 UNTESTED = "no reflections were left out of its fit: doubtful at most"
+SCALE_TOPIC = "scale"
+"""Of the rule on the scale of all lengths: where that is wrong, other figures may be wrong for it alone."""
 SHOWN = 3
 """Names of atoms that a reason lists: as many as fit in a line."""
 MOST_DOUBTS: Mapping[ModelKind, float] = {"first": float("inf"), "refined": 3}
@@ -67,6 +69,8 @@ class ModelFigures(NamedTuple):
     """The same without those at the least value that refinement allows."""
     close_contacts: tuple[str, ...] = ()
     """Pairs of atoms nearer than a bond, in words."""
+    scale_doubts: tuple[str, ...] = ()
+    """What speaks against the one scale of all lengths, in words."""
     cell_doubts: tuple[str, ...] = ()
     """What the bonds surely say against the cell, in words."""
     bad_neighbours: int | None = None
@@ -233,6 +237,7 @@ REFINED: tuple[Rule, ...] = (
         "{value:.0%} of the atoms have impossible displacements",
     ),
     Rule("close_contacts", _alike(0), "atoms nearer than a bond: {names}"),
+    Rule("scale_doubts", _alike(0), "{names}", topic=SCALE_TOPIC),
     Rule("cell_doubts", _alike(0), "{names}"),
     Rule(
         "bad_neighbours", _alike(0), "{value} atoms with impossible or no neighbours", unless=_few_odd_neighbours

@@ -87,11 +87,15 @@ SCALE_SPREAD = 0.012
 
 
 class Environment(NamedTuple):
-    """The bonds of one atom to atoms other than hydrogen; `angle_sum_deg` of three bonds, else 0."""
+    """The bonds of one atom to atoms other than hydrogen; `angle_sum_deg` of three bonds, else 0.
+
+    `mean_angle_deg` of all pairs of bonds, zero with fewer than two.
+    """
 
     neighbours: tuple[int, ...]
     lengths: NDArray[np.float64]
     angle_sum_deg: float
+    mean_angle_deg: float = 0.0
 
 
 def environments(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Environment]:
@@ -101,7 +105,12 @@ def environments(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[
         if atoms[bond.second].element not in {"H", "D"}:
             found[bond.first].append((bond.second, bond.distance, np.array(bond.vector) / bond.distance))
     return [
-        Environment(tuple(row[0] for row in rows), np.array([row[1] for row in rows]), _angle_sum_deg(rows))
+        Environment(
+            tuple(row[0] for row in rows),
+            np.array([row[1] for row in rows]),
+            _angle_sum_deg(rows),
+            _mean_angle_deg(rows),
+        )
         for rows in found
     ]
 
@@ -111,6 +120,11 @@ def _angle_sum_deg(rows: Sequence[tuple[int, float, NDArray[np.float64]]]) -> fl
         return 0.0
     cosines = [rows[i][2] @ rows[j][2] for i, j in ((0, 1), (0, 2), (1, 2))]
     return float(np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0))).sum())
+
+
+def _mean_angle_deg(rows: Sequence[tuple[int, float, NDArray[np.float64]]]) -> float:
+    cosines = [one[2] @ other[2] for place, one in enumerate(rows) for other in rows[:place]]
+    return float(np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0))).mean()) if cosines else 0.0
 
 
 def site_cost(

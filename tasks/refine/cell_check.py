@@ -7,9 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.crystal.lattice import fractionalisation, orthogonalisation
+from tasks.crystal.symmetry import operations_from_hall
+from tasks.integrate import CellScale
+from tasks.model import Composition
 from tasks.refine.bond_geometry import Environment, environments, total_cost
+from tasks.refine.bond_scale import bond_scale, scaled_cell, volume_scale
+from tasks.refine.completion import cell_contents
 from tasks.refine.draft import ModelFit
 from tasks.refine.geometry import bonds
+from tasks.refine.scale_doubt import ScaleDoubt, scale_doubt
 
 FACTORS = np.linspace(0.86, 1.16, 31)
 ROUNDS = 3
@@ -32,60 +38,123 @@ EDGES = ("a", "b", "c")
 
 
 class CellDoubt(NamedTuple):
-    """By which factors of the edges (3,) the bonds would be those of the elements, and what chi^2 they gain."""
+    """By which factors of the edges (3,) the bonds would be those of the elements, and what chi^2 they gain.
+
+    ``tied``: the edges that symmetry makes equal, together.
+    """
 
     factors: NDArray[np.float64]
     gain: float
     sure: bool
+    tied: tuple[tuple[int, ...], ...] = ((0,), (1,), (2,))
+
+    @property
+    def alike(self) -> bool:
+        """Whether all edges ask for nearly one factor."""
+        return float(np.ptp(self.factors)) < ALL_ALIKE
 
     def __str__(self) -> str:
         changed = [
-            f"{edge} {factor - 1.0:+.0%}"
-            for edge, factor in zip(EDGES, self.factors, strict=True)
-            if abs(factor - 1.0) > LEAST_CHANGE / 2
+            f"{' = '.join(EDGES[place] for place in group)} {self.factors[group[0]] - 1.0:+.0%}"
+            for group in self.tied
+            if abs(self.factors[group[0]] - 1.0) > LEAST_CHANGE / 2
         ]
-        alike = float(np.ptp(self.factors)) < ALL_ALIKE
+        alike = self.alike
         suspect = "are the elements wrong, by a wrong composition, or the cell?" if alike else "is the cell wrong?"
         return f"bond lengths ask for another cell ({', '.join(changed)}): {suspect}"
 
 
-def cell_doubt(fit: ModelFit) -> CellDoubt | None:
+class Doubts(NamedTuple):
+    """What bonds say against a cell: against the scale of all its lengths, or against some of its edges."""
+
+    scale: ScaleDoubt | None
+    edges: CellDoubt | None
+
+
+def cell_doubts(
+    fit: ModelFit,
+    scale: CellScale | None,
+    wavelength_angstrom: float | None,
+    composition: Composition | None = None,
+) -> Doubts:
+    """Return what the bonds say against the cell: one factor where that is enough, else the edges.
+
+    Where they are of no known kind, the volume of a molecular composition speaks for them.
+
+    Parameters
+    ----------
+    wavelength_angstrom
+        Of electrons; None for X-rays, whose wavelength is not in doubt.
+    """
+    cell = fit.draft.unit_cell
+    found = bond_scale(fit.draft.atoms, fit.draft.hall, cell)
+    if found is None or not found.sites:
+        atoms = sum(count for element, count in cell_contents(fit).items() if element not in {"H", "D"})
+        found = volume_scale(composition, atoms, cell) or found
+    common = scale_doubt(found, scale, wavelength_angstrom)
+    if common is None:
+        return Doubts(None, cell_doubt(fit))
+    edges = cell_doubt(fit, factor=common.factor)
+    return Doubts(common, None) if edges is None or edges.alike or not edges.sure else Doubts(None, edges)
+
+
+def cell_doubt(fit: ModelFit, *, factor: float = 1.0) -> CellDoubt | None:
     """Return what the bonds say against the lengths of the cell, None if nothing.
 
-    Each edge is scaled in turn, angles and fractional coordinates as they are, to where the bonds cost least.
+    Each edge is scaled in turn, those that symmetry makes equal together, angles and fractional coordinates as they
+    are, to where the bonds cost least.
+
+    Parameters
+    ----------
+    factor
+        Of all edges, from which to start and beyond which there must be a gain.
     """
     atoms = [atom for atom in fit.draft.atoms if atom.element not in {"H", "D"}]
     if len(atoms) > MOST_ATOMS:
         return None
     names = [atom.element for atom in atoms]
-    fractional = fractionalisation(fit.draft.unit_cell)
-    orthogonal = orthogonalisation(fit.draft.unit_cell)
-    sites = environments(atoms, fit.draft.hall, fit.draft.unit_cell)
+    cell, tied = scaled_cell(fit.draft.unit_cell, factor), tied_edges(fit.draft.hall)
+    fractional, orthogonal = fractionalisation(cell), orthogonalisation(cell)
+    sites = environments(atoms, fit.draft.hall, cell)
     vectors: list[list[NDArray[np.float64]]] = [[] for _ in atoms]
-    for bond in bonds(atoms, fit.draft.hall, fit.draft.unit_cell):
+    for bond in bonds(atoms, fit.draft.hall, cell):
         vectors[bond.first].append(fractional @ np.array(bond.vector))
 
     def cost(factors: NDArray[np.float64]) -> float:
         scaled = [_scaled(site, rows, orthogonal, factors) for site, rows in zip(sites, vectors, strict=True)]
         return total_cost(scaled, names)
 
-    best, gain = _best_factors(cost)
+    best, gain = _best_factors(cost, tied)
     informed = sum(1 for site in sites if len(site.neighbours))
     if gain < LEAST_GAIN + GAIN_PER_SITE * informed or np.abs(best - 1.0).max() < LEAST_CHANGE:
         return None
-    return CellDoubt(best, gain, gain > SURE_GAIN + SURE_GAIN_PER_SITE * informed)
+    return CellDoubt(factor * best, gain, gain > SURE_GAIN + SURE_GAIN_PER_SITE * informed, tied)
 
 
-def _best_factors(cost: Callable[[NDArray[np.float64]], float]) -> tuple[NDArray[np.float64], float]:
+def tied_edges(hall: str) -> tuple[tuple[int, ...], ...]:
+    """Return the places of the edges in groups that an operation of the space group turns into each other."""
+    groups = [{place} for place in range(3)]
+    for rotation in operations_from_hall(hall).rotations:
+        for place in range(3):
+            image = np.flatnonzero(rotation[:, place])
+            if len(image) == 1:
+                joined = [group for group in groups if place in group or int(image[0]) in group]
+                groups = [group for group in groups if group not in joined] + [set().union(*joined)]
+    return tuple(sorted(tuple(sorted(group)) for group in groups))
+
+
+def _best_factors(
+    cost: Callable[[NDArray[np.float64]], float], tied: tuple[tuple[int, ...], ...]
+) -> tuple[NDArray[np.float64], float]:
     """Return the factors (3,) of least cost, found edge by edge, and what they gain over ones."""
     best = np.ones(3)
     start = least = cost(best)
     for _ in range(ROUNDS):
         before = least
-        for axis in range(3):
+        for group in tied:
             for factor in FACTORS:
                 trial = best.copy()
-                trial[axis] = factor
+                trial[list(group)] = factor
                 if (value := cost(trial)) < least - 1e-9:
                     best, least = trial, value
         if least == before:

@@ -10,6 +10,7 @@ from tasks.integrate import Reflections
 from tasks.model import Composition, InputError, ProgramFailedError, ProgramTimeoutError
 from tasks.model.provenance import Provenance
 from tasks.model.verdict import UNTESTED
+from tasks.refine.cell_check import cell_doubts
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import fitting_composition
 from tasks.refine.conclusion import Concluded, concluded
@@ -20,7 +21,7 @@ from tasks.refine.observed import reindexed, useful_limit
 from tasks.refine.ports import LeastSquares, StructureWriter
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import first_draft, refined
-from tasks.refine.structure import formula_of, structure_of
+from tasks.refine.structure import electron_wavelength, esd_in_axes_of, formula_of, structure_of
 from tasks.refine.validation import recovery
 from tasks.refine.verdict import NOT_RECOVERED, Grounds
 from tasks.solve import Solution
@@ -57,6 +58,8 @@ def refinement(
         formula=structure.formula,
         composition=composition,
         recovery=recovery(numerics, progress.fit, intensities),
+        cell_scale=data.cell_scale,
+        wavelength_angstrom=electron_wavelength(data),
     )
     made = Concluded(
         id=data.id,
@@ -71,6 +74,7 @@ def refinement(
             inputs={"merged": data.merged.sha256, "unmerged": data.unmerged.sha256},
             attempts=progress.attempts,
         ),
+        unit_cell_esd=structure.unit_cell_esd,
     )
     return concluded(progress.fit, grounds, made)
 
@@ -99,9 +103,12 @@ def refined_elsewhere(
         found, untested = recovery(numerics, fit, intensities), NOT_RECOVERED
     except (InputError, ProgramFailedError, ProgramTimeoutError) as error:
         log.warning("%s: no reflections were left out of the fit: %s", data.id, error.message)
-    grounds = Grounds(data.radiation, formula, composition, found, untested)
-    warnings = warnings_of(fit, intensities, formula=formula, composition=composition)
-    made = Concluded(data.id, solution, warnings, files, provenance, restraints=restraints)
+    wavelength = electron_wavelength(data)
+    grounds = Grounds(data.radiation, formula, composition, found, untested, data.cell_scale, wavelength)
+    doubts = cell_doubts(fit, data.cell_scale, wavelength, composition)
+    warnings = warnings_of(fit, intensities, formula=formula, composition=composition, doubts=doubts)
+    esd = esd_in_axes_of(solution, data)
+    made = Concluded(data.id, solution, warnings, files, provenance, restraints=restraints, unit_cell_esd=esd)
     return concluded(fit, grounds, made)
 
 

@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 
 from tasks.model import Composition
-from tasks.refine.cell_check import cell_doubt
+from tasks.refine.cell_check import Doubts
 from tasks.refine.draft import DraftAtom, ModelFit, UniqueIntensities
 from tasks.refine.geometry import bonds, close_contacts, contacts
 
@@ -116,7 +116,12 @@ def completeness_of_model(formula: dict[str, float], composition: Composition | 
 
 
 def warnings_of(
-    fit: ModelFit, intensities: UniqueIntensities | None, *, formula: dict[str, float], composition: Composition | None
+    fit: ModelFit,
+    intensities: UniqueIntensities | None,
+    *,
+    formula: dict[str, float],
+    composition: Composition | None,
+    doubts: Doubts,
 ) -> tuple[str, ...]:
     """Return what a careful reader should know, in words; of the data nothing where they are None."""
     found: list[str] = []
@@ -128,8 +133,7 @@ def warnings_of(
     found.extend(_about_atoms("displacement out of the range 0.003 to 0.15 A^2", odd_displacements(fit)))
     found.extend(_about_atoms("displacement ellipsoid very elongated or not positive definite", elongated(fit)))
     found.extend(_about_atoms("atoms nearer than a bond", close_pairs(fit)))
-    if (doubt := cell_doubt(fit)) is not None:
-        found.append(str(doubt))
+    found.extend(str(doubt) for doubt in doubts if doubt is not None)
     found.extend(_about_atoms("nothing within 3.6 A", lonely(fit)))
     found.extend(_about_atoms("more bonds than the element forms", impossible_bonds(fit)))
     if intensities is not None and intensities.absences_violated:

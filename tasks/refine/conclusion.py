@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from tasks.integrate import CellEsd
 from tasks.model import Composition
 from tasks.model.provenance import Provenance
 from tasks.refine.draft import ModelFit, density_unit
@@ -21,6 +22,8 @@ class Concluded(NamedTuple):
     provenance: Provenance
     odds: tuple[ElementOdds, ...] = ()
     restraints: int = 0
+    unit_cell_esd: CellEsd | None = None
+    """Of the fit alone, without the scale."""
 
 
 def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
@@ -34,6 +37,8 @@ def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
         space_group=made.solution.space_group,
         hall=made.solution.hall,
         unit_cell=fit.draft.unit_cell,
+        unit_cell_esd=made.unit_cell_esd,
+        cell_scale=grounds.cell_scale,
         formula=Composition(counts=grounds.formula).formula(),
         atoms=refined_atoms(fit, made.odds),
         r1=fit.r1,

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
+from tasks.integrate import CellEsd, CellScale
 from tasks.model import Document, FileRef, UnitCell, Vector
 from tasks.model.provenance import Provenance
 from tasks.model.verdict import Verdict
@@ -45,6 +46,8 @@ class Refinement(Document):
     space_group: str
     hall: str
     unit_cell: UnitCell
+    unit_cell_esd: CellEsd | None = Field(default=None, description="of the fit alone, without the scale")
+    cell_scale: CellScale | None = Field(default=None, description="None = not known")
     formula: str = Field(description="contents of the asymmetric unit times symmetry over Z, Hill order")
     atoms: tuple[RefinedAtom, ...]
     r1: float = Field(description="on F for I > 2 sigma")

@@ -4,10 +4,12 @@ import math
 
 import gemmi
 import numpy as np
+from pydantic import Field
 
 from tasks.crystal.contents import units_in_cell
-from tasks.integrate import Reflections
+from tasks.integrate import CellEsd, CellScale, Reflections, volume_esd, whole_esd
 from tasks.model import Composition, Document, UnitCell
+from tasks.refine.cell_check import cell_doubts
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import cell_contents
 from tasks.refine.draft import DraftFit, ModelFit, UniqueIntensities
@@ -20,7 +22,8 @@ class RefinedStructure(Document):
     id: str
     space_group: str
     hall: str
-    unit_cell_esd: tuple[float, float, float, float, float, float] | None = None
+    unit_cell_esd: CellEsd | None = Field(default=None, description="of the fit alone, without the scale")
+    cell_scale: CellScale | None = None
     fit: DraftFit
     intensities: UniqueIntensities
     formula: dict[str, float]
@@ -32,6 +35,16 @@ class RefinedStructure(Document):
     def unit_cell(self) -> UnitCell:
         """The cell."""
         return self.fit.draft.unit_cell
+
+    @property
+    def whole_cell_esd(self) -> CellEsd | None:
+        """The esds of the cell with the scale of its lengths in them."""
+        return whole_esd(self.unit_cell, self.unit_cell_esd, self.cell_scale)
+
+    @property
+    def volume_esd_angstrom3(self) -> float | None:
+        """The esd of the volume, with the scale in it."""
+        return volume_esd(self.unit_cell, self.unit_cell_esd, self.cell_scale)
 
     @property
     def formula_weight(self) -> float:
@@ -66,24 +79,31 @@ def structure_of(
 ) -> RefinedStructure:
     """Return the last fit of a refinement with the formula found and what a reader should be warned of."""
     formula, units = formula_of(fit, composition)
+    doubts = cell_doubts(fit, data.cell_scale, electron_wavelength(data), composition)
     return RefinedStructure(
         id=data.id,
         space_group=solution.space_group,
         hall=solution.hall,
         unit_cell_esd=esd_in_axes_of(solution, data),
+        cell_scale=data.cell_scale,
         fit=fit,
         intensities=intensities,
         formula=formula,
         formula_units=units,
         warnings=(
             *about_limit(data, intensities),
-            *warnings_of(fit, intensities, formula=formula, composition=composition),
+            *warnings_of(fit, intensities, formula=formula, composition=composition, doubts=doubts),
         ),
         program=program,
     )
 
 
-def esd_in_axes_of(solution: Solution, data: Reflections) -> tuple[float, float, float, float, float, float] | None:
+def electron_wavelength(data: Reflections) -> float | None:
+    """Return the wavelength in angstrom if it may be doubted: that of electrons, whose energy is stated by hand."""
+    return data.wavelength_angstrom if data.radiation == "electron" else None
+
+
+def esd_in_axes_of(solution: Solution, data: Reflections) -> CellEsd | None:
     """Return the esds of the cell in the solution's axes; None if they are not the measured ones in another order."""
     change = np.abs(np.array(solution.to_solution_cell))
     if data.unit_cell_esd is None or not np.array_equal(np.sort(change, axis=1), np.tile([0.0, 0.0, 1.0], (3, 1))):

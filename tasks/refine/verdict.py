@@ -6,10 +6,11 @@ from typing import NamedTuple
 import gemmi
 
 from tasks.crystal.scattering import Radiation
+from tasks.integrate import CellScale
 from tasks.model import Composition
-from tasks.model.verdict import R1_REFINED, ModelFigures, Verdict, judge
+from tasks.model.verdict import R1_REFINED, SCALE_TOPIC, ModelFigures, Verdict, judge
 from tasks.refine import checks
-from tasks.refine.cell_check import cell_doubt
+from tasks.refine.cell_check import cell_doubts
 from tasks.refine.draft import ModelFit
 from tasks.refine.validation import Recovery
 
@@ -29,10 +30,13 @@ class Grounds(NamedTuple):
     composition: Composition | None
     recovery: Recovery | None
     untested: str = NOT_RECOVERED
+    cell_scale: CellScale | None = None
+    wavelength_angstrom: float | None = None
+    """Of electrons; None where it is not in doubt."""
 
 
 class RefinedVerdict(NamedTuple):
-    """The verdict and its reasons, the worst first."""
+    """The verdict and its reasons, the worst first; before all a scale of the lengths that makes others follow."""
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -54,7 +58,7 @@ def judge_refined(fit: ModelFit, grounds: Grounds) -> RefinedVerdict:
                 *(remark or ("displacements, distances and composition are in order",)),
             ),
         )
-    against = sorted(ruling.objections, key=lambda statement: not statement.hopeless)
+    against = sorted(ruling.objections, key=lambda statement: (statement.topic != SCALE_TOPIC, not statement.hopeless))
     said = (statement.text for statement in against)
     return RefinedVerdict(ruling.verdict, (*said, *remark, *_about_radiation(fit, figures)))
 
@@ -63,7 +67,7 @@ def figures_of(fit: ModelFit, grounds: Grounds) -> ModelFigures:
     """Return the figures of a refined model."""
     recovery, heavy = grounds.recovery, len(checks.heavy_atoms(fit))
     odd, floor = set(checks.odd_displacements(fit)), set(checks.at_the_floor(fit))
-    doubt = cell_doubt(fit)
+    doubts = cell_doubts(fit, grounds.cell_scale, grounds.wavelength_angstrom, grounds.composition)
     chance = r1_by_chance(fit)
     return ModelFigures(
         kind="refined",
@@ -81,7 +85,8 @@ def figures_of(fit: ModelFit, grounds: Grounds) -> ModelFigures:
         odd_displacements=len(odd) / heavy if heavy else None,
         odd_above_floor=len(odd - floor) / heavy if heavy else None,
         close_contacts=checks.close_pairs(fit),
-        cell_doubts=(str(doubt),) if doubt is not None and doubt.sure else (),
+        scale_doubts=() if doubts.scale is None else (str(doubts.scale),),
+        cell_doubts=(str(doubts.edges),) if doubts.edges is not None and doubts.edges.sure else (),
         bad_neighbours=len(set(checks.impossible_bonds(fit)) | set(checks.lonely(fit))),
         completeness=checks.completeness_of_model(grounds.formula, grounds.composition),
         agreement=checks.composition_agreement(grounds.formula, grounds.composition),

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from tasks.integrate import CombinedSets, Reflections
 from tasks.report import tables, wording
 from tasks.report.charts import ChartFrame, Line, against_angle, against_count, against_resolution
+from tasks.report.damage_charts import damage_charts
 from tasks.report.drawing import legend, structure_svg
 from tasks.report.images import FramePicture, TiltPicture, colour_of, frame_pictures, tilt_pictures
 from tasks.report.models import CrystalOutcome, RunOutcome
@@ -169,6 +170,7 @@ def _shell_charts(name: str, data: Reflections) -> tuple[Markup, ...]:
         for title, lines, limits in charts
     ]
     rocking = _rocking_chart(name, data)
+    drawn += damage_charts(name, data.damage)
     return (*drawn, rocking) if rocking is not None else tuple(drawn)
 
 

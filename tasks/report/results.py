@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from tasks.apertures import ApertureScores
-from tasks.integrate import CrystalRelation, DiscFigures, Reflections
+from tasks.integrate import CellScale, CrystalRelation, Damage, DiscFigures, Reflections, volume_esd, whole_esd
 from tasks.model import Document
 from tasks.model.provenance import Provenance
 from tasks.refine import Refinement
@@ -42,7 +42,13 @@ class IntegrationEntry(Document):
     engine: str
     version: str
     unit_cell: CellList
-    unit_cell_esd: CellList | None
+    unit_cell_esd: CellList | None = Field(description="of the fit alone, without the scale of the lengths")
+    cell_esd: CellList | None = Field(description="standard uncertainty, the scale of the lengths included")
+    cell_volume_esd_angstrom3: float | None = Field(description="likewise")
+    cell_scale_relative_esd: float | None = Field(
+        description="of all lengths together, over themselves; None = not known"
+    )
+    cell_scale: CellScale | None = Field(description="where that is from, and what the curvature of the sphere says")
     space_group: str
     laue_group: str
     d_min_angstrom: float
@@ -59,6 +65,7 @@ class IntegrationEntry(Document):
     rotation_axis_reversed: bool | None
     discs: DiscFigures | None = Field(description="of a convergent beam; null where spots are points")
     hkl: str = Field(description="path in the run folder, HKLF 4")
+    damage: Damage | None = Field(default=None, description="None = the engine does not look for it")
     warnings: tuple[str, ...]
 
 
@@ -83,6 +90,12 @@ class RefinementEntry(Document):
     version: str
     space_group: str
     unit_cell: CellList
+    unit_cell_esd: CellList | None = Field(description="of the fit alone, without the scale of the lengths")
+    cell_esd: CellList | None = Field(description="standard uncertainty, the scale of the lengths included")
+    cell_volume_esd_angstrom3: float | None = Field(description="likewise")
+    cell_scale_relative_esd: float | None = Field(
+        description="of all lengths together, over themselves; None = not known"
+    )
     formula: str
     r1: float
     r1_all: float
@@ -270,6 +283,8 @@ def _integration(data: Reflections | None, rundir: Path) -> IntegrationEntry | N
         version=data.provenance.version,
         unit_cell=data.unit_cell.parameters,
         unit_cell_esd=data.unit_cell_esd,
+        cell_scale=data.cell_scale,
+        **_uncertainty(data),
         space_group=data.space_group,
         laue_group=data.laue_group,
         d_min_angstrom=overall.d_min_angstrom,
@@ -286,6 +301,7 @@ def _integration(data: Reflections | None, rundir: Path) -> IntegrationEntry | N
         rotation_axis_reversed=None if data.axis_test is None else data.axis_test.reversed,
         discs=data.discs,
         hkl=relative(data.hklf4.path, rundir),
+        damage=data.damage,
         warnings=data.warnings,
     )
 
@@ -310,11 +326,22 @@ def _solution(solutions: Solutions | None) -> SolutionEntry | None:
 def _refinement(refined: Refinement | None, rundir: Path) -> RefinementEntry | None:
     if refined is None:
         return None
-    same = set(RefinementEntry.model_fields) - {"engine", "version", "unit_cell", "cif"}
+    uncertainty = _uncertainty(refined)
+    same = set(RefinementEntry.model_fields) - {"engine", "version", "unit_cell", "cif", *uncertainty}
     return RefinementEntry(
         engine=refined.provenance.engine,
         version=refined.provenance.version,
         unit_cell=refined.unit_cell.parameters,
         cif=relative(refined.cif.path, rundir),
         **{name: getattr(refined, name) for name in same},
+        **uncertainty,
     )
+
+
+def _uncertainty(of: Reflections | Refinement) -> dict[str, Any]:
+    """Return the uncertainties of a cell with the scale in them, and the part that is scale."""
+    return {
+        "cell_esd": whole_esd(of.unit_cell, of.unit_cell_esd, of.cell_scale),
+        "cell_volume_esd_angstrom3": volume_esd(of.unit_cell, of.unit_cell_esd, of.cell_scale),
+        "cell_scale_relative_esd": None if of.cell_scale is None else of.cell_scale.relative_esd,
+    }

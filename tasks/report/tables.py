@@ -2,7 +2,8 @@
 
 import gemmi
 
-from tasks.integrate import Reflections, ShellStatistics
+from tasks.integrate import CellEsd, CellScale, Reflections, ShellStatistics, volume_esd, whole_esd
+from tasks.model import UnitCell
 from tasks.model.experiment import wavelength_text
 from tasks.refine import Refinement
 from tasks.report.models import ApertureQuality, CrystalOutcome
@@ -65,18 +66,34 @@ def _quality_column(quality: ApertureQuality | None) -> Row:
 
 def refinement_rows(model: Refinement, data: Reflections | None) -> tuple[Row, ...]:
     """Return the table of a publication: (what, value)."""
-    esd = data.unit_cell_esd if data is not None and data.unit_cell_esd is not None else (None,) * 6
-    a, b, c, alpha, beta, gamma = (
-        with_esd(value, sigma) for value, sigma in zip(model.unit_cell.parameters, esd, strict=True)
-    )
+    cell, own = model.unit_cell, model.unit_cell_esd
+    esd = whole_esd(cell, own, model.cell_scale) or (None,) * 6
+    a, b, c, alpha, beta, gamma = (with_esd(value, sigma) for value, sigma in zip(cell.parameters, esd, strict=True))
     crystal: list[Row] = [
         ("Formula", model.formula),
         ("Crystal system, space group", f"{_system(model.hall)}, {model.space_group}"),
         ("a, b, c (Å)", f"{a}, {b}, {c}"),
+        *scale_rows(cell, own, model.cell_scale),
         ("α, β, γ (°)", f"{alpha}, {beta}, {gamma}"),
-        ("Volume (Å³)", number(model.unit_cell.volume_angstrom3, 5)),
+        ("Volume (Å³)", with_esd(cell.volume_angstrom3, volume_esd(cell, own, model.cell_scale))),
     ]
     return (*crystal, *_data_rows(model, data), *_fit_rows(model))
+
+
+def scale_rows(cell: UnitCell, own: CellEsd | None, scale: CellScale | None) -> tuple[Row, ...]:
+    """Return which part of the uncertainty of the lengths is scale, and what they are relative to each other."""
+    if scale is None:
+        return ()
+    sources = {"stated": "as stated", "assumed": "assumed, none was stated", "known cell": "calibrated by a known cell"}
+    length = f"camera length {scale.camera_length_mm:.5g} mm ± {scale.relative_esd:.2g} of itself"
+    rows: list[Row] = [("of which scale, common to all", f"{length} ({sources[scale.source]})")]
+    if own is not None and any(own[:3]):
+        lengths = ", ".join(with_esd(value, sigma) for value, sigma in zip(cell.parameters[:3], own[:3], strict=True))
+        rows.append(("relative to each other", lengths))
+    if scale.curvature_ratio is not None and scale.curvature_relative_esd is not None:
+        asked, esd = (scale.camera_length_mm * x for x in (scale.curvature_ratio, scale.curvature_relative_esd))
+        rows.append(("camera length by the curvature of the Ewald sphere", f"{with_esd(asked, esd)} mm"))
+    return tuple(rows)
 
 
 def _data_rows(model: Refinement, data: Reflections | None) -> list[Row]:

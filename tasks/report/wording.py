@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from tasks.integrate import CellEsd, whole_esd
 from tasks.model import UnitCell
 from tasks.report.models import CrystalOutcome, PhaseTrial, RunOutcome
 
@@ -41,13 +42,14 @@ def with_esd(value: float, esd: float | None) -> str:
     return f"{value:.{decimals}f}({last})"
 
 
-def cell_text(cell: UnitCell) -> str:
-    """Return the cell in a few words: only what the lattice leaves free."""
+def cell_text(cell: UnitCell, esd: CellEsd | None = None) -> str:
+    """Return the cell in a few words: only what the lattice leaves free; lengths with their esds if given."""
     a, b, c, alpha, beta, gamma = cell.parameters
     right = all(abs(angle - 90) < 0.005 for angle in (alpha, beta, gamma))
+    edges = [f"{x:.3f}" for x in (a, b, c)] if esd is None else list(map(with_esd, (a, b, c), esd[:3]))
     if right and max(abs(a - b), abs(b - c)) < 5e-4 * a:
-        return f"a = {a:.3f} Å"
-    lengths = f"a = {a:.3f}, b = {b:.3f}, c = {c:.3f} Å"
+        return f"a = {edges[0]} Å"
+    lengths = f"a = {edges[0]}, b = {edges[1]}, c = {edges[2]} Å"
     free = [f"{name} = {angle:.2f}°" for name, angle in zip("αβγ", (alpha, beta, gamma)) if abs(angle - 90) > 0.005]
     return ", ".join([lengths, *free])
 
@@ -104,7 +106,8 @@ def _best(integrated: list[CrystalOutcome]) -> str:
     if not models:
         return ""
     best = min(models, key=lambda model: model.r1)
-    return f" The best model, R1 = {percent(best.r1)} in {best.space_group}, is {best.verdict.replace('-', ' ')}."
+    why = f": {best.reasons[0]}" if best.reasons else ""
+    return f" The best model, R1 = {percent(best.r1)} in {best.space_group}, is {best.verdict.replace('-', ' ')}{why}."
 
 
 def _solved_sentence(outcome: RunOutcome, solved: list[CrystalOutcome]) -> str:
@@ -118,7 +121,9 @@ def _solved_sentence(outcome: RunOutcome, solved: list[CrystalOutcome]) -> str:
     else:
         parts.append(f"{outcome.source.sample} is solved from merged data only")
     if best.refinement is not None:
-        parts.append(f"{best.refinement.space_group}, {cell_text(best.refinement.unit_cell)}")
+        model = best.refinement
+        esd = whole_esd(model.unit_cell, model.unit_cell_esd, model.cell_scale)
+        parts.append(f"{model.space_group}, {cell_text(model.unit_cell, esd)}")
         limit = f" at {best.reflections.d_min_angstrom:.2f} Å" if best.reflections is not None else ""
         parts.append(f"R1 = {percent(best.refinement.r1)}{limit} ({best.id})")
     return "; ".join(parts) + "."

@@ -49,7 +49,7 @@ INSTRUMENTS: dict[str, dict[str, Any]] = {
             "manifest": {"tell": ("counting", "convergence", "order", "dose")},
         },
         "scattering": SCATTERING,
-        "cluster": {"bend_deg": 0.2, "debris": 1},
+        "cluster": {"debris": 1},
     },
     # Four Medipix chips of 256 x 256 px of 55 um with a cross of wider pixels between them, which is left out (Plackett
     # et al., J. Instrum. 8, C01038, 2013); charge summing puts every electron into one pixel.

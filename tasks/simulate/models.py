@@ -67,6 +67,7 @@ class TiltPlan(Document):
     jitter_deg: float = Field(default=0.0, ge=0, le=5, description="sigma of the unequal steps; known to the manifest")
     error_deg: float = Field(default=0.0, ge=0, le=5, description="sigma of true minus recorded tilt")
     gaps_deg: tuple[tuple[float, float], ...] = Field(default=(), description="(low, high) ranges without scans")
+    repeats: int = Field(default=1, ge=1, le=100, description="scans at each tilt, taken one after the other")
     order: Literal["rising", "dose-symmetric"] = Field(
         default="rising",
         description="in which the scans are taken: drift and damage follow it; dose-symmetric starts at zero tilt and "

@@ -26,6 +26,7 @@ class Potential(NamedTuple):
     """Coefficients U = gamma F / (pi V) in 1/angstrom^2 of all differences of the beams within ``1 / d_min``.
 
     Humphreys, Rep. Prog. Phys. 42, 1825-1887 (1979), equation 2.6; F in angstrom with the atoms' displacements in it.
+    They are amplitudes of exp(+2 pi i g r), so conjugate to structure factors, whose sign crystallography chose.
     ``per_f`` is U over F; the table is periodic in Miller indices.
     """
 
@@ -46,7 +47,7 @@ def potential(
     hkl = miller_sphere(structure.cell, d_min_angstrom / 2)
     hkl = np.concatenate([np.zeros((1, 3), dtype=np.int32), hkl[~_extinct(hkl, structure.group)]])
     per_f = relativistic_factor(energy_kev) / (np.pi * structure.cell.volume_angstrom3)
-    u = factors_of(structure, hkl, table) * per_f
+    u = factors_of(structure, hkl, table).conj() * per_f
     grid = np.zeros(tuple(2 * np.abs(hkl).max(axis=0) + 1), dtype=np.complex128)
     grid[tuple((hkl % np.array(grid.shape)).T)] = u
     if np.abs(u.imag).max() < REAL_WITHIN * np.abs(u).max():

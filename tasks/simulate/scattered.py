@@ -23,10 +23,10 @@ from tasks.simulate.two_beam import smoothed, spread_quantiles, two_beam_intensi
 DIRECT_LEFT = 0.05
 """Of the electrons that pass one crystal, where kinematical theory would give more away. Chosen, not measured: with
 none, positions at a zone axis would have no direct beam to be centred by."""
-WORTH = 1e-4
-"""Two-beam intensity at best below which a reflection is not among the strong beams. UiO-66 of 170 nm has some 150 to
-300 above it; taking those above 1e-5 changed no intensity above 1e-3 by more than 1 %
-(tests/unit/simulate/test_scattered.py)."""
+WORTH = 1e-6
+"""Two-beam intensity at best below which a reflection is not among the strong beams. Against 600 beams, for forsterite,
+natrolite and UiO-66 of 40, 80 and 150 nm in two orientations each, the sum of differences is 0.5 to 3 % of what is
+scattered with the best 256 above it, and 0.6 to 5 % with the best 160; with those above 1e-4 it was 2 to 10 %."""
 SEEN = 1e-9
 """Electrons per incident one, at best over the thickness: what scatters less is left out of the lists. Of the 10^7
 electrons of a scan, it would be one in a hundred scans."""
@@ -86,7 +86,7 @@ def many_beam(
     q = turned_blocks(blocks, hkl, crystal.ub, crystal.tilt)
     direction = blocks.direction * crystal.convergence_rad
     excitation = excitation_along_beam(q, crystal.wavelength_angstrom, direction)
-    strong = _smooth(crystal, rows, u, excitation, depth) / len(blocks.turn)
+    strong = _smooth(crystal, rows, u, -excitation, depth) / len(blocks.turn)  # how far inside the sphere
     direct = 1 - strong.sum(axis=(1, 2))
     weak = _rest(crystal, depth, rows, direct)
     share = strong.reshape(len(depth), -1) * (1 - weak.intensity.sum(axis=1))[:, None]

@@ -110,7 +110,7 @@ def _absolute(structure: Structure, domains: tuple[Domain, ...], settings: Simul
     plan, energy_kev = settings.scattering, settings.instrument.energy_kev
     wavelength = Beam(energy_kev=energy_kev).wavelength_angstrom
     many = plan.model == "many-beam"
-    numbers = range(len(domains) if many else 0)
+    bends = tuple(bend_of(settings, domain) for domain in domains)
     return Absolute(
         cross_section=(relativistic_factor(energy_kev) * wavelength / structure.cell.volume_angstrom3) ** 2,
         potential=potential(
@@ -118,7 +118,7 @@ def _absolute(structure: Structure, domains: tuple[Domain, ...], settings: Simul
         )
         if many
         else None,
-        blocks=tuple(blocks_of(settings, number) for number in numbers),
-        bends=tuple(bend_of(settings, domain) for domain in domains),
+        blocks=tuple(blocks_of(settings, number, bend.nodes) for number, bend in enumerate(bends)) if many else (),
+        bends=bends,
         debris=scatter_debris(settings),
     )

@@ -58,4 +58,4 @@ def _recorded_tilts(plan: TiltPlan, rng: np.random.Generator) -> NDArray[np.floa
         tilts = tilts[(tilts < low) | (tilts > high)]
     if len(tilts) == 0:
         raise InputError("the plan of the tilts is empty: gaps_deg leaves no scan", "narrow the gaps")
-    return np.asarray(np.unique(np.round(tilts, 4)), dtype=np.float64)
+    return np.repeat(np.unique(np.round(tilts, 4)), plan.repeats)

@@ -17,8 +17,9 @@ a mosaic spread of 0.3 degrees 1e-4 1/angstrom at d = 1 A, a sixth of the rockin
 LEAST_VARIANCE = 1e-20
 """Of two-beam intensities: below, orientations do not differ and nothing is taken off."""
 STEEPEST = 2.0
-"""Largest regression that is believed. It is near 1 for two beams; 32 orientations gave up to 1.6 where it was well
-determined (UiO-66, 40 to 170 nm), and anything up to 30 for beams that only others feed."""
+"""Largest regression that is believed. It is near 1 for two beams; of 65000 that were determined at all (UiO-66,
+natrolite and forsterite of 40 to 150 nm, 64 orientations) 95 % were below 1.8, some of beams that only others feed up
+to 76. The error of 32 orientations against 512 is the same to a tenth with any limit from 1 to 4, twice with 0.5."""
 
 
 @numba.njit(cache=True, nogil=True)

@@ -71,8 +71,10 @@ def test_a_known_cell_gives_camera_length_and_ellipse(tmp_path: Path) -> None:
     series = made_here.series.model_copy(update={"detector": longer})
     known = kyanite().cell
     found = BuiltinIntegrator(d_min_angstrom=0.9, known_cell=known).integrate(series, tmp_path)
-    said = next(text for text in found.warnings if "camera length" in text)
-    assert float(said.split("off by ")[1].split("%")[0]) == pytest.approx(2.0, abs=0.2)
+    said = next(text for text in found.warnings if "camera length calibrated" in text)
+    assert float(said.split("(")[1].split("%")[0]) == pytest.approx(2.0, abs=0.2)
+    assert found.cell_scale is not None and found.cell_scale.relative_esd < 0.001  # noqa: PT018
+    assert found.cell_scale.camera_length_mm == pytest.approx(110.0, rel=0.002)
     assert has_text(found, "elliptical by 0.5%")
     assert reduced_of(found) == pytest.approx(niggli(known.gemmi(), "P"), rel=1e-3)
     merged = read_merged(found.merged)

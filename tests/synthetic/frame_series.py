@@ -14,7 +14,7 @@ from tasks.frames.models import Frame, FrameSeries
 from tasks.model import Beam, Detector, FileRef, Vector
 from tasks.model.provenance import Provenance
 from tasks.simulate.diffraction import Projection, Rocking, elliptical, excited_reflections
-from tasks.simulate.lattice import reflection_table, rotation_about
+from tasks.simulate.lattice import ReflectionTable, reflection_table, rotation_about
 from tasks.simulate.models import Structure
 
 
@@ -46,6 +46,51 @@ class Conditions(NamedTuple):
     beam_jitter_px: float = 0.0
 
 
+class Damage(NamedTuple):
+    """What the beam does to the crystal in the order of acquisition; fractions of the series run from 0 to 1.
+
+    ``order`` (frames,): place of each frame, by angle, in the order of acquisition. ``fall_off_angstrom2``: intensities
+    are exp(-this |q|^2) of what they were at the end. ``scale_loss``: their logarithm falls by this, too. From the
+    fraction ``onset`` on, the crystal turns into ``changed`` (a structure of the same cell), wholly at the end.
+    """
+
+    order: NDArray[np.int64]
+    fall_off_angstrom2: float = 0.0
+    scale_loss: float = 0.0
+    changed: Structure | None = None
+    onset: float = 0.5
+
+    def left(self, d_star: NDArray[np.float64], frame: int) -> NDArray[np.float64]:
+        """Return the fractions (n,) of intensities that are left on a frame."""
+        given = (self.order[frame] + 0.5) / (self.order.max() + 1)
+        return np.exp(-given * (self.scale_loss + self.fall_off_angstrom2 * d_star**2))
+
+    def turned(self, frame: int) -> float:
+        """Return how much of the crystal has turned into the other structure."""
+        given = (self.order[frame] + 0.5) / (self.order.max() + 1)
+        return float(np.clip((given - self.onset) / (1 - self.onset), 0, 1))
+
+
+def orders_of(name: str, frames: int) -> NDArray[np.int64]:
+    """Return the place of each of the frames, by angle, in an order of acquisition: rising, or symmetric 0, +1, -1."""
+    if name == "rising":
+        return np.arange(frames)
+    tilt = np.arange(frames) - frames // 2
+    order = np.empty(frames, dtype=np.int64)
+    order[np.lexsort((-tilt, np.abs(tilt)))] = np.arange(frames)
+    return order
+
+
+def moved_atoms(structure: Structure, seed: int, *, by: float = 0.03) -> Structure:
+    """Return the structure with atoms moved by a normal deviate of this fraction of the axes."""
+    rng = np.random.default_rng([seed, 77])
+    atoms = tuple(
+        atom.model_copy(update={"position": tuple(np.add(atom.position, rng.normal(0, by, 3)).tolist())})
+        for atom in structure.atoms
+    )
+    return structure.model_copy(update={"atoms": atoms})
+
+
 CONDITIONS = Conditions()
 DETECTOR = Detector(
     name="4D Camera", shape_px=(576, 576), pixel_size_mm=0.01, camera_length_mm=110.0, direct_beam_px=(287.5, 287.5)
@@ -65,11 +110,13 @@ def synthetic_frame_series(
     axis: Vector = (1.0, 0.0, 0.0),
     orientation: NDArray[np.float64] | None = None,
     name: str = "crystal-01",
+    damage: Damage | None = None,
 ) -> SyntheticSeries:
     """Return frames at `angles_deg` (stills, or rotations of `width_deg` that start there), the stack in `folder`.
 
     Frames are numbered by their angle in units of the smallest step, so that a gap in the angles is a gap in the
-    numbers. The same seed gives the same frames; `orientation` (3, 3) is drawn from it unless given.
+    numbers. The same seed gives the same frames; `orientation` (3, 3) is drawn from it unless given. With ``damage``
+    the truth is that of the undamaged crystal, and the frames know their order.
     """
     rng = np.random.default_rng(seed)
     drawn = Rotation.random(rng=rng).as_matrix()
@@ -78,7 +125,8 @@ def synthetic_frame_series(
     angles = np.sort(np.asarray(angles_deg, dtype=np.float64))
     beam = Beam(energy_kev=energy_kev)
     camera = _Camera(table.hkl, table.f_squared, ub, np.array(axis), beam.wavelength_angstrom, detector, conditions)
-    strengths = [camera.reflections(angle, width_deg) for angle in angles]
+    factors = np.ones((len(angles), len(table.hkl))) if damage is None else _damaged(structure, table, damage)
+    strengths = [camera.reflections(*each, width_deg) for each in zip(factors, angles, strict=True)]
     scale = conditions.bragg / max(float(np.median([strength.sum() for _, strength, _ in strengths])), 1e-300)
     frames, halves = zip(*[camera.expose(seen, scale, rng) for seen in strengths], strict=True)
     series = FrameSeries(
@@ -89,11 +137,24 @@ def synthetic_frame_series(
         detector=detector,
         direct_beam_px=_centre(detector),
         rotation_axis=axis,
-        frames=_documents(angles, width_deg, np.array([frame.sum() for frame in frames])),
+        frames=_documents(angles, width_deg, np.array([frame.sum() for frame in frames]), damage),
         stack=_write_stack(folder / f"{name}.h5", np.array(frames), np.array(halves)),
         provenance=Provenance(engine="synthetic", version="1", seed=seed),
     )
     return SyntheticSeries(series, table.hkl, table.f_squared, ub)
+
+
+def _damaged(structure: Structure, table: ReflectionTable, damage: Damage) -> NDArray[np.float64]:
+    """Return the factors (frames, n) of the intensities."""
+    frames = range(len(damage.order))
+    left = np.array([damage.left(table.d_star, frame) for frame in frames])
+    if damage.changed is None:
+        return left
+    other = reflection_table(damage.changed, 1.0 / float(table.d_star.max()) * (1 - 1e-9))
+    found = dict(zip(map(tuple, other.hkl.tolist()), other.f_squared.tolist(), strict=True))
+    ratio = np.array([found.get(tuple(row), 0.0) for row in table.hkl.tolist()]) / table.f_squared
+    turned = np.array([damage.turned(frame) for frame in frames])[:, None]
+    return np.asarray(left * (1 - turned + turned * ratio))
 
 
 def _centre(detector: Detector) -> tuple[float, float]:
@@ -102,12 +163,18 @@ def _centre(detector: Detector) -> tuple[float, float]:
     return ((detector.shape_px[0] - 1) / 2, (detector.shape_px[1] - 1) / 2)
 
 
-def _documents(angles: NDArray[np.float64], width_deg: float, counts: NDArray[np.int64]) -> tuple[Frame, ...]:
+def _documents(
+    angles: NDArray[np.float64], width_deg: float, counts: NDArray[np.int64], damage: Damage | None
+) -> tuple[Frame, ...]:
     step = float(np.diff(angles).min()) if len(angles) > 1 else 1.0
-    numbers = 1 + np.rint((angles - angles[0]) / step).astype(int)
+    place = (angles - angles[0]) / step if step > 0 else np.arange(len(angles))  # repeats of a tilt have no step
+    numbers = 1 + np.rint(place).astype(int)
+    order = [None] * len(angles) if damage is None else damage.order.tolist()
     return tuple(
-        Frame(number=number, angle_deg=angle, width_deg=width_deg, counts=float(count), positions=100, source="")
-        for number, angle, count in zip(numbers.tolist(), angles.tolist(), counts.tolist(), strict=True)
+        Frame(number=number, angle_deg=angle, width_deg=width_deg, counts=count, positions=100, order=place)
+        for number, angle, count, place in zip(
+            numbers.tolist(), angles.tolist(), counts.astype(float).tolist(), order, strict=True
+        )
     )
 
 
@@ -130,7 +197,7 @@ class _Camera(NamedTuple):
     conditions: Conditions
 
     def reflections(
-        self, angle_deg: float, width_deg: float
+        self, factor: NDArray[np.float64], angle_deg: float, width_deg: float
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Return table rows, mean strength over the exposure and q_xy of what the frame shows."""
         made = self.conditions
@@ -140,7 +207,7 @@ class _Camera(NamedTuple):
         for step in range(steps):
             angle = angle_deg + width_deg * (step + 0.5) / steps if width_deg else angle_deg
             q = self.hkl @ (rotation_about(self.axis, angle) @ self.ub).T
-            seen = excited_reflections(q, self.intensity, self.wavelength, rocking)
+            seen = excited_reflections(q, self.intensity * factor, self.wavelength, rocking)
             rows.append(seen.row)
             strengths.append(seen.strength / steps)
             places.append(seen.q_xy)

@@ -10,16 +10,18 @@ from tasks.integrate.models import Reflections
 from tasks.integrate.reflection_file import read_merged
 from tasks.simulate.lattice import reflection_table
 from tasks.simulate.models import Structure
+from tests.synthetic.published_r1 import r1_of
 
 SHELLS = 5
 
 
 class Score(NamedTuple):
-    """Against the truth: correlation and variance of (I - truth) / sigma by shell, low resolution first."""
+    """Against the truth: correlation and variance of (I - truth) / sigma by shell, low resolution first, R1 of |F|."""
 
     correlation: list[float]
     variance: list[float]
     overall: float
+    r1: float
 
 
 def settings_of(cell: Any, true_cell: Any) -> Iterator[np.ndarray]:
@@ -65,4 +67,4 @@ def score(reflections: Reflections, structure: Structure) -> Score | None:
         scale = (intensity * true / sigma**2).sum() / (true**2 / sigma**2).sum()
         correlation.append(float(np.corrcoef(intensity, true)[0, 1]))
         variance.append(float(np.var((intensity - scale * true) / sigma)))
-    return Score(correlation, variance, best)
+    return Score(correlation, variance, best, r1_of(merged.intensity, np.sqrt(expected)))

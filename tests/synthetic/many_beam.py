@@ -10,11 +10,12 @@ from typing import NamedTuple
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
-from scipy import constants
 from scipy.spatial.transform import Rotation
 
-from tasks.crystal.scattering import d_star_squared, structure_factors
 from tasks.model import Beam, UnitCell
+from tasks.simulate import models as simulated
+from tasks.simulate.bloch import bloch_waves
+from tasks.simulate.potential import Potential, potential
 
 THICKNESSES = 12
 
@@ -59,68 +60,49 @@ class Rocked(NamedTuple):
     angle_deg: NDArray[np.float64]
 
 
-class Potential:
-    """Fourier coefficients U of the crystal potential, 1/angstrom^2, by differences of Miller indices."""
+class Beams(NamedTuple):
+    """All that may diffract, (n, 3), and the potential between any two of them."""
 
-    def __init__(self, structure: Structure, d_min: float, energy_kev: float) -> None:
-        self.cell, group = structure.cell, structure.group.operations()
-        centring = gemmi.GroupOps([gemmi.Op("x,y,z").translated(shift) for shift in group.cen_ops])
-        half = gemmi.make_miller_array(self.cell.gemmi(), gemmi.SpaceGroup("P 1"), d_min / 2.02)
-        half = half[~centring.systematic_absences(half)]
-        hkl = np.concatenate([half, -half, np.zeros((1, 3), dtype=np.int32)]).astype(np.int32)
-        f = structure_factors(
-            hkl, self.cell, group, elements=structure.elements, positions=structure.positions,
-            u_iso_angstrom2=structure.u_iso, occupancies=structure.occupancies, radiation="electron",
-        )  # fmt: skip
-        electron = constants.physical_constants["electron mass energy equivalent in MeV"][0] * 1e3
-        self.per_f = (1.0 + energy_kev / electron) / (np.pi * self.cell.volume_angstrom3)
-        self.size = 2 * np.abs(hkl).max(axis=0) + 1
-        self._table = np.zeros(tuple(self.size), dtype=np.complex128)
-        self._table[tuple((hkl % self.size).T)] = f * self.per_f
-        if np.abs(self._table.imag).max() < 1e-9 * np.abs(self._table).max():
-            self._table = np.ascontiguousarray(self._table.real)  # a centre at the origin: real matrices are faster
-        inside = d_star_squared(hkl, self.cell) <= 1 / d_min**2
-        self.hkl = hkl[inside & hkl.any(axis=1)]
-
-    def of(self, hkl: NDArray[np.int32]) -> NDArray[np.complex128]:
-        """Return U of indices (..., 3)."""
-        wrapped = hkl % self.size
-        return np.asarray(self._table[wrapped[..., 0], wrapped[..., 1], wrapped[..., 2]])
+    hkl: NDArray[np.int32]
+    potential: Potential
 
 
-def beam_intensities(
-    u: NDArray[np.complex128], excitation: NDArray[np.float64], wave_number: float, thickness: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the intensities (n,) of the beams behind the crystal, mean over thicknesses (t,); the first is direct.
+def beams_of(structure: Structure, d_min: float, energy_kev: float) -> Beams:
+    """Return the beams of a structure within `d_min` that its centring allows."""
+    group = structure.group.operations()
+    centring = gemmi.GroupOps([gemmi.Op("x,y,z").translated(shift) for shift in group.cen_ops])
+    half = gemmi.make_miller_array(structure.cell.gemmi(), gemmi.SpaceGroup("P 1"), d_min)
+    half = half[~centring.systematic_absences(half)]
+    hkl = np.concatenate([half, -half]).astype(np.int32)
+    return Beams(hkl, potential(_document(structure), d_min_angstrom=d_min, energy_kev=energy_kev))
 
-    Parameters
-    ----------
-    u
-        (n, n) Fourier coefficients of g - h, 1/angstrom^2; its diagonal does not count.
-    excitation
-        (n,) excitation errors, 1/angstrom.
-    """
-    matrix = u / (2 * wave_number)
-    np.fill_diagonal(matrix, excitation)
-    value, vector = np.linalg.eigh(matrix)
-    start = vector[0].conj()[:, None] * np.exp(2j * np.pi * np.outer(value, thickness))
-    wave = vector @ start
-    return np.asarray((wave.real**2 + wave.imag**2).mean(axis=1))
+
+def _document(structure: Structure) -> simulated.Structure:
+    rows = zip(structure.elements, structure.positions.tolist(), structure.u_iso.tolist(),
+               structure.occupancies.tolist(), strict=True)  # fmt: skip
+    return simulated.Structure(
+        name="many-beam", cell=structure.cell, hall=structure.group.hall,
+        atoms=tuple(
+            simulated.StructureAtom(label=f"{element}{number}", element=element, position=tuple(position),
+                                    u_iso_angstrom2=u_iso, occupancy=occupancy)
+            for number, (element, position, u_iso, occupancy) in enumerate(rows) if occupancy > 0
+        ),
+    )  # fmt: skip
 
 
 def rock(structure: Structure, how: Rotated, seed: int = 0) -> Rocked:
     """Return the integrated intensities of all passages through the Ewald sphere that the rotation completes."""
     rng = np.random.default_rng(seed)
-    potential = Potential(structure, how.d_min, how.energy_kev)
+    hkl, coupling = beams_of(structure, how.d_min, how.energy_kev)
     wave_number = 1.0 / Beam(energy_kev=how.energy_kev).wavelength_angstrom
     begin = Rotation.random(random_state=rng).as_matrix()
-    reciprocal = potential.hkl @ np.array(structure.cell.gemmi().frac.mat.tolist()) @ begin.T
+    reciprocal = hkl @ np.array(structure.cell.gemmi().frac.mat.tolist()) @ begin.T
     inclined = [Rotation.from_rotvec(np.radians(how.mosaic_deg) * rng.normal(size=3)) for _ in range(how.domains - 1)]
     domains = [reciprocal, *(tilt.apply(reciprocal) for tilt in inclined)]
     thickness = how.thickness * np.linspace(1 - how.thickness_spread, 1 + how.thickness_spread, THICKNESSES)
-    strength = np.abs(potential.of(potential.hkl))
+    strength = np.abs(coupling.of(hkl))
     length = np.einsum("ij,ij->i", reciprocal, reciprocal)
-    passing = _Passing(potential.hkl, how, np.sqrt(length))
+    passing = _Passing(hkl, how, np.sqrt(length))
     for angle in np.arange(-how.tilt_deg, how.tilt_deg, how.step_deg):
         # x is the rotation axis, the beam comes along z
         sine, cosine = np.sin(np.radians(angle)), np.cos(np.radians(angle))
@@ -128,16 +110,16 @@ def rock(structure: Structure, how: Rotated, seed: int = 0) -> Rocked:
         gain = np.zeros(len(length))
         for excitation in errors:
             beams = _beams(excitation, strength, how)
-            hkl = np.concatenate([np.zeros((1, 3), dtype=np.int32), potential.hkl[beams]])
-            u = potential.of(hkl[:, None, :] - hkl[None, :, :])
-            found = beam_intensities(u, np.append(0.0, excitation[beams]), wave_number, thickness)
-            gain[beams] += found[1:] / len(domains)
+            both = np.concatenate([np.zeros((1, 3), dtype=np.int32), hkl[beams]])
+            u = coupling.of(both[:, None, :] - both[None, :, :])
+            found = bloch_waves(u, np.append(0.0, excitation[beams]), wave_number).intensities(thickness)
+            gain[beams] += found.mean(axis=1)[1:] / len(domains)
         rate = np.radians(how.step_deg) * np.abs(cosine * reciprocal[:, 1] - sine * reciprocal[:, 2])
         passing.add(angle, errors[0], rate, gain)
-    hkl, intensity, angle_deg = passing.completed()
+    passed, intensity, angle_deg = passing.completed()
     # thin crystals: the integral over the excitation error is pi^2 t |U|^2 / K^2
-    scale = wave_number**2 / (np.pi**2 * thickness.mean() * potential.per_f**2)
-    return Rocked(hkl, intensity * scale, angle_deg)
+    scale = wave_number**2 / (np.pi**2 * thickness.mean() * coupling.per_f**2)
+    return Rocked(passed, intensity * scale, angle_deg)
 
 
 def _beams(excitation: NDArray[np.float64], strength: NDArray[np.float64], how: Rotated) -> NDArray[np.intp]:

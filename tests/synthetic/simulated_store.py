@@ -10,34 +10,62 @@ from tasks.model.provenance import Provenance
 from tasks.simulate.exposure import expose
 from tasks.simulate.specimen import prepare_specimen
 from tests.synthetic.diffracting_cluster import Truth
+from tests.synthetic.scan_faults import expose_at
 
 
-def simulated_store(structure, settings, folder: Path) -> tuple[TiltSeries, Truth]:
-    """Simulate; domains are the truth's crystals, a misoriented domain is one of its own."""
+def simulated_store(structure, settings, folder: Path, places=None, repeats=1) -> tuple[TiltSeries, Truth]:
+    """Simulate; domains are the truth's crystals, a misoriented domain is one of its own.
+
+    ``places``: tilt number -> where the file positions of that scan lie (`scan_faults`); the others are sound.
+    ``repeats``: exposures of every tilt, each with electrons and a drift of its own.
+    """
     specimen = prepare_specimen(structure, settings)
-    instrument = settings.instrument
-    ny, nx = instrument.scan_shape
-    wide = nx + instrument.flyback_columns
-    scans, thickness = [], []
-    for index, tilt in enumerate(specimen.tilts.recorded_deg):
-        shot = expose(specimen, index)
-        rows = np.arange(ny * wide).reshape(ny, wide)[:, :nx].ravel()
-        sizes = (shot.offsets[1:] - shot.offsets[:-1])[rows]
-        events = np.concatenate([shot.events[shot.offsets[r] : shot.offsets[r + 1]] for r in rows])
-        stem = folder / f"scan-{index:03d}"
-        np.save(f"{stem}-offsets.npy", np.concatenate([[0], np.cumsum(sizes)]).astype(np.uint64))
-        np.save(f"{stem}-events.npy", events.astype(np.uint32))
-        scans.append(
-            TiltScan(
-                tilt_deg=float(tilt),
-                source=f"{stem.name}.h5",
-                offsets=FileRef.of(Path(f"{stem}-offsets.npy")),
-                events=FileRef.of(Path(f"{stem}-events.npy")),
-                counts=len(events),
-            )
-        )
-        thickness.append(shot.thickness_nm / instrument.step_nm)
-    series = TiltSeries(
+    scans, thickness, drift = [], [], []
+    for index in range(len(specimen.tilts.recorded_deg)):
+        for repeat in range(repeats):
+            one = _again(specimen, repeat)
+            at = (places or {}).get(index)
+            shot = expose(one, index) if at is None else expose_at(one, index, at)
+            stem = folder / (f"scan-{index:03d}" + (f"-{repeat}" if repeats > 1 else ""))
+            scan = _stored(shot, specimen, index, stem)
+            scans.append(scan.model_copy(update={"repeat": repeat}) if repeats > 1 else scan)
+            thickness.append(shot.thickness_nm / settings.instrument.step_nm)
+            drift.append(one.tilts.drift_nm[index])
+    parents = tuple(domain.crystal for domain in specimen.domains)
+    truth = Truth(np.array(thickness), np.array(drift) / settings.instrument.step_nm, parents)
+    return _series(structure, settings.instrument, tuple(scans)), truth
+
+
+def _again(specimen, repeat):
+    """Return the specimen as it is exposed once more: other electrons, and it has drifted."""
+    if not repeat:
+        return specimen
+    settings = specimen.settings.model_copy(update={"seed": specimen.settings.seed + 1_000_003 * repeat})
+    rng = np.random.default_rng([settings.seed, 9])
+    step = specimen.settings.cluster.drift_px * specimen.settings.instrument.step_nm
+    drift = specimen.tilts.drift_nm + rng.normal(0.0, step, specimen.tilts.drift_nm.shape)
+    return specimen._replace(settings=settings, tilts=specimen.tilts._replace(drift_nm=drift))
+
+
+def _stored(shot, specimen, index, stem) -> TiltScan:
+    ny, nx = specimen.settings.instrument.scan_shape
+    wide = nx + specimen.settings.instrument.flyback_columns
+    rows = np.arange(ny * wide).reshape(ny, wide)[:, :nx].ravel()
+    sizes = (shot.offsets[1:] - shot.offsets[:-1])[rows]
+    events = np.concatenate([shot.events[shot.offsets[r] : shot.offsets[r + 1]] for r in rows])
+    np.save(f"{stem}-offsets.npy", np.concatenate([[0], np.cumsum(sizes)]).astype(np.uint64))
+    np.save(f"{stem}-events.npy", events.astype(np.uint32))
+    return TiltScan(
+        tilt_deg=float(specimen.tilts.recorded_deg[index]),
+        source=f"{stem.name}.h5",
+        offsets=FileRef.of(Path(f"{stem}-offsets.npy")),
+        events=FileRef.of(Path(f"{stem}-events.npy")),
+        counts=len(events),
+    )
+
+
+def _series(structure, instrument, scans) -> TiltSeries:
+    return TiltSeries(
         sample=structure.name,
         composition=None,
         beam=Beam(energy_kev=instrument.energy_kev),
@@ -52,8 +80,6 @@ def simulated_store(structure, settings, folder: Path) -> tuple[TiltSeries, Trut
             shape=instrument.scan_shape, step_nm=instrument.step_nm, rotation_deg=instrument.scan_rotation_deg
         ),
         tilt_axis=instrument.tilt_axis,
-        scans=tuple(scans),
+        scans=scans,
         provenance=Provenance(engine="test", version="1"),
     )
-    parents = tuple(domain.crystal for domain in specimen.domains)
-    return series, Truth(np.array(thickness), specimen.tilts.drift_nm / instrument.step_nm, parents)

@@ -1,14 +1,13 @@
-"""The many-beam simulator against kinematical theory, two-beam theory and conservation of electrons."""
+"""The many-beam simulator against kinematical theory; its waves are tested in tests/unit/simulate/test_bloch.py."""
 
 import gemmi
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import integrate, special
 
 from tasks.crystal.scattering import structure_factors
 from tasks.model import UnitCell
-from tests.synthetic.many_beam import Potential, Rotated, Structure, beam_intensities, rock
+from tests.synthetic.many_beam import Rotated, Structure, rock
 
 
 def a_structure(symbol: str, *, occupancy: float) -> Structure:
@@ -48,24 +47,3 @@ def test_a_thick_crystal_flattens_intensities_and_fills_absences() -> None:
     absent = structure.group.operations().systematic_absences(rocked.hkl)
     assert absent.sum() > 1
     assert rocked.intensity[absent].mean() > 0.002 * rocked.intensity.mean()
-
-
-@pytest.mark.parametrize("thickness", [100.0, 500.0, 1500.0])
-def test_two_beams_follow_blackman(thickness: float) -> None:
-    u, wave_number = 0.004, 40.0
-    errors = np.linspace(-0.05, 0.05, 40001)
-    matrix = np.array([[0, u], [u, 0]], dtype=np.complex128)
-    curve = [beam_intensities(matrix, np.array([0.0, s]), wave_number, np.array([thickness]))[1] for s in errors]
-    area = integrate.trapezoid(curve, errors)
-    a = np.pi * thickness * u / wave_number
-    blackman = np.pi * u / wave_number * integrate.quad(lambda x: special.j0(2 * x), 0, a)[0]
-    assert area == pytest.approx(blackman, rel=0.02 if thickness > 200 else 0.03)
-
-
-def test_no_electron_is_lost() -> None:
-    structure = a_structure("P 1", occupancy=1.0)
-    potential = Potential(structure, 1.2, 200.0)
-    beams = np.concatenate([np.zeros((1, 3), dtype=np.int32), potential.hkl[:60]])
-    u = potential.of(beams[:, None] - beams[None])
-    excitation = np.concatenate([[0.0], np.random.default_rng(1).normal(size=60) * 0.01])
-    assert beam_intensities(u, excitation, 40.0, np.array([300.0, 900.0])).sum() == pytest.approx(1.0, abs=1e-9)

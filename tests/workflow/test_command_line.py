@@ -72,6 +72,14 @@ def test_too_few_usable_tilts_is_exit_3_and_names_the_files(tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
 
 
+def test_a_dose_without_the_order_is_exit_3_and_named(tmp_path: Path) -> None:
+    scans = [{"file": "a.h5", "tilt_deg": 0.0, "bytes": 10, "dose_e_per_A2": 1.5}]
+    done = apertura("run", str(source(tmp_path / "s", scans=scans)), "--out", str(tmp_path / "out"))
+    assert done.returncode == 3
+    assert "dose_e_per_A2 of a.h5: needs the order of all scans" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("assignment", ["integrate.engine=magic", "nonsense=1", "workers=many"])
 def test_a_wrong_setting_is_exit_2(tmp_path: Path, assignment: str) -> None:
     done = apertura("run", str(tmp_path), "--out", str(tmp_path / "out"), "--set", assignment)

@@ -23,6 +23,7 @@ from tasks.integrate import (
     laue_warnings,
     observations_at,
     significant_d_min,
+    stated_scale,
 )
 from tasks.model import NotIndexedError, UnitCell
 from tasks.model.provenance import Provenance
@@ -80,6 +81,7 @@ class DialsIntegrator(DialsSettings):
                     attempts=tuple(session.attempts),
                 ),
                 unit_cell_esd=cell_esd(session, scaled.basis),
+                cell_scale=stated_scale(frames.detector),
                 indexed_fraction=indexed.fraction,
                 spots=indexed.spots,
                 axis_test=indexed.axis_test,

@@ -10,7 +10,7 @@ from adapters.formats.shelx_writer import shelx_names, symmetry_lines
 from tasks.crystal.contents import not_hydrogen, units_by_volume
 from tasks.crystal.sites import site_orders
 from tasks.crystal.symmetry import operations_from_hall
-from tasks.integrate import Reflections
+from tasks.integrate import Reflections, whole_esd
 from tasks.model import Composition, UnitCell
 from tasks.model.experiment import wavelength_text
 from tasks.refine import four_gaussians
@@ -20,7 +20,7 @@ from tasks.solve import Atom
 def head(data: Reflections, composition: Composition, *, hall: str, title: str) -> list[str]:
     """Return TITL to UNIT; electrons get the four Gaussians of the electron scattering factor on each SFAC line."""
     z = units_by_volume(composition, data.unit_cell.volume_angstrom3, hall)
-    esd = data.unit_cell_esd or (0.0,) * 6
+    esd = whole_esd(data.unit_cell, data.unit_cell_esd, data.cell_scale) or (0.0,) * 6
     elements = elements_of(composition)
     return [
         f"TITL {title[:70]}",

@@ -20,7 +20,14 @@ from adapters.programs.xds.output import Correct, Idxref, check_for_errors, pars
 from tasks.crystal.lattice import rotation_group, symmetrised_cell
 from tasks.crystal.symmetry import laue_group_of
 from tasks.frames import FrameSeries, partition
-from tasks.integrate import AxisTest, Particulars, Reflections, assemble_reflections, reflections_from_observations
+from tasks.integrate import (
+    AxisTest,
+    Particulars,
+    Reflections,
+    assemble_reflections,
+    reflections_from_observations,
+    stated_scale,
+)
 from tasks.model import Document, NotIndexedError, ProgramFailedError, SourceError, UnitCell
 from tasks.model.provenance import Attempt, Provenance
 
@@ -259,6 +266,7 @@ class _Run:
                 attempts=tuple(self.attempts),
             ),
             unit_cell_esd=correct.geometry.unit_cell_esd,
+            cell_scale=stated_scale(self.frames.detector),
             indexed_fraction=idxref.fraction,
             spots=idxref.spots,
             axis_test=test,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.frames import FrameSeries
 from tasks.model import NotIndexedError, UnitCell
@@ -41,7 +42,7 @@ def image_grid(series: FrameSeries) -> ImageGrid:
     """Place the frames on equal steps; frames off the grid are left out.
 
     The step is the width of the exposures, or for stills the median distance; a still stands for a wedge as wide as
-    the step, centred on its tilt. The largest set of frames on one grid is used.
+    the step, centred on its tilt. The largest set of frames on one grid is used; of several at one tilt the first.
 
     Raises
     ------
@@ -50,13 +51,14 @@ def image_grid(series: FrameSeries) -> ImageGrid:
     """
     middles = np.array([frame.angle_deg + frame.width_deg / 2 for frame in series.frames])
     widths = np.array([frame.width_deg for frame in series.frames])
-    step = float(np.median(widths)) if np.median(widths) > 0 else float(np.median(np.diff(middles)))
+    step = float(np.median(widths)) if np.median(widths) > 0 else _median_step(middles)
     if not step > 0:
         raise NotIndexedError(f"{series.id}: the frames have no step", "XDS needs a rotation")
     place = middles / step
     phase = np.angle(np.exp(2j * np.pi * (place[:, None] - place[None, :]))) / (2 * np.pi)
     on_grid = np.abs(phase) <= GRID_TOLERANCE
-    chosen = np.flatnonzero(on_grid[np.argmax(on_grid.sum(axis=1))])
+    first = np.append(True, np.diff(middles) > 0)
+    chosen = np.flatnonzero(on_grid[np.argmax(on_grid.sum(axis=1))] & first)
     numbers = np.rint((middles[chosen] - middles[chosen[0]]) / step).astype(int) + 1
     drift = np.abs((middles[chosen] - middles[chosen[0]]) / step - (numbers - 1)).max(initial=0.0)
     if len(chosen) < 3 or drift > GRID_TOLERANCE * 2:
@@ -70,6 +72,11 @@ def image_grid(series: FrameSeries) -> ImageGrid:
         round(float(middles[chosen[0]]) - step / 2, 9),
         round(step, 9),
     )
+
+
+def _median_step(middles: NDArray[np.float64]) -> float:
+    steps = np.diff(np.unique(middles))
+    return float(np.median(steps)) if len(steps) else 0.0
 
 
 class XdsChoices(NamedTuple):

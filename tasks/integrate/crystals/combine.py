@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tasks.crystal.lattice import Matrix, cell_of_metric
 from tasks.crystal.symmetry import space_group
 from tasks.integrate.assemble import Particulars, reflections_from_observations
+from tasks.integrate.cell_scale import common_scale
 from tasks.integrate.crystals.common_scale import CommonScale, fit_common_scale, scaled
 from tasks.integrate.crystals.crystal_match import (
     Match,
@@ -201,6 +202,7 @@ def _merged(
         ),
         members=tuple(one.id for one in sources),
         radiation=sources[0].radiation,
+        cell_scale=common_scale([one.cell_scale for one in sources]),
     )
     return reflections_from_observations(name, data, cell, particulars, workdir=folder)
 

@@ -40,6 +40,7 @@ def in_axes_of(data: Reflections, reference: Reflections, workdir: Path) -> Refl
             radiation=data.radiation,
             indexed_fraction=data.indexed_fraction,
             spots=data.spots,
+            cell_scale=reference.cell_scale,
         ),
         laue=space_group(reference.laue_group),
         workdir=workdir,

@@ -44,8 +44,10 @@ restraint would pin the frames for good."""
 class Refined(NamedTuple):
     """A refined geometry and crystal with its figures.
 
-    ``cell`` (6,), ``cell_esd`` (6,), ``rmsd_px`` of positions, ``rms_excitation`` in 1/angstrom, ``used`` spots after
-    robust weighting, ``rotation_spread_deg`` of the frames' corrections.
+    ``cell`` (6,), ``cell_esd`` (6,), ``rmsd_px`` of positions, ``rms_excitation`` in 1/angstrom,
+    ``rotation_spread_deg`` of the frames' corrections. ``distance_esd`` is that of the camera length or, where the
+    curvature was free, of the factor of that, relative; zero where neither moved. No esd of the cell holds the error of
+    a camera length that did not move.
     """
 
     geometry: Geometry
@@ -56,6 +58,7 @@ class Refined(NamedTuple):
     rms_excitation: float
     rotation_spread_deg: float
     shift_spread_px: float
+    distance_esd: float = 0.0
 
 
 def refine_geometry(
@@ -148,10 +151,12 @@ def _figures(
     residual = residuals(state, spots, hkl)
     distance = np.hypot(residual[:, 0], residual[:, 1])
     inside = distance <= max(4 * float(np.median(distance)), 0.5)
-    esd = np.zeros(6)
+    esd, distance_esd = np.zeros(6), 0.0
     for (kind, group), variance in zip(names, solution.shared_variance, strict=True):
         if kind == "cell":
             esd[list(group)] = np.sqrt(variance)
+        elif kind in ("distance", "curvature"):
+            distance_esd = float(np.sqrt(variance))
     return Refined(
         geometry=state.geometry,
         crystal=state.crystal(),
@@ -161,4 +166,5 @@ def _figures(
         rms_excitation=float(1.4826 * np.median(np.abs(residual[:, 2]))),
         rotation_spread_deg=float(np.degrees(spread_rotation)),
         shift_spread_px=spread_shift,
+        distance_esd=distance_esd,
     )

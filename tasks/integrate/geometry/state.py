@@ -29,7 +29,8 @@ of International Tables A, b the unique axis of monoclinic ones; trigonal crysta
 class Freedom(NamedTuple):
     """What may move: the crystal system's cell, the axis, the ellipse, the camera length, the frames.
 
-    ``shear``: of the ellipse only the part that no strain of the cell looks like.
+    ``shear``: of the ellipse only the part that no strain of the cell looks like. ``curvature``: the camera length
+    longer and the wavelength shorter by one factor, which bends the Ewald sphere less and leaves lengths as they are.
     """
 
     system: CrystalSystem = "triclinic"
@@ -39,6 +40,7 @@ class Freedom(NamedTuple):
     distance: bool = False
     frames: bool = True
     shear: bool = False
+    curvature: bool = False
 
 
 def cell_basis(cell: Floats) -> Floats:
@@ -96,6 +98,8 @@ def shared_names(freedom: Freedom) -> list[tuple[str, tuple[int, ...]]]:
         names.append(("shear", (0,)))
     if freedom.distance:
         names.append(("distance", (0,)))
+    if freedom.curvature:
+        names.append(("curvature", (0,)))
     return [*names, ("beam", (0,)), ("beam", (1,))]
 
 
@@ -117,6 +121,9 @@ def after_step(state: State, names: list[tuple[str, tuple[int, ...]]], step: Flo
             ellipse = [part + value * unit for part, unit in zip(ellipse, shear_direction(geometry.axis), strict=True)]
         elif kind == "distance":
             geometry = geometry._replace(distance_px=geometry.distance_px * (1 + value))
+        elif kind == "curvature":
+            farther, shorter = geometry.distance_px * (1 + value), geometry.wavelength / (1 + value)
+            geometry = geometry._replace(distance_px=farther, wavelength=shorter)
         else:
             beam = geometry.beam_px.copy()
             beam[:, group[0]] += value
@@ -188,6 +195,7 @@ def difference_steps(names: list[tuple[str, tuple[int, ...]]]) -> Floats:
         "ellipse": 1e-5,
         "shear": 1e-5,
         "distance": 1e-5,
+        "curvature": 1e-4,
         "beam": 1e-3,
     }
     return np.array([size[kind] for kind, _ in names])

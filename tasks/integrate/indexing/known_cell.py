@@ -9,6 +9,7 @@ from tasks.integrate.geometry.mapping import Geometry
 from tasks.integrate.indexing.lattice_score import cell_parameters, reduced
 from tasks.model import NotIndexedError, UnitCell
 from tasks.model.arrays import Floats
+from tasks.model.experiment import energy_of_wavelength_kev
 
 CELL_TOLERANCE = 0.025
 """Relative difference of lengths beyond a common factor: an ellipse of 4 % (long over short axis, about the most that
@@ -16,8 +17,6 @@ is common) strains them by 2 %; the rest is error of the cell found."""
 CAMERA_RANGE = 0.2
 """Relative error of the camera length that a known cell may correct. Chosen, not measured: a miscalibrated length is
 within, and a cell of the same shape that is half as large or twice as large is not."""
-CAMERA_WARNING = 0.01
-"""Error of a nominal camera length that is assumed where none is stated: up to that, no news."""
 MATCH_LENGTH, MATCH_ANGLE_DEG = 0.06, 4.0
 """Relative difference of lengths beyond a common factor: an ellipse of 4 % (long over short axis, about the most that
 is common) strains them by 2 %; the rest is error of the cell found. At 0.004 an ellipse of 1 % is refused already
@@ -35,7 +34,7 @@ def tied_to_cell(basis: Floats, geometry: Geometry, known: UnitCell) -> tuple[Fl
     Raises
     ------
     NotIndexedError
-        If the reduced cells differ by more than one common factor.
+        If the reduced cells differ by more than one common factor, or by one that no camera length is wrong by.
     """
     rows = reduced(np.asarray(np.linalg.inv(basis)))
     compared = [(*_compared(rows, target), target) for target in _primitive_cells(known)]
@@ -43,6 +42,8 @@ def tied_to_cell(basis: Floats, geometry: Geometry, known: UnitCell) -> tuple[Fl
     if off <= CELL_TOLERANCE and abs(scale - 1) <= CAMERA_RANGE:
         for placed in _oriented(rows / scale, target):
             return placed, geometry._replace(distance_px=geometry.distance_px / scale)
+    if off <= CELL_TOLERANCE:
+        raise _wrong_by(scale, geometry)
     cells = [" ".join(f"{value:.5g}" for value in cell) for cell in (cell_parameters(rows), known.parameters)]
     raise NotIndexedError(
         f"the lattice found has the reduced cell {cells[0]}, known_cell is {cells[1]}",
@@ -50,12 +51,14 @@ def tied_to_cell(basis: Floats, geometry: Geometry, known: UnitCell) -> tuple[Fl
     )
 
 
-def camera_length_warnings(stated: Geometry, refined: Geometry) -> list[str]:
-    """Say so if the camera length that a known cell asks for is not the one stated."""
-    change = refined.distance_px / stated.distance_px
-    if abs(change - 1) <= CAMERA_WARNING:
-        return []
-    return [f"the camera length is off by {1 / change - 1:+.1%} if the known cell is right; it was corrected"]
+def _wrong_by(scale: float, geometry: Geometry) -> NotIndexedError:
+    """Return the error for a lattice of the known cell's shape whose lengths are all wrong by one large factor."""
+    energy_kev = energy_of_wavelength_kev(geometry.wavelength / scale)
+    return NotIndexedError(
+        f"the lattice found has the shape of known_cell, but all its lengths are {scale:.3g} times as long: "
+        f"a camera length {1 / scale:.3g} times that stated or a beam energy of {energy_kev:.3g} keV would explain it",
+        "correct the beam energy or the camera length of the manifest, or known_cell",
+    )
 
 
 def _oriented(rows: Floats, target: Floats) -> list[Floats]:

@@ -25,7 +25,7 @@ from tasks.integrate.indexing.axis_search import (
     merit,
 )
 from tasks.integrate.indexing.axis_verdict import Tried, axis_test, is_reversed
-from tasks.integrate.indexing.known_cell import camera_length_warnings, tied_to_cell
+from tasks.integrate.indexing.known_cell import tied_to_cell
 from tasks.integrate.indexing.lattice_score import cell_parameters, reduced
 from tasks.integrate.models import AxisTest
 from tasks.integrate.settings import IntegrationSettings
@@ -109,7 +109,6 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
         refined = refine_lattice(
             geometry, refined.crystal._replace(basis=basis), spots, _freedom_with_known_cell(settings)
         )
-        warnings += camera_length_warnings(found.geometry, refined.geometry)
     elif settings.refine_ellipse:
         refined = _sheared(refined, spots, settings)
     indexed = index_predicted(refined, spots)[1]

@@ -1,19 +1,20 @@
 """Refinement of the rocking model against the intensities themselves: merging and Gauss-Newton steps in turn."""
 
-from typing import NamedTuple
-
 import numpy as np
 
+from tasks.integrate.rocking.decay import with_rate_step
 from tasks.integrate.rocking.errors import believable, counting_variance, frame_variance, model_variance, with_errors
 from tasks.integrate.rocking.frame_rotations import with_turned_frames
 from tasks.integrate.rocking.frame_scales import moved_scales
 from tasks.integrate.rocking.model import (
+    RockingFit,
     RockingModel,
     RockingObservations,
     Shape,
     normalised_shape,
     place_of,
     response,
+    seen_scale,
     slope_of,
 )
 from tasks.model.arrays import Floats
@@ -32,23 +33,6 @@ WIDTH_SPREAD = 0.2
 figure of that series changes."""
 
 
-class RockingFit(NamedTuple):
-    """A model with what follows from it: p, its change per width, expected intensities and variances (n,), merged I.
-
-    ``slope`` (n,): change of the expected intensity per width; ``own`` (n,): variance without the errors of the
-    frames' parameters.
-    """
-
-    model: RockingModel
-    partial: Floats
-    expected: Floats
-    variance: Floats
-    merged: Floats
-    information: Floats
-    slope: Floats
-    own: Floats
-
-
 def merged_intensities(
     observations: RockingObservations, partial: Floats, variance: Floats, groups: int
 ) -> tuple[Floats, Floats]:
@@ -62,7 +46,7 @@ def evaluate(
     model: RockingModel, observations: RockingObservations, groups: int, start: Floats | None = None
 ) -> RockingFit:
     """Merge with the current model; the variances follow from the merged intensities, so this is iterated."""
-    scale = model.scale[observations.frame]
+    scale = seen_scale(model, observations)
     partial = response(model, observations) * scale
     slope = slope_of(model, observations) * scale
     turned = frame_variance(model, observations, slope)
@@ -99,7 +83,7 @@ def refine_model(
 
 
 def _step(fit: RockingFit, observations: RockingObservations, groups: int, *, rotations: bool) -> RockingModel:
-    """Return the model after one step of its scales, of its rotations if asked, and of its widths."""
+    """Return the model after one step of its scales, of its rotations if asked, of its decay and of its widths."""
     scales = moved_scales(
         observations,
         log_scale=np.log(fit.model.scale),
@@ -118,6 +102,8 @@ def _step(fit: RockingFit, observations: RockingObservations, groups: int, *, ro
     model = model._replace(
         scale=np.exp(scales.log_scale), scale_covariance=scales.covariance, scale_spreads=scales.spreads
     )
+    if model.decay is not None:
+        model = model._replace(decay=with_rate_step(model.decay, fit, observations, groups))
     return _widths_step(model, fit, observations, weight)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tasks.integrate.rocking.model import RockingObservations, ScaleSpreads
-from tasks.model.arrays import Floats
+from tasks.model.arrays import Floats, Integers
 
 MOST_STEP = 0.7
 """Of a log scale in one step, a factor of two: the equations hold near the present scales only. Chosen, not measured:
@@ -53,11 +53,10 @@ def moved_scales(
         (n,) p G, p G I and the inverse variances with which I was merged.
     """
     frames = len(log_scale)
-    normal, gradient = _eliminated(observations, partial, expected, weight, frames=frames, groups=groups)
+    normal, gradient = eliminated(observations, partial, expected, weight, frames=frames, groups=groups)
     present = np.unique(observations.frame)
-    off = log_scale - (0.0 if prior is None else np.log(prior))
-    off = off - off[present].mean()
-    held = _prior_precision(len(present), spreads)
+    off = away_from_expected(log_scale, prior, present)
+    held = prior_precision(len(present), spreads)
     inverse = np.linalg.inv(normal[np.ix_(present, present)] + held)
     step = inverse @ (gradient[present] - held @ off[present])
     moved = log_scale.copy()
@@ -69,7 +68,13 @@ def moved_scales(
     return FrameScales(moved - np.median(moved[present]), covariance, _learned(left - left.mean(), centred, spreads))
 
 
-def _eliminated(
+def away_from_expected(log_scale: Floats, prior: Floats | None, present: Integers) -> Floats:
+    """Return by how much log scales (frames,) are off those expected, less the mean of the frames present."""
+    off = log_scale - (0.0 if prior is None else np.log(prior))
+    return np.asarray(off - off[present].mean())
+
+
+def eliminated(
     observations: RockingObservations, partial: Floats, expected: Floats, weight: Floats, *, frames: int, groups: int
 ) -> tuple[Floats, Floats]:
     """Return the normal matrix (frames, frames) and the gradient (frames,) of log scales without merged intensities."""
@@ -84,7 +89,7 @@ def _eliminated(
     return np.diag(own) - pull.T @ pull, np.asarray(gradient, dtype=np.float64)
 
 
-def _prior_precision(number: int, spreads: ScaleSpreads) -> Floats:
+def prior_precision(number: int, spreads: ScaleSpreads) -> Floats:
     """Return the precision matrix of scales that stay near what is expected and near their neighbours'."""
     identity = np.eye(number, dtype=np.float64)
     difference = np.asarray(np.diff(identity, axis=0), dtype=np.float64)

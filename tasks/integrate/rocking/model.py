@@ -61,6 +61,18 @@ class ScaleSpreads(NamedTuple):
     next: float
 
 
+class Decay(NamedTuple):
+    """Damage that shows in the fall-off with resolution: intensities are exp(-rate x |q|^2) of what they were.
+
+    ``exposure`` (frames,): x, zero before the first exposure and one at the last frame; ``rate`` in angstrom^2 over the
+    series; ``variance`` of the rate. That of the scale is in the frames' scales.
+    """
+
+    exposure: Floats
+    rate: float
+    variance: float = 0.0
+
+
 class RockingModel(NamedTuple):
     """Widths (1/angstrom; radians), shape, frame scales (frames,) and rotations (frames, 3), relative model errors.
 
@@ -69,7 +81,7 @@ class RockingModel(NamedTuple):
     excitation error in units of the width. ``scale_covariance`` (frames, frames) is that of the log scales,
     ``rotation_covariance`` (frames, 3, 3) that of each frame's rotation; None = not known yet. ``scale_spreads`` and
     ``rotation_spread`` (radians) restrain them, the rotations to their ``trend`` (frames, 3).
-    ``width_covariance`` (2, 2): of the logarithms of width and spread.
+    ``width_covariance`` (2, 2): of the logarithms of width and spread. ``decay``: None = no damage is modelled.
     """
 
     width: float
@@ -86,6 +98,24 @@ class RockingModel(NamedTuple):
     rotation_spread: float = float(np.radians(0.03))
     trend: Floats | None = None
     width_covariance: Floats | None = None
+    decay: Decay | None = None
+
+
+class RockingFit(NamedTuple):
+    """A model with what follows from it: p, its change per width, expected intensities and variances (n,), merged I.
+
+    ``slope`` (n,): change of the expected intensity per width; ``own`` (n,): variance without the errors of the
+    frames' parameters.
+    """
+
+    model: RockingModel
+    partial: Floats
+    expected: Floats
+    variance: Floats
+    merged: Floats
+    information: Floats
+    slope: Floats
+    own: Floats
 
 
 def gaussian_shape() -> Shape:
@@ -103,6 +133,14 @@ def normalised_shape(x: Floats, density: Floats) -> Shape:
 def widths(model: RockingModel, length: Floats) -> Floats:
     """Return the width (n,) of the rocking curve at |q| (n,)."""
     return np.hypot(model.width, model.spread * length)
+
+
+def seen_scale(model: RockingModel, observations: RockingObservations) -> Floats:
+    """Return what p (n,) is multiplied by on its frame: the scale, and what damage left at this resolution."""
+    scale: Floats = model.scale[observations.frame]
+    if model.decay is None:
+        return scale
+    return scale * np.exp(-model.decay.rate * model.decay.exposure[observations.frame] * observations.length**2)
 
 
 def response(model: RockingModel, observations: RockingObservations, *, rotated: bool = True) -> Floats:

@@ -10,10 +10,19 @@ from tasks.frames import FrameSeries
 from tasks.integrate.geometry.mapping import Geometry
 from tasks.integrate.geometry.prediction import Predictions, crossings
 from tasks.integrate.merging.equivalents import group_equivalents
+from tasks.integrate.models import Damage
 from tasks.integrate.profiles.profile_fit import Measured
 from tasks.integrate.reflection_file import Unmerged
-from tasks.integrate.rocking.fit import RockingFit, learned_shape, refine_model, width_levers
-from tasks.integrate.rocking.model import RockingModel, RockingObservations, ScaleSpreads, gaussian_shape, widths
+from tasks.integrate.rocking.fit import learned_shape, refine_model, width_levers
+from tasks.integrate.rocking.model import (
+    RockingFit,
+    RockingModel,
+    RockingObservations,
+    ScaleSpreads,
+    gaussian_shape,
+    seen_scale,
+    widths,
+)
 from tasks.model.arrays import Floats, Integers, Mask
 
 LEAST_SEEN = 0.6
@@ -34,7 +43,8 @@ class ScaledObservations(NamedTuple):
     """Observations, one per crossing of the sphere, with what the crossing saw.
 
     ``sampled`` (n,): the highest point of the rocking curve that a frame hit, as a fraction of its peak. ``halves``:
-    the same observations from either half of the events. ``rows`` (k,): the predictions used.
+    the same observations from either half of the events. ``rows`` (k,): the predictions used. ``damage``: what was
+    found of it, where it was looked for.
     """
 
     data: Unmerged
@@ -42,6 +52,7 @@ class ScaledObservations(NamedTuple):
     halves: tuple[Floats, Floats] | None
     fit: RockingFit
     rows: Integers
+    damage: Damage | None = None
 
 
 def observations_of(
@@ -113,7 +124,8 @@ def scale_observations(
 ) -> ScaledObservations:
     """Return one observation per crossing on one scale.
 
-    The intensities are those a reflection shows at the peak of its curve at |q| = 0 on a frame of scale one.
+    The intensities are those a reflection shows at the peak of its curve at |q| = 0 on a frame of scale one, before
+    any damage where one is modelled.
 
     Parameters
     ----------
@@ -138,7 +150,7 @@ def scale_observations(
     first = np.zeros(number, dtype=np.int64)
     first[crossing] = np.arange(len(crossing))
     peak = fit.model.shape.density.max() / widths(fit.model, observations.length)
-    share = fit.partial / fit.model.scale[used.frame] / peak
+    share = fit.partial / seen_scale(fit.model, observations) / peak
     sampled = np.zeros(number)
     np.maximum.at(sampled, crossing, share)
     data = Unmerged(
@@ -170,6 +182,9 @@ def _with_common_errors(fit: RockingFit, observations: RockingObservations) -> F
     # what all reflections have in common is their scale, which is nobody's error
     lever -= np.average(lever, axis=0, weights=fit.information * np.maximum(fit.merged, 0.0) ** 2 + 1e-30)
     relative += np.einsum("gi,ij,gj->g", lever, model.width_covariance, lever, optimize=True)
+    if model.decay is not None:
+        lost = share * model.decay.exposure[observations.frame] * observations.length**2
+        relative += model.decay.variance * np.bincount(group, weights=lost, minlength=shape[0]) ** 2
     extra = np.maximum(relative, 0.0) * np.maximum(fit.merged, 0.0) ** 2 * fit.information
     return np.sqrt(1.0 + extra)[group]
 

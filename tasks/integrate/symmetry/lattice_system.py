@@ -14,6 +14,21 @@ from tasks.integrate.spots.spot_search import Spots
 from tasks.integrate.symmetry.laue import LaueChoice
 from tasks.model import NotIndexedError
 
+WORST_CURVATURE = 0.1
+"""Relative esd of a camera length by curvature beyond which it is not kept: it could not tell the energies that are in
+use, 200 and 300 keV, whose wavelengths differ by 27 %, at NAMED_SIGMAS of tasks/integrate/cell_scale.py."""
+
+CROSSING = 4.0
+"""Standard deviations of excitation errors that a reflection must pass the Ewald sphere by, on its way about the axis,
+to be seen from both sides alike: 6e-5 of a normal distribution lie beyond."""
+SAMPLED_EVENLY = 0.7
+"""Error of the camera length by curvature over the esd of least squares, which takes the excitation errors of spots as
+independent: those of one reflection lie on both sides of the sphere at even steps, and cancel in part. `python -m
+tests.benchmarks.cell_scale curvature urea,forsterite,natrolite,uio66 --seeds 1,2,3` gives 0.42 of it root mean square;
+kept larger for steps so wide that most reflections are seen once."""
+LEAST_SPOTS = 25
+"""As many as are asked of a series to be indexed (`IntegrationSettings.min_spots`)."""
+
 
 def straightened(solved: Solved, spots: Spots) -> Solved | None:
     """Return the lattice with stretched frames put right, if that gives a lattice without symmetry some."""
@@ -31,6 +46,30 @@ def straightened(solved: Solved, spots: Spots) -> Solved | None:
         f" {found.before_deg:.2f} degrees off a symmetry (then {found.after_deg:.2f}): corrected"
     )
     return solved._replace(refined=better, warnings=(*solved.warnings, said), straight=True)
+
+
+def length_by_curvature(spots: Spots, refined: Refined, freedom: Freedom) -> tuple[float, float] | None:
+    """Return the camera length by the curvature of the Ewald sphere over that used, and its relative esd.
+
+    All that was refined moves again, with the curvature: cell, axis and frames would follow a part of it. Reflections
+    near the axis are left out: they come near the sphere without crossing it, are seen from one side on many frames,
+    and make it look flat. None if the spots do not hold it.
+    """
+    hkl, indexed = index_predicted(refined, spots)
+    geometry, free = refined.geometry, freedom._replace(curvature=True)
+    q = hkl @ refined.crystal.basis.T
+    from_axis = np.linalg.norm(np.cross(q, geometry.axis), axis=1)
+    reach = CROSSING * refined.rms_excitation + geometry.wavelength * (q**2).sum(axis=1) / 2.0
+    kept = indexed & (from_axis > reach)
+    if int(kept.sum()) < LEAST_SPOTS:
+        return None
+    try:
+        bent = refine_geometry(geometry, refined.crystal, spots.where(kept), hkl[kept], freedom=free)
+    except (NotIndexedError, np.linalg.LinAlgError):
+        return None
+    ratio = geometry.wavelength / bent.geometry.wavelength
+    esd = SAMPLED_EVENLY * bent.distance_esd
+    return (ratio, esd) if 0.0 < esd < WORST_CURVATURE else None
 
 
 def refine_in_system(spots: Spots, refined: Refined, choice: LaueChoice, freedom: Freedom) -> Refined:

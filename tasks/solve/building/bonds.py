@@ -14,10 +14,11 @@ from tasks.model import UnitCell
 
 SELF_ANGSTROM = 0.1
 """Peaks are never nearer to each other: what is, is one atom and its image on a special position."""
-TYPICAL_DIFFERENCE_ANGSTROM = -0.10
-"""Of bonds to sums of covalent radii. Chosen for C and O, not measured; the published structures of the shared sets
-have -0.03 to 0.05. It all but cancels in ratios of `axes`, but makes `gain` 0.4 to 0.99 for right cells (with 0.0: 0.01
-to 0.9)."""
+TYPICAL_DIFFERENCE_ANGSTROM = -0.06
+"""Of bonds to sums of covalent radii: the mean of the 49 organic crystals that set MEAN_LENGTHS of
+tasks/refine/bond_scale.py, standard deviation 0.035 between them. The 51 others have -0.05, the ten minerals of
+tests/synthetic/structures.py -0.06. It all but cancels in ratios of `axes`; `gain`, which should be small for a right
+cell, is 0.30 in the mean of the 51 (0.63 with -0.10, 0.62 with 0)."""
 SOFTNESS = 1.0
 """Keeps axes along which there are few bonds from running away."""
 

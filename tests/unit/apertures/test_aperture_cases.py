@@ -1,22 +1,15 @@
 """Series that are not as one would wish."""
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import h5py
 import numpy as np
 import pytest
 
 from tasks.apertures.automatic import AutomaticApertures
-from tasks.apertures.shifted_rows import scans_with_shifted_rows
 from tasks.model import NoCrystalsError
 from tests.synthetic.aperture_scores import masks_of_set, score_apertures
 from tests.synthetic.diffracting_cluster import Cluster, write_cluster
-
-
-class Mapped(NamedTuple):
-    maps: dict
-
 
 TILTS = tuple(np.arange(-4.0, 5.0))
 FEW = Cluster(seed=2, tilts=TILTS, scan=(36, 36), radius=(3.5, 5.0), spread=5.0, crystals=3)
@@ -82,30 +75,6 @@ def test_hot_positions_belong_to_no_aperture(tmp_path):
     np.save(scan.offsets.path, offsets)
     apertures = AutomaticApertures().propose(series, tmp_path)
     assert not masks_of_set(apertures)[:, 1].reshape(len(apertures.crystals), -1)[:, hot].any()
-
-
-def test_a_scan_whose_every_second_row_is_shifted_is_named_and_no_other(tmp_path):
-    series, _ = write_cluster(FEW, tmp_path)
-    scan = series.scans[4]
-    offsets, events = np.load(scan.offsets.path).astype(int), np.load(scan.events.path)
-    place = np.arange(36 * 36).reshape(36, 36)
-    place[::2] = np.roll(place[::2], 7, axis=1)
-    parts = [events[offsets[position] : offsets[position + 1]] for position in place.ravel()]
-    np.save(scan.events.path, np.concatenate(parts))
-    np.save(scan.offsets.path, np.cumsum([0, *map(len, parts)]).astype(np.uint64))
-    notes = AutomaticApertures().propose(series, tmp_path).notes
-    assert [note.split(":")[0] for note in notes if "rows lie beside" in note] == [f"{scan.source} (tilt 0)"]
-
-
-@pytest.mark.parametrize("rows", [slice(18, None), slice(12, 24)])
-def test_a_scan_of_which_a_block_of_rows_is_shifted_is_named_and_no_other(tmp_path, rows):
-    rng = np.random.default_rng(1)
-    slow, fast = np.indices((36, 36))
-    shape = ((slow - 18) ** 2 + (fast - 12) ** 2 < 90) | ((slow - 20) ** 2 + (fast - 26) ** 2 < 20)
-    images = [rng.poisson(3.0 + 25.0 * shape * rng.uniform(0.3, 1.5)) - 3.0 for _ in range(9)]
-    images[4][rows] = np.roll(images[4][rows], 6, axis=1)
-    found = scans_with_shifted_rows([Mapped({"bragg": image}) for image in images], np.zeros((9, 2)))
-    assert [(one.scan, abs(one.columns - 6) <= 1) for one in found] == [(4, True)]
 
 
 def test_the_order_in_which_scans_are_listed_or_taken_changes_little(tmp_path):

@@ -48,6 +48,33 @@ def test_a_square_polygon_covers_its_positions_at_every_tilt(tmp_path):
     assert not masks[:, :, 5:].any()
 
 
+REPEATED = (-1.0, -1.0, 0.0, 0.0)
+
+
+def test_masks_of_repeated_scans_come_back_each_as_its_own(tmp_path):
+    masks = {"crystal-01": np.random.default_rng(1).random((4, *SHAPE)) > 0.5}
+    write_apertures(masks, REPEATED, tmp_path / "a.h5")
+    back = read_apertures(tmp_path / "a.h5", scan_shape=SHAPE, tilt_deg=REPEATED)
+    assert np.array_equal(back["crystal-01"], masks["crystal-01"])
+
+
+def test_what_is_drawn_at_a_tilt_is_that_of_all_its_repeats(tmp_path):
+    content = drawn()
+    content["crystals"][0]["apertures"] = [{"tilt_deg": 0.0, "polygon": [[1, 1], [1, 4], [5, 4], [5, 1]]}]
+    masks = read_apertures(written(tmp_path, content), scan_shape=SHAPE, tilt_deg=REPEATED)["crystal-01"]
+    assert masks.any(axis=(1, 2)).tolist() == [False, False, True, True]
+    write_apertures({"crystal-01": masks[[0, 2]]}, (-1.0, 0.0), tmp_path / "a.h5")
+    back = read_apertures(tmp_path / "a.h5", scan_shape=SHAPE, tilt_deg=REPEATED)["crystal-01"]
+    assert np.array_equal(back, masks)
+
+
+def test_fewer_masks_than_repeats_are_refused(tmp_path):
+    tilts = (0.0, 0.0, 0.0)
+    write_apertures({"crystal-01": np.ones((2, *SHAPE), dtype=bool)}, tilts[:2], tmp_path / "a.h5")
+    with pytest.raises(InputError, match="2 masks at 0 for 3 scans"):
+        read_apertures(tmp_path / "a.h5", scan_shape=SHAPE, tilt_deg=tilts)
+
+
 def test_an_entry_of_its_own_replaces_the_general_one(tmp_path):
     content = drawn()
     content["crystals"][0]["apertures"].append({"tilt_deg": 0.0, "mask": [[1] * 10] + [[0] * 10] * 7})

@@ -145,6 +145,15 @@ def test_a_manifest_that_tells_everything_is_in_the_contract(tmp_path: Path) -> 
     assert 576 + 40 < mask.sum() < 576 + 70
 
 
+def test_repeated_scans_of_one_tilt_state_their_repeat_and_differ(tmp_path: Path) -> None:
+    twice = SETTINGS.model_copy(update={"tilts": TiltPlan(start_deg=-10, stop_deg=0, step_deg=10, repeats=2)})
+    manifest = json.loads(write_simulated_series(uio66(), twice, tmp_path).read_text())
+    load_manifest(tmp_path)
+    assert [(scan["tilt_deg"], scan["repeat"]) for scan in manifest["scans"]] == [(-10, 0), (-10, 1), (0, 0), (0, 1)]
+    first, second = (tmp_path / scan["file"] for scan in manifest["scans"][:2])
+    assert first.read_bytes() != second.read_bytes()
+
+
 def test_the_same_seed_gives_the_same_bytes_with_faults_too(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_simulated_series(uio66(), faulty(), tmp_path / name)

@@ -264,6 +264,20 @@ def test_threads_do_not_change_a_single_count(tmp_path: Path) -> None:
     assert len(set(found)) == 1
 
 
+def test_frames_know_their_order_and_dose_those_of_tilts_without_a_mask_included(tmp_path: Path) -> None:
+    series, _ = make_series(tmp_path, np.full((5, 2), (31.0, 27.0)))
+    given = zip(series.scans, (2, 0, 3, 1, 4), (1.0, 2.0, 4.0, 8.0, 1.0), strict=True)
+    scans = tuple(s.model_copy(update={"order": order, "dose_e_per_A2": dose}) for s, order, dose in given)
+    masks = all_positions(5)
+    masks[3] = False
+
+    frames = summed(tmp_path, series.model_copy(update={"scans": scans}), masks).frames
+
+    assert [frame.order for frame in frames] == [2, 0, 3, 4]
+    assert [frame.accumulated_dose_e_per_A2 for frame in frames] == [10.5, 1.0, 13.0, 15.5]
+    assert {frame.order for frame in summed(tmp_path, series, all_positions(5)).frames} == {None}
+
+
 def test_tilts_without_a_mask_are_gaps(tmp_path: Path) -> None:
     series, _ = make_series(tmp_path, np.full((6, 2), [31.0, 27.0]))
     masks = all_positions(6)

@@ -97,3 +97,17 @@ def test_goniometer_jitter_leaves_few_frames_out_and_its_size_is_told() -> None:
 def test_equal_steps_and_gaps_are_taken_as_they_are() -> None:
     series = series_at([0, 1, 2, 3, 8, 9, 10, 11])
     assert usable_sweeps(series, fewest=3) == partition(series)
+
+
+def test_scans_repeated_at_every_tilt_make_a_sweep_for_each_repeat() -> None:
+    angles = [a for tilt in (-2.0, -1.0, 0.0, 1.0) for a in (tilt, tilt)]
+    parts = usable_sweeps(series_at(angles), fewest=3)
+
+    assert [part.indices for part in parts] == [(0, 2, 4, 6), (1, 3, 5, 7)]
+    assert {(part.start_deg, part.step_deg) for part in parts} == {(-2.5, 1.0)}
+
+
+def test_a_tilt_that_alone_was_repeated_costs_one_frame() -> None:
+    parts = partition(series_at([0.0, 1.0, 2.0, 2.0, 3.0, 4.0]))
+
+    assert [part.indices for part in parts] == [(0, 1, 2, 4, 5), (3,)]

@@ -43,9 +43,10 @@ def plain_fit(draft: Draft, folder: Path, **figures) -> DraftFit:
 
 @pytest.fixture
 def draft() -> Draft:
-    """Return a short zigzag chain of four carbon and two oxygen atoms."""
+    """Return a short zigzag chain of four carbon and two oxygen atoms, 1.40 A apart at angles near 120 degrees."""
+    rise = 0.7 / CELL.b
     atoms = tuple(
-        DraftAtom(label=f"X{i}", element=element, position=(0.1 + 1.25 * i / CELL.a, 0.2 + 0.085 * (i % 2), 0.3))
+        DraftAtom(label=f"X{i}", element=element, position=(0.1 + 1.212 * i / CELL.a, 0.2 + rise * (i % 2), 0.3))
         for i, element in enumerate("OCCCCO")
     )
     return Draft(hall="P 1", unit_cell=CELL, atoms=atoms)

@@ -8,8 +8,11 @@ from urllib.parse import unquote
 
 import pytest
 
+from tasks.integrate.cell_scale import stated_scale, whole_esd, with_curvature
 from tasks.integrate.models import CombinedSets, CrystalRelation
+from tasks.model import Detector, UnitCell
 from tasks.refine.models import RefinedAtom
+from tasks.report import tables, wording
 from tasks.report.drawing import structure_svg
 from tasks.report.models import Failure, RunOutcome
 from tasks.report.results import Results, results
@@ -273,3 +276,16 @@ def test_a_molecule_is_drawn_whole_and_a_framework_as_its_cell(run: tuple[RunOut
     cell = structure_svg(model)
     assert cell.count('class="cell"') == 12
     assert cell.count("<circle") > 424
+
+
+def test_the_first_line_and_the_table_say_what_of_a_length_is_scale() -> None:
+    cell = UnitCell.of((20.7012, 20.7012, 20.7012, 90, 90, 90))
+    own = (0.0007, 0.0007, 0.0007, 0.0, 0.0, 0.0)
+    detector = Detector(name="d", shape_px=(64, 64), pixel_size_mm=0.01, camera_length_mm=110.0)
+    scale = with_curvature(stated_scale(detector), 0.97, 0.01)
+    assert wording.cell_text(cell, whole_esd(cell, own, scale)) == "a = 20.7(2) Å"
+    rows = dict(tables.scale_rows(cell, own, scale))
+    assert rows["of which scale, common to all"] == "camera length 110 mm ± 0.01 of itself (assumed, none was stated)"
+    assert rows["relative to each other"].startswith("20.7012(7)")
+    assert rows["camera length by the curvature of the Ewald sphere"] == "106.7(11) mm"
+    assert tables.scale_rows(cell, own, None) == ()

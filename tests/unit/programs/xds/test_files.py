@@ -132,6 +132,13 @@ def test_frames_off_the_grid_are_left_out_and_irregular_ones_refused(tmp_path: P
         image_grid(series(tmp_path, odd, frames=stills))
 
 
+def test_of_frames_repeated_at_a_tilt_the_first_is_taken(tmp_path: Path) -> None:
+    angles = [a for tilt in range(4) for a in (float(tilt), float(tilt))]
+    stills = tuple(Frame(number=i, angle_deg=a, width_deg=0.0, counts=1.0) for i, a in enumerate(angles))
+    grid = image_grid(series(tmp_path, angles, frames=stills))
+    assert (grid.numbers, grid.indices, grid.width_deg) == ((1, 2, 3, 4), (0, 2, 4, 6), 1.0)
+
+
 def test_the_distance_is_refined_only_with_a_cell(tmp_path: Path) -> None:
     mine = series(tmp_path, [0.2522 * i for i in range(20)])
     cell = UnitCell(a=10.7, b=7.3, c=11.1, alpha=90, beta=108, gamma=90)
