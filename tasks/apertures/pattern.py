@@ -76,7 +76,7 @@ def find_bragg_spots(
         score, min_distance=max(2, round(1.5 * sigma_px)), threshold_abs=threshold, num_peaks=max_spots,
         exclude_border=False,
     )  # fmt: skip
-    labels = _regions(total.shape, px, reach=2.2 * sigma_px)
+    labels = regions(total.shape, px, reach=2.2 * sigma_px)
     away = ndimage.gaussian_filter((labels == IGNORED).astype(np.float64), 0.8 * sigma_px) > 0.98
     labels[(labels == IGNORED) & away & (score < CLIP_SIGMA) & (radius >= inner)] = BACKGROUND
     labels[radius < inner] = BEAM if beam.seen else IGNORED
@@ -125,12 +125,14 @@ def _ring_medians(image: NDArray[np.float64], ring: NDArray[np.int64], n: int) -
     return np.array([np.median(part) if part.size else 0.0 for part in parts])
 
 
-def _regions(shape: tuple[int, ...], px: NDArray[np.int64], *, reach: float) -> NDArray[np.int32]:
+def regions(shape: tuple[int, ...], px: NDArray[np.integer | np.floating], *, reach: float) -> NDArray[np.int32]:
+    """Return the region (slow, fast) of every pixel within reach of its nearest spot: its number + 1, else IGNORED."""
     labels = np.zeros(shape, dtype=np.int32)
     if not len(px):
         return labels
     seeds = np.zeros(shape, dtype=np.int32)
-    seeds[px[:, 0], px[:, 1]] = np.arange(1, len(px) + 1)
+    row, column = np.clip(np.rint(px).astype(np.int64), 0, np.array(shape) - 1).T
+    seeds[row, column] = np.arange(1, len(px) + 1)
     distance, nearest = ndimage.distance_transform_edt(seeds == 0, return_indices=True)
     within = distance <= reach
     labels[within] = seeds[tuple(nearest[:, within])]

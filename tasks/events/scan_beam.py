@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tasks.events.cut_beam import is_hidden
+from tasks.events.disc import BeamDisc
+from tasks.events.disc_centre import disc_centre, disc_contrast
 from tasks.events.inversion import distances, highest, self_convolution
 
 SPOT_SIGMA = 1.5
@@ -22,11 +24,15 @@ BEAM_SHARE = 0.1
 
 
 class DirectBeam(NamedTuple):
-    """Centre (slow, fast) and standard deviation of the direct beam, px; `seen` is False behind a beam stop."""
+    """Centre (slow, fast) and standard deviation of the direct beam, px; `seen` is False behind a beam stop.
+
+    ``window_px``: radius within which the beam's electrons are looked for at one position; None = 4 sigma + 4.
+    """
 
     centre: NDArray[np.float64]
     sigma: float
     seen: bool
+    window_px: float | None = None
 
 
 def find_direct_beam(
@@ -58,6 +64,32 @@ def find_direct_beam(
         middle = _centre_of_all(total, start=start, reach=reach, valid=valid)
         return core if np.hypot(*(core.centre - middle)) < 3.0 * core.sigma else DirectBeam(middle, SPOT_SIGMA, False)
     return DirectBeam(_centre_of_all(total, start=start, reach=reach, valid=valid), SPOT_SIGMA, seen=False)
+
+
+def find_disc_beam(
+    total: NDArray[np.uint32],
+    *,
+    start: NDArray[np.float64],
+    disc: BeamDisc,
+    valid: NDArray[np.bool_] | None = None,
+) -> DirectBeam:
+    """Find the direct beam of discs in the sum pattern of a scan; as `find_direct_beam`, with the disc for a spot."""
+    image = (total if valid is None else np.where(valid, total, 0)).astype(np.float64)
+    reach = 0.25 * min(total.shape)
+    contrast = disc_contrast(image, disc)
+    top = highest(contrast, distances(total.shape, start) <= reach)
+    sigma, window = 0.5 * disc.radius_px, disc.reach_px + 2.0
+    counts = float(contrast[top]) * np.pi * disc.radius_px**2
+    if counts > 20:
+        centre = disc_centre(image, (float(top[0]), float(top[1])), disc, valid=valid)
+        found = DirectBeam(np.array(centre), sigma, seen=True, window_px=window)
+        if counts > BEAM_SHARE * max(int(total.sum()), 1):
+            return found
+        middle = _centre_of_all(total, start=start, reach=reach, valid=valid)
+        if np.hypot(*(found.centre - middle)) < 3.0 * sigma:
+            return found
+        return DirectBeam(middle, sigma, seen=False, window_px=window)
+    return DirectBeam(_centre_of_all(total, start=start, reach=reach, valid=valid), sigma, seen=False, window_px=window)
 
 
 def _beam_core(total: NDArray[np.uint32], peak: NDArray[np.float64], *, level: float) -> DirectBeam:

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from tasks.events.cut_beam import beam_from_part, is_cut, is_hidden
 from tasks.events.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
 from tasks.events.direct_beam import BeamFit, centroid, find_beam
+from tasks.events.disc import BeamDisc
+from tasks.events.disc_centre import disc_centre
 from tasks.events.sums import sum_pattern
 from tasks.frames.counting import scan_as_arrived
 from tasks.frames.models import CountingFound, DirectBeams
 from tasks.frames.settings import FrameSettings
 from tasks.frames.track import BeamTrack, track_beam
-from tasks.ingest import TiltScan, TiltSeries, open_events
+from tasks.ingest import TiltScan, TiltSeries, disc_of_series, open_events
 from tasks.model import SourceError
 from tasks.model.experiment import PixelPosition
 
@@ -41,25 +43,26 @@ def measure_beams(series: TiltSeries, settings: FrameSettings, counting: Countin
         If it is seen nowhere and the manifest does not give it.
     """
     start = series.detector.direct_beam_px
+    disc, said = disc_of_series(series)
     if settings.centring == "manifest":
         if start is None:
             raise SourceError("detector.direct_beam_px: needed for centring=manifest", "give it in the manifest")
         px = np.tile(np.array(start, dtype=np.float64), (len(series.scans), 1))
         track = BeamTrack(px, np.zeros(len(px), dtype=bool), ("",) * len(px))
-        return _document(track, NO_DESCAN, ()).model_copy(update={"counting": counting})
+        return _document(track, NO_DESCAN, said, disc).model_copy(update={"counting": counting})
     reach = settings.search_fraction * min(series.detector.shape_px)
-    fits, warnings = _fits(series, start, reach, counting)
+    fits, warnings = _fits(series, start, reach, counting, disc)
     if start is None:
         _refuse_hidden(series, fits)
     descan = _descan(series, fits) if settings.descan == "find" else NO_DESCAN
     if descan.span_px > 0:
         fits = [
-            fit if fit is None or is_cut(fit, valid) else _unmoved(series, scan, fit, descan)
+            fit if fit is None or is_cut(fit, valid) else _unmoved(series, scan, fit, descan, disc)
             for scan, fit, valid in zip(series.scans, fits, series.valid_pixels(), strict=True)
         ]
         bent = ", not in proportion to the position" if descan.bend.any() else ""
         warnings += (f"the direct beam moves by {descan.span_px:.1f} px over the scan{bent}: corrected per position",)
-    found = _document(track_beam(fits, start=start, name=series.sample), descan, warnings)
+    found = _document(track_beam(fits, start=start, name=series.sample), descan, said + warnings, disc)
     return found.model_copy(update={"counting": counting})
 
 
@@ -77,7 +80,7 @@ def whole_scans(series: TiltSeries) -> Iterator[NDArray[np.uint32]]:
     return (sum_pattern(open_events(scan), series.detector.shape_px) for scan in series.scans)
 
 
-def _document(track: BeamTrack, descan: Descan, warnings: tuple[str, ...]) -> DirectBeams:
+def _document(track: BeamTrack, descan: Descan, warnings: tuple[str, ...], disc: BeamDisc | None) -> DirectBeams:
     (ss, sf), (fs, ff) = descan.matrix.tolist()
     slow, fast = descan.bend.tolist()
     return DirectBeams(
@@ -85,19 +88,24 @@ def _document(track: BeamTrack, descan: Descan, warnings: tuple[str, ...]) -> Di
         measured=tuple(track.measured.tolist()),
         notes=track.notes,
         descan_px=((ss, sf), (fs, ff)),
+        disc=disc,
         descan_bend_px=((slow[0], slow[1], slow[2]), (fast[0], fast[1], fast[2])),
         warnings=warnings,
     )
 
 
 def _fits(
-    series: TiltSeries, start: PixelPosition | None, reach_px: float, counting: CountingFound | None
+    series: TiltSeries,
+    start: PixelPosition | None,
+    reach_px: float,
+    counting: CountingFound | None,
+    disc: BeamDisc | None,
 ) -> tuple[list[BeamFit | None], tuple[str, ...]]:
     """Return the direct beam of every scan, and a warning if the beam is not where it should be."""
-    fits = _beams_near(series, start, reach_px, counting)
+    fits = _beams_near(series, start, reach_px, counting, disc)
     if start is None or any(fits) or any(is_hidden(start, valid) for valid in series.valid_pixels()):
         return fits, ()
-    fits = _beams_near(series, None, reach_px, counting)
+    fits = _beams_near(series, None, reach_px, counting, disc)
     if not any(fits):
         return fits, ()
     return (
@@ -107,13 +115,17 @@ def _fits(
 
 
 def _beams_near(
-    series: TiltSeries, start: PixelPosition | None, reach_px: float, counting: CountingFound | None
+    series: TiltSeries,
+    start: PixelPosition | None,
+    reach_px: float,
+    counting: CountingFound | None,
+    disc: BeamDisc | None,
 ) -> list[BeamFit | None]:
     """Return the direct beam of every scan; one that is cut by masked pixels is fitted to the part that is seen."""
     found = []
     for scan, counted, valid in zip(series.scans, whole_scans(series), series.valid_pixels(), strict=True):
         pattern = scan_as_arrived(counted, series, scan, counting)
-        fit = find_beam(pattern, start=start, reach_px=reach_px, mask=valid)
+        fit = find_beam(pattern, start=start, reach_px=reach_px, mask=valid, disc=disc)
         if fit is not None and fit.by == "peak":
             if start is not None and is_hidden(start, valid):
                 fit = None  # the brightest reflection of the tilt
@@ -152,13 +164,17 @@ def _descan(series: TiltSeries, fits: list[BeamFit | None]) -> Descan:
     return found
 
 
-def _unmoved(series: TiltSeries, scan: TiltScan, fit: BeamFit | None, descan: Descan) -> BeamFit | None:
+def _unmoved(
+    series: TiltSeries, scan: TiltScan, fit: BeamFit | None, descan: Descan, disc: BeamDisc | None
+) -> BeamFit | None:
     """Return the beam of a scan after its motion has been taken out."""
     if fit is None or fit.by != "peak":
         return fit
     shape = series.detector.shape_px
     shifts = -np.rint(beam_of_positions(descan, series.scan.shape, np.zeros(2))).astype(np.int64)
     pattern = sum_pattern(open_events(scan), shape, shifts=shifts)
+    if disc is not None:
+        return fit._replace(centre=disc_centre(pattern.astype(np.float64), fit.centre, disc))
     return centroid(pattern.astype(np.float64), fit.centre) or fit
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.events.disc import BeamDisc
 from tasks.frames.stack import holds, stored
 from tasks.model import Beam, Detector, Document, FileRef, Vector
 from tasks.model.experiment import PixelPosition
@@ -92,6 +93,7 @@ class FrameSeries(Document):
     beam: Beam
     detector: Detector
     direct_beam_px: PixelPosition = Field(description="(slow, fast) of every frame after centring")
+    disc: BeamDisc | None = Field(default=None, description="of every spot; None = spots are points")
     rotation_axis: Vector
     frames: tuple[Frame, ...]
     stack: FileRef
@@ -157,6 +159,7 @@ class DirectBeams(Document):
         description="rows: px along slow and fast per scan step along (rows, columns); 0 where no motion is seen"
     )
     counting: CountingFound | None = Field(default=None, description="how the camera counted; None = not looked at")
+    disc: BeamDisc | None = Field(default=None, description="of the direct beam; None = a point")
     descan_bend_px: tuple[tuple[float, float, float], tuple[float, float, float]] = Field(
         default=((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
         description="rows: px along slow and fast per square step along (row^2, row column, column^2) about the middle",

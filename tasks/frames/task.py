@@ -100,6 +100,7 @@ def sum_frames(
         beam=series.beam,
         detector=series.detector.model_copy(update=place),
         direct_beam_px=layout.direct_beam_px,
+        disc=beams.disc,
         rotation_axis=series.tilt_axis,
         frames=frames,
         stack=_write(summed, layout, workdir / STACK_NAME),

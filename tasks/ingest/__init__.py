@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
+    from tasks.ingest.beam_disc import disc_of_series
     from tasks.ingest.contracts import Oscillation, RotationDetector, RotationSeriesManifest, TiltSeriesManifest
     from tasks.ingest.events import open_events
     from tasks.ingest.manifest import MANIFEST_NAMES, TILT_SERIES_NAME, completeness, listed_files, load_manifest
@@ -38,6 +39,7 @@ __all__ = [
     "TiltSeriesManifest",
     "Validity",
     "completeness",
+    "disc_of_series",
     "ingest_tilt_series",
     "listed_files",
     "load_manifest",

@@ -16,7 +16,16 @@ from tasks.integrate.merging.equivalents import (
     observations_at,
 )
 from tasks.integrate.merging.statistics import merging_statistics
-from tasks.integrate.models import AxisTest, CellEsd, CellScale, CountingLoss, Damage, Reflections, SpaceGroupCandidate
+from tasks.integrate.models import (
+    AxisTest,
+    CellEsd,
+    CellScale,
+    CountingLoss,
+    Damage,
+    DiscFigures,
+    Reflections,
+    SpaceGroupCandidate,
+)
 from tasks.integrate.reflection_file import Merged, Unmerged, write_reflections
 from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
 from tasks.integrate.symmetry.space_groups import rank_space_groups
@@ -42,6 +51,7 @@ class Particulars(NamedTuple):
     axis_test: AxisTest | None = None
     pictures: FileRef | None = None
     counting: CountingLoss | None = None
+    discs: DiscFigures | None = None
     damage: Damage | None = None
     warnings: tuple[str, ...] = ()
 
@@ -134,6 +144,7 @@ def assemble_reflections(
         mtz=FileRef.of(mtz_path),
         pictures=particulars.pictures,
         counting=particulars.counting,
+        discs=particulars.discs,
         damage=particulars.damage,
         warnings=(*particulars.warnings, *warnings),
         provenance=particulars.provenance,

@@ -11,6 +11,7 @@ from tasks.integrate.assemble import Particulars, assemble_reflections, laue_war
 from tasks.integrate.cell_scale import calibrated_scale, scale_warnings, stated_scale, with_curvature
 from tasks.integrate.counting_loss import counting_loss, counting_warning, missing_reflections
 from tasks.integrate.damage.correction import damage_warnings, without_damage
+from tasks.integrate.disc_figures import disc_figures, disc_warnings
 from tasks.integrate.geometry.mapping import Crystal, geometry_of
 from tasks.integrate.geometry.prediction import crossings
 from tasks.integrate.geometry.refinement import Refined
@@ -36,6 +37,7 @@ from tasks.integrate.rocking.scaling import (
     usable,
 )
 from tasks.integrate.settings import IntegrationSettings
+from tasks.integrate.spots.disc_spots import search_disc_spots
 from tasks.integrate.spots.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
 from tasks.integrate.symmetry.lattice_system import (
     crystal_system,
@@ -54,8 +56,7 @@ def run_integration(
 ) -> Reflections:
     """Run the whole chain; see `BuiltinIntegrator.integrate`."""
     beam_px = np.array(series.direct_beam_px)
-    images = with_poisson_noise(load_images(series), beam_px)
-    search = search_spots(images, beam_px, threshold=settings.spot_significance)
+    images, search = _spots(series, settings, beam_px)
     solved = solve_lattice(geometry_of(series), search, len(series.frames), settings)
     solved, pixels, first, choice = _symmetry(series, settings, images, search, solved)
     freedom = _freedom(settings, choice, straight=solved.straight)
@@ -72,11 +73,10 @@ def run_integration(
         refined=refined,
         scale=_cell_scale(series, search, refined, freedom),
         scaled=scaled,
-        overlapped=int(moved.patches.overlapped[scaled.rows].sum()),
+        moved=moved,
         pictures=pictures,
         provenance=provenance,
         counting=_counting(series, moved, scaled),
-        moved=moved,
     )
 
 
@@ -91,6 +91,15 @@ def _counting(series: FrameSeries, pixels: Pixels, scaled: ScaledObservations) -
         group=scaled.group,
         intensity=pixels.measured.intensity[rows],
     )
+
+
+def _spots(series: FrameSeries, settings: IntegrationSettings, beam_px: Floats) -> tuple[Images, SpotSearch]:
+    """Return the frames with their spots; discs are of counting cameras, whose noise is Poisson's."""
+    if series.disc is not None:
+        images = load_images(series)
+        return images, search_disc_spots(images, beam_px, series.disc, threshold=settings.spot_significance)
+    images = with_poisson_noise(load_images(series), beam_px)
+    return images, search_spots(images, beam_px, threshold=settings.spot_significance)
 
 
 def _symmetry(
@@ -193,11 +202,10 @@ def _document(
     refined: Refined,
     scale: CellScale,
     scaled: ScaledObservations,
-    overlapped: int,
+    moved: Pixels,
     pictures: FileRef,
     provenance: Provenance,
     counting: CountingLoss | None,
-    moved: Pixels,
 ) -> Reflections:
     images, search, solved = found
     d_star = _d_star(scaled.data, refined.crystal)
@@ -218,7 +226,10 @@ def _document(
         )
         counting = counting.model_copy(update={"missing": gone})
         warnings.append(counting_warning(counting))
-    if overlapped:
+    discs = disc_figures(moved, scaled.rows)
+    warnings += disc_warnings(discs)
+    overlapped = int(moved.patches.overlapped[scaled.rows].sum())
+    if overlapped and discs is None:
         warnings.append(
             f"{overlapped} of {len(scaled.rows)} measurements share pixels with another strong spot: fitted together"
         )
@@ -233,6 +244,7 @@ def _document(
         axis_test=solved.axis_test,
         pictures=pictures,
         counting=counting,
+        discs=discs,
         damage=scaled.damage,
         warnings=tuple(warnings),
     )

@@ -86,6 +86,18 @@ class CountingLoss(Document):
     )
 
 
+class DiscFigures(Document):
+    """The discs of a convergent beam, and how much they overlap."""
+
+    radius_px: float
+    edge_px: float
+    stated_px: float | None = Field(description="radius that the manifest's convergence makes; None = not stated")
+    scans: int = Field(description="scans whose direct beam shows the radius; 0 = the manifest's is taken")
+    overlapped_share: float = Field(ge=0, le=1, description="of the measurements, discs that overlap others")
+    set_aside: int = Field(ge=0, description="discs so much on others that their share of the electrons is not told")
+    measurements: int = Field(ge=0, description="discs near the sphere")
+
+
 class DamagePoint(Document):
     """How much of the intensity at 1 angstrom was left, by the frames of one part of a series."""
 
@@ -174,6 +186,7 @@ class Reflections(Document):
         description="HDF5 of predicted spots: `frame` (k,) place in the series, `px` (k, 2) (slow, fast), `hkl` (k, 3)",
     )
     counting: CountingLoss | None = Field(default=None, description="None = not known")
+    discs: DiscFigures | None = Field(default=None, description="None where spots are points")
     damage: Damage | None = Field(default=None, description="None = the engine does not look for it")
     warnings: tuple[str, ...] = ()
     provenance: Provenance

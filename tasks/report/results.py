@@ -7,7 +7,16 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from tasks.apertures import ApertureScores
-from tasks.integrate import CellScale, CountingLoss, CrystalRelation, Damage, Reflections, volume_esd, whole_esd
+from tasks.integrate import (
+    CellScale,
+    CountingLoss,
+    CrystalRelation,
+    Damage,
+    DiscFigures,
+    Reflections,
+    volume_esd,
+    whole_esd,
+)
 from tasks.model import Document
 from tasks.model.provenance import Provenance
 from tasks.refine import Refinement
@@ -65,6 +74,7 @@ class IntegrationEntry(Document):
     indexed_fraction: float | None
     rotation_axis_reversed: bool | None
     counting: CountingLoss | None = Field(description="how the camera counted, and what that cost; None = not known")
+    discs: DiscFigures | None = Field(description="of a convergent beam; null where spots are points")
     hkl: str = Field(description="path in the run folder, HKLF 4")
     damage: Damage | None = Field(default=None, description="None = the engine does not look for it")
     warnings: tuple[str, ...]
@@ -305,6 +315,7 @@ def _integration(data: Reflections | None, rundir: Path) -> IntegrationEntry | N
         indexed_fraction=data.indexed_fraction,
         rotation_axis_reversed=None if data.axis_test is None else data.axis_test.reversed,
         counting=data.counting,
+        discs=data.discs,
         hkl=relative(data.hklf4.path, rundir),
         damage=data.damage,
         warnings=data.warnings,

@@ -1,5 +1,6 @@
 """The pixels around predicted reflections, with the background made without the predicted spots."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from tasks.integrate.parallel import in_threads
 from tasks.integrate.spots.background import ring_background
 from tasks.integrate.spots.images import Images
 from tasks.integrate.spots.spot_search import radii_px
-from tasks.model.arrays import Floats, Integers, Mask
+from tasks.model.arrays import Floats, Image, Integers, Mask
 
 
 class Patches(NamedTuple):
@@ -42,6 +43,7 @@ def cut_patches(
     masked: Mask,
     half: NDArray[np.unsignedinteger] | None,
     offset: tuple[float, float],
+    between_spots: Callable[[int, Mask, Image], Image] | None = None,
 ) -> Patches:
     """Cut the pixels around every prediction, with the background made without the predicted spots.
 
@@ -55,6 +57,9 @@ def cut_patches(
         (n,) predictions strong enough to be kept out of the background.
     offset
         (pedestal, gain) of ``half``, which is as stored.
+    between_spots
+        The background (slow, fast) of a frame from the pixels of a mask, given the distances from the beam; None =
+        `ring_background` of its counts.
     """
     side = 2 * reach + 1
     number = len(predictions.frame)
@@ -78,7 +83,11 @@ def cut_patches(
         centre = middle[rows]
         image, measured = images.counts[frame], images.valid_in(frame)
         spots = _marked(image.shape, centre[masked[rows]], disc)
-        level = ring_background(image, measured & ~spots, radii_px(image.shape, beam_px[frame]))
+        radius = radii_px(image.shape, beam_px[frame])
+        if between_spots is None:
+            level = ring_background(image, measured & ~spots, radius)
+        else:
+            level = between_spots(frame, measured & ~spots, radius)
         slow = centre[:, 0, None, None] + offsets[None, :, None]
         fast = centre[:, 1, None, None] + offsets[None, None, :]
         inside = (slow >= 0) & (slow < image.shape[0]) & (fast >= 0) & (fast < image.shape[1])

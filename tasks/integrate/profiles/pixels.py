@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from tasks.events.disc import BeamDisc
 from tasks.frames import FrameSeries
 from tasks.integrate.geometry.mapping import (
     Geometry,
@@ -17,11 +18,14 @@ from tasks.integrate.geometry.mapping import (
 )
 from tasks.integrate.geometry.prediction import Predictions, all_hkl, predict, travel_of
 from tasks.integrate.geometry.refinement import Refined
+from tasks.integrate.profiles.disc_background import BetweenDiscs
+from tasks.integrate.profiles.disc_profiles import DiscOverlaps, disc_profiles, overlaps_of, reach_of, separated_discs
 from tasks.integrate.profiles.overlaps import separated
 from tasks.integrate.profiles.patches import Patches, cut_patches
 from tasks.integrate.profiles.profile_fit import Measured, fit_patches
 from tasks.integrate.profiles.spot_profiles import STRONG_COUNTS, Profiles, expected_shape, learn_profiles
 from tasks.integrate.spots.images import Images, SpotSearch
+from tasks.integrate.spots.spot_search import radii_px
 from tasks.model.arrays import Floats, Mask
 
 MOST_SATURATED = 0.05
@@ -44,7 +48,8 @@ mean variance of that series by 0.001; too small cuts curves at high resolution,
 class Pixels(NamedTuple):
     """Predictions with their pixels, the spot profiles and the intensities; ``half``: of half the events (n,).
 
-    ``loss``: what the camera lost of each prediction; None where every electron is counted.
+    ``loss``: what the camera lost of each prediction; None where every electron is counted. ``disc`` and ``overlaps``
+    are None where spots are points.
     """
 
     predictions: Predictions
@@ -53,6 +58,8 @@ class Pixels(NamedTuple):
     measured: Measured
     half: Floats | None
     loss: "SpotLoss | None" = None
+    disc: BeamDisc | None = None
+    overlaps: DiscOverlaps | None = None
 
 
 class SpotLoss(NamedTuple):
@@ -87,10 +94,12 @@ def measure_pixels(
         width_deg=widths_of(series),
         used=images.used,
         shape=series.detector.shape_px,
-        reach=(REACH_EXCITATION * refined.rms_excitation, REACH_ANGLE_RAD),
+        reach=(REACH_EXCITATION * refined.rms_excitation, _reach_angle(series.disc, geometry)),
     )
+    if series.disc is not None:
+        return _disc_pixels(series, images, search, refined, predictions)
     reach = int(min(np.ceil(REACH_FACTOR * search.spot_radius_px), MOST_PATCH_PX))
-    near = np.abs(predictions.excitation) < 2.0 * refined.rms_excitation + np.abs(predictions.travel) / 2
+    near = _near_the_sphere(predictions, refined)
     patches = cut_patches(
         images,
         predictions,
@@ -106,12 +115,57 @@ def measure_pixels(
     return measured_pixels(predictions, patches, profiles, geometry, series)
 
 
+def _near_the_sphere(predictions: Predictions, refined: Refined) -> Mask:
+    return np.abs(predictions.excitation) < 2.0 * refined.rms_excitation + np.abs(predictions.travel) / 2
+
+
+def _reach_angle(disc: BeamDisc | None, geometry: Geometry) -> float:
+    """Return the angle by which curves are wider at larger |q|; a cone deviates by half its semi-angle."""
+    if disc is None:
+        return REACH_ANGLE_RAD
+    return float(np.hypot(REACH_ANGLE_RAD, REACH_EXCITATION * disc.radius_px / geometry.distance_px / 2.0))
+
+
+def _disc_pixels(
+    series: FrameSeries, images: Images, search: SpotSearch, refined: Refined, predictions: Predictions
+) -> Pixels:
+    """Cut out the pixels of discs and fit them; the background is counted between the discs."""
+    disc = series.disc
+    if disc is None:
+        raise ValueError("the series has no disc")
+    centre = np.median(refined.geometry.beam_px, axis=0)
+    outside = radii_px(images.valid.shape, centre) >= search.beam_radius_px
+    images = images._replace(valid=images.valid & outside, masks=images.masks & outside)
+    patches = cut_patches(
+        images,
+        predictions,
+        refined.geometry.beam_px,
+        reach=reach_of(disc),
+        masked=_near_the_sphere(predictions, refined),
+        half=series.half,
+        offset=(series.pedestal, series.gain * images.noise_factor),
+        between_spots=BetweenDiscs(images, search.spots, disc),
+    )
+    return measured_pixels(predictions, patches, disc_profiles(disc), refined.geometry, series)
+
+
 def measured_pixels(
     predictions: Predictions, patches: Patches, profiles: Profiles, geometry: Geometry, series: FrameSeries
 ) -> Pixels:
     """Fit the profiles where the predictions now are, those that share pixels together."""
     expected = expected_shape(patches, predictions, geometry.beam_px, profiles)
+    if series.disc is None:
+        found = _measured_points(predictions, patches, profiles, expected)
+    else:
+        found = _measured_discs(predictions, patches, profiles, expected, series.disc)
+    loss = _spot_loss(patches, predictions, expected, series)
+    if loss is None:
+        return found
+    aside = found.measured._replace(seen=np.where(loss.aside, 0.0, found.measured.seen))
+    return found._replace(measured=aside, loss=loss)
 
+
+def _measured_points(predictions: Predictions, patches: Patches, profiles: Profiles, expected: Floats) -> Pixels:
     def fitted(counts: NDArray[np.float32], background: NDArray[np.float32]) -> Measured:
         return separated(
             fit_patches(counts, background, patches.valid, expected),
@@ -128,10 +182,7 @@ def measured_pixels(
     half = None
     if patches.half is not None:
         half = fitted(patches.half, np.float32(0.5) * patches.background).intensity
-    loss = _spot_loss(patches, predictions, expected, series)
-    if loss is not None:
-        measured = measured._replace(seen=np.where(loss.aside, 0.0, measured.seen))
-    return Pixels(predictions, patches, profiles, measured, half, loss)
+    return Pixels(predictions, patches, profiles, measured, half)
 
 
 def _spot_loss(patches: Patches, predictions: Predictions, expected: Floats, series: FrameSeries) -> SpotLoss | None:
@@ -150,6 +201,28 @@ def _spot_loss(patches: Patches, predictions: Predictions, expected: Floats, ser
         fill=(expected * around).sum(axis=(1, 2)) / exposures,
         spread=spread,
     )
+
+
+def _measured_discs(
+    predictions: Predictions, patches: Patches, profiles: Profiles, expected: Floats, disc: BeamDisc
+) -> Pixels:
+    def fitted(counts: NDArray[np.float32], background: NDArray[np.float32]) -> Measured:
+        return separated_discs(
+            fit_patches(counts, background, patches.valid, expected),
+            counts,
+            background,
+            patches=patches,
+            expected=expected,
+            predictions=predictions,
+        )
+
+    overlaps = overlaps_of(predictions, patches, expected)
+    measured = fitted(patches.counts, patches.background)
+    measured = measured._replace(seen=np.where(overlaps.aside, 0.0, measured.seen))
+    half = None
+    if patches.half is not None:
+        half = fitted(patches.half, np.float32(0.5) * patches.background).intensity
+    return Pixels(predictions, patches, profiles, measured, half, disc=disc, overlaps=overlaps)
 
 
 def repredicted(pixels: Pixels, basis: Floats, refined: Refined, series: FrameSeries) -> Pixels:
