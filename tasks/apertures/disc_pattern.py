@@ -22,17 +22,18 @@ def find_bragg_discs(
     *,
     threshold: float,
     max_spots: int,
-    valid: NDArray[np.bool_],
+    valid: NDArray[np.bool_] | None = None,
 ) -> tuple[BraggSpots, NDArray[np.int32]]:
     """Find Bragg discs and the region of every pixel; as `find_bragg_spots`, with discs for spots.
 
     Where regions overlap, the nearest centre wins. The background is counted between the discs only. Pixels that are
-    not `valid`, (slow, fast), take no part.
+    not `valid`, (slow, fast), take no part; None = all are.
     """
     radius = distances(total.shape, beam.centre)
     inner = disc.reach_px + 1.0 if beam.seen else 0.0
     image = total.astype(np.float64)
-    usable = valid & (radius >= inner)
+    good = np.ones(total.shape, dtype=bool) if valid is None else valid
+    usable = good & (radius >= inner)
     found, background = find_discs(
         image, usable, DiscRings(usable, radius, disc), disc, radius=radius, inner_px=inner, threshold=threshold,
         least_counts=LEAST_COUNTS,
@@ -42,8 +43,8 @@ def find_bragg_discs(
     free = (labels == IGNORED) & ~covered(total.shape, found.px, disc)
     labels[free & usable] = BACKGROUND
     labels[radius < inner] = BEAM if beam.seen else IGNORED
-    labels[~valid] = IGNORED
+    labels[~good] = IGNORED
     expected = np.bincount(np.maximum(labels, 0).ravel(), weights=background.ravel(), minlength=len(px) + 1)[1:]
     outside = np.where(radius >= inner, background, 0.0)
-    measured = 1.0 if valid.all() else float(outside[valid].sum() / max(outside.sum(), 1e-12))
+    measured = 1.0 if good.all() else float(outside[good].sum() / max(outside.sum(), 1e-12))
     return BraggSpots(px, expected.astype(np.float64), measured), labels

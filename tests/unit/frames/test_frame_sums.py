@@ -375,6 +375,8 @@ def without(series: TiltSeries, dead: dict[int, np.ndarray]) -> TiltSeries:
         np.save(scan.events.path, events[kept])
         np.save(scan.offsets.path, np.searchsorted(place, np.arange(len(offsets))).astype(np.uint64))
     folder = series.scans[0].events.path.parent
+    scans = tuple(scan.model_copy(update={"frames": None}) for scan in series.scans)  # the frames' bounds are not kept
+    series = series.model_copy(update={"scans": scans})
     found = find_validity(series.scans, series.detector, np.zeros(SHAPE, dtype=bool), folder)
     return series.model_copy(update={"validity": found})
 
