@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from adapters.formats.frame_reader import FrameFileReader
+from adapters.formats.mask_reader import MaskFileReader
 from adapters.formats.stempy_hdf5 import StempyReader
 from flows.aperture_gain import Bench, aperture_gain
 from flows.parallel import side_by_side
@@ -68,7 +69,9 @@ class Found:
 def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
     """Go from scans to structures: ingest, apertures, every crystal by itself, crystals of one lattice merged."""
     with run.steps.step("ingest"):
-        series = ingest_tilt_series(source, StempyReader(), run.settings.ingest, workdir=run.folder / "ingest")
+        series = ingest_tilt_series(
+            source, StempyReader(), run.settings.ingest, workdir=run.folder / "ingest", masks=MaskFileReader()
+        )
     try:
         with run.steps.step("apertures"):
             apertures = propose_apertures(series, run.settings.apertures, workdir=run.folder / "apertures")
@@ -90,9 +93,8 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
 def solve_rotation_series(run: Run, source: SourceDocument) -> Found:
     """Go from the frames of one crystal to its structure."""
     with run.steps.step("frames", "crystal-01"):
-        frames = read_rotation(
-            source, FrameFileReader(), run.settings.frames, workdir=crystal_folder(run, "crystal-01") / "frames"
-        )
+        workdir = crystal_folder(run, "crystal-01") / "frames"
+        frames = read_rotation(source, FrameFileReader(), run.settings.frames, workdir=workdir, masks=MaskFileReader())
     crystal = structure(run, intensities(run, CrystalOutcome(id=frames.id, frames=frames), frames))
     return Found(None, None, (crystal,), ())
 

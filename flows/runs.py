@@ -54,6 +54,7 @@ def report(run: Run, found: Found, source: SourceSummary) -> RunOutcome:
     outcome = RunOutcome(
         source=source,
         apertures=found.apertures,
+        validity=found.series.validity if found.series else None,
         crystals=found.crystals,
         merged=found.merged[0] if found.merged else None,
         merged_others=found.merged[1:],

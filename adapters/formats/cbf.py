@@ -1,7 +1,8 @@
 """Writing miniCBF images (32 bits) for DIALS (dxtbx FormatCBFMini), XDS and fabio.
 
 The header convention is GENERIC_MINI: dxtbx reads any detector under it. Start_angle and Angle_increment are
-obligatory there. dxtbx knows no pedestal in this format, so it is subtracted; pixels may be negative then.
+obligatory there. dxtbx knows no pedestal in this format, so it is subtracted; pixels may be negative then. A pixel that
+was not measured in this frame lies below all others: see `unmeasured_value`.
 """
 
 import base64
@@ -14,7 +15,7 @@ import numpy as np
 from fabio.compression import compByteOffset
 from numpy.typing import NDArray
 
-from tasks.frames import Frame, FrameSeries, Sweep, each_frame, partition
+from tasks.frames import Frame, FrameSeries, Sweep, each_corrected_frame, partition
 from tasks.model import SourceError
 
 START_OF_DATA = b"\x0c\x1a\x04\xd5"
@@ -40,22 +41,35 @@ def write_cbf(series: FrameSeries, folder: Path, parts: Sequence[Sweep] | None =
     SourceError
         If a pixel does not fit into 32 bits.
     """
+    masks = series.masks
+    differing = len(masks.different) > 1
     place = {
         index: (number, sweep) for number, sweep in enumerate(parts or partition(series), 1) for index in sweep.indices
     }
     paths = []
-    for index, (frame, pixels) in enumerate(zip(series.frames, each_frame(series.stack), strict=True)):
+    for index, (frame, pixels) in enumerate(zip(series.frames, each_corrected_frame(series.stack), strict=True)):
         number, sweep = place[index]
         path = folder / f"{series.id}_{number:02d}_{sweep.indices.index(index) + 1:05d}.cbf"
         values = pixels.astype(np.int64) - round(series.pedestal)
         if int(values.max()) > CUTOFF:
             raise SourceError(f"{series.id}, frame {frame.number}: a pixel of {int(pixels.max())} exceeds 32 bits")
+        if differing:
+            values[~masks.valid_in(index)] = unmeasured_value(series)
         stored = values.astype(np.int32)
         header = cbf_header(series, frame, sweep, start_deg=osc_start(sweep, index))
         path.write_bytes(_cbf_text(path.stem, header, stored))
         _read_back(path, stored)
         paths.append(path)
     return paths
+
+
+def unmeasured_value(series: FrameSeries) -> int:
+    """Return the value of a pixel that was not measured in one frame but was in others.
+
+    Below the trusted range that DIALS is given, whether its lower end is trusted itself (dxtbx from 3.9 on) or not, and
+    below XDS's MINIMUM_VALID_PIXEL_VALUE. What is measured in no frame is in the programs' own masks.
+    """
+    return -2 - max(0, round(series.pedestal))
 
 
 def cbf_header(series: FrameSeries, frame: Frame, sweep: Sweep, *, start_deg: float) -> str:

@@ -57,22 +57,35 @@ class StempyReader(Document):
             with h5py.File(path, "r") as file:
                 frames, scan_positions = _datasets(file)
                 _check_shapes(frames, scan_positions, full_shape, frame_shape)
-                position = _entry_positions(
-                    _version(file), frames, scan_positions, full_shape, self.frames_per_position_max
+                version = _version(file)
+                position = _entry_positions(version, frames, scan_positions, full_shape, self.frames_per_position_max)
+                offsets, events, flyback, bounds = self._events(
+                    frames, position, scan_shape, frame_shape, full_shape[1]
                 )
-                offsets, events, flyback = self._events(frames, position, scan_shape, frame_shape, full_shape[1])
                 metadata = summarise(file, METADATA_PLACES)
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             # h5py reports damage as any of these, depending on the byte that is wrong
             raise SourceError(f"not a readable stempy file: {_first_line(error)}", "copy the file again") from error
         if not len(events):
             raise SourceError("the scan is empty: it holds no electron outside the flyback")
-        return ScanData(offsets, events, flyback, len(position) / (full_shape[0] * full_shape[1]), metadata)
+        most = int(np.bincount(position).max())
+        return ScanData(
+            offsets,
+            events,
+            flyback,
+            len(position) / (full_shape[0] * full_shape[1]),
+            metadata,
+            frame_offsets=bounds if most > 1 else None,
+            camera_frames=None if version == 1 else most,
+        )
 
     def _events(
         self, frames: h5py.Dataset, position: NDArray[np.int64], scan_shape: Shape, frame_shape: Shape, columns: int
-    ) -> tuple[NDArray[np.uint64], NDArray[np.uint32], int]:
-        """Return offsets, events and the number of electrons in the flyback; `columns` includes the flyback."""
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint32], int, NDArray[np.uint64]]:
+        """Return offsets, events, the number of electrons in the flyback, and the bounds of entries that hold any.
+
+        `columns` includes the flyback.
+        """
         row, column = np.divmod(position, columns)
         kept = column < scan_shape[1]
         entries = np.empty(len(position), dtype=object)
@@ -94,7 +107,7 @@ class StempyReader(Document):
         events = np.concatenate([np.empty(0, dtype=np.uint32), *entries[order]], dtype=np.uint32, casting="unsafe")
         ends = np.concatenate([[0], np.cumsum(lengths[order])])
         bounds = np.searchsorted(target[order], np.arange(scan_shape[0] * scan_shape[1] + 1))
-        return ends[bounds].astype(np.uint64), events, flyback
+        return ends[bounds].astype(np.uint64), events, flyback, np.unique(ends).astype(np.uint64)
 
 
 def _datasets(file: h5py.File) -> tuple[h5py.Dataset, h5py.Dataset]:

@@ -22,8 +22,9 @@ from adapters.programs.dials.commands import (
 )
 from adapters.programs.rectangles import mask_rectangles
 from adapters.programs.shelx.input import shelxt_ins
+from adapters.programs.static_mask import static_mask
 from adapters.programs.xds.input import XdsChoices, image_grid, xds_inp
-from tasks.frames import FrameSeries, each_frame, usable_sweeps
+from tasks.frames import FrameSeries, each_corrected_frame, usable_sweeps
 from tasks.integrate import Reflections
 from tasks.model import Composition, SettingsError, Vector
 from tasks.model.experiment import wavelength_text
@@ -49,7 +50,7 @@ def export_xds(frames: FrameSeries, folder: Path, *, d_min_angstrom: float = 0.8
         grid,
         XdsChoices(jobs, d_min_angstrom, d_max_angstrom, 0.25),
         template="images/image_?????.cbf",
-        untrusted=mask_rectangles(frames.mask),
+        untrusted=mask_rectangles(static_mask(frames.masks)),
     )
     (folder / "XDS.INP").write_text(text, encoding="ascii")
     _readme(folder, f"{frames.id}: run `xds` in this folder. If IDXREF indexes badly, turn ROTATION_AXIS round.")
@@ -98,7 +99,7 @@ def export_pets(frames: FrameSeries, folder: Path, *, reflection_size_px: int = 
     """
     (folder / "tiff").mkdir(parents=True)
     names = []
-    for number, pixels in enumerate(each_frame(frames.stack), 1):
+    for number, pixels in enumerate(each_corrected_frame(frames.stack), 1):
         if int(pixels.max()) > TIFF_LARGEST:
             raise SettingsError(
                 f"{frames.id}, frame {number}: a pixel of {int(pixels.max())} does not fit into 16 bits"

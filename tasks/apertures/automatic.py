@@ -25,7 +25,7 @@ from tasks.apertures.segment import Segmentation, segment_scan
 from tasks.apertures.settings import ProposalSettings
 from tasks.apertures.shares import shares_of
 from tasks.apertures.tracking import join_regions
-from tasks.ingest import TiltSeries, open_events
+from tasks.ingest import TiltSeries, disc_of_series, open_events
 from tasks.model import NoCrystalsError
 from tasks.model.provenance import Provenance
 
@@ -114,11 +114,13 @@ class AutomaticApertures(ProposalSettings):
     def _segment(self, series: TiltSeries) -> list[Segmentation]:
         start = series.detector.direct_beam_px
         middle = tuple((n - 1) / 2 for n in series.detector.shape_px)
+        valid = series.valid_pixels()
+        disc, _ = disc_of_series(series)
 
         def one(index: int) -> Segmentation:
             return segment_scan(
                 open_events(series.scans[index]), series.detector.shape_px, series.scan.shape,
-                start=np.array(start or middle), settings=self,
+                start=np.array(start or middle), settings=self, valid=valid[index], disc=disc,
             )  # fmt: skip
 
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:

@@ -8,16 +8,23 @@ from scipy import ndimage
 from scipy.sparse import csr_matrix
 
 from tasks.apertures.clusters import DarkFields, cluster_spots
+from tasks.apertures.disc_pattern import find_bragg_discs
 from tasks.apertures.factorise import Factors, factorise
 from tasks.apertures.holes import fill_holes
 from tasks.apertures.pattern import BraggSpots, find_bragg_spots
 from tasks.apertures.settings import ProposalSettings
+from tasks.events.canvas import canvas_for, measured
+from tasks.events.disc import BeamDisc
+from tasks.events.inversion import distances
 from tasks.events.repeated import repeated_positions
-from tasks.events.scan_beam import DirectBeam, find_direct_beam
+from tasks.events.scan_beam import DirectBeam, find_direct_beam, find_disc_beam
 from tasks.events.scan_shift import fit_beam_shift
 from tasks.events.store import ScanEvents
 from tasks.events.sums import sum_pattern
 from tasks.events.virtual_detectors import LabelledEvents
+
+CUT_SHARE = 0.02
+"""Of the pixels about the beam: some bad pixels do not move its centre. Chosen, not measured."""
 
 
 class Segmentation(NamedTuple):
@@ -46,23 +53,38 @@ def segment_scan(
     *,
     start: NDArray[np.float64],
     settings: ProposalSettings,
+    valid: NDArray[np.bool_] | None = None,
+    disc: BeamDisc | None = None,
 ) -> Segmentation:
     """Find the coherently diffracting regions of one scan.
 
     Spots are found in the sum of all patterns, grouped by their dark-field images, and each position's spot counts are
-    explained as a non-negative mixture of the groups' patterns and the background.
+    explained as a non-negative mixture of the groups' patterns and the background. Electrons on pixels of the detector
+    that are not `valid`, (slow, fast), count nowhere.
+
+    Parameters
+    ----------
+    disc
+        That of the series; None = spots are points.
     """
+    known = np.ones(detector_shape, dtype=bool) if valid is None else valid
     totals = np.ediff1d(scan.offsets.astype(np.int64)).astype(np.int64)
     good = good_positions(totals.reshape(scan_shape)) & ~repeated_positions(scan).reshape(scan_shape)
     total = sum_pattern(scan, detector_shape, keep=good.ravel())
-    beam = find_direct_beam(total, start=start)
-    shift, integer = fit_beam_shift(scan, beam, detector_shape, scan_shape=scan_shape, good=good)
+    beam = _beam_of(total, start, known, disc)
+    followed = beam._replace(seen=beam.seen and not _is_cut(beam, known))
+    shift, integer = fit_beam_shift(scan, followed, detector_shape, scan_shape=scan_shape, good=good)
     if integer.any():
         total = sum_pattern(scan, detector_shape, shifts=integer, keep=good.ravel())
-        beam = find_direct_beam(total, start=beam.centre)
-    spots, labels = find_bragg_spots(
-        total, beam, sigma_px=beam.sigma, threshold=settings.spot_threshold, max_spots=settings.max_spots
-    )
+        known = _known_after(integer, known)
+        beam = _beam_of(total, beam.centre, known, disc)
+    threshold, most = settings.spot_threshold, settings.max_spots
+    if disc is None:
+        spots, labels = find_bragg_spots(
+            total, beam, sigma_px=beam.sigma, threshold=threshold, max_spots=most, valid=known
+        )
+    else:
+        spots, labels = find_bragg_discs(total, beam, disc, threshold=threshold, max_spots=most, valid=known)
     labelled = LabelledEvents(scan, labels, shifts=integer, seed=settings.seed)
     amplitude = _amplitude(labelled.background, good)
     halves = _halves(labelled, good, len(spots.px))
@@ -70,7 +92,30 @@ def segment_scan(
     factors = regions_of(halves, counts, amplitude, spots, good=good, settings=settings)
     maps = _maps(totals, labelled, counts, amplitude, spots, scan_shape=scan_shape)
     maps |= {"quality": _quality(maps, good), "shift_slow": shift[..., 0], "shift_fast": shift[..., 1]}
+    maps["dark_field"] = maps["dark_field"] / spots.measured  # as if nothing were masked: tilts can be compared
     return Segmentation(beam, spots, counts, amplitude, factors, maps, good, halves[0])
+
+
+def _is_cut(beam: DirectBeam, valid: NDArray[np.bool_]) -> bool:
+    """Tell whether masked pixels lie where the motion of the beam is measured: half a beam moves by half."""
+    near = distances(valid.shape, beam.centre) <= 4.0 * beam.sigma + 4.0
+    return bool((near & ~valid).sum() > CUT_SHARE * near.sum())
+
+
+def _known_after(shifts: NDArray[np.int32], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels (slow, fast) onto which no masked pixel comes by any of the shifts, (n, 2)."""
+    whole = shifts.astype(np.int64)
+    canvas = canvas_for(whole, (valid.shape[0], valid.shape[1]))
+    laid = measured(whole, valid, canvas)
+    return laid[canvas.top : canvas.top + valid.shape[0], canvas.left : canvas.left + valid.shape[1]]
+
+
+def _beam_of(
+    total: NDArray[np.uint32], start: NDArray[np.float64], valid: NDArray[np.bool_], disc: BeamDisc | None
+) -> DirectBeam:
+    if disc is None:
+        return find_direct_beam(total, start=start, valid=valid)
+    return find_disc_beam(total, start=start, disc=disc, valid=valid)
 
 
 def good_positions(totals: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -1,6 +1,5 @@
 """Where detectors that are shifted by whole pixels are laid, so that no electron is lost."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,18 +31,25 @@ def canvas_for(shifts: NDArray[np.int64], detector_shape: tuple[int, int]) -> Ca
     return Canvas((rows, columns), -int(low[0]), -int(low[1]))
 
 
-def covered(
-    shifts: NDArray[np.int64],
-    detector_shape: tuple[int, int],
-    canvas: Canvas,
-    bad_px: Sequence[tuple[int, int]] = (),
-) -> NDArray[np.bool_]:
-    """Return the pixels of the canvas, (slow, fast), that a good detector pixel covers at every one of the shifts."""
+def covered(shifts: NDArray[np.int64], detector_shape: tuple[int, int], canvas: Canvas) -> NDArray[np.bool_]:
+    """Return the pixels of the canvas, (slow, fast), that the detector covers at every one of the shifts."""
     mask = np.zeros(canvas.shape, dtype=bool)
     top, left = (shifts.max(axis=0) + canvas.origin).tolist()
     bottom, right = (shifts.min(axis=0) + canvas.origin + np.array(detector_shape)).tolist()
     mask[top:bottom, left:right] = True
-    for row, column in bad_px:
-        laid = np.unique(shifts, axis=0) + canvas.origin + (row, column)
-        mask[laid[:, 0], laid[:, 1]] = False
+    return mask
+
+
+def measured(shifts: NDArray[np.int64], valid: NDArray[np.bool_], canvas: Canvas) -> NDArray[np.bool_]:
+    """Return the pixels of the canvas, (slow, fast), onto which no pixel that is not valid comes by any of the shifts.
+
+    A dead row is smeared over as many rows as the shifts span: what lies there was measured for a part of the
+    exposure only.
+    """
+    mask = np.ones(canvas.shape, dtype=bool)
+    if valid.all():
+        return mask
+    height, width = valid.shape
+    for row, column in (np.unique(shifts, axis=0) + canvas.origin).tolist():
+        mask[row : row + height, column : column + width] &= valid
     return mask

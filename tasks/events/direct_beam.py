@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tasks.events.bad_pixels import HOT_RATIO
+from tasks.events.disc import BeamDisc
+from tasks.events.disc_centre import disc_centre, disc_contrast
 from tasks.events.inversion import distances, highest, self_convolution
 from tasks.model.experiment import PixelPosition
 
@@ -49,6 +51,7 @@ def find_beam(
     start: PixelPosition | None,
     reach_px: float,
     mask: NDArray[np.bool_] | None = None,
+    disc: BeamDisc | None = None,
 ) -> BeamFit | None:
     """Return the direct beam of one pattern, or None if neither measurement is significant.
 
@@ -60,14 +63,20 @@ def find_beam(
         The beam lies within `reach_px` of `start`; anywhere if it is None.
     mask
         (slow, fast), True where a pixel is valid.
+    disc
+        That of the series; None = spots are points.
     """
     valid = np.ones(image.shape, dtype=bool) if mask is None else mask
     pattern = _without_hot_pixels(np.where(valid, image, 0.0).astype(np.float64))
     near = np.ones(image.shape, dtype=bool) if start is None else distances(image.shape, start) <= reach_px
-    peak, dominance = _brightest(pattern, near & valid)
+    if disc is None:
+        peak, dominance = _brightest(pattern, near & valid)
+    else:
+        peak, dominance = _brightest_disc(pattern, near & valid, valid, disc)
     if peak is not None and dominance >= OBVIOUS:
         return peak
-    twin = _centre_of_spots(pattern, valid, near)
+    widest = SPOT_PX if disc is None else max(SPOT_PX, 2 * int(np.ceil(disc.reach_px)) + 3)
+    twin = _centre_of_spots(pattern, valid, near, widest)
     if twin is None:
         return peak if dominance >= DOMINANCE else None
     agree = peak is not None and np.hypot(*np.subtract(peak.centre, twin)) <= AGREEMENT_PX
@@ -105,6 +114,24 @@ def _brightest(pattern: NDArray[np.float64], allowed: NDArray[np.bool_]) -> tupl
     if contrast[top] < PEAK_SIGMA * noise:
         return None, 0.0
     return fit, float(contrast[top]) / max(other, float(noise))
+
+
+def _brightest_disc(
+    pattern: NDArray[np.float64], allowed: NDArray[np.bool_], valid: NDArray[np.bool_], disc: BeamDisc
+) -> tuple[BeamFit | None, float]:
+    """Return the strongest disc in the allowed region, and how much it exceeds all others of the pattern."""
+    contrast = disc_contrast(pattern, disc)
+    if not allowed.any() or not contrast[allowed].max() > 0:
+        return None, 0.0
+    top = highest(contrast, allowed)
+    area = np.pi * disc.radius_px**2
+    noise = np.sqrt(max(float(contrast[top]), 1.0) / area)
+    if contrast[top] < PEAK_SIGMA * noise:
+        return None, 0.0
+    centre = disc_centre(pattern, (float(top[0]), float(top[1])), disc, valid=valid)
+    outside = distances(pattern.shape, centre) > 2.0 * disc.reach_px
+    other = float(contrast[outside].max()) if outside.any() else 0.0
+    return BeamFit(centre, disc.radius_px, "peak"), float(contrast[top]) / max(other, float(noise))
 
 
 def centroid(pattern: NDArray[np.float64], start: PixelPosition) -> BeamFit | None:
@@ -151,7 +178,7 @@ def centroid(pattern: NDArray[np.float64], start: PixelPosition) -> BeamFit | No
 
 
 def _centre_of_spots(
-    pattern: NDArray[np.float64], valid: NDArray[np.bool_], near: NDArray[np.bool_]
+    pattern: NDArray[np.float64], valid: NDArray[np.bool_], near: NDArray[np.bool_], widest_px: int
 ) -> PixelPosition | None:
     """Return the c for which spots lie at c + r and c - r (Friedel's law), to about a quarter of a pixel.
 
@@ -159,9 +186,9 @@ def _centre_of_spots(
     to itself, counts no more than any other; its self-convolution has its maximum at 2 c.
     """
     root = ndimage.gaussian_filter(np.sqrt(np.maximum(pattern, 0.0)), 1.2)
-    # White top-hat: what is brighter than its surroundings and narrower than 13 px. Unlike a difference of Gaussians
-    # it makes no bright rim around a beam stop, which would be symmetric about the stop.
-    detail = ndimage.white_tophat(root, size=(SPOT_PX, SPOT_PX))
+    # White top-hat: what is brighter than its surroundings and narrower than a spot, 13 px for points. Unlike a
+    # difference of Gaussians it makes no bright rim around a beam stop, which would be symmetric about the stop.
+    detail = ndimage.white_tophat(root, size=(widest_px, widest_px))
     middle = float(np.median(detail[valid]))
     spread = 1.4826 * float(np.median(np.abs(detail[valid] - middle))) + 1e-12
     spots = np.clip((detail - middle) / spread - 3.0, 0.0, 3.0)

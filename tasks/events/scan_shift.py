@@ -30,7 +30,8 @@ def fit_beam_shift(
     zero = np.zeros((*scan_shape, 2))
     if not beam.seen:
         return zero, np.zeros((zero.shape[0] * zero.shape[1], 2), dtype=np.int32)
-    moments = beam_moments(scan, detector_shape[1], centre=beam.centre, radius_px=4.0 * beam.sigma + 4.0)
+    window = 4.0 * beam.sigma + 4.0 if beam.window_px is None else beam.window_px
+    moments = beam_moments(scan, detector_shape[1], centre=beam.centre, radius_px=window)
     weight = np.where(good.ravel(), moments[:, 0], 0.0)
     offset = moments[:, 1:] / np.maximum(moments[:, :1], 1.0)
     slow, fast = (axis.ravel() for axis in np.meshgrid(*[np.linspace(-1, 1, n) for n in scan_shape], indexing="ij"))

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
-    from tasks.frames.models import DirectBeams, Frame, FrameSeries
+    from tasks.frames.models import CountingFound, DirectBeams, Frame, FrameMasks, FrameSeries
     from tasks.frames.ports import FrameImages, FrameReader
     from tasks.frames.settings import FrameSettings
-    from tasks.frames.stack import each_frame
+    from tasks.frames.stack import each_corrected_frame, each_frame
     from tasks.frames.sweeps import STEP_TOLERANCE, Sweep, partition, usable_sweeps
     from tasks.frames.task import find_beams, read_rotation, sum_frames
 else:
@@ -16,13 +16,16 @@ else:
 
 __all__ = [
     "STEP_TOLERANCE",
+    "CountingFound",
     "DirectBeams",
     "Frame",
     "FrameImages",
+    "FrameMasks",
     "FrameReader",
     "FrameSeries",
     "FrameSettings",
     "Sweep",
+    "each_corrected_frame",
     "each_frame",
     "find_beams",
     "partition",

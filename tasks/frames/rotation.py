@@ -15,7 +15,14 @@ from tasks.frames.rotation_survey import FileImage, FileNotes, Survey, each_imag
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import write_stack
 from tasks.frames.track import BeamTrack, track_beam
-from tasks.ingest import Oscillation, RotationDetector, RotationSeriesManifest, SourceDocument
+from tasks.ingest import (
+    MaskReader,
+    Oscillation,
+    RotationDetector,
+    RotationSeriesManifest,
+    SourceDocument,
+    stated_mask,
+)
 from tasks.model import Detector, InputError, SourceError
 from tasks.model.experiment import PixelPosition
 from tasks.model.provenance import Provenance
@@ -59,7 +66,13 @@ class FrameShifts(NamedTuple):
         return round(float(centre[0]), 4), round(float(centre[1]), 4)
 
 
-def rotation_series(source: SourceDocument, reader: FrameReader, settings: FrameSettings, path: Path) -> FrameSeries:
+def rotation_series(
+    source: SourceDocument,
+    reader: FrameReader,
+    settings: FrameSettings,
+    path: Path,
+    masks: MaskReader | None = None,
+) -> FrameSeries:
     """Read all frames of a rotation series and write them to the stack `path`.
 
     Pixels that are not whole numbers are stored times 16, negative ones on a raised pedestal; gain, pedestal and
@@ -74,7 +87,7 @@ def rotation_series(source: SourceDocument, reader: FrameReader, settings: Frame
     if not isinstance(manifest, RotationSeriesManifest):
         raise InputError(f"{source.manifest_file.path} describes no rotation series")
     detector = manifest.detector
-    survey = survey_images(source.files, detector, reader, settings)
+    survey = survey_images(source.files, detector, reader, settings, stated_mask(source, masks))
     storage = _storage(survey, manifest.sample)
     track = track_beam([frame.fit for frame in survey.frames], start=detector.direct_beam_px, name=manifest.sample)
     placement = _placement(track, detector.shape_px)
@@ -209,6 +222,11 @@ def _on_canvas(detector: RotationDetector, placement: FrameShifts) -> Detector:
 
 def _warnings(survey: Survey, storage: Storage, track: BeamTrack, placement: FrameShifts) -> tuple[str, ...]:
     warnings = [*survey.notes]
+    if survey.bad.any():
+        warnings.append(
+            f"{survey.bad.mean():.2%} of the detector is masked ({int(survey.bad.sum())} pixels): stated by the "
+            "manifest, marked in the files, or always or never counting"
+        )
     if survey.lost:
         more = "" if len(survey.lost) <= NAMED else f" and {len(survey.lost) - NAMED} more"
         warnings.append(f"{len(survey.lost)} files cannot be read: {'; '.join(survey.lost[:NAMED])}{more}")
@@ -232,6 +250,7 @@ def _provenance(source: SourceDocument, reader: FrameReader, settings: FrameSett
         parameters=settings.model_dump(),
         inputs={
             "manifest": source.manifest_file.sha256,
+            **({} if source.mask is None else {"detector.mask": source.mask.sha256}),
             **{file.name: file.data.sha256 for file in source.files if file.data is not None},
         },
     )

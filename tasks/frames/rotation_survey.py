@@ -47,10 +47,9 @@ class Seen(NamedTuple):
 class Survey(NamedTuple):
     """All frames that can be read, in the order of their numbers.
 
-    ``low``, ``high``: the range of valid pixels; ``whole``: whether all are whole numbers; ``bad`` (slow, fast): not
-    a number on some frame, always the same negative value below the pedestal (the mark of a dead pixel), always far
-    above or below all neighbours;
-    ``lost``: why other files cannot be read.
+    ``low``, ``high``: the range of valid pixels; ``whole``: whether all are whole numbers; ``bad`` (slow, fast):
+    stated by the manifest, not a number on some frame, always the same negative value below the pedestal (the mark of
+    a dead pixel), always far above or below all neighbours; ``lost``: why other files cannot be read.
     """
 
     frames: tuple[Seen, ...]
@@ -75,9 +74,13 @@ class FileNotes(NamedTuple):
 
 
 def survey_images(
-    files: Sequence[SourceFile], detector: RotationDetector, reader: FrameReader, settings: FrameSettings
+    files: Sequence[SourceFile],
+    detector: RotationDetector,
+    reader: FrameReader,
+    settings: FrameSettings,
+    stated: NDArray[np.bool_],
 ) -> Survey:
-    """Read every image once.
+    """Read every image once; `stated` (slow, fast) are the pixels that the manifest states not to be used.
 
     Raises
     ------
@@ -97,14 +100,14 @@ def survey_images(
         np.minimum(low, values, out=low, where=finite)
         np.maximum(high, values, out=high, where=finite)
         whole = whole and (values.dtype.kind in "ui" or bool(np.array_equal(values, np.rint(values))))
-        frames.append(_seen(image, values, finite & (values >= floor), detector, settings))
+        frames.append(_seen(image, values, finite & (values >= floor) & ~stated, detector, settings))
     if len(frames) < FRAMES_MIN:
         reasons = "\n".join(said.lost[:REASONS_SHOWN])
         raise SourceError(
             f"{len(frames)} readable frames, at least {FRAMES_MIN} are needed\n{reasons}".rstrip(),
             "check `files` in the manifest, and copy damaged files again",
         )
-    unmeasured = ever_nan | ((low == high) & (low < floor))
+    unmeasured = stated | ever_nan | ((low == high) & (low < floor))
     above = np.where(unmeasured, 0.0, low - detector.pedestal) / detector.gain
     dead = dead_pixels(np.where(unmeasured, 0.0, high - detector.pedestal) / detector.gain)
     good = ~(unmeasured | hot_pixels([above]) | dead)

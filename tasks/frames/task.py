@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.apertures import CrystalAperture
 from tasks.frames.centring import measure_beams
+from tasks.frames.counting import judge_counting
 from tasks.frames.doses import accumulated_doses
 from tasks.frames.masks import read_masks
 from tasks.frames.models import DirectBeams, Frame, FrameSeries
@@ -15,8 +17,16 @@ from tasks.frames.ports import FrameReader
 from tasks.frames.rotation import rotation_series
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import write_stack
-from tasks.frames.tilts import Layout, SummedFrame, lay_out, series_warnings, tilt_frames
-from tasks.ingest import SourceDocument, TiltSeries
+from tasks.frames.tilts import (
+    Layout,
+    SummedFrame,
+    lay_out,
+    mask_warnings,
+    series_warnings,
+    tilt_frames,
+    with_correction,
+)
+from tasks.ingest import MaskReader, SourceDocument, TiltSeries
 from tasks.model import FileRef, InputError
 from tasks.model.provenance import Provenance
 from tasks.stage import code_version, stage
@@ -53,7 +63,7 @@ def find_beams(series: TiltSeries, settings: FrameSettings, workdir: Path) -> Di
     SourceError
         If it is seen nowhere and the manifest does not give it.
     """
-    return measure_beams(series, settings)
+    return _beams(series, settings)
 
 
 @stage(name="frames {aperture.id}", summary=summary)
@@ -74,11 +84,11 @@ def sum_frames(
         If the aperture does not belong to the series, is empty at every tilt, or no direct beam can be found.
     """
     masks = read_masks(aperture, series)
-    beams = measure_beams(series, settings) if beams is None else beams
+    beams = _beams(series, settings) if beams is None else beams
     if len(beams.px) != len(series.scans):
         raise InputError(f"{len(beams.px)} direct beams for {len(series.scans)} scans", "find the beams again")
     layout = lay_out(series, masks, beams)
-    summed = tilt_frames(series, layout, beams, settings)
+    summed = with_correction(tilt_frames(series, layout, beams, settings))
     doses = accumulated_doses(series.scans)
     frames = tuple(_with_facts(frame.document, aperture, doses) for frame in summed)
     log.info("%s: %d frames, %.0f electrons", aperture.id, len(frames), sum(frame.counts for frame in frames))
@@ -90,12 +100,18 @@ def sum_frames(
         beam=series.beam,
         detector=series.detector.model_copy(update=place),
         direct_beam_px=layout.direct_beam_px,
+        disc=beams.disc,
         rotation_axis=series.tilt_axis,
         frames=frames,
         stack=_write(summed, layout, workdir / STACK_NAME),
-        warnings=series_warnings(frames, beams, summed),
+        counting=beams.counting,
+        warnings=(*mask_warnings(series), *series_warnings(frames, beams)),
         provenance=_provenance(series, aperture, settings),
     )
+
+
+def _beams(series: TiltSeries, settings: FrameSettings) -> DirectBeams:
+    return measure_beams(series, settings, judge_counting(series))
 
 
 def _with_facts(frame: Frame, aperture: CrystalAperture, doses: Sequence[float | None]) -> Frame:
@@ -109,10 +125,20 @@ def _write(summed: Sequence[SummedFrame], layout: Layout, path: Path) -> FileRef
         path,
         [frame.whole for frame in summed],
         count=len(summed),
-        mask=layout.mask,
+        mask=np.asarray(layout.masks.different.all(axis=0)),
+        masks=(layout.masks.different, layout.masks.of_frame) if len(layout.masks.different) > 1 else None,
         dtype=np.uint16 if max(int(frame.whole.max()) for frame in summed) < 2**16 else np.uint32,
         halves=halves or None,
+        beside=_beside(summed),
     )
+
+
+def _beside(summed: Sequence[SummedFrame]) -> dict[str, list[NDArray[np.float32]] | list[NDArray[np.bool_]]] | None:
+    """Return what is to be corrected, frame by frame; None where nothing is."""
+    losses = [frame.loss for frame in summed if frame.loss is not None]
+    if not losses:
+        return None
+    return {"correction": [each.factor for each in losses], "saturated": [each.saturated for each in losses]}
 
 
 def _provenance(series: TiltSeries, aperture: CrystalAperture, settings: FrameSettings) -> Provenance:
@@ -126,14 +152,20 @@ def _provenance(series: TiltSeries, aperture: CrystalAperture, settings: FrameSe
 
 
 @stage(name="frames rotation", summary=summary)
-def read_rotation(source: SourceDocument, reader: FrameReader, settings: FrameSettings, workdir: Path) -> FrameSeries:
+def read_rotation(
+    source: SourceDocument,
+    reader: FrameReader,
+    settings: FrameSettings,
+    workdir: Path,
+    masks: MaskReader | None = None,
+) -> FrameSeries:
     """Read the image files of a rotation series, centred on the direct beam where it wanders.
 
     Raises
     ------
     SourceError
-        If too few of the files can be read, or no direct beam can be found.
+        If too few of the files can be read, the stated mask cannot, or no direct beam can be found.
     """
-    series = rotation_series(source, reader, settings, workdir / STACK_NAME)
+    series = rotation_series(source, reader, settings, workdir / STACK_NAME, masks)
     log.info("%s: %d frames, %.0f electrons", series.sample, len(series.frames), sum(f.counts for f in series.frames))
     return series

@@ -6,21 +6,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.events.canvas import Canvas, canvas_for, covered
+from tasks.events.canvas import Canvas, canvas_for, covered, measured
 from tasks.events.coin import coin_of_tilt
 from tasks.events.sums import sum_events
 from tasks.frames.centring import position_shifts
-from tasks.frames.models import DirectBeams, Frame
+from tasks.frames.counting import LEAST_LOSS, FrameLoss, camera_frames_per_position, frame_loss
+from tasks.frames.models import DirectBeams, Frame, FrameMasks
+from tasks.frames.packing import CountedFrame, measured_packing
 from tasks.frames.settings import FrameSettings
 from tasks.ingest import TiltSeries, open_events
 from tasks.model.experiment import PixelPosition
 
-BEAM_RADIUS_PX = 15.0
-"""Coincidence so near the direct beam is not looked at. Chosen, not measured: smaller, and a defocused beam warns where
-no reflection lost anything; larger, and the innermost reflections are not looked at."""
-COINCIDENCE_WARNING = 0.05
-"""Loss of the worst pixel that is warned of: reached at 0.1 electrons per camera frame, and 2.5 % of |F|. Chosen, not
-measured: lower, and one bright pixel warns; higher, and R factors feel what nobody was told."""
+LOST_COUNTS = 14.0
+"""Electrons of a typical position from which an empty one is a lost camera frame: by chance once in a million."""
+SAME_SHARE = 1e-4
+"""Masked shares that differ by less are said as one: the digits that are shown."""
+PACKING_FRAMES = 6
+"""Frames, from the fullest to those of small loss, that tell which electron survives: some 100 spots, 1 s."""
 NAMED = 5
 """Tilts named in a warning; others are counted. Chosen, not measured: a warning stays short enough to be read."""
 
@@ -38,23 +40,23 @@ class Placed(NamedTuple):
 class Layout(NamedTuple):
     """Where the detectors of all tilts are laid on one canvas that loses no electron.
 
-    ``mask`` (slow, fast) is True where every frame has a detector pixel: the rim of the canvas is not measured at
-    all tilts, though its electrons are kept and counted.
+    ``masks``: the pixels that are valid, frame by frame. The rim of the canvas is not, as it is not measured at all
+    tilts; nor is what a detector pixel that is not valid was shifted to. Electrons there are kept and counted.
     """
 
     canvas: Canvas
-    mask: NDArray[np.bool_]
+    masks: FrameMasks
     direct_beam_px: PixelPosition
     placed: tuple[Placed, ...]
 
 
 class SummedFrame(NamedTuple):
-    """One frame, its half, its document, and the largest fraction of electrons lost to coincidence."""
+    """One frame, its half, its document, and what it lost to coincidence; None where every electron counts."""
 
     whole: NDArray[np.unsignedinteger]
     half: NDArray[np.unsignedinteger] | None
     document: Frame
-    coincidence: float
+    loss: FrameLoss | None
 
 
 def lay_out(series: TiltSeries, masks: NDArray[np.bool_], beams: DirectBeams) -> Layout:
@@ -76,15 +78,66 @@ def lay_out(series: TiltSeries, masks: NDArray[np.bool_], beams: DirectBeams) ->
     centre = target + canvas.origin
     return Layout(
         canvas,
-        covered(every, series.detector.shape_px, canvas, beams.bad_px),
+        _frame_masks(series, placed, canvas, covered(every, series.detector.shape_px, canvas)),
         (round(float(centre[0]), 4), round(float(centre[1]), 4)),
         tuple(placed),
     )
 
 
+def _frame_masks(series: TiltSeries, placed: Sequence[Placed], canvas: Canvas, rim: NDArray[np.bool_]) -> FrameMasks:
+    valid = series.valid_pixels()
+    number_of: dict[bytes, int] = {}
+    masks: list[NDArray[np.bool_]] = []
+    of_frame = []
+    for place in placed:
+        mask = rim & measured(place.shifts, valid[place.tilt], canvas)
+        key = np.packbits(mask).tobytes()
+        if key not in number_of:
+            number_of[key] = len(masks)
+            masks.append(mask)
+        of_frame.append(number_of[key])
+    return FrameMasks(np.array(masks), np.array(of_frame, dtype=np.int64))
+
+
 def tilt_frames(series: TiltSeries, layout: Layout, beams: DirectBeams, settings: FrameSettings) -> list[SummedFrame]:
     """Return the frames of all tilts at which the aperture is not empty."""
-    return [_frame(series, layout, beams, settings, place) for place in layout.placed]
+    summed = [_frame(series, layout, beams, settings, place) for place in layout.placed]
+    lossy = [frame.loss for frame in summed if frame.loss is not None and frame.loss.worst > LEAST_LOSS]
+    if not lossy:
+        return summed
+    packing = _packing(series, layout, beams, summed)
+    # a crystal is about as uneven at all tilts, but few electrons, or another crystal, may hide it at some
+    least = float(np.median([loss.spread for loss in lossy]))
+    return [
+        frame
+        if frame.loss is None or (packing == 1.0 and frame.loss.spread >= least)
+        else frame._replace(loss=_loss(series, layout, beams, place, frame.whole, packing=packing, least_spread=least))
+        for place, frame in zip(layout.placed, summed, strict=True)
+    ]
+
+
+def _packing(series: TiltSeries, layout: Layout, beams: DirectBeams, summed: Sequence[SummedFrame]) -> float:
+    """Return which electron of several survives, as a number (`tasks.frames.packing`), from the fullest frames."""
+    lossy = [
+        CountedFrame(
+            frame.whole,
+            open_events(series.scans[place.tilt]),
+            place.positions,
+            place.shifts + layout.canvas.origin,
+            frame.loss,
+        )
+        for place, frame in zip(layout.placed, summed, strict=True)
+        if frame.loss is not None and frame.loss.worst > LEAST_LOSS
+    ]
+    if not lossy or beams.counting is None:
+        return 1.0
+    fullest = sorted(lossy, key=lambda each: -float(each.loss.worst))[:: max(1, len(lossy) // PACKING_FRAMES)]
+    return measured_packing(
+        fullest[:PACKING_FRAMES],
+        centre=layout.direct_beam_px,
+        detector_columns=series.detector.shape_px[1],
+        reach=beams.counting.reach_px,
+    )
 
 
 def _frame(
@@ -101,11 +154,12 @@ def _frame(
         coin=coin_of_tilt(settings.seed, place.tilt) if settings.split_events else None,
     )
     lengths = np.diff(events.offsets.astype(np.int64))[place.positions].astype(np.float64)
+    exposed = len(lengths) - _lost_exposures(lengths)
     weights = lengths if lengths.sum() > 0 else np.ones_like(lengths)
     residual = np.average(place.remainder, axis=0, weights=weights)
     beam, note = beams.px[place.tilt], beams.notes[place.tilt]
     rows, columns = np.flatnonzero(place.mask.any(axis=1)), np.flatnonzero(place.mask.any(axis=0))
-    lost = _coincidence(whole, layout.direct_beam_px, len(place.positions) * scan.frames_per_position)
+    loss = _loss(series, layout, beams, place, whole)
     document = Frame(
         number=place.tilt,
         angle_deg=scan.tilt_deg,
@@ -113,33 +167,89 @@ def _frame(
         counts=float(whole.sum(dtype=np.int64)),
         beam_found_px=beam if beams.measured[place.tilt] else None,
         beam_residual_px=(round(float(residual[0]), 4), round(float(residual[1]), 4)),
-        positions=len(place.positions),
+        positions=exposed,
         aperture_box=(int(rows[0]), int(columns[0]), int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1),
+        loss=0.0 if loss is None else round(loss.worst, 4),
         order=scan.order,
         source=scan.source,
         warnings=(note,) if note else (),
     )
     small = np.uint16 if int(whole.max()) < 2**16 else np.uint32
-    return SummedFrame(whole.astype(small), None if half is None else half.astype(small), document, lost)
+    return SummedFrame(whole.astype(small), None if half is None else half.astype(small), document, loss)
 
 
-def _coincidence(whole: NDArray[np.uint32], centre: PixelPosition, camera_frames: float) -> float:
-    """Return the largest fraction of electrons that a pixel outside the direct beam lost by coincidence.
-
-    Where a pixel counts at most one electron per camera frame, n = M (1 - exp(-N / M)) of M frames are hit by N
-    electrons. A pixel with more counts than frames shows that this source counts several: nothing is lost then.
-    """
-    if not len(whole) or int(whole.max()) > camera_frames:
-        return 0.0
-    rows = np.square(np.arange(whole.shape[0]) - centre[0])[:, None]
-    columns = np.square(np.arange(whole.shape[1]) - centre[1])[None, :]
-    filled = float(whole[rows + columns > BEAM_RADIUS_PX**2].max(initial=0)) / camera_frames
-    if filled >= 1.0:
-        return 1.0
-    return 0.0 if filled <= 0 else 1.0 + filled / float(np.log1p(-filled))
+def _lost_exposures(lengths: NDArray[np.float64]) -> int:
+    """Return how many positions hold no electron though others hold so many that chance does not explain it."""
+    return int((lengths == 0).sum()) if np.median(lengths) >= LOST_COUNTS else 0
 
 
-def series_warnings(frames: Sequence[Frame], beams: DirectBeams, summed: Sequence[SummedFrame]) -> tuple[str, ...]:
+def mask_warnings(series: TiltSeries) -> tuple[str, ...]:
+    """Return how much of the detector is masked, and for what."""
+    validity = series.validity
+    if validity is None or not validity.parts:
+        return ()
+    low, high = min(validity.share_masked), max(validity.share_masked)
+    text = f"{high:.2%}" if high - low < SAME_SHARE else f"{low:.2%} to {high:.2%}"
+    what = [f"{part.kind}, {part.pixels} pixels" + _when(part.scans, len(series.scans)) for part in validity.parts]
+    more = "" if len(what) <= NAMED else f" and {len(what) - NAMED} more"
+    return (f"{text} of the detector is masked: {'; '.join(what[:NAMED])}{more}",)
+
+
+def _when(scans: Sequence[int], number: int) -> str:
+    return f" at {len(scans)} of {number} tilts" if scans else ""
+
+
+def _loss(
+    series: TiltSeries,
+    layout: Layout,
+    beams: DirectBeams,
+    place: Placed,
+    whole: NDArray[np.unsignedinteger],
+    *,
+    packing: float = 1.0,
+    least_spread: float = 0.0,
+) -> FrameLoss | None:
+    """Return what a frame lost where one electron hides another."""
+    if beams.counting is None or beams.counting.reach_px < 0:
+        return None
+    scan = series.scans[place.tilt]
+    return frame_loss(
+        whole,
+        open_events(scan),
+        positions=place.positions,
+        shifts=place.shifts,
+        scan_shape=series.scan.shape,
+        detector_columns=series.detector.shape_px[1],
+        canvas=layout.canvas,
+        centre=layout.direct_beam_px,
+        per_position=camera_frames_per_position(series, scan),
+        reach=beams.counting.reach_px,
+        packing=packing,
+        least_spread=least_spread,
+    )
+
+
+def with_correction(summed: Sequence[SummedFrame]) -> list[SummedFrame]:
+    """Return the frames with the loss that is corrected: of all of them, or of none if none lost much."""
+    if max((frame.loss.worst for frame in summed if frame.loss is not None), default=0.0) < LEAST_LOSS:
+        return [frame._replace(loss=None) for frame in summed]
+    return [
+        frame
+        if frame.loss is None
+        else frame._replace(
+            document=frame.document.model_copy(
+                update={
+                    "loss": round(frame.loss.worst, 4),
+                    "exposures": round(frame.loss.exposures, 2),
+                    "brightness_variance": round(frame.loss.spread, 4),
+                }
+            )
+        )
+        for frame in summed
+    ]
+
+
+def series_warnings(frames: Sequence[Frame], beams: DirectBeams) -> tuple[str, ...]:
     """Return what a reader of the report must know about these frames."""
     warnings = list(beams.warnings)
     missed = [frame for frame in frames if frame.warnings]
@@ -147,10 +257,12 @@ def series_warnings(frames: Sequence[Frame], beams: DirectBeams, summed: Sequenc
         angles = ", ".join(f"{frame.angle_deg:g}" for frame in missed[:NAMED])
         more = "" if len(missed) <= NAMED else f" and {len(missed) - NAMED} more"
         warnings.append(f"{missed[0].warnings[0]} ({len(missed)} of {len(frames)} frames: {angles}{more} deg)")
-    worst = max(range(len(summed)), key=lambda index: summed[index].coincidence)
-    if summed[worst].coincidence > COINCIDENCE_WARNING:
+    worst = max(frames, key=lambda frame: frame.loss)
+    if worst.exposures is not None:
         warnings.append(
-            f"coincidence loss: strong reflections lost up to {100 * summed[worst].coincidence:.0f} % of theirs "
-            f"(at {frames[worst].angle_deg:g} deg): a pixel counts one electron per camera frame at most"
+            f"coincidence: the strongest spots lost up to {100 * worst.loss:.0f} % of their electrons to others of the "
+            f"same camera frame (at {worst.angle_deg:g} deg): corrected"
         )
+    if beams.counting is not None and beams.counting.note is not None:
+        warnings.append(f"counting: {beams.counting.note}")
     return tuple(warnings)

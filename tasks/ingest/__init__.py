@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
+    from tasks.ingest.beam_disc import disc_of_series
     from tasks.ingest.contracts import Oscillation, RotationDetector, RotationSeriesManifest, TiltSeriesManifest
     from tasks.ingest.events import open_events
     from tasks.ingest.manifest import MANIFEST_NAMES, TILT_SERIES_NAME, completeness, listed_files, load_manifest
-    from tasks.ingest.models import LostScan, ScanGrid, TiltScan, TiltSeries
-    from tasks.ingest.ports import ReadScan, ScanData, ScanReader
+    from tasks.ingest.mask import stated_mask
+    from tasks.ingest.models import LostScan, MaskedPart, ScanGrid, TiltScan, TiltSeries, Validity
+    from tasks.ingest.ports import MaskReader, ReadScan, ScanData, ScanReader
     from tasks.ingest.settings import IngestSettings
     from tasks.ingest.source import SourceDocument, SourceFile, read_source
     from tasks.ingest.task import ingest_tilt_series
@@ -21,6 +23,8 @@ __all__ = [
     "TILT_SERIES_NAME",
     "IngestSettings",
     "LostScan",
+    "MaskReader",
+    "MaskedPart",
     "Oscillation",
     "ReadScan",
     "RotationDetector",
@@ -33,10 +37,13 @@ __all__ = [
     "TiltScan",
     "TiltSeries",
     "TiltSeriesManifest",
+    "Validity",
     "completeness",
+    "disc_of_series",
     "ingest_tilt_series",
     "listed_files",
     "load_manifest",
     "open_events",
     "read_source",
+    "stated_mask",
 ]

@@ -44,8 +44,8 @@ def confined(source: Path, name: str) -> Path:
     return path
 
 
-def numbered_frames(source: Path, pattern: str) -> list[tuple[int, Path]]:
-    """Return the files that match a glob, with the number in each name, sorted by it.
+def numbered_frames(source: Path, pattern: str, mask: str | None = None) -> list[tuple[int, Path]]:
+    """Return the files that match a glob, with the number in each name, sorted by it; not that of ``detector.mask``.
 
     The number is the last group of digits that differs between the names (``cryst2_0001_a.tif``: 1).
 
@@ -55,7 +55,9 @@ def numbered_frames(source: Path, pattern: str) -> list[tuple[int, Path]]:
         If nothing matches, a name has no number, or two have the same.
     """
     try:
-        paths = sorted(path for path in source.glob(pattern) if path.is_file())
+        stated = mask_place(mask)
+        kept_out = None if stated is None else source / stated[0]
+        paths = sorted(path for path in source.glob(pattern) if path.is_file() and path != kept_out)
     except (ValueError, NotImplementedError, OSError) as error:
         raise SourceError(f"{source}: files: {pattern!r} is not a pattern: {error}") from error
     if not paths or len(paths) > LARGEST_FILE_COUNT:
@@ -74,3 +76,28 @@ def numbered_frames(source: Path, pattern: str) -> list[tuple[int, Path]]:
         if number == following:
             raise SourceError(f"{source}: {first.name} and {second.name} have the same number {number}")
     return found
+
+
+def mask_place(mask: str | None) -> tuple[str, str | None] | None:
+    """Return the file that ``detector.mask`` names and the dataset in it, if it is HDF5; None if no mask is stated."""
+    if mask is None:
+        return None
+    file, _, dataset = mask.partition(":")
+    return file, dataset or None
+
+
+def mask_file(source: Path, mask: str | None) -> Path | None:
+    """Return the file that ``detector.mask`` names; None if no mask is stated.
+
+    Raises
+    ------
+    SourceError
+        If it is absent, or lies outside the folder.
+    """
+    place = mask_place(mask)
+    if place is None:
+        return None
+    path = confined(source, place[0])
+    if not path.is_file():
+        raise SourceError(f"{source}: detector.mask: {place[0]}: the file is absent", "copy it, or state no mask")
+    return path

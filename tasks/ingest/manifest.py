@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.ingest.contracts import RotationSeriesManifest, TiltSeriesManifest
-from tasks.ingest.files import confined, numbered_frames, size_problem
+from tasks.ingest.files import confined, mask_file, mask_place, numbered_frames, size_problem
 from tasks.model import SourceError
 
 __all__ = [
@@ -74,15 +74,23 @@ def completeness(source: Path) -> tuple[str, ...]:
     """
     try:
         manifest = load_manifest(source)
+        lacking = _lacking_mask(source, manifest)
         if isinstance(manifest, RotationSeriesManifest):
-            numbered_frames(source, manifest.files)
-            return ()
+            numbered_frames(source, manifest.files, manifest.detector.mask)
+            return lacking
         if not manifest.complete:
             return (f"{TILT_SERIES_NAME}: the series is still being measured (complete is false)",)
         sizes = [(scan.file, size_problem(source, scan.file, scan.bytes)) for scan in manifest.scans]
     except SourceError:
         return () if source.is_dir() else (f"{source}: no such folder",)
-    return tuple(f"{name}: {problem}" for name, problem in sizes if problem is not None)
+    return (*(f"{name}: {problem}" for name, problem in sizes if problem is not None), *lacking)
+
+
+def _lacking_mask(source: Path, manifest: TiltSeriesManifest | RotationSeriesManifest) -> tuple[str, ...]:
+    place = mask_place(manifest.detector.mask)
+    if place is None or confined(source, place[0]).is_file():
+        return ()
+    return (f"{place[0]}: the file is absent",)
 
 
 def listed_files(source: Path) -> tuple[Path, ...]:
@@ -91,14 +99,15 @@ def listed_files(source: Path) -> tuple[Path, ...]:
     Raises
     ------
     SourceError
-        If there is no manifest, it is wrong, or a file lies outside the folder.
+        If there is no manifest, it is wrong, the mask is absent, or a file lies outside the folder.
     """
     manifest = load_manifest(source)
     if isinstance(manifest, RotationSeriesManifest):
-        found = [path for _, path in numbered_frames(source, manifest.files)]
+        found = [path for _, path in numbered_frames(source, manifest.files, manifest.detector.mask)]
     else:
         found = [confined(source, scan.file) for scan in manifest.scans]
-    return manifest_path(source), *sorted(found)
+    mask = mask_file(source, manifest.detector.mask)
+    return manifest_path(source), *sorted({*found, *(() if mask is None else (mask,))})
 
 
 def _manifest_text(path: Path) -> str:

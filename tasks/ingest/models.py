@@ -1,5 +1,9 @@
 """What ingest hands on: a tilt series with its events on disk."""
 
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.model import Beam, Counting, Detector, Document, FileRef, Vector
@@ -21,7 +25,8 @@ class TiltScan(Document):
 
     ``offsets`` is a .npy file of (n_positions + 1,) uint64, ``events`` one of (n_events,) uint32: the events of
     scan position i (row * columns + column) are ``events[offsets[i]:offsets[i + 1]]``, each the flat detector
-    pixel (row * n_columns + column) of one electron; repeated values are several electrons.
+    pixel (row * n_columns + column) of one electron; repeated values are several electrons. ``frames``, (k + 1,)
+    uint64, bounds the events of every camera frame that holds any, where positions have several.
     """
 
     tilt_deg: float
@@ -30,6 +35,8 @@ class TiltScan(Document):
     events: FileRef
     counts: int = Field(ge=0, description="electrons in the positions that are kept (flyback dropped)")
     frames_per_position: float = Field(default=1.0, ge=0, description="camera frames per scan position, on average")
+    frames: FileRef | None = Field(default=None, description="bounds of camera frames; None = one for each position")
+    entries_are_frames: bool = Field(default=True, description="False: the file sums the camera frames of a position")
     flyback_counts: int = Field(default=0, ge=0, description="electrons in the flyback columns, dropped")
     order: int | None = Field(default=None, description="0, 1, 2, ... as the scans were measured; None = not known")
     dose_e_per_A2: float | None = Field(default=None, description="electrons per square angstrom; None = not known")  # noqa: N815 - the name of the contract
@@ -42,6 +49,47 @@ class LostScan(Document):
     source: str
     tilt_deg: float
     reason: str
+
+
+class MaskedPart(Document):
+    """Some pixels of the detector that are not used: what they are, where, and in which scans."""
+
+    kind: Literal[
+        "stated", "hot pixels", "dead pixels", "hot lines", "rows", "columns", "block", "sector", "shadow", "beam stop"
+    ]
+    origin: Literal["manifest", "data"] = Field(description="stated by the manifest, or found in the data")
+    rectangle_px: tuple[int, int, int, int] = Field(
+        description="first row, first column, last row, last column that enclose the pixels, inclusive"
+    )
+    pixels: int = Field(ge=1)
+    scans: tuple[int, ...] = Field(default=(), description="numbers in `TiltSeries.scans`; none = all")
+
+
+class Validity(Document):
+    """Which pixels of the detector were measured, scan by scan.
+
+    ``masks`` is an .npz file: ``valid`` (k, slow, ceil(fast / 8)), the bits of the different masks along the fast
+    axis, and ``columns``, how many of them are pixels. None where all pixels are valid in all scans.
+    """
+
+    shape_px: tuple[int, int]
+    masks: FileRef | None = None
+    mask_of_scan: tuple[int, ...] = Field(description="which mask is that of a scan, in the order of the scans")
+    share_masked: tuple[float, ...] = Field(description="of the detector's pixels, scan by scan")
+    parts: tuple[MaskedPart, ...] = ()
+
+    @property
+    def every_mask(self) -> NDArray[np.bool_]:
+        """The different masks, (k, slow, fast), True where a pixel is valid; reads the file."""
+        if self.masks is None:
+            return np.ones((1, *self.shape_px), dtype=bool)
+        with np.load(self.masks.path, allow_pickle=False) as file:
+            return np.unpackbits(file["valid"], axis=-1, count=int(file["columns"])).astype(bool)
+
+    @property
+    def all_valid(self) -> bool:
+        """Whether nothing is masked in any scan."""
+        return self.masks is None
 
 
 class TiltSeries(Document):
@@ -57,5 +105,13 @@ class TiltSeries(Document):
     tilt_axis: Vector
     scans: tuple[TiltScan, ...]
     lost: tuple[LostScan, ...] = ()
+    validity: Validity | None = Field(default=None, description="None = every pixel is taken for valid")
     metadata: dict[str, str] = {}
     provenance: Provenance
+
+    def valid_pixels(self) -> list[NDArray[np.bool_]]:
+        """Return the valid pixels of every scan, (slow, fast); equal masks are one array."""
+        if self.validity is None:
+            return [np.ones(self.detector.shape_px, dtype=bool)] * len(self.scans)
+        masks = self.validity.every_mask
+        return [masks[number] for number in self.validity.mask_of_scan]

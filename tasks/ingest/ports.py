@@ -1,4 +1,4 @@
-"""What ingest needs from the outside: a reader of event files."""
+"""What ingest needs from the outside: readers of event files and of masks."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,6 +19,10 @@ class ScanData(NamedTuple):
     """Camera frames per scan position, on average."""
     metadata: dict[str, str]
     """What the file says about itself, as short texts."""
+    frame_offsets: NDArray[np.uint64] | None = None
+    """(k + 1,): bounds in `events` of the camera frames that hold any, where a position has several of them."""
+    camera_frames: int | None = None
+    """Camera frames of a position, the most that any has; None = the file sums what each saw."""
 
 
 class ReadScan(Protocol):
@@ -47,4 +51,18 @@ class ScanReader(Protocol):
 
     def reading(self) -> AbstractContextManager[ReadScan]:
         """Return a function that reads scans as long as the context lasts."""
+        ...
+
+
+class MaskReader(Protocol):
+    """Reads the mask of a detector."""
+
+    def read(self, path: Path, *, dataset: str | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return the pixels that are not to be used, (slow, fast); `dataset` is the place within an HDF5 file.
+
+        Raises
+        ------
+        SourceError
+            If the file is damaged, not safe to read, or not a mask of this shape.
+        """
         ...

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from tasks.ingest.contracts import RotationSeriesManifest, TiltSeriesManifest
-from tasks.ingest.files import confined, numbered_frames, size_problem
+from tasks.ingest.files import confined, mask_file, numbered_frames, size_problem
 from tasks.ingest.manifest import load_manifest, manifest_path
 from tasks.model import Document, FileRef, SourceError
 
@@ -26,6 +26,7 @@ class SourceDocument(Document):
     manifest: TiltSeriesManifest | RotationSeriesManifest = Field(discriminator="format")
     manifest_file: FileRef
     files: tuple[SourceFile, ...] = Field(description="tilt series: in the order of `scans`; frames: by number")
+    mask: FileRef | None = Field(default=None, description="the file of `detector.mask`; None = not stated")
 
     @property
     def is_tilt_series(self) -> bool:
@@ -39,9 +40,11 @@ def read_source(source: Path) -> SourceDocument:
     Raises
     ------
     SourceError
-        If the manifest is wrong, a file lies outside the folder, or a rotation series has no frames.
+        If the manifest is wrong, a file lies outside the folder, the mask is absent, or a rotation series has no
+        frames.
     """
     manifest = load_manifest(source)
+    mask = mask_file(source, manifest.detector.mask)
     if isinstance(manifest, TiltSeriesManifest):
         if not manifest.complete:
             raise SourceError(
@@ -54,9 +57,21 @@ def read_source(source: Path) -> SourceDocument:
     else:
         files = tuple(
             SourceFile(name=path.relative_to(source).as_posix(), data=FileRef.of(path), number=number)
-            for number, path in numbered_frames(source, manifest.files)
+            for number, path in numbered_frames(source, manifest.files, manifest.detector.mask)
         )
-    return SourceDocument(manifest=manifest, manifest_file=FileRef.of(manifest_path(source)), files=files)
+    return SourceDocument(
+        manifest=manifest,
+        manifest_file=FileRef.of(manifest_path(source)),
+        files=files,
+        mask=None if mask is None else _hashed(mask),
+    )
+
+
+def _hashed(mask: Path) -> FileRef:
+    try:
+        return FileRef.of(mask)
+    except OSError as error:
+        raise SourceError(f"{mask}: detector.mask cannot be read: {error.strerror}", "check its permissions") from error
 
 
 def _scan_file(source: Path, name: str, listed_bytes: int) -> SourceFile:

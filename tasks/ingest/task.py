@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from tasks.ingest.contracts import ScanFile, TiltSeriesManifest
+from tasks.ingest.mask import stated_mask
 from tasks.ingest.metadata import common_texts, note_texts
 from tasks.ingest.models import LostScan, ScanGrid, TiltScan, TiltSeries
-from tasks.ingest.ports import ReadScan, ScanData, ScanReader
+from tasks.ingest.ports import MaskReader, ReadScan, ScanData, ScanReader
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import SourceDocument, SourceFile
+from tasks.ingest.validity import find_validity
 from tasks.model import FileRef, InputError, SourceError
 from tasks.model.provenance import Provenance
 from tasks.stage import code_version, stage
@@ -28,20 +30,28 @@ def summary(series: TiltSeries) -> str:
 
 @stage(name="ingest", summary=summary)
 def ingest_tilt_series(
-    source: SourceDocument, reader: ScanReader, settings: IngestSettings, workdir: Path
+    source: SourceDocument,
+    reader: ScanReader,
+    settings: IngestSettings,
+    workdir: Path,
+    masks: MaskReader | None = None,
 ) -> TiltSeries:
-    """Read every listed scan into the event store; a damaged scan costs its tilt and is recorded.
+    """Read every listed scan into the event store, and find which pixels were measured in which scan.
+
+    A damaged scan costs its tilt and is recorded.
 
     Raises
     ------
     SourceError
-        If fewer scans than `settings.tilts_min` can be used.
+        If fewer scans than `settings.tilts_min` can be used, or the stated mask cannot.
     """
     manifest = source.manifest
     if not isinstance(manifest, TiltSeriesManifest):
         raise InputError(f"{source.manifest_file.path} describes no tilt series")
+    stated = stated_mask(source, masks)
     scans, lost, texts = _read_all(source, manifest, reader, workdir)
     _enough(scans, lost, settings.tilts_min, source.manifest_file.path)
+    ordered = tuple(sorted(scans, key=lambda scan: (scan.tilt_deg, scan.repeat or 0)))
     log.info("%s: %d scans, %d electrons, %d lost", manifest.sample, len(scans), _electrons(scans), len(lost))
     return TiltSeries(
         sample=manifest.sample,
@@ -54,8 +64,9 @@ def ingest_tilt_series(
             shape=manifest.scan.shape, step_nm=manifest.scan.step_nm, rotation_deg=manifest.scan.rotation_deg
         ),
         tilt_axis=manifest.tilt_axis,
-        scans=tuple(sorted(scans, key=lambda scan: (scan.tilt_deg, scan.repeat or 0))),
+        scans=ordered,
         lost=tuple(sorted(lost, key=lambda scan: scan.tilt_deg)),
+        validity=find_validity(ordered, manifest.detector, stated, workdir),
         metadata={**note_texts(manifest.notes), **common_texts(texts)},
         provenance=_provenance(source, reader),
     )
@@ -82,6 +93,8 @@ def _read_all(
 
 def _provenance(source: SourceDocument, reader: ScanReader) -> Provenance:
     inputs = {file.name: file.data.sha256 for file in source.files if file.data is not None}
+    if source.mask is not None:
+        inputs["detector.mask"] = source.mask.sha256
     return Provenance(
         engine=reader.engine, version=code_version(), inputs={"manifest": source.manifest_file.sha256, **inputs}
     )
@@ -103,6 +116,8 @@ def store_scan(data: ScanData, listed: ScanFile, folder: Path, *, name: str) -> 
         events=FileRef.of(events),
         counts=len(data.events),
         frames_per_position=data.frames_per_position,
+        frames=_store_frames(data, folder / f"{name}.frames.npy"),
+        entries_are_frames=data.camera_frames is not None,
         flyback_counts=data.flyback_events,
         order=listed.order,
         dose_e_per_A2=listed.dose_e_per_A2,
@@ -110,15 +125,30 @@ def store_scan(data: ScanData, listed: ScanFile, folder: Path, *, name: str) -> 
     )
 
 
+def _store_frames(data: ScanData, path: Path) -> FileRef | None:
+    if data.frame_offsets is None:
+        return None
+    np.save(path, data.frame_offsets, allow_pickle=False)
+    return FileRef.of(path)
+
+
 def _read(manifest: TiltSeriesManifest, file: SourceFile, read: ReadScan) -> ScanData:
     if file.data is None:
         raise SourceError(file.problem or "the file is absent")
-    return read(
+    data = read(
         file.data.path,
         scan_shape=manifest.scan.shape,
         flyback_columns=manifest.scan.flyback_columns,
         frame_shape=manifest.detector.shape_px,
     )
+    stated = manifest.detector.counting
+    if stated is not None and data.camera_frames not in (None, stated.frames_per_position):
+        raise SourceError(
+            f"the file holds {data.camera_frames} camera frames for a scan position, the manifest's "
+            f"detector.counting.frames_per_position says {stated.frames_per_position}",
+            "correct the manifest",
+        )
+    return data
 
 
 def _enough(scans: list[TiltScan], lost: list[LostScan], least: int, manifest: Path) -> None:

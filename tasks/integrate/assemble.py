@@ -16,7 +16,16 @@ from tasks.integrate.merging.equivalents import (
     observations_at,
 )
 from tasks.integrate.merging.statistics import merging_statistics
-from tasks.integrate.models import AxisTest, CellEsd, CellScale, Damage, Reflections, SpaceGroupCandidate
+from tasks.integrate.models import (
+    AxisTest,
+    CellEsd,
+    CellScale,
+    CountingLoss,
+    Damage,
+    DiscFigures,
+    Reflections,
+    SpaceGroupCandidate,
+)
 from tasks.integrate.reflection_file import Merged, Unmerged, write_reflections
 from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
 from tasks.integrate.symmetry.space_groups import rank_space_groups
@@ -41,6 +50,8 @@ class Particulars(NamedTuple):
     spots: int | None = None
     axis_test: AxisTest | None = None
     pictures: FileRef | None = None
+    counting: CountingLoss | None = None
+    discs: DiscFigures | None = None
     damage: Damage | None = None
     warnings: tuple[str, ...] = ()
 
@@ -132,6 +143,8 @@ def assemble_reflections(
         hklf4=FileRef.of(hkl_path),
         mtz=FileRef.of(mtz_path),
         pictures=particulars.pictures,
+        counting=particulars.counting,
+        discs=particulars.discs,
         damage=particulars.damage,
         warnings=(*particulars.warnings, *warnings),
         provenance=particulars.provenance,

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from tasks.frames import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections, laue_warnings
 from tasks.integrate.cell_scale import calibrated_scale, scale_warnings, stated_scale, with_curvature
+from tasks.integrate.counting_loss import counting_loss, counting_warning, missing_reflections
 from tasks.integrate.damage.correction import damage_warnings, without_damage
+from tasks.integrate.disc_figures import disc_figures, disc_warnings
 from tasks.integrate.geometry.mapping import Crystal, geometry_of
 from tasks.integrate.geometry.prediction import crossings
 from tasks.integrate.geometry.refinement import Refined
@@ -18,7 +20,7 @@ from tasks.integrate.indexing.distortion import ellipse_warnings
 from tasks.integrate.indexing.lattice_search import Solved, solve_lattice
 from tasks.integrate.merging.equivalents import observations_at
 from tasks.integrate.merging.event_halves import halves_warnings
-from tasks.integrate.models import CellScale, Reflections
+from tasks.integrate.models import CellScale, CountingLoss, Reflections
 from tasks.integrate.pictures import write_pictures
 from tasks.integrate.profiles.pixels import Pixels, measure_pixels, repredicted, resolution_of_spots
 from tasks.integrate.reflection_file import Unmerged
@@ -35,6 +37,7 @@ from tasks.integrate.rocking.scaling import (
     usable,
 )
 from tasks.integrate.settings import IntegrationSettings
+from tasks.integrate.spots.disc_spots import search_disc_spots
 from tasks.integrate.spots.images import Images, SpotSearch, load_images, search_spots, with_poisson_noise
 from tasks.integrate.symmetry.lattice_system import (
     crystal_system,
@@ -53,8 +56,7 @@ def run_integration(
 ) -> Reflections:
     """Run the whole chain; see `BuiltinIntegrator.integrate`."""
     beam_px = np.array(series.direct_beam_px)
-    images = with_poisson_noise(load_images(series), beam_px)
-    search = search_spots(images, beam_px, threshold=settings.spot_significance)
+    images, search = _spots(series, settings, beam_px)
     solved = solve_lattice(geometry_of(series), search, len(series.frames), settings)
     solved, pixels, first, choice = _symmetry(series, settings, images, search, solved)
     freedom = _freedom(settings, choice, straight=solved.straight)
@@ -71,10 +73,33 @@ def run_integration(
         refined=refined,
         scale=_cell_scale(series, search, refined, freedom),
         scaled=scaled,
-        overlapped=int(moved.patches.overlapped[scaled.rows].sum()),
+        moved=moved,
         pictures=pictures,
         provenance=provenance,
+        counting=_counting(series, moved, scaled),
     )
+
+
+def _counting(series: FrameSeries, pixels: Pixels, scaled: ScaledObservations) -> CountingLoss | None:
+    rows = scaled.rows
+    return counting_loss(
+        series,
+        pixels.loss,
+        scaled.fit,
+        near=pixels.patches.near,
+        rows=rows,
+        group=scaled.group,
+        intensity=pixels.measured.intensity[rows],
+    )
+
+
+def _spots(series: FrameSeries, settings: IntegrationSettings, beam_px: Floats) -> tuple[Images, SpotSearch]:
+    """Return the frames with their spots; discs are of counting cameras, whose noise is Poisson's."""
+    if series.disc is not None:
+        images = load_images(series)
+        return images, search_disc_spots(images, beam_px, series.disc, threshold=settings.spot_significance)
+    images = with_poisson_noise(load_images(series), beam_px)
+    return images, search_spots(images, beam_px, threshold=settings.spot_significance)
 
 
 def _symmetry(
@@ -131,7 +156,7 @@ def scaled_in(
 ) -> ScaledObservations:
     """Fit the rocking model in a Laue group and return one observation per crossing."""
     rows = np.flatnonzero(pixels.measured.seen > LEAST_SEEN)
-    every, groups = observations_of(pixels.predictions, pixels.measured, refined.geometry, laue)
+    every, groups = observations_of(pixels.predictions, pixels.measured, refined.geometry, laue, loss=pixels.loss)
     observations = every.where(rows)
     start = (
         first_model(0.7 * refined.rms_excitation, len(series.frames), illuminated(series)) if model is None else model
@@ -148,7 +173,13 @@ def scaled_in(
         half = pixels.half[rows]
         halves = (half, observations.intensity - half)
     scaled = scale_observations(
-        pixels.predictions, fit, observations, rows=rows, geometry=refined.geometry, halves=halves
+        pixels.predictions,
+        fit,
+        observations,
+        rows=rows,
+        geometry=refined.geometry,
+        halves=halves,
+        aside=None if pixels.loss is None else pixels.loss.aside & pixels.patches.near,
     )
     return scaled._replace(damage=damage)
 
@@ -171,9 +202,10 @@ def _document(
     refined: Refined,
     scale: CellScale,
     scaled: ScaledObservations,
-    overlapped: int,
+    moved: Pixels,
     pictures: FileRef,
     provenance: Provenance,
+    counting: CountingLoss | None,
 ) -> Reflections:
     images, search, solved = found
     d_star = _d_star(scaled.data, refined.crystal)
@@ -188,7 +220,16 @@ def _document(
     warnings += damage_warnings(scaled.damage)
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
-    if overlapped:
+    if counting is not None and counting.set_aside:
+        gone = missing_reflections(
+            moved.predictions.hkl, moved.loss, moved.patches.near, scaled.data.hkl[kept], choice.laue
+        )
+        counting = counting.model_copy(update={"missing": gone})
+        warnings.append(counting_warning(counting))
+    discs = disc_figures(moved, scaled.rows)
+    warnings += disc_warnings(discs)
+    overlapped = int(moved.patches.overlapped[scaled.rows].sum())
+    if overlapped and discs is None:
         warnings.append(
             f"{overlapped} of {len(scaled.rows)} measurements share pixels with another strong spot: fitted together"
         )
@@ -202,6 +243,8 @@ def _document(
         spots=len(search.spots.frame),
         axis_test=solved.axis_test,
         pictures=pictures,
+        counting=counting,
+        discs=discs,
         damage=scaled.damage,
         warnings=tuple(warnings),
     )

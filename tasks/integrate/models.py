@@ -68,6 +68,36 @@ class AxisTest(Document):
     verdict: str
 
 
+class CountingLoss(Document):
+    """How the camera counted electrons, and what that cost; measurements are of one reflection on one frame."""
+
+    stated: str | None = Field(description="by the manifest; None = not stated")
+    found: str = Field(description="'all electrons', or the local maxima that were counted")
+    frames_per_position: float = Field(ge=0, description="camera frames for each scan position")
+    worst_loss: float = Field(ge=0, le=1, description="largest share of a spot's electrons that was not counted")
+    corrected: int = Field(default=0, ge=0, description="measurements corrected by 2 % or more")
+    set_aside: int = Field(default=0, ge=0, description="measurements too full to be corrected")
+    uncorrected: float = Field(default=0.0, ge=0, le=1, description="largest loss in what is used, uncorrected")
+    missing: tuple[tuple[int, int, int], ...] = Field(
+        default=(), description="unique reflections that were set aside wherever they were measured"
+    )
+    agreement: float | None = Field(
+        default=None, description="measurements corrected much over those corrected little, of the same reflections"
+    )
+
+
+class DiscFigures(Document):
+    """The discs of a convergent beam, and how much they overlap."""
+
+    radius_px: float
+    edge_px: float
+    stated_px: float | None = Field(description="radius that the manifest's convergence makes; None = not stated")
+    scans: int = Field(description="scans whose direct beam shows the radius; 0 = the manifest's is taken")
+    overlapped_share: float = Field(ge=0, le=1, description="of the measurements, discs that overlap others")
+    set_aside: int = Field(ge=0, description="discs so much on others that their share of the electrons is not told")
+    measurements: int = Field(ge=0, description="discs near the sphere")
+
+
 class DamagePoint(Document):
     """How much of the intensity at 1 angstrom was left, by the frames of one part of a series."""
 
@@ -155,6 +185,8 @@ class Reflections(Document):
         default=None,
         description="HDF5 of predicted spots: `frame` (k,) place in the series, `px` (k, 2) (slow, fast), `hkl` (k, 3)",
     )
+    counting: CountingLoss | None = Field(default=None, description="None = not known")
+    discs: DiscFigures | None = Field(default=None, description="None where spots are points")
     damage: Damage | None = Field(default=None, description="None = the engine does not look for it")
     warnings: tuple[str, ...] = ()
     provenance: Provenance

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from tasks.frames import FrameSeries
+from tasks.integrate.counting_loss import with_counting
 from tasks.integrate.models import Reflections
 from tasks.integrate.ports import Integrator
 from tasks.stage import stage
@@ -31,7 +32,7 @@ def summary(reflections: Reflections) -> str:
 @stage(name="integrate {frames.id}", summary=summary)
 def integrate_frames(frames: FrameSeries, engine: Integrator, workdir: Path) -> Reflections:
     """Index, integrate, scale and merge the frames of one crystal with one engine."""
-    reflections = engine.integrate(frames, workdir)
+    reflections = with_counting(engine.integrate(frames, workdir), frames)
     cell = " ".join(f"{value:.6g}" for value in reflections.unit_cell.parameters)
     log.info(
         "%s: %s, cell %s, %d unique to %.2f A, CC1/2 %s",

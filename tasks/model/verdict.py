@@ -79,6 +79,10 @@ class ModelFigures(NamedTuple):
     """Atoms of the model over those of the composition."""
     agreement: float | None = None
     """Share of the atoms of the composition that the model has with the right element."""
+    uncorrected_loss: float | None = None
+    """Largest share of a reflection's electrons that was not counted, nor corrected."""
+    counting_disagreement: float | None = None
+    """Of reflections corrected for electrons not counted with themselves where few were lost, relative."""
 
     @property
     def predicts(self) -> bool:
@@ -249,6 +253,16 @@ REFINED: tuple[Rule, ...] = (
     Rule(
         "agreement", _alike(0.75), "elements agree with {value:.0%} of the composition", least=True,
         topic="composition",
+    ),
+    # a loss of so much of the strongest reflections is 15 % of |F|, more than R factors of right structures explain
+    Rule(
+        "uncorrected_loss", _alike(0.3),
+        "strong reflections lost up to {value:.0%} of their electrons to others of the same camera frame, uncorrected",
+    ),
+    # right corrections of simulated series came to 0.1 at most (tests/benchmarks/coincidence.py)
+    Rule(
+        "counting_disagreement", _alike(0.25),
+        "reflections corrected for electrons not counted differ by {value:.0%} from where few were lost",
     ),
 )  # fmt: skip
 """Of a refined model. Limits without a reason are by judgement: they have not been measured one by one."""

@@ -23,7 +23,7 @@ from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import first_draft, refined
 from tasks.refine.structure import electron_wavelength, esd_in_axes_of, formula_of, structure_of
 from tasks.refine.validation import recovery
-from tasks.refine.verdict import NOT_RECOVERED, Grounds
+from tasks.refine.verdict import NOT_RECOVERED, Grounds, hides_extinction
 from tasks.solve import Solution
 
 log = logging.getLogger("apertura.refine")
@@ -51,13 +51,15 @@ def refinement(
     """
     composition = fitting_composition(composition, solution.unit_cell)
     intensities = unique_intensities(numerics, data, solution, settings.d_min_angstrom)
-    progress = refined(numerics, first_draft(solution), intensities, composition=composition, settings=settings)
+    allowed = settings.model_copy(update={"extinction": settings.extinction and not hides_extinction(data.counting)})
+    progress = refined(numerics, first_draft(solution), intensities, composition=composition, settings=allowed)
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
     grounds = Grounds(
         radiation=intensities.radiation,
         formula=structure.formula,
         composition=composition,
         recovery=recovery(numerics, progress.fit, intensities),
+        counting=data.counting,
         cell_scale=data.cell_scale,
         wavelength_angstrom=electron_wavelength(data),
     )
@@ -105,6 +107,7 @@ def refined_elsewhere(
         log.warning("%s: no reflections were left out of the fit: %s", data.id, error.message)
     wavelength = electron_wavelength(data)
     grounds = Grounds(data.radiation, formula, composition, found, untested, data.cell_scale, wavelength)
+    grounds = grounds._replace(counting=data.counting)
     doubts = cell_doubts(fit, data.cell_scale, wavelength, composition)
     warnings = warnings_of(fit, intensities, formula=formula, composition=composition, doubts=doubts)
     esd = esd_in_axes_of(solution, data)

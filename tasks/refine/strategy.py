@@ -7,6 +7,7 @@ from tasks.model.provenance import Attempt
 from tasks.refine import completion, parameters
 from tasks.refine.assembly import tidied
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
+from tasks.refine.extinction import most_extinction
 from tasks.refine.geometry import contacts
 from tasks.refine.hydrogens import with_hydrogens
 from tasks.refine.naming import reassigned, renamed, swapped
@@ -208,7 +209,8 @@ def _extinction(engine: LeastSquares, progress: RefineProgress, intensities: Uni
     value = None if trial is None else trial.draft.extinction
     esd = None if trial is None else trial.extinction_esd
     significant = value is not None and esd is not None and value > EXTINCTION_ESDS * esd
-    accepted = trial is not None and significant and parameters.pays(fit, trial)
+    possible = value is not None and value <= most_extinction(fit.draft.unit_cell, intensities)
+    accepted = trial is not None and significant and possible and parameters.pays(fit, trial)
     accepted = accepted and trial is not None and _predicts_better(engine, fit.draft, trial.draft, intensities)
     return progress.tried("refined extinction", "strong reflections may be too weak", trial, accepted=accepted)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import gemmi
 
 from tasks.crystal.scattering import Radiation
-from tasks.integrate import CellScale
+from tasks.integrate import CellScale, CountingLoss
 from tasks.model import Composition
 from tasks.model.verdict import R1_REFINED, SCALE_TOPIC, ModelFigures, Verdict, judge
 from tasks.refine import checks
@@ -18,6 +18,10 @@ BY_CHANCE = {True: 0.83, False: 0.59}
 """R1 of a random structure against any data, centric and acentric: Wilson, Acta Cryst. 3, 397-398 (1950)."""
 MOST_AT_FLOOR = 0.8
 """Share of the atoms at the least displacement from which the radiation is doubted, not single atoms; by judgement."""
+LOSS_WITHOUT_EXTINCTION = 0.15
+"""Largest share of a spot's electrons not counted, beyond which extinction, which weakens strong reflections likewise,
+is not refined: a correction wrong by a tenth then leaves 1.5 % of the strongest, as little as is seen. Chosen, not
+measured."""
 NOT_RECOVERED = "the shaken structure could not be refined again"
 
 
@@ -33,6 +37,7 @@ class Grounds(NamedTuple):
     cell_scale: CellScale | None = None
     wavelength_angstrom: float | None = None
     """Of electrons; None where it is not in doubt."""
+    counting: CountingLoss | None = None
 
 
 class RefinedVerdict(NamedTuple):
@@ -56,11 +61,13 @@ def judge_refined(fit: ModelFit, grounds: Grounds) -> RefinedVerdict:
             (
                 f"R1 {fit.r1:.3f}{free}, where chance would give {figures.r1_by_chance:.2f}",
                 *(remark or ("displacements, distances and composition are in order",)),
+                *about_counting(grounds.counting),
             ),
         )
     against = sorted(ruling.objections, key=lambda statement: (statement.topic != SCALE_TOPIC, not statement.hopeless))
     said = (statement.text for statement in against)
-    return RefinedVerdict(ruling.verdict, (*said, *remark, *_about_radiation(fit, figures)))
+    remarks = (*remark, *_about_radiation(fit, figures), *about_counting(grounds.counting))
+    return RefinedVerdict(ruling.verdict, (*said, *remarks))
 
 
 def figures_of(fit: ModelFit, grounds: Grounds) -> ModelFigures:
@@ -90,7 +97,34 @@ def figures_of(fit: ModelFit, grounds: Grounds) -> ModelFigures:
         bad_neighbours=len(set(checks.impossible_bonds(fit)) | set(checks.lonely(fit))),
         completeness=checks.completeness_of_model(grounds.formula, grounds.composition),
         agreement=checks.composition_agreement(grounds.formula, grounds.composition),
+        uncorrected_loss=None if grounds.counting is None else grounds.counting.uncorrected,
+        counting_disagreement=_disagreement(grounds.counting),
     )
+
+
+def _disagreement(counting: CountingLoss | None) -> float | None:
+    if counting is None or counting.agreement is None or not counting.agreement > 0:
+        return None
+    return abs(math.log(counting.agreement))
+
+
+def about_counting(counting: CountingLoss | None) -> tuple[str, ...]:
+    """Return what remains of the electrons that the camera did not count, in words."""
+    if counting is None or not (counting.corrected or counting.set_aside):
+        return ()
+    gone = f", {len(counting.missing)} reflections missing for it" if counting.missing else ""
+    return (
+        f"strong reflections lost up to {counting.worst_loss:.0%} of their electrons to others of the same camera "
+        f"frame: {counting.corrected} measurements corrected, {counting.set_aside} set aside{gone}; no extinction "
+        "was refined"
+        if hides_extinction(counting)
+        else f"{counting.corrected} measurements were corrected for electrons not counted",
+    )
+
+
+def hides_extinction(counting: CountingLoss | None) -> bool:
+    """Tell whether so many electrons were not counted that extinction would stand for what is left of that."""
+    return counting is not None and counting.worst_loss > LOSS_WITHOUT_EXTINCTION
 
 
 def r1_by_chance(fit: ModelFit) -> float:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tasks.apertures import ApertureSet, CrystalAperture
 from tasks.frames import FrameSeries
-from tasks.ingest import LostScan
+from tasks.ingest import LostScan, Validity
 from tasks.integrate import CombinedSets, Reflections
 from tasks.model import ApertureError, Document, FileRef
 from tasks.model.verdict import Verdict
@@ -130,6 +130,7 @@ class RunOutcome(Document):
 
     source: SourceSummary
     apertures: ApertureSet | None = None
+    validity: Validity | None = Field(default=None, description="what of the detector was measured in which scan")
     crystals: tuple[CrystalOutcome, ...] = ()
     merged: CrystalOutcome | None = Field(default=None, description="the best set of merged crystals")
     merged_others: tuple[CrystalOutcome, ...] = Field(default=(), description="further forms, merged")

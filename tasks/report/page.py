@@ -16,6 +16,7 @@ from tasks.report.charts import ChartFrame, Line, against_angle, against_count, 
 from tasks.report.damage_charts import damage_charts
 from tasks.report.drawing import legend, structure_svg
 from tasks.report.images import FramePicture, TiltPicture, colour_of, frame_pictures, tilt_pictures
+from tasks.report.masked import masked_picture, masked_words, validity_entry
 from tasks.report.models import CrystalOutcome, RunOutcome
 from tasks.report.results import reason_of, stage_provenance
 
@@ -50,12 +51,15 @@ def render_page(outcome: RunOutcome, rundir: Path) -> str:
     tilts_deg = outcome.apertures.tilt_deg if outcome.apertures is not None else ()
     crystals = [_view(crystal, index, rundir, tilts_deg) for index, crystal in enumerate(outcome.crystals)]
     merged = [_view(crystal, None, rundir, ()) for crystal in outcome.merged_all]
+    masked = validity_entry(outcome)
     pictures: tuple[TiltPicture, ...] = tilt_pictures(outcome.apertures) if outcome.apertures is not None else ()
     return _template().render(
         outcome=outcome,
         headline=wording.headline(outcome),
         crystals=crystals,
         merged=merged,
+        masked=() if masked is None else masked_words(masked),
+        masked_picture=masked_picture(outcome),
         growth_charts=_growth_charts(outcome.combined),
         tilts=pictures,
         stages=stage_provenance(outcome),

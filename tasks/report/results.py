@@ -7,10 +7,20 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from tasks.apertures import ApertureScores
-from tasks.integrate import CellScale, CrystalRelation, Damage, Reflections, volume_esd, whole_esd
+from tasks.integrate import (
+    CellScale,
+    CountingLoss,
+    CrystalRelation,
+    Damage,
+    DiscFigures,
+    Reflections,
+    volume_esd,
+    whole_esd,
+)
 from tasks.model import Document
 from tasks.model.provenance import Provenance
 from tasks.refine import Refinement
+from tasks.report.masked import ValidityEntry, validity_entry
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
 from tasks.solve import Solutions
 
@@ -63,6 +73,8 @@ class IntegrationEntry(Document):
     cc_half_events: float | None
     indexed_fraction: float | None
     rotation_axis_reversed: bool | None
+    counting: CountingLoss | None = Field(description="how the camera counted, and what that cost; None = not known")
+    discs: DiscFigures | None = Field(description="of a convergent beam; null where spots are points")
     hkl: str = Field(description="path in the run folder, HKLF 4")
     damage: Damage | None = Field(default=None, description="None = the engine does not look for it")
     warnings: tuple[str, ...]
@@ -161,6 +173,9 @@ class Results(Document):
     timings_s: dict[str, float]
     failure: Failure | None
     notes: tuple[str, ...]
+    validity: ValidityEntry | None = Field(
+        description="what of the detector was not used; null where there are no frames"
+    )
     crystals: tuple[CrystalEntry, ...]
     merged: MergedEntry | None
     merged_others: tuple[MergedEntry, ...]
@@ -184,6 +199,7 @@ def results(outcome: RunOutcome, rundir: Path) -> dict[str, Any]:
         timings_s=outcome.timings_s,
         failure=outcome.failure,
         notes=outcome.notes,
+        validity=validity_entry(outcome),
         crystals=tuple(_crystal(crystal, rundir, relations) for crystal in outcome.crystals),
         merged=None if outcome.merged is None else _merged(outcome.merged, rundir),
         merged_others=tuple(_merged(merged, rundir) for merged in outcome.merged_others),
@@ -298,6 +314,8 @@ def _integration(data: Reflections | None, rundir: Path) -> IntegrationEntry | N
         cc_half_events=overall.cc_half_events,
         indexed_fraction=data.indexed_fraction,
         rotation_axis_reversed=None if data.axis_test is None else data.axis_test.reversed,
+        counting=data.counting,
+        discs=data.discs,
         hkl=relative(data.hklf4.path, rundir),
         damage=data.damage,
         warnings=data.warnings,

@@ -108,9 +108,22 @@ def _data_rows(model: Refinement, data: Reflections | None) -> list[Row]:
             "Reflections measured, unique, I > 2σ(I)",
             f"{overall.observations}, {model.reflections}, {model.reflections_observed}",
         ),
+        *_counting_rows(data),
         ("Completeness, multiplicity", f"{percent(overall.completeness)}, {fixed(overall.multiplicity, 1)}"),
         ("R meas, R pim, CC½", f"{fixed(overall.r_meas, 3)}, {fixed(overall.r_pim, 3)}, {fixed(overall.cc_half, 3)}"),
     ]
+
+
+def _counting_rows(data: Reflections) -> list[Row]:
+    counting = data.counting
+    if counting is None or not (counting.corrected or counting.set_aside or counting.uncorrected):
+        return []
+    told = f"{counting.found}, {counting.frames_per_position:g} camera frames per position"
+    cost = (
+        f"up to {percent(counting.worst_loss)} of a spot; {counting.corrected} measurements corrected, "
+        f"{counting.set_aside} set aside, {len(counting.missing)} reflections missing"
+    )
+    return [("Counting", told), ("Electrons not counted", cost)]
 
 
 def _fit_rows(model: Refinement) -> list[Row]:

@@ -14,6 +14,7 @@ from adapters.programs.dials.session import Session
 from adapters.programs.dials.settings import DialsSettings
 from adapters.programs.predictions import write_predictions
 from adapters.programs.probe import DIALS, require, version_of
+from adapters.programs.static_mask import static_mask
 from tasks.crystal.scattering import d_star_squared
 from tasks.frames import STEP_TOLERANCE, FrameSeries, Sweep, usable_sweeps
 from tasks.integrate import (
@@ -129,7 +130,7 @@ def _import(session: Session, frames: FrameSeries) -> int:
     write_cbf(frames, folder, parts)
     templates = [f"frames/{frames.id}_{number:02d}_#####.cbf" for number, _ in kept]
     session.run(import_argv(frames, templates), outputs=["imported.expt"])
-    mask = frames.mask
+    mask = static_mask(frames.masks)
     if not np.all(mask):
         (session.folder / "mask.phil").write_text(mask_phil(mask))
         argv = [

@@ -15,6 +15,7 @@ from adapters.host.runner import run_program
 from adapters.programs.predictions import write_predictions
 from adapters.programs.probe import XDS, require
 from adapters.programs.rectangles import mask_rectangles
+from adapters.programs.static_mask import static_mask
 from adapters.programs.xds.input import ImageGrid, XdsChoices, image_grid, xds_inp
 from adapters.programs.xds.output import Correct, Idxref, check_for_errors, parse_correct, parse_idxref, parse_integrate
 from tasks.crystal.lattice import rotation_group, symmetrised_cell
@@ -88,7 +89,7 @@ class _Run:
         self.frames = frames
         self.folder = folder
         self.grid: ImageGrid = image_grid(frames)
-        self.untrusted = mask_rectangles(frames.mask)
+        self.untrusted = mask_rectangles(static_mask(frames.masks))
         self.attempts: list[Attempt] = []
         self.reversed = False
 

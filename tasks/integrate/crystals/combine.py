@@ -11,6 +11,7 @@ from tasks.crystal.lattice import Matrix, cell_of_metric
 from tasks.crystal.symmetry import space_group
 from tasks.integrate.assemble import Particulars, reflections_from_observations
 from tasks.integrate.cell_scale import common_scale
+from tasks.integrate.counting_loss import common_counting
 from tasks.integrate.crystals.common_scale import CommonScale, fit_common_scale, scaled
 from tasks.integrate.crystals.crystal_match import (
     Match,
@@ -202,6 +203,7 @@ def _merged(
         ),
         members=tuple(one.id for one in sources),
         radiation=sources[0].radiation,
+        counting=common_counting(sources),
         cell_scale=common_scale([one.cell_scale for one in sources]),
     )
     return reflections_from_observations(name, data, cell, particulars, workdir=folder)

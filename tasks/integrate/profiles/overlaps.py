@@ -46,7 +46,7 @@ def separated(
     near
         (n,) predictions near enough to the sphere to put counts anywhere; the others are nobody's neighbours.
     """
-    pointer, neighbour = _neighbours(predictions, centre, near, counts.shape[1])
+    pointer, neighbour = neighbours_of(predictions, centre, near, counts.shape[1])
     if not len(neighbour):
         return measured
     intensity, noise = measured.intensity.copy(), measured.noise.copy()
@@ -60,7 +60,7 @@ def separated(
     return measured._replace(intensity=intensity, noise=noise)
 
 
-def _neighbours(predictions: Predictions, centre: Integers, near: Mask, side: int) -> tuple[Integers, Integers]:
+def neighbours_of(predictions: Predictions, centre: Integers, near: Mask, side: int) -> tuple[Integers, Integers]:
     """Return, as rows of a sparse matrix, the predictions on the same frame whose patches overlap each one's."""
     apart = 4.0 * side  # frames are kept apart by a coordinate of their own
     place = np.column_stack([centre, apart * predictions.frame]).astype(np.float64)
@@ -96,7 +96,7 @@ def _free(
 
 
 @njit(cache=True, nogil=True)
-def _others(
+def what_others_put(
     i: int, expected: Floats, centre: Integers, pointer: Integers, neighbour: Integers, intensity: Floats
 ) -> Floats:  # pragma: no cover
     """Return what the neighbours put into the pixels (m, m) of a patch."""
@@ -112,7 +112,7 @@ def _others(
 
 
 @njit(cache=True, nogil=True)
-def _one(
+def one_spot(
     counts: Image, floor: Floats, valid: Mask, expected: Floats, intensity: float
 ) -> tuple[float, float]:  # pragma: no cover
     """Return the intensity of one spot over what lies under it, and the variance that this gives."""
@@ -150,7 +150,7 @@ def _sweep(
         for i in range(first, last):
             if pointer[i] == pointer[i + 1]:
                 continue
-            floor = background[i] + _others(i, expected, centre, pointer, neighbour, intensity)
-            intensity[i], variance = _one(counts[i], floor, valid[i], expected[i], intensity[i])
+            floor = background[i] + what_others_put(i, expected, centre, pointer, neighbour, intensity)
+            intensity[i], variance = one_spot(counts[i], floor, valid[i], expected[i], intensity[i])
             if sweep == SWEEPS - 1:
                 noise[i] = variance / _free(i, expected, centre, pointer, neighbour)

@@ -1,5 +1,6 @@
 """The pixels around predicted reflections, with the background made without the predicted spots."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,14 +12,15 @@ from tasks.integrate.parallel import in_threads
 from tasks.integrate.spots.background import ring_background
 from tasks.integrate.spots.images import Images
 from tasks.integrate.spots.spot_search import radii_px
-from tasks.model.arrays import Floats, Integers, Mask
+from tasks.model.arrays import Floats, Image, Integers, Mask
 
 
 class Patches(NamedTuple):
     """Pixels around predictions: counts, background, valid (n, m, m); ``half`` those of the first half of the events.
 
     ``centre`` (n, 2) is the pixel in the middle; ``overlapped`` (n,) tells of another strong spot in the patch;
-    ``near`` (n,) of predictions near enough to the sphere to be seen.
+    ``near`` (n,) of predictions near enough to the sphere to be seen. ``correction`` and ``saturated`` (n, m, m) are
+    those of the images; None where nothing is corrected.
     """
 
     centre: Integers
@@ -28,6 +30,8 @@ class Patches(NamedTuple):
     half: NDArray[np.float32] | None
     overlapped: Mask
     near: Mask
+    correction: NDArray[np.float32] | None = None
+    saturated: Mask | None = None
 
 
 def cut_patches(
@@ -39,6 +43,7 @@ def cut_patches(
     masked: Mask,
     half: NDArray[np.unsignedinteger] | None,
     offset: tuple[float, float],
+    between_spots: Callable[[int, Mask, Image], Image] | None = None,
 ) -> Patches:
     """Cut the pixels around every prediction, with the background made without the predicted spots.
 
@@ -52,6 +57,9 @@ def cut_patches(
         (n,) predictions strong enough to be kept out of the background.
     offset
         (pedestal, gain) of ``half``, which is as stored.
+    between_spots
+        The background (slow, fast) of a frame from the pixels of a mask, given the distances from the beam; None =
+        `ring_background` of its counts.
     """
     side = 2 * reach + 1
     number = len(predictions.frame)
@@ -61,6 +69,8 @@ def cut_patches(
     valid = np.zeros(counts.shape, dtype=bool)
     first = None if half is None else np.zeros_like(counts)
     overlapped = np.zeros(number, dtype=bool)
+    correction = None if images.correction is None else np.ones_like(counts)
+    saturated = None if images.saturated is None else np.zeros_like(valid)
     offsets = np.arange(-reach, reach + 1)
     disc = np.argwhere(np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach) - reach
     order = np.argsort(predictions.frame, kind="stable")
@@ -71,22 +81,32 @@ def cut_patches(
             return
         frame = int(predictions.frame[rows[0]])
         centre = middle[rows]
-        image = images.counts[frame]
+        image, measured = images.counts[frame], images.valid_in(frame)
         spots = _marked(image.shape, centre[masked[rows]], disc)
-        level = ring_background(image, images.valid & ~spots, radii_px(image.shape, beam_px[frame]))
+        radius = radii_px(image.shape, beam_px[frame])
+        if between_spots is None:
+            level = ring_background(image, measured & ~spots, radius)
+        else:
+            level = between_spots(frame, measured & ~spots, radius)
         slow = centre[:, 0, None, None] + offsets[None, :, None]
         fast = centre[:, 1, None, None] + offsets[None, None, :]
         inside = (slow >= 0) & (slow < image.shape[0]) & (fast >= 0) & (fast < image.shape[1])
         slow, fast = np.clip(slow, 0, image.shape[0] - 1), np.clip(fast, 0, image.shape[1] - 1)
         counts[rows] = image[slow, fast]
         background[rows] = level[slow, fast]
-        valid[rows] = inside & images.valid[slow, fast]
+        valid[rows] = inside & measured[slow, fast]
         overlapped[rows] = _crowded(predictions.px[rows], masked[rows], 1.2 * reach)
+        if correction is not None and images.correction is not None:
+            correction[rows] = images.correction[frame][slow, fast]
+        if saturated is not None and images.saturated is not None:
+            saturated[rows] = images.saturated[frame][slow, fast]
         if first is not None and half is not None:
             first[rows] = (half[frame][slow, fast] - np.float32(offset[0] / 2)) / np.float32(offset[1])
+            if correction is not None:
+                first[rows] *= correction[rows]
 
     in_threads(cut, np.split(order, bounds))
-    return Patches(middle, counts, background, valid, first, overlapped, masked)
+    return Patches(middle, counts, background, valid, first, overlapped, masked, correction, saturated)
 
 
 def _marked(shape: tuple[int, ...], centre: Integers, disc: Integers) -> Mask:

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from tasks.events.disc import BeamDisc
 from tasks.frames import FrameSeries
 from tasks.integrate.geometry.mapping import (
     Geometry,
@@ -16,13 +18,19 @@ from tasks.integrate.geometry.mapping import (
 )
 from tasks.integrate.geometry.prediction import Predictions, all_hkl, predict, travel_of
 from tasks.integrate.geometry.refinement import Refined
+from tasks.integrate.profiles.disc_background import BetweenDiscs
+from tasks.integrate.profiles.disc_profiles import DiscOverlaps, disc_profiles, overlaps_of, reach_of, separated_discs
 from tasks.integrate.profiles.overlaps import separated
 from tasks.integrate.profiles.patches import Patches, cut_patches
 from tasks.integrate.profiles.profile_fit import Measured, fit_patches
 from tasks.integrate.profiles.spot_profiles import STRONG_COUNTS, Profiles, expected_shape, learn_profiles
 from tasks.integrate.spots.images import Images, SpotSearch
-from tasks.model.arrays import Floats
+from tasks.integrate.spots.spot_search import radii_px
+from tasks.model.arrays import Floats, Mask
 
+MOST_SATURATED = 0.05
+"""Share of a spot in pixels too full to be corrected, from which it is set aside: what stands in for it may be wrong by
+half, and so by 2.5 % of the spot."""
 MOST_PATCH_PX = 15
 """On either side, px. Chosen, not measured: 961 pixels a prediction, 4 MB a thousand in single precision; spots of a
 radius of 10 px still fit."""
@@ -38,13 +46,33 @@ mean variance of that series by 0.001; too small cuts curves at high resolution,
 
 
 class Pixels(NamedTuple):
-    """Predictions with their pixels, the spot profiles and the intensities; ``half``: of half the events (n,)."""
+    """Predictions with their pixels, the spot profiles and the intensities; ``half``: of half the events (n,).
+
+    ``loss``: what the camera lost of each prediction; None where every electron is counted. ``disc`` and ``overlaps``
+    are None where spots are points.
+    """
 
     predictions: Predictions
     patches: Patches
     profiles: Profiles
     measured: Measured
     half: Floats | None
+    loss: "SpotLoss | None" = None
+    disc: BeamDisc | None = None
+    overlaps: DiscOverlaps | None = None
+
+
+class SpotLoss(NamedTuple):
+    """What the camera lost of each prediction (n,).
+
+    ``factor``: electrons that arrived for each counted; ``aside``: too full for that to be known; ``fill``: electrons
+    within reach in one camera frame for each electron of the spot; ``spread``: variance of the crystal's brightness.
+    """
+
+    factor: Floats
+    aside: Mask
+    fill: Floats
+    spread: Floats
 
 
 def resolution_of_spots(geometry: Geometry, search: SpotSearch, shape: tuple[int, int]) -> float:
@@ -66,10 +94,12 @@ def measure_pixels(
         width_deg=widths_of(series),
         used=images.used,
         shape=series.detector.shape_px,
-        reach=(REACH_EXCITATION * refined.rms_excitation, REACH_ANGLE_RAD),
+        reach=(REACH_EXCITATION * refined.rms_excitation, _reach_angle(series.disc, geometry)),
     )
+    if series.disc is not None:
+        return _disc_pixels(series, images, search, refined, predictions)
     reach = int(min(np.ceil(REACH_FACTOR * search.spot_radius_px), MOST_PATCH_PX))
-    near = np.abs(predictions.excitation) < 2.0 * refined.rms_excitation + np.abs(predictions.travel) / 2
+    near = _near_the_sphere(predictions, refined)
     patches = cut_patches(
         images,
         predictions,
@@ -82,13 +112,60 @@ def measure_pixels(
     total = np.where(patches.valid, patches.counts - patches.background, 0.0).sum(axis=(1, 2))
     strong = (total > STRONG_COUNTS) & (total > np.quantile(total, 0.8))
     profiles = learn_profiles(patches, predictions, geometry.beam_px, spot_radius=search.spot_radius_px, strong=strong)
-    return measured_pixels(predictions, patches, profiles, geometry)
+    return measured_pixels(predictions, patches, profiles, geometry, series)
 
 
-def measured_pixels(predictions: Predictions, patches: Patches, profiles: Profiles, geometry: Geometry) -> Pixels:
+def _near_the_sphere(predictions: Predictions, refined: Refined) -> Mask:
+    return np.abs(predictions.excitation) < 2.0 * refined.rms_excitation + np.abs(predictions.travel) / 2
+
+
+def _reach_angle(disc: BeamDisc | None, geometry: Geometry) -> float:
+    """Return the angle by which curves are wider at larger |q|; a cone deviates by half its semi-angle."""
+    if disc is None:
+        return REACH_ANGLE_RAD
+    return float(np.hypot(REACH_ANGLE_RAD, REACH_EXCITATION * disc.radius_px / geometry.distance_px / 2.0))
+
+
+def _disc_pixels(
+    series: FrameSeries, images: Images, search: SpotSearch, refined: Refined, predictions: Predictions
+) -> Pixels:
+    """Cut out the pixels of discs and fit them; the background is counted between the discs."""
+    disc = series.disc
+    if disc is None:
+        raise ValueError("the series has no disc")
+    centre = np.median(refined.geometry.beam_px, axis=0)
+    outside = radii_px(images.valid.shape, centre) >= search.beam_radius_px
+    images = images._replace(valid=images.valid & outside, masks=images.masks & outside)
+    patches = cut_patches(
+        images,
+        predictions,
+        refined.geometry.beam_px,
+        reach=reach_of(disc),
+        masked=_near_the_sphere(predictions, refined),
+        half=series.half,
+        offset=(series.pedestal, series.gain * images.noise_factor),
+        between_spots=BetweenDiscs(images, search.spots, disc),
+    )
+    return measured_pixels(predictions, patches, disc_profiles(disc), refined.geometry, series)
+
+
+def measured_pixels(
+    predictions: Predictions, patches: Patches, profiles: Profiles, geometry: Geometry, series: FrameSeries
+) -> Pixels:
     """Fit the profiles where the predictions now are, those that share pixels together."""
     expected = expected_shape(patches, predictions, geometry.beam_px, profiles)
+    if series.disc is None:
+        found = _measured_points(predictions, patches, profiles, expected)
+    else:
+        found = _measured_discs(predictions, patches, profiles, expected, series.disc)
+    loss = _spot_loss(patches, predictions, expected, series)
+    if loss is None:
+        return found
+    aside = found.measured._replace(seen=np.where(loss.aside, 0.0, found.measured.seen))
+    return found._replace(measured=aside, loss=loss)
 
+
+def _measured_points(predictions: Predictions, patches: Patches, profiles: Profiles, expected: Floats) -> Pixels:
     def fitted(counts: NDArray[np.float32], background: NDArray[np.float32]) -> Measured:
         return separated(
             fit_patches(counts, background, patches.valid, expected),
@@ -106,6 +183,46 @@ def measured_pixels(predictions: Predictions, patches: Patches, profiles: Profil
     if patches.half is not None:
         half = fitted(patches.half, np.float32(0.5) * patches.background).intensity
     return Pixels(predictions, patches, profiles, measured, half)
+
+
+def _spot_loss(patches: Patches, predictions: Predictions, expected: Floats, series: FrameSeries) -> SpotLoss | None:
+    """Return what the camera lost of each prediction, `expected` (n, m, m) being the shares of its pixels."""
+    if patches.correction is None or patches.saturated is None or series.counting is None:
+        return None
+    exposures = np.array([frame.exposures or 1.0 for frame in series.frames])[predictions.frame]
+    spread = np.array([frame.brightness_variance for frame in series.frames])[predictions.frame]
+    reach = series.counting.reach_px
+    side = 2 * reach + 1
+    around = ndimage.uniform_filter(expected, (0, side, side), mode="constant") * side**2
+    above = np.where(patches.valid, np.maximum(patches.counts, 0.0), 0.0) * expected
+    return SpotLoss(
+        factor=above.sum(axis=(1, 2)) / np.maximum((above / patches.correction).sum(axis=(1, 2)), 1e-9),
+        aside=(expected * patches.saturated).sum(axis=(1, 2)) > MOST_SATURATED,
+        fill=(expected * around).sum(axis=(1, 2)) / exposures,
+        spread=spread,
+    )
+
+
+def _measured_discs(
+    predictions: Predictions, patches: Patches, profiles: Profiles, expected: Floats, disc: BeamDisc
+) -> Pixels:
+    def fitted(counts: NDArray[np.float32], background: NDArray[np.float32]) -> Measured:
+        return separated_discs(
+            fit_patches(counts, background, patches.valid, expected),
+            counts,
+            background,
+            patches=patches,
+            expected=expected,
+            predictions=predictions,
+        )
+
+    overlaps = overlaps_of(predictions, patches, expected)
+    measured = fitted(patches.counts, patches.background)
+    measured = measured._replace(seen=np.where(overlaps.aside, 0.0, measured.seen))
+    half = None
+    if patches.half is not None:
+        half = fitted(patches.half, np.float32(0.5) * patches.background).intensity
+    return Pixels(predictions, patches, profiles, measured, half, disc=disc, overlaps=overlaps)
 
 
 def repredicted(pixels: Pixels, basis: Floats, refined: Refined, series: FrameSeries) -> Pixels:
@@ -127,7 +244,7 @@ def repredicted(pixels: Pixels, basis: Floats, refined: Refined, series: FrameSe
         excitation=excitation_error(q, geometry.wavelength),
         travel=travel_of(q, geometry.axis, widths_of(series)[old.frame], geometry.wavelength),
     )
-    return measured_pixels(predictions, pixels.patches, pixels.profiles, geometry)
+    return measured_pixels(predictions, pixels.patches, pixels.profiles, geometry, series)
 
 
 def widths_of(series: FrameSeries) -> Floats:

@@ -63,7 +63,8 @@ def learn_profiles(
     """
     reach = patches.counts.shape[1] // 2
     radial, tangential, distance = _offsets(patches, predictions, beam_px)
-    usable = np.flatnonzero(strong & patches.valid.all(axis=(1, 2)) & ~patches.overlapped)
+    known = patches.valid if patches.saturated is None else patches.valid & ~patches.saturated
+    usable = np.flatnonzero(strong & known.all(axis=(1, 2)) & ~patches.overlapped)
     shells = int(np.clip(len(usable) // SPOTS_PER_SHELL, 1, 5))
     edges = np.quantile(distance[usable], np.linspace(0, 1, shells + 1)) if len(usable) else np.array([0.0, 1.0])
     edges[0], edges[-1] = 0.0, np.inf
@@ -92,6 +93,8 @@ def _at(patches: Patches, rows: Integers) -> Patches:
         half=None if patches.half is None else patches.half[rows],
         overlapped=patches.overlapped[rows],
         near=patches.near[rows],
+        correction=None if patches.correction is None else patches.correction[rows],
+        saturated=None if patches.saturated is None else patches.saturated[rows],
     )
 
 

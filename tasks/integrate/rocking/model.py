@@ -38,6 +38,7 @@ class RockingObservations(NamedTuple):
 
     ``group``: number of the unique reflection; ``frame``: position of the frame; ``length``: |q|; ``lever`` (n, 3):
     derivative of the excitation error by a rotation vector in the laboratory; ``noise``: variance without the signal.
+    ``fill``, ``spread``: of `tasks.integrate.profiles.pixels.SpotLoss`; None where every electron is counted.
     """
 
     intensity: Floats
@@ -48,10 +49,13 @@ class RockingObservations(NamedTuple):
     excitation: Floats
     travel: Floats
     lever: Floats
+    fill: Floats | None = None
+    spread: Floats | None = None
 
     def where(self, selected: Mask | Integers) -> "RockingObservations":
         """Return some of the observations."""
-        return RockingObservations(*(cast("Any", column)[selected] for column in self))
+        columns: Any = (None if column is None else cast("Any", column)[selected] for column in self)
+        return RockingObservations(*columns)
 
 
 class ScaleSpreads(NamedTuple):

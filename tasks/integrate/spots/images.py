@@ -18,7 +18,7 @@ from tasks.integrate.spots.spot_search import (
     spot_radius,
 )
 from tasks.model import InputError
-from tasks.model.arrays import Floats, Mask
+from tasks.model.arrays import Floats, Integers, Mask
 
 FRAMES_FOR_SPOT_SIZE = 12
 """Frames, spread over the series, from which the spot radius is learned: ten strong spots on each tell the median to 11
@@ -37,7 +37,11 @@ of them above one."""
 class Images(NamedTuple):
     """Frames in electrons (n, slow, fast), valid pixels (slow, fast), which frames hold anything (n,), their mean.
 
-    ``noise_factor``: counts were divided by this, so that their sums over a spot vary as Poisson's do.
+    ``valid`` is True where a pixel is valid in any frame; `valid_in` tells of one. ``masks`` (k, slow, fast) and
+    ``mask_of_frame`` (n,) are what it is made of.
+    ``noise_factor``: counts were divided by this, so that their sums over a spot vary as Poisson's do. ``correction``
+    (n, slow, fast): what counts were multiplied by for electrons that the camera lost to others; ``saturated``, of that
+    shape, where it is not known; None where nothing is corrected.
     """
 
     counts: NDArray[np.float32]
@@ -45,7 +49,15 @@ class Images(NamedTuple):
     used: Mask
     mean: Floats
     hot: int
+    masks: Mask
+    mask_of_frame: Integers
     noise_factor: float = 1.0
+    correction: NDArray[np.float32] | None = None
+    saturated: Mask | None = None
+
+    def valid_in(self, frame: int) -> Mask:
+        """Return the valid pixels of one frame, (slow, fast)."""
+        return np.asarray(self.masks[self.mask_of_frame[frame]])
 
 
 class SpotSearch(NamedTuple):
@@ -68,29 +80,41 @@ def load_images(series: FrameSeries) -> Images:
     expected = (len(series.frames), *series.detector.shape_px)
     if raw.shape != expected:
         raise InputError(f"{series.stack.path}: frames have the shape {raw.shape}, the series says {expected}")
-    valid = series.mask
+    masks, mask_of_frame = series.masks
     counts = raw.astype(np.float32)
+    correction = series.correction
+    if correction is not None:
+        counts *= correction
     if series.pedestal:
         counts -= np.float32(series.pedestal)
     if series.saturation is not None:
-        valid = valid & ~(raw >= series.saturation).any(axis=0)
+        masks = masks & ~(raw >= series.saturation).any(axis=0)
     if series.gain != 1:
         counts /= np.float32(series.gain)
     used = np.array([float(frame.sum()) > 0 for frame in counts])
     if not used.any():
         raise InputError(f"{series.id}: all {len(used)} frames are empty", "check the aperture and the source files")
-    mean = _mean_image(counts, np.flatnonzero(used))
+    valid: Mask = np.asarray(masks.any(axis=0))
+    mean = _mean_image(counts, np.flatnonzero(used), masks, mask_of_frame)
     radius = radii_px(valid.shape, np.array(series.direct_beam_px))
     hot = lone_pixels(mean, int(used.sum()), valid) & (radius > direct_beam_radius(mean, valid, radius))
-    return Images(counts, valid & ~hot, used, mean, int(hot.sum()))
+    found = Images(counts, valid & ~hot, used, mean, int(hot.sum()), masks & ~hot, mask_of_frame)
+    return found if correction is None else found._replace(correction=correction, saturated=series.saturated)
 
 
-def _mean_image(counts: NDArray[np.float32], numbers: NDArray[np.int64]) -> Floats:
-    """Return the mean (slow, fast) of some frames, without a copy of them."""
+def _mean_image(counts: NDArray[np.float32], numbers: Integers, masks: Mask, mask_of_frame: Integers) -> Floats:
+    """Return the mean (slow, fast) of some frames, without a copy of them; of each pixel where it is valid."""
     total = np.zeros(counts.shape[1:])
+    if len(masks) == 1:
+        for number in numbers:
+            total += counts[number]
+        return total / len(numbers)
+    seen = np.zeros(counts.shape[1:])
     for number in numbers:
-        total += counts[number]
-    return total / len(numbers)
+        valid = masks[mask_of_frame[number]]
+        total += counts[number] * valid
+        seen += valid
+    return total / np.maximum(seen, 1.0)
 
 
 def with_poisson_noise(images: Images, beam_px: Floats) -> Images:
@@ -104,8 +128,9 @@ def with_poisson_noise(images: Images, beam_px: Floats) -> Images:
 
     def factor_of(number: int) -> float | None:
         image = images.counts[number]
-        background = ring_background(image, images.valid, radius)
-        return noise_factor(image, images.valid, background, NOISE_BOX_PX)
+        valid = images.valid_in(number)
+        background = ring_background(image, valid, radius)
+        return noise_factor(image, valid, background, NOISE_BOX_PX)
 
     every = in_threads(factor_of, numbers[:: max(1, len(numbers) // FRAMES_FOR_NOISE)].tolist())
     factors = [factor for factor in every if factor is not None]
@@ -129,8 +154,9 @@ def search_spots(images: Images, beam_px: Floats, *, threshold: float) -> SpotSe
 
     def sizes_in(number: int) -> list[float]:
         image = images.counts[number]
-        background = ring_background(image, images.valid, radius)
-        return spot_radius(image, images.valid, background, radius=radius, inner_radius=inner)
+        valid = images.valid_in(number)
+        background = ring_background(image, valid, radius)
+        return spot_radius(image, valid, background, radius=radius, inner_radius=inner)
 
     some = numbers[:: max(1, len(numbers) // FRAMES_FOR_SPOT_SIZE)].tolist()
     sizes = [size for each in in_threads(sizes_in, some) for size in each]
@@ -139,8 +165,9 @@ def search_spots(images: Images, beam_px: Floats, *, threshold: float) -> SpotSe
 
     def spots_in(number: int) -> Spots:
         image = images.counts[number]
-        background = ring_background(image, images.valid, radius)
-        spots = find_spots(image, images.valid, background, radius=radius, finder=finder)
+        valid = images.valid_in(number)
+        background = ring_background(image, valid, radius)
+        spots = find_spots(image, valid, background, radius=radius, finder=finder)
         return spots._replace(frame=np.full(len(spots.frame), number, dtype=np.int64))
 
     columns = [np.concatenate(column) for column in zip(*in_threads(spots_in, numbers.tolist()), strict=True)]

@@ -91,6 +91,22 @@ def disc_sums(
 
 
 @njit(cache=True, nogil=True)
+def masked_share(valid: Mask, place: Integers, offsets: Integers) -> Floats:  # pragma: no cover
+    """Return the share (n,) of the pixels of discs around places (n, 2) that are masked; not of what lies outside."""
+    share = np.zeros(len(place))
+    for i in range(len(place)):
+        inside = 0
+        for k in range(len(offsets)):
+            slow, fast = place[i, 0] + offsets[k, 0], place[i, 1] + offsets[k, 1]
+            if 0 <= slow < valid.shape[0] and 0 <= fast < valid.shape[1]:
+                inside += 1
+                if not valid[slow, fast]:
+                    share[i] += 1.0
+        share[i] /= max(inside, 1)
+    return share
+
+
+@njit(cache=True, nogil=True)
 def centroids(
     image: Image, valid: Mask, background: Image, position: Floats, offsets: Integers
 ) -> tuple[Floats, Floats]:  # pragma: no cover

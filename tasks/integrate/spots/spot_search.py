@@ -9,12 +9,17 @@ from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from tasks.integrate.spots.peaks import centroids, disc_offsets, disc_sums, peaks, smoothed
+from tasks.integrate.spots.peaks import centroids, disc_offsets, disc_sums, masked_share, peaks, smoothed
 from tasks.model.arrays import Floats, Image, Mask
 
 HOT_RATIO = 8.0
 """Height over the highest neighbour: a Gaussian spot centred on its pixel has 7.5 at a sigma of 0.4 px, 4.3 at 0.5 px,
 and is taken for a hot pixel only if sharper. At 4 test_spots.py finds more hot pixels than it has."""
+
+
+MOST_MASKED = 0.2
+"""Of the disc about a spot's centre of mass: half a spot leaves 0.28 (tests/unit/integrate/test_masked_frames.py), and
+a masked pixel must not cost a small spot."""
 
 
 class Spots(NamedTuple):
@@ -70,6 +75,8 @@ def lone_pixels(mean: Floats, frames: int, valid: Mask) -> Mask:
     above = mean - floor
     deviation = np.sqrt(np.maximum(floor, 1.0 / frames) / frames)
     lonely = above > HOT_RATIO * np.maximum(neighbours - floor, deviation)
+    if not valid.all():  # beside what is masked there is no surrounding to stand out of
+        lonely &= ~ndimage.binary_dilation(~valid, np.ones((5, 5), dtype=bool))
     # a strong spot that passes raises a median, but not all the pixels around one that is dead
     dead = (mean == 0) & (ndimage.minimum_filter(mean, footprint=ring) * frames > 25.0)
     return valid & ((lonely & (above > 0.05)) | dead)
@@ -112,6 +119,7 @@ def find_spots(image: Image, valid: Mask, background: Image, *, radius: Image, f
     position, chosen = place[strong].astype(np.float64), significance[strong]
     centre, counts = centroids(image, valid, background, position, offsets)
     inside = (np.abs(centre - position) < finder.radius + 1).all(axis=1) & (counts >= finder.least_counts)
+    inside &= masked_share(valid, np.rint(centre).astype(np.int64), offsets) <= MOST_MASKED
     return Spots(centre, np.zeros(len(centre), dtype=np.int64), counts, chosen).where(inside)
 
 

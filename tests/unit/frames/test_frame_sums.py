@@ -19,11 +19,11 @@ from tasks.frames.models import FrameSeries
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stack import each_frame
 from tasks.frames.task import find_beams, sum_frames, summary
-from tasks.frames.tilts import _coincidence
 from tasks.ingest.models import TiltSeries
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import read_source
 from tasks.ingest.task import ingest_tilt_series
+from tasks.ingest.validity import find_validity
 from tasks.model import FileRef, InputError
 
 SHAPE = (64, 56)
@@ -318,23 +318,14 @@ def test_an_aperture_of_something_else_is_refused(
         sum_frames(series, aperture, FrameSettings(), tmp_path / "frames")
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, 2.0])
-def test_coincidence_loss_is_that_of_poisson_hits(rate: float) -> None:
-    exposures = 200_000
-    hits = np.random.default_rng(3).poisson(rate, exposures)
-    whole = np.zeros((60, 60), dtype=np.uint32)
-    whole[50, 50] = (hits > 0).sum()
-    lost = _coincidence(whole, (10.0, 10.0), exposures)
-    assert lost == pytest.approx(1 - (hits > 0).sum() / hits.sum(), abs=0.01)
-    whole[10, 10] = exposures + 1  # this camera counts several electrons of one exposure
-    assert _coincidence(whole, (10.0, 10.0), exposures) == 0.0
-
-
 def test_hot_and_dead_pixels_are_masked_and_nothing_else(tmp_path: Path) -> None:
     rng = np.random.default_rng(9)
     centres = np.array([31.0, 27.0]) + rng.normal(size=(8, 2)) * 2
     series, _ = make_series(tmp_path, centres, per_position=400)
-    clean = find_beams(series, FrameSettings(), tmp_path / "clean")
+    series = series.model_copy(
+        update={"scans": tuple(scan.model_copy(update={"frames": None}) for scan in series.scans)}
+    )  # which electron came in which camera frame is not kept below
+    clean = series.validity
     for scan in series.scans:  # a pixel that counts at every position, and one in the halo that never does
         offsets, events = (np.load(ref.path) for ref in (scan.offsets, scan.events))
         kept = events != 40 * SHAPE[1] + 30
@@ -345,18 +336,24 @@ def test_hot_and_dead_pixels_are_masked_and_nothing_else(tmp_path: Path) -> None
         np.save(scan.events.path, events[order].astype(np.uint32))
         np.save(scan.offsets.path, np.searchsorted(place[order], np.arange(len(offsets))).astype(np.uint64))
 
+    none = np.zeros(SHAPE, dtype=bool)
+    series = series.model_copy(update={"validity": find_validity(series.scans, series.detector, none, tmp_path)})
     found = find_beams(series, FrameSettings(), tmp_path / "found")
     frames = sum_frames(series, aperture_of(tmp_path, series, all_positions(8)), FrameSettings(), tmp_path / "f", found)
 
-    assert clean.bad_px == ()
-    assert found.bad_px == ((40, 30), (60, 50))
-    assert any("2 pixels" in warning for warning in frames.warnings)
-    whole, mask = frames.images, frames.mask
-    for frame, pixels in zip(frames.frames, whole, strict=True):
+    assert clean is not None
+    assert clean.all_valid
+    assert not clean.parts
+    assert np.argwhere(~series.valid_pixels()[0]).tolist() == [[40, 30], [60, 50]]
+    assert [part.kind for part in series.validity.parts] == ["hot pixels", "dead pixels"]
+    assert any("hot pixels, 1 pixels" in warning for warning in frames.warnings)
+    whole, masks = frames.images, frames.masks
+    for index, (frame, pixels) in enumerate(zip(frames.frames, whole, strict=True)):
         shift = np.rint(np.array(frames.direct_beam_px) + frame.beam_residual_px - frame.beam_found_px).astype(int)
         hot = (60 + shift[0], 50 + shift[1])
         assert pixels[hot] >= SCAN[0] * SCAN[1]
-        assert not mask[hot]
+        assert not masks.valid_in(index)[hot]
+        assert not frames.mask[hot]
 
 
 def test_counts_beyond_sixteen_bits_are_kept(tmp_path: Path) -> None:
@@ -366,3 +363,64 @@ def test_counts_beyond_sixteen_bits_are_kept(tmp_path: Path) -> None:
         shifts=np.zeros((1, 2), int), detector_columns=4, canvas=canvas_for(np.zeros((1, 2), int), (3, 4)), coin=None,
     )  # fmt: skip
     assert whole.max() == 70_000
+
+
+def without(series: TiltSeries, dead: dict[int, np.ndarray]) -> TiltSeries:
+    """Drop the electrons of some scans on dead pixels, in place, and look for faults again."""
+    for number, pixels in dead.items():
+        scan = series.scans[number]
+        offsets, events = (np.load(ref.path) for ref in (scan.offsets, scan.events))
+        kept = ~pixels.ravel()[events]
+        place = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets.astype(int)))[kept]
+        np.save(scan.events.path, events[kept])
+        np.save(scan.offsets.path, np.searchsorted(place, np.arange(len(offsets))).astype(np.uint64))
+    folder = series.scans[0].events.path.parent
+    scans = tuple(scan.model_copy(update={"frames": None}) for scan in series.scans)  # the frames' bounds are not kept
+    series = series.model_copy(update={"scans": scans})
+    found = find_validity(series.scans, series.detector, np.zeros(SHAPE, dtype=bool), folder)
+    return series.model_copy(update={"validity": found})
+
+
+def test_every_frame_has_the_mask_of_its_scan_laid_where_its_detector_lies(tmp_path: Path) -> None:
+    centres = np.array([31.0, 27.0]) + np.array([[0, 0], [0, 3], [2, 0], [0, 0], [-2, 1], [1, 1]])
+    series, _ = make_series(tmp_path, centres, per_position=900)
+    dead = np.zeros(SHAPE, dtype=bool)
+    dead[40:48] = True
+    always = np.zeros(SHAPE, dtype=bool)
+    always[:, 20] = True
+    series = without(series, {number: always | (dead if number in {1, 4} else False) for number in range(6)})
+
+    parts = {part.kind: part for part in series.validity.parts}
+    assert parts["columns"].rectangle_px == (0, 20, 63, 20)
+    assert parts["rows"].rectangle_px == (40, 0, 47, 55)
+    assert parts["rows"].scans == (1, 4)
+
+    frames = sum_frames(series, aperture_of(tmp_path, series, all_positions(6)), FrameSettings(), tmp_path / "f")
+    masks = frames.masks
+    rows, columns = np.indices(frames.detector.shape_px)
+    for index, frame in enumerate(frames.frames):
+        shift = np.rint(np.array(frames.direct_beam_px) + frame.beam_residual_px - frame.beam_found_px).astype(int)
+        row, column = rows - shift[0], columns - shift[1]
+        hidden = (column == 20) | ((row >= 40) & (row < 48) & (index in {1, 4}))
+        inside = frames.mask | hidden  # the rim of the canvas is in no mask
+        np.testing.assert_array_equal(
+            masks.valid_in(index)[inside], ~hidden[inside] & masks.different.any(axis=0)[inside]
+        )
+    np.testing.assert_array_equal(frames.mask, masks.different.all(axis=0))
+
+
+def test_camera_frames_that_are_lost_are_no_exposures(tmp_path: Path) -> None:
+    series, _ = make_series(tmp_path, np.tile([31.0, 27.0], (5, 1)))
+    whole = sum_frames(series, aperture_of(tmp_path, series, all_positions(5)), FrameSettings(), tmp_path / "whole")
+    scan = series.scans[2]
+    offsets, events = np.load(scan.offsets.path).astype(int), np.load(scan.events.path)
+    lengths = np.diff(offsets)
+    kept = np.repeat(~np.isin(np.arange(len(lengths)), [3, 17, 30]), lengths)
+    lengths[[3, 17, 30]] = 0
+    np.save(scan.events.path, events[kept])
+    np.save(scan.offsets.path, np.concatenate([[0], np.cumsum(lengths)]).astype(np.uint64))
+    scans = tuple(one.model_copy(update={"frames": None}) for one in series.scans)  # their bounds are not kept
+    series = series.model_copy(update={"scans": scans})
+    frames = sum_frames(series, aperture_of(tmp_path, series, all_positions(5)), FrameSettings(), tmp_path / "lost")
+    assert [frame.positions for frame in whole.frames] == [42] * 5
+    assert [frame.positions for frame in frames.frames] == [42, 42, 39, 42, 42]

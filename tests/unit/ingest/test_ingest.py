@@ -64,7 +64,7 @@ def test_the_event_store_holds_every_electron_sorted_by_tilt(tmp_path: Path) -> 
 
     assert [scan.tilt_deg for scan in series.scans] == [-20.0, 0.0, 2.5, 3.0, 10.0]
     for scan in series.scans:
-        offsets, events = open_events(scan)
+        offsets, events, _ = open_events(scan)
         rows, columns = np.divmod(truth[scan.source][:, 0], SCAN[1] + FLYBACK)
         kept = columns < SCAN[1]
         position = np.repeat(np.arange(SCAN[0] * SCAN[1]), np.diff(offsets.astype(np.int64)))
@@ -173,3 +173,46 @@ def test_a_moved_run_folder_still_finds_its_events(tmp_path: Path) -> None:
     series = ingest(tmp_path / "s", tmp_path / "moved")
     assert series.scans[0].events.path.is_relative_to(tmp_path / "moved")
     assert series.scans[0].events.unchanged()
+
+
+def several_frames(folder: Path, stated: int | None, *, per_position: int = 3) -> None:
+    """Make the first scan one of several camera frames for each position, and state how many."""
+    make_source(folder, [0.0])
+    positions = SCAN[0] * (SCAN[1] + FLYBACK)
+    lengths = np.tile([2, 0, 1], positions)[: positions * per_position]
+    path = folder / "FOURD_00000.h5"
+    write_scan(
+        path, np.concatenate([[0], np.cumsum(lengths)]), np.arange(lengths.sum()) % 30,
+        scan_shape_with_flyback=(SCAN[0], SCAN[1] + FLYBACK), frame_shape=FRAME, frames_per_position=per_position,
+    )  # fmt: skip
+    list_as_it_is(path)
+    manifest = json.loads((folder / "tilt_series.json").read_text())
+    if stated is not None:
+        manifest["detector"]["counting"] = {"method": "local-maxima-3x3", "frames_per_position": stated}
+    (folder / "tilt_series.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("stated", [None, 3])
+def test_the_store_tells_which_electron_came_in_which_camera_frame(tmp_path: Path, stated: int | None) -> None:
+    several_frames(tmp_path / "s", stated)
+    scan = ingest(tmp_path / "s", tmp_path / "work", tilts_min=1).scans[0]
+    offsets, events, frames = open_events(scan)
+    assert scan.frames_per_position == 3
+    assert frames is not None
+    assert int(frames[-1]) == len(events) == 3 * SCAN[0] * SCAN[1]
+    assert np.diff(frames.astype(int)).tolist() == [2, 1] * (SCAN[0] * SCAN[1])
+    assert set(offsets.tolist()) <= set(frames.tolist())
+
+
+def test_camera_frames_that_contradict_the_manifest_are_an_error_that_names_the_field(tmp_path: Path) -> None:
+    several_frames(tmp_path / "s", 4)
+    message = "holds 3 camera frames for a scan position, the manifest's detector.counting.frames_per_position says 4"
+    with pytest.raises(SourceError, match=message):
+        ingest(tmp_path / "s", tmp_path / "work", tilts_min=1)
+
+
+def test_a_scan_of_one_camera_frame_has_no_bounds_of_its_own(tmp_path: Path) -> None:
+    make_source(tmp_path / "s", [0.0])
+    scan = ingest(tmp_path / "s", tmp_path / "work", tilts_min=1).scans[0]
+    assert scan.frames is None
+    assert scan.entries_are_frames == (scan.frames_per_position == 1)

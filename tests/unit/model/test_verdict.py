@@ -23,6 +23,7 @@ GOOD = {
         kind="refined", radiation="electron", r1=0.15, r1_left_out=0.22, r1_over_chance=0.3, r1_by_chance=0.5,
         observed_per_parameter=8.0, shift_over_esd=0.0, recovery_angstrom=0.05, atoms=20, odd_displacements=0.0,
         odd_above_floor=0.0, bad_neighbours=0, completeness=1.0, agreement=1.0,
+        uncorrected_loss=0.0, counting_disagreement=0.05,
     ),
 }  # fmt: skip
 

@@ -1,19 +1,25 @@
 """The report says what happened, completely and safely."""
 
+import base64
+import io
 import json
 import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import matplotlib.image
+import numpy as np
 import pytest
 
+from tasks.ingest.models import MaskedPart, Validity
 from tasks.integrate.cell_scale import stated_scale, whole_esd, with_curvature
 from tasks.integrate.models import CombinedSets, CrystalRelation
-from tasks.model import Detector, UnitCell
+from tasks.model import Detector, FileRef, UnitCell
 from tasks.refine.models import RefinedAtom
 from tasks.report import tables, wording
 from tasks.report.drawing import structure_svg
+from tasks.report.masked import NEVER, SOMETIMES, VALID, masked_picture, masked_words, validity_entry
 from tasks.report.models import Failure, RunOutcome
 from tasks.report.results import Results, results
 from tasks.report.task import write_report
@@ -276,6 +282,50 @@ def test_a_molecule_is_drawn_whole_and_a_framework_as_its_cell(run: tuple[RunOut
     cell = structure_svg(model)
     assert cell.count('class="cell"') == 12
     assert cell.count("<circle") > 424
+
+
+def test_what_of_the_detector_was_not_used_is_told_in_numbers_words_and_a_picture(
+    run: tuple[RunOutcome, Path], tmp_path: Path
+) -> None:
+    masks = np.ones((2, 40, 30), dtype=bool)
+    masks[:, 3] = False
+    masks[1, 10:20] = False
+    np.savez_compressed(tmp_path / "masks.npz", valid=np.packbits(masks, axis=-1), columns=np.array(30))
+    outcome = run[0]
+    number = len(outcome.source.tilt_deg)
+    share = 1.0 - masks.mean(axis=(1, 2))
+    of_scan = tuple(int(scan == 1) for scan in range(number))
+    validity = Validity(
+        shape_px=(40, 30),
+        masks=FileRef.of(tmp_path / "masks.npz"),
+        mask_of_scan=of_scan,
+        share_masked=tuple(float(share[which]) for which in of_scan),
+        parts=(
+            MaskedPart(kind="stated", origin="manifest", rectangle_px=(3, 0, 3, 29), pixels=30),
+            MaskedPart(kind="sector", origin="data", rectangle_px=(10, 0, 19, 29), pixels=300, scans=(1,)),
+        ),
+    )
+    told = outcome.model_copy(update={"validity": validity})
+    entry = results(told, tmp_path)["validity"]
+    assert entry["share_masked"] == pytest.approx([30 / 1200, 330 / 1200])
+    assert [part["kind"] for part in entry["parts"]] == ["stated", "sector"]
+    assert entry["parts"][1]["tilt_deg"] == [outcome.source.tilt_deg[1]]
+    assert entry["parts"][0]["tilts"] == number
+    words = " ".join(masked_words(validity_entry(told)))
+    assert "2.50% to 27.50%, tilt by tilt, of the detector was not used." in words
+    assert "Sector: 300 pixels within rows 10 to 19, columns 0 to 29, at 1 tilts" in words
+    picture = matplotlib.image.imread(
+        io.BytesIO(base64.b64decode(masked_picture(told).partition(",")[2])), format="png"
+    )
+    shown = (picture[..., :3] * 255).round().astype(int)
+    assert (shown[3] == NEVER).all()
+    assert (shown[10:20] == SOMETIMES).all()
+    assert (shown[20:] == VALID).all()
+
+
+def test_a_detector_without_faults_is_said_to_be_whole(run: tuple[RunOutcome, Path]) -> None:
+    assert masked_picture(run[0]) is None
+    assert masked_words(validity_entry(run[0])) == ("All pixels of the detector were used.",)
 
 
 def test_the_first_line_and_the_table_say_what_of_a_length_is_scale() -> None:

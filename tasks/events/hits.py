@@ -1,0 +1,55 @@
+"""In how many camera frames a region of the detector was hit: no count means that no electron came, by any rule."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from tasks.events.store import ScanEvents, camera_frames
+from tasks.model.arrays import Integers
+
+
+def frames_hit(
+    scan: ScanEvents,
+    *,
+    positions: NDArray[np.int64],
+    origins: NDArray[np.int64],
+    detector_columns: int,
+    regions: NDArray[np.int64],
+) -> Integers:
+    """Return the camera frames (regions,) of these positions that hold a count in each region.
+
+    Parameters
+    ----------
+    positions, origins
+        (n,) ascending, and (n, 2) what is added to the detector position of their electrons.
+    regions
+        (slow, fast), numbered from 1; 0 is in none.
+    """
+    begins, ends = camera_frames(scan, positions)
+    first = scan.offsets.astype(np.int64)[positions]
+    owner = np.searchsorted(first, begins, side="right") - 1
+    hit = np.zeros(int(regions.max(initial=0)) + 1, dtype=np.int64)
+    _hit(begins, ends, scan.events, origins[owner], detector_columns, regions, np.full(len(hit), -1), hit)
+    return hit[1:]
+
+
+@njit(cache=True, nogil=True)
+def _hit(
+    begins: Integers,
+    ends: Integers,
+    events: NDArray[np.uint32],
+    origins: Integers,
+    columns: int,
+    regions: Integers,
+    latest: Integers,
+    hit: Integers,
+) -> None:  # pragma: no cover
+    """Count every frame once for each region."""
+    for k in range(len(begins)):
+        for index in range(begins[k], ends[k]):
+            row = events[index] // columns + origins[k, 0]
+            column = events[index] % columns + origins[k, 1]
+            region = regions[row, column]
+            if region and latest[region] != k:
+                latest[region] = k
+                hit[region] += 1
