@@ -52,7 +52,7 @@ def _correlations(own: NDArray[np.float64], other: NDArray[np.float64], largest:
                     product += x * y
                     one += x * x
                     two += y * y
-            if one > 0 and two > 0:
+            if one * two > 0:  # of variances next to nothing the product may underflow
                 out[row, shift + largest] = product / np.sqrt(one * two)
     return out
 
