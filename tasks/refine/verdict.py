@@ -47,6 +47,16 @@ class RefinedVerdict(NamedTuple):
     reasons: tuple[str, ...]
 
 
+QUALIFYING_FACTOR = 1.06
+"""Of all lengths: up to this a wrong scale qualifies the cell (a warning, and the report's first line) and leaves the
+structure solved, as atoms and elements do not depend on it. Cameras are off by as much: published data of L-tyrosine by
+3 %, of cinchonine by 5 %. Wrong energies make 13 % (100 for 120 keV) and more, and the verdict doubtful."""
+
+
+def _only_qualifies(factor: float) -> bool:
+    return max(factor, 1.0 / factor) <= QUALIFYING_FACTOR
+
+
 def judge_refined(fit: ModelFit, grounds: Grounds) -> RefinedVerdict:
     """Return the verdict on a refined model."""
     figures = figures_of(fit, grounds)
@@ -92,7 +102,7 @@ def figures_of(fit: ModelFit, grounds: Grounds) -> ModelFigures:
         odd_displacements=len(odd) / heavy if heavy else None,
         odd_above_floor=len(odd - floor) / heavy if heavy else None,
         close_contacts=checks.close_pairs(fit),
-        scale_doubts=() if doubts.scale is None else (str(doubts.scale),),
+        scale_doubts=() if doubts.scale is None or _only_qualifies(doubts.scale.factor) else (str(doubts.scale),),
         cell_doubts=(str(doubts.edges),) if doubts.edges is not None and doubts.edges.sure else (),
         bad_neighbours=len(set(checks.impossible_bonds(fit)) | set(checks.lonely(fit))),
         completeness=checks.completeness_of_model(grounds.formula, grounds.composition),

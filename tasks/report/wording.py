@@ -8,6 +8,8 @@ from tasks.model import UnitCell
 from tasks.report.models import CrystalOutcome, PhaseTrial, RunOutcome
 
 DASH = "–"
+WRONG_SCALE = "all lengths are"
+"""How the warning begins that doubts the scale of a cell (`tasks.refine.scale_doubt`)."""
 NO_BREAK = "\u00a0"
 
 
@@ -126,6 +128,7 @@ def _solved_sentence(outcome: RunOutcome, solved: list[CrystalOutcome]) -> str:
         parts.append(f"{model.space_group}, {cell_text(model.unit_cell, esd)}")
         limit = f" at {best.reflections.d_min_angstrom:.2f} Å" if best.reflections is not None else ""
         parts.append(f"R1 = {percent(best.refinement.r1)}{limit} ({best.id})")
+        parts += [f"but {text}" for text in best.refinement.warnings if text.startswith(WRONG_SCALE)][:1]
     return "; ".join(parts) + "."
 
 

@@ -124,7 +124,7 @@ def test_dials_imports_cinchonine_as_one_sweep(cinchonine: tuple[FrameSeries, li
 def test_real_detector_files_are_read(shared_data: Path, name: str, shape: tuple[int, int] | None) -> None:
     path = shared_data / "frames" / name
     reference = fabio.open(path).data
-    images = FrameFileReader().read(path, shape=shape or reference.shape)
+    images = FrameFileReader().read(path, shape=shape or reference.shape).images
     assert images.shape == (1, *reference.shape)
     np.testing.assert_array_equal(images[0], reference)
     with pytest.raises(SourceError, match=r"detector.shape_px says \(7, 8\)"):
