@@ -69,7 +69,9 @@ def solve(
     out: Out,
     cell: Annotated[str | None, typer.Option(help="a,b,c,alpha,beta,gamma in angstrom and degrees")] = None,
     composition: Compositions = None,
-    space_group: Annotated[str | None, typer.Option(help='Hermann-Mauguin symbol, "P 21"')] = None,
+    space_group: Annotated[
+        str | None, typer.Option(help='Hermann-Mauguin symbol, "P 21"; auto: not that of the file')
+    ] = None,
     radiation: Annotated[str | None, typer.Option(help="electron or xray; that of the file, else electron")] = None,
     energy_kev: Annotated[
         float | None, typer.Option(help="of the electrons or photons; that of the file, else 200")

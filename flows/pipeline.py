@@ -6,7 +6,7 @@ folder when it is there already, and it is a Prefect task when a flow run is aro
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,7 @@ from flows.aperture_gain import Bench, aperture_gain
 from flows.parallel import side_by_side
 from flows.phases import PhaseOutcome, best_phase, best_with_solution
 from flows.progress import Steps
-from flows.review import Review
+from flows.review import NoReview, Review
 from flows.settings import Settings
 from tasks.apertures import ApertureSet, CrystalAperture, has_more_positions, propose_apertures
 from tasks.frames import DirectBeams, FrameSeries, find_beams, read_rotation, sum_frames
@@ -135,11 +135,20 @@ def structure(run: Run, crystal: CrystalOutcome) -> CrystalOutcome:
     folder = crystal_folder(run, crystal.id)
     if len(run.compositions) < 2:
         return structure_of(run, crystal, reflections, next(iter(run.compositions), None), folder=folder)
+    unasked = replace(run, review=NoReview())  # a person is asked about the phase that wins, not about each
     tried: list[PhaseOutcome] = []
     for number, contents in enumerate(run.compositions, 1):
         place = folder / f"phase-{number}"
-        tried.append((contents, structure_in_phase(run, crystal, reflections, contents, tried=tried, folder=place)))
-    return best_phase(tried)
+        tried.append((contents, structure_in_phase(unasked, crystal, reflections, contents, tried=tried, folder=place)))
+    best = best_phase(tried)
+    if best.solutions is None:
+        return best
+    try:
+        if run.review.solution(crystal.id, best.solutions) == best.solutions.best:
+            return best
+    except ApertureError as error:
+        return failed(best.model_copy(update={"refinement": None}), "refine", error)
+    return refined_structure(run, best, reflections, contents_of(run, best), folder=folder / "reviewed")
 
 
 def structure_in_phase(

@@ -1,6 +1,5 @@
 """Intensities from a file of a user: SHELX, CIF, MTZ, XDS or a table, recognised by content."""
 
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,7 @@ from tasks.integrate import (
     laue_warnings,
 )
 from tasks.model import Beam, FileRef, InputError, ScienceError, SettingsError, SourceError, UnitCell
+from tasks.model.experiment import energy_of_wavelength_kev
 from tasks.model.provenance import Provenance
 
 LENGTH_TOLERANCE = 0.03
@@ -227,11 +227,9 @@ def wavelength_of(energy_kev: float, radiation: Literal["electron", "xray"]) -> 
 
 def energy_of(wavelength_angstrom: float, radiation: Literal["electron", "xray"]) -> float:
     """Return the energy in keV of electrons or photons of this wavelength."""
-    momentum_kev = constants.h * constants.c / constants.e / 1e3 / (wavelength_angstrom * 1e-10)
-    if radiation == "xray":
-        return float(momentum_kev)
-    rest_kev = constants.m_e * constants.c**2 / constants.e / 1e3
-    return float(math.hypot(momentum_kev, rest_kev) - rest_kev)
+    if radiation == "electron":
+        return energy_of_wavelength_kev(wavelength_angstrom)
+    return constants.h * constants.c / (wavelength_angstrom * 1e-10 * constants.e) / 1e3
 
 
 def _given_symmetry(space_group: str, cell: UnitCell) -> tuple[gemmi.SpaceGroup, UnitCell]:

@@ -28,7 +28,7 @@ class Concluded(NamedTuple):
 
 def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
     """Return the document of a refinement with the verdict on it."""
-    verdict, reasons = judge_refined(fit, grounds)
+    verdict, reasons, scale_doubt = judge_refined(fit, grounds)
     if (doubt := unsettled(made.odds)) is not None:
         reasons = (*reasons, doubt)
     recovery = grounds.recovery
@@ -39,6 +39,7 @@ def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
         unit_cell=fit.draft.unit_cell,
         unit_cell_esd=made.unit_cell_esd,
         cell_scale=grounds.cell_scale,
+        scale_doubt=scale_doubt,
         formula=Composition(counts=grounds.formula).formula(),
         atoms=refined_atoms(fit, made.odds),
         r1=fit.r1,

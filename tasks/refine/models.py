@@ -48,6 +48,7 @@ class Refinement(Document):
     unit_cell: UnitCell
     unit_cell_esd: CellEsd | None = Field(default=None, description="of the fit alone, without the scale")
     cell_scale: CellScale | None = Field(default=None, description="None = not known")
+    scale_doubt: str | None = Field(default=None, description="what speaks against the scale of all lengths, in words")
     formula: str = Field(description="contents of the asymmetric unit times symmetry over Z, Hill order")
     atoms: tuple[RefinedAtom, ...]
     r1: float = Field(description="on F for I > 2 sigma")

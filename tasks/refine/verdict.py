@@ -10,8 +10,9 @@ from tasks.integrate import CellScale, CountingLoss
 from tasks.model import Composition
 from tasks.model.verdict import R1_REFINED, SCALE_TOPIC, ModelFigures, Verdict, judge
 from tasks.refine import checks
-from tasks.refine.cell_check import cell_doubts
+from tasks.refine.cell_check import Doubts, cell_doubts
 from tasks.refine.draft import ModelFit
+from tasks.refine.scale_doubt import ScaleDoubt
 from tasks.refine.validation import Recovery
 
 BY_CHANCE = {True: 0.83, False: 0.59}
@@ -22,6 +23,10 @@ LOSS_WITHOUT_EXTINCTION = 0.15
 """Largest share of a spot's electrons not counted, beyond which extinction, which weakens strong reflections likewise,
 is not refined: a correction wrong by a tenth then leaves 1.5 % of the strongest, as little as is seen. Chosen, not
 measured."""
+QUALIFYING_FACTOR = 1.06
+"""Of all lengths: up to this a wrong scale qualifies the cell and leaves the structure solved, as atoms and elements do
+not depend on it. Cameras are off by as much: published data of L-tyrosine by 3 %, of cinchonine by 5 %. Of the energies
+in use the nearest, 100 and 120 keV, differ by 10 % in wavelength: the verdict is doubtful then."""
 NOT_RECOVERED = "the shaken structure could not be refined again"
 
 
@@ -45,21 +50,15 @@ class RefinedVerdict(NamedTuple):
 
     verdict: Verdict
     reasons: tuple[str, ...]
-
-
-QUALIFYING_FACTOR = 1.06
-"""Of all lengths: up to this a wrong scale qualifies the cell (a warning, and the report's first line) and leaves the
-structure solved, as atoms and elements do not depend on it. Cameras are off by as much: published data of L-tyrosine by
-3 %, of cinchonine by 5 %. Wrong energies make 13 % (100 for 120 keV) and more, and the verdict doubtful."""
-
-
-def _only_qualifies(factor: float) -> bool:
-    return max(factor, 1.0 / factor) <= QUALIFYING_FACTOR
+    scale_doubt: str | None = None
+    """What speaks against the one scale of all lengths, however small; None if nothing does."""
 
 
 def judge_refined(fit: ModelFit, grounds: Grounds) -> RefinedVerdict:
     """Return the verdict on a refined model."""
-    figures = figures_of(fit, grounds)
+    doubts = cell_doubts(fit, grounds.cell_scale, grounds.wavelength_angstrom, grounds.composition)
+    scale = None if doubts.scale is None else str(doubts.scale)
+    figures = figures_of(fit, grounds, doubts)
     ruling = judge(figures)
     remark = _about_composition(grounds)
     if ruling.verdict == "solved":
@@ -70,21 +69,27 @@ def judge_refined(fit: ModelFit, grounds: Grounds) -> RefinedVerdict:
             "solved",
             (
                 f"R1 {fit.r1:.3f}{free}, where chance would give {figures.r1_by_chance:.2f}",
-                *(remark or ("displacements, distances and composition are in order",)),
+                *(
+                    remark
+                    or (
+                        "displacements, distances and composition are in order"
+                        + (" but for their scale" if scale else ""),
+                    )
+                ),
                 *about_counting(grounds.counting),
             ),
+            scale,
         )
     against = sorted(ruling.objections, key=lambda statement: (statement.topic != SCALE_TOPIC, not statement.hopeless))
     said = (statement.text for statement in against)
     remarks = (*remark, *_about_radiation(fit, figures), *about_counting(grounds.counting))
-    return RefinedVerdict(ruling.verdict, (*said, *remarks))
+    return RefinedVerdict(ruling.verdict, (*said, *remarks), scale)
 
 
-def figures_of(fit: ModelFit, grounds: Grounds) -> ModelFigures:
-    """Return the figures of a refined model."""
+def figures_of(fit: ModelFit, grounds: Grounds, doubts: Doubts) -> ModelFigures:
+    """Return the figures of a refined model; `doubts` are what its bonds say against the cell."""
     recovery, heavy = grounds.recovery, len(checks.heavy_atoms(fit))
     odd, floor = set(checks.odd_displacements(fit)), set(checks.at_the_floor(fit))
-    doubts = cell_doubts(fit, grounds.cell_scale, grounds.wavelength_angstrom, grounds.composition)
     chance = r1_by_chance(fit)
     return ModelFigures(
         kind="refined",
@@ -102,7 +107,7 @@ def figures_of(fit: ModelFit, grounds: Grounds) -> ModelFigures:
         odd_displacements=len(odd) / heavy if heavy else None,
         odd_above_floor=len(odd - floor) / heavy if heavy else None,
         close_contacts=checks.close_pairs(fit),
-        scale_doubts=() if doubts.scale is None or _only_qualifies(doubts.scale.factor) else (str(doubts.scale),),
+        scale_doubts=_grave(doubts.scale),
         cell_doubts=(str(doubts.edges),) if doubts.edges is not None and doubts.edges.sure else (),
         bad_neighbours=len(set(checks.impossible_bonds(fit)) | set(checks.lonely(fit))),
         completeness=checks.completeness_of_model(grounds.formula, grounds.composition),
@@ -110,6 +115,13 @@ def figures_of(fit: ModelFit, grounds: Grounds) -> ModelFigures:
         uncorrected_loss=None if grounds.counting is None else grounds.counting.uncorrected,
         counting_disagreement=_disagreement(grounds.counting),
     )
+
+
+def _grave(doubt: ScaleDoubt | None) -> tuple[str, ...]:
+    """Return in words a doubt of the scale that is more than a camera length badly known."""
+    if doubt is None or max(doubt.factor, 1.0 / doubt.factor) <= QUALIFYING_FACTOR:
+        return ()
+    return (str(doubt),)
 
 
 def _disagreement(counting: CountingLoss | None) -> float | None:

@@ -107,6 +107,7 @@ class RefinementEntry(Document):
     cell_scale_relative_esd: float | None = Field(
         description="of all lengths together, over themselves; None = not known"
     )
+    scale_doubt: str | None = Field(description="what speaks against the scale of all lengths, in words; else null")
     formula: str
     r1: float
     r1_all: float

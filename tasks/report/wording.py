@@ -8,8 +8,6 @@ from tasks.model import UnitCell
 from tasks.report.models import CrystalOutcome, PhaseTrial, RunOutcome
 
 DASH = "–"
-WRONG_SCALE = "all lengths are"
-"""How the warning begins that doubts the scale of a cell (`tasks.refine.scale_doubt`)."""
 NO_BREAK = "\u00a0"
 
 
@@ -127,8 +125,9 @@ def _solved_sentence(outcome: RunOutcome, solved: list[CrystalOutcome]) -> str:
         esd = whole_esd(model.unit_cell, model.unit_cell_esd, model.cell_scale)
         parts.append(f"{model.space_group}, {cell_text(model.unit_cell, esd)}")
         limit = f" at {best.reflections.d_min_angstrom:.2f} Å" if best.reflections is not None else ""
-        parts.append(f"R1 = {percent(best.refinement.r1)}{limit} ({best.id})")
-        parts += [f"but {text}" for text in best.refinement.warnings if text.startswith(WRONG_SCALE)][:1]
+        parts.append(f"R1 = {percent(model.r1)}{limit} ({best.id})")
+        if model.scale_doubt is not None:
+            parts.append(f"but {model.scale_doubt}")
     return "; ".join(parts) + "."
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from tasks.model import Composition, DivergedError, FileRef, UnitCell
+from tasks.refine.cell_check import Doubts
 from tasks.refine.draft import AtomFit, Draft, DraftAtom, DraftFit, UniqueIntensities
+from tasks.refine.scale_doubt import ScaleDoubt
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import refined
 from tasks.refine.validation import Recovery
@@ -60,6 +62,20 @@ def grounds(
 
 def verdict(fit: DraftFit, intensities: UniqueIntensities, recovery: Recovery | None = GOOD, formula=None) -> str:
     return judge_refined(fit, grounds(intensities, recovery, formula)).verdict
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.03, "solved"), (1.12, "doubtful")])
+def test_a_small_error_of_the_scale_is_named_and_a_large_one_makes_doubtful(
+    draft: Draft, intensities: UniqueIntensities, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    factor: float, expected: str,
+) -> None:  # fmt: skip
+    doubt = ScaleDoubt(1 / factor, 0.005, "either", f"all lengths are {factor} times too long")
+    monkeypatch.setattr("tasks.refine.verdict.cell_doubts", lambda *_: Doubts(doubt, None))
+    found = judge_refined(plain_fit(draft, tmp_path), grounds(intensities))
+    assert found.verdict == expected
+    assert found.scale_doubt == doubt.text
+    said = doubt.text if expected == "doubtful" else "in order but for their scale"
+    assert any(said in reason for reason in found.reasons)
 
 
 def test_a_right_structure_is_solved(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
@@ -175,14 +191,14 @@ def test_an_element_of_the_composition_that_is_nowhere_is_named(
     draft: Draft, intensities: UniqueIntensities, tmp_path: Path
 ) -> None:
     wanted = grounds(intensities, formula={"C": 40.0, "O": 20.0}, composition=Composition.parse("C40 O20 Br"))
-    _, reasons = judge_refined(plain_fit(draft, tmp_path), wanted)
+    reasons = judge_refined(plain_fit(draft, tmp_path), wanted).reasons
     assert any("no Br was found" in reason for reason in reasons)
     assert not any("composition are in order" in reason for reason in reasons)
 
 
 def test_the_wrong_radiation_is_suspected(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
     fit = plain_fit(draft, tmp_path)
-    _, reasons = judge_refined(fit, grounds(intensities.model_copy(update={"radiation": "xray"})))
+    reasons = judge_refined(fit, grounds(intensities.model_copy(update={"radiation": "xray"}))).reasons
     assert any("electron intensities?" in reason for reason in reasons)
-    _, reasons = judge_refined(fit, grounds(intensities, composition=None))
+    reasons = judge_refined(fit, grounds(intensities, composition=None)).reasons
     assert any("no composition was given" in reason for reason in reasons)

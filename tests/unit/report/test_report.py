@@ -20,7 +20,7 @@ from tasks.refine.models import RefinedAtom
 from tasks.report import tables, wording
 from tasks.report.drawing import structure_svg
 from tasks.report.masked import NEVER, SOMETIMES, VALID, masked_picture, masked_words, validity_entry
-from tasks.report.models import Failure, RunOutcome
+from tasks.report.models import CrystalOutcome, Failure, RunOutcome
 from tasks.report.results import Results, results
 from tasks.report.task import write_report
 from tasks.report.wording import NO_BREAK, headline, with_esd
@@ -326,6 +326,26 @@ def test_what_of_the_detector_was_not_used_is_told_in_numbers_words_and_a_pictur
 def test_a_detector_without_faults_is_said_to_be_whole(run: tuple[RunOutcome, Path]) -> None:
     assert masked_picture(run[0]) is None
     assert masked_words(validity_entry(run[0])) == ("All pixels of the detector were used.",)
+
+
+def test_the_first_line_qualifies_a_cell_whose_scale_is_doubted(run: tuple[RunOutcome, Path]) -> None:
+    outcome, _ = run
+    text = "all lengths are 1.033(8) times too long by the bonds"
+
+    def doubted(crystal: CrystalOutcome) -> CrystalOutcome:
+        model = crystal.refinement
+        return crystal if model is None else crystal.model_copy(
+            update={"refinement": model.model_copy(update={"scale_doubt": text})}
+        )  # fmt: skip
+
+    changed = outcome.model_copy(
+        update={
+            "crystals": tuple(map(doubted, outcome.crystals)),
+            "merged": None if outcome.merged is None else doubted(outcome.merged),
+        }
+    )
+    assert text not in headline(outcome)
+    assert headline(changed).endswith(f"; but {text}.")
 
 
 def test_the_first_line_and_the_table_say_what_of_a_length_is_scale() -> None:
