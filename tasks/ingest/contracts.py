@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, field_validator, model_validator
 
+from tasks.ingest.electrons import Conversion, EventClock
 from tasks.model import Beam, Composition, Counting, Detector, Document, InputError, Vector
 
 UNIT_TOLERANCE = 0.01
@@ -151,9 +152,11 @@ class SourceDetector(Detector):
 
 
 class CountingDetector(SourceDetector):
-    """A detector that counted electrons."""
+    """A detector that counted electrons, or whose values or times are turned into electrons as is stated."""
 
     counting: Counting | None = None
+    conversion: Conversion | None = Field(default=None, description="of values that are not counted; None = no need")
+    event_clock: EventClock | None = Field(default=None, description="of lists of hits; None = no need")
 
 
 class TiltSeriesManifest(Manifest):

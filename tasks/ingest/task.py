@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.ingest.contracts import ScanFile, TiltSeriesManifest
+from tasks.ingest.electrons import Stated
 from tasks.ingest.mask import stated_mask
 from tasks.ingest.metadata import common_texts, note_texts
 from tasks.ingest.models import LostScan, ScanGrid, TiltScan, TiltSeries
@@ -135,13 +136,15 @@ def _store_frames(data: ScanData, path: Path) -> FileRef | None:
 def _read(manifest: TiltSeriesManifest, file: SourceFile, read: ReadScan) -> ScanData:
     if file.data is None:
         raise SourceError(file.problem or "the file is absent")
+    detector = manifest.detector
     data = read(
         file.data.path,
         scan_shape=manifest.scan.shape,
         flyback_columns=manifest.scan.flyback_columns,
-        frame_shape=manifest.detector.shape_px,
+        frame_shape=detector.shape_px,
+        stated=Stated(detector.counting, detector.conversion, detector.event_clock),
     )
-    stated = manifest.detector.counting
+    stated = detector.counting
     if stated is not None and data.camera_frames not in (None, stated.frames_per_position):
         raise SourceError(
             f"the file holds {data.camera_frames} camera frames for a scan position, the manifest's "

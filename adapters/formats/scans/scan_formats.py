@@ -1,0 +1,117 @@
+"""All formats of scans in one table: how each is known and opened, and what `apertura inspect` says of it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+from pydantic import JsonValue
+
+from adapters.formats.file_format import FileFormat, Inspection
+from adapters.formats.scans.arina_scan import is_arina, open_arina
+from adapters.formats.scans.blockfile_scan import is_blockfile, open_blockfile
+from adapters.formats.scans.dense_scan import DenseScan
+from adapters.formats.scans.empad_scan import is_empad, open_empad
+from adapters.formats.scans.hdf5_cubes import is_emd_scan, is_hyperspy_scan, open_emd, open_hyperspy
+from adapters.formats.scans.hdf5_safety import is_hdf5, own
+from adapters.formats.scans.merlin_scan import is_merlin, open_merlin
+from adapters.formats.stempy_hdf5 import describe_stempy
+from tasks.model import SourceError
+
+NEEDED = (
+    "beam.energy_kev",
+    "detector.pixel_size_mm",
+    "detector.camera_length_mm",
+    "scan.step_nm",
+    "scan.rotation_deg",
+    "tilt_axis",
+    "scans[].tilt_deg",
+)
+"""Fields that tilt_series.json must hold (tasks/ingest/README.md), beside what every file tells."""
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, EOFError)
+"""Libraries report damage as any of these, depending on the byte that is wrong."""
+
+
+class DenseFormat(NamedTuple):
+    """A format of scans of whole frames."""
+
+    name: str
+    recognises: Callable[[Path, bytes], bool]
+    open: Callable[[Path], AbstractContextManager[DenseScan]]
+
+
+DENSE_FORMATS: tuple[DenseFormat, ...] = (
+    DenseFormat("Merlin MIB", is_merlin, open_merlin),
+    DenseFormat("NanoMEGAS block file", is_blockfile, open_blockfile),
+    DenseFormat("DECTRIS Arina master", is_arina, open_arina),
+    DenseFormat("HyperSpy", is_hyperspy_scan, open_hyperspy),
+    DenseFormat("EMD (py4DSTEM)", is_emd_scan, open_emd),
+    DenseFormat("EMPAD", is_empad, open_empad),
+)
+"""Asked in order."""
+
+
+def dense_format(path: Path, begin: bytes) -> DenseFormat | None:
+    """Return the format of a scan of whole frames; None if it is none of them."""
+    return next((known for known in DENSE_FORMATS if known.recognises(path, begin)), None)
+
+
+def is_stempy(path: Path, begin: bytes) -> bool:
+    """Tell stempy's HDF5 by its group of events."""
+    if not is_hdf5(begin):
+        return False
+    try:
+        with h5py.File(path, "r") as file:
+            return own(file, "electron_events") is not None
+    except DAMAGE:
+        return False
+
+
+def describe_dense(known: DenseFormat, path: Path) -> Inspection:
+    """Return what a scan of whole frames is.
+
+    Raises
+    ------
+    SourceError
+        If it is damaged.
+    """
+    try:
+        with known.open(path) as scan:
+            stated: dict[str, JsonValue] = {"values": scan.nature, **scan.metadata}
+            if scan.beside:
+                stated["beside"] = [other.name for other in scan.beside]
+            convert = () if scan.nature == "counts" else ("detector.conversion",)
+            return Inspection(
+                file=path.name,
+                format=known.name,
+                kind="scan",
+                shape=(*(scan.scan_shape or (scan.positions,)), *scan.frame_shape),
+                dtype=scan.dtype.newbyteorder("=").name,
+                metadata=stated,
+                lacks=(*NEEDED, *(() if scan.scan_shape else ("scan.shape",)), *convert),
+            )
+    except DAMAGE as error:
+        raise damaged(known.name, error) from error
+
+
+def damaged(name: str, error: Exception) -> SourceError:
+    """Return the error for a file that a library cannot read."""
+    said = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return SourceError(f"not a readable file of {name}: {said}", "copy the file again")
+
+
+def _dense(name: str) -> FileFormat:
+    known = next(one for one in DENSE_FORMATS if one.name == name)
+    return FileFormat(known.name, known.recognises, partial(describe_dense, known))
+
+
+SCAN_FORMATS: tuple[FileFormat, ...] = (
+    FileFormat("stempy HDF5", is_stempy, partial(describe_stempy, lacks=NEEDED)),
+    _dense("DECTRIS Arina master"),
+    _dense("HyperSpy"),
+    _dense("EMD (py4DSTEM)"),
+    _dense("EMPAD"),
+)
+"""For `apertura inspect`, which asks it before the formats of frames: .mib and .blo are listed there."""
