@@ -50,7 +50,7 @@ def ingest_tilt_series(
     if not isinstance(manifest, TiltSeriesManifest):
         raise InputError(f"{source.manifest_file.path} describes no tilt series")
     stated = stated_mask(source, masks)
-    scans, lost, texts = _read_all(source, manifest, reader, workdir)
+    scans, lost, texts, beside = _read_all(source, manifest, reader, workdir)
     _enough(scans, lost, settings.tilts_min, source.manifest_file.path)
     ordered = tuple(sorted(scans, key=lambda scan: (scan.tilt_deg, scan.repeat or 0)))
     log.info("%s: %d scans, %d electrons, %d lost", manifest.sample, len(scans), _electrons(scans), len(lost))
@@ -69,31 +69,33 @@ def ingest_tilt_series(
         lost=tuple(sorted(lost, key=lambda scan: scan.tilt_deg)),
         validity=find_validity(ordered, manifest.detector, stated, workdir),
         metadata={**note_texts(manifest.notes), **common_texts(texts)},
-        provenance=_provenance(source, reader),
+        provenance=_provenance(source, reader, beside),
     )
 
 
 def _read_all(
     source: SourceDocument, manifest: TiltSeriesManifest, reader: ScanReader, workdir: Path
-) -> tuple[list[TiltScan], list[LostScan], list[dict[str, str]]]:
-    """Return the scans that were stored, those that are lost, and what the files say about themselves."""
+) -> tuple[list[TiltScan], list[LostScan], list[dict[str, str]], dict[str, str]]:
+    """Return the scans that were stored, those that are lost, what the files say, and the digests of files beside."""
     scans: list[TiltScan] = []
     lost: list[LostScan] = []
     texts: list[dict[str, str]] = []
+    beside: dict[str, str] = {}
     with reader.reading() as read:
         for index, (listed, file) in enumerate(zip(manifest.scans, source.files, strict=True)):
             try:
                 data = _read(manifest, file, read)
                 scans.append(store_scan(data, listed, workdir, name=f"scan-{index:05d}"))
                 texts.append(data.metadata)
+                beside |= {f"{listed.file}: {path.name}": FileRef.of(path).sha256 for path in data.beside}
             except SourceError as error:
                 lost.append(LostScan(source=listed.file, tilt_deg=listed.tilt_deg, reason=error.message))
                 log.warning("%s (tilt %g deg) is lost: %s", listed.file, listed.tilt_deg, error.message)
-    return scans, lost, texts
+    return scans, lost, texts, beside
 
 
-def _provenance(source: SourceDocument, reader: ScanReader) -> Provenance:
-    inputs = {file.name: file.data.sha256 for file in source.files if file.data is not None}
+def _provenance(source: SourceDocument, reader: ScanReader, beside: dict[str, str]) -> Provenance:
+    inputs = beside | {file.name: file.data.sha256 for file in source.files if file.data is not None}
     if source.mask is not None:
         inputs["detector.mask"] = source.mask.sha256
     return Provenance(

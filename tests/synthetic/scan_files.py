@@ -97,3 +97,34 @@ def write_blockfile(path: Path, values: NDArray[np.integer]) -> Path:
         for number, frame in enumerate(values.reshape(-1, size, size)):
             stream.write(b"\xaa\x55" + number.to_bytes(4, "little") + frame.astype(np.uint8).tobytes())
     return path
+
+
+def write_tpx3(path: Path, packets: list[tuple[int, int]], *, per_chunk: int = 50) -> Path:
+    """Write packets, each with its chip, in chunks of at most so many, a new one where the chip changes."""
+    with path.open("wb") as stream:
+        begin = 0
+        while begin < len(packets):
+            chip = packets[begin][0]
+            chunk = [word for other, word in packets[begin : begin + per_chunk]]
+            same = next((at for at, (other, _) in enumerate(packets[begin:]) if other != chip), len(packets) - begin)
+            chunk = chunk[:same]
+            head = 0x33585054 | chip << 32 | (8 * len(chunk)) << 48
+            stream.write(np.array([head, *chunk], dtype="<u8").tobytes())
+            begin += len(chunk)
+    return path
+
+
+def hit_packet(time_ns: float, row: int, column: int, tot: int) -> int:
+    """Return the packet of a hit; 1.5625 ns are the finest step of its time."""
+    fine_steps = round(time_ns / 1.5625)
+    coarse = -(-fine_steps // 16)  # fine ToA counts backwards
+    column_pair, quad_rows = column // 2, row // 4
+    address = column_pair << 9 | quad_rows << 3 | (column % 2) << 2 | row % 4
+    coarse_again, fine = coarse % 2**30, coarse * 16 - fine_steps
+    return 0xB << 60 | address << 44 | (coarse_again & 0x3FFF) << 30 | tot << 20 | fine << 16 | coarse_again >> 14
+
+
+def edge_packet(time_ns: float, *, kind: int = 0xF, count: int = 0) -> int:
+    """Return the packet of an edge of a TDC input; 0xF is the rising edge of the first."""
+    steps = round(time_ns / 3.125)
+    return 0x6 << 60 | kind << 56 | (count % 4096) << 44 | (steps % 2**35) << 9 | 1 << 5

@@ -45,11 +45,11 @@ def electron_rule(scan: DenseScan, stated: Stated) -> ElectronRule | None:
         if scan.nature == "analogue" or not whole
         else ("the file does not say whether its whole numbers are electrons")
     )
-    counted = "" if scan.nature == "analogue" or not whole else 'if they are, state "counting"; if not, '
+    counted = "" if scan.nature == "analogue" or not whole else 'state "counting" if they are; if not, '
     raise SourceError(
-        f"{what}: detector.conversion is needed",
-        f'{counted}write "conversion": {{"units_per_electron": ..., "pedestal": ..., "threshold": ...}} into the '
-        "manifest's detector (tasks/ingest/README.md)",
+        f'{what}: detector.conversion is needed; {counted}write "conversion": {{"units_per_electron": ..., '
+        '"pedestal": ..., "threshold": ...}',
+        "tasks/ingest/README.md says what each means",
     )
 
 

@@ -53,6 +53,10 @@ DENSE_FORMATS: tuple[DenseFormat, ...] = (
 """Asked in order."""
 
 
+TIMEPIX3 = "Timepix3 list of hits (.tpx3)"
+"""Read by itself: it holds no frames."""
+
+
 def dense_format(path: Path, begin: bytes) -> DenseFormat | None:
     """Return the format of a scan of whole frames; None if it is none of them."""
     return next((known for known in DENSE_FORMATS if known.recognises(path, begin)), None)
@@ -67,6 +71,22 @@ def is_stempy(path: Path, begin: bytes) -> bool:
             return own(file, "electron_events") is not None
     except DAMAGE:
         return False
+
+
+def is_timepix3(_: Path, begin: bytes) -> bool:
+    """Tell a list of hits of a Timepix3 detector by the mark with which each of its chunks begins."""
+    return begin.startswith(b"TPX3")
+
+
+def describe_timepix3(path: Path) -> Inspection:
+    """Return what a list of hits is; none of it is read, and it states neither shapes nor units."""
+    return Inspection(
+        file=path.name,
+        format=TIMEPIX3,
+        kind="scan",
+        metadata={"values": "hits", "bytes": path.stat().st_size},
+        lacks=(*NEEDED, "scan.shape", "detector.shape_px", "detector.event_clock"),
+    )
 
 
 def describe_dense(known: DenseFormat, path: Path) -> Inspection:
@@ -109,6 +129,7 @@ def _dense(name: str) -> FileFormat:
 
 SCAN_FORMATS: tuple[FileFormat, ...] = (
     FileFormat("stempy HDF5", is_stempy, partial(describe_stempy, lacks=NEEDED)),
+    FileFormat(TIMEPIX3, is_timepix3, describe_timepix3),
     _dense("DECTRIS Arina master"),
     _dense("HyperSpy"),
     _dense("EMD (py4DSTEM)"),

@@ -12,7 +12,7 @@ from adapters.formats.file_format import BEGIN_BYTES
 from adapters.formats.scan_worker import ScanWorker
 from adapters.formats.scans.dense_scan import Shape
 from adapters.formats.scans.hdf5_safety import is_hdf5
-from adapters.formats.scans.scan_formats import DAMAGE, DENSE_FORMATS, damaged, dense_format
+from adapters.formats.scans.scan_formats import DAMAGE, DENSE_FORMATS, TIMEPIX3, damaged, dense_format, is_timepix3
 from adapters.formats.stempy_hdf5 import StempyReader
 from tasks.ingest import NOTHING_STATED, ReadScan, ScanData, Stated
 from tasks.model import Document, SourceError
@@ -65,11 +65,15 @@ class ScanFileReader(Document):
         with path.open("rb") as stream:
             begin = stream.read(BEGIN_BYTES)
         shapes = Shapes(scan_shape=scan_shape, flyback_columns=flyback_columns, frame_shape=frame_shape)
+        if is_timepix3(path, begin):
+            from adapters.formats.scans.timepix3_scan import read_timepix3
+
+            return read_timepix3(path, **shapes, stated=stated, events_max=self.events_max)
         known = dense_format(path, begin)
         if known is None and (is_hdf5(begin) or path.suffix.lower() in HDF5_SUFFIXES):
             return self._stempy().read(path, **shapes, stated=stated)
         if known is None:
-            names = ", ".join(one.name for one in DENSE_FORMATS)
+            names = ", ".join((*(one.name for one in DENSE_FORMATS), TIMEPIX3))
             raise SourceError(f"this is no scan of a format that is known: stempy HDF5, {names}")
         try:
             with known.open(path) as scan:

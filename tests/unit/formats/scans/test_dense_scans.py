@@ -175,7 +175,7 @@ def test_what_the_manifest_lacks_is_written_out_in_full(tmp_path: Path) -> None:
     path = write_hyperspy(tmp_path / "a.hspy", sparse_counts(5, SCAN, FRAME).astype("f4"))
     with pytest.raises(SourceError) as refused:
         read(path)
-    assert '"conversion": {"units_per_electron": ..., "pedestal": ..., "threshold": ...}' in refused.value.advice
+    assert '"conversion": {"units_per_electron": ..., "pedestal": ..., "threshold": ...}' in refused.value.message
 
 
 def test_counted_files_are_not_converted_once_more(tmp_path: Path) -> None:
