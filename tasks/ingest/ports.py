@@ -26,7 +26,11 @@ class ScanData(NamedTuple):
     camera_frames: int | None = None
     """Camera frames of a position, the most that any has; None = the file sums what each saw."""
     beside: tuple[Path, ...] = ()
-    """Files beside the listed one that hold a part of the scan."""
+    """Files beside the listed one that hold a part of the scan, or tell about it."""
+    beam_px: NDArray[np.float32] | None = None
+    """(n_positions, 2): where the direct beam lies at each position, (slow, fast), as a file beside the scan tells."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about how the scan was read."""
 
 
 class ReadScan(Protocol):

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from tasks.model.provenance import Provenance
 from tasks.stage import code_version, stage
 
 log = logging.getLogger("apertura.ingest")
+
+NOTES_SHOWN = 5
+"""Notes on how scans were read, the others counted. Chosen, not measured: what is wrong with one is wrong with all."""
 
 
 def summary(series: TiltSeries) -> str:
@@ -50,7 +54,7 @@ def ingest_tilt_series(
     if not isinstance(manifest, TiltSeriesManifest):
         raise InputError(f"{source.manifest_file.path} describes no tilt series")
     stated = stated_mask(source, masks)
-    scans, lost, texts, beside = _read_all(source, manifest, reader, workdir)
+    scans, lost, said = _read_all(source, manifest, reader, workdir)
     _enough(scans, lost, settings.tilts_min, source.manifest_file.path)
     ordered = tuple(sorted(scans, key=lambda scan: (scan.tilt_deg, scan.repeat or 0)))
     log.info("%s: %d scans, %d electrons, %d lost", manifest.sample, len(scans), _electrons(scans), len(lost))
@@ -68,30 +72,50 @@ def ingest_tilt_series(
         scans=ordered,
         lost=tuple(sorted(lost, key=lambda scan: scan.tilt_deg)),
         validity=find_validity(ordered, manifest.detector, stated, workdir),
-        metadata={**note_texts(manifest.notes), **common_texts(texts)},
-        provenance=_provenance(source, reader, beside),
+        metadata={**note_texts(manifest.notes), **common_texts(said.texts)},
+        warnings=_few(said.notes),
+        provenance=_provenance(source, reader, said.beside),
     )
+
+
+class Said(NamedTuple):
+    """What files say about themselves and each other."""
+
+    texts: list[dict[str, str]]
+    beside: dict[str, str]
+    """SHA-256 of the files beside the listed ones."""
+    notes: list[str]
 
 
 def _read_all(
     source: SourceDocument, manifest: TiltSeriesManifest, reader: ScanReader, workdir: Path
-) -> tuple[list[TiltScan], list[LostScan], list[dict[str, str]], dict[str, str]]:
-    """Return the scans that were stored, those that are lost, what the files say, and the digests of files beside."""
+) -> tuple[list[TiltScan], list[LostScan], Said]:
+    """Return the scans that were stored, those that are lost, and what the files say."""
     scans: list[TiltScan] = []
     lost: list[LostScan] = []
-    texts: list[dict[str, str]] = []
-    beside: dict[str, str] = {}
+    said = Said([], {}, [])
     with reader.reading() as read:
         for index, (listed, file) in enumerate(zip(manifest.scans, source.files, strict=True)):
             try:
                 data = _read(manifest, file, read)
                 scans.append(store_scan(data, listed, workdir, name=f"scan-{index:05d}"))
-                texts.append(data.metadata)
-                beside |= {f"{listed.file}: {path.name}": FileRef.of(path).sha256 for path in data.beside}
             except SourceError as error:
                 lost.append(LostScan(source=listed.file, tilt_deg=listed.tilt_deg, reason=error.message))
                 log.warning("%s (tilt %g deg) is lost: %s", listed.file, listed.tilt_deg, error.message)
-    return scans, lost, texts, beside
+                continue
+            said.texts.append(data.metadata)
+            said.beside.update({f"{listed.file}: {path.name}": FileRef.of(path).sha256 for path in data.beside})
+            said.notes.extend(data.notes)
+    return scans, lost, said
+
+
+def _few(notes: list[str]) -> tuple[str, ...]:
+    """Return the first notes that differ, and how many more there are."""
+    different = list(dict.fromkeys(notes))
+    for note in different[:NOTES_SHOWN]:
+        log.warning("%s", note)
+    more = len(different) - NOTES_SHOWN
+    return (*different[:NOTES_SHOWN], *((f"and {more} notes more of this kind",) if more > 0 else ()))
 
 
 def _provenance(source: SourceDocument, reader: ScanReader, beside: dict[str, str]) -> Provenance:
@@ -125,7 +149,15 @@ def store_scan(data: ScanData, listed: ScanFile, folder: Path, *, name: str) -> 
         order=listed.order,
         dose_e_per_A2=listed.dose_e_per_A2,
         repeat=listed.repeat,
+        beam_px=_store_beam(data, folder / f"{name}.beam.npy"),
     )
+
+
+def _store_beam(data: ScanData, path: Path) -> FileRef | None:
+    if data.beam_px is None:
+        return None
+    np.save(path, data.beam_px, allow_pickle=False)
+    return FileRef.of(path)
 
 
 def _store_frames(data: ScanData, path: Path) -> FileRef | None:

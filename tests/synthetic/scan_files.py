@@ -128,3 +128,18 @@ def edge_packet(time_ns: float, *, kind: int = 0xF, count: int = 0) -> int:
     """Return the packet of an edge of a TDC input; 0xF is the rising edge of the first."""
     steps = round(time_ns / 3.125)
     return 0x6 << 60 | kind << 56 | (count % 4096) << 44 | (steps % 2**35) << 9 | 1 << 5
+
+
+def write_offsets(path: Path, centres: NDArray[np.floating], *, name: str = "vacuum_COM") -> Path:
+    """Write offsets (2, rows, columns), along (fast, slow), as ncempy's `fileEMD.put_emdgroup` does."""
+    with h5py.File(path, "w") as file:
+        file.attrs["version_major"], file.attrs["version_minor"] = 0, 2
+        for group in ("microscope", "sample", "user", "comments"):
+            file.create_group(group)
+        place = file.create_group(f"data/{name}")
+        place.attrs["emd_group_type"] = 1
+        place["data"] = centres
+        for number, extent in enumerate(centres.shape, 1):
+            place[f"dim{number}"] = np.arange(extent)
+            place[f"dim{number}"].attrs["name"], place[f"dim{number}"].attrs["units"] = f"dim{number}", "pixels"
+    return path

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from adapters.formats.file_format import BEGIN_BYTES
 from adapters.formats.scan_worker import ScanWorker
+from adapters.formats.scans.beam_offsets import offsets_beside
 from adapters.formats.scans.dense_scan import Shape
 from adapters.formats.scans.hdf5_safety import is_hdf5
 from adapters.formats.scans.scan_formats import DAMAGE, DENSE_FORMATS, TIMEPIX3, damaged, dense_format, is_timepix3
@@ -60,11 +61,19 @@ class ScanFileReader(Document):
             If the file is damaged, hostile, empty, contradicts the manifest, or is not counted and the manifest does
             not say how to.
         """
+        shapes = Shapes(scan_shape=scan_shape, flyback_columns=flyback_columns, frame_shape=frame_shape)
+        data = self._electrons(path, shapes, stated)
+        offsets = offsets_beside(path, scan_shape, flyback_columns)
+        beside = data.beside if offsets.path is None else (*data.beside, offsets.path)
+        notes = data.notes if offsets.note is None else (*data.notes, offsets.note)
+        return data._replace(beam_px=offsets.beam_px, beside=beside, notes=notes)
+
+    def _electrons(self, path: Path, shapes: Shapes, stated: Stated) -> ScanData:
+        """Return every electron of one scan of whichever format."""
         from adapters.formats.scans.electron_events import scan_data  # numba, which the command line does without
 
         with path.open("rb") as stream:
             begin = stream.read(BEGIN_BYTES)
-        shapes = Shapes(scan_shape=scan_shape, flyback_columns=flyback_columns, frame_shape=frame_shape)
         if is_timepix3(path, begin):
             from adapters.formats.scans.timepix3_scan import read_timepix3
 
