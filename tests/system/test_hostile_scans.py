@@ -107,7 +107,7 @@ def test_two_hundred_mutated_files_of_a_format(tmp_path: Path, name: str) -> Non
     good, rng, refused = path.read_bytes(), np.random.default_rng(len(name)), 0
     others = {other: content for other, content in bytes_below(tmp_path).items() if other != path}
     begin = time.monotonic()
-    with ScanFileReader(timeout_s=2.0).reading() as read:
+    with ScanFileReader(timeout_s=8.0).reading() as read:
         for _ in range(FILES):
             path.write_bytes(mutated(good, rng) or b"x")
             try:
@@ -128,7 +128,7 @@ def test_two_hundred_mutated_files_beside_a_master(tmp_path: Path) -> None:
     master = write_arina(tmp_path / "a_master.h5", sparse_counts(1, SCAN, FRAME))
     part = tmp_path / "a_data_000001.h5"
     good, rng, refused = part.read_bytes(), np.random.default_rng(3), 0
-    with ScanFileReader(timeout_s=2.0).reading() as read:
+    with ScanFileReader(timeout_s=8.0).reading() as read:
         for _ in range(FILES):
             part.write_bytes(mutated(good, rng) or b"x")
             try:
@@ -142,7 +142,7 @@ def test_two_hundred_mutated_files_of_offsets_cost_no_scan(tmp_path: Path) -> No
     path = write_offsets(tmp_path / "s_offsets.emd", np.random.default_rng(1).normal(30.0, 1.0, (2, *SCAN)))
     scan = stempy(tmp_path / "s.h5")
     good, rng, noted = path.read_bytes(), np.random.default_rng(4), 0
-    with ScanFileReader(timeout_s=2.0).reading() as read:
+    with ScanFileReader(timeout_s=8.0).reading() as read:
         for _ in range(FILES):
             path.write_bytes(mutated(good, rng) or b"x")
             data = read(scan, scan_shape=SCAN, flyback_columns=0, frame_shape=FRAME)

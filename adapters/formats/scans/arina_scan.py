@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 
 from adapters.formats.hdf5_summary import summarise
-from adapters.formats.scans.dense_scan import Block, DenseScan, frames_per_block
-from adapters.formats.scans.hdf5_safety import is_hdf5, own, own_numbers, whole_number
+from adapters.formats.scans.dense_scan import BLOCK_BYTES, Block, DenseScan
+from adapters.formats.scans.hdf5_safety import as_records, is_hdf5, own, own_numbers, whole_number
 from tasks.model import SourceError
 
 PART = re.compile(r"data_(\d{6,9})")
@@ -119,9 +119,9 @@ def _place(data: h5py.Group, name: str, path: Path) -> tuple[Path, str]:
 def _blocks(parts: list[h5py.Dataset]) -> Iterator[Block]:
     begin = 0
     for part in parts:
-        step = frames_per_block(part.shape[1] * part.shape[2] * part.dtype.itemsize)
+        step = max(1, BLOCK_BYTES // (part.shape[1] * part.shape[2] * part.dtype.itemsize))
         step = max(step, part.chunks[0]) if part.chunks else step
         for at in range(0, len(part), step):
             frames = part[at : at + step]
-            yield Block(np.arange(begin + at, begin + at + len(frames)), frames)
+            yield Block(np.arange(begin + at, begin + at + len(frames)), as_records(frames))
         begin += len(part)

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from adapters.formats.scans.dense_scan import DenseScan, blocks_in_order
+from adapters.formats.scans.dense_scan import Block, DenseScan, stream_blocks
 from tasks.model import SourceError
 
 MAGIC = b"IMGBLO"
@@ -59,20 +58,21 @@ def open_blockfile(path: Path) -> Iterator[DenseScan]:
                 "the measurement was stopped, or the file is not copied in full",
             )
 
-        def read(begin: int, end: int) -> NDArray[np.generic]:
-            stream.seek(offset + begin * record)
-            block = np.fromfile(stream, dtype=np.uint8, count=(end - begin) * record).reshape(-1, record)
-            wrong = np.flatnonzero((block[:, :2] != MARK).any(axis=1))
-            if len(wrong):
-                raise SourceError(f"frame {begin + int(wrong[0]) + 1} does not begin with its mark", "copy it again")
-            return block[:, MARK_BYTES:].reshape(-1, size, size)
+        def blocks() -> Iterator[Block]:
+            read = stream_blocks(stream, offset=offset, positions=rows * columns, record=record, start=MARK_BYTES)
+            for block, marks in read:
+                wrong = np.flatnonzero((marks[:, :2] != MARK).any(axis=1))
+                if len(wrong):
+                    frame = int(block.position[wrong[0]]) + 1
+                    raise SourceError(f"frame {frame} does not begin with its mark", "copy the file again")
+                yield block
 
         yield DenseScan(
             rows * columns,
             (size, size),
             np.dtype(np.uint8),
             "analogue",
-            lambda: blocks_in_order(rows * columns, record, read),
+            blocks,
             scan_shape=(rows, columns),
             metadata={f"/blockfile@{name}": str(head[name]) for name in HEADER.names or () if name != "id"},
         )

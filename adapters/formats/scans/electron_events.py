@@ -4,10 +4,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, types
 from numpy.typing import NDArray
 
 from adapters.formats.scans.dense_scan import Block, DenseScan, Shape, check_shapes
+from adapters.formats.scans.electron_kernels import IMPOSSIBLE, TOO_MANY, scatter, take_floats, take_whole
 from tasks.ingest import Conversion, ScanData, Stated
 from tasks.model import SourceError
 
@@ -15,7 +15,9 @@ COUNT_MAX = 2**20
 """Electrons in one pixel at one position: the EMPAD, of the detectors read here the one that takes the most, holds 10^6
 (Tate et al., Microsc. Microanal. 22, 237, 2016). More is a mark, a wrong type or a wrong byte order."""
 WORD = 8
-"""Bytes looked at together: most pixels of a sparse frame are zero."""
+"""Bytes that whole numbers are looked at together in."""
+EVENTS_AT_ONCE = 2**18
+"""Events of a block that there is room for at first, 1 MB; it grows. Chosen, not measured."""
 
 
 class ElectronRule(NamedTuple):
@@ -26,20 +28,24 @@ class ElectronRule(NamedTuple):
     units: float
 
 
-def electron_rule(scan: DenseScan, stated: Stated) -> ElectronRule | None:
-    """Return how values become electrons; None if they are counts.
+COUNTS = ElectronRule(1.0, 0.0, 1.0)
+"""Every unit is an electron: exact for all values that can be, which are far below 2^53."""
+
+
+def electron_rule(scan: DenseScan, stated: Stated) -> ElectronRule:
+    """Return how values become electrons.
 
     Raises
     ------
     SourceError
-        If they are not, and the manifest does not say how; it says what to write.
+        If they are no counts, and the manifest does not say how; it says what to write.
     """
     conversion = stated.conversion
     if conversion is not None:
         return _rule(conversion)
     whole = scan.dtype.kind in "ui"
     if whole and (scan.nature == "counts" or (scan.nature == "unknown" and stated.counting is not None)):
-        return None
+        return COUNTS
     what = (
         f"the file holds {scan.dtype} values that are not counted"
         if scan.nature == "analogue" or not whole
@@ -75,17 +81,23 @@ def scan_data(
     lengths = np.zeros(scan_shape[0] * scan_shape[1], dtype=np.int64)
     parts: list[NDArray[np.uint32]] = []
     order: list[NDArray[np.int64]] = []
+    memory: NDArray[np.uint32] = np.empty(EVENTS_AT_ONCE, dtype=np.uint32)
     flyback = total = 0
     for block in scan.blocks():
         row, column = np.divmod(block.position, columns)
         kept = column < scan_shape[1]
-        counted, events = _electrons(scan, block, rule, kept, columns=columns, left=events_max - total)
+        counted = np.zeros(len(block.position), dtype=np.int64)
+        memory, written = _events(scan, block, rule, kept, counted=counted, left=events_max - total, memory=memory)
+        if written == IMPOSSIBLE:
+            raise _impossible(scan, block, columns, rule)
+        if written == TOO_MANY:
+            raise SourceError("there are more electrons in the scan than events_max", "raise events_max if it is true")
         target = row[kept] * scan_shape[1] + column[kept]
         lengths[target] = counted[kept]
         flyback += int(counted[~kept].sum())
         order.append(target)
-        parts.append(events)
-        total += len(events)
+        parts.append(memory[:written].copy())
+        total += written
     if not total:
         raise SourceError("the scan is empty: it holds no electron outside the flyback")
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -93,74 +105,69 @@ def scan_data(
     return ScanData(offsets.astype(np.uint64), events, flyback, 1.0, scan.metadata, camera_frames=1, beside=scan.beside)
 
 
-def _electrons(
-    scan: DenseScan, block: Block, rule: ElectronRule | None, kept: NDArray[np.bool_], *, columns: int, left: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Return the electrons of each frame of a block, and the events of those that are kept; at most `left` of them."""
-    counted = np.zeros(len(block.position), dtype=np.int64)
-    frames = _unmasked(scan, block.frames)
-    if rule is None:
-        views = _views(frames)
-        worst = int(_count(*views, counted))
-        bits = 8 * frames.dtype.itemsize - (frames.dtype.kind == "i")  # negative numbers are looked at as large ones
-        if worst > min(COUNT_MAX, 2**bits - 1):
-            raise _impossible(scan, block, columns)
-        events = _room(counted[kept], left)
-        _fill(*views, kept, events)
-        return counted, events
-    pixels = np.asarray(
-        frames, dtype=np.float32 if frames.dtype.itemsize < 8 and frames.dtype.kind == "f" else np.float64
-    )
-    if not _count_converted(pixels, rule.cut, rule.pedestal, rule.units, COUNT_MAX, counted):
-        raise _impossible(scan, block, columns, rule)
-    events = _room(counted[kept], left)
-    _fill_converted(pixels, rule.cut, rule.pedestal, rule.units, kept, events)
-    return counted, events
+def _events(
+    scan: DenseScan,
+    block: Block,
+    rule: ElectronRule,
+    kept: NDArray[np.bool_],
+    *,
+    counted: NDArray[np.int64],
+    left: int,
+    memory: NDArray[np.uint32],
+) -> tuple[NDArray[np.uint32], int]:
+    """Write the events of the frames that are kept into `memory`; return it, or larger one, and how many they are.
+
+    The electrons of each frame are written into `counted`. In place of the number: `IMPOSSIBLE`, or `TOO_MANY` if
+    there are more than `left`.
+    """
+    if scan.masked is not None and scan.masked.any():
+        scan.frames(block)[:, scan.masked] = 0  # in its memory, which the next block takes
+    rows, columns = scan.frame_shape
+    row_bytes, records, upward = columns * scan.dtype.itemsize, block.records, scan.upward
+    kind, size = scan.dtype.kind, scan.dtype.itemsize
+    foreign = kind == "f" and (size not in {4, 8} or scan.dtype.newbyteorder("=") != scan.dtype)
+    if kind != "f" and rule.cut <= 0:  # zero is an electron: nothing can be passed over
+        kind, foreign = "f", True
+    unit = size if kind == "f" and not foreign else WORD
+    if foreign or row_bytes % unit:
+        plain = scan.frames(block).astype(np.float32 if size <= 2 else np.float64) if foreign else scan.frames(block)
+        records, row_bytes = _padded(plain)
+        upward, size = False, plain.dtype.itemsize
+    shape = (rows, columns, row_bytes, upward)
+    room = (COUNT_MAX, left, kept, counted, memory)
+    if kind == "f":
+        kind_of_float = np.float32 if size == 4 else np.float64
+        pixels = records.view(kind_of_float)
+        levels = np.array([rule.cut, np.finfo(kind_of_float).min], dtype=kind_of_float)
+        return take_floats(pixels, levels, *shape, *rule, *room)
+    big = size > 1 and scan.dtype.newbyteorder(">") == scan.dtype
+    return take_whole(records.view(np.uint64), *shape, size, big, kind == "i", *rule, *room)
 
 
-def _room(counted: NDArray[np.int64], left: int) -> NDArray[np.uint32]:
-    if int(counted.sum()) > left:
-        raise SourceError("there are more electrons in the scan than events_max", "raise events_max if it is true")
-    return np.empty(int(counted.sum()), dtype=np.uint32)
+def _padded(frames: NDArray[np.generic]) -> tuple[NDArray[np.uint8], int]:
+    """Return frames with rows of whole words, as contiguous bytes, (n, bytes), and the bytes of a row."""
+    count, rows, columns = frames.shape
+    row_bytes = -(-columns * frames.dtype.itemsize // WORD) * WORD
+    padded = np.zeros((count, rows, row_bytes // frames.dtype.itemsize), dtype=frames.dtype)
+    padded[:, :, :columns] = frames
+    return padded.reshape(count, -1).view(np.uint8), row_bytes
 
 
-def _unmasked(scan: DenseScan, frames: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return frames without what stands in pixels that the file says were never measured."""
-    if scan.masked is None or not scan.masked.any():
-        return frames
-    frames = frames.copy()
-    frames[:, scan.masked] = 0
-    return frames
-
-
-def _impossible(scan: DenseScan, block: Block, columns: int, rule: ElectronRule | None = None) -> SourceError:
+def _impossible(scan: DenseScan, block: Block, columns: int, rule: ElectronRule) -> SourceError:
     """Return the error that names the first value which is no number of electrons."""
-    values = _unmasked(scan, block.frames).astype(np.float64)
-    counts = values if rule is None else np.where(values >= rule.cut, (values - rule.pedestal) / rule.units, 0.0)
-    wrong = ~np.isfinite(values) | (counts > COUNT_MAX) | ((values < 0) & (rule is None))
+    frames = scan.frames(block)
+    values = frames.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        counts = np.where(values >= rule.cut, np.floor((values - rule.pedestal) / rule.units + 0.5), 0.0)
+        wrong = ~np.isfinite(values) | (counts > COUNT_MAX) | ((values < 0) & (rule == COUNTS))
     frame, row, column = (int(index[0]) for index in np.nonzero(wrong))
-    value = block.frames[frame, row, column]
+    value = frames[frame, row, column]
     y, x = divmod(int(block.position[frame]), columns)
     place = f"scan row {y}, column {x}, pixel ({row}, {column})"
-    if scan.flagged is not None and int(value) == scan.flagged:
+    if scan.flagged is not None and math.isfinite(value) and int(value) == scan.flagged:
         return SourceError(f"{place} is marked as not counted ({value})", "the counter overflowed, or the pixel is bad")
     why = "no number" if not math.isfinite(value) else "negative" if value < 0 else f"more than {COUNT_MAX} electrons"
     return SourceError(f"{place}: {value} is {why}", "these are no counted electrons: wrong type or byte order?")
-
-
-def _views(frames: NDArray[np.generic]) -> tuple[NDArray[np.uint8], NDArray[np.uint64], int, bool]:
-    """Return the bytes of frames, the same eight at a time, the bytes of a pixel, and whether the high one is first.
-
-    Rows that are no whole words have none. Negative numbers become large ones.
-    """
-    size = frames.dtype.itemsize
-    big = size > 1 and frames.dtype.newbyteorder(">") == frames.dtype
-    if frames.strides[2] != size:
-        frames = np.ascontiguousarray(frames)
-    pixels = frames.view(np.uint8)
-    whole = frames.shape[2] * size % WORD == 0
-    words = frames.view(np.uint64) if whole else np.empty((*frames.shape[:2], 0), dtype=np.uint64)
-    return pixels, words, size, big
 
 
 def _in_order(
@@ -170,120 +177,5 @@ def _in_order(
     if (np.diff(order) > 0).all():
         return events
     sorted_events = np.empty_like(events)
-    _scatter(events, order, lengths, offsets, sorted_events)
+    scatter(events, order, lengths, offsets, sorted_events)
     return sorted_events
-
-
-Bytes = types.Array(types.uint8, 3, "A")
-Words = types.Array(types.uint64, 3, "A")
-Positions = types.Array(types.int64, 1, "A")
-Events = types.Array(types.uint32, 1, "C")
-Kept = types.Array(types.boolean, 1, "A")
-"""Types of the kernels' arguments: one machine code for all layouts and byte orders, compiled once."""
-
-
-@njit(types.void(Events, Positions, Positions, Positions, Events), cache=True, nogil=True)
-def _scatter(events, order, lengths, offsets, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    read = 0
-    for position in order:
-        for index in range(lengths[position]):
-            out[offsets[position] + index] = events[read + index]
-        read += lengths[position]
-
-
-@njit(types.uint64(Bytes, Words, types.int64, types.boolean, Positions), cache=True, nogil=True)
-def _count(pixels, words, size, big, counted):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Add up each frame; return the largest value of all. Sums stay far below 2^63: `COUNT_MAX` is checked first."""
-    rows, width = pixels.shape[1], pixels.shape[2]
-    step = WORD if words.shape[2] else width
-    largest = np.uint64(0)
-    for frame in range(pixels.shape[0]):
-        total = np.uint64(0)
-        for row in range(rows):
-            for begin in range(0, width, step):
-                if words.shape[2] and words[frame, row, begin // WORD] == 0:
-                    continue
-                for at in range(begin, begin + step, size):
-                    value = np.uint64(0)
-                    for byte in range(size):
-                        place = at + byte if big else at + size - 1 - byte
-                        value = (value << np.uint64(8)) | np.uint64(pixels[frame, row, place])
-                    total += value
-                    largest = max(largest, value)
-        counted[frame] = np.int64(total)
-    return largest
-
-
-@njit(types.void(Bytes, Words, types.int64, types.boolean, Kept, Events), cache=True, nogil=True)
-def _fill(pixels, words, size, big, kept, events):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Write the flat pixel of every electron of the frames that are kept, in the order of frames and pixels."""
-    rows, width = pixels.shape[1], pixels.shape[2]
-    step, columns, written = WORD if words.shape[2] else width, width // size, 0
-    for frame in range(pixels.shape[0]):
-        if not kept[frame]:
-            continue
-        for row in range(rows):
-            for begin in range(0, width, step):
-                if words.shape[2] and words[frame, row, begin // WORD] == 0:
-                    continue
-                for at in range(begin, begin + step, size):
-                    value = np.uint64(0)
-                    for byte in range(size):
-                        place = at + byte if big else at + size - 1 - byte
-                        value = (value << np.uint64(8)) | np.uint64(pixels[frame, row, place])
-                    for _ in range(value):
-                        events[written] = row * columns + at // size
-                        written += 1
-
-
-Singles = types.Array(types.float32, 3, "A")
-Doubles = types.Array(types.float64, 3, "A")
-"""Pixels that are converted."""
-
-
-@njit(
-    [
-        types.boolean(kind, types.float64, types.float64, types.float64, types.float64, Positions)
-        for kind in (Singles, Doubles)
-    ],
-    cache=True,
-    nogil=True,
-)
-def _count_converted(pixels, cut, pedestal, units, most, counted):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Add up each frame in electrons; return whether all values are numbers, of at most `most` electrons."""
-    for frame in range(pixels.shape[0]):
-        total = np.int64(0)
-        for row in range(pixels.shape[1]):
-            for column in range(pixels.shape[2]):
-                value = pixels[frame, row, column]
-                if value < cut:
-                    if value == -np.inf:
-                        return False
-                    continue
-                electrons = np.floor((value - pedestal) / units + 0.5)
-                if not electrons <= most:
-                    return False
-                total += np.int64(electrons)
-        counted[frame] = total
-    return True
-
-
-@njit(
-    [types.void(kind, types.float64, types.float64, types.float64, Kept, Events) for kind in (Singles, Doubles)],
-    cache=True,
-    nogil=True,
-)
-def _fill_converted(pixels, cut, pedestal, units, kept, events):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """As `_fill`, in electrons."""
-    columns, written = pixels.shape[2], 0
-    for frame in range(pixels.shape[0]):
-        if not kept[frame]:
-            continue
-        for row in range(pixels.shape[1]):
-            for column in range(columns):
-                value = pixels[frame, row, column]
-                if value < cut:
-                    continue
-                for _ in range(np.int64(np.floor((value - pedestal) / units + 0.5))):
-                    events[written] = row * columns + column
-                    written += 1

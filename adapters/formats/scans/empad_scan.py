@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 import numpy as np
-from numpy.typing import NDArray
 
-from adapters.formats.scans.dense_scan import DenseScan, Shape, blocks_in_order
+from adapters.formats.scans.dense_scan import DenseScan, Shape, stream_blocks
 from tasks.model import SourceError
 
 FRAME = (128, 128)
@@ -57,18 +56,17 @@ def open_empad(path: Path) -> Iterator[DenseScan]:
     named = IN_NAME.search(raw.stem)
     in_name = (int(named[2]), int(named[1])) if named else None
     with raw.open("rb") as stream:
-
-        def read(begin: int, end: int) -> NDArray[np.generic]:
-            stream.seek(begin * FRAME_BYTES)
-            block = np.fromfile(stream, dtype="<f4", count=(end - begin) * ROWS_STORED * FRAME[1])
-            return block.reshape(end - begin, ROWS_STORED, FRAME[1])[:, : FRAME[0]]
-
         yield DenseScan(
             positions,
             FRAME,
             np.dtype("<f4"),
             "analogue",
-            lambda: blocks_in_order(positions, FRAME_BYTES, read),
+            lambda: (
+                block
+                for block, _ in stream_blocks(
+                    stream, offset=0, positions=positions, record=FRAME_BYTES, pixels=FRAME[0] * FRAME[1] * 4
+                )
+            ),
             scan_shape=stated or in_name,
             metadata=metadata,
             beside=() if raw == path else (raw,),

@@ -1,13 +1,14 @@
 """HDF5 files of unknown origin: only what lies in the file itself is touched, and sizes are known before memory is."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import h5py
 import hdf5plugin  # noqa: F401 - registers the compression filters
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.formats.scans.dense_scan import BLOCK_BYTES, TILE_BYTES_MAX, Block
+from adapters.formats.scans.dense_scan import BLOCK_BYTES, TILE_BYTES_MAX, Block, stream_blocks
 from tasks.model import SourceError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -66,17 +67,34 @@ def cube_blocks(dataset: h5py.Dataset) -> Iterator[Block]:
         If the smallest tile takes too much memory.
     """
     rows, columns, slow, fast = dataset.shape
+    place = dataset.id.get_offset()
+    if dataset.chunks is None and place is not None:  # bytes in a row, which the library reads slower
+        with Path(dataset.file.filename).open("rb") as stream:
+            frame = slow * fast * dataset.dtype.itemsize
+            yield from (
+                block for block, _ in stream_blocks(stream, offset=place, positions=rows * columns, record=frame)
+            )
+        return
     frame_bytes = slow * fast * dataset.dtype.itemsize
     tile = (1, 1) if dataset.chunks is None else dataset.chunks[:2]
     if tile[0] * tile[1] * frame_bytes > TILE_BYTES_MAX:
         raise SourceError(f"{dataset.name}: {tile[0]} x {tile[1]} frames must be read at once", "write smaller chunks")
     wide = _at_least(tile[1], columns, BLOCK_BYTES // max(1, tile[0] * frame_bytes))
     high = _at_least(tile[0], rows, BLOCK_BYTES // max(1, wide * frame_bytes)) if wide == columns else tile[0]
+    memory = np.empty(high * wide * slow * fast, dtype=dataset.dtype)
     for top in range(0, rows, high):
         for left in range(0, columns, wide):
-            frames = dataset[top : top + high, left : left + wide]
-            row, column = np.indices(frames.shape[:2])
-            yield Block(((row + top) * columns + column + left).ravel(), frames.reshape(-1, slow, fast))
+            tall, broad = min(high, rows - top), min(wide, columns - left)
+            frames = memory[: tall * broad * slow * fast].reshape(tall, broad, slow, fast)
+            dataset.read_direct(frames, np.s_[top : top + tall, left : left + broad])
+            row, column = np.indices((tall, broad))
+            position = (row + top) * columns + column + left
+            yield Block(position.ravel(), as_records(frames.reshape(-1, slow, fast)))
+
+
+def as_records(frames: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return contiguous frames, (n, slow, fast), as bytes."""
+    return np.ascontiguousarray(frames).reshape(len(frames), -1).view(np.uint8)
 
 
 def _at_least(step: int, extent: int, wanted: int) -> int:

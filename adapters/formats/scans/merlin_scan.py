@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.formats.scans.dense_scan import DenseScan, blocks_in_order
+from adapters.formats.scans.dense_scan import Block, DenseScan, stream_blocks
 from tasks.model import SourceError
 
 MAGIC = b"MQ1,"
@@ -24,6 +24,10 @@ HEADER_MOST = 65536
 """Bytes; the header's length is a field of five digits, a header of 8 chips has 2048."""
 TYPES = {"U08": ">u1", "U16": ">u2", "U32": ">u4"}
 """By the header's name: counters of 1 and 6, of 12, and of 24 bits."""
+NUMBER = slice(4, 10)
+"""Bytes of a header that are the frame's number."""
+REPEATED = 30
+"""Bytes with which all headers begin, but for the number: to the type of the pixels."""
 NUMBERS = 1_000_000
 """The frame's number in the header has six digits, and begins again at 0."""
 EXTENT_MAX = 8192
@@ -60,20 +64,19 @@ def open_merlin(path: Path) -> Iterator[DenseScan]:
             )
         first = _number(fields[1])
 
-        def read(begin: int, end: int) -> NDArray[np.generic]:
-            stream.seek(begin * record)
-            block = np.fromfile(stream, dtype=np.uint8, count=(end - begin) * record).reshape(-1, record)
-            _check_headers(block[:, :24], header[8:36], (first + begin) % NUMBERS, begin)
-            frames = block[:, head:].view(dtype).reshape(end - begin, *shape)
-            return frames[:, ::-1]
+        def blocks() -> Iterator[Block]:
+            for block, headers in stream_blocks(stream, offset=0, positions=positions, record=record, start=head):
+                _check_headers(block.position, headers, header, first)
+                yield block
 
         yield DenseScan(
             positions,
             shape,
             dtype,
             "counts",
-            lambda: blocks_in_order(positions, record, read),
+            blocks,
             metadata=_metadata(path, fields),
+            upward=True,
         )
 
 
@@ -98,21 +101,24 @@ def _number(field: str) -> int:
     return int(field)
 
 
-def _check_headers(headers: NDArray[np.uint8], common: bytes, first: int, position: int) -> None:
-    """Check that frames follow each other: what no header repeats, or repeats with another number, is no frame here."""
-    for index, row in enumerate(headers):
-        header = row.tobytes()
-        number = header[4:10]
-        expected = (first + index) % NUMBERS
-        if not header.startswith(MAGIC) or not number.isdigit() or header[10:24] != common[2:16]:
-            raise SourceError(
-                f"frame {position + index + 1} does not begin with the header of the others", "the file is damaged"
-            )
-        if int(number) != expected:
-            raise SourceError(
-                f"frame {position + index + 1} has the number {int(number)} in place of {expected}: frames are "
-                "missing, and the positions of those that follow are not known",
-            )
+def _check_headers(position: NDArray[np.int64], headers: NDArray[np.uint8], first_header: bytes, first: int) -> None:
+    """Check that frames follow each other: each begins with the header of the first, and with the next number."""
+    begin = np.frombuffer(first_header, np.uint8)[:REPEATED]
+    same = headers[:, :REPEATED] == begin
+    same[:, NUMBER] = True
+    digits = headers[:, NUMBER].astype(np.int64) - ord("0")
+    wrong = np.flatnonzero(~same.all(axis=1) | ((digits < 0) | (digits > 9)).any(axis=1))
+    if len(wrong):
+        frame = int(position[wrong[0]]) + 1
+        raise SourceError(f"frame {frame} does not begin with the header of the others", "the file is damaged")
+    number = digits @ 10 ** np.arange(5, -1, -1)
+    expected = (first + position) % NUMBERS
+    if (number != expected).any():
+        at = int(np.flatnonzero(number != expected)[0])
+        raise SourceError(
+            f"frame {int(position[at]) + 1} has the number {int(number[at])} in place of {int(expected[at])}: "
+            "frames are missing, and the positions of those that follow are not known",
+        )
 
 
 def _metadata(path: Path, fields: list[str]) -> dict[str, str]:
