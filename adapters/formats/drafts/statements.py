@@ -1,0 +1,134 @@
+"""What one file states of a series: values by the manifest's names, each with its place and how far it is rounded."""
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.model import SourceError
+from tasks.model.experiment import energy_of_wavelength_kev
+
+Value = float | int | str | tuple[float, ...]
+
+LARGEST_TEXT_BYTES = 32 * 2**20
+"""Of one log or input file, read as a whole. A DIALS .expt with one crystal orientation for each of 3600 images has
+2 MB (`dials.refine` with a scan-varying crystal, 600 bytes an image). Chosen, not measured."""
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+WAVELENGTHS_ANGSTROM = (1e-4, 1.0)
+"""Electrons of 3 MeV, the most that `Beam` takes, have 0.0036 A; of 1 keV, the least, 0.39 A. What lies outside is
+no wavelength of electrons in angstrom."""
+SCALE = "angstrom_inverse_per_px"
+"""Not a field of a manifest: with pixel size and wavelength it gives the camera length."""
+FRAME_COUNT = "number of frames"
+"""Not a field of a manifest: compared with the files that are there."""
+
+
+class Statement(NamedTuple):
+    """One value that a file states."""
+
+    field: str
+    """Name in the manifest, ``detector.pixel_size_mm``; or `SCALE` or `FRAME_COUNT`."""
+    value: Value
+    place: str
+    """Where in the file: ``line 13, Wavelength``."""
+    rounding: float = 0.0
+    """Half a unit of the last digit that is written, in the unit of the field; of a vector's components."""
+    how: str = ""
+    """What was done to what is written, if anything."""
+    of_frame: int | None = None
+    """The number of the frame that begins at this angle; None: the first of the series."""
+    images: frozenset[str] = frozenset()
+    """Suffixes of the image files of which it is true; empty: of all."""
+
+
+class StatedFile(NamedTuple):
+    """What one file states, and what it says that is no field or cannot be taken."""
+
+    path: Path
+    format: str
+    statements: tuple[Statement, ...]
+    remarks: tuple[str, ...] = ()
+    frame_names: tuple[str, ...] = ()
+    """Patterns or names of the frames that the file speaks of, without folders."""
+    tilts: tuple["ListedTilt", ...] = ()
+
+
+class ListedTilt(NamedTuple):
+    """The stage tilt at which one image was taken, as a log lists it."""
+
+    file: str
+    """Name of the image's own file, without folders; empty if the log names none."""
+    tilt_deg: float
+    place: str
+    dose_e_per_A2: float | None = None  # noqa: N815 - the name of the contract
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a log or input file; bytes that are no UTF-8 are read as Latin-1.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be read, is larger than any such file, or is binary.
+    """
+    try:
+        if path.stat().st_size > LARGEST_TEXT_BYTES:
+            raise SourceError(f"{path.name}: larger than {LARGEST_TEXT_BYTES} bytes", "this is not a log or input file")
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path.name}: cannot be read: {error.strerror}", "check its permissions") from error
+    if b"\0" in content:
+        raise SourceError(f"{path.name}: holds binary data, not text", "copy the file again")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def numbers(text: str) -> list[tuple[float, float]]:
+    """Return the finite numbers at the beginning of a text, separated by blanks or commas, each with its rounding."""
+    found = []
+    for part in re.split(r"[\s,]+", text.strip()):
+        if not re.fullmatch(NUMBER, part) or not math.isfinite(float(part)):
+            break
+        found.append((float(part), rounding_of(part)))
+    return found
+
+
+def rounding_of(text: str) -> float:
+    """Return half a unit of the last digit of a written number: 0.005 of ``443.00``."""
+    mantissa, _, exponent = text.lower().partition("e")
+    decimals = len(mantissa.partition(".")[2])
+    return 0.5 * 10.0 ** min(300, max(-300, int(exponent or 0) - decimals))
+
+
+def stated_number(value: float) -> tuple[float, float]:
+    """Return a number of a file that keeps floats, with the rounding of the shortest text that gives it."""
+    return value, rounding_of(repr(value))
+
+
+def beam_statements(wavelength: tuple[float, float], place: str) -> tuple[list[Statement], list[str]]:
+    """Return the energy that belongs to a wavelength in angstrom, and a remark if it is none of electrons."""
+    value, rounding = wavelength
+    if not WAVELENGTHS_ANGSTROM[0] < value < WAVELENGTHS_ANGSTROM[1]:
+        return [], [f"{place}: {value:g} A is no wavelength of electrons; left open"]
+    energy = energy_of_wavelength_kev(value)
+    lowest = energy_of_wavelength_kev(value + rounding)
+    how = f"from the wavelength {value:.9g} A"
+    return [Statement("beam.energy_kev", significant(energy), place, energy - lowest, how)], []
+
+
+def significant(value: float) -> float:
+    """Return a derived number with nine digits, as files state it."""
+    return float(f"{value:.9g}")
+
+
+def unit_vector(vector: Sequence[float]) -> tuple[float, float, float] | None:
+    """Return a vector scaled to length 1; None if it has no direction."""
+    x, y, z = vector
+    length = math.hypot(x, y, z)
+    if not 0 < length < math.inf:
+        return None
+    scaled = [significant(part / length) + 0.0 for part in (x, y, z)]
+    return (scaled[0], scaled[1], scaled[2])
