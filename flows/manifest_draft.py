@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from adapters.formats.drafts.draft import Draft, draft_manifest
+from adapters.formats.drafts.draft import ManifestDraft, draft_manifest
 from adapters.formats.drafts.folder import FoundSeries, find_series, find_sources
 from adapters.formats.drafts.header import read_header
 from adapters.formats.drafts.statements import StatedFile
@@ -16,7 +16,7 @@ SERIES_SHOWN = 20
 """Candidates listed, the others counted. Chosen, not measured: more fill a screen."""
 
 
-def draft_of(folder: Path, *, files: str | None = None) -> tuple[FoundSeries, Draft]:
+def draft_of(folder: Path, *, files: str | None = None) -> tuple[FoundSeries, ManifestDraft]:
     """Return the series in a folder and the draft of its manifest.
 
     Parameters
@@ -47,7 +47,7 @@ def draft_of(folder: Path, *, files: str | None = None) -> tuple[FoundSeries, Dr
     return series, draft._replace(remarks=(*draft.remarks, *unreadable))
 
 
-def write_draft(draft: Draft, out: Path) -> None:
+def write_draft(draft: ManifestDraft, out: Path) -> None:
     """Write a draft to a new file.
 
     Raises
@@ -73,12 +73,12 @@ def write_draft(draft: Draft, out: Path) -> None:
         ) from error
 
 
-def manifest_text(draft: Draft) -> str:
+def manifest_text(draft: ManifestDraft) -> str:
     """Return a draft as JSON, with the lists of numbers on one line each."""
     return "{\n" + ",\n".join(f" {json.dumps(key)}: {_inline(value)}" for key, value in draft.manifest.items()) + "\n}"
 
 
-def told(folder: Path, series: FoundSeries, draft: Draft) -> str:
+def told(folder: Path, series: FoundSeries, draft: ManifestDraft) -> str:
     """Return what a person has to know of a draft: origins, contradictions, what was not taken, what is open."""
     span = f", numbers {series.numbers[0]} to {series.numbers[-1]}" if series.numbers else ""
     what = "frames" if series.kind == "rotation" else "scans"

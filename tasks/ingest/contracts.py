@@ -76,7 +76,7 @@ Rectangle = tuple[Edge, Edge, Edge, Edge]
 
 
 class ScanManifest(Document):
-    """The raster of probe positions; see README.md."""
+    """The raster of probe positions."""
 
     shape: tuple[Extent, Extent] = Field(description="probe positions, [rows, columns], without flyback")
     step_nm: float = Field(gt=0, le=1e6, description="distance of neighbouring positions in nm")

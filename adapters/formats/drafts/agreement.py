@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from adapters.formats.drafts.statements import Statement, Value
+from adapters.formats.drafts.statements import FieldStatement, Value
 
 BEAM_AGREES_PX = 1.0
 """Programs count pixels from their centre, their corner, 0 or 1. A manifest's beam position is a starting value."""
@@ -17,7 +17,7 @@ not measured; a calibration is worse than that."""
 class Named(NamedTuple):
     """A statement, and the file it stands in."""
 
-    statement: Statement
+    statement: FieldStatement
     file: str
 
     @property
@@ -62,7 +62,7 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def _agree(one: Statement, other: Statement) -> bool:
+def _agree(one: FieldStatement, other: FieldStatement) -> bool:
     first, second = one.value, other.value
     if isinstance(first, tuple) and isinstance(second, tuple):
         if len(first) != len(second):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from adapters.formats.drafts.agreement import Choice, Named
-from adapters.formats.drafts.statements import SCALE, StatedFile, Statement, significant
+from adapters.formats.drafts.statements import SCALE, StatedFile, FieldStatement, significant
 from tasks.model import Beam
 
 
@@ -25,7 +25,9 @@ def camera_lengths(root: Path, files: list[StatedFile], choices: dict[str, Choic
             relative = statement.rounding / statement.value + pixel.origins[0].statement.rounding / pixel.value
             how = f"{pixel.value:.6g} mm / ({statement.value:.6g} per angstrom * {wavelength:.6g} A)"
             name = stated.path.relative_to(root).as_posix()
-            made = Statement("detector.camera_length_mm", significant(length), statement.place, relative * length, how)
+            made = FieldStatement(
+                "detector.camera_length_mm", significant(length), statement.place, relative * length, how
+            )
             found.append(Named(made, name))
     return found
 
@@ -84,7 +86,7 @@ def _forwards(stated: StatedFile) -> StatedFile:
     return stated._replace(statements=turned)
 
 
-def _opposite(statement: Statement) -> Statement:
+def _opposite(statement: FieldStatement) -> FieldStatement:
     value = statement.value
     how = f"{statement.how}; " if statement.how else ""
     if statement.field in {"oscillation.width_deg", "oscillation.start_deg"} and isinstance(value, int | float):

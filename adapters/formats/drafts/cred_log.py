@@ -18,7 +18,7 @@ from adapters.formats.drafts.statements import (
     NUMBER,
     SCALE,
     StatedFile,
-    Statement,
+    FieldStatement,
     beam_statements,
     read_text,
     rounding_of,
@@ -37,7 +37,7 @@ calibration, and what is larger counts pixels per reciprocal angstrom."""
 UNITS_MM = {"um": 1e-3, "µm": 1e-3, "μm": 1e-3, "micron": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """``key: value unit`` of a log."""
 
     number: int
@@ -68,7 +68,7 @@ def read_cred_log(path: Path) -> StatedFile:
     """
     text = read_text(path)
     lines = _lines(text)
-    statements: list[Statement] = []
+    statements: list[FieldStatement] = []
     remarks: list[str] = []
     if wavelength := lines.get("wavelength"):
         found, said = beam_statements((wavelength.value, wavelength.rounding), wavelength.place)
@@ -81,19 +81,19 @@ def read_cred_log(path: Path) -> StatedFile:
     return StatedFile(path, FORMAT, tuple(statements), tuple(remarks))
 
 
-def _lines(text: str) -> dict[str, Line]:
+def _lines(text: str) -> dict[str, LogLine]:
     """Return the lines with a number by their key in lower case; the first of each counts."""
-    found: dict[str, Line] = {}
+    found: dict[str, LogLine] = {}
     for number, line in enumerate(text.splitlines(), 1):
         match = re.match(rf"\s*([A-Za-z][A-Za-z ]{{0,60}}?)\s*:\s*({NUMBER})\s*([^\s.,;]{{0,20}})", line)
         if match and math.isfinite(float(match[2])):
             key = match[1].lower()
-            found.setdefault(key, Line(number, match[1], float(match[2]), rounding_of(match[2]), match[3].lower()))
+            found.setdefault(key, LogLine(number, match[1], float(match[2]), rounding_of(match[2]), match[3].lower()))
     return found
 
 
-def _pixels(lines: dict[str, Line]) -> tuple[list[Statement], list[str]]:
-    statements: list[Statement] = []
+def _pixels(lines: dict[str, LogLine]) -> tuple[list[FieldStatement], list[str]]:
+    statements: list[FieldStatement] = []
     remarks: list[str] = []
     if (size := lines.get("physical pixelsize")) is not None:
         factor, how = UNITS_MM.get(size.unit, 0.0), ""
@@ -101,28 +101,28 @@ def _pixels(lines: dict[str, Line]) -> tuple[list[Statement], list[str]]:
             factor, how = 1.0, f"written as '{size.unit}', as Instamatic does; no pixel is that small"
         if factor and size.value > 0:
             value = significant(size.value * factor)
-            statements.append(Statement("detector.pixel_size_mm", value, size.place, size.rounding * factor, how))
+            statements.append(FieldStatement("detector.pixel_size_mm", value, size.place, size.rounding * factor, how))
         else:
             remarks.append(f"{size.place}: {size.value:g} {size.unit or 'without a unit'} is no size; left open")
     if (scale := lines.get("pixelsize")) is not None:
         if 0 < scale.value < LARGEST_SCALE and "nm" not in scale.unit:
-            statements.append(Statement(SCALE, scale.value, scale.place, scale.rounding))
+            statements.append(FieldStatement(SCALE, scale.value, scale.place, scale.rounding))
         else:
             remarks.append(f"{scale.place}: {scale.value:g} {scale.unit} is no calibration of a diffraction pattern")
     return statements, remarks
 
 
-def _turning(lines: dict[str, Line]) -> tuple[list[Statement], list[str]]:
+def _turning(lines: dict[str, LogLine]) -> tuple[list[FieldStatement], list[str]]:
     start = lines.get("starting angle") or lines.get("start angle")
     end = lines.get("ending angle") or lines.get("end angle")
     step = lines.get("oscillation angle") or lines.get("stepsize")
     count = lines.get("number of frames")
-    statements: list[Statement] = []
+    statements: list[FieldStatement] = []
     remarks: list[str] = []
     if start is not None:
-        statements.append(Statement("oscillation.start_deg", start.value, start.place, start.rounding))
+        statements.append(FieldStatement("oscillation.start_deg", start.value, start.place, start.rounding))
     if count is not None and count.value == int(count.value) and count.value > 0:
-        statements.append(Statement(FRAME_COUNT, int(count.value), count.place))
+        statements.append(FieldStatement(FRAME_COUNT, int(count.value), count.place))
     if step is None or not step.value:
         return statements, remarks
     if start is None or end is None:
@@ -131,7 +131,7 @@ def _turning(lines: dict[str, Line]) -> tuple[list[Statement], list[str]]:
     backwards = end.value < start.value
     how = "its sign from the angles of start and end" if backwards and step.value > 0 else ""
     width = -abs(step.value) if backwards else abs(step.value)
-    statements.append(Statement("oscillation.width_deg", width, step.place, step.rounding, how))
+    statements.append(FieldStatement("oscillation.width_deg", width, step.place, step.rounding, how))
     if count is not None:
         reached = start.value + width * count.value
         slack = abs(width) + step.rounding * abs(count.value) + start.rounding + end.rounding
@@ -144,7 +144,7 @@ def _turning(lines: dict[str, Line]) -> tuple[list[Statement], list[str]]:
     return statements, remarks
 
 
-def _axis(lines: dict[str, Line], text: str) -> tuple[list[Statement], list[str]]:
+def _axis(lines: dict[str, LogLine], text: str) -> tuple[list[FieldStatement], list[str]]:
     axis = lines.get("rotation axis")
     if axis is None:
         return [], []
@@ -153,11 +153,11 @@ def _axis(lines: dict[str, Line], text: str) -> tuple[list[Statement], list[str]
     if axis.unit.startswith("rad") and (named or program is None):
         vector = (significant(math.cos(axis.value)), significant(math.sin(axis.value)), 0.0)
         how = f"(cos, sin, 0) of {axis.value:g} radians, as Instamatic means it"
-        return [Statement("rotation_axis", vector, axis.place, axis.rounding, how, images=UPRIGHT)], []
+        return [FieldStatement("rotation_axis", vector, axis.place, axis.rounding, how, images=UPRIGHT)], []
     return [], [f"{axis.place}: {axis.value:g} {axis.unit}: where this program counts from, and which way, is not said"]
 
 
-def _not_fields(lines: dict[str, Line]) -> list[str]:
+def _not_fields(lines: dict[str, LogLine]) -> list[str]:
     remarks = []
     if (nominal := lines.get("camera length")) is not None:
         remarks.append(

@@ -29,7 +29,7 @@ NULLABLE = {"composition", "detector.direct_beam_px", "detector.saturation"}
 """Fields that a complete manifest may leave null."""
 
 
-class Draft(NamedTuple):
+class ManifestDraft(NamedTuple):
     """A manifest in the making, and what a person has to know of it."""
 
     manifest: dict[str, Any]
@@ -44,7 +44,7 @@ class Draft(NamedTuple):
     """Fields that may stay null, each with what null means."""
 
 
-def draft_manifest(root: Path, series: FoundSeries, files: list[StatedFile]) -> Draft:
+def draft_manifest(root: Path, series: FoundSeries, files: list[StatedFile]) -> ManifestDraft:
     """Return the draft for a series from what files state; the header of its first frame is one of the files."""
     remarks: list[str] = []
     used = []
@@ -74,7 +74,7 @@ def draft_manifest(root: Path, series: FoundSeries, files: list[StatedFile]) -> 
     empty = [field for field in fields if choices[field].value is None and field not in OPTIONAL_FIELDS]
     empty += ["scans.tilt_deg"] if any(scan["tilt_deg"] is None for scan in manifest.get("scans", [])) else []
     model = RotationSeriesManifest if series.kind == "rotation" else TiltSeriesManifest
-    return Draft(
+    return ManifestDraft(
         manifest,
         tuple(origins),
         tuple(contradictions),

@@ -10,7 +10,7 @@ whether or not anybody knows them.
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from adapters.formats.drafts.flat_geometry import FlatGeometry, flat_geometry, geometry_remarks
 from adapters.formats.drafts.statements import (
     StatedFile,
-    Statement,
+    FieldStatement,
     beam_statements,
     read_text,
     significant,
@@ -63,7 +63,7 @@ def read_expt(path: Path) -> tuple[StatedFile, ...]:
 
 
 def _experiment(path: Path, content: dict[str, Any], experiment: dict[str, Any], place: str) -> StatedFile:
-    statements: list[Statement] = []
+    statements: list[FieldStatement] = []
     remarks: list[str] = []
     beam, detector, goniometer, scan, images = (
         _model(content, experiment, kind) for kind in ("beam", "detector", "goniometer", "scan", "imageset")
@@ -102,7 +102,7 @@ def _model(content: dict[str, Any], experiment: dict[str, Any], kind: str) -> di
     return {}
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -155,21 +155,21 @@ def _geometry(panels: list[dict[str, Any]], source: NDArray[np.float64] | None) 
     return flat_geometry(fast=fast, slow=slow, corner_mm=origin, beam_towards_detector=-source)
 
 
-def _pixels(panel: dict[str, Any], place: str) -> list[Statement]:
+def _pixels(panel: dict[str, Any], place: str) -> list[FieldStatement]:
     statements = []
     size, pixel, trusted = (_vector(panel.get(name), 2) for name in ("image_size", "pixel_size", "trusted_range"))
     if size is not None and (size >= 1).all():
-        statements.append(Statement("detector.shape_px", (int(size[1]), int(size[0])), f"{place}, image_size"))
+        statements.append(FieldStatement("detector.shape_px", (int(size[1]), int(size[0])), f"{place}, image_size"))
     if pixel is not None and pixel[0] > 0 and pixel[0] == pixel[1]:
         value, rounding = stated_number(float(pixel[0]))
-        statements.append(Statement("detector.pixel_size_mm", value, f"{place}, pixel_size", rounding))
+        statements.append(FieldStatement("detector.pixel_size_mm", value, f"{place}, pixel_size", rounding))
     if trusted is not None and trusted[1] > 0:
-        statements.append(Statement("detector.saturation", float(trusted[1]), f"{place}, trusted_range"))
+        statements.append(FieldStatement("detector.saturation", float(trusted[1]), f"{place}, trusted_range"))
     for name, default in (("gain", 1.0), ("pedestal", 0.0)):
         stated = panel.get(name)
         if _is_number(stated) and stated != default:
             value, rounding = stated_number(float(stated))
-            statements.append(Statement(f"detector.{name}", value, f"{place}, {name}", rounding))
+            statements.append(FieldStatement(f"detector.{name}", value, f"{place}, {name}", rounding))
     return statements
 
 
@@ -181,25 +181,25 @@ def _defaults(panel: dict[str, Any], place: str) -> list[str]:
     return [f"{place}: {values}: what DIALS writes where nothing is known; not taken"]
 
 
-def _placed(panels: list[dict[str, Any]], geometry: FlatGeometry, place: str) -> list[Statement]:
+def _placed(panels: list[dict[str, Any]], geometry: FlatGeometry, place: str) -> list[FieldStatement]:
     statements = []
     _, rounding = stated_number(geometry.distance_mm)
-    statements.append(Statement("detector.camera_length_mm", significant(geometry.distance_mm), place, rounding))
+    statements.append(FieldStatement("detector.camera_length_mm", significant(geometry.distance_mm), place, rounding))
     pixel = _vector(panels[0].get("pixel_size"), 2)
     if len(panels) == 1 and pixel is not None and (pixel > 0).all():
         slow, fast = geometry.beam_mm
         beam = (significant(slow / pixel[1] - 0.5), significant(fast / pixel[0] - 0.5))
         how = "from the outer corner of the first pixel to its centre"
-        statements.append(Statement("detector.direct_beam_px", beam, place, 0.0, how))
+        statements.append(FieldStatement("detector.direct_beam_px", beam, place, 0.0, how))
     return statements
 
 
-def _axis(goniometer: dict[str, Any], geometry: FlatGeometry, place: str) -> list[Statement]:
+def _axis(goniometer: dict[str, Any], geometry: FlatGeometry, place: str) -> list[FieldStatement]:
     axis = laboratory_axis(goniometer)
     if axis is None or geometry.mirrored:
         return []
     turned = unit_vector(geometry.turned(axis).tolist())
-    return [] if turned is None else [Statement("rotation_axis", turned, place, 0.0, "in the manifest's frame")]
+    return [] if turned is None else [FieldStatement("rotation_axis", turned, place, 0.0, "in the manifest's frame")]
 
 
 def laboratory_axis(goniometer: dict[str, Any]) -> NDArray[np.float64] | None:
@@ -230,7 +230,7 @@ def _turn(vector: NDArray[np.float64], axis: NDArray[np.float64], angle: float) 
     return np.asarray(turned + unit * (unit @ vector) * (1 - math.cos(angle)))
 
 
-def _oscillation(scan: dict[str, Any], place: str) -> tuple[list[Statement], list[str]]:
+def _oscillation(scan: dict[str, Any], place: str) -> tuple[list[FieldStatement], list[str]]:
     images = _vector(scan.get("image_range"), 2)
     found = _vector(scan.get("oscillation"), 2)
     properties = scan.get("properties")
@@ -250,8 +250,10 @@ def _oscillation(scan: dict[str, Any], place: str) -> tuple[list[Statement], lis
         return [], [f"{place}: the oscillation is 0 wide: stills, not a rotation series"]
     place = f"{place}, oscillation"
     return [
-        Statement("oscillation.start_deg", significant(start), place, stated_number(start)[1], of_frame=int(images[0])),
-        Statement("oscillation.width_deg", significant(width), place, stated_number(width)[1]),
+        FieldStatement(
+            "oscillation.start_deg", significant(start), place, stated_number(start)[1], of_frame=int(images[0])
+        ),
+        FieldStatement("oscillation.width_deg", significant(width), place, stated_number(width)[1]),
     ], []
 
 

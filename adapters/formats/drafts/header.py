@@ -7,7 +7,7 @@ from pathlib import Path
 from adapters.formats.drafts.statements import (
     ListedTilt,
     StatedFile,
-    Statement,
+    FieldStatement,
     Value,
     beam_statements,
     stated_number,
@@ -40,7 +40,7 @@ PLACE = "header"
 
 def read_header(path: Path, inspection: Inspection, number: int | None) -> StatedFile:
     """Return what a header states; `number` is the frame's, at whose beginning the rotation starts."""
-    statements: list[Statement] = []
+    statements: list[FieldStatement] = []
     remarks: list[str] = []
     said = _flat(inspection.metadata)
     for name, field in FIELDS.items():
@@ -49,7 +49,7 @@ def read_header(path: Path, inspection: Inspection, number: int | None) -> State
         if rounded is None:
             continue
         frame = number if name == "start_deg" else None
-        statements.append(Statement(field, rounded[0], f"{PLACE}, {name}", rounded[1], of_frame=frame))
+        statements.append(FieldStatement(field, rounded[0], f"{PLACE}, {name}", rounded[1], of_frame=frame))
     wavelength = _number(said.get("wavelength_angstrom"))
     if wavelength is not None and "energy_kev" not in said and isinstance(wavelength[0], int | float):
         beam, remarks = beam_statements((wavelength[0], wavelength[1]), f"{PLACE}, wavelength_angstrom")
@@ -61,12 +61,12 @@ def read_header(path: Path, inspection: Inspection, number: int | None) -> State
             and 0 < len(value.strip()) <= 200
             and not any(one.field == field for one in statements)
         ):
-            statements.append(Statement(field, value.strip(), f"{PLACE}, {name}"))
+            statements.append(FieldStatement(field, value.strip(), f"{PLACE}, {name}"))
     shape = inspection.shape
     if len(shape) >= 2 and inspection.kind in {"frames", "scan"}:
-        statements.append(Statement("detector.shape_px", (shape[-2], shape[-1]), f"{PLACE}, shape"))
+        statements.append(FieldStatement("detector.shape_px", (shape[-2], shape[-1]), f"{PLACE}, shape"))
     if len(shape) == 4 and inspection.kind == "scan":
-        statements.append(Statement("scan.shape", (shape[0], shape[1]), f"{PLACE}, shape"))
+        statements.append(FieldStatement("scan.shape", (shape[0], shape[1]), f"{PLACE}, shape"))
     return StatedFile(path, inspection.format, tuple(statements), tuple(remarks))
 
 

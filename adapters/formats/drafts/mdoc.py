@@ -15,7 +15,7 @@ from adapters.formats.drafts.statements import (
     FRAME_COUNT,
     ListedTilt,
     StatedFile,
-    Statement,
+    FieldStatement,
     numbers,
     read_text,
 )
@@ -50,17 +50,17 @@ def read_mdoc(path: Path) -> StatedFile:
     """
     text = read_text(path)
     head, *sections = _sections(text)
-    statements: list[Statement] = []
+    statements: list[FieldStatement] = []
     remarks: list[str] = []
     voltage = _first(head, sections, "Voltage")
     if voltage and (found := numbers(voltage[1])) and found[0][0] > 1:
-        statements.append(Statement("beam.energy_kev", found[0][0], f"line {voltage[0]}, Voltage", found[0][1]))
+        statements.append(FieldStatement("beam.energy_kev", found[0][0], f"line {voltage[0]}, Voltage", found[0][1]))
     size = _first(head, sections, "ImageSize")
     if size and len(found := numbers(size[1])) >= 2 and found[0][0] >= 1 and found[1][0] >= 1:
         shape = (int(found[1][0]), int(found[0][0]))
-        statements.append(Statement("detector.shape_px", shape, f"line {size[0]}, ImageSize"))
+        statements.append(FieldStatement("detector.shape_px", shape, f"line {size[0]}, ImageSize"))
     if sections:
-        statements.append(Statement(FRAME_COUNT, len(sections), f"[{sections[-1].kind} = {sections[-1].name}]"))
+        statements.append(FieldStatement(FRAME_COUNT, len(sections), f"[{sections[-1].kind} = {sections[-1].name}]"))
     remarks += _told(text, head, sections)
     tilts = _tilts(path, sections)
     image = head.values.get("ImageFile")
@@ -124,7 +124,7 @@ def _base(name: str) -> str:
     return re.split(r"[\\/]", name.strip())[-1] if name.strip() else ""
 
 
-def _width(tilts: list[ListedTilt]) -> tuple[list[Statement], list[str]]:
+def _width(tilts: list[ListedTilt]) -> tuple[list[FieldStatement], list[str]]:
     """Return the turn for each image of one stack, if all steps are equal; where it begins is not said."""
     steps = [following.tilt_deg - tilt.tilt_deg for tilt, following in pairwise(tilts)]
     if not steps:

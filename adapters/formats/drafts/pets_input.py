@@ -4,8 +4,8 @@ Keywords after the PETS2 manual (Palatinus et al., Acta Cryst. B75, 512-522, 201
 (`processing/ImgConversion.py`), AutoLEI (`generate_pets`) and `adapters/programs/export.py` write. ``Aperpixel`` is in
 reciprocal angstrom per pixel. What the files do not agree on is left open: the sense of ``omega`` (Instamatic counts
 it from the fast axis towards the top of the image, our export towards the bottom, AutoLEI writes one constant), and
-whether an image's alpha is the beginning, the middle or the end of its exposure. ``noiseparameters`` describe PETS's own noise
-model; Instamatic and AutoLEI write constants there.
+whether the alpha of an image is the beginning, the middle or the end of its exposure. ``noiseparameters`` describe
+PETS's own noise model; Instamatic and AutoLEI write constants there.
 """
 
 import math
@@ -19,7 +19,7 @@ from adapters.formats.drafts.statements import (
     SCALE,
     ListedTilt,
     StatedFile,
-    Statement,
+    FieldStatement,
     beam_statements,
     numbers,
     read_text,
@@ -62,7 +62,7 @@ def read_pets(path: Path) -> StatedFile:
     """
     text = read_text(path)
     words, images = _words(text)
-    statements: list[Statement] = []
+    statements: list[FieldStatement] = []
     remarks: list[str] = []
     if (wavelength := words.get("lambda")) and (found := numbers(wavelength.text)):
         statements, remarks = beam_statements(found[0], wavelength.place)
@@ -98,7 +98,7 @@ def _words(text: str) -> tuple[dict[str, PetsWord], list[ListedTilt]]:
     return found, images
 
 
-def _scale_and_centre(words: dict[str, PetsWord]) -> tuple[list[Statement], list[str]]:
+def _scale_and_centre(words: dict[str, PetsWord]) -> tuple[list[FieldStatement], list[str]]:
     statements, remarks = [], []
     binning = words.get("bin")
     binned = binning is not None and numbers(binning.text)[:1] != [(1.0, 0.5)] and binning.text.split()[:1] != ["1"]
@@ -106,15 +106,15 @@ def _scale_and_centre(words: dict[str, PetsWord]) -> tuple[list[Statement], list
         if binned and binning is not None:
             remarks.append(f"{binning.place}: {binning.text}: whether {scale.name} counts binned pixels is open")
         else:
-            statements.append(Statement(SCALE, found[0][0], scale.place, found[0][1]))
+            statements.append(FieldStatement(SCALE, found[0][0], scale.place, found[0][1]))
     if (centre := words.get("center")) and len(found := numbers(centre.text)) >= 2 and not binned:
         beam = (found[1][0], found[0][0])
         how = "written as fast, slow; by up to a pixel, as where PETS counts from is not said"
-        statements.append(Statement("detector.direct_beam_px", beam, centre.place, 1.0, how))
+        statements.append(FieldStatement("detector.direct_beam_px", beam, centre.place, 1.0, how))
     return statements, remarks
 
 
-def _axis(words: dict[str, PetsWord], text: str) -> tuple[list[Statement], list[str]]:
+def _axis(words: dict[str, PetsWord], text: str) -> tuple[list[FieldStatement], list[str]]:
     omega = words.get("omega")
     found = numbers(omega.text) if omega else []
     if omega is None or not found:
@@ -126,7 +126,7 @@ def _axis(words: dict[str, PetsWord], text: str) -> tuple[list[Statement], list[
     x, y = significant(math.cos(radians)), significant(math.sin(radians))
     if INSTAMATIC in text.lower():
         how = f"(cos, sin, 0) of {angle:g} degrees, as Instamatic means it"
-        return [Statement("rotation_axis", (x, y, 0.0), omega.place, math.radians(rounding), how)], []
+        return [FieldStatement("rotation_axis", (x, y, 0.0), omega.place, math.radians(rounding), how)], []
     up, down = f"({x:.5g}, {y:.5g}, 0)", f"({x:.5g}, {-y:.5g}, 0)"
     told = (
         f"{omega.place}: {angle:g} degrees, of which the sense is not said: rotation_axis is {up} if it counts towards "
@@ -135,10 +135,10 @@ def _axis(words: dict[str, PetsWord], text: str) -> tuple[list[Statement], list[
     return [], [told]
 
 
-def _steps(words: dict[str, PetsWord], images: list[ListedTilt]) -> tuple[list[Statement], list[str]]:
+def _steps(words: dict[str, PetsWord], images: list[ListedTilt]) -> tuple[list[FieldStatement], list[str]]:
     if len(images) < 2:
         return [], []
-    statements = [Statement(FRAME_COUNT, len(images), f"{images[0].place} to {images[-1].place}")]
+    statements = [FieldStatement(FRAME_COUNT, len(images), f"{images[0].place} to {images[-1].place}")]
     first = images[0]
     told = (
         f"{first.place}: {first.file} at {first.tilt_deg:g} degrees; whether that is the beginning, the middle or the "
@@ -162,7 +162,7 @@ def _steps(words: dict[str, PetsWord], images: list[ListedTilt]) -> tuple[list[S
         return statements, remarks
     mean = (images[-1].tilt_deg - images[0].tilt_deg) / len(steps)
     statements.append(
-        Statement(
+        FieldStatement(
             "oscillation.width_deg",
             significant(mean),
             images[0].place,

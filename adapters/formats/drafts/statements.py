@@ -24,7 +24,7 @@ FRAME_COUNT = "number of frames"
 """Not a field of a manifest: compared with the files that are there."""
 
 
-class Statement(NamedTuple):
+class FieldStatement(NamedTuple):
     """One value that a file states."""
 
     field: str
@@ -47,7 +47,7 @@ class StatedFile(NamedTuple):
 
     path: Path
     format: str
-    statements: tuple[Statement, ...]
+    statements: tuple[FieldStatement, ...]
     remarks: tuple[str, ...] = ()
     frame_names: tuple[str, ...] = ()
     """Patterns or names of the frames that the file speaks of, without folders."""
@@ -108,7 +108,7 @@ def stated_number(value: float) -> tuple[float, float]:
     return value, rounding_of(repr(value))
 
 
-def beam_statements(wavelength: tuple[float, float], place: str) -> tuple[list[Statement], list[str]]:
+def beam_statements(wavelength: tuple[float, float], place: str) -> tuple[list[FieldStatement], list[str]]:
     """Return the energy that belongs to a wavelength in angstrom, and a remark if it is none of electrons."""
     value, rounding = wavelength
     if not WAVELENGTHS_ANGSTROM[0] < value < WAVELENGTHS_ANGSTROM[1]:
@@ -116,7 +116,7 @@ def beam_statements(wavelength: tuple[float, float], place: str) -> tuple[list[S
     energy = energy_of_wavelength_kev(value)
     lowest = energy_of_wavelength_kev(value + rounding)
     how = f"from the wavelength {value:.9g} A"
-    return [Statement("beam.energy_kev", significant(energy), place, energy - lowest, how)], []
+    return [FieldStatement("beam.energy_kev", significant(energy), place, energy - lowest, how)], []
 
 
 def significant(value: float) -> float:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from adapters.formats.drafts.flat_geometry import FlatGeometry, flat_geometry, geometry_remarks
 from adapters.formats.drafts.statements import (
     StatedFile,
-    Statement,
+    FieldStatement,
     beam_statements,
     numbers,
     read_text,
@@ -65,7 +65,7 @@ def read_xds_inp(path: Path) -> StatedFile:
         If it cannot be read.
     """
     keywords, rectangles = _keywords(read_text(path))
-    statements: list[Statement] = []
+    statements: list[FieldStatement] = []
     remarks: list[str] = []
     if (wavelength := keywords.get("X-RAY_WAVELENGTH")) and (found := numbers(wavelength.text)):
         beam, said = beam_statements(found[0], wavelength.place)
@@ -102,19 +102,19 @@ def _keywords(text: str) -> tuple[dict[str, Keyword], list[Keyword]]:
     return found, rectangles
 
 
-def _detector(keywords: dict[str, Keyword]) -> list[Statement]:
+def _detector(keywords: dict[str, Keyword]) -> list[FieldStatement]:
     statements = []
     columns, rows = keywords.get("NX"), keywords.get("NY")
     if columns and rows:
         shape = _whole(rows.text), _whole(columns.text)
         if shape[0] and shape[1]:
-            statements.append(Statement("detector.shape_px", (shape[0], shape[1]), f"line {rows.line}, NY and NX"))
+            statements.append(FieldStatement("detector.shape_px", (shape[0], shape[1]), f"line {rows.line}, NY and NX"))
     if (size := keywords.get("QX")) and (found := numbers(size.text)) and found[0][0] > 0:
         other = numbers(keywords["QY"].text) if "QY" in keywords else []
         if not other or other[0][0] == found[0][0]:
-            statements.append(Statement("detector.pixel_size_mm", found[0][0], size.place, found[0][1]))
+            statements.append(FieldStatement("detector.pixel_size_mm", found[0][0], size.place, found[0][1]))
     if (overload := keywords.get("OVERLOAD")) and (found := numbers(overload.text)) and found[0][0] > 0:
-        statements.append(Statement("detector.saturation", found[0][0], overload.place))
+        statements.append(FieldStatement("detector.saturation", found[0][0], overload.place))
     return statements
 
 
@@ -153,42 +153,46 @@ def _geometry(keywords: dict[str, Keyword]) -> FlatGeometry | None:
     return flat_geometry(fast=x, slow=y, corner_mm=corner, beam_towards_detector=beam)
 
 
-def _placed(keywords: dict[str, Keyword], geometry: FlatGeometry) -> list[Statement]:
+def _placed(keywords: dict[str, Keyword], geometry: FlatGeometry) -> list[FieldStatement]:
     """Return distance, beam position and axis: each only if its own keyword is there."""
     statements = []
     distance, column, row = (_first(keywords, name) for name in ("DETECTOR_DISTANCE", "ORGX", "ORGY"))
     width, height = _first(keywords, "QX"), _first(keywords, "QY") or _first(keywords, "QX")
     if distance:
         place = keywords["DETECTOR_DISTANCE"].place
-        statements.append(Statement("detector.camera_length_mm", significant(geometry.distance_mm), place, distance[1]))
+        statements.append(
+            FieldStatement("detector.camera_length_mm", significant(geometry.distance_mm), place, distance[1])
+        )
     if distance and column and row and width and height and width[0] > 0 and height[0] > 0:
         beam = (significant(geometry.beam_mm[0] / height[0]), significant(geometry.beam_mm[1] / width[0]))
         place = f"line {keywords['ORGX'].line}, ORGX and ORGY"
         how = "XDS counts pixels from 1"
-        statements.append(Statement("detector.direct_beam_px", beam, place, max(column[1], row[1]), how))
+        statements.append(FieldStatement("detector.direct_beam_px", beam, place, max(column[1], row[1]), how))
     written = _vector(keywords, "ROTATION_AXIS")
     if written is not None and not geometry.mirrored:
         axis = unit_vector(geometry.turned(written).tolist())
         rounding = max((part[1] for part in numbers(keywords["ROTATION_AXIS"].text)[:3]), default=0.0)
         if axis is not None:
             how = f"from XDS's frame, {' '.join(f'{part:g}' for part in written)}"
-            statements.append(Statement("rotation_axis", axis, keywords["ROTATION_AXIS"].place, rounding, how))
+            statements.append(FieldStatement("rotation_axis", axis, keywords["ROTATION_AXIS"].place, rounding, how))
     return statements
 
 
-def _oscillation(keywords: dict[str, Keyword]) -> list[Statement]:
+def _oscillation(keywords: dict[str, Keyword]) -> list[FieldStatement]:
     statements = []
     width, start = _first(keywords, "OSCILLATION_RANGE"), _first(keywords, "STARTING_ANGLE")
     if width and width[0]:
-        statements.append(Statement("oscillation.width_deg", width[0], keywords["OSCILLATION_RANGE"].place, width[1]))
+        statements.append(
+            FieldStatement("oscillation.width_deg", width[0], keywords["OSCILLATION_RANGE"].place, width[1])
+        )
     frame = _first(keywords, "STARTING_FRAME") or _first(keywords, "DATA_RANGE")
     if start and frame and frame[0] == int(frame[0]):
-        statement = Statement("oscillation.start_deg", start[0], keywords["STARTING_ANGLE"].place, start[1])
+        statement = FieldStatement("oscillation.start_deg", start[0], keywords["STARTING_ANGLE"].place, start[1])
         statements.append(statement._replace(of_frame=int(frame[0])))
     return statements
 
 
-def _untrusted(rectangles: list[Keyword]) -> list[Statement]:
+def _untrusted(rectangles: list[Keyword]) -> list[FieldStatement]:
     """Return the rectangles as the manifest counts them: XDS's are x1 < x < x2 and y1 < y < y2, from 1."""
     found = []
     for keyword in rectangles[:RECTANGLES_MAX]:
@@ -199,4 +203,4 @@ def _untrusted(rectangles: list[Keyword]) -> list[Statement]:
     if not found:
         return []
     place = f"line {rectangles[0].line} and following, UNTRUSTED_RECTANGLE"
-    return [Statement("detector.bad_rectangles_px", tuple(part for one in found for part in one), place)]
+    return [FieldStatement("detector.bad_rectangles_px", tuple(part for one in found for part in one), place)]
