@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from adapters.formats.drafts.agreement import Choice, Named
-from adapters.formats.drafts.statements import SCALE, StatedFile, FieldStatement, significant
+from adapters.formats.drafts.statements import SCALE, FieldStatement, StatedFile, significant
 from tasks.model import Beam
 
 

@@ -17,8 +17,8 @@ from adapters.formats.drafts.statements import (
     FRAME_COUNT,
     NUMBER,
     SCALE,
-    StatedFile,
     FieldStatement,
+    StatedFile,
     beam_statements,
     read_text,
     rounding_of,
@@ -35,6 +35,7 @@ LARGEST_SCALE = 1.0
 """Reciprocal angstrom in one pixel: a hundred such pixels reach 0.01 A. Instamatic writes 1 where it has no
 calibration, and what is larger counts pixels per reciprocal angstrom."""
 UNITS_MM = {"um": 1e-3, "µm": 1e-3, "μm": 1e-3, "micron": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0}
+"""Millimetres in each unit that a log writes beside a length."""
 
 
 class LogLine(NamedTuple):

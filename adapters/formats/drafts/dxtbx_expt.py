@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from adapters.formats.drafts.flat_geometry import FlatGeometry, flat_geometry, geometry_remarks
 from adapters.formats.drafts.statements import (
-    StatedFile,
     FieldStatement,
+    StatedFile,
     beam_statements,
+    printed,
     read_text,
     significant,
     stated_number,
@@ -199,7 +200,11 @@ def _axis(goniometer: dict[str, Any], geometry: FlatGeometry, place: str) -> lis
     if axis is None or geometry.mirrored:
         return []
     turned = unit_vector(geometry.turned(axis).tolist())
-    return [] if turned is None else [FieldStatement("rotation_axis", turned, place, 0.0, "in the manifest's frame")]
+    return (
+        []
+        if turned is None
+        else [FieldStatement("rotation_axis", printed(turned), place, 0.0, "in the manifest's frame")]
+    )
 
 
 def laboratory_axis(goniometer: dict[str, Any]) -> NDArray[np.float64] | None:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from adapters.formats.drafts.statements import (
+    FieldStatement,
     ListedTilt,
     StatedFile,
-    FieldStatement,
     Value,
     beam_statements,
     stated_number,
@@ -33,41 +33,75 @@ FIELDS = {
     "tilt_axis": "tilt_axis",
 }
 """Fields of a manifest by the last part of their name, as readers say them."""
-TEXTS = {"sample": "sample", "detector_name": "detector.name", "name": "detector.name"}
+TEXTS = {"sample": "sample", "detector_name": "detector.name", "detector.name": "detector.name"}
 TILT = "tilt_deg"
+EFFECTIVE = ("SMV", "CBF", "NXmx", "NeXus", "Eiger")
+"""Formats whose distance is the effective one; microscopes' own files hold what they show, which is no calibration."""
 PLACE = "header"
 
 
 def read_header(path: Path, inspection: Inspection, number: int | None) -> StatedFile:
     """Return what a header states; `number` is the frame's, at whose beginning the rotation starts."""
+    said = _flat(inspection.metadata)
     statements: list[FieldStatement] = []
     remarks: list[str] = []
-    said = _flat(inspection.metadata)
     for name, field in FIELDS.items():
         value = said.get(name, said.get(field))
-        rounded = _number(value) if not isinstance(value, list | tuple) else _numbers(value)
+        rounded = _numbers(value) if isinstance(value, list | tuple) else _number(value)
         if rounded is None:
+            continue
+        if name == "camera_length_mm" and not any(word in inspection.format for word in EFFECTIVE):
+            remarks.append(f"{PLACE}, {name}: {rounded[0]:g} mm is what the microscope shows, not a calibration")
             continue
         frame = number if name == "start_deg" else None
         statements.append(FieldStatement(field, rounded[0], f"{PLACE}, {name}", rounded[1], of_frame=frame))
-    wavelength = _number(said.get("wavelength_angstrom"))
-    if wavelength is not None and "energy_kev" not in said and isinstance(wavelength[0], int | float):
-        beam, remarks = beam_statements((wavelength[0], wavelength[1]), f"{PLACE}, wavelength_angstrom")
-        statements += beam
-    for name, field in TEXTS.items():
-        value = said.get(field, said.get(name))
-        if (
-            isinstance(value, str)
-            and 0 < len(value.strip()) <= 200
-            and not any(one.field == field for one in statements)
-        ):
-            statements.append(FieldStatement(field, value.strip(), f"{PLACE}, {name}"))
-    shape = inspection.shape
-    if len(shape) >= 2 and inspection.kind in {"frames", "scan"}:
-        statements.append(FieldStatement("detector.shape_px", (shape[-2], shape[-1]), f"{PLACE}, shape"))
-    if len(shape) == 4 and inspection.kind == "scan":
-        statements.append(FieldStatement("scan.shape", (shape[0], shape[1]), f"{PLACE}, shape"))
+    for found, words in (_texts(said), _angle(said, inspection, number), _wavelength(said), _shape(inspection)):
+        statements += found
+        remarks += words
     return StatedFile(path, inspection.format, tuple(statements), tuple(remarks))
+
+
+def _texts(said: Mapping[str, object]) -> tuple[list[FieldStatement], list[str]]:
+    found = {}
+    for name, field in TEXTS.items():
+        value = said.get(name)
+        if isinstance(value, str) and 0 < len(value.strip()) <= 200:
+            found[field] = FieldStatement(field, value.strip(), f"{PLACE}, {name}")
+    return list(found.values()), []
+
+
+def _angle(
+    said: Mapping[str, object], inspection: Inspection, number: int | None
+) -> tuple[list[FieldStatement], list[str]]:
+    """Return where a frame begins that says how far it turned; the angle of another is told."""
+    tilt = _number(said.get(TILT))
+    if tilt is None or inspection.kind != "frames" or "start_deg" in said:
+        return [], []
+    if "width_deg" not in said:
+        return [], [f"{PLACE}, {TILT}: {tilt[0]:g} degrees; whether the stage turned in the exposure is not said"]
+    return [FieldStatement("oscillation.start_deg", tilt[0], f"{PLACE}, {TILT}", tilt[1], of_frame=number)], []
+
+
+def _wavelength(said: Mapping[str, object]) -> tuple[list[FieldStatement], list[str]]:
+    wavelength = _number(said.get("wavelength_angstrom"))
+    if wavelength is None or "energy_kev" in said or not isinstance(wavelength[0], int | float):
+        return [], []
+    return beam_statements((wavelength[0], wavelength[1]), f"{PLACE}, wavelength_angstrom")
+
+
+def _shape(inspection: Inspection) -> tuple[list[FieldStatement], list[str]]:
+    """Return the shape of the frames; that of a scan is told, as it holds the flyback."""
+    shape = inspection.shape
+    if len(shape) < 2 or inspection.kind not in {"frames", "scan"}:
+        return [], []
+    pixels = FieldStatement("detector.shape_px", (shape[-2], shape[-1]), f"{PLACE}, shape")
+    if len(shape) != 4:
+        return [pixels], []
+    told = (
+        f"{PLACE}, shape: a scan of {shape[0]} x {shape[1]} positions with its flyback, if it has one: scan.shape is "
+        f"[{shape[0]}, {shape[1]} - flyback_columns]"
+    )
+    return [pixels], [told]
 
 
 def tilt_of_header(path: Path, inspect: Callable[[Path], Inspection]) -> StatedFile | None:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from adapters.formats.drafts.statements import (
     FRAME_COUNT,
+    FieldStatement,
     ListedTilt,
     StatedFile,
-    FieldStatement,
     numbers,
     read_text,
 )

@@ -17,9 +17,9 @@ from typing import NamedTuple
 from adapters.formats.drafts.statements import (
     FRAME_COUNT,
     SCALE,
+    FieldStatement,
     ListedTilt,
     StatedFile,
-    FieldStatement,
     beam_statements,
     numbers,
     read_text,

@@ -130,5 +130,9 @@ def unit_vector(vector: Sequence[float]) -> tuple[float, float, float] | None:
     length = math.hypot(x, y, z)
     if not 0 < length < math.inf:
         return None
-    scaled = [significant(part / length) + 0.0 for part in (x, y, z)]
-    return (scaled[0], scaled[1], scaled[2])
+    return (x / length + 0.0, y / length + 0.0, z / length + 0.0)
+
+
+def printed(vector: Sequence[float]) -> tuple[float, ...]:
+    """Return a derived vector with nine decimals."""
+    return tuple(round(part, 9) + 0.0 for part in vector)

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from adapters.formats.drafts.flat_geometry import FlatGeometry, flat_geometry, geometry_remarks
 from adapters.formats.drafts.statements import (
-    StatedFile,
     FieldStatement,
+    StatedFile,
     beam_statements,
     numbers,
+    printed,
     read_text,
     significant,
     unit_vector,
@@ -174,7 +175,9 @@ def _placed(keywords: dict[str, Keyword], geometry: FlatGeometry) -> list[FieldS
         rounding = max((part[1] for part in numbers(keywords["ROTATION_AXIS"].text)[:3]), default=0.0)
         if axis is not None:
             how = f"from XDS's frame, {' '.join(f'{part:g}' for part in written)}"
-            statements.append(FieldStatement("rotation_axis", axis, keywords["ROTATION_AXIS"].place, rounding, how))
+            statements.append(
+                FieldStatement("rotation_axis", printed(axis), keywords["ROTATION_AXIS"].place, rounding, how)
+            )
     return statements
 
 
