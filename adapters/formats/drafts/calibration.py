@@ -6,6 +6,8 @@ from adapters.formats.drafts.agreement import Choice, Named
 from adapters.formats.drafts.statements import SCALE, FieldStatement, StatedFile, significant
 from tasks.model import Beam
 
+START, WIDTH = "oscillation.start_deg", "oscillation.width_deg"
+
 
 def camera_lengths(root: Path, files: list[StatedFile], choices: dict[str, Choice]) -> list[Named]:
     """Return pixel size / (scale * wavelength) for every scale in reciprocal angstrom per pixel that is stated.
@@ -41,7 +43,7 @@ def started(named: list[Named], files: list[StatedFile], root: Path, first: int 
         stated.path.relative_to(root).as_posix(): statement
         for stated in files
         for statement in stated.statements
-        if statement.field == "oscillation.width_deg"
+        if statement.field == WIDTH
     }
     found = []
     for one in named:
@@ -66,30 +68,42 @@ def turned_alike(files: list[StatedFile]) -> list[StatedFile]:
     """Return the files with one sense of rotation, where some state a negative width and others a positive one.
 
     A rotation by -a about an axis is one by a about the opposite axis; Instamatic's log has the first, its XDS.INP the
-    second.
+    second. It leaves the angle of the start as it is, which gives XDS another zero: such a start is taken out, told.
     """
-    senses = {
-        statement.value > 0
-        for stated in files
-        for statement in stated.statements
-        if statement.field == "oscillation.width_deg" and isinstance(statement.value, int | float)
-    }
-    return [_forwards(stated) for stated in files] if len(senses) > 1 else files
+    senses = {width > 0 for stated in files if (width := _number(stated, WIDTH))}
+    if len(senses) < 2:
+        return files
+    turned = [_forwards(stated) for stated in files]
+    kept = {_number(stated, START) for stated, new in zip(files, turned, strict=True) if new is not stated} - {None}
+    return [
+        stated if stated not in files or _number(stated, START) not in kept else _without_start(stated)
+        for stated in turned
+    ]
+
+
+def _number(stated: StatedFile, field: str) -> float | None:
+    found = next((statement.value for statement in stated.statements if statement.field == field), None)
+    return float(found) if isinstance(found, int | float) else None
 
 
 def _forwards(stated: StatedFile) -> StatedFile:
-    fields = {statement.field: statement.value for statement in stated.statements}
-    width = fields.get("oscillation.width_deg")
-    if "rotation_axis" not in fields or not isinstance(width, int | float) or width > 0:
+    width = _number(stated, WIDTH)
+    if width is None or width > 0 or "rotation_axis" not in {one.field for one in stated.statements}:
         return stated
-    turned = tuple(_opposite(statement) for statement in stated.statements)
-    return stated._replace(statements=turned)
+    return stated._replace(statements=tuple(_opposite(statement) for statement in stated.statements))
+
+
+def _without_start(stated: StatedFile) -> StatedFile:
+    start = next(one for one in stated.statements if one.field == START)
+    told = f"{start.place}: the angle of the stage, while its axis is turned round: it counts from another zero"
+    left = tuple(one for one in stated.statements if one.field != START)
+    return stated._replace(statements=left, remarks=(*stated.remarks, told))
 
 
 def _opposite(statement: FieldStatement) -> FieldStatement:
     value = statement.value
     how = f"{statement.how}; " if statement.how else ""
-    if statement.field in {"oscillation.width_deg", "oscillation.start_deg"} and isinstance(value, int | float):
+    if statement.field in {WIDTH, START} and isinstance(value, int | float):
         return statement._replace(value=-value + 0.0, how=f"{how}turning about the opposite axis")
     if statement.field == "rotation_axis" and isinstance(value, tuple):
         return statement._replace(value=tuple(-part + 0.0 for part in value), how=f"{how}turned round")

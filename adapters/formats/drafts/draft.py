@@ -55,7 +55,8 @@ def draft_manifest(root: Path, series: FoundSeries, files: list[StatedFile]) -> 
             remarks.append(f"{name}: speaks of other files ({spoken})")
             continue
         used.append(stated)
-        remarks += [f"{name}, {remark}" for remark in stated.remarks]
+    used = turned_alike(used)
+    remarks += [f"{_name(root, stated.path)}, {remark}" for stated in used for remark in stated.remarks]
     fields = (ROTATION_FIELDS if series.kind == "rotation" else TILT_FIELDS) + OPTIONAL_FIELDS
     choices, contradictions = _choices(root, series, used, fields, remarks)
     contradictions += _counted(root, series, used)
@@ -89,12 +90,11 @@ def _choices(
 ) -> tuple[dict[str, Choice], list[str]]:
     """Return what is known of each field, and the contradictions; `remarks` grows by what is not of these files."""
     suffix = series.paths[0].suffix.lower()
-    alike = turned_alike(used)
     choices: dict[str, Choice] = {}
     contradictions: list[str] = []
     for field in fields:
         named = []
-        for stated in alike:
+        for stated in used:
             for statement in stated.statements:
                 if statement.field != field:
                     continue
@@ -106,12 +106,12 @@ def _choices(
                     continue
                 named.append(Named(statement, _name(root, stated.path)))
         if field == "oscillation.start_deg":
-            named = started(named, alike, root, series.numbers[0] if series.numbers else None)
+            named = started(named, used, root, series.numbers[0] if series.numbers else None)
         if field == "detector.camera_length_mm":
-            named += camera_lengths(root, alike, choices)
+            named += camera_lengths(root, used, choices)
         choices[field] = choose(field, named)
         contradictions += choices[field].contradictions
-    if SCALE in {one.field for stated in alike for one in stated.statements}:
+    if SCALE in {one.field for stated in used for one in stated.statements}:
         missing = [field for field in ("beam.energy_kev", "detector.pixel_size_mm") if choices[field].value is None]
         if missing:
             remarks.append(

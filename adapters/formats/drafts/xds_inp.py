@@ -81,6 +81,8 @@ def read_xds_inp(path: Path) -> StatedFile:
         remarks.append("the beam does not meet its detector, or a direction of it is none; its geometry is left open")
     statements += _oscillation(keywords)
     statements += _untrusted(rectangles)
+    others = [keyword for name, keyword in keywords.items() if re.fullmatch(r"UNTRUSTED_(QUADRILATERAL|ELLIPSE)", name)]
+    remarks += [f"{keyword.place}: no rectangle; state it as detector.mask" for keyword in others]
     if any(name.startswith("SEGMENT") for name in keywords):
         remarks.append("SEGMENT: a detector of several panels, which no manifest can say; they are taken as one")
     template = keywords.get("NAME_TEMPLATE_OF_DATA_FRAMES")

@@ -18,6 +18,7 @@ from adapters.programs.dials.commands import import_argv
 from adapters.programs.export import export_dials
 from adapters.programs.xds.input import XdsChoices, image_grid, xds_inp
 from tasks.model import Beam, SourceError
+from tests.synthetic.draft_sources import AUTOLEI
 from tests.synthetic.frame_stack import series_of
 
 PIXELS = np.array([[0.0, 0.0], [3.0, 60.5], [40.0, 2.0], [47.0, 63.0], [20.0, 33.0]])
@@ -127,14 +128,7 @@ def test_a_tilted_detector_is_told_with_its_angle(tmp_path: Path) -> None:
 
 
 def test_autoleis_input_parameters_are_read_as_xds(tmp_path: Path) -> None:
-    """The lines that AutoLEI 1.0.7 writes from its first page, with numbers of our own."""
-    (tmp_path / "Input_parameters.txt").write_text(
-        "###Uniform Experiment Settings###\n1. Pixel information for your camera:\n NX= 512   NY= 516  QX= 0.055  QY= "
-        "0.055  !Number and Size (mm) of pixel\n\n4. Direct beam position\n ORGX= 250.5  ORGY=  260\n\n"
-        "5. Camera length\n DETECTOR_DISTANCE=  532.1\n\n7. Rotation axis, depending on microscope:\n ROTATION_AXIS= 0.6 -0.8 0  "
-        "!cos(rotation_axis) cos(axis-90)  !in XDS.INP\n\n8. Wavelength, Å (200 keV 0.02508, 300 keV 0.01968):\n "
-        "X-RAY_WAVELENGTH=  0.01968     !used by IDXREF\n\n"
-    )
+    (tmp_path / "Input_parameters.txt").write_text(AUTOLEI)
     found = values(read_xds_inp(tmp_path / "Input_parameters.txt"))
     assert found["detector.shape_px"] == (516, 512)
     assert found["rotation_axis"] == (0.6, 0.8, 0.0)
