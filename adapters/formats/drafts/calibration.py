@@ -23,6 +23,8 @@ def camera_lengths(root: Path, files: list[StatedFile], choices: dict[str, Choic
         for statement in stated.statements:
             if statement.field != SCALE or not isinstance(statement.value, float) or not wavelength:
                 continue
+            if pixel.value <= 0:
+                continue
             length = pixel.value / (statement.value * wavelength)
             relative = statement.rounding / statement.value + pixel.origins[0].statement.rounding / pixel.value
             how = f"{pixel.value:.6g} mm / ({statement.value:.6g} per angstrom * {wavelength:.6g} A)"

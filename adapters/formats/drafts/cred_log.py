@@ -20,6 +20,7 @@ from adapters.formats.drafts.statements import (
     FieldStatement,
     StatedFile,
     beam_statements,
+    possible,
     read_text,
     rounding_of,
     significant,
@@ -31,9 +32,9 @@ MARKS = ("starting angle:", "ending angle:", "oscillation angle:", "rotation axi
 MARKS_NEEDED = 3  # of them: a log that was cut still tells what it is, and a note with one of the words does not
 UPRIGHT = frozenset({".tif", ".tiff", ".img", ".smv", ".cbf"})
 """Images that Instamatic writes as the camera sees them; its MRC images are flipped."""
-LARGEST_SCALE = 1.0
-"""Reciprocal angstrom in one pixel: a hundred such pixels reach 0.01 A. Instamatic writes 1 where it has no
-calibration, and what is larger counts pixels per reciprocal angstrom."""
+SMALLEST_SCALE, LARGEST_SCALE = 1e-6, 1.0
+"""Reciprocal angstrom in one pixel: the largest camera reaches 15 A with the first, a hundred pixels 0.01 A with the
+second. Instamatic writes 1 where it has no calibration, and what is larger counts pixels per reciprocal angstrom."""
 UNITS_MM = {"um": 1e-3, "µm": 1e-3, "μm": 1e-3, "micron": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 """Millimetres in each unit that a log writes beside a length."""
 
@@ -87,7 +88,7 @@ def _lines(text: str) -> dict[str, LogLine]:
     found: dict[str, LogLine] = {}
     for number, line in enumerate(text.splitlines(), 1):
         match = re.match(rf"\s*([A-Za-z][A-Za-z ]{{0,60}}?)\s*:\s*({NUMBER})\s*([^\s.,;]{{0,20}})", line)
-        if match and math.isfinite(float(match[2])):
+        if match and possible(float(match[2])):
             key = match[1].lower()
             found.setdefault(key, LogLine(number, match[1], float(match[2]), rounding_of(match[2]), match[3].lower()))
     return found
@@ -106,7 +107,7 @@ def _pixels(lines: dict[str, LogLine]) -> tuple[list[FieldStatement], list[str]]
         else:
             remarks.append(f"{size.place}: {size.value:g} {size.unit or 'without a unit'} is no size; left open")
     if (scale := lines.get("pixelsize")) is not None:
-        if 0 < scale.value < LARGEST_SCALE and "nm" not in scale.unit:
+        if SMALLEST_SCALE < scale.value < LARGEST_SCALE and "nm" not in scale.unit:
             statements.append(FieldStatement(SCALE, scale.value, scale.place, scale.rounding))
         else:
             remarks.append(f"{scale.place}: {scale.value:g} {scale.unit} is no calibration of a diffraction pattern")

@@ -8,25 +8,17 @@ from pydantic import BaseModel
 
 from adapters.formats.drafts.agreement import Choice, Named, choose, shown
 from adapters.formats.drafts.calibration import camera_lengths, started, turned_alike
+from adapters.formats.drafts.fields import (
+    NULLABLE,
+    OPTIONAL_FIELDS,
+    ROTATION_FIELDS,
+    TILT_FIELDS,
+    put,
+    take_out_impossible,
+)
 from adapters.formats.drafts.folder import FoundSeries
 from adapters.formats.drafts.statements import FRAME_COUNT, SCALE, StatedFile
 from tasks.ingest import RotationSeriesManifest, TiltSeriesManifest
-
-ROTATION_FIELDS = (
-    *("sample", "composition", "beam.energy_kev", "detector.name", "detector.shape_px", "detector.pixel_size_mm"),
-    *("detector.camera_length_mm", "detector.direct_beam_px", "detector.gain", "detector.pedestal"),
-    *("detector.saturation", "rotation_axis", "oscillation.start_deg", "oscillation.width_deg"),
-)
-"""In the order of a manifest."""
-TILT_FIELDS = (
-    *("sample", "composition", "beam.energy_kev", "detector.name", "detector.shape_px", "detector.pixel_size_mm"),
-    *("detector.camera_length_mm", "detector.direct_beam_px", "scan.shape", "scan.step_nm", "scan.flyback_columns"),
-    *("scan.rotation_deg", "tilt_axis"),
-)
-OPTIONAL_FIELDS = ("beam.convergence_mrad", "detector.bad_rectangles_px")
-"""Written only where a file states them."""
-NULLABLE = {"composition", "detector.direct_beam_px", "detector.saturation"}
-"""Fields that a complete manifest may leave null."""
 
 
 class ManifestDraft(NamedTuple):
@@ -63,7 +55,7 @@ def draft_manifest(root: Path, series: FoundSeries, files: list[StatedFile]) -> 
     manifest = _skeleton(series)
     for field in fields:
         if choices[field].value is not None or field not in OPTIONAL_FIELDS:
-            _put(manifest, field, _as_written(field, choices[field].value))
+            put(manifest, field, _as_written(field, choices[field].value))
     if series.kind == "rotation":
         manifest["files"] = series.pattern
     else:
@@ -71,10 +63,11 @@ def draft_manifest(root: Path, series: FoundSeries, files: list[StatedFile]) -> 
         manifest["scans"] = scans
         contradictions += said
         remarks += tilted
+    model = RotationSeriesManifest if series.kind == "rotation" else TiltSeriesManifest
+    contradictions += take_out_impossible(model, manifest, choices)
     origins = [(field, shown(choice.value), _origin(choice)) for field, choice in choices.items() if choice.origins]
     empty = [field for field in fields if choices[field].value is None and field not in OPTIONAL_FIELDS]
     empty += ["scans.tilt_deg"] if any(scan["tilt_deg"] is None for scan in manifest.get("scans", [])) else []
-    model = RotationSeriesManifest if series.kind == "rotation" else TiltSeriesManifest
     return ManifestDraft(
         manifest,
         tuple(origins),
@@ -159,7 +152,7 @@ def _scans(
             (tilt.tilt_deg, f"{_name(root, one.path)}, {tilt.place}")
             for one in used
             for tilt in one.tilts
-            if tilt.file and (tilt.file == path.name or Path(tilt.file).stem == path.stem)
+            if abs(tilt.tilt_deg) <= 180 and tilt.file and (tilt.file == path.name or Path(tilt.file).stem == path.stem)
         }
         angles = sorted({angle for angle, _ in stated})
         tilt = angles[0] if len(angles) == 1 else None
@@ -179,14 +172,6 @@ def _scans(
 def _skeleton(series: FoundSeries) -> dict[str, Any]:
     kind = "rotation series" if series.kind == "rotation" else "4D-STEM tilt series"
     return {"format": kind, "version": 1}
-
-
-def _put(manifest: dict[str, Any], field: str, value: object) -> None:
-    *parents, last = field.split(".")
-    place = manifest
-    for parent in parents:
-        place = place.setdefault(parent, {})
-    place[last] = value
 
 
 def _as_written(field: str, value: object) -> object:

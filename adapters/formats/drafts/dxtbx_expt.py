@@ -20,6 +20,7 @@ from adapters.formats.drafts.statements import (
     FieldStatement,
     StatedFile,
     beam_statements,
+    possible,
     printed,
     read_text,
     significant,
@@ -104,7 +105,7 @@ def _model(content: dict[str, Any], experiment: dict[str, Any], kind: str) -> di
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and possible(value)
 
 
 def _vector(value: object, length: int = 3) -> NDArray[np.float64] | None:
@@ -121,7 +122,8 @@ def _panels(detector: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     frame, origin = np.eye(3), np.zeros(3)
     if isinstance(root, dict):
-        if any(not isinstance(child, dict) or "panel" not in child for child in root.get("children") or []):
+        children = root.get("children")
+        if isinstance(children, list) and any("panel" not in child for child in children if isinstance(child, dict)):
             return []  # groups within groups: the place of a panel would need all of them
         placed = _frame(root)
         if placed is not None:

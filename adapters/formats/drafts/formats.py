@@ -1,13 +1,14 @@
 """`apertura inspect` of manifests, their drafts, and the logs and input files that a draft is made of."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
-from adapters.formats.drafts.draft import NULLABLE, ROTATION_FIELDS, TILT_FIELDS
+from adapters.formats.drafts.fields import NULLABLE, ROTATION_FIELDS, TILT_FIELDS
 from adapters.formats.drafts.sources import SOURCES, GeometrySource
 from adapters.formats.drafts.statements import StatedFile, read_text
 from adapters.formats.file_format import FileFormat, Inspection
@@ -41,7 +42,7 @@ def describe_manifest(path: Path) -> Inspection:
         If it is no JSON object.
     """
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path), parse_constant=_refused, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise SourceError(f"{path.name}: not valid JSON: {str(error)[:200]}", "correct the manifest") from error
     if not isinstance(content, dict):
@@ -57,6 +58,15 @@ def describe_manifest(path: Path) -> Inspection:
     return Inspection(
         file=path.name, format=f"{known} manifest", kind="manifest", metadata=_metadata(content), lacks=lacks
     )
+
+
+def _refused(name: str) -> float:
+    raise ValueError(f"{name} is not a number that can be used")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refused(text[:20])
 
 
 def _problem(problem: Any) -> str:

@@ -1,6 +1,5 @@
 """What the header of a frame or scan states, from what `inspect` says of it."""
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from adapters.formats.drafts.statements import (
     StatedFile,
     Value,
     beam_statements,
+    possible,
     stated_number,
 )
 from adapters.formats.file_format import Inspection
@@ -130,7 +130,7 @@ def _flat(metadata: Mapping[str, object]) -> dict[str, object]:
 
 
 def _number(value: object) -> tuple[Value, float] | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not possible(value):
         return None
     return (value, 0.5) if isinstance(value, int) else stated_number(value)
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from adapters.formats.drafts.cred_log import LARGEST_SCALE, SMALLEST_SCALE
 from adapters.formats.drafts.statements import (
     FRAME_COUNT,
     SCALE,
@@ -102,7 +103,11 @@ def _scale_and_centre(words: dict[str, PetsWord]) -> tuple[list[FieldStatement],
     statements, remarks = [], []
     binning = words.get("bin")
     binned = binning is not None and numbers(binning.text)[:1] != [(1.0, 0.5)] and binning.text.split()[:1] != ["1"]
-    if (scale := words.get("aperpixel")) and (found := numbers(scale.text)) and 0 < found[0][0] < 1:
+    if (
+        (scale := words.get("aperpixel"))
+        and (found := numbers(scale.text))
+        and SMALLEST_SCALE < found[0][0] < LARGEST_SCALE
+    ):
         if binned and binning is not None:
             remarks.append(f"{binning.place}: {binning.text}: whether {scale.name} counts binned pixels is open")
         else:

@@ -15,6 +15,9 @@ LARGEST_TEXT_BYTES = 32 * 2**20
 """Of one log or input file, read as a whole. A DIALS .expt with one crystal orientation for each of 3600 images has
 2 MB (`dials.refine` with a scan-varying crystal, 600 bytes an image). Chosen, not measured."""
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+LARGEST_NUMBER = 1e10
+"""Counts in 32 bits are 4.3e9, the largest that a manifest may hold. What is above comes from a damaged file, and
+overflows when it is squared."""
 WAVELENGTHS_ANGSTROM = (1e-4, 1.0)
 """Electrons of 3 MeV, the most that `Beam` takes, have 0.0036 A; of 1 keV, the least, 0.39 A. What lies outside is
 no wavelength of electrons in angstrom."""
@@ -87,13 +90,18 @@ def read_text(path: Path) -> str:
 
 
 def numbers(text: str) -> list[tuple[float, float]]:
-    """Return the finite numbers at the beginning of a text, separated by blanks or commas, each with its rounding."""
+    """Return the possible numbers at the beginning of a text, separated by blanks or commas, each with its rounding."""
     found = []
     for part in re.split(r"[\s,]+", text.strip()):
-        if not re.fullmatch(NUMBER, part) or not math.isfinite(float(part)):
+        if not re.fullmatch(NUMBER, part) or not possible(float(part)):
             break
         found.append((float(part), rounding_of(part)))
     return found
+
+
+def possible(value: float) -> bool:
+    """Tell whether a number may be one of an instrument's."""
+    return abs(value) <= LARGEST_NUMBER
 
 
 def rounding_of(text: str) -> float:

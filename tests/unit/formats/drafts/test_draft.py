@@ -92,6 +92,21 @@ def test_contradictions_leave_the_field_open_and_are_told_with_their_size(instam
     assert "keV" in energy
 
 
+def test_a_value_that_no_manifest_may_hold_is_told_and_left_open(instamatic: Path) -> None:
+    (instamatic / "cRED_log.txt").unlink()
+    text = XDS_INP.replace("0.6204 -0.7843 0.0000", "0 0 1").replace("ORGX= 252.50", "ORGX= 2525")
+    (instamatic / "SMV" / "XDS.INP").write_text(text)
+    _, draft = only_draft(instamatic)
+    assert draft.manifest["rotation_axis"] is None
+    assert draft.manifest["detector"]["direct_beam_px"] is None
+    assert draft.manifest["detector"]["camera_length_mm"] == 566.51
+    told = "\n".join(draft.contradictions)
+    assert "rotation_axis: [0, 0, -1] in SMV/XDS.INP, line 15, ROTATION_AXIS" in told
+    assert "lies along the beam" in told
+    assert "detector.direct_beam_px: [259.25, 2524] in SMV/XDS.INP" in told
+    assert "rotation_axis" in {field for field, _ in draft.open_fields}
+
+
 def test_a_camera_length_needs_the_wavelength(instamatic: Path) -> None:
     (instamatic / "SMV" / "XDS.INP").unlink()
     _, draft = only_draft(instamatic)
