@@ -166,12 +166,13 @@ def schema(
 def draft_manifest(
     folder: Annotated[Path, typer.Argument(help="folder with frames or scans, and their logs")],
     files: Annotated[str | None, typer.Option(help="glob in the folder that chooses one of several series")] = None,
+    kind: Annotated[str | None, typer.Option(help="tilt or rotation, where stacks of frames may be either")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="new file; by default the draft is printed")] = None,
 ) -> None:
     """Draft a manifest from what the files and logs in a folder state; null where they do not."""
     from flows.manifest_draft import draft_of, manifest_text, told, write_draft
 
-    series, draft = draft_of(folder, files=files)
+    series, draft = draft_of(folder, files=files, kind=kind)
     typer.echo(told(folder, series, draft), err=True)
     if out is None:
         typer.echo(manifest_text(draft))

@@ -3,9 +3,10 @@
 import json
 import os
 from pathlib import Path
+from typing import cast, get_args
 
 from adapters.formats.drafts.draft import ManifestDraft, draft_manifest
-from adapters.formats.drafts.folder import FoundSeries, find_series, find_sources
+from adapters.formats.drafts.folder import FoundSeries, SeriesKind, find_series, find_sources
 from adapters.formats.drafts.header import read_header
 from adapters.formats.drafts.statements import StatedFile
 from adapters.formats.inspect_file import inspect_file
@@ -16,30 +17,34 @@ SERIES_SHOWN = 20
 """Candidates listed, the others counted. Chosen, not measured: more fill a screen."""
 
 
-def draft_of(folder: Path, *, files: str | None = None) -> tuple[FoundSeries, ManifestDraft]:
+def draft_of(folder: Path, *, files: str | None = None, kind: str | None = None) -> tuple[FoundSeries, ManifestDraft]:
     """Return the series in a folder and the draft of its manifest.
 
     Parameters
     ----------
     files
         Glob in the folder that chooses one of several series.
+    kind
+        ``tilt`` or ``rotation``, where the files do not tell it.
 
     Raises
     ------
     SourceError
         If there is no such folder, or no series in it.
     SettingsError
-        If there are several and none is chosen, or the choice fits none.
+        If there are several and none is chosen, the choice fits none, or there is no such kind.
     """
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder", "give the folder that holds the frames or scans")
-    found = find_series(folder, inspect_file)
+    if kind is not None and kind not in get_args(SeriesKind):
+        raise SettingsError(f"--kind {kind!r}: must be tilt or rotation", "leave it out where the files tell it")
+    found = find_series(folder, inspect_file, cast("SeriesKind | None", kind))
     if not found:
         raise SourceError(
             f"{folder}: no series of frames or scans in it",
             "give the folder that holds the image files; `apertura inspect FILE` tells what a file is",
         )
-    series = _chosen(folder, found, files)
+    series = _chosen(folder, found, files, kind)
     stated, unreadable = find_sources(folder)
     nearest = [one for one in stated if _belongs(one.path, series, found)]
     header = read_header(series.paths[0], series.inspection, series.numbers[0] if series.numbers else None)
@@ -104,10 +109,10 @@ def _inline(value: object) -> str:
     return json.dumps(value)
 
 
-def _chosen(folder: Path, found: list[FoundSeries], files: str | None) -> FoundSeries:
+def _chosen(folder: Path, found: list[FoundSeries], files: str | None, kind: str | None) -> FoundSeries:
     if files is None and len(found) == 1:
         return found[0]
-    fitting = found
+    fitting, matched = found, set[Path]()
     if files is not None:
         try:
             matched = set(folder.glob(files))
@@ -116,12 +121,16 @@ def _chosen(folder: Path, found: list[FoundSeries], files: str | None) -> FoundS
         fitting = [one for one in found if one.pattern == files or matched.intersection(one.paths)]
     if len(fitting) == 1:
         return fitting[0]
+    if files is not None and kind == "tilt" and fitting:
+        paths = tuple(sorted(path for one in fitting for path in one.paths if path in matched))
+        return FoundSeries("tilt", files, paths, (), len(paths), fitting[0].inspection)
     listed = [f"  {one.pattern}: {one.frames} {one.inspection.format} {one.kind}" for one in fitting or found]
     more = [f"  and {len(listed) - SERIES_SHOWN} more"] if len(listed) > SERIES_SHOWN else []
     said = "none of its series fits --files" if not fitting else f"{len(fitting)} series"
     raise SettingsError(
         "\n".join([f"{folder}: {said}:", *listed[:SERIES_SHOWN], *more]),
-        f"choose one by --files '{(fitting or found)[0].pattern}', or give its own folder",
+        f"choose one by --files '{(fitting or found)[0].pattern}', or give its own folder; stacks that are scans of "
+        "one tilt series: --kind tilt",
     )
 
 

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, field_va
 from tasks.model import Beam, Composition, Counting, Detector, Document, InputError, Vector
 
 AXIS = (
-    "unit vector [x, y, z]: x along the detector's fast axis, y opposite to its slow axis (up, with row 0 at the top), "
-    "z from the sample towards the source"
+    "a unit vector [x, y, z] with x along the detector's fast axis, y opposite to its slow axis (up, with row 0 at the "
+    "top), z from the sample towards the source"
 )
 UNIT_TOLERANCE = 0.01
 """Of an axis's length: components rounded to two decimals change it by 0.005 * sqrt(3) = 0.009 at most."""
@@ -188,7 +188,7 @@ class TiltSeriesManifest(Manifest):
     version: Version = Field(description="of the manifest's layout")
     detector: CountingDetector = Field(description="the camera that took the diffraction patterns")
     scan: ScanManifest = Field(description="the raster of probe positions")
-    tilt_axis: UnitVector = Field(description=f"{AXIS}, of the stage's tilt")
+    tilt_axis: UnitVector = Field(description=f"axis of the stage's tilt, {AXIS}")
     scans: tuple[ScanFile, ...] = Field(
         min_length=1, max_length=20000, description="the scans, one for each tilt, in any order"
     )
@@ -264,7 +264,7 @@ class RotationSeriesManifest(Manifest):
     format: Literal["rotation series"] = Field(description="what this file is")
     version: Version = Field(description="of the manifest's layout")
     detector: RotationDetector = Field(description="the camera that took the frames")
-    rotation_axis: UnitVector = Field(description=f"{AXIS}, about which the sample turned")
+    rotation_axis: UnitVector = Field(description=f"axis about which the sample turned, {AXIS}")
     oscillation: Oscillation = Field(description="where the rotation starts, and how far each frame turns")
     files: InnerPath = Field(
         description="glob in the folder, or the one file of a stack; frames are sorted by the number in their name"

@@ -48,7 +48,9 @@ def draft_manifest(root: Path, series: FoundSeries, files: list[StatedFile]) -> 
             continue
         used.append(stated)
     used = turned_alike(used)
-    remarks += [f"{_name(root, stated.path)}, {remark}" for stated in used for remark in stated.remarks]
+    for stated in used:
+        told = (*stated.remarks, *(stated.of_rotation if series.kind == "rotation" else ()))
+        remarks += [f"{_name(root, stated.path)}, {remark}" for remark in told]
     fields = (ROTATION_FIELDS if series.kind == "rotation" else TILT_FIELDS) + OPTIONAL_FIELDS
     choices, contradictions = _choices(root, series, used, fields, remarks)
     contradictions += _counted(root, series, used)
@@ -116,8 +118,9 @@ def _choices(
 def _counted(root: Path, series: FoundSeries, used: list[StatedFile]) -> list[str]:
     """Return the files whose number of frames is not that of the series, nor that of its numbers."""
     span = series.numbers[-1] - series.numbers[0] + 1 if series.numbers else series.frames
+    what = "frames" if series.kind == "rotation" else "scans"
     return [
-        f"frames: {series.frames} by the files {series.pattern}, {statement.value} by {_name(root, stated.path)}, "
+        f"{what}: {series.frames} by the files {series.pattern}, {statement.value} by {_name(root, stated.path)}, "
         f"{statement.place}: {abs(int(statement.value) - series.frames)} apart"
         for stated in used
         for statement in stated.statements

@@ -1,6 +1,7 @@
 """What lies in a folder: series of frames or scans, and the files that state something of them."""
 
 import glob
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -42,12 +43,13 @@ BINARY_SUFFIXES = IMAGE_SUFFIXES | {
 """Files that are inspected."""
 
 Inspect = Callable[[Path], Inspection]
+SeriesKind = Literal["rotation", "tilt"]
 
 
 class FoundSeries(NamedTuple):
     """Files that belong together: frames of one rotation, or scans of one tilt series."""
 
-    kind: Literal["rotation", "tilt"]
+    kind: SeriesKind
     pattern: str
     """Glob in the folder; of a stack the file's name."""
     paths: tuple[Path, ...]
@@ -63,8 +65,13 @@ class FoundSeries(NamedTuple):
         return self.paths[0].parent
 
 
-def find_series(root: Path, inspect: Inspect) -> list[FoundSeries]:
+def find_series(root: Path, inspect: Inspect, kind: SeriesKind | None = None) -> list[FoundSeries]:
     """Return the series in a folder and below it, by their names.
+
+    Parameters
+    ----------
+    kind
+        What all of them are, if a person says so: a stack of frames may be a rotation, or one scan of a tilt series.
 
     Raises
     ------
@@ -77,7 +84,7 @@ def find_series(root: Path, inspect: Inspect) -> list[FoundSeries]:
             groups.setdefault((path.parent, re.sub(r"\d+", "#", path.stem), path.suffix), []).append(path)
     found = []
     for group in groups.values():
-        found += _series_of(root, sorted(group), inspect)
+        found += _series_of(root, sorted(group), inspect, kind)
     return sorted(found, key=lambda one: one.pattern)
 
 
@@ -126,17 +133,19 @@ def _inside(path: Path, root: Path) -> bool:
         return False
 
 
-def _series_of(root: Path, paths: list[Path], inspect: Inspect) -> list[FoundSeries]:
+def _series_of(root: Path, paths: list[Path], inspect: Inspect, said: SeriesKind | None) -> list[FoundSeries]:
     """Return the series that files of one kind of name make: one together, or one each if they are stacks."""
     inspection = _inspected(paths[0], inspect)
-    kind: Literal["rotation", "tilt"]
-    if inspection.kind == "scan":
+    kind: SeriesKind
+    if said is not None and inspection.kind in {"scan", "frames"}:
+        kind = said
+    elif inspection.kind == "scan":
         kind = "tilt"
     elif inspection.kind == "frames" or (inspection.kind == "unknown" and paths[0].suffix.lower() in IMAGE_SUFFIXES):
         kind = "rotation"
     else:
         return []
-    if kind == "rotation" and len(inspection.shape) == 3 and inspection.shape[0] > 1:
+    if kind == "rotation" and (len(inspection.shape) == 4 or (len(inspection.shape) == 3 and inspection.shape[0] > 1)):
         return [_stack(root, path, inspection if path == paths[0] else _inspected(path, inspect)) for path in paths]
     if kind == "rotation" and len(paths) == 1:
         return []
@@ -154,7 +163,7 @@ def _series_of(root: Path, paths: list[Path], inspect: Inspect) -> list[FoundSer
 
 
 def _stack(root: Path, path: Path, inspection: Inspection) -> FoundSeries:
-    count = inspection.shape[0] if len(inspection.shape) == 3 else 1
+    count = math.prod(inspection.shape[:-2])
     pattern = glob.escape(path.relative_to(root).as_posix())
     return FoundSeries("rotation", pattern, (path,), (), count, inspection)
 

@@ -1,7 +1,6 @@
 """`apertura inspect` of manifests, their drafts, and the logs and input files that a draft is made of."""
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,28 +8,13 @@ from typing import Any
 from pydantic import JsonValue, ValidationError
 
 from adapters.formats.drafts.fields import NULLABLE, ROTATION_FIELDS, TILT_FIELDS
-from adapters.formats.drafts.sources import SOURCES, GeometrySource
-from adapters.formats.drafts.statements import StatedFile, read_text
+from adapters.formats.drafts.manifest_file import MODELS, manifest_content
+from adapters.formats.drafts.sources import MANIFEST, SOURCES, GeometrySource
+from adapters.formats.drafts.statements import StatedFile
 from adapters.formats.file_format import FileFormat, Inspection
-from tasks.ingest import MANIFEST_NAMES, RotationSeriesManifest, TiltSeriesManifest
-from tasks.model import SourceError
 
-MODELS: dict[str, type[TiltSeriesManifest | RotationSeriesManifest]] = {
-    "rotation series": RotationSeriesManifest,
-    "4D-STEM tilt series": TiltSeriesManifest,
-}
 LACKS_MAX = 30
 """Missing fields listed of one manifest: it has as many, and one line for each of 20000 scans is no screen."""
-
-
-def is_manifest(path: Path, begin: bytes) -> bool:
-    """Tell a manifest, or the draft of one, by its name, or by its first field."""
-    if path.name in MANIFEST_NAMES:
-        return True
-    compact = b"".join(begin[:1000].split())
-    return path.suffix.lower() == ".json" and any(
-        f'"format":"{kind}"'.replace(" ", "").encode() in compact for kind in MODELS
-    )
 
 
 def describe_manifest(path: Path) -> Inspection:
@@ -41,12 +25,7 @@ def describe_manifest(path: Path) -> Inspection:
     SourceError
         If it is no JSON object.
     """
-    try:
-        content = json.loads(read_text(path), parse_constant=_refused, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"{path.name}: not valid JSON: {str(error)[:200]}", "correct the manifest") from error
-    if not isinstance(content, dict):
-        raise SourceError(f"{path.name}: holds no JSON object", "correct the manifest")
+    content = manifest_content(path)
     kind = content.get("format")
     named = "rotation series" if path.name.startswith("rotation") else "4D-STEM tilt series"
     known = kind if isinstance(kind, str) and kind in MODELS else named
@@ -58,15 +37,6 @@ def describe_manifest(path: Path) -> Inspection:
     return Inspection(
         file=path.name, format=f"{known} manifest", kind="manifest", metadata=_metadata(content), lacks=lacks
     )
-
-
-def _refused(name: str) -> float:
-    raise ValueError(f"{name} is not a number that can be used")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refused(text[:20])
 
 
 def _problem(problem: Any) -> str:
@@ -111,7 +81,7 @@ def _describe(source: GeometrySource, fields: tuple[str, ...]) -> Callable[[Path
 
 
 MANIFEST_FORMATS: tuple[FileFormat, ...] = (
-    FileFormat("manifest", is_manifest, describe_manifest),
+    FileFormat(MANIFEST.name, MANIFEST.recognises, describe_manifest),
     *(
         FileFormat(
             source.name,
@@ -119,5 +89,6 @@ MANIFEST_FORMATS: tuple[FileFormat, ...] = (
             _describe(source, TILT_FIELDS if source.name in {"SerialEM mdoc", "table of tilts"} else ROTATION_FIELDS),
         )
         for source in SOURCES
+        if source is not MANIFEST
     ),
 )

@@ -65,8 +65,7 @@ def read_mdoc(path: Path) -> StatedFile:
     tilts = _tilts(path, sections)
     image = head.values.get("ImageFile")
     names = tuple(dict.fromkeys([*([_base(image[1])] if image else []), *(tilt.file for tilt in tilts if tilt.file)]))
-    width, said = _width(tilts)
-    return StatedFile(path, FORMAT, (*statements, *width), (*remarks, *said), names, tuple(tilts))
+    return StatedFile(path, FORMAT, tuple(statements), tuple(remarks), names, tuple(tilts), _turning(tilts))
 
 
 def _sections(text: str) -> list[Section]:
@@ -124,18 +123,18 @@ def _base(name: str) -> str:
     return re.split(r"[\\/]", name.strip())[-1] if name.strip() else ""
 
 
-def _width(tilts: list[ListedTilt]) -> tuple[list[FieldStatement], list[str]]:
-    """Return the turn for each image of one stack, if all steps are equal; where it begins is not said."""
+def _turning(tilts: list[ListedTilt]) -> tuple[str, ...]:
+    """Return what the tilts say of a rotation, and what they do not."""
     steps = [following.tilt_deg - tilt.tilt_deg for tilt, following in pairwise(tilts)]
     if not steps:
-        return [], []
+        return ()
     mean = sum(steps) / len(steps)
     first = f"{tilts[0].place}: {tilts[0].tilt_deg:g} degrees"
     uneven = max(abs(step - mean) for step in steps)
     if not mean or uneven > 0.1 * abs(mean):
-        return [], [f"{first}; the steps between the images differ by up to {uneven:.3g} degrees"]
+        return (f"{first}; the steps between the images differ by up to {uneven:.3g} degrees",)
     told = (
         f"{first}, then {mean:.5g} for each image; whether the stage turned during the exposures, and at which of "
         "their ends it was read, is not said"
     )
-    return [], [told]
+    return (told,)

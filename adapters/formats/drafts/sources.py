@@ -8,6 +8,8 @@ from adapters.formats.drafts.cred_log import FORMAT as CRED_LOG
 from adapters.formats.drafts.cred_log import is_cred_log, read_cred_log
 from adapters.formats.drafts.dxtbx_expt import FORMAT as EXPT
 from adapters.formats.drafts.dxtbx_expt import is_expt, read_expt
+from adapters.formats.drafts.manifest_file import FORMAT as MANIFEST_FORMAT
+from adapters.formats.drafts.manifest_file import is_manifest, read_manifest_file
 from adapters.formats.drafts.mdoc import FORMAT as MDOC
 from adapters.formats.drafts.mdoc import is_mdoc, read_mdoc
 from adapters.formats.drafts.pets_input import FORMAT as PETS
@@ -35,7 +37,9 @@ def _one(read: Callable[[Path], StatedFile]) -> Callable[[Path], tuple[StatedFil
     return lambda path: (read(path),)
 
 
+MANIFEST = GeometrySource(MANIFEST_FORMAT, is_manifest, _one(read_manifest_file))
 SOURCES: tuple[GeometrySource, ...] = (
+    MANIFEST,
     GeometrySource(CRED_LOG, is_cred_log, _one(read_cred_log)),
     GeometrySource(XDS_INP, is_xds_inp, _one(read_xds_inp)),
     GeometrySource(PETS, is_pets, _one(read_pets)),

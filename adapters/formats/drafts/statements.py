@@ -55,6 +55,8 @@ class StatedFile(NamedTuple):
     frame_names: tuple[str, ...] = ()
     """Patterns or names of the frames that the file speaks of, without folders."""
     tilts: tuple["ListedTilt", ...] = ()
+    of_rotation: tuple[str, ...] = ()
+    """Remarks that only matter where the frames are of one rotation."""
 
 
 class ListedTilt(NamedTuple):

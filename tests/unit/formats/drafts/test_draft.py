@@ -187,6 +187,33 @@ def test_two_files_that_disagree_about_a_tilt_leave_it_open(tmp_path: Path) -> N
     )
 
 
+def test_a_manifest_or_a_draft_that_is_there_is_compared(instamatic: Path) -> None:
+    """What a person wrote fills what no log states, and what contradicts the logs is named."""
+    mine = {"format": "rotation series", "version": 1, "sample": "zeolite", "beam": {"energy_kev": 300.0},
+            "detector": {"name": "Timepix", "gain": 2, "pedestal": None, "camera_length_mm": 566.5}}  # fmt: skip
+    (instamatic / "rotation_series.draft.json").write_text(json.dumps(mine))
+    _, draft = only_draft(instamatic)
+    assert draft.manifest["sample"] == "zeolite"
+    assert draft.manifest["detector"]["gain"] == 2
+    assert draft.manifest["detector"]["camera_length_mm"] == 566.51
+    assert draft.manifest["beam"]["energy_kev"] is None
+    assert any("300 in rotation_series.draft.json" in told for told in draft.contradictions)
+
+
+def test_stacks_are_scans_where_a_person_says_so(tmp_path: Path) -> None:
+    touched(tmp_path, "a_1.mib", "a_2.mib")
+
+    def stacks(path: Path) -> Inspection:
+        return Inspection(file=path.name, format="Merlin MIB", kind="frames", shape=(8, 16, 16))
+
+    assert [(one.pattern, one.kind, one.frames) for one in find_series(tmp_path, stacks)] == [
+        ("a_1.mib", "rotation", 8),
+        ("a_2.mib", "rotation", 8),
+    ]
+    (series,) = find_series(tmp_path, stacks, "tilt")
+    assert (series.pattern, series.kind, series.numbers) == ("*.mib", "tilt", (1, 2))
+
+
 def test_two_series_in_one_folder_are_told_apart_by_their_names(tmp_path: Path) -> None:
     touched(tmp_path, "cryst1_001.tif", "cryst1_002.tif", "cryst2_001.tif", "cryst2_002.tif", "alone.tif", "notes.txt")
     assert [series.pattern for series in find_series(tmp_path, inspect)] == ["cryst1_*.tif", "cryst2_*.tif"]
