@@ -2,12 +2,13 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import cast, get_args
 
 from adapters.formats.drafts.draft import ManifestDraft, draft_manifest
 from adapters.formats.drafts.folder import FoundSeries, SeriesKind, find_series, find_sources
-from adapters.formats.drafts.header import read_header
+from adapters.formats.drafts.header import read_header, tilt_of_header
 from adapters.formats.drafts.statements import StatedFile
 from adapters.formats.inspect_file import inspect_file
 from tasks.ingest import MANIFEST_NAMES
@@ -47,8 +48,7 @@ def draft_of(folder: Path, *, files: str | None = None, kind: str | None = None)
     series = _chosen(folder, found, files, kind)
     stated, unreadable = find_sources(folder)
     nearest = [one for one in stated if _belongs(one.path, series, found)]
-    header = read_header(series.paths[0], series.inspection, series.numbers[0] if series.numbers else None)
-    draft = draft_manifest(folder, series, [*([header] if header.statements else []), *nearest, *_tilts(series)])
+    draft = draft_manifest(folder, series, [*_headers(series), *nearest])
     return series, draft._replace(remarks=(*draft.remarks, *unreadable))
 
 
@@ -143,11 +143,15 @@ def _belongs(path: Path, series: FoundSeries, found: list[FoundSeries]) -> bool:
     return shared(series) == max(shared(one) for one in found)
 
 
-def _tilts(series: FoundSeries) -> list[StatedFile]:
-    """Return the tilts that headers of scans state."""
-    if series.kind != "tilt":
-        return []
-    from adapters.formats.drafts.header import tilt_of_header
-
-    stated = (tilt_of_header(path, inspect_file) for path in series.paths)
-    return [one for one in stated if one is not None]
+def _headers(series: FoundSeries) -> list[StatedFile]:
+    """Return what headers state: of the first and last frame, or of the first scan and the tilts of all."""
+    first, last = series.paths[0], series.paths[-1]
+    if series.kind == "tilt":
+        tilts = (tilt_of_header(path, inspect_file) for path in series.paths)
+        return [read_header(first, series.inspection, None), *(one for one in tilts if one is not None)]
+    if not series.numbers:
+        return [read_header(first, series.inspection, None)]
+    found = [read_header(first, series.inspection, series.numbers[0])]
+    with suppress(SourceError):  # a damaged last frame costs only that frame
+        found.append(read_header(last, inspect_file(last), series.numbers[-1]))
+    return found

@@ -112,9 +112,10 @@ def test_a_folder_without_a_series_is_an_error(tmp_path: Path, make: str) -> Non
         draft_of(tmp_path if make == "nothing" else tmp_path / "absent")
 
 
-def examples() -> list[dict]:
-    """Return the manifests that the page shows."""
-    return [json.loads(block) for block in re.findall(r"```json\n(\{.*?\})\n```", PAGE.read_text(), re.DOTALL)]
+def examples(page: Path) -> list[dict]:
+    """Return the manifests that a page shows."""
+    blocks = re.findall(r"```json\n(\{.*?\})\n```", page.read_text(), re.DOTALL)
+    return [found for block in blocks if "format" in (found := json.loads(block))]
 
 
 def schema_of(example: dict) -> dict:
@@ -123,7 +124,7 @@ def schema_of(example: dict) -> dict:
 
 
 def test_the_pages_examples_fit_the_schemas_and_changed_ones_do_not() -> None:
-    shown = [example for example in examples() if "format" in example]
+    shown = examples(PAGE)
     assert [example["format"] for example in shown] == ["4D-STEM tilt series", "rotation series"]
     for example in shown:
         schema = schema_of(example)
@@ -143,7 +144,14 @@ def test_the_pages_examples_fit_the_schemas_and_changed_ones_do_not() -> None:
         assert [check.is_valid(one) for one in wrong] == [False] * len(wrong)
 
 
-def fields(schema: dict, found: dict[str, str] | None = None) -> dict[str, str]:
+def test_the_acquisitions_own_examples_fit_the_schemas(shared_data: Path) -> None:
+    shown = examples(shared_data.parent / "acquisition.md")
+    assert len(shown) == 2
+    for example in shown:
+        jsonschema.Draft202012Validator(schema_of(example)).validate(example)
+
+
+def fields(schema: dict) -> dict[str, str]:
     """Return every field of a schema with its description."""
     definitions = [schema, *schema.get("$defs", {}).values()]
     return {

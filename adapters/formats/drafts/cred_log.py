@@ -20,6 +20,7 @@ from adapters.formats.drafts.statements import (
     FieldStatement,
     StatedFile,
     beam_statements,
+    lines_of,
     possible,
     read_text,
     rounding_of,
@@ -86,7 +87,7 @@ def read_cred_log(path: Path) -> StatedFile:
 def _lines(text: str) -> dict[str, LogLine]:
     """Return the lines with a number by their key in lower case; the first of each counts."""
     found: dict[str, LogLine] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         match = re.match(rf"\s*([A-Za-z][A-Za-z ]{{0,60}}?)\s*:\s*({NUMBER})\s*([^\s.,;]{{0,20}})", line)
         if match and possible(float(match[2])):
             key = match[1].lower()
@@ -150,8 +151,8 @@ def _axis(lines: dict[str, LogLine], text: str) -> tuple[list[FieldStatement], l
     axis = lines.get("rotation axis")
     if axis is None:
         return [], []
-    program = re.search(r"^\s*program\s*:\s*(.*)$", text, flags=re.IGNORECASE | re.MULTILINE)
-    named = program is not None and "instamatic" in program[1].lower()
+    program = next((line.lower() for line in lines_of(text) if line.lstrip().lower().startswith("program:")), None)
+    named = program is not None and "instamatic" in program
     if axis.unit.startswith("rad") and (named or program is None):
         vector = (significant(math.cos(axis.value)), significant(math.sin(axis.value)), 0.0)
         how = f"(cos, sin, 0) of {axis.value:g} radians, as Instamatic means it"

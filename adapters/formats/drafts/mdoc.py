@@ -16,6 +16,7 @@ from adapters.formats.drafts.statements import (
     FieldStatement,
     ListedTilt,
     StatedFile,
+    lines_of,
     numbers,
     read_text,
 )
@@ -59,7 +60,7 @@ def read_mdoc(path: Path) -> StatedFile:
     if size and len(found := numbers(size[1])) >= 2 and found[0][0] >= 1 and found[1][0] >= 1:
         shape = (int(found[1][0]), int(found[0][0]))
         statements.append(FieldStatement("detector.shape_px", shape, f"line {size[0]}, ImageSize"))
-    if sections:
+    if len(sections) > 1:
         statements.append(FieldStatement(FRAME_COUNT, len(sections), f"[{sections[-1].kind} = {sections[-1].name}]"))
     remarks += _told(text, head, sections)
     tilts = _tilts(path, sections)
@@ -70,7 +71,7 @@ def read_mdoc(path: Path) -> StatedFile:
 
 def _sections(text: str) -> list[Section]:
     found = [Section(1, "", "", {})]
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if match := re.match(r"\s*\[\s*(\w+)\s*=\s*(.*?)\s*\]\s*$", line):
             if match[1] in SECTIONS:
                 found.append(Section(number, match[1], match[2], {}))
@@ -111,7 +112,7 @@ def _tilts(path: Path, sections: list[Section]) -> list[ListedTilt]:
         if angle is None or not (value := numbers(angle[1])):
             continue
         named = section.values.get("SubFramePath", (0, ""))[1] or (section.name if section.kind == "Image" else "")
-        if not named and section.kind == "FrameSet":
+        if not named and (section.kind == "FrameSet" or len(sections) == 1):
             named = path.stem
         dose = numbers(section.values.get("ExposureDose", (0, ""))[1])
         electrons = dose[0][0] if dose and dose[0][0] > 0 else None

@@ -22,6 +22,7 @@ from adapters.formats.drafts.statements import (
     ListedTilt,
     StatedFile,
     beam_statements,
+    lines_of,
     numbers,
     read_text,
     significant,
@@ -81,7 +82,7 @@ def _words(text: str) -> tuple[dict[str, PetsWord], list[ListedTilt]]:
     found: dict[str, PetsWord] = {}
     images = []
     block = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         parts = line.partition("#")[0].split(maxsplit=1)
         if not parts:
             continue

@@ -15,6 +15,11 @@ LARGEST_TEXT_BYTES = 32 * 2**20
 """Of one log or input file, read as a whole. A DIALS .expt with one crystal orientation for each of 3600 images has
 2 MB (`dials.refine` with a scan-varying crystal, 600 bytes an image). Chosen, not measured."""
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+LONGEST_LINE = 4096
+"""Characters. XDS reads 50 numbers of 80 characters at most; what is longer is no line of an input, and patterns would
+take the square of its length."""
+LONGEST_NUMBER = 40
+"""Characters of a written number: doubles have 25."""
 LARGEST_NUMBER = 1e10
 """Counts in 32 bits are 4.3e9, the largest that a manifest may hold. What is above comes from a damaged file, and
 overflows when it is squared."""
@@ -91,11 +96,16 @@ def read_text(path: Path) -> str:
         return content.decode("latin-1")
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text, cut where they are longer than any that a person or program writes."""
+    return [line[:LONGEST_LINE] for line in text.splitlines()]
+
+
 def numbers(text: str) -> list[tuple[float, float]]:
     """Return the possible numbers at the beginning of a text, separated by blanks or commas, each with its rounding."""
     found = []
     for part in re.split(r"[\s,]+", text.strip()):
-        if not re.fullmatch(NUMBER, part) or not possible(float(part)):
+        if len(part) > LONGEST_NUMBER or not re.fullmatch(NUMBER, part) or not possible(float(part)):
             break
         found.append((float(part), rounding_of(part)))
     return found

@@ -5,7 +5,7 @@ import io
 import re
 from pathlib import Path
 
-from adapters.formats.drafts.statements import ListedTilt, StatedFile, numbers, read_text
+from adapters.formats.drafts.statements import ListedTilt, StatedFile, lines_of, numbers, read_text
 
 FORMAT = "table of tilts"
 FILES = {"file", "filename", "file_name", "scan", "name"}
@@ -30,7 +30,7 @@ def read_tilt_table(path: Path) -> StatedFile:
     SourceError
         If it cannot be read.
     """
-    rows = read_text(path).splitlines()
+    rows = lines_of(read_text(path))
     columns = _columns(_cells(rows[0])) if rows else None
     found = []
     for number, row in enumerate(rows[1 : ROWS_MAX + 1], 2):

@@ -16,6 +16,7 @@ from adapters.formats.drafts.statements import (
     FieldStatement,
     StatedFile,
     beam_statements,
+    lines_of,
     numbers,
     printed,
     read_text,
@@ -25,7 +26,7 @@ from adapters.formats.drafts.statements import (
 
 FORMAT = "XDS.INP"
 KEYWORD = r"[A-Za-z][A-Za-z0-9_.'&/()-]*"
-MARKS = (b"X-RAY_WAVELENGTH=", b"DETECTOR_DISTANCE=", b"OSCILLATION_RANGE=", b"ROTATION_AXIS=", b"ORGX=")
+MARKS = (b"X-RAY_WAVELENGTH", b"DETECTOR_DISTANCE", b"OSCILLATION_RANGE", b"ROTATION_AXIS", b"ORGX")
 MARKS_NEEDED = 3  # of them: an input of another program of the family (XSCALE, XDSCONV) has none
 DEFAULTS = {
     "DIRECTION_OF_DETECTOR_X-AXIS": (1.0, 0.0, 0.0),
@@ -52,9 +53,9 @@ class Keyword(NamedTuple):
 
 def is_xds_inp(path: Path, begin: bytes) -> bool:
     """Tell an input file of XDS, or AutoLEI's, by its keywords."""
-    compact = re.sub(rb"[ \t]+=", b"=", begin)
-    named = path.suffix.lower() in {".inp", ".txt"}
-    return named and sum(mark in compact for mark in MARKS) >= MARKS_NEEDED
+    if path.suffix.lower() not in {".inp", ".txt"}:
+        return False
+    return sum(re.search(rb"\b" + mark + rb"[ \t]*=", begin) is not None for mark in MARKS) >= MARKS_NEEDED
 
 
 def read_xds_inp(path: Path) -> StatedFile:
@@ -95,7 +96,7 @@ def _keywords(text: str) -> tuple[dict[str, Keyword], list[Keyword]]:
     """Return the last value of each keyword, and all untrusted rectangles."""
     found: dict[str, Keyword] = {}
     rectangles = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         parts = re.split(rf"({KEYWORD})\s*=", line.partition("!")[0])
         for name, value in zip(parts[1::2], parts[2::2], strict=True):
             keyword = Keyword(number, name, value.strip())

@@ -156,6 +156,22 @@ def test_headers_are_asked_too(instamatic: Path) -> None:
     assert any("566.51 mm is what the microscope shows" in remark for remark in shown.remarks)
 
 
+@pytest.mark.parametrize(("last_deg", "start_deg"), [(49.37, 50.12), (50.12, None)])
+def test_the_header_of_the_last_frame_must_fit_the_first(
+    instamatic: Path, last_deg: float, start_deg: float | None
+) -> None:
+    """Headers that all repeat one angle contradict a width."""
+    headers = []
+    for number, angle in ((1, 50.12), (4, last_deg)):
+        path = instamatic / "SMV" / "data" / f"{number:05d}.img"
+        said = {"oscillation": {"start_deg": angle, "width_deg": -0.25}}
+        headers.append(read_header(path, inspect(path).model_copy(update={"metadata": said}), number))
+    (series,) = find_series(instamatic, inspect)
+    draft = draft_manifest(instamatic, series, headers)
+    assert draft.manifest["oscillation"] == {"start_deg": start_deg, "width_deg": -0.25}
+    assert len(draft.contradictions) == (start_deg is None)
+
+
 def test_a_tilt_series_takes_tilts_from_the_mdoc_that_names_its_files(tmp_path: Path) -> None:
     touched(tmp_path, "scan_0001.h5", "scan_0002.h5", "scan_0003.h5")
     (tmp_path / "series.mdoc").write_text(MDOC)

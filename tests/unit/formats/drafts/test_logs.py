@@ -1,6 +1,7 @@
 """cRED logs, PETS inputs, mdoc files and tables: what they state, and what they do not."""
 
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from adapters.formats.drafts.pets_input import read_pets
 from adapters.formats.drafts.sources import source_of
 from adapters.formats.drafts.statements import SCALE, StatedFile
 from adapters.formats.drafts.tilt_table import read_tilt_table
+from adapters.formats.drafts.xds_inp import read_xds_inp
 from adapters.programs.export import export_pets
 from tasks.model import SourceError
 from tasks.model.experiment import energy_of_wavelength_kev
@@ -144,6 +146,25 @@ def test_an_mdoc_states_tilts_energy_and_size_and_no_axis(tmp_path: Path) -> Non
     ]
     assert not {"tilt_axis", "rotation_axis", "detector.pixel_size_mm", "oscillation.start_deg"} & set(found)
     assert any("line 9, Tilt axis angle: -86.7" in remark for remark in stated.remarks)
+
+
+def test_an_mdoc_beside_one_file_speaks_of_that_file(tmp_path: Path) -> None:
+    text = "Voltage = 200\n[ZValue = 0]\nTiltAngle = 12.5\n"
+    (tilt,) = read_mdoc(written(tmp_path, "scan_7.h5.mdoc", text)).tilts
+    assert (tilt.file, tilt.tilt_deg) == ("scan_7.h5", 12.5)
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 10**6, " " * 10**6 + "=", "\n" * 10**6, "1" * 10**6 + "x", "ORGX" + " " * 10**6]
+)
+def test_endless_lines_take_no_time(tmp_path: Path, text: str) -> None:
+    """A pattern that looks back would take the square of so many steps."""
+    before = time.monotonic()
+    for read in (read_cred_log, read_mdoc, read_pets, read_tilt_table, read_xds_inp):
+        assert read(written(tmp_path, "x.txt", text)).statements == ()
+    for name in ("x.txt", "x.pts", "x.INP", "x.csv"):
+        assert source_of(written(tmp_path, name, text)) is None
+    assert time.monotonic() - before < 20
 
 
 def test_a_table_of_tilts(tmp_path: Path) -> None:
