@@ -145,7 +145,8 @@ def test_the_pages_examples_fit_the_schemas_and_changed_ones_do_not() -> None:
 
 
 def test_the_acquisitions_own_examples_fit_the_schemas(shared_data: Path) -> None:
-    shown = examples(shared_data.parent / "acquisition.md")
+    (page,) = shared_data.parent.glob("acquisition.*")
+    shown = examples(page)
     assert len(shown) == 2
     for example in shown:
         jsonschema.Draft202012Validator(schema_of(example)).validate(example)

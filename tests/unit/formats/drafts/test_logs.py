@@ -155,7 +155,7 @@ def test_an_mdoc_beside_one_file_speaks_of_that_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 10**6, " " * 10**6 + "=", "\n" * 10**6, "1" * 10**6 + "x", "ORGX" + " " * 10**6]
+    "text", ["a" * 300_000, " " * 300_000 + "=", "\n" * 300_000, "1" * 300_000 + "x", "ORGX" + " " * 300_000]
 )
 def test_endless_lines_take_no_time(tmp_path: Path, text: str) -> None:
     """A pattern that looks back would take the square of so many steps."""
