@@ -44,7 +44,8 @@ def manifest_path(source: Path) -> Path:
     found = [source / name for name in MANIFEST_NAMES if (source / name).is_file()]
     if len(found) != 1:
         what = "neither" if not found else "both"
-        raise SourceError(f"{source}: {what} of {' and '.join(MANIFEST_NAMES)} found", "a source has one manifest")
+        advice = "a source has one manifest" + ("" if found else f"; `apertura manifest {source}` drafts it")
+        raise SourceError(f"{source}: {what} of {' and '.join(MANIFEST_NAMES)} found", advice)
     confined(source, found[0].name)
     return found[0]
 
