@@ -33,7 +33,12 @@ FIELDS = {
     "tilt_axis": "tilt_axis",
 }
 """Fields of a manifest by the last part of their name, as readers say them."""
-TEXTS = {"sample": "sample", "detector_name": "detector.name", "detector.name": "detector.name"}
+TEXTS = {
+    "sample": "sample",
+    "detector": "detector.name",
+    "detector_name": "detector.name",
+    "detector.name": "detector.name",
+}
 TILT = "tilt_deg"
 EFFECTIVE = ("SMV", "CBF", "NXmx", "NeXus", "Eiger")
 """Formats whose distance is the effective one; microscopes' own files hold what they show, which is no calibration."""

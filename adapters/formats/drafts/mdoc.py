@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from adapters.formats.drafts.mdoc_titles import oscillation_statements, title_statements
 from adapters.formats.drafts.statements import (
     FRAME_COUNT,
     FieldStatement,
@@ -64,9 +65,15 @@ def read_mdoc(path: Path) -> StatedFile:
         statements.append(FieldStatement(FRAME_COUNT, len(sections), f"[{sections[-1].kind} = {sections[-1].name}]"))
     remarks += _told(text, head, sections)
     tilts = _tilts(path, sections)
+    titles = [(number, line) for number, line in enumerate(lines_of(text), 1) if line.lstrip().startswith("[T =")]
+    statements += title_statements(titles)
+    turned = oscillation_statements(titles, tilts, _turns(sections))
+    statements += turned
     image = head.values.get("ImageFile")
     names = tuple(dict.fromkeys([*([_base(image[1])] if image else []), *(tilt.file for tilt in tilts if tilt.file)]))
-    return StatedFile(path, FORMAT, tuple(statements), tuple(remarks), names, tuple(tilts), _turning(tilts))
+    return StatedFile(
+        path, FORMAT, tuple(statements), tuple(remarks), names, tuple(tilts), () if turned else _turning(tilts)
+    )
 
 
 def _sections(text: str) -> list[Section]:
@@ -118,6 +125,12 @@ def _tilts(path: Path, sections: list[Section]) -> list[ListedTilt]:
         electrons = dose[0][0] if dose and dose[0][0] > 0 else None
         found.append(ListedTilt(_base(named), value[0][0], f"line {angle[0]}, TiltAngle", electrons))
     return found
+
+
+def _turns(sections: list[Section]) -> list[float]:
+    """Return the turn of each image during its exposure, in degrees, where it is stated."""
+    stated = (section.values.get("RotationDuringExposure") for section in sections)
+    return [found[0][0] for one in stated if one is not None and (found := numbers(one[1]))]
 
 
 def _base(name: str) -> str:

@@ -148,6 +148,58 @@ def test_an_mdoc_states_tilts_energy_and_size_and_no_axis(tmp_path: Path) -> Non
     assert any("line 9, Tilt axis angle: -86.7" in remark for remark in stated.remarks)
 
 
+EXPORTED = """Voltage = 200
+ImageFile = crystal-01.mrc
+ImageSize = 64 48
+
+[T = diffraction of crystal-01, camera length 443 mm, pixel 0.055 mm, gain 2.5, pedestal 0]
+
+[T = rotation axis 0.6 0.8 0: x right, y up with row 0 at the top, z towards the source]
+
+[T = direct beam at row 22.25, column 30.75, from 0. TiltAngle: middle of the exposure]
+
+[ZValue = 0]
+TiltAngle = -2.8
+RotationDuringExposure = 0.4
+
+[ZValue = 1]
+TiltAngle = -2.4
+RotationDuringExposure = 0.4
+
+[ZValue = 2]
+TiltAngle = -2
+RotationDuringExposure = 0.4
+"""
+"""Titles in which our own export of stacks says what SerialEM's keys cannot."""
+
+
+def test_titles_that_spell_out_the_geometry_are_taken_at_their_word(tmp_path: Path) -> None:
+    stated = read_mdoc(written(tmp_path, "crystal-01.mrc.mdoc", EXPORTED))
+    assert values(stated) == {
+        "beam.energy_kev": 200.0,
+        "detector.shape_px": (48, 64),
+        "number of frames": 3,
+        "detector.camera_length_mm": 443.0,
+        "detector.pixel_size_mm": 0.055,
+        "detector.gain": 2.5,
+        "detector.pedestal": 0.0,
+        "rotation_axis": (0.6, 0.8, 0.0),
+        "detector.direct_beam_px": (22.25, 30.75),
+        "oscillation.start_deg": -3.0,
+        "oscillation.width_deg": 0.4,
+    }
+    assert stated.of_rotation == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "changed"), [("TiltAngle: middle of the exposure", ""), ("TiltAngle = -2\n", "TiltAngle = -1\n")]
+)
+def test_without_the_title_or_with_a_gap_the_rotation_stays_open(tmp_path: Path, line: str, changed: str) -> None:
+    stated = read_mdoc(written(tmp_path, "a.mdoc", EXPORTED.replace(line, changed)))
+    assert not {"oscillation.start_deg", "oscillation.width_deg"} & set(values(stated))
+    assert stated.of_rotation
+
+
 def test_an_mdoc_beside_one_file_speaks_of_that_file(tmp_path: Path) -> None:
     text = "Voltage = 200\n[ZValue = 0]\nTiltAngle = 12.5\n"
     (tilt,) = read_mdoc(written(tmp_path, "scan_7.h5.mdoc", text)).tilts
