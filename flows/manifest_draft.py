@@ -96,7 +96,12 @@ def told(folder: Path, series: FoundSeries, draft: ManifestDraft) -> str:
     lines += _block("may stay null", [f"{field}: {meaning}" for field, meaning in draft.null_fields])
     if not draft.open_fields:
         lines.append("complete: check it, then put it beside the data")
-    return "\n".join(lines)
+    return "\n".join(_on_a_terminal(line) for line in lines)
+
+
+def _on_a_terminal(text: str) -> str:
+    """Return a line without control characters and broken names, which logs and folders may hold."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _block(title: str, lines: list[str]) -> list[str]:
@@ -124,13 +129,15 @@ def _chosen(folder: Path, found: list[FoundSeries], files: str | None, kind: str
     if files is not None and kind == "tilt" and fitting:
         paths = tuple(sorted(path for one in fitting for path in one.paths if path in matched))
         return FoundSeries("tilt", files, paths, (), len(paths), fitting[0].inspection)
-    listed = [f"  {one.pattern}: {one.frames} {one.inspection.format} {one.kind}" for one in fitting or found]
+    listed = [
+        _on_a_terminal(f"  {one.pattern}: {one.frames} {one.inspection.format} {one.kind}") for one in fitting or found
+    ]
     more = [f"  and {len(listed) - SERIES_SHOWN} more"] if len(listed) > SERIES_SHOWN else []
     said = "none of its series fits --files" if not fitting else f"{len(fitting)} series"
     raise SettingsError(
         "\n".join([f"{folder}: {said}:", *listed[:SERIES_SHOWN], *more]),
-        f"choose one by --files '{(fitting or found)[0].pattern}', or give its own folder; stacks that are scans of "
-        "one tilt series: --kind tilt",
+        f"choose one by --files '{_on_a_terminal((fitting or found)[0].pattern)}', or give its own folder; stacks that "
+        "are scans of one tilt series: --kind tilt",
     )
 
 

@@ -1,6 +1,7 @@
 """`apertura manifest` and `apertura schema --manifest`, as a user meets them."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -102,6 +103,23 @@ def test_the_log_of_another_crystal_is_not_taken(folder: Path) -> None:
     _, draft = draft_of(crystals, files="b/tiff/*.tif")
     assert draft.manifest["beam"]["energy_kev"] == pytest.approx(300.0, abs=1.0)
     assert {origin.partition(",")[0] for _, _, origin in draft.origins} <= {"b/cRED_log.txt", "b/tiff/1.tif"}
+
+
+def test_names_and_logs_that_no_terminal_should_see(folder: Path) -> None:
+    """Bytes that are no text in a name, and escape sequences in a log."""
+    for path in (folder / "tiff").iterdir():
+        path.rename(path.with_name(os.fsdecode(b"\xff" + os.fsencode(path.name))))
+    text = INSTAMATIC.replace("250 mm", "250 \x1b[31mmm").replace("-2.24 radians", "-2 \x1b]0;x\x07")
+    (folder / "cRED_log.txt").write_text(text)
+    (folder / "tiff").rename(folder / "ti\nff")
+    out, told = run("manifest", str(folder))
+    assert json.loads(out)["files"].endswith("*.tiff")
+    assert "\x1b" not in out + told
+    (folder / "b_1.tif").write_bytes(b"x")
+    (folder / "b_2.tif").write_bytes(b"x")
+    with pytest.raises(SettingsError) as caught:
+        draft_of(folder)
+    assert str(caught.value).encode("utf-8")
 
 
 @pytest.mark.parametrize("make", ["nothing", "absent"])

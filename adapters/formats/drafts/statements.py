@@ -14,6 +14,8 @@ Value = float | int | str | tuple[float, ...]
 LARGEST_TEXT_BYTES = 32 * 2**20
 """Of one log or input file, read as a whole. A DIALS .expt with one crystal orientation for each of 3600 images has
 2 MB (`dials.refine` with a scan-varying crystal, 600 bytes an image). Chosen, not measured."""
+CONTROLS = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160)), "?")
+"""Control characters but tab and the ends of lines: what a log says is printed, and escapes would command a terminal."""
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 LONGEST_LINE = 4096
 """Characters. XDS reads 50 numbers of 80 characters at most; what is longer is no line of an input, and patterns would
@@ -75,7 +77,7 @@ class ListedTilt(NamedTuple):
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a log or input file; bytes that are no UTF-8 are read as Latin-1.
+    """Return the text of a log or input file, printable; bytes that are no UTF-8 are read as Latin-1.
 
     Raises
     ------
@@ -91,9 +93,10 @@ def read_text(path: Path) -> str:
     if b"\0" in content:
         raise SourceError(f"{path.name}: holds binary data, not text", "copy the file again")
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return content.decode("latin-1")
+        text = content.decode("latin-1")
+    return text.translate(CONTROLS)
 
 
 def lines_of(text: str) -> list[str]:
