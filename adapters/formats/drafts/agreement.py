@@ -14,7 +14,7 @@ CALIBRATION_AGREES = 1e-3
 not measured; a calibration is worse than that."""
 
 
-class Named(NamedTuple):
+class NamedStatement(NamedTuple):
     """A statement, and the file it stands in."""
 
     statement: FieldStatement
@@ -27,19 +27,19 @@ class Named(NamedTuple):
         return f"{self.file}, {self.statement.place}{how}"
 
 
-class Choice(NamedTuple):
+class FieldChoice(NamedTuple):
     """What is known of a field."""
 
     value: Value | None
-    origins: tuple[Named, ...]
+    origins: tuple[NamedStatement, ...]
     """The statement that is believed, then those that agree with it."""
     contradictions: tuple[str, ...] = ()
 
 
-def choose(field: str, stated: list[Named]) -> Choice:
+def choose(field: str, stated: list[NamedStatement]) -> FieldChoice:
     """Return the most precise of the statements of a field if all the others agree with it; else nothing."""
     if not stated:
-        return Choice(None, ())
+        return FieldChoice(None, ())
     ranked = sorted(stated, key=lambda one: one.statement.rounding)
     best, *others = ranked
     against = [other for other in others if not _agree(best.statement, other.statement)]
@@ -49,8 +49,8 @@ def choose(field: str, stated: list[Named]) -> Choice:
             f"{other.origin}: {_difference(field, best.statement.value, other.statement.value)}"
             for other in against
         )
-        return Choice(None, (), told)
-    return Choice(best.statement.value, tuple(ranked))
+        return FieldChoice(None, (), told)
+    return FieldChoice(best.statement.value, tuple(ranked))
 
 
 def shown(value: object) -> str:

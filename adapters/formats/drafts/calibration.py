@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from adapters.formats.drafts.agreement import Choice, Named
+from adapters.formats.drafts.agreement import FieldChoice, NamedStatement
 from adapters.formats.drafts.statements import SCALE, FieldStatement, StatedFile, significant
 from tasks.model import Beam
 
 START, WIDTH = "oscillation.start_deg", "oscillation.width_deg"
 
 
-def camera_lengths(root: Path, files: list[StatedFile], choices: dict[str, Choice]) -> list[Named]:
+def camera_lengths(root: Path, files: list[StatedFile], choices: dict[str, FieldChoice]) -> list[NamedStatement]:
     """Return pixel size / (scale * wavelength) for every scale in reciprocal angstrom per pixel that is stated.
 
     Pixel size and wavelength are those that were chosen; nothing where they are open.
@@ -32,11 +32,13 @@ def camera_lengths(root: Path, files: list[StatedFile], choices: dict[str, Choic
             made = FieldStatement(
                 "detector.camera_length_mm", significant(length), statement.place, relative * length, how
             )
-            found.append(Named(made, name))
+            found.append(NamedStatement(made, name))
     return found
 
 
-def started(named: list[Named], files: list[StatedFile], root: Path, first: int | None) -> list[Named]:
+def started(
+    named: list[NamedStatement], files: list[StatedFile], root: Path, first: int | None
+) -> list[NamedStatement]:
     """Return the starts with those of another frame moved to the first one, by the width in the same file.
 
     A start whose file states no width stays out if it is of another frame.

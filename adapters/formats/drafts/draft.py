@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from adapters.formats.drafts.agreement import Choice, Named, choose, shown
+from adapters.formats.drafts.agreement import FieldChoice, NamedStatement, choose, shown
 from adapters.formats.drafts.calibration import camera_lengths, started, turned_alike
 from adapters.formats.drafts.fields import (
     NULLABLE,
@@ -82,10 +82,10 @@ def draft_manifest(root: Path, series: FoundSeries, files: list[StatedFile]) -> 
 
 def _choices(
     root: Path, series: FoundSeries, used: list[StatedFile], fields: tuple[str, ...], remarks: list[str]
-) -> tuple[dict[str, Choice], list[str]]:
+) -> tuple[dict[str, FieldChoice], list[str]]:
     """Return what is known of each field, and the contradictions; `remarks` grows by what is not of these files."""
     suffix = series.paths[0].suffix.lower()
-    choices: dict[str, Choice] = {}
+    choices: dict[str, FieldChoice] = {}
     contradictions: list[str] = []
     for field in fields:
         named = []
@@ -99,7 +99,7 @@ def _choices(
                         f"{field} is left open"
                     )
                     continue
-                named.append(Named(statement, _name(root, stated.path)))
+                named.append(NamedStatement(statement, _name(root, stated.path)))
         if field == "oscillation.start_deg":
             named = started(named, used, root, series.numbers[0] if series.numbers else None)
         if field == "detector.camera_length_mm":
@@ -187,7 +187,7 @@ def _as_written(field: str, value: object) -> object:
     return [int(part) if field in {"detector.shape_px", "scan.shape"} else part for part in value]
 
 
-def _origin(choice: Choice) -> str:
+def _origin(choice: FieldChoice) -> str:
     best, *others = choice.origins
     files = list(dict.fromkeys(other.file for other in others if other.file != best.file))
     return best.origin + (f"; so says {', '.join(files)}" if files else "")

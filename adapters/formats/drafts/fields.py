@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from adapters.formats.drafts.agreement import Choice, shown
+from adapters.formats.drafts.agreement import FieldChoice, shown
 from tasks.ingest import RotationSeriesManifest, TiltSeriesManifest
 
 ROTATION_FIELDS = (
@@ -46,20 +46,20 @@ STAND_INS: dict[str, object] = {
 
 
 def take_out_impossible(
-    model: type[RotationSeriesManifest | TiltSeriesManifest], manifest: dict[str, Any], choices: dict[str, Choice]
+    model: type[RotationSeriesManifest | TiltSeriesManifest], manifest: dict[str, Any], choices: dict[str, FieldChoice]
 ) -> list[str]:
     """Take out the values that no manifest may hold, and return what is wrong with them."""
     told: list[str] = []
     while blamed := _blamed(model, manifest, choices):
         for field, said in blamed.items():
             told.append(f"{field}: {shown(choices[field].value)} in {choices[field].origins[0].origin}: {said}")
-            choices[field] = Choice(None, ())
+            choices[field] = FieldChoice(None, ())
             _take_out(manifest, field)
     return told
 
 
 def _blamed(
-    model: type[RotationSeriesManifest | TiltSeriesManifest], manifest: dict[str, Any], choices: dict[str, Choice]
+    model: type[RotationSeriesManifest | TiltSeriesManifest], manifest: dict[str, Any], choices: dict[str, FieldChoice]
 ) -> dict[str, str]:
     """Return the fields whose values are refused, each with the reason."""
     try:

@@ -26,7 +26,7 @@ FORMAT = "SerialEM mdoc"
 SECTIONS = ("ZValue", "FrameSet", "Image")
 
 
-class Section(NamedTuple):
+class MdocSection(NamedTuple):
     """The lines of one image; the head is the first, without a name."""
 
     line: int
@@ -76,22 +76,22 @@ def read_mdoc(path: Path) -> StatedFile:
     )
 
 
-def _sections(text: str) -> list[Section]:
-    found = [Section(1, "", "", {})]
+def _sections(text: str) -> list[MdocSection]:
+    found = [MdocSection(1, "", "", {})]
     for number, line in enumerate(lines_of(text), 1):
         if match := re.match(r"\s*\[\s*(\w+)\s*=\s*(.*?)\s*\]\s*$", line):
             if match[1] in SECTIONS:
-                found.append(Section(number, match[1], match[2], {}))
+                found.append(MdocSection(number, match[1], match[2], {}))
         elif match := re.match(r"\s*([A-Za-z]\w*)\s*=\s*(.*?)\s*$", line):
             found[-1].values.setdefault(match[1], (number, match[2]))
     return found
 
 
-def _first(head: Section, sections: list[Section], name: str) -> tuple[int, str] | None:
+def _first(head: MdocSection, sections: list[MdocSection], name: str) -> tuple[int, str] | None:
     return next((section.values[name] for section in (head, *sections[:1]) if name in section.values), None)
 
 
-def _told(text: str, head: Section, sections: list[Section]) -> list[str]:
+def _told(text: str, head: MdocSection, sections: list[MdocSection]) -> list[str]:
     """Return what is no field of a manifest, or cannot be taken for one."""
     remarks = []
     axis = re.search(r"Tilt axis angle\s*=\s*([-+]?[\d.]+)", text)
@@ -111,7 +111,7 @@ def _told(text: str, head: Section, sections: list[Section]) -> list[str]:
     return remarks
 
 
-def _tilts(path: Path, sections: list[Section]) -> list[ListedTilt]:
+def _tilts(path: Path, sections: list[MdocSection]) -> list[ListedTilt]:
     """Return the tilts of the sections that state one, with the file that each is of, if it names one."""
     found = []
     for section in sections:
@@ -127,7 +127,7 @@ def _tilts(path: Path, sections: list[Section]) -> list[ListedTilt]:
     return found
 
 
-def _turns(sections: list[Section]) -> list[float]:
+def _turns(sections: list[MdocSection]) -> list[float]:
     """Return the turn of each image during its exposure, in degrees, where it is stated."""
     stated = (section.values.get("RotationDuringExposure") for section in sections)
     return [found[0][0] for one in stated if one is not None and (found := numbers(one[1]))]

@@ -38,7 +38,7 @@ RECTANGLES_MAX = 10000
 """As many as a manifest may list."""
 
 
-class Keyword(NamedTuple):
+class XdsKeyword(NamedTuple):
     """The last value of a keyword."""
 
     line: int
@@ -92,21 +92,21 @@ def read_xds_inp(path: Path) -> StatedFile:
     return StatedFile(path, FORMAT, tuple(statements), tuple(remarks), (name,) if name else ())
 
 
-def _keywords(text: str) -> tuple[dict[str, Keyword], list[Keyword]]:
+def _keywords(text: str) -> tuple[dict[str, XdsKeyword], list[XdsKeyword]]:
     """Return the last value of each keyword, and all untrusted rectangles."""
-    found: dict[str, Keyword] = {}
+    found: dict[str, XdsKeyword] = {}
     rectangles = []
     for number, line in enumerate(lines_of(text), 1):
         parts = re.split(rf"({KEYWORD})\s*=", line.partition("!")[0])
         for name, value in zip(parts[1::2], parts[2::2], strict=True):
-            keyword = Keyword(number, name, value.strip())
+            keyword = XdsKeyword(number, name, value.strip())
             if name == "UNTRUSTED_RECTANGLE":
                 rectangles.append(keyword)
             found[name] = keyword
     return found, rectangles
 
 
-def _detector(keywords: dict[str, Keyword]) -> list[FieldStatement]:
+def _detector(keywords: dict[str, XdsKeyword]) -> list[FieldStatement]:
     statements = []
     columns, rows = keywords.get("NX"), keywords.get("NY")
     if columns and rows:
@@ -127,7 +127,7 @@ def _whole(text: str) -> int:
     return int(match[0]) if match else 0
 
 
-def _vector(keywords: dict[str, Keyword], name: str) -> tuple[float, float, float] | None:
+def _vector(keywords: dict[str, XdsKeyword], name: str) -> tuple[float, float, float] | None:
     keyword = keywords.get(name)
     if keyword is None:
         return DEFAULTS.get(name)
@@ -135,12 +135,12 @@ def _vector(keywords: dict[str, Keyword], name: str) -> tuple[float, float, floa
     return (found[0][0], found[1][0], found[2][0]) if len(found) >= 3 else None
 
 
-def _first(keywords: dict[str, Keyword], name: str) -> tuple[float, float] | None:
+def _first(keywords: dict[str, XdsKeyword], name: str) -> tuple[float, float] | None:
     found = numbers(keywords[name].text) if name in keywords else []
     return found[0] if found else None
 
 
-def _geometry(keywords: dict[str, Keyword]) -> FlatGeometry | None:
+def _geometry(keywords: dict[str, XdsKeyword]) -> FlatGeometry | None:
     fast, slow, beam = (_vector(keywords, name) for name in DEFAULTS)
     if fast is None or slow is None or beam is None:
         return None
@@ -157,7 +157,7 @@ def _geometry(keywords: dict[str, Keyword]) -> FlatGeometry | None:
     return flat_geometry(fast=x, slow=y, corner_mm=corner, beam_towards_detector=beam)
 
 
-def _placed(keywords: dict[str, Keyword], geometry: FlatGeometry) -> list[FieldStatement]:
+def _placed(keywords: dict[str, XdsKeyword], geometry: FlatGeometry) -> list[FieldStatement]:
     """Return distance, beam position and axis: each only if its own keyword is there."""
     statements = []
     distance, column, row = (_first(keywords, name) for name in ("DETECTOR_DISTANCE", "ORGX", "ORGY"))
@@ -184,7 +184,7 @@ def _placed(keywords: dict[str, Keyword], geometry: FlatGeometry) -> list[FieldS
     return statements
 
 
-def _oscillation(keywords: dict[str, Keyword]) -> list[FieldStatement]:
+def _oscillation(keywords: dict[str, XdsKeyword]) -> list[FieldStatement]:
     statements = []
     width, start = _first(keywords, "OSCILLATION_RANGE"), _first(keywords, "STARTING_ANGLE")
     if width and width[0]:
@@ -198,7 +198,7 @@ def _oscillation(keywords: dict[str, Keyword]) -> list[FieldStatement]:
     return statements
 
 
-def _untrusted(rectangles: list[Keyword]) -> list[FieldStatement]:
+def _untrusted(rectangles: list[XdsKeyword]) -> list[FieldStatement]:
     """Return the rectangles as the manifest counts them: XDS's are x1 < x < x2 and y1 < y < y2, from 1."""
     found = []
     for keyword in rectangles[:RECTANGLES_MAX]:
