@@ -28,7 +28,7 @@ class Chip(Document):
     """Where one chip of a Timepix3 detector lies."""
 
     index: int = Field(ge=0, le=255, description="chip index in the file")
-    origin_px: tuple[int, int] = Field(description="(slow, fast) of the detector's pixel with which the chip begins")
+    origin_px: tuple[int, int] = Field(description="(slow, fast) px: where the chip begins on the detector")
     turned: bool = Field(default=False, description="by half a turn: its pixel (255, 255) lies at the origin")
 
     @model_validator(mode="after")
@@ -46,10 +46,12 @@ class EventClock(Document):
     Hits that touch, also diagonally, within `cluster_ns` are one electron, at the hit with the largest ToT.
     """
 
-    edge: Literal["tdc1-rise", "tdc1-fall", "tdc2-rise", "tdc2-fall"]
+    edge: Literal["tdc1-rise", "tdc1-fall", "tdc2-rise", "tdc2-fall"] = Field(
+        description="the edge of a TDC input that follows the scan"
+    )
     marks: Literal["row", "position"] = Field(description="what begins at each edge")
-    dwell_us: float = Field(gt=0, le=1e7, description="time at one scan position")
-    cluster_ns: float = Field(gt=0, le=1e6, description="hits of one electron lie within this time of each other")
+    dwell_us: float = Field(gt=0, le=1e7, description="time at one scan position, us")
+    cluster_ns: float = Field(gt=0, le=1e6, description="hits of one electron lie within this time of each other, ns")
     chips: tuple[Chip, ...] = Field(
         default=(), max_length=256, description="absent: one chip, with index 0, that is the whole detector"
     )

@@ -17,15 +17,20 @@ Randall, Using de Bruijn sequences to index a 1 in a computer word, MIT, 1998)."
 BIT_OF = np.argsort([((0x03F79D71B4CB0A89 << bit) % 2**64) >> 58 for bit in range(64)])
 """The number of a bit, by those six bits."""
 Records = types.Array(types.uint64, 2, "C")
+"""Frames by words of eight bytes, (n, words). Types are stated, so that one machine code serves all byte orders."""
 Held = types.Array(types.uint64, 1, "C")
+"""Words, (n,)."""
 Counted = types.Array(types.int64, 1, "C")
+"""Pixels, or electrons, (n,)."""
 Kept = types.Array(types.boolean, 1, "C")
+"""Whether each frame is wanted, (n,)."""
 Events = types.Array(types.uint32, 1, "C")
+"""Flat pixels of electrons, (n,)."""
 Layout = (types.int64, types.int64, types.int64, types.boolean)
 Rule = (types.float64, types.float64, types.float64)
 Room = (types.int64, types.int64, Kept, Counted, Events)
 Written = types.Tuple((Events, types.int64))
-"""Types of the arguments: one machine code for all byte orders and layouts, compiled once and kept."""
+"""Parts of the arguments that several have, and what is returned."""
 
 
 @njit(types.void(Events, Counted, Counted, Counted, Events), cache=True, nogil=True)
@@ -170,31 +175,31 @@ def _hold_floats(pixels, levels, frame, rows, columns, row_bytes, upward, cut, p
     """List the pixels of a frame that hold electrons, and how many; return their number, or `IMPOSSIBLE`."""
     stride, level, lowest, hit = row_bytes // pixels.itemsize, levels[0], levels[1], 0
     for row in range(rows):
-        begin, place = (rows - 1 - row if upward else row) * stride, row * columns
-        for group in range(0, columns, 2 * GROUP):
-            count = min(2 * GROUP, columns - group)
-            if count == 2 * GROUP:
+        begin, place, found = (rows - 1 - row if upward else row) * stride, row * columns, hit
+        for group in range(0, columns, GROUP):
+            count = min(GROUP, columns - group)
+            if count == GROUP:
                 below = 0
-                for at in range(2 * GROUP):  # as in `_hold`
+                for at in range(GROUP):  # as in `_hold`
                     value = pixels[frame, begin + group + at]
                     below += (value < level) & (value >= lowest)
-                if below == 2 * GROUP:
+                if below == GROUP:
                     continue
             for at in range(count):
                 value = pixels[frame, begin + group + at]
-                pixel[hit], electrons[hit] = place + group + at, begin + group + at
-                hit += not ((value < level) & (value >= lowest))
-    held = 0
-    for index in range(hit):
-        number = np.float64(pixels[frame, electrons[index]])
-        exact = np.floor((number - pedestal) / units + 0.5)
-        below_cut = number < cut and number >= lowest
-        if not below_cut and not (exact >= 0 and exact <= most):
-            return IMPOSSIBLE
-        pixel[held] = pixel[index]
-        electrons[held] = 0 if below_cut else np.int64(exact)
-        held += not below_cut
-    return held
+                pixel[found] = group + at
+                found += not ((value < level) & (value >= lowest))
+        for index in range(hit, found):
+            column = pixel[index]
+            number = np.float64(pixels[frame, begin + column])
+            exact = np.floor((number - pedestal) / units + 0.5)
+            below_cut = number < cut and number >= lowest
+            if not below_cut and not (exact >= 0 and exact <= most):
+                return IMPOSSIBLE
+            pixel[hit] = place + column
+            electrons[hit] = 0 if below_cut else np.int64(exact)
+            hit += not below_cut
+    return hit
 
 
 @njit(
