@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tasks.ingest.contracts import RotationSeriesManifest, TiltSeriesManifest
+from tasks.ingest.contracts import RotationSeriesManifest, ScanFile, TiltSeriesManifest
 from tasks.ingest.files import confined, mask_file, numbered_frames, size_problem
 from tasks.ingest.manifest import load_manifest, manifest_path
 from tasks.model import Document, FileRef, SourceError
@@ -18,6 +18,7 @@ class SourceFile(Document):
     data: FileRef | None
     problem: str | None = None
     number: int | None = Field(default=None, description="number in the name of a frame of a rotation series")
+    beside: tuple[FileRef, ...] = Field(default=(), description="files that the manifest lists as parts of this scan")
 
 
 class SourceDocument(Document):
@@ -52,8 +53,7 @@ def read_source(source: Path) -> SourceDocument:
                 "run it when the manifest says complete",
             )
         with ThreadPoolExecutor(max_workers=4) as pool:
-            names = [(scan.file, scan.bytes) for scan in manifest.scans]
-            files = tuple(pool.map(lambda item: _scan_file(source, *item), names))
+            files = tuple(pool.map(lambda scan: _scan_files(source, scan), manifest.scans))
     else:
         files = tuple(
             SourceFile(name=path.relative_to(source).as_posix(), data=FileRef.of(path), number=number)
@@ -72,6 +72,16 @@ def _hashed(mask: Path) -> FileRef:
         return FileRef.of(mask)
     except OSError as error:
         raise SourceError(f"{mask}: detector.mask cannot be read: {error.strerror}", "check its permissions") from error
+
+
+def _scan_files(source: Path, scan: ScanFile) -> SourceFile:
+    """Return a scan's file with those beside it; if one of these cannot be used, the scan cannot."""
+    found = _scan_file(source, scan.file, scan.bytes)
+    parts = [_scan_file(source, part.file, part.bytes) for part in scan.beside]
+    wrong = next((part for part in parts if part.data is None), None)
+    if wrong is not None and found.data is not None:
+        return SourceFile(name=scan.file, data=None, problem=f"{wrong.name} beside it: {wrong.problem}")
+    return found.model_copy(update={"beside": tuple(part.data for part in parts if part.data is not None)})
 
 
 def _scan_file(source: Path, name: str, listed_bytes: int) -> SourceFile:

@@ -190,11 +190,18 @@ def _read(manifest: TiltSeriesManifest, file: SourceFile, read: ReadScan) -> Sca
 
 def _enough(scans: list[TiltScan], lost: list[LostScan], least: int, manifest: Path) -> None:
     if len(scans) < least:
-        reasons = [f"{scan.source}: {scan.reason}" for scan in lost[:10]]
+        named: dict[str, list[str]] = {}
+        for scan in lost:
+            named.setdefault(scan.reason, []).append(scan.source)
+        reasons = [f"{_names(sources)}: {reason}" for reason, sources in list(named.items())[:10]]
         raise SourceError(
             "\n".join([f"{manifest}: {len(scans)} usable scans, at least {least} are needed", *reasons]),
-            "copy the damaged files again, or measure more tilts",
+            "act on these reasons: complete the manifest, copy the damaged files again, or measure more tilts",
         )
+
+
+def _names(sources: list[str]) -> str:
+    return sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} others"
 
 
 def _electrons(scans: list[TiltScan]) -> int:

@@ -12,7 +12,16 @@ from adapters.formats.scans.scan_reader import ScanFileReader
 from adapters.formats.simulated_series import write_simulated_series
 from adapters.formats.stempy_writer import write_scan
 from tasks.apertures import AutomaticApertures, propose_apertures
-from tasks.ingest import IngestSettings, ScanData, TiltSeries, ingest_tilt_series, open_events, read_source
+from tasks.ingest import (
+    IngestSettings,
+    ScanData,
+    TiltSeries,
+    completeness,
+    ingest_tilt_series,
+    listed_files,
+    open_events,
+    read_source,
+)
 from tasks.simulate.demo_structure import uio66
 from tasks.simulate.models import ClusterPlan, Instrument, SimulationSettings, TiltPlan
 from tests.synthetic.scan_files import write_arina, write_hyperspy, write_mib
@@ -126,6 +135,29 @@ def test_formats_may_be_mixed_and_damage_costs_its_tilt(tmp_path: Path, simulate
     assert "b_data_000002.h5" in reasons["b_master.h5"]
     assert "ends within frame" in reasons[third["file"]] or "the file has" in reasons[third["file"]]
     assert "a_master.h5: a_data_000001.h5" in series.provenance.inputs
+
+
+def test_files_beside_a_scan_are_waited_for_and_part_of_the_source(
+    tmp_path: Path, simulated: tuple[dict, Counts]
+) -> None:
+    manifest, scans = simulated
+    path = write_arina(tmp_path / "a_master.h5", scans[0], per_file=200)
+    parts = sorted(tmp_path.glob("a_data_*.h5"))
+    beside = [{"file": part.name, "bytes": part.stat().st_size} for part in parts]
+    scan = {"file": path.name, "tilt_deg": 0.0, "bytes": path.stat().st_size, "beside": beside}
+    (tmp_path / "tilt_series.json").write_text(json.dumps({**manifest, "scans": [scan]}))
+    whole = read_source(tmp_path)
+    assert completeness(tmp_path) == ()
+    assert set(parts) <= set(listed_files(tmp_path))
+    assert [ref.path for ref in whole.files[0].beside] == parts
+    content = parts[1].read_bytes()
+    parts[1].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert read_source(tmp_path) != whole
+    parts[1].write_bytes(content[:-5])
+    assert completeness(tmp_path) == (
+        f"{parts[1].name}: the file has {len(content) - 5} bytes, the manifest says {len(content)}",
+    )
+    assert read_source(tmp_path).files[0].problem.startswith(f"{parts[1].name} beside it: the file has")
 
 
 def test_a_scan_that_is_not_counted_says_what_to_write(tmp_path: Path, simulated: tuple[dict, Counts]) -> None:

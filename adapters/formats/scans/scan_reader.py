@@ -97,7 +97,11 @@ class ScanFileReader(Document):
 
 
 def bytes_of_scan(path: Path) -> int:
-    """Return the bytes of a scan's file and of those beside it whose names begin alike, which may hold its frames."""
+    """Return the bytes of a scan's file and of those beside it that may hold its frames: by them it may take longer.
+
+    These are files whose names begin alike, and every .raw beside an .xml, which names one of them.
+    """
     begin = path.stem.removesuffix("_master")
-    beside = (other for other in path.parent.glob(f"{escape(begin)}*") if other.is_file()) if begin else ()
-    return max(path.stat().st_size, sum(other.stat().st_size for other in beside))
+    patterns = ([f"{escape(begin)}*"] if begin else []) + (["*.raw"] if path.suffix.lower() == ".xml" else [])
+    beside = {other for pattern in patterns for other in path.parent.glob(pattern) if other.is_file()} | {path}
+    return sum(other.stat().st_size for other in beside)
