@@ -35,7 +35,13 @@ def write_mib(path: Path, counts: Counts, *, kind: str = "U08", quad: bool = Fal
 
 
 def write_arina(
-    path: Path, counts: Counts, *, per_file: int = 7, dtype: str = "u4", mask: NDArray[np.integer] | None = None
+    path: Path,
+    counts: Counts,
+    *,
+    per_file: int = 7,
+    dtype: str = "u4",
+    mask: NDArray[np.integer] | None = None,
+    depth: int | None = None,
 ) -> Path:
     """Write a master, whose name ends with ``_master.h5``, and files of frames with bitshuffle and LZ4 beside it."""
     frames = counts.reshape(-1, *counts.shape[-2:]).astype(dtype)
@@ -44,6 +50,8 @@ def write_arina(
         data = master.create_group("entry/data")
         detector = master.create_group("entry/instrument/detector/detectorSpecific")
         detector["pixel_mask"] = np.zeros(frames.shape[1:], np.uint32) if mask is None else mask.astype(np.uint32)
+        if depth is not None:
+            master["entry/instrument/detector/bit_depth_image"] = np.uint16(depth)
         for number, begin in enumerate(range(0, len(frames), per_file), 1):
             name, part = f"{stem}_data_{number:06d}.h5", frames[begin : begin + per_file]
             data[f"data_{number:06d}"] = h5py.ExternalLink(name, "/entry/data/data")

@@ -23,6 +23,10 @@ PARTS_MOST = 10000
 """Files with frames. Chosen, not measured: 65536 frames come in files of 1000 and more."""
 DETECTOR = "entry/instrument/detector"
 MASK = f"{DETECTOR}/detectorSpecific/pixel_mask"
+VIRTUAL_PIXEL = 1 << 31
+"""Bit of the pixel mask, by the NXmx definition, for a pixel between chips whose counts are shared out: it counts."""
+DEPTHS = (8, 16, 32)
+"""Bits of an image, as DECTRIS writes them; its largest value marks what was not counted."""
 NAMED = 5
 """Missing files that are named, the others counted."""
 
@@ -60,6 +64,7 @@ def open_arina(path: Path) -> Iterator[DenseScan]:
                 )
         mask = own_numbers(file, MASK, 2)
         usable = mask is not None and mask.shape == first.shape[1:] and mask.dtype.kind in "ui"
+        masked = (mask[()].astype(np.int64) & ~VIRTUAL_PIXEL) != 0 if mask is not None and usable else None
         yield DenseScan(
             sum(len(part) for part in parts),
             (first.shape[1], first.shape[2]),
@@ -68,9 +73,19 @@ def open_arina(path: Path) -> Iterator[DenseScan]:
             lambda: _blocks(parts),
             metadata=summarise(file, (DETECTOR, "entry/sample")),
             beside=beside,
-            flagged=int(np.iinfo(first.dtype).max) if first.dtype.kind in "ui" else None,
-            masked=mask[()] != 0 if mask is not None and usable else None,
+            flagged=_flagged(file, first.dtype),
+            masked=masked,
         )
+
+
+def _flagged(file: h5py.File, dtype: np.dtype[np.generic]) -> int | None:
+    """Return the value of a pixel that was not counted: all bits of an image set."""
+    if dtype.kind not in "ui":
+        return None
+    depth = own_numbers(file, f"{DETECTOR}/bit_depth_image", 0)
+    bits = 8 * dtype.itemsize
+    stated = int(depth[()]) if depth is not None else bits
+    return 2 ** (stated if stated in DEPTHS and stated <= bits else bits) - 1
 
 
 def _parts(file: h5py.File, path: Path, opened: ExitStack) -> tuple[list[h5py.Dataset], tuple[Path, ...]]:

@@ -134,7 +134,7 @@ def _events(
         records, row_bytes = _padded(plain)
         upward, size = False, plain.dtype.itemsize
     shape = (rows, columns, row_bytes, upward)
-    room = (COUNT_MAX, left, kept, counted, memory)
+    room = (_most(scan, rule), left, kept, counted, memory)
     if kind == "f":
         kind_of_float = np.float32 if size == 4 else np.float64
         pixels = records.view(kind_of_float)
@@ -142,6 +142,13 @@ def _events(
         return take_floats(pixels, levels, *shape, *rule, *room)
     big = size > 1 and scan.dtype.newbyteorder(">") == scan.dtype
     return take_whole(records.view(np.uint64), *shape, size, big, kind == "i", *rule, *room)
+
+
+def _most(scan: DenseScan, rule: ElectronRule) -> int:
+    """Return how many electrons a pixel can hold: fewer than the value that marks what was not counted would mean."""
+    if scan.flagged is None:
+        return COUNT_MAX
+    return min(COUNT_MAX, max(0, math.floor((scan.flagged - 1 - rule.pedestal) / rule.units + 0.5)))
 
 
 def _padded(frames: NDArray[np.generic]) -> tuple[NDArray[np.uint8], int]:
@@ -159,7 +166,7 @@ def _impossible(scan: DenseScan, block: Block, columns: int, rule: ElectronRule)
     values = frames.astype(np.float64)
     with np.errstate(invalid="ignore"):
         counts = np.where(values >= rule.cut, np.floor((values - rule.pedestal) / rule.units + 0.5), 0.0)
-        wrong = ~np.isfinite(values) | (counts > COUNT_MAX) | ((values < 0) & (rule == COUNTS))
+        wrong = ~np.isfinite(values) | (counts > _most(scan, rule)) | ((values < 0) & (rule == COUNTS))
     frame, row, column = (int(index[0]) for index in np.nonzero(wrong))
     value = frames[frame, row, column]
     y, x = divmod(int(block.position[frame]), columns)

@@ -130,9 +130,8 @@ def _dense(name: str) -> FileFormat:
 SCAN_FORMATS: tuple[FileFormat, ...] = (
     FileFormat("stempy HDF5", is_stempy, partial(describe_stempy, lacks=NEEDED)),
     FileFormat(TIMEPIX3, is_timepix3, describe_timepix3),
-    _dense("DECTRIS Arina master"),
-    _dense("HyperSpy"),
     _dense("EMD (py4DSTEM)"),
     _dense("EMPAD"),
 )
-"""For `apertura inspect`, which asks it before the formats of frames: .mib and .blo are listed there."""
+"""For `apertura inspect`: formats that hold scans only. What may hold frames of a rotation too (.mib, .blo, masters of
+DECTRIS, HyperSpy) is listed with the formats of frames."""

@@ -105,7 +105,7 @@ def test_counts_of_every_depth_of_merlin_are_kept(tmp_path: Path, kind: str, fra
 def test_counts_of_an_arina_are_kept_over_all_its_files(tmp_path: Path, dtype: str) -> None:
     counts = sparse_counts(2, SCAN, FRAME)
     mask, stored = np.zeros(FRAME), counts.copy()
-    mask[2, 3] = 1
+    mask[2, 3], mask[1, 2] = 1, 2**31  # the other lies between chips, and counts
     counts[:, :, 2, 3], stored[:, :, 2, 3] = 0, np.iinfo(dtype).max  # so it marks pixels that are not measured
     data = read(write_arina(tmp_path / "a_master.h5", stored, dtype=dtype, mask=mask), stated=Stated())
     assert_holds(data, counts)
@@ -222,12 +222,15 @@ def test_files_of_an_arina_in_the_wrong_place_are_named(tmp_path: Path) -> None:
         read(path)
 
 
-def test_an_overflow_that_the_mask_does_not_explain_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dtype", "depth"), [("u4", None), ("u4", 32), ("u4", 16), ("u2", 16), ("u1", 8)])
+def test_an_overflow_that_the_mask_does_not_explain_is_named(tmp_path: Path, dtype: str, depth: int | None) -> None:
     counts = sparse_counts(7, SCAN, FRAME)
-    counts[1, 2, 3, 4] = 2**32 - 1
-    path = write_arina(tmp_path / "a_master.h5", counts)
-    with pytest.raises(SourceError, match=r"scan row 1, column 2, pixel \(3, 4\) is marked as not counted"):
-        read(path)
+    largest = 2 ** (depth or 32) - 1
+    counts[1, 2, 3, 4] = largest
+    path = write_arina(tmp_path / "a_master.h5", counts, dtype=dtype, depth=depth)
+    for stated in (Stated(), UNITS):
+        with pytest.raises(SourceError, match=r"scan row 1, column 2, pixel \(3, 4\) is marked as not counted"):
+            read(path, stated=stated)
 
 
 @pytest.mark.parametrize("name", ["../b/a_data_000001.h5", "/etc/hostname", "linked.h5"])
