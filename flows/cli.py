@@ -126,14 +126,25 @@ def simulate(
     typer.echo(str(folder))
 
 
-@app.command()
+EXPORT_HELP = """Write everything that is needed to carry on by hand in another program, or to deposit a structure.
+
+\b
+xds        CBF images and XDS.INP
+dials      CBF images and a script of DIALS commands
+nxmx       the frames as NXmx (HDF5), which DIALS reads
+pets       TIFF images and a .pts file for PETS2
+shelx      job.ins and job.hkl for SHELXT
+"""
+
+
+@app.command(help=EXPORT_HELP)
 def export(
     run: Annotated[Path, typer.Argument(help="folder of a finished run")],
-    to: Annotated[str, typer.Option("--to", help="xds, dials, pets or shelx")],
-    out: Annotated[Path | None, typer.Option("--out", help="new folder; RUN/export-PROGRAM by default")] = None,
+    to: Annotated[str, typer.Option("--to", help="what to write: one of the names above")],
+    out: Annotated[Path | None, typer.Option("--out", help="new folder; RUN/export-TARGET by default")] = None,
     crystal: Annotated[str | None, typer.Option(help="only this crystal")] = None,
 ) -> None:
-    """Write everything that is needed to carry on by hand in another program."""
+    """Write folders for other programs."""
     from flows.export import export_run
 
     for folder in export_run(run, to, out or run / f"export-{to}", crystal=crystal):

@@ -1,16 +1,78 @@
 """Carrying on by hand: folders of a finished run's crystals that run as they stand in another program."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, NamedTuple
 
 from adapters.programs.export import export_dials, export_pets, export_shelx, export_xds
+from adapters.programs.export_frames import export_nxmx
 from flows.run_folder import read_results
 from tasks.frames import FrameSeries
 from tasks.integrate import Reflections
-from tasks.model import Composition, SettingsError, SourceError
+from tasks.model import Composition, SettingsError, SourceError, Vector
 from tasks.stage import read_document
 
-Target = Literal["xds", "dials", "pets", "shelx"]
+
+class FinishedCrystal(NamedTuple):
+    """A crystal of a finished run: its folder there, and what results.json says of it."""
+
+    folder: Path
+    results: dict[str, Any]
+    source: dict[str, Any]
+
+    @property
+    def frames(self) -> FrameSeries:
+        """Its frames."""
+        return read_document(self.folder / "frames", FrameSeries)
+
+    @property
+    def reflections(self) -> Reflections:
+        """Its intensities."""
+        return read_document(self.folder / "integrate", Reflections)
+
+    @property
+    def axis(self) -> Vector | None:
+        """The rotation axis that indexed; None if that is not known."""
+        if not self.has("integrate"):
+            return None
+        test = self.reflections.axis_test
+        return None if test is None else test.axis
+
+    @property
+    def contents(self) -> Composition | None:
+        """What it was solved with."""
+        tried = next(iter(self.results.get("phases") or ()), None) or self.source
+        text = tried.get("composition")
+        return Composition.parse(text) if text else None
+
+    def has(self, stage: str) -> bool:
+        """Tell whether a stage was finished."""
+        return (self.folder / stage / "document.json").is_file()
+
+
+class ExportTarget(NamedTuple):
+    """What can be written: the stage of a crystal that it is made from, how, and what it is in a line."""
+
+    stage: str
+    write: Callable[[FinishedCrystal, Path], None]
+    line: str
+
+
+TARGETS: dict[str, ExportTarget] = {
+    "xds": ExportTarget("frames", lambda one, to: export_xds(one.frames, to), "CBF images and XDS.INP"),
+    "dials": ExportTarget(
+        "frames", lambda one, to: export_dials(one.frames, to, axis=one.axis), "CBF images and a script of commands"
+    ),
+    "pets": ExportTarget(
+        "frames", lambda one, to: export_pets(one.frames, to), "TIFF images and a .pts file for PETS2"
+    ),
+    "nxmx": ExportTarget(
+        "frames", lambda one, to: export_nxmx(one.frames, to, axis=one.axis), "frames as NXmx (HDF5), which DIALS reads"
+    ),
+    "shelx": ExportTarget(
+        "integrate", lambda one, to: export_shelx(one.reflections, one.contents, to), "job.ins and job.hkl for SHELXT"
+    ),
+}
 
 
 def export_run(run: Path, target: str, out: Path, *, crystal: str | None = None) -> list[Path]:
@@ -21,49 +83,48 @@ def export_run(run: Path, target: str, out: Path, *, crystal: str | None = None)
     SettingsError
         If the target is unknown or `out` holds something.
     SourceError
-        If the run is not finished or has no such crystal.
+        If the run is not finished, has no such crystal, or none that came as far as the target needs.
     """
-    if target not in get_args(Target):
-        raise SettingsError(f"--to {target!r}: unknown", f"one of {', '.join(get_args(Target))}")
+    if target not in TARGETS:
+        raise SettingsError(f"--to {target!r}: unknown", f"one of {', '.join(TARGETS)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SettingsError(f"--out {out}: exists and is not an empty folder", "choose a new folder")
+    crystals = _crystals(run, crystal)
+    stage, write, _ = TARGETS[target]
+    usable = [one for one in crystals if one.has(stage)]
+    if not usable:
+        names = ", ".join(one.folder.name for one in crystals)
+        raise SourceError(f"{run}: {names}: no {STAGES[stage]}, which --to {target} writes", _advice(crystals))
+    for one in usable:
+        write(one, out / one.folder.name)
+    return [out / one.folder.name for one in usable]
+
+
+STAGES = {"frames": "frames", "integrate": "intensities", "refine": "refined structure"}
+"""What the stages make, in words."""
+
+
+def _crystals(run: Path, name: str | None) -> list[FinishedCrystal]:
+    """Return the crystals and merged sets of a finished run, or the one of this name."""
     results = read_results(run)
-    crystals = [path for path in sorted((run / "crystals").glob("*")) if crystal in {None, path.name}]
-    if not crystals:
-        raise SourceError(f"{run}: no crystal {crystal or ''}".rstrip(), "see results.json for what there is")
-    return [
-        _export(path, target, out / path.name, _contents(results, path.name)) for path in crystals if _has(path, target)
+    told = {
+        one["id"]: one
+        for one in [*results["crystals"], results.get("merged"), *results.get("merged_others", ())]
+        if one
+    }
+    folders = [*sorted((run / "crystals").glob("*")), *sorted((run / "merged").glob("cluster*"))]
+    found = [
+        FinishedCrystal(path, told.get(path.name, {}), results["source"])
+        for path in folders
+        if name in {None, path.name}
     ]
+    if not found:
+        held = ", ".join(path.name for path in folders) or "none"
+        raise SourceError(f"{run}: no crystal {name or ''}".rstrip(), f"the run holds: {held}")
+    return found
 
 
-def _contents(results: dict[str, Any], crystal: str) -> Composition | None:
-    """Return the contents that a crystal was solved with."""
-    phases = [one.get("phases") for one in results["crystals"] if one["id"] == crystal]
-    tried = next(iter(phases), None) or [results["source"]]
-    text = tried[0].get("composition")
-    return Composition.parse(text) if text else None
-
-
-def _has(crystal: Path, target: str) -> bool:
-    return (crystal / ("integrate" if target == "shelx" else "frames") / "document.json").is_file()
-
-
-def _export(crystal: Path, target: str, folder: Path, composition: Composition | None) -> Path:
-    if target == "shelx":
-        export_shelx(read_document(crystal / "integrate", Reflections), composition, folder)
-        return folder
-    frames = read_document(crystal / "frames", FrameSeries)
-    if target == "xds":
-        export_xds(frames, folder)
-    elif target == "pets":
-        export_pets(frames, folder)
-    else:
-        export_dials(frames, folder, axis=_axis(crystal))
-    return folder
-
-
-def _axis(crystal: Path) -> tuple[float, float, float] | None:
-    if not (crystal / "integrate" / "document.json").is_file():
-        return None
-    test = read_document(crystal / "integrate", Reflections).axis_test
-    return None if test is None else test.axis
+def _advice(crystals: list[FinishedCrystal]) -> str:
+    failures = [one.results.get("failure") for one in crystals]
+    reasons = [f"{failure['stage']}: {failure['message']}" for failure in failures if failure]
+    return reasons[0] if reasons else "see report.html for how far the run came"
