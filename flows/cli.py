@@ -133,6 +133,7 @@ xds        CBF images and XDS.INP
 dials      CBF images and a script of DIALS commands
 nxmx       the frames as NXmx (HDF5), which DIALS reads
 pets       TIFF images and a .pts file for PETS2
+cif-pets   intensities and orientation of each frame, for dynamical refinement
 shelx      job.ins and job.hkl for SHELXT
 """
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adapters.programs.export import export_dials, export_pets, export_shelx, export_xds
+from adapters.programs.export_data import export_cif_pets
 from adapters.programs.export_frames import export_nxmx
 from flows.run_folder import read_results
 from tasks.frames import FrameSeries
@@ -51,28 +52,21 @@ class FinishedCrystal(NamedTuple):
 
 
 class ExportTarget(NamedTuple):
-    """What can be written: the stage of a crystal that it is made from, how, and what it is in a line."""
+    """What can be written: the stages of a crystal that it is made from, and how."""
 
-    stage: str
+    stages: tuple[str, ...]
     write: Callable[[FinishedCrystal, Path], None]
-    line: str
 
 
 TARGETS: dict[str, ExportTarget] = {
-    "xds": ExportTarget("frames", lambda one, to: export_xds(one.frames, to), "CBF images and XDS.INP"),
-    "dials": ExportTarget(
-        "frames", lambda one, to: export_dials(one.frames, to, axis=one.axis), "CBF images and a script of commands"
-    ),
-    "pets": ExportTarget(
-        "frames", lambda one, to: export_pets(one.frames, to), "TIFF images and a .pts file for PETS2"
-    ),
-    "nxmx": ExportTarget(
-        "frames", lambda one, to: export_nxmx(one.frames, to, axis=one.axis), "frames as NXmx (HDF5), which DIALS reads"
-    ),
-    "shelx": ExportTarget(
-        "integrate", lambda one, to: export_shelx(one.reflections, one.contents, to), "job.ins and job.hkl for SHELXT"
-    ),
+    "xds": ExportTarget(("frames",), lambda one, to: export_xds(one.frames, to)),
+    "dials": ExportTarget(("frames",), lambda one, to: export_dials(one.frames, to, axis=one.axis)),
+    "nxmx": ExportTarget(("frames",), lambda one, to: export_nxmx(one.frames, to, axis=one.axis)),
+    "pets": ExportTarget(("frames",), lambda one, to: export_pets(one.frames, to)),
+    "cif-pets": ExportTarget(("integrate", "frames"), lambda one, to: export_cif_pets(one.reflections, one.frames, to)),
+    "shelx": ExportTarget(("integrate",), lambda one, to: export_shelx(one.reflections, one.contents, to)),
 }
+"""By the name of the option --to; the command's help describes each in a line."""
 
 
 def export_run(run: Path, target: str, out: Path, *, crystal: str | None = None) -> list[Path]:
@@ -90,11 +84,12 @@ def export_run(run: Path, target: str, out: Path, *, crystal: str | None = None)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SettingsError(f"--out {out}: exists and is not an empty folder", "choose a new folder")
     crystals = _crystals(run, crystal)
-    stage, write, _ = TARGETS[target]
-    usable = [one for one in crystals if one.has(stage)]
+    stages, write = TARGETS[target]
+    usable = [one for one in crystals if all(map(one.has, stages))]
     if not usable:
         names = ", ".join(one.folder.name for one in crystals)
-        raise SourceError(f"{run}: {names}: no {STAGES[stage]}, which --to {target} writes", _advice(crystals))
+        missing = " and ".join(STAGES[stage] for stage in stages if not any(one.has(stage) for one in crystals))
+        raise SourceError(f"{run}: {names}: no {missing}, which --to {target} needs", _advice(crystals))
     for one in usable:
         write(one, out / one.folder.name)
     return [out / one.folder.name for one in usable]
