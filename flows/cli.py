@@ -132,6 +132,7 @@ EXPORT_HELP = """Write everything that is needed to carry on by hand in another 
 xds        CBF images and XDS.INP
 dials      CBF images and a script of DIALS commands
 nxmx       the frames as NXmx (HDF5), which DIALS reads
+stacks     the frames as an MRC and a TIFF stack, with .mdoc files of the tilts
 pets       TIFF images and a .pts file for PETS2
 cif-pets   intensities and orientation of each frame, for dynamical refinement
 shelx      job.ins and job.hkl for SHELXT

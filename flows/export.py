@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from adapters.programs.export import export_dials, export_pets, export_shelx, export_xds
 from adapters.programs.export_data import export_cif_pets
-from adapters.programs.export_frames import export_nxmx
+from adapters.programs.export_frames import export_nxmx, export_stacks
 from flows.run_folder import read_results
 from tasks.frames import FrameSeries
 from tasks.integrate import Reflections
@@ -62,6 +62,7 @@ TARGETS: dict[str, ExportTarget] = {
     "xds": ExportTarget(("frames",), lambda one, to: export_xds(one.frames, to)),
     "dials": ExportTarget(("frames",), lambda one, to: export_dials(one.frames, to, axis=one.axis)),
     "nxmx": ExportTarget(("frames",), lambda one, to: export_nxmx(one.frames, to, axis=one.axis)),
+    "stacks": ExportTarget(("frames",), lambda one, to: export_stacks(one.frames, to, axis=one.axis)),
     "pets": ExportTarget(("frames",), lambda one, to: export_pets(one.frames, to)),
     "cif-pets": ExportTarget(("integrate", "frames"), lambda one, to: export_cif_pets(one.reflections, one.frames, to)),
     "shelx": ExportTarget(("integrate",), lambda one, to: export_shelx(one.reflections, one.contents, to)),

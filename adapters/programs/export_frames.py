@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+import tifffile
+
+from adapters.formats.frame_stacks_writer import write_mrc_stack, write_tiff_stack
 from adapters.formats.nxmx_writer import write_nxmx
 from adapters.programs.dials.commands import MIN_SWEEP_FRAMES
 from adapters.programs.static_mask import static_mask
@@ -37,4 +41,18 @@ def export_nxmx(frames: FrameSeries, folder: Path, *, axis: Vector | None = None
         lines.append(f"{len(paths) - len(kept)} files hold frames out of step with the others: too few to be imported.")
     if len(kept) > 1:
         lines.append("There are several sweeps: tell dials.index indexing.joint_indexing=True.")
+    (folder / "README").write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def export_stacks(frames: FrameSeries, folder: Path, *, axis: Vector | None = None) -> None:
+    """Write the frames as an MRC and a TIFF stack, each with its .mdoc, and the pixels not to be used as a mask."""
+    series = frames if axis is None else frames.model_copy(update={"rotation_axis": axis})
+    folder.mkdir(parents=True)
+    write_mrc_stack(series, folder / f"{series.id}.mrc")
+    write_tiff_stack(series, folder / f"{series.id}.tif")
+    tifffile.imwrite(folder / "mask.tif", (~static_mask(series.masks)).astype(np.uint8), metadata=None, software=False)
+    lines = [
+        f"{series.id}: {len(series.frames)} frames, rows from the top: {series.id}.mrc, and the same as {series.id}.tif.",
+        "The .mdoc beside each gives tilts, axis, camera length and direct beam. mask.tif: 1 = not to be used.",
+    ]
     (folder / "README").write_text("\n".join([*lines, ""]), encoding="utf-8")
