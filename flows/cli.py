@@ -136,12 +136,13 @@ stacks     the frames as an MRC and a TIFF stack, with .mdoc files of the tilts
 pets       TIFF images and a .pts file for PETS2
 cif-pets   intensities and orientation of each frame, for dynamical refinement
 shelx      job.ins and job.hkl for SHELXT
+raw-csr    the scans (also of a source folder) as LiberTEM's raw_csr
 """
 
 
 @app.command(help=EXPORT_HELP)
 def export(
-    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    run: Annotated[Path, typer.Argument(help="folder of a finished run; for raw-csr also of a source")],
     to: Annotated[str, typer.Option("--to", help="what to write: one of the names above")],
     out: Annotated[Path | None, typer.Option("--out", help="new folder; RUN/export-TARGET by default")] = None,
     crystal: Annotated[str | None, typer.Option(help="only this crystal")] = None,

@@ -1,14 +1,19 @@
 """Carrying on by hand: folders of a finished run's crystals that run as they stand in another program."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adapters.formats.mask_reader import MaskFileReader
+from adapters.formats.stempy_hdf5 import StempyReader
 from adapters.programs.export import export_dials, export_pets, export_shelx, export_xds
 from adapters.programs.export_data import export_cif_pets
 from adapters.programs.export_frames import export_nxmx, export_stacks
+from adapters.programs.export_scans import export_raw_csr
 from flows.run_folder import read_results
 from tasks.frames import FrameSeries
+from tasks.ingest import MANIFEST_NAMES, IngestSettings, TiltSeries, ingest_tilt_series, read_source
 from tasks.integrate import Reflections
 from tasks.model import Composition, SettingsError, SourceError, Vector
 from tasks.stage import read_document
@@ -70,8 +75,14 @@ TARGETS: dict[str, ExportTarget] = {
 """By the name of the option --to; the command's help describes each in a line."""
 
 
+SCANS = "raw-csr"
+"""The target that takes the scans of a whole run, or of a source, instead of crystals."""
+
+
 def export_run(run: Path, target: str, out: Path, *, crystal: str | None = None) -> list[Path]:
     """Write one folder for each crystal of a finished run below `out`; return the folders.
+
+    The scans of a run (or of a source folder) go into `out` itself.
 
     Raises
     ------
@@ -80,10 +91,13 @@ def export_run(run: Path, target: str, out: Path, *, crystal: str | None = None)
     SourceError
         If the run is not finished, has no such crystal, or none that came as far as the target needs.
     """
-    if target not in TARGETS:
-        raise SettingsError(f"--to {target!r}: unknown", f"one of {', '.join(TARGETS)}")
+    if target not in {*TARGETS, SCANS}:
+        raise SettingsError(f"--to {target!r}: unknown", f"one of {', '.join([*TARGETS, SCANS])}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SettingsError(f"--out {out}: exists and is not an empty folder", "choose a new folder")
+    if target == SCANS:
+        _export_scans(run, out)
+        return [out]
     crystals = _crystals(run, crystal)
     stages, write = TARGETS[target]
     usable = [one for one in crystals if all(map(one.has, stages))]
@@ -124,3 +138,25 @@ def _advice(crystals: list[FinishedCrystal]) -> str:
     failures = [one.results.get("failure") for one in crystals]
     reasons = [f"{failure['stage']}: {failure['message']}" for failure in failures if failure]
     return reasons[0] if reasons else "see report.html for how far the run came"
+
+
+def _export_scans(run: Path, out: Path) -> None:
+    """Write the scans of a run's event store, or of a source, which are read into a store of their own first."""
+    if (run / "ingest" / "document.json").is_file():
+        export_raw_csr(read_document(run / "ingest", TiltSeries), out)
+        return
+    if not any((run / name).is_file() for name in MANIFEST_NAMES):
+        raise SourceError(
+            f"{run}: holds no scans: neither a run's event store nor a manifest",
+            "name the folder of a run of a tilt series whose scans are still there, or of its source",
+        )
+    source = read_source(run)
+    if not source.is_tilt_series:
+        raise SourceError(f"{run}: a rotation series has frames and no scans", "run it, then --to nxmx or stacks")
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as store:
+        settings = IngestSettings(tilts_min=1)
+        series = ingest_tilt_series(
+            source, StempyReader(), settings, workdir=Path(store) / "ingest", masks=MaskFileReader()
+        )
+        export_raw_csr(series, out)

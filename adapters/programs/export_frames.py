@@ -52,7 +52,7 @@ def export_stacks(frames: FrameSeries, folder: Path, *, axis: Vector | None = No
     write_tiff_stack(series, folder / f"{series.id}.tif")
     tifffile.imwrite(folder / "mask.tif", (~static_mask(series.masks)).astype(np.uint8), metadata=None, software=False)
     lines = [
-        f"{series.id}: {len(series.frames)} frames, rows from the top: {series.id}.mrc, and the same as {series.id}.tif.",
+        f"{series.id}.mrc, {series.id}.tif: the same {len(series.frames)} frames, rows from the top.",
         "The .mdoc beside each gives tilts, axis, camera length and direct beam. mask.tif: 1 = not to be used.",
     ]
     (folder / "README").write_text("\n".join([*lines, ""]), encoding="utf-8")
