@@ -136,6 +136,7 @@ stacks     the frames as an MRC and a TIFF stack, with .mdoc files of the tilts
 pets       TIFF images and a .pts file for PETS2
 cif-pets   intensities and orientation of each frame, for dynamical refinement
 shelx      job.ins and job.hkl for SHELXT
+deposit    a zip for journals and databases: CIF with its data, FCF, frames' metadata, report, checksums
 raw-csr    the scans (also of a source folder) as LiberTEM's raw_csr
 """
 

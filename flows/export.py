@@ -1,7 +1,8 @@
 """Carrying on by hand: folders of a finished run's crystals that run as they stand in another program."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from adapters.formats.mask_reader import MaskFileReader
 from adapters.formats.stempy_hdf5 import StempyReader
 from adapters.programs.export import export_dials, export_pets, export_shelx, export_xds
 from adapters.programs.export_data import export_cif_pets
+from adapters.programs.export_deposit import Deposited, export_deposit
 from adapters.programs.export_frames import export_nxmx, export_stacks
 from adapters.programs.export_scans import export_raw_csr
 from flows.run_folder import read_results
@@ -16,6 +18,7 @@ from tasks.frames import FrameSeries
 from tasks.ingest import MANIFEST_NAMES, IngestSettings, TiltSeries, ingest_tilt_series, read_source
 from tasks.integrate import Reflections
 from tasks.model import Composition, SettingsError, SourceError, Vector
+from tasks.refine import Refinement
 from tasks.stage import read_document
 
 
@@ -51,9 +54,33 @@ class FinishedCrystal(NamedTuple):
         text = tried.get("composition")
         return Composition.parse(text) if text else None
 
+    @property
+    def refinement(self) -> Path | None:
+        """The folder of its refined structure, that of the phase that won; None if it was not refined."""
+        refined = self.results.get("refinement") or {}
+        return (self.run / refined["cif"]).parent if "cif" in refined else None
+
+    @property
+    def deposited(self) -> Deposited:
+        """What of it is deposited."""
+        folder = self.refinement or self.folder / "refine"
+        return Deposited(
+            structure=read_document(folder, Refinement),
+            frames=self.frames if self.has("frames") else None,
+            unmerged=self.reflections.hklf4.path if self.has("integrate") else None,
+            report=self.run / "report.html",
+            results=self.run / "results.json",
+        )
+
+    @property
+    def run(self) -> Path:
+        """The run folder."""
+        return self.folder.parents[1]
+
     def has(self, stage: str) -> bool:
         """Tell whether a stage was finished."""
-        return (self.folder / stage / "document.json").is_file()
+        folder = self.refinement if stage == "refine" else self.folder / stage
+        return folder is not None and (folder / "document.json").is_file()
 
 
 class ExportTarget(NamedTuple):
@@ -70,6 +97,7 @@ TARGETS: dict[str, ExportTarget] = {
     "stacks": ExportTarget(("frames",), lambda one, to: export_stacks(one.frames, to, axis=one.axis)),
     "pets": ExportTarget(("frames",), lambda one, to: export_pets(one.frames, to)),
     "cif-pets": ExportTarget(("integrate", "frames"), lambda one, to: export_cif_pets(one.reflections, one.frames, to)),
+    "deposit": ExportTarget(("refine",), lambda one, to: export_deposit(one.deposited, to)),
     "shelx": ExportTarget(("integrate",), lambda one, to: export_shelx(one.reflections, one.contents, to)),
 }
 """By the name of the option --to; the command's help describes each in a line."""
@@ -96,7 +124,8 @@ def export_run(run: Path, target: str, out: Path, *, crystal: str | None = None)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SettingsError(f"--out {out}: exists and is not an empty folder", "choose a new folder")
     if target == SCANS:
-        _export_scans(run, out)
+        with _readable(run):
+            _export_scans(run, out)
         return [out]
     crystals = _crystals(run, crystal)
     stages, write = TARGETS[target]
@@ -106,8 +135,20 @@ def export_run(run: Path, target: str, out: Path, *, crystal: str | None = None)
         missing = " and ".join(STAGES[stage] for stage in stages if not any(one.has(stage) for one in crystals))
         raise SourceError(f"{run}: {names}: no {missing}, which --to {target} needs", _advice(crystals))
     for one in usable:
-        write(one, out / one.folder.name)
+        with _readable(run):
+            write(one, out / one.folder.name)
     return [out / one.folder.name for one in usable]
+
+
+@contextmanager
+def _readable(run: Path) -> Iterator[None]:
+    """Turn what the disk complains of into a typed error."""
+    try:
+        yield
+    except (OSError, KeyError) as error:
+        raise SourceError(
+            f"{run}: {error}", "a file of the run is gone or damaged (run it again), or there is no room at --out"
+        ) from error
 
 
 STAGES = {"frames": "frames", "integrate": "intensities", "refine": "refined structure"}
