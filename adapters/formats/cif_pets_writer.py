@@ -13,31 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.integrate import FrameIntensities
 from tasks.model import UnitCell
 
 FRAME_SCALE = 1.0
 """Of every frame, as PETS2 writes it: intensities are as measured, and the refinement finds the frames' scales."""
-
-
-class FrameIntensities(NamedTuple):
-    """What was measured of one crystal, frame by frame.
-
-    ``setting`` (frames, 3, 3) takes hkl to the scattering vector in the laboratory, 1/angstrom, ``basis`` (3, 3) does
-    at goniometer zero; ``angle_deg``, ``width_deg`` (frames,): middle of the exposure and turn; ``axis`` (3,). ``hkl``
-    (n, 3), ``intensity``, ``sigma`` (n,) in electrons, ``frame`` (n,) place of the frame. ``curve``: width of the
-    rocking curve in 1/angstrom and mosaic spread in degrees.
-    """
-
-    setting: NDArray[np.float64]
-    basis: NDArray[np.float64]
-    angle_deg: NDArray[np.float64]
-    width_deg: NDArray[np.float64]
-    axis: NDArray[np.float64]
-    hkl: NDArray[np.int32]
-    intensity: NDArray[np.float64]
-    sigma: NDArray[np.float64]
-    frame: NDArray[np.int64]
-    curve: tuple[float, float]
 
 
 class ZoneAxis(NamedTuple):
@@ -52,7 +32,7 @@ class ZoneAxis(NamedTuple):
 def write_cif_pets(measured: FrameIntensities, cell: UnitCell, wavelength_angstrom: float, path: Path) -> None:
     """Write the cell, the orientation matrix, every frame that holds reflections, and these.
 
-    Zone axes are numbered by the place of the frame in the series, from 1. A still has a half-range of 0.
+    Zone axes are numbered by the place of the (virtual) frame, from 1. A still has a half-range of 0.
     """
     frame_of_pets, azimuth = pets_axes(measured.axis)
     ub = frame_of_pets @ measured.basis
@@ -130,7 +110,7 @@ def _details(measured: FrameIntensities, azimuth: float) -> list[str]:
         f"RC width:  {measured.curve[0]:.5f}",
         f"mosaicity:  {measured.curve[1]:.3f}",
         f"rotation axis position:  {azimuth:.3f}",
-        "Virtual frame settings: number of merged frames: 1",
-        "                        step between frames: 1",
+        f"Virtual frame settings: number of merged frames: {measured.merged[0]}",
+        f"                        step between frames:     {measured.merged[1]}",
         ";",
     ]

@@ -5,24 +5,29 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from adapters.formats.cif_pets_writer import FrameIntensities, write_cif_pets
+from adapters.formats.cif_pets_writer import write_cif_pets
 from tasks.frames import FrameSeries
-from tasks.integrate import Reflections
+from tasks.integrate import FrameIntensities, Reflections, virtual_frames
 from tasks.model import SourceError
 
 
 def export_cif_pets(data: Reflections, frames: FrameSeries, folder: Path) -> None:
-    """Write the intensities of every frame with its orientation as ``<id>.cif_pets``.
+    """Write the intensities of every frame, of a rotation of virtual frames, with orientations: ``<id>.cif_pets``.
 
     Raises
     ------
     SourceError
         If the engine kept no intensities of single frames.
     """
-    measured = frame_intensities(data, frames)
+    measured = virtual_frames(frame_intensities(data, frames), frames)
     folder.mkdir(parents=True)
     write_cif_pets(measured, data.unit_cell, data.wavelength_angstrom, folder / f"{data.id}.cif_pets")
     lines = [f"{data.id}: import {data.id}.cif_pets into Jana2020 or Olex2 (dynamical refinement)."]
+    if measured.merged[0] > 1:
+        lines.append(
+            f"{len(measured.setting)} virtual frames, each the sum of {measured.merged[0]} frames, "
+            f"{measured.width_deg[0]:.3g} degrees, in steps of {measured.merged[1]}."
+        )
     if frames.is_still:
         lines.append(
             "The frames are stills: their half-range is 0, and each intensity is that at the frame's own orientation, "

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from adapters.formats.cif_pets_writer import FrameIntensities, pets_axes, write_cif_pets, zone_axis
+from adapters.formats.cif_pets_writer import pets_axes, write_cif_pets, zone_axis
 from adapters.formats.cif_reflections import read_cif_reflections
 from tasks.crystal.lattice import reciprocal_matrix
+from tasks.integrate import FrameIntensities
 from tasks.model import UnitCell
 
 CELL = UnitCell(a=7.1, b=7.4, c=7.6, alpha=115.1, beta=107.2, gamma=100.5)
