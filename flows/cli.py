@@ -132,11 +132,11 @@ EXPORT_HELP = """Write everything that is needed to carry on by hand in another 
 xds        CBF images and XDS.INP
 dials      CBF images and a script of DIALS commands
 nxmx       the frames as NXmx (HDF5), which DIALS reads
-stacks     the frames as an MRC and a TIFF stack, with .mdoc files of the tilts
+stacks     the frames as MRC and TIFF stacks, with .mdoc of the tilts
 pets       TIFF images and a .pts file for PETS2
-cif-pets   intensities and orientation of each frame, for dynamical refinement
+cif-pets   intensities by frame, for dynamical refinement (Jana)
 shelx      job.ins and job.hkl for SHELXT
-deposit    a zip for journals and databases: CIF with its data, FCF, frames' metadata, report, checksums
+deposit    a zip for journals: CIF with data, FCF, frames, report
 raw-csr    the scans (also of a source folder) as LiberTEM's raw_csr
 """
 

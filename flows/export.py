@@ -191,6 +191,8 @@ def _export_scans(run: Path, out: Path) -> None:
             f"{run}: holds no scans: neither a run's event store nor a manifest",
             "name the folder of a run of a tilt series whose scans are still there, or of its source",
         )
+    if out.resolve().is_relative_to(run.resolve()):
+        raise SettingsError(f"--out {out}: lies in the source", "name a folder outside: a source is left as it is")
     source = read_source(run)
     if not source.is_tilt_series:
         raise SourceError(f"{run}: a rotation series has frames and no scans", "run it, then --to nxmx or stacks")

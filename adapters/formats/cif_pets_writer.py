@@ -109,7 +109,7 @@ def _details(measured: FrameIntensities, azimuth: float) -> list[str]:
         f"dstarmax:  {d_star:.3f}",
         f"RC width:  {measured.curve[0]:.5f}",
         f"mosaicity:  {measured.curve[1]:.3f}",
-        f"rotation axis position:  {azimuth:.3f}",
+        f"rotation axis position:  {round(azimuth, 3) + 0.0:.3f}",
         f"Virtual frame settings: number of merged frames: {measured.merged[0]}",
         f"                        step between frames:     {measured.merged[1]}",
         ";",

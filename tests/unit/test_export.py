@@ -124,6 +124,16 @@ def test_a_deposit_holds_what_was_refined_and_its_bytes_do_not_change(run: Path,
     assert [name for name in names if name != "README.md" and f"| {name} |" not in page] == []
 
 
+def test_a_merged_set_is_deposited_without_frames_of_its_own(run: Path, tmp_path: Path) -> None:
+    with_structure(run / "merged" / "cluster-1" / "refine", "cluster-1")
+    content = json.loads((run / "results.json").read_text())
+    content["merged"] = {"id": "cluster-1", "refinement": {"cif": "merged/cluster-1/refine/refined.cif"}}
+    (run / "results.json").write_text(json.dumps(content))
+    assert [path.name for path in export_run(run, "deposit", tmp_path / "out")] == ["crystal-01", "cluster-1"]
+    with zipfile.ZipFile(tmp_path / "out" / "cluster-1" / "cluster-1.zip") as archive:
+        assert not [name for name in archive.namelist() if "frames" in name or "unmerged" in name]
+
+
 @pytest.mark.parametrize(
     ("target", "crystal", "error", "words"),
     [
@@ -149,6 +159,13 @@ def test_a_file_that_is_gone_is_named(run: Path, tmp_path: Path) -> None:
     (run / "crystals" / "crystal-01" / "frames" / "frames.h5").unlink()
     with pytest.raises(SourceError, match=r"frames\.h5"):
         export_run(run, "stacks", tmp_path / "out")
+
+
+def test_a_source_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "tilt_series.json").write_text("{}")
+    with pytest.raises(SettingsError, match="lies in the source"):
+        export_run(tmp_path, "raw-csr", tmp_path / "export-raw-csr")
+    assert [path.name for path in tmp_path.iterdir()] == ["tilt_series.json"]
 
 
 def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
