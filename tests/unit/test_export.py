@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from adapters.formats.cif_pets_writer import pets_axes
 from flows.cli import app
 from flows.export import SCANS, TARGETS, export_run
 from tasks.frames.models import Frame, FrameSeries
@@ -103,6 +104,17 @@ def test_the_help_has_a_line_for_every_target() -> None:
 def test_every_target_fills_a_folder_of_the_crystal(run: Path, tmp_path: Path, target: str) -> None:
     assert export_run(run, target, tmp_path / "out") == [tmp_path / "out" / "crystal-01"]
     assert any((tmp_path / "out" / "crystal-01").glob("README*"))
+
+
+def test_pets_is_told_the_axis_counter_clockwise_as_its_own_files_have_it(run: Path, tmp_path: Path) -> None:
+    document = run / "crystals" / "crystal-01" / "frames" / "document.json"
+    record = json.loads(document.read_text())
+    record["document"]["rotation_axis"] = [0.8, 0.6, 0.0]
+    document.write_text(json.dumps(record))
+    export_run(run, "pets", tmp_path / "out")
+    words = (tmp_path / "out" / "crystal-01" / "crystal-01.pts").read_text().split()
+    assert float(words[words.index("omega") + 1]) == pytest.approx(pets_axes(np.array([0.8, 0.6, 0.0]))[1], abs=1e-4)
+    assert float(words[words.index("omega") + 1]) == pytest.approx(36.8699, abs=1e-4)
 
 
 def test_a_deposit_holds_what_was_refined_and_its_bytes_do_not_change(run: Path, tmp_path: Path) -> None:

@@ -65,11 +65,11 @@ def row(name: str, folder: Path) -> str:
     try:
         found = DialsIntegrator(d_min_angstrom=1.0).integrate(made.series, folder)
     except ApertureError as error:
-        return f"| {name} | {structure.group.xhm()} | {error.code}: {error.message} | | |"
+        return f"| {name} | {LATTICES[name][0]} | {error.code}: {error.message} | | |"
     spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
     setting = next((one.change for one in found.provenance.attempts if one.change.startswith("lattice ")), "")
     cell = " ".join(f"{value:.2f}" for value in found.unit_cell.parameters)
-    return f"| {name} | {structure.group.xhm()} | {setting} | {found.laue_group}, {cell} | {spent:.0f} |"
+    return f"| {name} | {LATTICES[name][0]} | {setting} | {found.laue_group}, {cell} | {spent:.0f} |"
 
 
 def main() -> None:
