@@ -99,6 +99,21 @@ def solve(
 
 
 @app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="frames, scan, reflections, structure, manifest, or a source folder")],
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Say what a file is, what it holds, and what a run would still have to be told."""
+    from flows.commands import inspect as look
+
+    text, advice = look(file, as_json=as_json)
+    typer.echo(text)
+    if advice is not None:
+        typer.echo(f"apertura: {file}: not known: {advice}", err=True)
+        raise typer.Exit(SOURCE)
+
+
+@app.command()
 def demo(out: Annotated[Path, typer.Option("--out", help="new folder")] = Path("apertura-demo")) -> None:
     """Make a small synthetic cluster and solve it with embedded engines only."""
     _one_thread_for_each_product()

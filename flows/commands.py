@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar, cast, get_args
 
-from adapters.formats.read_intensities import FORMATS, read_intensity_file, read_with, reflections_of_table, stated_beam
+from adapters.formats.read_intensities import FORMATS, check_sufficient, read_intensity_file, reflections_of_table
+from adapters.formats.reflection_formats import read_with
+from adapters.formats.stated_beam import stated_beam
 from flows.pipeline import Found, Run, combine, merged_structures, structure
 from flows.progress import Steps, TerminalSteps
 from flows.review import NoReview
@@ -66,10 +68,10 @@ def solve_intensities(
         workdir.mkdir(exist_ok=True)
         with steps.step("read"):
             table = read_intensity_file(hkl, block=block, alone=cell is not None)
-            beam = stated_beam(hkl, table, cast("Radiation | None", radiation), energy_kev)
-            data = reflections_of_table(
-                hkl, table, cell=parse_cell(cell), space_group=space_group, beam=beam, workdir=workdir
-            )
+            known, probe = parse_cell(cell), cast("Radiation | None", radiation)
+            check_sufficient(hkl, table, cell=known, radiation=probe, energy_kev=energy_kev)
+            beam = stated_beam(hkl, table, probe, energy_kev)
+            data = reflections_of_table(hkl, table, cell=known, space_group=space_group, beam=beam, workdir=workdir)
         stated = () if table.composition is None else (table.composition,)
         run = Run(folder, settings, steps, contents(settings, stated), NoReview(), keep_axes=True)
         crystal = structure(run, CrystalOutcome(id="crystal-01", reflections=data))
@@ -85,6 +87,16 @@ def solve_intensities(
         )
         report(run, Found(None, None, (crystal,), ()), source)
     return folder
+
+
+def inspect(path: Path, *, as_json: bool) -> tuple[str, str | None]:
+    """Return what a file is, as text or JSON; and what to do about it where it is none that is known, else None."""
+    from adapters.formats.inspect_file import inspect_file
+    from flows.inspection import advice, inspection_text
+
+    found = inspect_file(path)
+    text = found.model_dump_json(indent=1) if as_json else inspection_text(found)
+    return text, advice(found) if found.kind == "unknown" else None
 
 
 def merge_finished_runs(runs: list[Path], out: Path, settings: Settings, steps: Steps) -> Path:

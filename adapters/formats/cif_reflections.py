@@ -1,5 +1,6 @@
 """Reflections in CIF: SHELX's embedded hkl, loops of _refln_ (FCF, COD, mmCIF) and _diffrn_refln_, cif_pets."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -7,9 +8,11 @@ from typing import Literal
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
+from adapters.formats.file_format import SeveralBlocksError
 from adapters.formats.hklf4 import parse_hklf
-from adapters.formats.intensity_table import IntensityTable, observations, squared
+from adapters.formats.intensity_table import LARGEST_INDEX, IntensityTable, observations, squared
 from tasks.integrate import Unmerged
 from tasks.model import Composition, InputError, SourceError, UnitCell
 
@@ -43,11 +46,7 @@ def read_cif_reflections(path: Path, block: str | None = None) -> IntensityTable
     SourceError
         If the file is damaged, has no reflections, or has them in several blocks and none is named.
     """
-    try:
-        document = gemmi.cif.read_string(path.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise SourceError(f"{path}: not a readable CIF: {error}") from error
-    holding = [one for one in document if _kind(one) is not None or _embedded(one) is not None]
+    holding = [one for one in read_cif(path) if has_reflections(one)]
     chosen = [one for one in holding if block in {None, one.name}]
     names = ", ".join(one.name for one in holding)
     if not holding:
@@ -58,8 +57,40 @@ def read_cif_reflections(path: Path, block: str | None = None) -> IntensityTable
     if not chosen:
         raise SourceError(f"{path}: no reflections in a data block {block!r}", f"blocks with reflections: {names}")
     if len(chosen) > 1:
-        raise SourceError(f"{path}: several data blocks hold reflections: {names}", "choose one: --block NAME")
+        raise SeveralBlocksError(
+            f"{path}: several data blocks hold reflections: {names}",
+            "choose one: --block NAME",
+            tuple(one.name for one in holding),
+        )
     return _table(path, chosen[0])
+
+
+def is_cif(text: str) -> bool:
+    """Tell whether the first line that is neither empty nor a comment begins a data block."""
+    lines = (line.strip().lower() for line in text.splitlines())
+    first = next((line for line in lines if line and not line.startswith("#")), "")
+    return first.startswith(("data_", "loop_", "_", "global_")) and len(first) > 1
+
+
+def read_cif(path: Path) -> gemmi.cif.Document:
+    """Read a CIF of any dictionary.
+
+    Raises
+    ------
+    SourceError
+        If it is damaged: with the place.
+    """
+    try:
+        return gemmi.cif.read_string(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError, RuntimeError) as error:
+        found = re.match(r"string:(\d+):\d+(?:\(\d+\))?: (.*)", str(error), flags=re.DOTALL)
+        what = f"line {found.group(1)}: {found.group(2)}" if found else str(error)
+        raise SourceError(f"{path}: not a readable CIF: {what}", "correct the line, or copy the file again") from error
+
+
+def has_reflections(block: gemmi.cif.Block) -> bool:
+    """Tell whether a data block holds reflections with sigmas in one of the forms that are read."""
+    return _kind(block) is not None or _embedded(block) is not None
 
 
 def _table(path: Path, block: gemmi.cif.Block) -> IntensityTable:
@@ -67,7 +98,11 @@ def _table(path: Path, block: gemmi.cif.Block) -> IntensityTable:
     embedded = _embedded(block)
     if embedded is not None:
         found = parse_hklf(embedded, f"{path}, _shelx_hkl_file", form=_hklf(block))
-        return stated._replace(data=found.data, warnings=(*stated.warnings, *found.warnings))
+        return stated._replace(
+            data=found.data,
+            warnings=(*stated.warnings, *found.warnings),
+            facts=(*stated.facts, ("reflections", "embedded hkl"), *found.facts),
+        )
     kind = _kind(block)
     if kind is None:
         raise SourceError(f"{path}: data_{block.name} holds no reflections")
@@ -80,7 +115,8 @@ def _table(path: Path, block: gemmi.cif.Block) -> IntensityTable:
         warnings.append("the file holds amplitudes only: they were squared, and weak ones are biased")
     if len(frames := np.unique(data.crystal)) > 1:
         warnings.append(f"the observations of {len(frames)} frames or scale groups are merged as they stand")
-    return stated._replace(data=data, warnings=tuple(warnings))
+    facts = (*stated.facts, ("reflections", f"{category}_{value}"))
+    return stated._replace(data=data, warnings=tuple(warnings), facts=facts)
 
 
 def _column(block: gemmi.cif.Block, category: str, name: str) -> gemmi.cif.Column | None:
@@ -138,6 +174,8 @@ def _loop(
         raise SourceError(f"{path}: data_{block.name}: no reflection of {category}_{value} has a positive sigma")
     if (np.abs(hkl[good] - np.rint(hkl[good])) > 1e-6).any():
         raise SourceError(f"{path}: data_{block.name}: indices that are not whole numbers: a modulated structure?")
+    if np.abs(hkl[good]).max() > LARGEST_INDEX:
+        raise SourceError(f"{path}: data_{block.name}: {np.abs(hkl[good]).max():g} is no Miller index")
     groups = _groups(block, category, len(good))
     data = observations(
         np.rint(hkl[good]).astype(np.int32), found[good], error[good], crystal=groups[good].astype(np.int32)
@@ -198,7 +236,20 @@ def _stated(path: Path, block: gemmi.cif.Block) -> IntensityTable:
     )
     if wavelength > 0:
         table = table._replace(wavelength_angstrom=float(wavelength))
-    return table._replace(radiation=_radiation(block), composition=_formula(block, warnings), warnings=tuple(warnings))
+    facts: list[tuple[str, JsonValue]] = [("block", block.name)]
+    if atoms := atom_count(block):
+        facts.append(("atoms", atoms))
+    composition = _formula(block, warnings)
+    return table._replace(
+        radiation=_radiation(block), composition=composition, warnings=tuple(warnings), facts=tuple(facts)
+    )
+
+
+def atom_count(block: gemmi.cif.Block) -> int:
+    """Return the number of atoms of a structure in a data block, of small molecules or mmCIF."""
+    return max(
+        len(block.find_values(tag)) for tag in ("_atom_site_fract_x", "_atom_site.fract_x", "_atom_site.Cartn_x")
+    )
 
 
 def _first(block: gemmi.cif.Block, tags: Sequence[str]) -> str | None:

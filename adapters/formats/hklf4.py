@@ -7,14 +7,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters.formats.intensity_table import IntensityTable, observations, squared
+from adapters.formats.intensity_table import LARGEST_INDEX, IntensityTable, observations, squared
 from tasks.model import SourceError
 
 SAMPLE_LINES = 200
 """Read to tell fixed columns from separated ones. Chosen, not measured: columns run into each other first at strong
 reflections or indices below -99, which the first lines may lack; a bad line further on is an error that names it."""
 FORMS = (3, 4, 5)
-"""Numbers of HKLF that are read; 1 and 2 are unmerged F and Laue data, 6 is 5 with equivalents told apart."""
+"""Numbers of HKLF that are read."""
+OTHER_FORMS = {
+    1: "are the condensed data of SHELX-76",
+    2: "are Laue data, each reflection with a wavelength of its own",
+    6: "are powder data or have the six indices of a modulated structure",
+}
+"""What the other numbers mean (SHELXL manual, HKLF; Bruker's programs for 6), for the error that refuses them."""
 SEVERAL_A_LINE = (8, 12, 16)
 """Columns of two, three and four reflections h k l I on one line, none with a sigma."""
 
@@ -61,7 +67,10 @@ def parse_hklf(text: str, name: str, *, form: int | None = None) -> IntensityTab
         Naming the file and the line that is no reflection, or if there is none at all.
     """
     if form is not None and form not in FORMS:
-        raise SourceError(f"{name}: HKLF {form} is not read", "write the reflections as HKLF 4")
+        raise SourceError(
+            f"{name}: HKLF {form} is not read: these {OTHER_FORMS.get(form, 'are no form that SHELXL documents')}",
+            "export the reflections from the program that measured them as HKLF 4: h k l, F squared and sigma",
+        )
     lines = text.splitlines()
     parse = _layout(name, lines)
     rows = list(_rows(name, lines, parse))
@@ -69,6 +78,7 @@ def parse_hklf(text: str, name: str, *, form: int | None = None) -> IntensityTab
         raise SourceError(f"{name}: holds no reflections", "give a file in SHELX's HKLF 4 format")
     warnings: tuple[str, ...] = ()
     if form == 5 or (form is None and _is_twinned(rows)):
+        form = 5
         rows, warnings = _first_domain(name, rows)
     intensity, sigma = np.array([row.intensity for row in rows]), np.array([row.sigma for row in rows])
     if form == 3:
@@ -81,7 +91,22 @@ def parse_hklf(text: str, name: str, *, form: int | None = None) -> IntensityTab
         sigma,
         crystal=np.unique(batch, return_inverse=True)[1].astype(np.int32),
     )
-    return IntensityTable(data, warnings=warnings)
+    return IntensityTable(data, warnings=warnings, facts=(("hklf", form or 4),))
+
+
+def looks_like_hklf(text: str) -> bool:
+    """Tell whether the first line of a text that is neither blank nor a title is a reflection."""
+    lines = (line for line in text.splitlines() if line.strip() and not line.upper().startswith(("REM", "TITL")))
+    line = next(lines, "")
+    if _holds_several(line):
+        return True
+    for parse in (_fixed, _separated):
+        try:
+            parse(line)
+        except ValueError:
+            continue
+        return True
+    return False
 
 
 def _groups(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
@@ -214,5 +239,7 @@ def _separated(line: str) -> _Row:
     intensity, sigma = float(words[3]), float(words[4])
     if not (math.isfinite(intensity) and math.isfinite(sigma)):
         raise ValueError(f"{words[3]} {words[4]} are not finite numbers")
-    batch = int(words[5]) if len(words) > 5 and words[5].lstrip("+-").isdigit() else 1
+    batch = int(words[5]) if len(words) > 5 and words[5].lstrip("+-").isdecimal() else 1
+    if max(map(abs, (h, k, l, batch))) > LARGEST_INDEX:
+        raise ValueError(f"{' '.join(words[:3])} {batch} are not indices and a batch number")
     return _Row((h, k, l), intensity, sigma, batch)

@@ -3,9 +3,20 @@
 from pathlib import Path
 
 from adapters.formats.file_format import BEGIN_BYTES, FileFormat, Inspection
+from adapters.formats.reflection_formats import MARKED_FORMATS, TEXT_FORMATS
+from adapters.formats.source_manifest import SOURCE_FORMATS, describe_folder
+from adapters.formats.structure_formats import STRUCTURE_FORMATS
 from tasks.model import SourceError
 
-FORMATS: tuple[FileFormat, ...] = ()
+FORMATS: tuple[FileFormat, ...] = (
+    *SOURCE_FORMATS,
+    *MARKED_FORMATS,
+    *STRUCTURE_FORMATS,
+    *TEXT_FORMATS,
+)
+"""All formats. Those that are sure of their files come first, the last takes any text that may be reflections."""
+BEGINNING_SHOWN = 40
+"""Bytes of an unknown file that are shown: a line. Chosen, not measured."""
 
 
 def inspect_file(path: Path) -> Inspection:
@@ -16,13 +27,37 @@ def inspect_file(path: Path) -> Inspection:
     SourceError
         If there is no such file, or it is damaged.
     """
+    found = format_of(path)
+    if found is not None:
+        return found.describe(path)
+    if path.is_dir():
+        return describe_folder(path)
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        begin = stream.read(BEGINNING_SHOWN)
+    shown = "".join(char if char.isprintable() else "." for char in begin.decode("latin-1"))
+    return Inspection(file=path.name, format="unknown", kind="unknown", metadata={"bytes": size, "begins": shown})
+
+
+def format_of(path: Path) -> FileFormat | None:
+    """Return the format of a file, None if it is none that is known.
+
+    Raises
+    ------
+    SourceError
+        If there is no such file, or it cannot be read.
+    """
     if not path.exists():
-        raise SourceError(f"{path}: there is no such file")
+        raise SourceError(f"{path}: there is no such file", "check the name")
     begin = b""
     if path.is_file():
-        with path.open("rb") as stream:
-            begin = stream.read(BEGIN_BYTES)
-    for known in FORMATS:
-        if known.recognises(path, begin):
-            return known.describe(path)
-    return Inspection(file=path.name, format="unknown", kind="unknown")
+        try:
+            with path.open("rb") as stream:
+                begin = stream.read(BEGIN_BYTES)
+        except OSError as error:
+            raise SourceError(f"{path}: cannot be read: {error.strerror}", "check its permissions") from error
+        if not begin:
+            raise SourceError(f"{path}: is empty", "copy the file again")
+    elif not path.is_dir():
+        raise SourceError(f"{path}: is neither a file nor a folder", "give a file")
+    return next((known for known in FORMATS if known.recognises(path, begin)), None)

@@ -6,13 +6,9 @@ import gemmi
 import numpy as np
 import pytest
 
-from adapters.formats.read_intensities import (
-    read_intensity_file,
-    read_with,
-    reflections_from_file,
-    reflections_of_table,
-    stated_beam,
-)
+from adapters.formats.read_intensities import read_intensity_file, reflections_from_file, reflections_of_table
+from adapters.formats.reflection_formats import read_with
+from adapters.formats.stated_beam import stated_beam
 from tasks.model import SettingsError, SourceError, UnitCell
 
 ROWS = (((1, 0, 0), 100.0, 2.0), ((0, 2, 0), 50.5, 1.5), ((-1, 0, 3), 7.25, 0.5))

@@ -1,0 +1,74 @@
+"""The manifests of source folders, and folders, for `apertura inspect`."""
+
+from collections import Counter
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from adapters.formats.file_format import FileFormat, Inspection
+from tasks.ingest import MANIFEST_NAMES, TILT_SERIES_NAME, TiltSeriesManifest, completeness, listed_files, load_manifest
+from tasks.model import SourceError
+
+FOLDER_FILES_MOST = 100_000
+"""Names of a folder that are counted. Chosen, not measured: the answer is to come in a second."""
+SUFFIXES_SHOWN = 8
+"""Kinds of files of a folder that are named, the commonest first. Chosen, not measured: a few lines."""
+
+
+def describe_folder(path: Path) -> Inspection:
+    """Return what lies in a folder that is no source: how many files of each suffix."""
+    counts: Counter[str] = Counter()
+    for number, one in enumerate(path.iterdir()):
+        if number >= FOLDER_FILES_MOST:
+            break
+        counts[one.suffix.lower() or "(none)" if one.is_file() else "(folders)"] += 1
+    files: dict[str, JsonValue] = dict(counts.most_common(SUFFIXES_SHOWN))
+    return Inspection(
+        file=path.resolve().name, format="folder", kind="unknown", metadata={"files": files}, lacks=("manifest",)
+    )
+
+
+def _is_source(path: Path, _: bytes) -> bool:
+    """Tell whether a path is a manifest by its name, or a folder that holds one."""
+    return path.name in MANIFEST_NAMES if path.is_file() else any((path / name).is_file() for name in MANIFEST_NAMES)
+
+
+def _describe_source(path: Path) -> Inspection:
+    folder = path.parent if path.is_file() else path
+    manifest = load_manifest(folder)
+    detector = manifest.detector
+    facts: dict[str, JsonValue] = {"format": manifest.format, "sample": manifest.sample}
+    facts |= {"energy_kev": manifest.beam.energy_kev, "camera_length_mm": detector.camera_length_mm}
+    facts["pixel_size_mm"] = detector.pixel_size_mm
+    if contents := manifest.contents:
+        facts["composition"] = contents[0] if len(contents) == 1 else list(contents)
+    rows, columns = detector.shape_px
+    if isinstance(manifest, TiltSeriesManifest):
+        tilts = [scan.tilt_deg for scan in manifest.scans]
+        facts |= {"scans": len(tilts), "tilt_deg": [min(tilts), max(tilts)]}
+        shape: tuple[int, ...] = (len(tilts), *manifest.scan.shape, rows, columns)
+    else:
+        frames = _frames(folder)
+        facts |= {"frames": frames, "oscillation": manifest.oscillation.model_dump(mode="json")}
+        shape = (frames, rows, columns)
+    lacks = [*completeness(folder), *([] if contents else ["composition"])]
+    name = (
+        TILT_SERIES_NAME
+        if isinstance(manifest, TiltSeriesManifest)
+        else next(iter({*MANIFEST_NAMES} - {TILT_SERIES_NAME}))
+    )
+    return Inspection(
+        file=name, format=manifest.format, kind="manifest", shape=shape, metadata=facts, lacks=tuple(lacks)
+    )
+
+
+def _frames(folder: Path) -> int:
+    """Return how many files the glob of a rotation series finds; none yet is no error here."""
+    try:
+        return len(listed_files(folder)) - 1
+    except SourceError:
+        return 0
+
+
+SOURCE_FORMATS = (FileFormat("source folder or manifest", _is_source, _describe_source),)
+"""The project's own manifests, by their names."""

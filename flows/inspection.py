@@ -1,0 +1,99 @@
+"""`apertura inspect` for people: one screen of text."""
+
+from collections.abc import Iterable, Mapping
+
+from pydantic import JsonValue
+
+from adapters.formats.file_format import Inspection
+
+KINDS = {
+    "frames": "frames of diffraction patterns",
+    "scan": "4D-STEM scan",
+    "reflections": "reflections",
+    "structure": "crystal structure",
+    "manifest": "manifest of a source folder",
+    "unknown": "nothing that is known here",
+}
+HOW = {
+    "cell": "--cell a,b,c,alpha,beta,gamma",
+    "composition": '--composition "C19 H22 N2 O", in any multiple',
+    "wavelength": "--energy-kev; of electrons 200 keV are assumed",
+    "block": "--block NAME, one of those above",
+    "manifest": "`apertura manifest FOLDER` drafts one from what the files and logs state",
+}
+"""How `apertura solve` or `run` is told what a file lacks."""
+UNITS = {
+    "angstrom": "A", "kev": "keV", "mm": "mm", "deg": "deg", "px": "px", "nm": "nm", "mrad": "mrad", "s": "s",
+    "e_per_A2": "e/A^2",
+}  # fmt: skip
+"""Units as names of facts end in them, and how they are shown behind the value."""
+LABELS = {"d_min_angstrom": "resolution_angstrom", "reflections": "taken_from"}
+"""Facts that people call something else."""
+WIDTH = 100
+"""Characters of a line. Chosen, not measured: a terminal, or a window beside another."""
+LIST_SHOWN = 12
+"""Values of a list that are shown, the others counted. Chosen, not measured: a line or two; --json has them all."""
+
+
+def inspection_text(found: Inspection) -> str:
+    """Return what a file is, holds and lacks, as one screen."""
+    head = f"{found.file}: {found.format}" if found.format != "unknown" else f"{found.file}: unknown format"
+    rows = [("holds", _holding(found)), *_facts(found.metadata)]
+    name_width = max(len(name) for name, _ in rows)
+    lines = [head, *(f"  {name:<{name_width}}  {value}" for name, value in rows)]
+    if found.lacks:
+        lines += ["  lacks", *(_lack(what, found) for what in found.lacks)]
+    return "\n".join(line[:WIDTH] if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines)
+
+
+def advice(found: Inspection) -> str:
+    """Return what to do about something that is not known."""
+    if found.format == "folder":
+        return HOW["manifest"]
+    return "adapters/README.md lists the formats that are read; export the data in one of them"
+
+
+def _holding(found: Inspection) -> str:
+    text = KINDS[found.kind] if found.format != "folder" else "files without a manifest"
+    if found.shape:
+        text += f", {' x '.join(map(str, found.shape))}"
+    return text if found.dtype is None else f"{text}, {found.dtype}"
+
+
+def _facts(metadata: Mapping[str, JsonValue], indent: str = "") -> Iterable[tuple[str, str]]:
+    for name, value in metadata.items():
+        plain, unit = _unit(LABELS.get(name, name))
+        label = indent + plain.replace("_", " ")
+        if isinstance(value, dict):
+            yield label, ""
+            yield from _facts(value, f"{indent}  ")
+        elif isinstance(value, list) and name == "notes":
+            yield from ((label if number == 0 else "", str(note)) for number, note in enumerate(value))
+        else:
+            yield label, f"{_value(value)} {unit}".rstrip()
+
+
+def _unit(name: str) -> tuple[str, str]:
+    """Return the name without its unit, and the unit as it is shown."""
+    if name == "unit_cell":
+        return name, "(A, deg)"
+    for end, unit in UNITS.items():
+        if name.endswith(f"_{end}"):
+            return name.removesuffix(f"_{end}"), unit
+    return name, ""
+
+
+def _value(value: JsonValue) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.8g}"
+    if isinstance(value, list):
+        shown = ", ".join(map(_value, value[:LIST_SHOWN]))
+        return shown if len(value) <= LIST_SHOWN else f"{shown} and {len(value) - LIST_SHOWN} more"
+    return str(value)
+
+
+def _lack(what: str, found: Inspection) -> str:
+    how = HOW.get(what) if found.kind == "reflections" or what == "manifest" else None
+    return f"    {what}: {how}" if how else f"    {what}"
