@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from adapters.formats.file_format import SeveralBlocksError
-from adapters.formats.intensity_table import IntensityTable, Positions, observations, squared
+from adapters.formats.intensity_table import LARGEST_INDEX, IntensityTable, Positions, observations, squared
 from tasks.integrate import Unmerged
 from tasks.model import SourceError, UnitCell
 
@@ -36,16 +36,27 @@ def read_mtz(path: Path, block: str | None = None) -> IntensityTable:
     SourceError
         If the file is damaged or holds no intensities, or several data sets hold some and none is named.
     """
-    mtz = _opened(path)
+    try:
+        return _table(path, _opened(path), block)
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path}: a name in the header is no text: {error}", "copy the file again") from error
+
+
+def _table(path: Path, mtz: gemmi.Mtz, block: str | None) -> IntensityTable:
     unmerged = any(column.label == "M/ISYM" for column in mtz.columns)
     if unmerged:
-        mtz.switch_to_original_hkl()
+        try:
+            mtz.switch_to_original_hkl()
+        except (IndexError, RuntimeError) as error:
+            raise SourceError(f"{path}: M/ISYM names a symmetry operation that the file lacks: {error}") from error
     dataset, rows = _chosen(path, mtz, block, unmerged=unmerged)
     data, warnings = _data(path, mtz, dataset, unmerged=unmerged)
     rows = np.resize(rows, len(data.intensity))  # twice as many where both of a Friedel pair are there
     good = rows & np.isfinite(data.intensity) & np.isfinite(data.sigma) & (data.sigma > 0)
     if not np.any(good):
         raise SourceError(f"{path}: no intensity has a positive sigma")
+    if np.abs(data.hkl[good]).max() > LARGEST_INDEX:
+        raise SourceError(f"{path}: {np.abs(data.hkl[good]).max()} is no Miller index", "copy the file again")
     if left_out := int(np.count_nonzero(rows & ~good)):
         warnings = (*warnings, f"{left_out} reflections left out: without a value or a positive sigma")
     data = Unmerged(data.hkl[good], data.intensity[good], data.sigma[good], data.angle_deg[good], data.crystal[good])
@@ -188,7 +199,9 @@ def _mean_intensities(mtz: gemmi.Mtz, dataset: gemmi.Mtz.Dataset) -> Unmerged | 
         _values(pairs[0][0]),
         _values(pairs[0][1]),
         angle_deg=_column(mtz, "ROT") if "ROT" in labels else None,
-        crystal=_column(mtz, "BATCH").astype(np.int32) if labels.issuperset({"BATCH", "M/ISYM"}) else None,
+        crystal=np.unique(_column(mtz, "BATCH"), return_inverse=True)[1].astype(np.int32)
+        if labels.issuperset({"BATCH", "M/ISYM"})
+        else None,
     )
 
 
@@ -220,7 +233,8 @@ def _wavelength(mtz: gemmi.Mtz, dataset: gemmi.Mtz.Dataset) -> float | None:
 
 
 def _values(column: gemmi.Mtz.Column) -> NDArray[np.float64]:
-    return np.array(column, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # damaged files hold signalling NaN
+        return np.array(column, dtype=np.float64)
 
 
 def _column(mtz: gemmi.Mtz, label: str) -> NDArray[np.float64]:

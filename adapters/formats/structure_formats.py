@@ -1,5 +1,6 @@
 """Files of structures, for `apertura inspect`: CIF, SHELX and PDB with atoms and no reflections."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def describe_shelx_structure(path: Path) -> Inspection:
     stated = read_shelx(path, bare=True)
     group: gemmi.SpaceGroup | None = gemmi.find_spacegroup_by_ops(stated.operations())
     facts: dict[str, JsonValue] = {"title": stated.title, "atoms": len(stated.atoms)}
-    if stated.wavelength_angstrom > 0:
+    if 0 < stated.wavelength_angstrom < math.inf:
         facts["wavelength_angstrom"] = stated.wavelength_angstrom
     if stated.elements:
         facts["elements"] = list(dict.fromkeys(stated.elements))
@@ -75,20 +76,20 @@ def _describe_pdb(path: Path) -> Inspection:
 def _structure(
     path: Path, name: str, facts: dict[str, JsonValue], cell: gemmi.UnitCell, group: gemmi.SpaceGroup | None
 ) -> Inspection:
-    if cell.is_crystal():
+    if cell.is_crystal() and all(map(math.isfinite, cell.parameters)):
         facts["unit_cell"] = list(cell.parameters)
     if group is not None:
         facts["space_group"] = group.xhm()
-    lacks = tuple(_lacking(facts, cell, group))
+    lacks = tuple(_lacking(facts))
     return Inspection(file=path.name, format=name, kind="structure", metadata=facts, lacks=lacks)
 
 
-def _lacking(facts: dict[str, JsonValue], cell: gemmi.UnitCell, group: gemmi.SpaceGroup | None) -> Iterable[str]:
+def _lacking(facts: dict[str, JsonValue]) -> Iterable[str]:
     if not facts["atoms"]:
         yield "atoms"
-    if not cell.is_crystal():
+    if "unit_cell" not in facts:
         yield "cell"
-    if group is None:
+    if "space_group" not in facts:
         yield "space group"
 
 

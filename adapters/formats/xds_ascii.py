@@ -86,10 +86,12 @@ def read_xds_integrate(path: Path) -> IntensityTable:
         raise SourceError(f"{path}: the header names no columns H,K,L,IOBS,SIGMA")
     names = ",".join(line.lstrip("!").strip().strip(",") for line in header[start : start + 2]).split(",")
     body = [line for line in lines[end + 1 :] if line.strip() and not line.startswith("!")]
-    if not body or "RLP" not in names:
-        raise SourceError(f"{path}: holds no reflections with the column RLP", "was INTEGRATE run to its end?")
     place = {name.strip(): number for number, name in enumerate(names)}
-    table = _numbers(path, body, end + 2, place["RLP"] + 1)
+    if not body or not place.keys() >= {"IOBS", "SIGMA", "ZCAL", "RLP"}:
+        raise SourceError(
+            f"{path}: holds no reflections with the columns IOBS, SIGMA, ZCAL and RLP", "was INTEGRATE run to its end?"
+        )
+    table = _numbers(path, body, end + 2, max(place[name] for name in ("IOBS", "SIGMA", "ZCAL", "RLP")) + 1)
     sigma = table[:, place["SIGMA"]]
     keep = sigma > 0
     factor = table[keep, place["RLP"]]

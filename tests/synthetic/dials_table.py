@@ -1,6 +1,6 @@
 """A small scaled reflection table with its experiments, written by DIALS itself: run by the Python that DIALS has.
 
-``dxtbx.python dials_table.py FOLDER NAME STATE``; STATE is scaled, integrated, indexed or strong.
+``dxtbx.python dials_table.py FOLDER STATE ...`` writes STATE.refl; a state is scaled, integrated, indexed or strong.
 """
 
 import itertools
@@ -22,8 +22,8 @@ def intensity(h: int, k: int, l: int) -> float:
     return 100.0 + 16 * abs(h) + 4 * abs(k) + abs(l) + 0.5 * (h > 0)
 
 
-def write(folder: Path, name: str, state: str) -> None:
-    """Write NAME.refl and NAME.expt."""
+def write(folder: Path, state: str) -> None:
+    """Write STATE.refl and STATE.expt."""
     from dials.array_family import flex
     from dxtbx.model import Beam, Crystal, Detector, Experiment, ExperimentList, Goniometer, Scan
     from scitbx import matrix
@@ -40,7 +40,7 @@ def write(folder: Path, name: str, state: str) -> None:
     experiment = Experiment(
         beam=beam, detector=detector, goniometer=Goniometer((1, 0, 0)), scan=scan, crystal=crystal, identifier="one"
     )
-    ExperimentList([experiment]).as_json(str(folder / f"{name}.expt"))
+    ExperimentList([experiment]).as_json(str(folder / f"{state}.expt"))
     n = len(INDICES)
     table = flex.reflection_table()
     table["id"] = flex.int(n, 0)
@@ -50,7 +50,7 @@ def write(folder: Path, name: str, state: str) -> None:
     table["xyzobs.px.value"] = flex.vec3_double([(256.0, 256.0, z) for z in frames])
     if state != "strong":
         add_integrated(table, frames, scaled=state == "scaled", integrated=state != "indexed")
-    table.as_file(str(folder / f"{name}.refl"))
+    table.as_file(str(folder / f"{state}.refl"))
 
 
 def add_integrated(table, frames: list[float], *, scaled: bool, integrated: bool) -> None:
@@ -87,4 +87,5 @@ def add_integrated(table, frames: list[float], *, scaled: bool, integrated: bool
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    for wanted in sys.argv[2:]:
+        write(Path(sys.argv[1]), wanted)
