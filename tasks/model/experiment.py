@@ -1,14 +1,13 @@
 """Beam, detector, unit cell and composition: what describes an experiment and its sample."""
 
 import math
-import re
 from typing import Annotated, Literal, Self
 
 import gemmi
 from pydantic import Field, model_validator
 
 from tasks.model.document import Document
-from tasks.model.errors import InputError
+from tasks.model.formula import read_formula
 
 Vector = tuple[float, float, float]
 PixelPosition = tuple[float, float]
@@ -105,25 +104,14 @@ class Composition(Document):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a formula such as ``C19 H22 N2 O`` (spaces are optional).
+        """Read a formula as people write it: see `tasks.model.formula.read_formula`.
 
         Raises
         ------
         InputError
-            If a part is not an element symbol with an optional positive number.
+            Naming the part that is not understood, or that can be read in two ways.
         """
-        counts: dict[str, float] = {}
-        compact = re.sub(r"[\s*]+", "", text)
-        if not compact or re.fullmatch(r"(?:[A-Z][a-z]?\d*\.?\d*)+", compact) is None:
-            raise InputError(f"composition {text!r} is not a formula", 'write it like "C19 H22 N2 O"')
-        for symbol, number in re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", compact):
-            if gemmi.Element(symbol).atomic_number == 0:
-                raise InputError(f"composition {text!r}: {symbol!r} is not an element", 'write it like "C19 H22 N2 O"')
-            count = float(number) if number else 1.0
-            if not count > 0:
-                raise InputError(f"composition {text!r}: {symbol} has the count {number}", "give a positive number")
-            counts[symbol] = counts.get(symbol, 0.0) + count
-        return cls(counts=counts)
+        return cls(counts=read_formula(text))
 
     def formula(self) -> str:
         """Return the formula in Hill order: C and H first, then alphabetical."""
