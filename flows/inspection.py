@@ -1,5 +1,6 @@
 """`apertura inspect` for people: one screen of text."""
 
+import textwrap
 from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
@@ -39,22 +40,31 @@ def inspection_text(found: Inspection) -> str:
     """Return what a file is, holds and lacks, as one screen."""
     head = f"{found.file}: {found.format}" if found.format != "unknown" else f"{found.file}: unknown format"
     rows = [("holds", _holding(found)), *_facts(found.metadata)]
-    name_width = max(len(name) for name, _ in rows)
-    lines = [head, *(f"  {name:<{name_width}}  {value}" for name, value in rows)]
+    margin = max(len(name) for name, _ in rows) + 4
+    lines = [head]
+    for name, value in rows:
+        first, *others = textwrap.wrap(value, WIDTH - margin) or [""]
+        lines += [f"  {name:<{margin - 4}}  {first}".rstrip(), *(" " * margin + other for other in others)]
     if found.lacks:
         lines += ["  lacks", *(_lack(what, found) for what in found.lacks)]
-    return "\n".join(line[:WIDTH] if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines)
+    return "\n".join(line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines)
 
 
 def advice(found: Inspection) -> str:
     """Return what to do about something that is not known."""
     if found.format == "folder":
         return HOW["manifest"]
-    return "adapters/README.md lists the formats that are read; export the data in one of them"
+    if found.format != "unknown":
+        return f"a {found.format} file without {' or '.join(found.lacks)}: give the one that holds them"
+    return "the table in adapters/README.md lists the formats that are read; export the data in one of them"
 
 
 def _holding(found: Inspection) -> str:
-    text = KINDS[found.kind] if found.format != "folder" else "files without a manifest"
+    text = KINDS[found.kind]
+    if found.format == "folder":
+        text = "files without a manifest"
+    elif found.kind == "reflections" and any(what.startswith("reflections") for what in found.lacks):
+        text = "what describes reflections, but not the reflections"
     if found.shape:
         text += f", {' x '.join(map(str, found.shape))}"
     return text if found.dtype is None else f"{text}, {found.dtype}"
@@ -96,4 +106,6 @@ def _value(value: JsonValue) -> str:
 
 def _lack(what: str, found: Inspection) -> str:
     how = HOW.get(what) if found.kind == "reflections" or what == "manifest" else None
+    if what == "wavelength" and found.metadata.get("radiation") == "xray":
+        how = "--energy-kev of the photons"
     return f"    {what}: {how}" if how else f"    {what}"

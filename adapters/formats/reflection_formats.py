@@ -90,7 +90,7 @@ def _is_jana(path: Path, _: bytes) -> bool:
 def _refuse_jana(path: Path, _: Choice) -> IntensityTable:
     raise SourceError(
         f"{path}: Jana's own reflection files are not read",
-        "export from Jana: File > Reflection file > Export to SHELX (HKLF 4), or give the CIF with the reflections",
+        "export the reflections from Jana as SHELX HKLF 4, or give the CIF that holds them",
     )
 
 

@@ -98,13 +98,14 @@ def _described(instructions: Path, stated: ShelxFile, table: IntensityTable) -> 
         wavelength_angstrom=stated.wavelength_angstrom if stated.wavelength_angstrom > 0 else None,
         space_group=None if group is None else group.xhm(),
         trusted_group=group is not None,
-        composition=_composition(stated),
+        composition=stated_composition(stated),
         warnings=tuple(warnings),
         facts=(*table.facts, *((("atoms", len(stated.atoms)),) if stated.atoms else ())),
     )
 
 
-def _composition(stated: ShelxFile) -> str | None:
+def stated_composition(stated: ShelxFile) -> str | None:
+    """Return the contents of the cell by SFAC and UNIT, None without them."""
     counts: dict[str, float] = {}
     for element, number in zip(stated.elements, stated.unit, strict=False):
         if 0 < number < math.inf:

@@ -1,4 +1,4 @@
-"""The manifests of source folders, and folders, for `apertura inspect`."""
+"""Folders, for `apertura inspect`: sources with a manifest, and those without one."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from adapters.formats.file_format import FileFormat, Inspection
-from tasks.ingest import MANIFEST_NAMES, TILT_SERIES_NAME, TiltSeriesManifest, completeness, listed_files, load_manifest
+from tasks.ingest import MANIFEST_NAMES, TiltSeriesManifest, completeness, listed_files, load_manifest
 from tasks.model import SourceError
 
 FOLDER_FILES_MOST = 100_000
@@ -29,15 +29,14 @@ def describe_folder(path: Path) -> Inspection:
 
 
 def _is_source(path: Path, _: bytes) -> bool:
-    """Tell whether a path is a manifest by its name, or a folder that holds one."""
-    return path.name in MANIFEST_NAMES if path.is_file() else any((path / name).is_file() for name in MANIFEST_NAMES)
+    """Tell whether a path is a folder that holds a manifest."""
+    return path.is_dir() and any((path / name).is_file() for name in MANIFEST_NAMES)
 
 
-def _describe_source(path: Path) -> Inspection:
-    folder = path.parent if path.is_file() else path
+def _describe_source(folder: Path) -> Inspection:
     manifest = load_manifest(folder)
     detector = manifest.detector
-    facts: dict[str, JsonValue] = {"format": manifest.format, "sample": manifest.sample}
+    facts: dict[str, JsonValue] = {"manifest": manifest.format, "sample": manifest.sample}
     facts |= {"energy_kev": manifest.beam.energy_kev, "camera_length_mm": detector.camera_length_mm}
     facts["pixel_size_mm"] = detector.pixel_size_mm
     if contents := manifest.contents:
@@ -52,13 +51,13 @@ def _describe_source(path: Path) -> Inspection:
         facts |= {"frames": frames, "oscillation": manifest.oscillation.model_dump(mode="json")}
         shape = (frames, rows, columns)
     lacks = [*completeness(folder), *([] if contents else ["composition"])]
-    name = (
-        TILT_SERIES_NAME
-        if isinstance(manifest, TiltSeriesManifest)
-        else next(iter({*MANIFEST_NAMES} - {TILT_SERIES_NAME}))
-    )
     return Inspection(
-        file=name, format=manifest.format, kind="manifest", shape=shape, metadata=facts, lacks=tuple(lacks)
+        file=folder.resolve().name,
+        format="source folder",
+        kind="manifest",
+        shape=shape,
+        metadata=facts,
+        lacks=tuple(lacks),
     )
 
 
@@ -70,5 +69,5 @@ def _frames(folder: Path) -> int:
         return 0
 
 
-SOURCE_FORMATS = (FileFormat("source folder or manifest", _is_source, _describe_source),)
-"""The project's own manifests, by their names."""
+SOURCE_FORMATS = (FileFormat("source folder", _is_source, _describe_source),)
+"""What `apertura run` takes."""

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from adapters.formats.cif_reflections import atom_count, read_cif
 from adapters.formats.file_format import FileFormat, Inspection, text_of
 from adapters.formats.shelx_ins import read_shelx
+from adapters.formats.shelx_source import stated_composition
 from tasks.model import SourceError
 
 PDB_RECORDS = ("HEADER", "CRYST1", "ATOM  ", "HETATM", "MODEL ", "TITLE ", "REMARK", "OBSLTE", "SPLIT ")
@@ -54,12 +55,12 @@ def describe_shelx_structure(path: Path) -> Inspection:
     stated = read_shelx(path, bare=True)
     group: gemmi.SpaceGroup | None = gemmi.find_spacegroup_by_ops(stated.operations())
     facts: dict[str, JsonValue] = {"title": stated.title, "atoms": len(stated.atoms)}
+    if (composition := stated_composition(stated)) is not None:
+        facts["composition"] = composition
     if 0 < stated.wavelength_angstrom < math.inf:
         facts["wavelength_angstrom"] = stated.wavelength_angstrom
-    if stated.elements:
-        facts["elements"] = list(dict.fromkeys(stated.elements))
     found = _structure(path, "SHELX instructions", facts, stated.unit_cell.gemmi(), group)
-    lacks = (*found.lacks, f"reflections ({path.with_suffix('.hkl').name})")
+    lacks = (*(what for what in found.lacks if what != "atoms"), f"reflections ({path.with_suffix('.hkl').name})")
     return found.model_copy(update={"kind": "structure" if stated.atoms else "reflections", "lacks": lacks})
 
 
