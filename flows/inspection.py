@@ -12,7 +12,7 @@ KINDS = {
     "scan": "4D-STEM scan",
     "reflections": "reflections",
     "structure": "crystal structure",
-    "manifest": "manifest of a source folder",
+    "manifest": "what a manifest says of a series",
     "unknown": "nothing that is known here",
 }
 HOW = {
@@ -32,6 +32,13 @@ LABELS = {"d_min_angstrom": "resolution_angstrom", "reflections": "taken_from"}
 """Facts that people call something else."""
 WIDTH = 100
 """Characters of a line. Chosen, not measured: a terminal, or a window beside another."""
+NAME_WIDTH = 30
+"""Characters of a name before its value stands on a line of its own. Chosen, not measured: a third of the line."""
+ROWS_SHOWN = 40
+"""Facts that are shown; others, and those that are paths within an HDF5 file, are counted. Chosen, not measured: a
+screen with what is lacking; --json has them all."""
+SENTENCE = 40
+"""Characters from which a text in a list has a line of its own. Chosen, not measured: longer than any name."""
 LIST_SHOWN = 12
 """Values of a list that are shown, the others counted. Chosen, not measured: a line or two; --json has them all."""
 
@@ -39,15 +46,33 @@ LIST_SHOWN = 12
 def inspection_text(found: Inspection) -> str:
     """Return what a file is, holds and lacks, as one screen."""
     head = f"{found.file}: {found.format}" if found.format != "unknown" else f"{found.file}: unknown format"
-    rows = [("holds", _holding(found)), *_facts(found.metadata)]
-    margin = max(len(name) for name, _ in rows) + 4
-    lines = [head]
-    for name, value in rows:
-        first, *others = textwrap.wrap(value, WIDTH - margin) or [""]
-        lines += [f"  {name:<{margin - 4}}  {first}".rstrip(), *(" " * margin + other for other in others)]
+    plain = {name: value for name, value in found.metadata.items() if "/" not in name}
+    rows = [("holds", _holding(found)), *_facts(plain)]
+    hidden = max(len(rows) - ROWS_SHOWN, 0) + len(found.metadata) - len(plain)
+    rows = rows[:ROWS_SHOWN]
+    margin = min(NAME_WIDTH, max(len(name) for name, _ in rows)) + 4
+    lines = [head, *(line for name, value in rows for line in _row(name, value, margin))]
+    if hidden:
+        lines.append(f"  and {hidden} facts more: --json")
     if found.lacks:
         lines += ["  lacks", *(_lack(what, found) for what in found.lacks)]
-    return "\n".join(line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines)
+    return "\n".join(_line(line) for line in lines)
+
+
+def _row(name: str, value: str, margin: int) -> Iterable[str]:
+    """Yield a name with its value beside it, below it where the name is long."""
+    texts = textwrap.wrap(value, WIDTH - margin) or [""]
+    if len(name) > NAME_WIDTH:
+        yield f"  {name}"
+    else:
+        yield f"  {name:<{margin - 4}}  {texts.pop(0)}".rstrip()
+    yield from (" " * margin + text for text in texts)
+
+
+def _line(text: str) -> str:
+    """Return a line that is not too long, without what a file could tell a terminal to do."""
+    plain = "".join(char if char.isprintable() else "?" for char in text)
+    return plain if len(plain) <= WIDTH else f"{plain[: WIDTH - 3]}..."
 
 
 def advice(found: Inspection) -> str:
@@ -77,8 +102,8 @@ def _facts(metadata: Mapping[str, JsonValue], indent: str = "") -> Iterable[tupl
         if isinstance(value, dict):
             yield label, ""
             yield from _facts(value, f"{indent}  ")
-        elif isinstance(value, list) and name == "notes":
-            yield from ((label if number == 0 else "", str(note)) for number, note in enumerate(value))
+        elif isinstance(value, list) and any(isinstance(item, str) and len(item) > SENTENCE for item in value):
+            yield from ((label if number == 0 else "", str(item)) for number, item in enumerate(value))
         else:
             yield label, f"{_value(value)} {unit}".rstrip()
 
@@ -87,6 +112,8 @@ def _unit(name: str) -> tuple[str, str]:
     """Return the name without its unit, and the unit as it is shown."""
     if name == "unit_cell":
         return name, "(A, deg)"
+    if name.endswith("_per_px"):
+        return name, ""
     for end, unit in UNITS.items():
         if name.endswith(f"_{end}"):
             return name.removesuffix(f"_{end}"), unit

@@ -171,7 +171,7 @@ def read_intensity_file(path: Path, *, block: str | None = None, alone: bool = F
     if found is None:
         raise SourceError(f"{path}: holds no reflections in a format that is known", f"give {FORMATS}")
     if found.read is None:
-        raise SourceError(f"{path}: is {found.name}, which holds no reflections", f"give {FORMATS}")
+        raise SourceError(f"{path}: holds no reflections: its format is {found.name}", f"give {FORMATS}")
     return found.read(path, Choice(block, alone))
 
 

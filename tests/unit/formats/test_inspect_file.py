@@ -89,7 +89,7 @@ def test_a_pdb_file_is_a_structure_and_no_list_of_reflections(tmp_path: Path) ->
     found = inspect_file(path)
     assert (found.format, found.kind, found.metadata["atoms"]) == ("PDB", "structure", 1)
     assert found.metadata["space_group"] == "P 21 21 21"
-    with pytest.raises(SourceError, match="is PDB, which holds no reflections"):
+    with pytest.raises(SourceError, match="holds no reflections: its format is PDB"):
         read_intensity_file(path)
 
 
