@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from adapters.formats.cif_dictionaries import small_structure
 from adapters.formats.file_format import SeveralBlocksError
 from adapters.formats.hklf4 import parse_hklf
 from adapters.formats.intensity_table import LARGEST_INDEX, IntensityTable, observations, squared
@@ -189,11 +190,10 @@ def _numbers(path: Path, block: gemmi.cif.Block, category: str, name: str) -> ND
     if column is None:
         raise SourceError(f"{path}: data_{block.name} has no {category}_{name}")
     values = np.array([gemmi.cif.as_number(text) for text in column])
-    wrong = next(
-        (text for text, number in zip(column, values, strict=True) if np.isnan(number) and text not in {"?", "."}), None
-    )
-    if wrong is not None and not wrong.lower().lstrip("+-").startswith(("nan", "inf")):
-        raise SourceError(f"{path}: data_{block.name}: {category}_{name}: {wrong[:40]!r} is no number")
+    for row in np.flatnonzero(np.isnan(values)).tolist():
+        text = column[row]
+        if text not in {"?", "."} and not text.lower().lstrip("+-").startswith(("nan", "inf")):
+            raise SourceError(f"{path}: data_{block.name}: {category}_{name}: {text[:40]!r} is no number")
     return values
 
 
@@ -208,7 +208,7 @@ def _stated(path: Path, block: gemmi.cif.Block) -> IntensityTable:
     """Return a table without observations: what the block says of cell, group, wavelength, formula and radiation."""
     none = np.zeros(0)
     table = IntensityTable(observations(np.zeros((0, 3), dtype=np.int32), none, none))
-    small = gemmi.make_small_structure_from_block(block)
+    small = small_structure(block)
     warnings: list[str] = []
     if small.cell.is_crystal():
         try:

@@ -13,6 +13,8 @@ from adapters.formats.intensity_table import LARGEST_INDEX, IntensityTable, Posi
 from tasks.integrate import Unmerged
 from tasks.model import SourceError, UnitCell
 
+LARGEST_BATCH = 2**24
+"""Up to here single precision holds whole numbers."""
 BYTES_PER_VALUE = 4
 """MTZ stores single precision."""
 PREFERRED = (("I", "SIGI"), ("IMEAN", "SIGIMEAN"), ("IPR", "SIGIPR"))
@@ -55,18 +57,21 @@ def _table(path: Path, mtz: gemmi.Mtz, block: str | None) -> IntensityTable:
     good = rows & np.isfinite(data.intensity) & np.isfinite(data.sigma) & (data.sigma > 0)
     if not np.any(good):
         raise SourceError(f"{path}: no intensity has a positive sigma")
-    if np.abs(data.hkl[good]).max() > LARGEST_INDEX:
-        raise SourceError(f"{path}: {np.abs(data.hkl[good]).max()} is no Miller index", "copy the file again")
     if left_out := int(np.count_nonzero(rows & ~good)):
         warnings = (*warnings, f"{left_out} reflections left out: without a value or a positive sigma")
-    data = Unmerged(data.hkl[good], data.intensity[good], data.sigma[good], data.angle_deg[good], data.crystal[good])
-    batches, crystal = np.unique(data.crystal, return_inverse=True)
+    if not good.all():
+        data = Unmerged(
+            data.hkl[good], data.intensity[good], data.sigma[good], data.angle_deg[good], data.crystal[good]
+        )
+    if (largest := max(int(data.hkl.max()), -int(data.hkl.min()))) > LARGEST_INDEX:
+        raise SourceError(f"{path}: {largest} is no Miller index", "copy the file again")
+    batches, crystal = _numbered(data.crystal)
     facts: list[tuple[str, JsonValue]] = [("block", _name(dataset)), ("unmerged", unmerged)]
     if len(batches) > 1:
         facts.append(("batches", len(batches)))
     cell = dataset.cell if dataset.cell.is_crystal() else mtz.cell
     return IntensityTable(
-        data._replace(crystal=crystal.astype(np.int32)),
+        data._replace(crystal=crystal),
         unit_cell=_unit_cell(path, cell),
         wavelength_angstrom=_wavelength(mtz, dataset),
         space_group=mtz.spacegroup.xhm() if mtz.spacegroup else None,
@@ -149,12 +154,18 @@ def _dataset_of_rows(mtz: gemmi.Mtz) -> NDArray[np.int64] | None:
     known = {batch.number: batch.dataset_id for batch in mtz.batches}
     if not known or not any(column.label == "BATCH" for column in mtz.columns):
         return None
-    numbers, back = np.unique(_column(mtz, "BATCH"), return_inverse=True)
-    if not all(number in known for number in numbers):
-        return None
-    of_batch = np.array([known[int(number)] for number in numbers], dtype=np.int64)
+    numbers, place = _numbered(_column(mtz, "BATCH"))
+    of_batch = [known.get(number, -1) for number in numbers.tolist()]
     there = {dataset.id for dataset in mtz.datasets}
-    return of_batch[back] if there.issuperset(of_batch.tolist()) else None
+    return np.array(of_batch, dtype=np.int64)[place] if there.issuperset(of_batch) else None
+
+
+def _numbered(values: NDArray[np.float64] | NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the different batch numbers, sorted, and the place of each value among them; what is none counts as 0."""
+    whole = np.where(np.isfinite(values) & (values >= 0) & (values < LARGEST_BATCH), values, 0.0).astype(np.int64)
+    there = np.zeros(int(whole.max(initial=0)) + 1, dtype=bool)
+    there[whole] = True
+    return np.flatnonzero(there), (np.cumsum(there, dtype=np.int32) - 1)[whole]
 
 
 def _data(
@@ -199,9 +210,7 @@ def _mean_intensities(mtz: gemmi.Mtz, dataset: gemmi.Mtz.Dataset) -> Unmerged | 
         _values(pairs[0][0]),
         _values(pairs[0][1]),
         angle_deg=_column(mtz, "ROT") if "ROT" in labels else None,
-        crystal=np.unique(_column(mtz, "BATCH"), return_inverse=True)[1].astype(np.int32)
-        if labels.issuperset({"BATCH", "M/ISYM"})
-        else None,
+        crystal=_numbered(_column(mtz, "BATCH"))[1] if labels.issuperset({"BATCH", "M/ISYM"}) else None,
     )
 
 

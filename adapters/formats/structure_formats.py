@@ -7,6 +7,7 @@ from pathlib import Path
 import gemmi
 from pydantic import JsonValue
 
+from adapters.formats.cif_dictionaries import small_structure
 from adapters.formats.cif_reflections import atom_count, read_cif
 from adapters.formats.file_format import FileFormat, Inspection, text_of
 from adapters.formats.shelx_ins import read_shelx
@@ -33,7 +34,7 @@ def describe_cif_structure(path: Path) -> Inspection:
             file=path.name, format="CIF", kind="unknown", metadata={"blocks": names}, lacks=("reflections", "atoms")
         )
     block = holding[0]
-    small = gemmi.make_small_structure_from_block(block)
+    small = small_structure(block)
     small.determine_and_set_spacegroup("s.h2n")
     facts: dict[str, JsonValue] = {"block": block.name, "atoms": atom_count(block)}
     if len(holding) > 1:

@@ -159,16 +159,28 @@ def _split(path: Path, lines: list[str]) -> tuple[list[str], list[str], int]:
 
 
 def _numbers(path: Path, body: list[str], first: int, columns: int) -> Table:
-    table = np.empty((len(body), columns))
-    for i, line in enumerate(body):
-        words = line.split()
-        try:
-            table[i] = [float(word) for word in words[:columns]]
-        except ValueError:
-            raise SourceError(f"{path}, line {first + i}: {line.rstrip()[:60]!r} has not {columns} numbers") from None
+    """Return the first columns of all lines, read at once; where that fails, the line that is to blame is named."""
+    if not any(line.strip() for line in body):
+        raise SourceError(f"{path}: holds no reflections")
+    try:
+        table = np.loadtxt(body, usecols=range(columns), ndmin=2, comments=None)
+    except ValueError:
+        for number, line in enumerate(body, first):
+            _check_line(path, number, line, columns)
+        raise SourceError(f"{path}: lines of different kinds among the reflections", "copy the file again") from None
     if (bad := ~np.isfinite(table).all(axis=1)).any():
         raise SourceError(f"{path}, line {first + int(bad.argmax())}: a value that is not finite")
     return table
+
+
+def _check_line(path: Path, number: int, line: str, columns: int) -> None:
+    words = line.split()[:columns]
+    try:
+        complete = len([float(word) for word in words]) == columns
+    except ValueError:
+        complete = False
+    if not complete:
+        raise SourceError(f"{path}, line {number}: {line.rstrip()[:60]!r} has not {columns} numbers")
 
 
 def _indices(path: Path, values: NDArray[np.float64]) -> NDArray[np.int32]:
