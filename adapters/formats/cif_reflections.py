@@ -1,5 +1,6 @@
 """Reflections in CIF: SHELX's embedded hkl, loops of _refln_ (FCF, COD, mmCIF) and _diffrn_refln_, cif_pets."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import JsonValue
 from adapters.formats.cif_dictionaries import small_structure
 from adapters.formats.file_format import SeveralBlocksError
 from adapters.formats.hklf4 import parse_hklf
+from adapters.formats.hklf_instruction import with_instruction
 from adapters.formats.intensity_table import LARGEST_INDEX, IntensityTable, observations, squared
 from tasks.integrate import Unmerged
 from tasks.model import Composition, InputError, SourceError, UnitCell
@@ -25,6 +27,8 @@ KINDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], bool], ...] = (
     ("_refln", ("F_meas", "F_meas_au"), ("F_sigma", "F_meas_su", "F_meas_sigma", "F_meas_sigma_au"), True),
 )
 """Category, column of the value, columns of its sigma, and whether they are amplitudes; unmerged data come first."""
+HKLF_LINE = r"^HKLF((?:[^\n!]*=[ \t\r]*\n)*[^\n!]*)"
+"""The instruction with the lines that continue it."""
 GROUPS = ("zone_axis_id", "scale_group_code", "standard_code")
 """Columns that tell the frames or scale groups of observations apart."""
 EXCLUDED = "x"
@@ -98,7 +102,10 @@ def _table(path: Path, block: gemmi.cif.Block) -> IntensityTable:
     stated = _stated(path, block)
     embedded = _embedded(block)
     if embedded is not None:
-        found = parse_hklf(embedded, f"{path}, _shelx_hkl_file", form=_hklf(block))
+        numbers = _hklf(path, block)
+        form = abs(int(numbers[0])) if numbers else None
+        found = parse_hklf(embedded, f"{path}, _shelx_hkl_file", form=form)
+        found = with_instruction(f"{path}, _shelx_res_file", found, numbers)
         return stated._replace(
             data=found.data,
             warnings=(*stated.warnings, *found.warnings),
@@ -149,14 +156,20 @@ def _embedded(block: gemmi.cif.Block) -> str | None:
     return None
 
 
-def _hklf(block: gemmi.cif.Block) -> int | None:
-    """Return the number of the HKLF instruction of an embedded result file; None without one."""
-    text = gemmi.cif.as_string(block.find_value("_shelx_res_file") or "?")
-    for line in text.splitlines():
-        words = line.split()
-        if words and words[0].upper() == "HKLF" and len(words) > 1 and words[1].lstrip("-").isdigit():
-            return abs(int(words[1]))
-    return None
+def _hklf(path: Path, block: gemmi.cif.Block) -> tuple[float, ...]:
+    """Return the numbers of the HKLF instruction of an embedded result file; none without one."""
+    embedded = (block.find_value(tag) for tag in ("_shelx_res_file", "_iucr_refine_instructions_details"))
+    text = gemmi.cif.as_string(next((value for value in embedded if value is not None), "?"))
+    found = re.search(HKLF_LINE, text, flags=re.IGNORECASE | re.MULTILINE)
+    if found is None:
+        return ()
+    try:
+        numbers = tuple(float(word) for word in found.group(1).replace("=", " ").split())
+    except ValueError as error:
+        raise SourceError(f"{path}, _shelx_res_file: HKLF: {error}") from error
+    if not all(map(math.isfinite, numbers)):
+        raise SourceError(f"{path}, _shelx_res_file: HKLF with numbers that are not finite")
+    return numbers
 
 
 def _loop(

@@ -12,6 +12,8 @@ from tasks.model import SourceError, UnitCell
 
 LARGEST_EXPERIMENTS_BYTES = 2**26
 """Of a .expt file, read as a whole: thousands of scan points and profiles are a few MiB. Chosen, not measured."""
+CELL_DIGITS = 12
+"""Of lengths and angles of axes: double precision leaves a right angle off by 1e-14 of it."""
 LOOKUPS = ("mask", "gain", "pedestal", "dx", "dy")
 """Files that an image set may name; dxtbx unpickles them, and nothing here needs one."""
 RADIATIONS: dict[str, Literal["electron", "xray"]] = {"electron": "electron", "x-ray": "xray", "xray": "xray"}
@@ -103,4 +105,5 @@ def _cell(crystal: dict[str, Any]) -> UnitCell | None:
         math.degrees(math.acos(float(np.clip(one @ other / (lengths[i] * lengths[j]), -1, 1))))
         for (one, other), (i, j) in pairs
     ]
-    return UnitCell.of((lengths[0], lengths[1], lengths[2], angles[0], angles[1], angles[2]))
+    a_, b_, c_, alpha, beta, gamma = (float(f"{value:.{CELL_DIGITS}g}") for value in (*lengths, *angles))
+    return UnitCell.of((a_, b_, c_, alpha, beta, gamma))

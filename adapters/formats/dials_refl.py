@@ -53,9 +53,9 @@ def describe_refl(path: Path) -> Inspection:
     expt = path.with_suffix(".expt")
     facts: dict[str, JsonValue] = {"number_of_reflections": outline.rows, "state": _state(outline)}
     facts["columns"] = list(outline.columns)
-    lacks = ["composition"]
+    missing = [] if _state(outline) in READABLE else ["intensities"]
     if not expt.is_file():
-        return _inspection(path, facts, ["cell", "wavelength", f"experiments ({expt.name})", *lacks])
+        return _inspection(path, facts, [*missing, f"experiments ({expt.name})", "composition"])
     stated = read_experiments(expt)
     facts |= {"experiments": f"{stated.number} in {expt.name}", "crystals": stated.crystals}
     if stated.unit_cell is not None:
@@ -63,10 +63,8 @@ def describe_refl(path: Path) -> Inspection:
     named = (("space_group", stated.space_group), ("wavelength_angstrom", stated.wavelength_angstrom))
     facts |= {name: value for name, value in (*named, ("radiation", stated.radiation)) if value is not None}
     absent = (("cell", stated.unit_cell), ("wavelength", stated.wavelength_angstrom))
-    missing = [name for name, value in absent if value is None]
-    if _state(outline) not in READABLE:
-        missing.append("intensities")
-    return _inspection(path, facts, [*missing, *lacks])
+    missing += [name for name, value in absent if value is None]
+    return _inspection(path, facts, [*missing, "composition"])
 
 
 def read_refl(path: Path) -> IntensityTable:

@@ -40,6 +40,11 @@ INTEGRATE = """!OUTPUT_FILE=INTEGRATE.HKL
 !END_OF_HEADER
 """
 INTEGRATE += "".join(f"{h} {k} 1 {10 * h + k} 1.5 3.5 3.5 7.5 0.5 100 50\n" for h in range(1, 6) for k in range(8))
+RES = INS + "HKLF 4 1 1 0 0 0 1 0 0 0 1 1\nEND\n"
+MMCIF = "data_j\n_cell.length_a 8\n_cell.length_b 9\n_cell.length_c 10\n_cell.angle_alpha 90\n_cell.angle_beta 95\n"
+MMCIF += "_cell.angle_gamma 90\n_symmetry.space_group_name_H-M 'P 1 21 1'\nloop_\n_refln.index_h\n_refln.index_k\n"
+MMCIF += "_refln.index_l\n_refln.intensity_meas\n_refln.intensity_sigma\n"
+MMCIF += "".join(f"{h} {k} 1 {10 * h + k} 1.5\n" for h in range(1, 6) for k in range(8))
 ATOMS = (
     "data_a\n_cell_length_a 5\n_cell_length_b 6\n_cell_length_c 7\n_cell_angle_alpha 90\n_cell_angle_beta 95\n"
     "_cell_angle_gamma 90\n_space_group_name_H-M_alt 'P 1 21/c 1'\nloop_\n_atom_site_label\n_atom_site_fract_x\n"
@@ -102,6 +107,8 @@ FILES: dict[str, Callable[[Path], bytes]] = {
     "f.res": lambda _: (INS + "HKLF 4\nEND\n").encode(),
     "g.cif": lambda _: ATOMS.encode(),
     "h.pdb": lambda _: PDB.encode(),
+    "i.cif": lambda _: f"data_i\n_shelx_res_file\n;\n{RES};\n_shelx_hkl_file\n;\n{HKL};\n".encode(),
+    "j.cif": lambda _: MMCIF.encode(),
 }
 
 

@@ -86,7 +86,7 @@ def test_a_damaged_table_is_named_and_no_pickle_is_opened(tmp_path: Path, conten
 
 def test_crystal_and_beam_come_from_the_experiments_beside_it(tmp_path: Path) -> None:
     (tmp_path / "a.refl").write_bytes(SCALED)
-    assert "experiments (a.expt)" in inspect_file(tmp_path / "a.refl").lacks
+    assert inspect_file(tmp_path / "a.refl").lacks == ("experiments (a.expt)", "composition")
     with pytest.raises(SourceError, match=r"a\.expt, which is not beside it"):
         read_intensity_file(tmp_path / "a.refl")
     (tmp_path / "a.expt").write_text(json.dumps(EXPERIMENTS))

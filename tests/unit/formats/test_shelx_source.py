@@ -53,6 +53,20 @@ def test_scale_matrix_and_weight_are_those_of_the_manual(tmp_path: Path) -> None
     assert data.sigma.tolist() == [2.0, 1.5, 0.5]
 
 
+def test_the_instruction_in_the_result_file_of_a_cif_counts(tmp_path: Path) -> None:
+    """The cell of a CIF is that after the matrix, its embedded list that before."""
+    text = (
+        f"data_a\n_shelx_res_file\n;\n{HEAD}HKLF 4 2 0 0 1 1 0 0 =\n 0 1 0 4 0\nEND\n;\n_shelx_hkl_file\n;\n{LIST};\n"
+    )
+    (tmp_path / "a.cif").write_text(text)
+    data = read_intensity_file(tmp_path / "a.cif").data
+    assert data.hkl.tolist() == [[0, -1, 0], [0, 0, 2], [-13, -123, 14]]
+    assert data.intensity.tolist() == [200.0, 101.0, 14.5]
+    (tmp_path / "a.cif").write_text(text.replace("HKLF 4 2", "HKLF 4 nan"))
+    with pytest.raises(SourceError, match="not finite"):
+        read_intensity_file(tmp_path / "a.cif")
+
+
 def test_the_scale_of_hklf_3_multiplies_amplitudes(tmp_path: Path) -> None:
     (tmp_path / "a.hkl").write_text("   1   0   0   10.00    0.50\n")
     data = read_intensity_file(instructions(tmp_path / "a.ins", "HKLF 3 2")).data
