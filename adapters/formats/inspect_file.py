@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from adapters.formats.drafts.formats import MANIFEST_FORMATS
 from adapters.formats.file_format import BEGIN_BYTES, FileFormat, Inspection
 from adapters.formats.reflection_formats import MARKED_FORMATS, TEXT_FORMATS
 from adapters.formats.source_manifest import SOURCE_FORMATS, describe_folder
@@ -9,6 +10,7 @@ from adapters.formats.structure_formats import STRUCTURE_FORMATS
 from tasks.model import SourceError
 
 FORMATS: tuple[FileFormat, ...] = (
+    *MANIFEST_FORMATS,
     *SOURCE_FORMATS,
     *MARKED_FORMATS,
     *STRUCTURE_FORMATS,

@@ -17,9 +17,11 @@ PixelPosition = tuple[float, float]
 class Beam(Document):
     """The electron beam."""
 
-    energy_kev: float = Field(gt=1, le=3000, description="kinetic energy of the electrons in keV")
+    energy_kev: float = Field(
+        gt=1, le=3000, description="kinetic energy of the electrons in keV: 300 for 0.019687 angstrom"
+    )
     convergence_mrad: float | None = Field(
-        default=None, gt=0, le=100, description="semi-angle of the probe; None = not stated"
+        default=None, gt=0, le=100, description="semi-angle of the probe in mrad; null: not stated"
     )
 
     @property
@@ -38,15 +40,26 @@ class Detector(Document):
     Laboratory frame: x along the fast axis, y opposite to the slow axis, z towards the source.
     """
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, description="of the camera, for people")
     shape_px: tuple[Annotated[int, Field(gt=0, le=65536)], Annotated[int, Field(gt=0, le=65536)]] = Field(
-        description="(slow, fast)"
+        description="pixels of a frame, [slow, fast]: rows first"
     )
-    pixel_size_mm: float = Field(gt=0, le=10)
-    camera_length_mm: float = Field(gt=0, le=1e6)
-    direct_beam_px: PixelPosition | None = Field(default=None, description="(slow, fast); None = find it")
+    pixel_size_mm: float = Field(gt=0, le=10, description="edge of a square pixel in mm")
+    camera_length_mm: float = Field(
+        gt=0,
+        le=1e6,
+        description="effective distance from sample to detector in mm, as calibrated: pixel_size_mm / (reciprocal "
+        "angstrom per pixel * wavelength in angstrom); not the nominal one that the microscope shows",
+    )
+    direct_beam_px: PixelPosition | None = Field(
+        default=None,
+        description="where the direct beam falls, [slow, fast] in px, integers are pixel centres; null: is looked for",
+    )
     camera_length_relative_error: float | None = Field(
-        default=None, gt=0, le=0.5, description="sigma of camera_length_mm over itself; None = not stated"
+        default=None,
+        gt=0,
+        le=0.5,
+        description="sigma of camera_length_mm over itself, a fraction; null: not stated, 0.01 is assumed and said",
     )
 
 
