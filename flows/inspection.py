@@ -88,6 +88,8 @@ def _holding(found: Inspection) -> str:
     text = KINDS[found.kind]
     if found.format == "folder":
         text = "files without a manifest"
+    elif found.format == "source folder":
+        text = "a series with its manifest, for `apertura run`"
     elif found.kind == "reflections" and any(what.startswith("reflections") for what in found.lacks):
         text = "what describes reflections, but not the reflections"
     if found.shape:

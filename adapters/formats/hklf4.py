@@ -21,6 +21,11 @@ OTHER_FORMS = {
     6: "are powder data or have the six indices of a modulated structure",
 }
 """What the other numbers mean (SHELXL manual, HKLF; Bruker's programs for 6), for the error that refuses them."""
+MOST_INDICES = 6
+"""Three of the lattice and up to three of the modulation (Bruker's HKLF 6)."""
+MOST_ORDER = 9
+"""Of a satellite. Chosen, not measured: satellites beyond the fourth order are rare, and no list of intensities is made
+of whole numbers up to 9."""
 SEVERAL_A_LINE = (8, 12, 16)
 """Columns of two, three and four reflections h k l I on one line, none with a sigma."""
 
@@ -152,6 +157,11 @@ def _layout(name: str, lines: list[str]) -> Callable[[str], _Row]:
         raise SourceError(
             f"{name}: each line holds {several} reflections without sigmas", "intensities without errors are not enough"
         )
+    if all(_index_count(line) == _index_count(sample[0]) > 3 for line in sample[:-1] or sample):
+        raise SourceError(
+            f"{name}: each line has {_index_count(sample[0])} indices: a modulated structure, which is not solved here",
+            "give the main reflections alone as HKLF 4: h k l, F squared and sigma",
+        )
     for parse in (_fixed, _separated):
         count = 0
         for line in sample:
@@ -173,6 +183,16 @@ def _holds_several(line: str) -> bool:
     """Tell whether a line holds several h k l I: whole numbers where the next indices would be."""
     words = line.split()
     return len(words) in SEVERAL_A_LINE and all(word.lstrip("+-").isdigit() for word in words[4:7])
+
+
+def _index_count(line: str) -> int:
+    """Return how many whole numbers begin a line of h k l (m ...) I sigma, as far as points tell: 3 if they do not."""
+    words = line.split()
+    first = next((number for number, word in enumerate(words) if "." in word), 0)
+    pointed = first + 1 < len(words) and "." in words[first + 1]
+    whole = all(word.lstrip("+-").isdecimal() for word in words[:first])
+    whole = whole and all(abs(int(word)) <= MOST_ORDER for word in words[3:first])
+    return first if pointed and whole and 3 < first <= MOST_INDICES else 3
 
 
 def _ends(line: str) -> bool:

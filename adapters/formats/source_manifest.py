@@ -44,13 +44,15 @@ def _describe_source(folder: Path) -> Inspection:
     rows, columns = detector.shape_px
     if isinstance(manifest, TiltSeriesManifest):
         tilts = [scan.tilt_deg for scan in manifest.scans]
+        absent: list[str] = []
         facts |= {"scans": len(tilts), "tilt_deg": [min(tilts), max(tilts)]}
         shape: tuple[int, ...] = (len(tilts), *manifest.scan.shape, rows, columns)
     else:
         frames = _frames(folder)
         facts |= {"frames": frames, "oscillation": manifest.oscillation.model_dump(mode="json")}
         shape = (frames, rows, columns)
-    lacks = [*completeness(folder), *([] if contents else ["composition"])]
+        absent = [] if frames else [f"frames: files finds none ({manifest.files})"]
+    lacks = [*absent, *completeness(folder), *([] if contents else ["composition"])]
     return Inspection(
         file=folder.resolve().name,
         format="source folder",

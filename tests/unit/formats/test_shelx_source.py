@@ -108,6 +108,25 @@ def test_numbers_that_are_no_indices_are_named_with_their_line(tmp_path: Path, l
         read_intensity_file(tmp_path / "a.hkl")
 
 
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [("{:4d}   0   0   1   12.34    1.20\n", 4), ("{:4d}   0   0   1   0   0   12.34    1.20   1\n", 6)],
+)
+def test_lists_of_modulated_structures_are_told_from_others(tmp_path: Path, line: str, count: int) -> None:
+    (tmp_path / "a.hkl").write_text("".join(line.format(h) for h in range(1, 5)) + line.format(0).replace("1", "0"))
+    with pytest.raises(SourceError, match=f"each line has {count} indices: a modulated structure"):
+        read_intensity_file(tmp_path / "a.hkl")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["1 0 0 100 2.5", "1 0 0 100 2", "1 0 0 100 2 1", "1 0 0 100 2.5 1.7", "   1   0   0  100.00    2.00   1"],
+)
+def test_whole_numbers_are_intensities_where_three_indices_stand_before_them(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.hkl").write_text(f"{line}\n" * 3)
+    assert read_intensity_file(tmp_path / "a.hkl").data.hkl.tolist() == [[1, 0, 0]] * 3
+
+
 def test_lists_that_we_write_come_back_with_their_batches(tmp_path: Path) -> None:
     hkl = np.array([[1, 0, 0], [0, 2, 0], [-12, 14, -13]], dtype=np.int32)
     intensity, sigma = np.array([1000.0, 50.5, -7.25]), np.array([2.0, 1.5, 0.5])
