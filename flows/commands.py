@@ -94,16 +94,6 @@ def _summary_of_file(
     )
 
 
-def inspect(path: Path, *, as_json: bool) -> tuple[str, str | None]:
-    """Return what a file is, as text or JSON; and what to do about it where it is none that is known, else None."""
-    from adapters.formats.inspect_file import inspect_file
-    from flows.inspection import advice, inspection_text
-
-    found = inspect_file(path)
-    text = found.model_dump_json(indent=1) if as_json else inspection_text(found)
-    return text, advice(found) if found.kind == "unknown" else None
-
-
 def merge_finished_runs(runs: list[Path], out: Path, settings: Settings, steps: Steps) -> Path:
     """Merge the crystals of finished runs; return the new run folder.
 

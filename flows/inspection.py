@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -41,6 +42,21 @@ SENTENCE = 40
 """Characters from which a text in a list has a line of its own. Chosen, not measured: longer than any name."""
 LIST_SHOWN = 12
 """Values of a list that are shown, the others counted. Chosen, not measured: a line or two; --json has them all."""
+
+
+def inspect(path: Path, *, as_json: bool) -> tuple[str, str | None]:
+    """Return what a file is, as text or JSON; and what to do about it where it is none that is known, else None.
+
+    Raises
+    ------
+    SourceError
+        If there is no such file, or it is damaged.
+    """
+    from adapters.formats.inspect_file import inspect_file
+
+    found = inspect_file(path)
+    text = found.model_dump_json(indent=1) if as_json else inspection_text(found)
+    return text, advice(found) if found.kind == "unknown" else None
 
 
 def inspection_text(found: Inspection) -> str:

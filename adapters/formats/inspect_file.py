@@ -17,6 +17,15 @@ FORMATS: tuple[FileFormat, ...] = (
     *TEXT_FORMATS,
 )
 """All formats. Those that are sure of their files come first, the last takes any text that may be reflections."""
+WRAPPINGS = (
+    (b"\x1f\x8b", "compressed by gzip", "unpack it: gunzip"),
+    (b"BZh", "compressed by bzip2", "unpack it: bunzip2"),
+    (b"\xfd7zXZ", "compressed by xz", "unpack it: unxz"),
+    (b"PK\3\4", "a zip archive", "unpack it, and give one of its files or the folder"),
+    (b"\xff\xfe", "text in UTF-16, or none that is known", "save it as plain text: ASCII or UTF-8"),
+    (b"\xfe\xff", "text in UTF-16, or none that is known", "save it as plain text: ASCII or UTF-8"),
+)
+"""First bytes of what is no format but hides one, what it is, and what to do."""
 BEGINNING_SHOWN = 40
 """Bytes of an unknown file that are shown: a line. Chosen, not measured."""
 
@@ -47,7 +56,7 @@ def format_of(path: Path) -> FileFormat | None:
     Raises
     ------
     SourceError
-        If there is no such file, or it cannot be read.
+        If there is no such file, it cannot be read, or is compressed.
     """
     if not path.exists():
         raise SourceError(f"{path}: there is no such file", "check the name")
@@ -62,4 +71,8 @@ def format_of(path: Path) -> FileFormat | None:
             raise SourceError(f"{path}: is empty", "copy the file again")
     elif not path.is_dir():
         raise SourceError(f"{path}: is neither a file nor a folder", "give a file")
-    return next((known for known in FORMATS if known.recognises(path, begin)), None)
+    found = next((known for known in FORMATS if known.recognises(path, begin)), None)
+    wrapping = next(((what, todo) for mark, what, todo in WRAPPINGS if begin.startswith(mark)), None)
+    if found is None and wrapping is not None:
+        raise SourceError(f"{path}: is {wrapping[0]}", wrapping[1])
+    return found

@@ -1,5 +1,6 @@
 """What is said of a file before anything is run: its format, what it holds, what it lacks."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -140,6 +141,22 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, content: str | None, mes
 def test_damage_is_named_with_its_place(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
         inspect_file(written(tmp_path / name, text))
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "todo"),
+    [
+        (gzip.compress(HKL.encode()), "compressed by gzip", "gunzip"),
+        (b"PK\3\4\x14\0\0\0", "a zip archive", "unpack"),
+        (HKL.encode("utf-16"), "UTF-16", "UTF-8"),
+    ],
+)
+def test_what_is_wrapped_says_how_it_is_unwrapped(tmp_path: Path, content: bytes, what: str, todo: str) -> None:
+    (tmp_path / "a.hkl").write_bytes(content)
+    for look in (inspect_file, read_intensity_file):
+        with pytest.raises(SourceError, match=what) as caught:
+            look(tmp_path / "a.hkl")
+        assert todo in caught.value.advice
 
 
 def test_every_answer_is_json_with_the_promised_fields(tmp_path: Path) -> None:
