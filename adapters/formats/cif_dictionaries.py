@@ -18,9 +18,12 @@ OPERATIONS = ("_space_group_symop.operation_xyz", "_symmetry_equiv.pos_as_xyz")
 
 def small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
     """Return gemmi's structure of a data block, which knows the names of the core dictionary only."""
-    if block.find_value("_cell.length_a") is None:
+    unmerged = _one_unmerged_cell(block)
+    if block.find_value("_cell.length_a") is None and not unmerged:
         return gemmi.make_small_structure_from_block(block)
     core = gemmi.cif.Block(block.name)
+    for name, value in zip(CELL, unmerged, strict=False):
+        core.set_pair(f"_cell_{name}", value)
     for name in CELL:
         _copy(block, core, f"_cell_{name}", (f"_cell.{name}",))
     for name, others in SYMMETRY.items():
@@ -31,6 +34,12 @@ def small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
         for operation in operations:
             loop.add_row([operation])
     return gemmi.make_small_structure_from_block(core)
+
+
+def _one_unmerged_cell(block: gemmi.cif.Block) -> list[str]:
+    """Return the cell of unmerged data if it is the same for all crystals, else nothing."""
+    columns = [list(block.find_values(f"_pdbx_diffrn_unmerged_cell.cell_{name}")) for name in CELL]
+    return [column[0] for column in columns] if all(len(set(column)) == 1 for column in columns) else []
 
 
 def _copy(block: gemmi.cif.Block, core: gemmi.cif.Block, name: str, others: tuple[str, ...]) -> None:

@@ -21,6 +21,9 @@ from tasks.model import Composition, InputError, SourceError, UnitCell
 
 INDICES = ("index_h", "index_k", "index_l")
 KINDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], bool], ...] = (
+    ("_pdbx_diffrn_unmerged_refln", ("intensity_meas",), ("intensity_sigma",), False),
+    ("_pdbx_diffrn_unmerged_refln", ("intensity_prf",), ("intensity_prf_sigma",), False),
+    ("_pdbx_diffrn_unmerged_refln", ("intensity_sum",), ("intensity_sum_sigma",), False),
     ("_diffrn_refln", ("intensity_net",), ("intensity_sigma", "intensity_u", "intensity_net_su"), False),
     ("_refln", ("intensity_meas",), ("intensity_sigma", "intensity_meas_su", "intensity_meas_sigma"), False),
     ("_refln", ("F_squared_meas",), ("F_squared_sigma", "F_squared_meas_su"), False),
@@ -29,7 +32,7 @@ KINDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], bool], ...] = (
 """Category, column of the value, columns of its sigma, and whether they are amplitudes; unmerged data come first."""
 HKLF_LINE = r"^HKLF((?:[^\n!]*=[ \t\r]*\n)*[^\n!]*)"
 """The instruction with the lines that continue it."""
-GROUPS = ("zone_axis_id", "scale_group_code", "standard_code")
+GROUPS = ("zone_axis_id", "scale_group_code", "standard_code", "scan_id")
 """Columns that tell the frames or scale groups of observations apart."""
 EXCLUDED = "x"
 """Status of reflections that a refinement left out by hand (cif_core, _refln_include_status); `<` and `o` are kept."""
@@ -243,6 +246,9 @@ def _stated(path: Path, block: gemmi.cif.Block) -> IntensityTable:
                 "_diffrn_radiation_wavelength",
                 "_diffrn_radiation_wavelength.value",
                 "_diffrn_radiation_wavelength.wavelength",
+                "_diffrn_source.pdbx_wavelength",
+                "_diffrn_source.pdbx_wavelength_list",
+                "_pdbx_diffrn_unmerged_cell.wavelength",
             ),
         )
         or "?"

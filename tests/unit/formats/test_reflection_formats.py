@@ -75,6 +75,36 @@ def test_unmerged_intensities_go_before_merged_ones_whatever_the_dictionary(tmp_
     same(written(tmp_path / "a.cif", "data_a", merged, "loop_\n" + tags, *rows))
 
 
+UNMERGED = "_pdbx_diffrn_unmerged_"
+
+
+def unmerged_mmcif(*cells: str, intensity: str = "intensity_meas", sigma: str = "intensity_sigma") -> list[str]:
+    """Return a block as dials.export writes it for the mmCIF dictionary of unmerged data."""
+    tags = ("ordinal", "wavelength", *(f"cell_{name}" for name in ("length_a", "length_b", "length_c")))
+    tags += tuple(f"cell_angle_{name}" for name in ("alpha", "beta", "gamma"))
+    head = ["data_dials", "loop_", *(f"{UNMERGED}cell.{tag}" for tag in tags)]
+    body = [f"{number} 0.0251 {cell}" for number, cell in enumerate(cells, 1)]
+    names = ("scan_id", "index_h", "index_k", "index_l", "scale_value", intensity, sigma)
+    rows = [f"{n % 2} {h} {k} {l} 0.5 {i} {s}" for n, ((h, k, l), i, s) in enumerate(ROWS)]
+    return [*head, *body, "loop_", *(f"{UNMERGED}refln.{name}" for name in names), *rows]
+
+
+@pytest.mark.parametrize("kind", ["intensity_meas", "intensity_prf", "intensity_sum"])
+def test_unmerged_data_of_the_newer_mmcif_are_read(tmp_path: Path, kind: str) -> None:
+    sigma = "intensity_sigma" if kind == "intensity_meas" else f"{kind}_sigma"
+    path = written(tmp_path / "a.cif", *unmerged_mmcif("5 6 7 90 95 90", intensity=kind, sigma=sigma))
+    same(path)
+    table = read_intensity_file(path)
+    assert table.unit_cell == UnitCell.of((5, 6, 7, 90, 95, 90))
+    assert table.wavelength_angstrom == 0.0251
+    assert table.data.crystal.tolist() == [0, 1, 0]
+
+
+def test_of_crystals_with_cells_of_their_own_none_is_guessed(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.cif", *unmerged_mmcif("5 6 7 90 95 90", "5.1 6 7 90 95 90"))
+    assert read_intensity_file(path).unit_cell is None
+
+
 def test_what_a_cif_states_is_taken(tmp_path: Path) -> None:
     stated = (
         "_space_group_name_H-M_alt 'P 1 21/c 1'\n_chemical_formula_sum 'C2 H3 O'\n"
