@@ -55,6 +55,8 @@ def solve_intensities(
         raise SettingsError(f"--radiation {radiation!r}: must be electron or xray", "")
     if energy_kev is not None and not 0 < energy_kev <= 3000:
         raise SettingsError(f"--energy-kev {energy_kev}: must lie between 0 and 3000", "")
+    if hkl.is_dir():
+        raise SourceError(f"{hkl}: is a folder", "`apertura run` takes folders; give a file of intensities here")
     if not hkl.is_file():
         raise SourceError(f"{hkl}: no such file", f"give a file of intensities: {FORMATS}")
     given = {"cell": cell, "space_group": space_group, "radiation": radiation, "energy_kev": energy_kev}

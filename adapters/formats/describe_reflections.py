@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from adapters.formats.file_format import Choice, Inspection, SeveralBlocksError
-from adapters.formats.intensity_table import IntensityTable
+from adapters.formats.intensity_table import LARGEST_INDEX, IntensityTable
 from adapters.formats.stated_beam import energy_of
 
 BLOCKS_SHOWN = 20
@@ -58,7 +59,7 @@ def facts_of(table: IntensityTable) -> dict[str, JsonValue]:
     """Return what a file states and what can be counted in it, under plain names."""
     facts: dict[str, JsonValue] = {
         "number_of_reflections": len(table.data.hkl),
-        "distinct_indices": len(np.unique(table.data.hkl, axis=0)),
+        "distinct_indices": _distinct(table.data.hkl),
     }
     if table.unit_cell is not None:
         facts["unit_cell"] = list(table.unit_cell.parameters)
@@ -77,3 +78,9 @@ def facts_of(table: IntensityTable) -> dict[str, JsonValue]:
     if table.warnings:
         facts["notes"] = list(table.warnings)
     return facts
+
+
+def _distinct(hkl: NDArray[np.int32]) -> int:
+    """Return the number of different indices, packed into one number each: sorting rows takes ten times as long."""
+    h, k, l = (hkl.astype(np.int64) + LARGEST_INDEX + 1).T
+    return len(np.unique((h << 32) + (k << 16) + l))

@@ -49,7 +49,8 @@ def holds_reflections(instructions: Path) -> bool:
 
 def instructions_beside(data: Path) -> Path | None:
     """Return the .ins or .res file of the same name, None without one."""
-    return next((path for suffix in SUFFIXES if (path := data.with_suffix(suffix)).is_file()), None)
+    suffixes = (*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES))
+    return next((path for suffix in suffixes if (path := data.with_suffix(suffix)).is_file()), None)
 
 
 def described_by(instructions: Path, data: Path) -> IntensityTable:

@@ -70,6 +70,13 @@ def test_all_that_a_file_lacks_is_asked_for_at_once_and_the_folder_stays_free(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_is_no_file_of_intensities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    assert apertura(monkeypatch, "solve", str(tmp_path), "--out", str(tmp_path / "out")) == 3
+    assert "`apertura run` takes folders" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_manifest_points_to_the_command_that_drafts_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

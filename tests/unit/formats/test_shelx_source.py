@@ -36,6 +36,14 @@ def test_reflections_may_follow_the_instruction(tmp_path: Path, suffix: str) -> 
     assert inspect_file(path).lacks == ()
 
 
+@pytest.mark.parametrize(("data", "beside"), [("a.hkl", "a.INS"), ("a.HKL", "a.RES"), ("a.HKL", "a.ins")])
+def test_suffixes_in_capitals_are_known(tmp_path: Path, data: str, beside: str) -> None:
+    (tmp_path / data).write_text(LIST)
+    instructions(tmp_path / beside, "HKLF 4")
+    for name in (data, beside):
+        assert read_intensity_file(tmp_path / name).composition == "C8 H12 O4"
+
+
 def test_a_negative_number_with_nothing_behind_means_the_file_beside_it(tmp_path: Path) -> None:
     path = instructions(tmp_path / "a.ins", "HKLF -4", "")
     (tmp_path / "a.hkl").write_text(LIST)
