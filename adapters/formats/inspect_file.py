@@ -58,7 +58,11 @@ def format_of(path: Path) -> FileFormat | None:
     SourceError
         If there is no such file, it cannot be read, or is compressed.
     """
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise SourceError(f"{str(path)[:200]}: cannot be looked at: {error.strerror}", "check the name") from error
+    if not there:
         raise SourceError(f"{path}: there is no such file", "check the name")
     begin = b""
     if path.is_file():

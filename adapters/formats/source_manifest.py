@@ -1,6 +1,7 @@
 """Folders, for `apertura inspect`: sources with a manifest, and those without one."""
 
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -16,12 +17,19 @@ SUFFIXES_SHOWN = 8
 
 
 def describe_folder(path: Path) -> Inspection:
-    """Return what lies in a folder that is no source: how many files of each suffix."""
-    counts: Counter[str] = Counter()
-    for number, one in enumerate(path.iterdir()):
-        if number >= FOLDER_FILES_MOST:
-            break
-        counts[one.suffix.lower() or "(none)" if one.is_file() else "(folders)"] += 1
+    """Return what lies in a folder that is no source: how many files of each suffix.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be read.
+    """
+    try:
+        first = islice(path.iterdir(), FOLDER_FILES_MOST)
+        kinds = [one.suffix.lower() or "(none)" if one.is_file() else "(folders)" for one in first]
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}", "check its permissions") from error
+    counts = Counter(kinds)
     files: dict[str, JsonValue] = dict(counts.most_common(SUFFIXES_SHOWN))
     return Inspection(
         file=path.resolve().name, format="folder", kind="unknown", metadata={"files": files}, lacks=("manifest",)

@@ -129,6 +129,13 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, content: str | None, mes
         inspect_file(tmp_path / "a.hkl")
 
 
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="cannot be looked at: File name too long"):
+        inspect_file(tmp_path / ("x" * 5000))
+    with pytest.raises(SourceError, match="neither a file nor a folder"):
+        inspect_file(Path("/dev/null"))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -11,8 +11,9 @@ import pytest
 from adapters.formats.file_format import SeveralBlocksError
 from adapters.formats.inspect_file import inspect_file
 from adapters.formats.mtz import read_mtz
-from adapters.formats.read_intensities import read_intensity_file
-from tasks.model import SourceError
+from adapters.formats.read_intensities import read_intensity_file, reflections_from_file
+from tasks.integrate.reflection_file import read_merged
+from tasks.model import SourceError, UnitCell
 
 CELL = gemmi.UnitCell(6.25, 7.5, 21.75, 90, 90, 90)
 OTHER = gemmi.UnitCell(6.5, 7.75, 22.0, 90, 90, 90)
@@ -134,6 +135,29 @@ def test_batches_of_several_crystals_are_chosen_by_name(tmp_path: Path) -> None:
         read_mtz(path)
     assert read_mtz(path, "crystal1").data.intensity.tolist() == [10.5, 4.25, -0.5, 11.5, 5.25, 0.5]
     assert read_mtz(path, "crystal2").data.intensity.tolist() == [12.5, 6.25, 1.5]
+
+
+def test_the_file_that_we_write_keeps_every_number_to_single_precision(tmp_path: Path) -> None:
+    hkl = gemmi.make_miller_array(CELL, gemmi.SpaceGroup("P m m m"), 1.2)
+    rng = np.random.default_rng(3)
+    rows = [
+        f"{h} {k} {l} {value:.4f} {error:.4f}"
+        for (h, k, l), value, error in zip(
+            hkl.tolist(), rng.exponential(100.0, len(hkl)) + 1, rng.random(len(hkl)) + 0.5, strict=True
+        )
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(["h k l I sigma", *rows]))
+    given = UnitCell.of(CELL.parameters)
+    found = reflections_from_file(
+        tmp_path / "a.csv", cell=given, space_group="P 21 21 21", energy_kev=200, workdir=tmp_path
+    )
+    merged, table = read_merged(found.merged), read_mtz(found.mtz.path)
+    assert len(table.data.hkl) == len(hkl)
+    assert np.array_equal(table.data.hkl, merged.hkl)
+    assert np.array_equal(table.data.intensity, merged.intensity.astype(np.float32))
+    assert np.array_equal(table.data.sigma, merged.sigma.astype(np.float32))
+    assert table.unit_cell == given
+    assert table.space_group == "P 21 21 21"
 
 
 def test_values_that_are_missing_are_counted(tmp_path: Path) -> None:
