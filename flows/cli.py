@@ -76,12 +76,12 @@ def solve(
     energy_kev: Annotated[
         float | None, typer.Option(help="of the electrons or photons; that of the file, else 200")
     ] = None,
-    block: Annotated[str | None, typer.Option(help="data block of a CIF with several")] = None,
+    block: Annotated[str | None, typer.Option(help="data block of a CIF, or crystal of an MTZ, with several")] = None,
     config: Config = None,
     assign: Assignments = None,
     as_json: AsJson = False,
 ) -> None:
-    """Solve and refine a structure from intensities: SHELX (.hkl, .ins), CIF, FCF, cif_pets, MTZ, XDS or a table."""
+    """Solve and refine a structure from intensities: SHELX, CIF, FCF, cif_pets, MTZ, XDS, DIALS or a table."""
     from flows.commands import solve_intensities
     from flows.settings import load_settings
 
@@ -96,6 +96,21 @@ def solve(
         block=block,
     )
     _conclude(result, as_json=as_json)
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="frames, scan, reflections, structure, manifest, or a source folder")],
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Say what a file is, what it holds, and what a run would still have to be told."""
+    from flows.inspection import inspect as look
+
+    text, advice = look(file, as_json=as_json)
+    typer.echo(text)
+    if advice is not None:
+        typer.echo(f"apertura: {file}: not known: {advice}", err=True)
+        raise typer.Exit(SOURCE)
 
 
 @app.command()

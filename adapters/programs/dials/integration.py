@@ -151,6 +151,7 @@ def scale_in_laue_group(session: Session, *, known: tuple[UnitCell, str] | None,
         log_name="export_scaled",
     )
     data = read_mtz(session.folder / "scaled.mtz").data
+    data = data._replace(crystal=np.zeros_like(data.crystal))  # its batches are frames of one crystal
     final = symmetrised_cell(crystal_cells(session.text("scaled.expt"))[0], laue)
     return Scaled(data, laue, final, choice, basis)
 
