@@ -80,10 +80,10 @@ def images_for(path: Path, found: VendorFrames, shape: tuple[int, int]) -> Frame
 def inspection(path: Path, header: FrameHeader) -> Inspection:
     """Return what `apertura inspect` says of the file."""
     scan = header.scan is not None
-    known = {*header.stated}
+    known = {*header.stated, *(f"scan.{word}" for word in header.words)}
     if header.angles_deg:
         known |= {"scans[].tilt_deg", "oscillation.start_deg"}
-    if len(header.angles_deg) > 1:
+    if _turns(header):
         known.add("oscillation.width_deg")
     return Inspection(
         file=path.name,
@@ -110,14 +110,21 @@ def _metadata(header: FrameHeader) -> dict[str, JsonValue]:
     if None not in beam:
         found["direct_beam_px"] = [*beam]
     angles = header.angles_deg
-    if len(angles) > 1 and max(angles) > min(angles):
-        oscillation.setdefault("start_deg", angles[0])
+    if _turns(header):
+        oscillation["start_deg"] = angles[0]
         oscillation.setdefault("width_deg", float(f"{(angles[-1] - angles[0]) / (len(angles) - 1):.9g}"))
+    elif angles and oscillation:
+        oscillation["start_deg"] = angles[0]
     elif angles:
         found["tilt_deg"] = angles[0]
     if oscillation:
         found["oscillation"] = oscillation
     return {**found, **header.words, **({"notes": [*header.notes]} if header.notes else {})}
+
+
+def _turns(header: FrameHeader) -> bool:
+    """Tell whether the angles of the images are those of a rotation: one for all may be a field that nobody filled."""
+    return len(header.angles_deg) > 1 and max(header.angles_deg) > min(header.angles_deg)
 
 
 def checked_shape(path: Path, count: int, rows: int, columns: int) -> tuple[int, int, int]:

@@ -23,7 +23,7 @@ class FrameFileReader(Document):
         SourceError
             If the file is damaged, of an unknown format, or its images are not of this shape.
         """
-        if path.stat().st_size > LARGEST_BYTES:
+        if path.is_file() and path.stat().st_size > LARGEST_BYTES:
             raise SourceError(f"{path.name}: larger than {LARGEST_BYTES} bytes")
         with damage_named(path):
             known = format_of(path)

@@ -62,7 +62,7 @@ def tiff_header(path: Path) -> FrameHeader:
             dtype=images[0].dtype,
             stated=stated,
             angles_deg=angles,
-            words={"compression": images[0].keyframe.compression.name.lower()},
+            words={"compression": tifffile.COMPRESSION(images[0].keyframe.compression).name.lower()},
         )
 
 

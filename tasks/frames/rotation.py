@@ -252,5 +252,6 @@ def _provenance(source: SourceDocument, reader: FrameReader, settings: FrameSett
             "manifest": source.manifest_file.sha256,
             **({} if source.mask is None else {"detector.mask": source.mask.sha256}),
             **{file.name: file.data.sha256 for file in source.files if file.data is not None},
+            **{part.path.name: part.sha256 for file in source.files for part in file.parts},
         },
     )

@@ -16,6 +16,9 @@ from adapters.formats.mrc_frames import mrc_header, read_mrc
 from adapters.formats.smv_frames import is_smv, read_smv, smv_header
 from adapters.formats.tiff_frames import read_tiff, tiff_header
 from adapters.formats.vendors.blockfile import blockfile_header, is_blockfile, read_blockfile
+from adapters.formats.vendors.digital_micrograph import dm_header, is_dm, read_dm
+from adapters.formats.vendors.hdf5_frames import Kind, hdf5_header, hdf5_kind, is_hdf5, read_hdf5
+from adapters.formats.vendors.hyperspy_zarr import is_zspy, read_zspy, zspy_header
 from adapters.formats.vendors.merlin_mib import is_mib, mib_header, read_mib
 from adapters.formats.vendors.tia_series import is_ser, read_ser, ser_header
 from adapters.formats.vendors.tvips_stream import is_tvips, read_tvips, tvips_header
@@ -48,6 +51,11 @@ def _whole(read: Callable[[Path], VendorFrames]) -> Callable[[Path, tuple[int, i
     return lambda path, shape: images_for(path, read(path), shape)
 
 
+def _holds(kind: Kind) -> Callable[[Path, bytes], bool]:
+    """Return the test for one kind of HDF5."""
+    return lambda path, begin: is_hdf5(begin) and hdf5_kind(path) == kind
+
+
 TABLE = (
     FrameFormat("TIFF", _is_tiff, tiff_header, read_tiff),
     FrameFormat("MRC", _is_mrc, mrc_header, read_mrc),
@@ -57,6 +65,11 @@ TABLE = (
     FrameFormat("TVIPS stream", is_tvips, tvips_header, _whole(read_tvips)),
     FrameFormat("FEI TIA series (SER)", is_ser, ser_header, _whole(read_ser)),
     FrameFormat("NanoMegas block file", is_blockfile, blockfile_header, _whole(read_blockfile)),
+    FrameFormat("NXmx: Eiger and Arina masters", _holds("nexus"), hdf5_header, read_hdf5),
+    FrameFormat("HyperSpy (hspy)", _holds("hyperspy"), hdf5_header, read_hdf5),
+    FrameFormat("Velox EMD", _holds("velox"), hdf5_header, read_hdf5),
+    FrameFormat("HyperSpy (zspy)", is_zspy, zspy_header, read_zspy),
+    FrameFormat("DigitalMicrograph (DM3, DM4)", is_dm, dm_header, read_dm),
     FrameFormat("EDF, RAXIS, Bruker", is_other, other_header, read_others),
 )
 

@@ -147,7 +147,7 @@ def emi_words(path: Path) -> tuple[dict[str, float], tuple[float, ...]]:
         text = stream.read(EMI_BYTES).decode("latin-1")
     tilt = _labelled(text, "Stage A")
     stated = statements(energy_kev=_labelled(text, "High tension"), camera_length_mm=_labelled(text, "Camera length"))
-    return stated, () if tilt is None else (tilt,)
+    return stated, () if tilt is None else (tilt + 0.0,)
 
 
 def _labelled(text: str, label: str) -> float | None:
