@@ -104,7 +104,7 @@ def numbered_frames(source: Path, pattern: str, mask: str | None = None) -> list
 def files_of(path: Path) -> tuple[Path, ...]:
     """Return the files that hold what `path` is: itself and its parts, or all files of a folder that counts as one."""
     if path.is_dir():
-        return tuple(sorted(file for file in path.rglob("*") if not file.is_dir()))
+        return tuple(sorted(file for file in path.rglob("*") if file.is_symlink() or not file.is_dir()))
     return (path, *parts_of(path))
 
 
