@@ -3,6 +3,7 @@
 Sources: MRC2014 (Cheng et al., J. Struct. Biol. 192, 146-150, 2015); IMOD's page of the format for its stamp and flags.
 """
 
+import io
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from tasks.model import SourceError
 
 HEADER_BYTES = 1024
 """Of MRC; an extended header of `nsymbt` bytes follows."""
+EXTENDED_AT = slice(92, 96)
+"""Of `nsymbt`, the bytes of the extended header."""
 IMOD_STAMP = 1146047817
 """At byte 152 of files that IMOD or SerialEM wrote: the flags behind it count."""
 SIGNED_BYTES = 1
@@ -46,8 +49,8 @@ def mrc_layout(path: Path) -> MrcLayout:
     SourceError
         If there is no whole image, or the mode is unknown.
     """
-    with mrcfile.open(path, permissive=True, header_only=True) as file:
-        header, order = file.header.copy(), file.header.dtype["nx"].byteorder
+    header = _main_header(path)
+    order = header.dtype["nx"].byteorder
     nx, ny, nz, extended = (int(header[name]) for name in ("nx", "ny", "nz", "nsymbt"))
     checked_shape(path, 1, ny, nx)
     stored, flagged = _dtype(path, header, order)
@@ -57,6 +60,21 @@ def mrc_layout(path: Path) -> MrcLayout:
     if whole < 1:
         raise SourceError(f"{path.name}: ends before the first of its {nz} images", "copy the file again")
     return MrcLayout(header, stored, begin, (ny, nx), whole, flagged)
+
+
+def _main_header(path: Path) -> np.ndarray:
+    """Return the first 1024 bytes as mrcfile understands them.
+
+    It is given these alone: of the extended header it would take as much memory as the field claims.
+    """
+    with path.open("rb") as stream:
+        content = bytearray(stream.read(HEADER_BYTES))
+    claimed = bytes(content[EXTENDED_AT])
+    content[EXTENDED_AT] = bytes(len(claimed))
+    with mrcfile.mrcinterpreter.MrcInterpreter(io.BytesIO(content), permissive=True, header_only=True) as file:
+        header = file.header.copy()
+    header["nsymbt"] = np.frombuffer(claimed, dtype=header.dtype["nsymbt"])[0]
+    return header
 
 
 def read_mrc(path: Path, shape: tuple[int, int]) -> FrameImages:
