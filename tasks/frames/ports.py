@@ -22,7 +22,8 @@ class FrameImages(NamedTuple):
     bad: NDArray[np.bool_] | None = None
     """(slow, fast): pixels that the file says are not to be used."""
     mark: float | None = None
-    """The value that stands for "not measured"; a pixel that always has it is not used."""
+    """The value that stands for "not measured": a pixel that always has it is not used, unless the manifest's
+    saturation says that it is a valid one."""
 
 
 class FrameReader(Protocol):

@@ -106,7 +106,7 @@ def survey_images(
         finite = np.isfinite(image.pixels)
         values = np.where(finite, image.pixels, 0)
         ever_nan |= ~finite
-        measured = finite if image.mark is None else finite & (values != image.mark)
+        measured = finite if _counts(image.mark, detector) else finite & (values != image.mark)
         ever_measured |= measured
         np.minimum(low, values, out=low, where=finite)
         np.maximum(high, values, out=high, where=finite)
@@ -172,6 +172,11 @@ def each_image(
         _note(said, found, numbers)
         for index in range(len(numbers))[::step]:
             yield FileImage(numbers[index], file.name, found.images[index], found.mark)
+
+
+def _counts(mark: float | None, detector: RotationDetector) -> bool:
+    """Tell whether all values count: no mark, or one that the manifest takes for a valid value by its saturation."""
+    return mark is None or (detector.saturation is not None and detector.saturation >= mark)
 
 
 def _note(said: FileNotes, found: FrameImages, numbers: Sequence[int]) -> None:

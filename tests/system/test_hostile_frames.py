@@ -141,7 +141,7 @@ def test_mutated_files_that_another_process_reads(tmp_path: Path, kind: str) -> 
     path = write(tmp_path / "in")
     before, taken = files_below(tmp_path / "in"), 0
     if function is not dm_layout:
-        arguments = {**arguments, "into": tmp_path / "pixels"}
+        arguments = {**arguments, "rooms": (tmp_path,)}
     with ScanWorker(function, timeout_s=20.0) as worker:
         assert survives(lambda: worker.read(path, **arguments))
         for _ in damaged(path, np.random.default_rng(2)):

@@ -33,8 +33,8 @@ class Answer(NamedTuple):
     header: FrameHeader | None
 
 
-def hdf5_answer(path: Path, *, into: Path | None = None, shape: tuple[int, int] | None = None) -> Answer:
-    """Return what a file holds; write its pixels to `into`, if that is given, one after the other.
+def hdf5_answer(path: Path, *, rooms: tuple[Path, ...] = (), shape: tuple[int, int] | None = None) -> Answer:
+    """Return what a file holds; write its pixels into one of the folders `rooms`, if any are given.
 
     Called in the other process.
 
@@ -56,8 +56,8 @@ def hdf5_answer(path: Path, *, into: Path | None = None, shape: tuple[int, int] 
             return Answer(None, None)
         if shape is not None:
             check_shape(path, stack.header.shape[1:], shape)
-        if into is not None:
-            write_blocks(path, stack.header, stack.blocks(), into)
+        if rooms:
+            write_blocks(path, stack.header, stack.blocks(), rooms)
         return Answer(kind, stack.header)
 
 
@@ -75,7 +75,7 @@ def hdf5_kind(path: Path) -> Kind | None:
 @functools.lru_cache(maxsize=KINDS_KEPT)
 def _kind(path: Path, _size: int, _modified: int) -> Kind | None:
     try:
-        return _asked(path, None, None).kind
+        return _asked(path, (), None).kind
     except SourceError:
         return _damaged_kind(path)
 
@@ -95,7 +95,7 @@ def hdf5_header(path: Path) -> FrameHeader:
     SourceError
         If it is damaged, or holds no frames.
     """
-    return _known(path, _asked(path, None, None))
+    return _known(path, _asked(path, (), None))
 
 
 def read_hdf5(path: Path, shape: tuple[int, int]) -> FrameImages:
@@ -106,13 +106,13 @@ def read_hdf5(path: Path, shape: tuple[int, int]) -> FrameImages:
     SourceError
         If it is damaged, holds no frames, or frames of another shape; or the copy does not fit on the disk.
     """
-    found = mapped_copy(lambda into: _known(path, _asked(path, into, shape)))
+    found = mapped_copy(lambda rooms: _known(path, _asked(path, rooms, shape)))
     return images_for(path, VendorFrames(*found), shape)
 
 
-def _asked(path: Path, into: Path | None, shape: tuple[int, int] | None) -> Answer:
+def _asked(path: Path, rooms: tuple[Path, ...], shape: tuple[int, int] | None) -> Answer:
     beside = sum(file.stat().st_size for file in path.parent.glob("*.h5") if file.is_file())
-    return apart(hdf5_answer, path, beside_bytes=beside, into=into, shape=shape)
+    return apart(hdf5_answer, path, beside_bytes=beside, rooms=rooms, shape=shape)
 
 
 def _known(path: Path, answer: Answer) -> FrameHeader:

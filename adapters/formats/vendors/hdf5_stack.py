@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from adapters.formats.frame_header import FrameHeader
 
-BLOCK_BYTES = 2**26
-"""Read at once where frames lie in chunks of their own: large enough to cost nothing, small beside the memory."""
+BLOCK_BYTES = 2**22
+"""Read at once where frames lie in chunks of their own: what a processor's cache holds until it is written on."""
 
 
 class Hdf5Stack(NamedTuple):
@@ -20,22 +20,29 @@ class Hdf5Stack(NamedTuple):
     parts: tuple[h5py.Dataset, ...]
     frames_last: bool = False
 
-    def blocks(self) -> Iterator[tuple[int, NDArray[np.number]]]:
-        """Yield the place of the first frame and (k, slow, fast), in order."""
-        place = 0
+    def blocks(self) -> Iterator[NDArray[np.number]]:
+        """Yield (k, slow, fast), in order; each is to be used before the next is asked for: they share memory."""
         slow, fast = self.header.shape[1:]
+        frame = slow * fast * self.header.dtype.itemsize
         for part in self.parts:
-            frame = slow * fast * part.dtype.itemsize
-            extent = part.shape[-1] if self.frames_last else part.shape[0] if part.ndim > 2 else 1
-            inner = part.shape[1] if part.ndim == 4 else 1
-            chunk = part.chunks[-1 if self.frames_last else 0] if part.chunks is not None and part.ndim > 2 else 1
+            extent, inner, chunk = self._extent(part)
             step = max(chunk, BLOCK_BYTES // (frame * inner) // chunk * chunk, 1)
+            room = np.empty((min(step, extent) * inner, slow, fast), dtype=self.header.dtype)
             for begin in range(0, extent, step):
+                end = min(begin + step, extent)
+                block = room[: (end - begin) * inner]
                 if self.frames_last and part.ndim > 2:
-                    block = np.moveaxis(part[..., begin : begin + step], -1, 0)
+                    block[...] = np.moveaxis(part[..., begin:end], -1, 0)
                 elif part.ndim > 2:
-                    block = part[begin : begin + step].reshape(-1, slow, fast)
+                    part.read_direct(block.reshape(end - begin, *part.shape[1:]), np.s_[begin:end])
                 else:
-                    block = part[()].reshape(1, slow, fast)
-                yield place, block
-                place += len(block)
+                    part.read_direct(block[0])
+                yield block
+
+    def _extent(self, part: h5py.Dataset) -> tuple[int, int, int]:
+        """Return the length of the axis that is read along, the frames at each place of it, and its chunks."""
+        if part.ndim == 2:
+            return 1, 1, 1
+        axis = part.ndim - 1 if self.frames_last else 0
+        chunk = part.chunks[axis] if part.chunks is not None else 1
+        return part.shape[axis], part.shape[1] if part.ndim == 4 else 1, chunk

@@ -8,11 +8,12 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adapters.formats.frame_damage import damage_named
 from adapters.formats.frame_header import FrameHeader, VendorFrames, images_for
@@ -63,12 +64,12 @@ def read_zspy(path: Path, shape: tuple[int, int]) -> FrameImages:
     ProgramNotFoundError
         If zarr is not installed.
     """
-    found = mapped_copy(lambda into: apart(zspy_answer, path, into=into, shape=shape))
+    found = mapped_copy(lambda rooms: apart(zspy_answer, path, rooms=rooms, shape=shape))
     return images_for(path, VendorFrames(*found), shape)
 
 
-def zspy_answer(path: Path, *, into: Path | None = None, shape: tuple[int, int] | None = None) -> FrameHeader:
-    """Return what a store says; write its pixels to `into`, if that is given. Called in the other process.
+def zspy_answer(path: Path, *, rooms: tuple[Path, ...] = (), shape: tuple[int, int] | None = None) -> FrameHeader:
+    """Return what a store says; write its pixels into one of `rooms`, if any are given. Called in the other process.
 
     Raises
     ------
@@ -87,10 +88,10 @@ def zspy_answer(path: Path, *, into: Path | None = None, shape: tuple[int, int] 
         header = signal_header(path, _signal(name, len(names), text), "zspy")
         if shape is not None:
             check_shape(path, header.shape[1:], shape)
-        if into is not None:
+        if rooms:
             store = zarr.storage.ZipStore(str(path), mode="r") if path.is_file() else str(path)
             data = zarr.open_group(store=store, mode="r")[f"{place}/data"]
-            write_blocks(path, header, _blocks(data, header), into)
+            write_blocks(path, header, _blocks(data, header), rooms)
         return header
 
 
@@ -167,11 +168,10 @@ def _signal(name: str, count: int, text: ReadText) -> Signal:
     return Signal(name, shape, np.dtype(str(array["dtype"])), navigate, numbers, count - 1)
 
 
-def _blocks(data: Any, header: FrameHeader) -> Any:
-    """Yield the place of the first frame and (k, slow, fast), by the chunks of the first axis."""
+def _blocks(data: Any, header: FrameHeader) -> Iterator[NDArray[np.number]]:
+    """Yield (k, slow, fast), by the chunks of the first axis."""
     slow, fast = header.shape[1:]
-    inner = data.shape[1] if data.ndim == 4 else 1
     step = data.chunks[0] if data.ndim > 2 else 1
     for begin in range(0, data.shape[0] if data.ndim > 2 else 1, step):
         block = data[begin : begin + step] if data.ndim > 2 else data[...]
-        yield begin * inner, np.asarray(block).reshape(-1, slow, fast)
+        yield np.asarray(block).reshape(-1, slow, fast)

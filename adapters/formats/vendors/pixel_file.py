@@ -1,5 +1,7 @@
 """Pixels on their way from the process that decodes them: a file without a name, written there and mapped here."""
 
+import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -11,32 +13,55 @@ from numpy.typing import NDArray
 from adapters.formats.frame_header import FrameHeader
 from tasks.model import SourceError
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - folders in it are made by tempfile, for their owner alone
+"""Where Linux keeps files in memory: as fast as the array that a library would fill."""
+MEMORY_MOST = 2**30
+"""Bytes that are kept there: 2000 frames of 512 x 512 in 16 bits. Chosen, not measured: more goes to the disk, whose
+pages the system may take back."""
+NAME = "frames"
 
-def mapped_copy(write: Callable[[Path], FrameHeader]) -> tuple[FrameHeader, NDArray[np.number]]:
-    """Return what `write` returns, and the pixels that it wrote into the file it was given, mapped.
+Write = Callable[[tuple[Path, ...]], FrameHeader]
 
-    The file has lost its name when this returns, and is gone with the array.
+
+def mapped_copy(write: Write) -> tuple[FrameHeader, NDArray[np.number]]:
+    """Return what `write` returns, and the pixels that it wrote into one of the folders it was given, mapped.
+
+    Their file has lost its name when this returns, and is gone with the array.
     """
-    with tempfile.TemporaryDirectory(prefix="apertura-") as folder:
-        into = Path(folder) / "frames"
-        header = write(into)
-        return header, np.memmap(into, dtype=header.dtype, mode="r", shape=header.shape)
+    with contextlib.ExitStack() as made:
+        kept = [str(MEMORY)] if os.access(MEMORY, os.W_OK) else []
+        names = [made.enter_context(tempfile.TemporaryDirectory(prefix="apertura-", dir=at)) for at in (*kept, None)]
+        rooms = tuple(Path(name) for name in names)
+        header = write(rooms)
+        pixels = next(room / NAME for room in rooms if (room / NAME).exists())
+        return header, np.memmap(pixels, dtype=header.dtype, mode="r", shape=header.shape)
 
 
-def write_blocks(path: Path, header: FrameHeader, blocks: Iterable[tuple[int, NDArray[np.number]]], into: Path) -> None:
-    """Write blocks of frames, each with the place of its first frame, to the file `into`.
+def write_blocks(
+    path: Path, header: FrameHeader, blocks: Iterable[NDArray[np.number]], rooms: tuple[Path, ...]
+) -> None:
+    """Write blocks of frames, one after the other, to a file in the first of the folders that has room for them.
 
     Raises
     ------
     SourceError
-        If they do not fit on the disk.
+        If they fit into none, or are fewer than the header says.
     """
     size = int(np.prod(header.shape, dtype=object)) * header.dtype.itemsize
-    if size > shutil.disk_usage(into.parent).free:
+    room = next((room for room in rooms if _fits(room, size)), None)
+    if room is None:
         raise SourceError(
-            f"{path.name}: its {size} bytes of pixels do not fit into {into.parent.parent}",
+            f"{path.name}: its {size} bytes of pixels do not fit into {rooms[-1].parent}",
             "set TMPDIR to a folder with more space",
         )
-    images = np.memmap(into, dtype=header.dtype, mode="w+", shape=header.shape)
-    for place, block in blocks:
-        images[place : place + len(block)] = block
+    written = 0
+    with (room / NAME).open("wb", buffering=0) as stream:
+        for block in blocks:
+            written += stream.write(np.ascontiguousarray(block, dtype=header.dtype).data.cast("B"))
+    if written != size:
+        raise SourceError(f"{path.name}: gave {written} of {size} bytes of pixels", "copy the file again")
+
+
+def _fits(room: Path, size: int) -> bool:
+    in_memory = MEMORY in room.parents
+    return not (in_memory and size > MEMORY_MOST) and shutil.disk_usage(room).free > 2 * size * in_memory + size

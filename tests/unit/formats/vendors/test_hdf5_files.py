@@ -39,10 +39,11 @@ def read(path: Path, shape: tuple[int, int] = SHAPE) -> FrameImages:
 
 def asked(path: Path, tmp_path: Path) -> np.ndarray:
     """Read in this process, as the other one does: quick where the way between the two is not what is tested."""
-    into = tmp_path / "frames.bin"
-    header = hdf5_answer(path, into=into, shape=SHAPE).header
+    room = tmp_path / "room"
+    room.mkdir(exist_ok=True)
+    header = hdf5_answer(path, rooms=(room,), shape=SHAPE).header
     assert header is not None
-    return np.fromfile(into, dtype=header.dtype).reshape(header.shape)
+    return np.fromfile(room / "frames", dtype=header.dtype).reshape(header.shape)
 
 
 # --- masters --------------------------------------------------------------------------------------------------------
@@ -234,12 +235,12 @@ def test_a_store_with_pickles_or_links_is_refused(tmp_path: Path) -> None:
         described.write_text(json.dumps({**good, **change}))
         chunk.write_bytes(pickle.dumps(Evil()))
         with pytest.raises(SourceError):
-            zspy_answer(path, into=tmp_path / "into")
+            zspy_answer(path, rooms=(tmp_path,))
     described.write_text(json.dumps(good))
     chunk.unlink()
     chunk.symlink_to("/etc/passwd")
     with pytest.raises(SourceError, match="is a link"):
-        zspy_answer(path, into=tmp_path / "into")
+        zspy_answer(path, rooms=(tmp_path,))
     assert not (tmp_path / "owned").exists()
 
 
