@@ -19,10 +19,12 @@ DTYPES = {
     "signed 8": "<i1", "signed 16": "<i2", "signed 32": "<i4", "signed 64": "<i8",
     "unsigned 8": "<u1", "unsigned 16": "<u2", "unsigned 32": "<u4", "unsigned 64": "<u8",
 }  # fmt: skip
-OTHERS = {
-    "EDF": (b"{\n", b"{\r\n"), "RAXIS": (b"RAXIS", b"R-AXIS"), "Bruker": (b"FORMAT :        86", b"FORMAT :100"),
-}  # fmt: skip
-"""Formats that are left to fabio altogether, by their first bytes."""
+OTHERS = (b"RAXIS", b"R-AXIS", b"FORMAT :        86", b"FORMAT :100")
+"""How files of R-AXIS and Bruker cameras begin, which are left to fabio altogether, as EDF is."""
+EDF_WORDS = (b"HeaderID", b"EDF_")
+"""One of them is among the first words of EDF; a brace alone is JSON's, and SMV's, too."""
+EDF_BEGIN = 512
+"""Bytes of the smallest header of EDF."""
 
 
 def is_cbf(_: Path, begin: bytes) -> bool:
@@ -81,7 +83,8 @@ def read_cbf(path: Path, shape: tuple[int, int]) -> FrameImages:
 
 def is_other(_: Path, begin: bytes) -> bool:
     """Tell whether a file begins as one of the formats that are left to fabio."""
-    return any(begin.startswith(magics) for magics in OTHERS.values())
+    is_edf = begin.startswith(b"{") and any(word in begin[:EDF_BEGIN] for word in EDF_WORDS)
+    return is_edf or begin.startswith(OTHERS)
 
 
 def read_others(path: Path, shape: tuple[int, int]) -> FrameImages:

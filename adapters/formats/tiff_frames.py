@@ -33,7 +33,8 @@ def read_tiff(path: Path, shape: tuple[int, int]) -> FrameImages:
         if not fitting:
             _explain(path, file, shape)
         check_size(path, sum(series.nbytes for series in fitting))
-        images = np.concatenate([series.asarray().reshape(-1, *shape) for series in fitting])
+        stacks = [series.asarray().reshape(-1, *shape) for series in fitting]
+        images = stacks[0] if len(stacks) == 1 else np.concatenate(stacks)
         skipped = sum(len(series.pages) for series in file.series) - sum(len(series.pages) for series in fitting)
         notes = (f"{skipped} pages of another size, such as thumbnails, were skipped",) if skipped else ()
         stated, angles = _tvips(file)

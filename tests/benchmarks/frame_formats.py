@@ -143,7 +143,7 @@ def fabio_frames(kind: str, dtype: str) -> Callable[[Path, Frames], None]:
 def bitshuffled(folder: Path, frames: Frames) -> Path:
     return write_master(
         folder / "x_master.h5", frames, images_per_file=100,
-        geometry={"pixel_m": 55e-6, "distance_m": 0.4361, "beam_slow": 253.6, "beam_fast": 256.4},
+        geometry={"pixel_m": 55e-6, "distance_m": 0.4361, "beam_slow": 253.6, "beam_fast": 256.4, "saturation": 65535},
     )  # fmt: skip
 
 

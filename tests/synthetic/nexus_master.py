@@ -20,7 +20,14 @@ def write_master(
 ) -> Path:
     """Write frames (n, slow, fast) into data files beside the master `path`, one chunk for each frame."""
     filters = hdf5plugin.Bitshuffle(nelems=0, cname="lz4") if filters is None else filters
-    stated = {"energy_ev": 200e3, "pixel_m": 75e-6, "distance_m": 0.62, "beam_slow": 11.5, "beam_fast": 14.25}
+    stated = {
+        "energy_ev": 200e3,
+        "pixel_m": 75e-6,
+        "distance_m": 0.62,
+        "beam_slow": 11.5,
+        "beam_fast": 14.25,
+        "saturation": 40000,
+    }
     stated |= geometry or {}
     with h5py.File(path, "w") as file:
         entry = file.create_group("entry")
@@ -36,7 +43,7 @@ def write_master(
             data[f"data_{number:06d}"] = h5py.ExternalLink(name, "entry/data/data")
         detector = entry.create_group("instrument/detector")
         specific = detector.create_group("detectorSpecific")
-        specific["countrate_correction_count_cutoff"] = np.uint32(40000)
+        specific["countrate_correction_count_cutoff"] = np.uint32(stated["saturation"])
         detector["bit_depth_image"] = np.uint16(frames.dtype.itemsize * 8)
         detector["description"] = np.bytes_(b"Eiger")
         for name, value, units in (

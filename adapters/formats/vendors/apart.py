@@ -35,15 +35,18 @@ class Readers:
         """Give a process that is nobody else's for the time being; what takes longer than the limit is ended."""
         with self._lock:
             worker = self._idle.pop() if self._idle else ScanWorker(cast("ReadFunction", called), timeout_s=limit_s)
+        answered = False
         try:
             yield worker.within(limit_s)
+            answered = True
         except ApertureError:
-            self._back(worker)
+            answered = True
             raise
-        except BaseException:
-            worker.close()  # it may still be answering
-            raise
-        self._back(worker)
+        finally:
+            if answered:
+                self._back(worker)
+            else:
+                worker.close()  # it may still be answering
 
     def _back(self, worker: ScanWorker) -> None:
         with self._lock:
