@@ -14,6 +14,8 @@ from tasks.model import SourceError
 from tasks.model.experiment import energy_of_wavelength_kev
 
 MAGIC = b"###CBF"
+BINARY = b"\x0c\x1a\x04\xd5"
+"""What the pixels begin with."""
 NUMBER = r"\s*[:=]?\s*\(?\s*([-+]?\d[\d.eE+-]*)"
 DTYPES = {
     "signed 8": "<i1", "signed 16": "<i2", "signed 32": "<i4", "signed 64": "<i8",
@@ -41,7 +43,7 @@ def cbf_header(path: Path) -> FrameHeader:
         If the binary section does not say what it holds.
     """
     with path.open("rb") as stream:
-        text = stream.read(BEGIN_BYTES).decode("latin-1")
+        text = stream.read(BEGIN_BYTES).partition(BINARY)[0].decode("latin-1")
     columns, rows = (_word(text, rf"X-Binary-Size-{name}-Dimension") for name in ("Fastest", "Second"))
     kind = re.search(r'X-Binary-Element-Type:\s*"?((?:un)?signed \d+)-bit', text)
     if columns is None or rows is None or kind is None or kind.group(1) not in DTYPES:
@@ -98,6 +100,8 @@ def read_others(path: Path, shape: tuple[int, int]) -> FrameImages:
     with fabio.open(path) as image:
         check_shape(path, image.shape, shape)
         check_size(path, image.nframes * shape[0] * shape[1] * image.dtype.itemsize)
+        if image.nframes == 1:
+            return FrameImages(np.asarray(image.data).reshape(1, *shape))
         return FrameImages(np.stack([np.asarray(image.get_frame(index).data) for index in range(image.nframes)]))
 
 

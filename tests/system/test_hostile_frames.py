@@ -109,6 +109,10 @@ def hyperspy(path: Path) -> Path:
     return path / "a.hspy"
 
 
+def data_file(path: Path) -> Path:
+    return write_master(path / "a_master.h5", STACK, images_per_file=4).with_name("a_data_000001.h5")
+
+
 def zipped_store(path: Path) -> Path:
     """Write a .zspy by hand: one chunk without compression, so that mutations reach the descriptions."""
     array = {
@@ -127,6 +131,7 @@ def zipped_store(path: Path) -> Path:
 
 APART: dict[str, tuple[Callable[[Path], Path], Callable, dict]] = {
     "NXmx": (lambda path: write_master(path / "a_master.h5", STACK, images_per_file=2), hdf5_answer, {"shape": SHAPE}),
+    "data file": (data_file, hdf5_answer, {"shape": SHAPE}),
     "hspy": (hyperspy, hdf5_answer, {"shape": SHAPE}),
     "Velox": (lambda path: write_velox(path / "a.emd", STACK), hdf5_answer, {"shape": SHAPE}),
     "zspy": (zipped_store, zspy_answer, {"shape": SHAPE}),

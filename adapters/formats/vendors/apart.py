@@ -5,6 +5,7 @@ import contextlib
 import functools
 import importlib
 import os
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ T = TypeVar("T")
 TIMEOUT_S = 30.0
 """For opening a file and looking at its headers, which takes a tenth of a second. Chosen, not measured: half of what a
 bad file may cost, the rest is for slow storage."""
+MEMORY_BYTES = 6 * 2**30
+"""Of a reading process: a few chunks of the largest size (`confined_hdf5.CHUNK_MOST`), packed and unpacked. Chosen, not
+measured: readers take some hundred megabytes."""
 
 
 class Readers:
@@ -70,7 +74,9 @@ def readers(_process: int) -> Readers:
 
 
 def called(path: Path, *, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """Call a function on a file, in the other process."""
+    """Call a function on a file, in the other process, whose memory is bounded: a file may claim any."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, hard))
     return function(path, **arguments)
 
 

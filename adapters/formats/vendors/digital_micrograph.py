@@ -69,7 +69,14 @@ def dm_layout(path: Path) -> DmLayout:
     """
     reader = optional("rsciio.digitalmicrograph", "files of DigitalMicrograph")
     with damage_named(path):
-        signals = [signal for signal in reader.file_reader(str(path), lazy=True) if _is_stack(signal)]
+        try:
+            signals = [signal for signal in reader.file_reader(str(path), lazy=True) if _is_stack(signal)]
+        except ValueError as error:
+            if "RGB" not in str(error):
+                raise
+            raise SourceError(
+                f"{path.name}: holds colour images, which are pictures and not counts", "save the frames by themselves"
+            ) from error
         if not signals:
             raise SourceError(f"{path.name}: holds no images of numbers", "save the stack of the frames by itself")
         signal = max(signals, key=lambda found: found["data"].size)

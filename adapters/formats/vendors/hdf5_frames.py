@@ -82,9 +82,10 @@ def _kind(path: Path, _size: int, _modified: int) -> Kind | None:
 
 def _damaged_kind(path: Path) -> Kind | None:
     """Return what a file that cannot be read claims to be by its name: the error is then told by who reads it."""
-    if path.suffix.lower() == ".hspy":
-        return "hyperspy"
-    return "nexus" if path.stem.endswith("_master") or path.suffix.lower() == ".nxs" else None
+    by_suffix: dict[str, Kind] = {".hspy": "hyperspy", ".emd": "velox", ".nxs": "nexus"}
+    if path.suffix.lower() in by_suffix:
+        return by_suffix[path.suffix.lower()]
+    return "nexus" if path.stem.endswith("_master") else None
 
 
 def hdf5_header(path: Path) -> FrameHeader:

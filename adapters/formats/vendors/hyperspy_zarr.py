@@ -19,7 +19,7 @@ from adapters.formats.frame_damage import damage_named
 from adapters.formats.frame_header import FrameHeader, VendorFrames, images_for
 from adapters.formats.image_shape import check_shape, check_size
 from adapters.formats.vendors.apart import apart, optional
-from adapters.formats.vendors.confined_hdf5 import CHUNK_MOST
+from adapters.formats.vendors.confined_hdf5 import CHUNK_MOST, EXPANSION_FREE, EXPANSION_MOST
 from adapters.formats.vendors.hyperspy_tree import WANTED, Signal, signal_header
 from adapters.formats.vendors.pixel_file import mapped_copy, write_blocks
 from tasks.frames import FrameImages
@@ -78,13 +78,13 @@ def zspy_answer(path: Path, *, rooms: tuple[Path, ...] = (), shape: tuple[int, i
     """
     zarr = optional("zarr", "stores of HyperSpy (zspy)")
     with damage_named(path):
-        _confine(path)
+        stored = _confined_bytes(path)
         names, text = _texts(path)
         name = next((name for name in names), None)
         if name is None:
             raise SourceError(f"{path.name}: holds no signal of HyperSpy", "save the signal of the frames")
         place = f"Experiments/{name}"
-        _check(path, text(f"{place}/data/.zarray"))
+        _check(path, text(f"{place}/data/.zarray"), stored)
         header = signal_header(path, _signal(name, len(names), text), "zspy")
         if shape is not None:
             check_shape(path, header.shape[1:], shape)
@@ -95,18 +95,20 @@ def zspy_answer(path: Path, *, rooms: tuple[Path, ...] = (), shape: tuple[int, i
         return header
 
 
-def _confine(path: Path) -> None:
-    """Refuse a folder that holds links, or more files than a store has."""
+def _confined_bytes(path: Path) -> int:
+    """Return the bytes of a store; refuse a folder that holds links, or more files than a store has."""
     if path.is_file():
-        return
-    count = 0
+        return path.stat().st_size
+    count = stored = 0
     for folder, folders, files in os.walk(path):
         count += len(files)
+        stored += sum((Path(folder) / name).lstat().st_size for name in files)
         linked = next((name for name in (*folders, *files) if (Path(folder) / name).is_symlink()), None)
         if linked is not None:
             raise SourceError(f"{path.name}: {linked} is a link", "copy the store with the files themselves")
         if count > FILES_MOST:
             raise SourceError(f"{path.name}: holds more than {FILES_MOST} files", "this is no store of frames")
+    return stored
 
 
 def _texts(path: Path) -> tuple[list[str], ReadText]:
@@ -140,7 +142,7 @@ def _parsed(content: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _check(path: Path, array: dict[str, Any]) -> None:
+def _check(path: Path, array: dict[str, Any], stored: int) -> None:
     """Refuse what is no plain array of numbers."""
     compressor, chunks = array.get("compressor"), array.get("chunks")
     codec = compressor.get("id", "") if isinstance(compressor, dict) else compressor
@@ -149,7 +151,10 @@ def _check(path: Path, array: dict[str, Any]) -> None:
     dtype = np.dtype(str(array.get("dtype")))
     if dtype.kind not in "uif" or not isinstance(chunks, list):
         raise SourceError(f"{path.name}: its data are {dtype} instead of numbers", "save the signal of the frames")
-    check_size(path, int(np.prod([int(extent) for extent in array["shape"]], dtype=object)) * dtype.itemsize)
+    size = int(np.prod([int(extent) for extent in array["shape"]], dtype=object)) * dtype.itemsize
+    check_size(path, size)
+    if size > EXPANSION_FREE + EXPANSION_MOST * stored:
+        raise SourceError(f"{path.name}: claims {size} bytes of pixels, stores {stored} in all", "copy it again")
     if int(np.prod([int(extent) for extent in chunks], dtype=object)) * dtype.itemsize > CHUNK_MOST:
         raise SourceError(f"{path.name}: claims chunks of {chunks} values", "the store is damaged")
 

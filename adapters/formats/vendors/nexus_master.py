@@ -157,8 +157,9 @@ def _bad(file: h5py.File, shape: tuple[int, int], opened: ExitStack) -> NDArray[
             and mask.shape[-2:] == shape
             and mask.size == shape[0] * shape[1]
         ):
-            values = np.asarray(mask[()]).reshape(shape).astype(np.int64)
-            return np.asarray(values & (2**VIRTUAL_PIXEL - 1) != 0)
+            values = np.asarray(mask[()]).reshape(shape)
+            others = min(2**VIRTUAL_PIXEL - 1, int(np.iinfo(values.dtype).max))
+            return np.asarray(values & values.dtype.type(others) != 0)
     return None
 
 

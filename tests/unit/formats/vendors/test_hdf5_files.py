@@ -236,6 +236,9 @@ def test_a_store_with_pickles_or_links_is_refused(tmp_path: Path) -> None:
         chunk.write_bytes(pickle.dumps(Evil()))
         with pytest.raises(SourceError):
             zspy_answer(path, rooms=(tmp_path,))
+    described.write_text(json.dumps({**good, "shape": [10**6, *SHAPE]}))
+    with pytest.raises(SourceError, match="claims 2880000000 bytes of pixels"):
+        zspy_answer(path, rooms=(tmp_path,))
     described.write_text(json.dumps(good))
     chunk.unlink()
     chunk.symlink_to("/etc/passwd")
