@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from adapters.formats.cbf_frames import cbf_header, is_cbf, is_other, other_header, read_cbf, read_others
-from adapters.formats.file_format import BEGIN_BYTES, FileFormat, Inspection
+from adapters.formats.file_format import FileFormat, Inspection
 from adapters.formats.frame_damage import damage_named
 from adapters.formats.frame_header import FrameHeader, VendorFrames, images_for, inspection
 from adapters.formats.mrc_frames import mrc_header, read_mrc
@@ -27,6 +27,8 @@ from tasks.frames import FrameImages
 TIFF = {".tif", ".tiff"}
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MRC = {".mrc", ".mrcs", ".st", ".map", ".ali", ".rec"}
+LOOKED_AT = 4096
+"""Bytes by which a format is known: no test of this table looks further, and a series has thousands of files."""
 
 
 class FrameFormat(NamedTuple):
@@ -79,7 +81,7 @@ def format_of(path: Path) -> FrameFormat | None:
     begin = b""
     if path.is_file():
         with path.open("rb") as stream:
-            begin = stream.read(BEGIN_BYTES)
+            begin = stream.read(LOOKED_AT)
     return next((known for known in TABLE if known.recognises(path, begin)), None)
 
 
