@@ -1,6 +1,7 @@
 """Pixels on their way from the process that decodes them: a file without a name, written there and mapped here."""
 
 import contextlib
+import mmap
 import os
 import shutil
 import tempfile
@@ -34,7 +35,15 @@ def mapped_copy(write: Write) -> tuple[FrameHeader, NDArray[np.number]]:
         rooms = tuple(Path(name) for name in names)
         header = write(rooms)
         pixels = next(room / NAME for room in rooms if (room / NAME).exists())
-        return header, np.memmap(pixels, dtype=header.dtype, mode="r", shape=header.shape)
+        return header, _mapped(pixels, header)
+
+
+def _mapped(pixels: Path, header: FrameHeader) -> NDArray[np.number]:
+    """Return the pixels of a file; those in memory are made known to this process at once, not page by page."""
+    flags = mmap.MAP_SHARED | (getattr(mmap, "MAP_POPULATE", 0) if MEMORY in pixels.parents else 0)
+    with pixels.open("rb") as stream:
+        content = mmap.mmap(stream.fileno(), 0, flags=flags, prot=mmap.PROT_READ)
+    return np.frombuffer(content, dtype=header.dtype).reshape(header.shape)
 
 
 def write_blocks(
