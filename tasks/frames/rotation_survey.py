@@ -65,11 +65,12 @@ class Survey(NamedTuple):
 class FileNotes(NamedTuple):
     """What reading the files brought up: why some cannot be read, notes, and fields of the manifest as they state them.
 
-    ``angles``: of the frames, by their numbers; ``bad``: pixels that are not to be used, one mask for each file that
-    has one. Each is added to while files are read.
+    ``advice``: what the reader of a file says can be done; ``angles``: of the frames, by their numbers; ``bad``: pixels
+    that are not to be used, one mask for each file that has one. Each is added to while files are read.
     """
 
     lost: list[str]
+    advice: list[str]
     notes: list[str]
     stated: dict[str, list[float]]
     angles: dict[int, float]
@@ -78,7 +79,7 @@ class FileNotes(NamedTuple):
     @classmethod
     def empty(cls) -> Self:
         """Return notes of nothing read yet."""
-        return cls([], [], {}, {}, [])
+        return cls([], [], [], {}, {}, [])
 
 
 def survey_images(
@@ -116,7 +117,7 @@ def survey_images(
         reasons = "\n".join(said.lost[:REASONS_SHOWN])
         raise SourceError(
             f"{len(frames)} readable frames, at least {FRAMES_MIN} are needed\n{reasons}".rstrip(),
-            "check `files` in the manifest, and copy damaged files again",
+            next((advice for advice in said.advice if advice), "check `files` in the manifest"),
         )
     unmeasured = stated | ever_nan | ~ever_measured | ((low == high) & (low < floor))
     for mask in said.bad:
@@ -164,6 +165,7 @@ def each_image(
             found = reader.read(file.data.path, shape=shape)
         except SourceError as error:
             said.lost.append(error.message)
+            said.advice.append(error.advice)
             continue
         if len(files) > 1 and len(found.images) != 1:
             said.lost.append(f"{file.name}: holds {len(found.images)} images beside other files")

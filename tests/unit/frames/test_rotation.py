@@ -285,3 +285,21 @@ def test_a_folder_that_counts_as_one_file_is_hashed_by_what_it_holds(tmp_path: P
     (folder / "a.zspy" / "deep" / "1").symlink_to(tmp_path)
     with pytest.raises(SourceError, match="outside the source folder"):
         read_source(folder)
+
+
+def test_what_to_do_about_files_that_cannot_be_read_is_what_their_reader_says(tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    master(folder)
+    (folder / "x_data_000002.h5").unlink()
+    with pytest.raises(SourceError, match="missing: x_data_000002.h5") as told:
+        read(manifest(folder, "x_master.h5"))
+    assert told.value.advice == "copy them into the same folder"
+
+
+def test_warnings_are_logged_for_who_runs_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "source"
+    master(folder, geometry={"distance_m": 0.47})
+    with caplog.at_level("WARNING", logger="apertura.frames"):
+        series = read(manifest(folder, "x_master.h5", saturation=40000.0))
+    assert {record.getMessage() for record in caplog.records} == {f"test: {text}" for text in series.warnings}
+    assert any("the files say 470 (+7.8%)" in text for text in series.warnings)
