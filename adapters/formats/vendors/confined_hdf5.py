@@ -77,7 +77,7 @@ def present(path: Path, names: list[str]) -> list[Path]:
     if missing:
         shown = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' if len(missing) > 3 else ''}"
         raise SourceError(
-            f"{path.name}: {len(missing)} of the data files that it names are missing: {shown}",
+            f"{path.name}: names data files that are missing: {shown}",
             "copy them into the same folder",
         )
     return [file for _, file in found if file is not None]
