@@ -154,12 +154,31 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = Fa
 @app.command()
 def schema(
     simulation: Annotated[bool, typer.Option("--simulation", help="of the settings of simulate instead")] = False,
+    manifest: Annotated[str | None, typer.Option(help="of a source's manifest instead: tilt or rotation")] = None,
 ) -> None:
-    """Print the JSON Schema of the settings."""
-    from flows.settings import Settings
-    from tasks.simulate import SimulationSettings
+    """Print the JSON Schema of the settings, or of a manifest with the unit of every field."""
+    from flows.schemas import schema_text
 
-    typer.echo(json.dumps((SimulationSettings if simulation else Settings).model_json_schema(), indent=1))
+    typer.echo(schema_text(simulation=simulation, manifest=manifest))
+
+
+@app.command("manifest")
+def draft_manifest(
+    folder: Annotated[Path, typer.Argument(help="folder with frames or scans, and their logs")],
+    files: Annotated[str | None, typer.Option(help="glob in the folder that chooses one of several series")] = None,
+    kind: Annotated[str | None, typer.Option(help="tilt or rotation, where stacks of frames may be either")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="new file; by default the draft is printed")] = None,
+) -> None:
+    """Draft a manifest from what the files and logs in a folder state; null where they do not."""
+    from flows.manifest_draft import draft_of, manifest_text, told, write_draft
+
+    series, draft = draft_of(folder, files=files, kind=kind)
+    typer.echo(told(folder, series, draft), err=True)
+    if out is None:
+        typer.echo(manifest_text(draft))
+    else:
+        write_draft(draft, out)
+        typer.echo(str(out))
 
 
 @app.command()

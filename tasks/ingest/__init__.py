@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from tasks.ingest.beam_disc import disc_of_series
     from tasks.ingest.contracts import Oscillation, RotationDetector, RotationSeriesManifest, TiltSeriesManifest
     from tasks.ingest.events import open_events
+    from tasks.ingest.files import numbered_frames
     from tasks.ingest.manifest import MANIFEST_NAMES, TILT_SERIES_NAME, completeness, listed_files, load_manifest
     from tasks.ingest.mask import stated_mask
     from tasks.ingest.models import LostScan, MaskedPart, ScanGrid, TiltScan, TiltSeries, Validity
@@ -43,6 +44,7 @@ __all__ = [
     "ingest_tilt_series",
     "listed_files",
     "load_manifest",
+    "numbered_frames",
     "open_events",
     "read_source",
     "stated_mask",

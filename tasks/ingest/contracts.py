@@ -9,6 +9,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, field_va
 
 from tasks.model import Beam, Composition, Counting, Detector, Document, InputError, Vector
 
+AXIS = (
+    "a unit vector [x, y, z] with x along the detector's fast axis, y opposite to its slow axis (up, with row 0 at the "
+    "top), z from the sample towards the source"
+)
 UNIT_TOLERANCE = 0.01
 """Of an axis's length: components rounded to two decimals change it by 0.005 * sqrt(3) = 0.009 at most."""
 BEAM_COSINE_MAX = 0.98
@@ -72,35 +76,52 @@ Rectangle = tuple[Edge, Edge, Edge, Edge]
 
 
 class ScanManifest(Document):
-    """The raster of probe positions; see README.md."""
+    """The raster of probe positions."""
 
-    shape: tuple[Extent, Extent] = Field(description="(rows, columns) without flyback")
-    step_nm: float = Field(gt=0, le=1e6)
-    flyback_columns: int = Field(ge=0, le=8192)
-    rotation_deg: float = Field(ge=-360, le=360)
+    shape: tuple[Extent, Extent] = Field(description="probe positions, [rows, columns], without flyback")
+    step_nm: float = Field(gt=0, le=1e6, description="distance of neighbouring positions in nm")
+    flyback_columns: int = Field(
+        ge=0, le=8192, description="columns at the end of each row of the file that are dropped, beside those of shape"
+    )
+    rotation_deg: float = Field(
+        ge=-360,
+        le=360,
+        description="degrees from the detector's fast axis to the scan's fast axis, counter-clockwise as displayed "
+        "with row 0 at the top",
+    )
 
 
 class ScanFile(Document):
     """One listed scan."""
 
-    file: InnerPath
-    tilt_deg: float = Field(ge=-180, le=180)
-    bytes: int = Field(gt=0)
-    order: int | None = Field(default=None, ge=0, le=10**6, description="0, 1, 2, ... as the scans were measured")
-    dose_e_per_A2: float | None = Field(default=None, gt=0, le=1e9, description="electrons per square angstrom")  # noqa: N815 - the name of the contract
+    file: InnerPath = Field(description="name within the folder")
+    tilt_deg: float = Field(
+        ge=-180, le=180, description="degrees of the right-handed rotation about tilt_axis at which it was taken"
+    )
+    bytes: int = Field(gt=0, description="size of the file in bytes: a file of another size is not complete")
+    order: int | None = Field(
+        default=None, ge=0, le=10**6, description="0, 1, 2, ... as the scans were measured; of all or of none"
+    )
+    dose_e_per_A2: float | None = Field(  # noqa: N815 - the name of the contract
+        default=None, gt=0, le=1e9, description="electrons per square angstrom of this scan; needs order"
+    )
     repeat: int | None = Field(default=None, ge=0, le=10**6, description="which of several scans at one tilt")
 
 
 class Manifest(Document):
     """What both manifests say about the sample and the instrument."""
 
-    sample: str = Field(min_length=1, max_length=200)
-    composition: Formula = None
-    compositions: tuple[Annotated[str, Field(max_length=1000), AfterValidator(_formula)], ...] = Field(
-        default=(), max_length=20, description="of the phases a cluster may hold, in place of composition"
+    sample: str = Field(min_length=1, max_length=200, description="name of the sample, for people")
+    composition: Formula = Field(
+        default=None, description='empirical contents in any multiple, "C19 H22 N2 O"; null: not stated'
     )
-    beam: Beam
-    notes: dict[str, JsonValue] = {}
+    compositions: tuple[Annotated[str, Field(max_length=1000), AfterValidator(_formula)], ...] = Field(
+        default=(), max_length=20, description="contents of the phases that a cluster may hold, in place of composition"
+    )
+    beam: Beam = Field(description="the electron beam")
+    notes: dict[str, JsonValue] = Field(
+        default={}, description="anything, kept with the provenance and never interpreted"
+    )
 
     @model_validator(mode="after")
     def _composed_once(self) -> Self:
@@ -123,10 +144,14 @@ class SourceDetector(Detector):
     """A detector as a manifest describes it: with what is not to be used of it."""
 
     mask: str | None = Field(
-        default=None, max_length=1000, description=".npy, .h5:/dataset or TIFF in the folder; non-zero = not to be used"
+        default=None,
+        max_length=1000,
+        description=".npy, file.h5:/dataset or TIFF in the folder, (slow, fast); non-zero pixels are not to be used",
     )
     bad_rectangles_px: tuple[Rectangle, ...] = Field(
-        default=(), max_length=10000, description="first row, first column, last row, last column, inclusive"
+        default=(),
+        max_length=10000,
+        description="not to be used, in px: [first row, first column, last row, last column], inclusive, from 0",
     )
 
     @field_validator("mask")
@@ -153,18 +178,20 @@ class SourceDetector(Detector):
 class CountingDetector(SourceDetector):
     """A detector that counted electrons."""
 
-    counting: Counting | None = None
+    counting: Counting | None = Field(default=None, description="how the camera counted electrons; null: not stated")
 
 
 class TiltSeriesManifest(Manifest):
     """``tilt_series.json``: a tilt series of 4D-STEM scans."""
 
-    format: Literal["4D-STEM tilt series"]
-    version: Version
-    detector: CountingDetector
-    scan: ScanManifest
-    tilt_axis: UnitVector
-    scans: tuple[ScanFile, ...] = Field(min_length=1, max_length=20000)
+    format: Literal["4D-STEM tilt series"] = Field(description="what this file is")
+    version: Version = Field(description="of the manifest's layout")
+    detector: CountingDetector = Field(description="the camera that took the diffraction patterns")
+    scan: ScanManifest = Field(description="the raster of probe positions")
+    tilt_axis: UnitVector = Field(description=f"axis of the stage's tilt, {AXIS}")
+    scans: tuple[ScanFile, ...] = Field(
+        min_length=1, max_length=20000, description="the scans, one for each tilt, in any order"
+    )
     complete: bool = Field(default=True, description="false: the series is still being measured")
 
     @field_validator("detector")
@@ -203,8 +230,10 @@ class RotationDetector(SourceDetector):
     """A detector whose pixels are not electrons yet."""
 
     gain: float = Field(gt=0, le=1e6, description="detector units per electron")
-    pedestal: float = Field(ge=-1e6, le=1e6, description="value of a pixel without electrons")
-    saturation: float | None = Field(description="largest valid pixel value; null = none")
+    pedestal: float = Field(ge=-1e6, le=1e6, description="value of a pixel without electrons, in detector units")
+    saturation: float | None = Field(
+        description="largest valid pixel value in detector units, above the pedestal; null: there is none"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -216,8 +245,10 @@ class RotationDetector(SourceDetector):
 class Oscillation(Document):
     """Where the rotation starts, and by how much each frame turns; negative turns the other way."""
 
-    start_deg: float = Field(ge=-720, le=720)
-    width_deg: float = Field(ge=-45, le=45)
+    start_deg: float = Field(ge=-720, le=720, description="angle in degrees at which the first frame begins")
+    width_deg: float = Field(
+        ge=-45, le=45, description="turn in degrees for each frame number, right-handed about rotation_axis; not 0"
+    )
 
     @field_validator("width_deg")
     @classmethod
@@ -230,12 +261,14 @@ class Oscillation(Document):
 class RotationSeriesManifest(Manifest):
     """``rotation_series.json``: frames of one crystal, taken while it turned."""
 
-    format: Literal["rotation series"]
-    version: Version
-    detector: RotationDetector
-    rotation_axis: UnitVector
-    oscillation: Oscillation
-    files: InnerPath = Field(description="glob in the folder")
+    format: Literal["rotation series"] = Field(description="what this file is")
+    version: Version = Field(description="of the manifest's layout")
+    detector: RotationDetector = Field(description="the camera that took the frames")
+    rotation_axis: UnitVector = Field(description=f"axis about which the sample turned, {AXIS}")
+    oscillation: Oscillation = Field(description="where the rotation starts, and how far each frame turns")
+    files: InnerPath = Field(
+        description="glob in the folder, or the one file of a stack; frames are sorted by the number in their name"
+    )
 
     @field_validator("detector")
     @classmethod

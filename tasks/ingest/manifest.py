@@ -44,7 +44,8 @@ def manifest_path(source: Path) -> Path:
     found = [source / name for name in MANIFEST_NAMES if (source / name).is_file()]
     if len(found) != 1:
         what = "neither" if not found else "both"
-        raise SourceError(f"{source}: {what} of {' and '.join(MANIFEST_NAMES)} found", "a source has one manifest")
+        advice = "a source has one manifest" + ("" if found else f"; `apertura manifest {source}` drafts it")
+        raise SourceError(f"{source}: {what} of {' and '.join(MANIFEST_NAMES)} found", advice)
     confined(source, found[0].name)
     return found[0]
 
@@ -64,7 +65,7 @@ def load_manifest(source: Path) -> TiltSeriesManifest | RotationSeriesManifest:
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         lines = [f"{path}: {problem}" for problem in _problems(error)]
-        raise SourceError("\n".join(lines), "correct the manifest: tasks/ingest/README.md lists its fields") from None
+        raise SourceError("\n".join(lines), _advice(model, _open_fields(error))) from None
 
 
 def completeness(source: Path) -> tuple[str, ...]:
@@ -147,15 +148,36 @@ def _not_finite(value: object, place: str = "") -> list[str]:
     return [found for key, item in items for found in _not_finite(item, place + shown.format(key))]
 
 
+def _open_fields(error: ValidationError) -> list[str]:
+    """Return the required fields that are null, as a draft leaves them."""
+    return [_place(problem["loc"]) for problem in error.errors(include_url=False) if problem["input"] is None]
+
+
+def _advice(model: type[TiltSeriesManifest | RotationSeriesManifest], unfilled: list[str]) -> str:
+    """Say what to do about a wrong manifest, in words that hold wherever apertura is installed."""
+    kind = "tilt" if model is TiltSeriesManifest else "rotation"
+    where = f"`apertura schema --manifest {kind}` prints what each field means and its unit"
+    if not unfilled:
+        return f"correct the manifest: {where}"
+    more = len(unfilled) - PROBLEMS_SHOWN
+    listed = ", ".join(unfilled[:PROBLEMS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return f"the draft leaves open: {listed}. Fill them in: {where}"
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".") or "manifest"
+
+
 def _problems(error: ValidationError) -> list[str]:
     lines = []
     for problem in error.errors(include_url=False):
-        field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
         message = {"missing": "required field is missing", "extra_forbidden": "unknown field"}.get(
             problem["type"], problem["msg"].removeprefix("Value error, ")
         )
-        scalar = isinstance(problem["input"], str | int | float | bool) or problem["input"] is None
+        if problem["input"] is None:
+            message = "null: a value is required"
+        scalar = isinstance(problem["input"], str | int | float | bool)
         got = f" (got {json.dumps(problem['input'])[:80]})" if scalar and problem["type"] != "extra_forbidden" else ""
-        lines.append(f"{field or 'manifest'}: {message}{got}")
+        lines.append(f"{_place(problem['loc'])}: {message}{got}")
     more = len(lines) - PROBLEMS_SHOWN
     return lines if more <= 0 else [*lines[:PROBLEMS_SHOWN], f"and {more} problems more"]

@@ -1,14 +1,13 @@
 """Beam, detector, unit cell and composition: what describes an experiment and its sample."""
 
 import math
-import re
 from typing import Annotated, Literal, Self
 
 import gemmi
 from pydantic import Field, model_validator
 
 from tasks.model.document import Document
-from tasks.model.errors import InputError
+from tasks.model.formula import read_formula
 
 Vector = tuple[float, float, float]
 PixelPosition = tuple[float, float]
@@ -18,9 +17,11 @@ PixelPosition = tuple[float, float]
 class Beam(Document):
     """The electron beam."""
 
-    energy_kev: float = Field(gt=1, le=3000, description="kinetic energy of the electrons in keV")
+    energy_kev: float = Field(
+        gt=1, le=3000, description="kinetic energy of the electrons in keV: 300 for 0.019687 angstrom"
+    )
     convergence_mrad: float | None = Field(
-        default=None, gt=0, le=100, description="semi-angle of the probe; None = not stated"
+        default=None, gt=0, le=100, description="semi-angle of the probe in mrad; null: not stated"
     )
 
     @property
@@ -39,15 +40,26 @@ class Detector(Document):
     Laboratory frame: x along the fast axis, y opposite to the slow axis, z towards the source.
     """
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, description="of the camera, for people")
     shape_px: tuple[Annotated[int, Field(gt=0, le=65536)], Annotated[int, Field(gt=0, le=65536)]] = Field(
-        description="(slow, fast)"
+        description="pixels of a frame, [slow, fast]: rows first"
     )
-    pixel_size_mm: float = Field(gt=0, le=10)
-    camera_length_mm: float = Field(gt=0, le=1e6)
-    direct_beam_px: PixelPosition | None = Field(default=None, description="(slow, fast); None = find it")
+    pixel_size_mm: float = Field(gt=0, le=10, description="edge of a square pixel in mm")
+    camera_length_mm: float = Field(
+        gt=0,
+        le=1e6,
+        description="effective distance from sample to detector in mm, as calibrated: pixel_size_mm / (reciprocal "
+        "angstrom per pixel * wavelength in angstrom); not the nominal one that the microscope shows",
+    )
+    direct_beam_px: PixelPosition | None = Field(
+        default=None,
+        description="where the direct beam falls, [slow, fast] in px, integers are pixel centres; null: is looked for",
+    )
     camera_length_relative_error: float | None = Field(
-        default=None, gt=0, le=0.5, description="sigma of camera_length_mm over itself; None = not stated"
+        default=None,
+        gt=0,
+        le=0.5,
+        description="sigma of camera_length_mm over itself, a fraction; null: not stated, 0.01 is assumed and said",
     )
 
 
@@ -105,25 +117,14 @@ class Composition(Document):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a formula such as ``C19 H22 N2 O`` (spaces are optional).
+        """Read a formula as people write it: see `tasks.model.formula.read_formula`.
 
         Raises
         ------
         InputError
-            If a part is not an element symbol with an optional positive number.
+            Naming the part that is not understood, or that can be read in two ways.
         """
-        counts: dict[str, float] = {}
-        compact = re.sub(r"[\s*]+", "", text)
-        if not compact or re.fullmatch(r"(?:[A-Z][a-z]?\d*\.?\d*)+", compact) is None:
-            raise InputError(f"composition {text!r} is not a formula", 'write it like "C19 H22 N2 O"')
-        for symbol, number in re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", compact):
-            if gemmi.Element(symbol).atomic_number == 0:
-                raise InputError(f"composition {text!r}: {symbol!r} is not an element", 'write it like "C19 H22 N2 O"')
-            count = float(number) if number else 1.0
-            if not count > 0:
-                raise InputError(f"composition {text!r}: {symbol} has the count {number}", "give a positive number")
-            counts[symbol] = counts.get(symbol, 0.0) + count
-        return cls(counts=counts)
+        return cls(counts=read_formula(text))
 
     def formula(self) -> str:
         """Return the formula in Hill order: C and H first, then alphabetical."""

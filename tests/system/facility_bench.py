@@ -429,12 +429,12 @@ def drop(folder: Path, *, seed: int, complete: bool = True) -> Path:
     return folder
 
 
-def drop_two_crystals(folder: Path, *, seed: int = 7) -> Path:
-    """Write a small simulated series of two crystals: they are found, and their few tilts are soon worked through."""
+def drop_crystals(folder: Path, *, crystals: int, seed: int = 7) -> Path:
+    """Write a small simulated series: its crystals are found, and their few tilts are soon worked through."""
     settings = SimulationSettings(
         seed=seed,
         tilts=TiltPlan(start_deg=-8, stop_deg=8, step_deg=2),
-        cluster=ClusterPlan(crystals=2, bad_fraction=0.0, size_nm=80.0),
+        cluster=ClusterPlan(crystals=crystals, bad_fraction=0.0, size_nm=80.0),
         instrument=Instrument(scan_shape=(20, 20), shape_px=(288, 288), pixel_size_mm=0.02),
     )
     write_simulated_series(uio66(), settings, folder)

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system.facility_bench import Bench, bring_up, drop, drop_two_crystals, state, wait
+from tests.system.facility_bench import Bench, bring_up, drop, drop_crystals, state, wait
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [
@@ -38,7 +38,7 @@ def bench() -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def series(bench: Bench) -> Path:
-    return drop_two_crystals(bench.data / "incoming" / ".two-crystals")
+    return drop_crystals(bench.data / "incoming" / ".crystal", crystals=1)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def page(bench: Bench) -> Iterator[Any]:
 
 
 def suspend(bench: Bench, series: Path, **approval: object) -> str:
-    run = bench.submit(series, approval={"ask": "apertures", **approval})
+    run = bench.submit(series, settings={"compare_apertures": False}, approval={"ask": "apertures", **approval})
     wait(lambda: bench.read(run)["state_type"] == "PAUSED", "the run to be suspended")
     wait(lambda: bench.flow_process(run) is None, "its process to end")
     return run
@@ -75,6 +75,17 @@ def opened(page: Any, address: str, shown: str) -> None:
     """Open a page and wait for a text on it."""
     page.goto(address)
     page.get_by_text(shown, exact=False).first.wait_for(timeout=60_000)
+
+
+def answered(page: Any) -> None:
+    """Send the form as a person does, who sends it again where a server with SQLite was too busy to take it."""
+    for _ in range(3):
+        with page.expect_response(lambda response: response.url.endswith("/resume")) as sent:
+            page.get_by_role("button", name="Resume").click()
+        if sent.value.status < 500:
+            break
+    assert sent.value.status in {200, 201}, sent.value.text()
+    assert sent.value.json()["status"] == "ACCEPT", sent.value.text()
 
 
 def keep(page: Any, name: str, *, whole: bool = False) -> None:
@@ -124,7 +135,7 @@ def test_an_answer_in_the_browser_resumes_the_run_and_nothing_is_computed_again(
     page.get_by_role("menuitem", name="Resume").click()
     page.get_by_text("Go on with the crystals named below?").wait_for()
     keep(page, "approval")
-    page.get_by_role("button", name="Resume").click()
+    answered(page)
     ended = bench.ended(suspended)
     assert ended["state_type"] == "COMPLETED", ended["state"]
     assert stamps(bench, series) == before

@@ -18,7 +18,7 @@ import pytest
 
 from adapters.host.processes import with_variable
 from flows.facility import FOLDER_VARIABLE
-from tests.system.facility_bench import AFTER_KILLS, Bench, bring_up, drop, drop_two_crystals, kill, state, wait
+from tests.system.facility_bench import AFTER_KILLS, Bench, bring_up, drop, drop_crystals, kill, state, wait
 
 SCHEDULE_S = 150.0
 """The first janitor is due 60 s after `up`."""
@@ -157,7 +157,9 @@ def test_maintenance_runs_through_its_pool(bench: Bench, name: str) -> None:
 
 def test_a_run_whose_worker_and_process_were_killed_ends_right_untouched(bench: Bench) -> None:
     with bench.rough():
-        source = drop_two_crystals(bench.data / "incoming" / ".killed").rename(bench.data / "incoming" / "killed")
+        source = drop_crystals(bench.data / "incoming" / ".killed", crystals=1).rename(
+            bench.data / "incoming" / "killed"
+        )
         run = begun(bench, source)
         bench.kill("worker")
         bench.kill_flow(run)
@@ -167,7 +169,7 @@ def test_a_run_whose_worker_and_process_were_killed_ends_right_untouched(bench: 
 
 def test_a_run_goes_on_after_the_supervisor_was_killed_and_the_facility_brought_up_again(bench: Bench) -> None:
     with bench.rough():
-        source = drop_two_crystals(bench.data / "incoming" / ".reboot", seed=8).rename(
+        source = drop_crystals(bench.data / "incoming" / ".reboot", crystals=1, seed=8).rename(
             bench.data / "incoming" / "reboot"
         )
         run = begun(bench, source)
@@ -180,7 +182,9 @@ def test_a_run_goes_on_after_the_supervisor_was_killed_and_the_facility_brought_
 
 def test_a_run_goes_on_after_down_and_up_and_down_leaves_nothing_and_harms_no_stranger(bench: Bench) -> None:
     with bench.rough():
-        source = drop_two_crystals(bench.data / "incoming" / ".down", seed=9).rename(bench.data / "incoming" / "down")
+        source = drop_crystals(bench.data / "incoming" / ".down", crystals=1, seed=9).rename(
+            bench.data / "incoming" / "down"
+        )
         run = begun(bench, source)
         written = json.loads((bench.data / "facility.json").read_text())
         stranger = psutil.Popen(["sleep", "600"])
@@ -219,7 +223,7 @@ def test_a_facility_is_not_started_twice(bench: Bench) -> None:
 
 def test_the_process_of_a_deleted_run_is_ended(bench: Bench) -> None:
     with bench.rough():
-        source = drop_two_crystals(bench.data / "incoming" / ".deleted", seed=10)
+        source = drop_crystals(bench.data / "incoming" / ".deleted", crystals=1, seed=10)
         run = bench.submit(source)
         wait(lambda: bench.flow_process(run) is not None, "its process")
         with bench.client as client:

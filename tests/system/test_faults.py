@@ -20,8 +20,8 @@ from tests.system.facility_bench import (
     Bench,
     differences,
     drop,
+    drop_crystals,
     drop_rotation,
-    drop_two_crystals,
     kill,
     state,
     wait,
@@ -195,7 +195,7 @@ def dispatched(bench: Bench, count: int) -> None:
 
 
 def a_run_killed_twice_ends_with_the_same_bytes(bench: Bench) -> None:
-    source = drop_two_crystals(bench.data / "incoming" / ".two-crystals")
+    source = drop_crystals(bench.data / "incoming" / ".two-crystals", crystals=2)
     whole, broken = bench.data / "runs" / "whole", bench.data / "runs" / "broken"
     bench.plain_run(source, whole)
     run = bench.submit(source, out=broken)

@@ -13,7 +13,7 @@ from tests.system.postgresql_bench import on_postgresql
 
 pytestmark = [pytest.mark.needs_server, pytest.mark.needs_postgresql, pytest.mark.timeout(3600)]
 
-BURST = 20
+BURST = 8
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def bench() -> Iterator[Bench]:
 
 def test_from_drop_to_body(bench: Bench, record_property) -> None:
     seconds = []
-    for number in range(5):
+    for number in range(3):
         source = drop(bench.data / "incoming" / f"single-{number}", seed=number)
         dropped = time.time()
         run = bench.ended(bench.run(source)["id"])
