@@ -91,6 +91,12 @@ def master_bare(path: Path) -> np.ndarray:
         return np.concatenate([data[name][()] for name in sorted(data)])
 
 
+def velox_bare(path: Path) -> np.ndarray:
+    with h5py.File(path) as file:
+        (image,) = file["Data/Image"].values()
+        return np.moveaxis(image["Data"][()], -1, 0)
+
+
 def raw24(folder: Path, frames: Frames) -> None:
     blocks = []
     for frame in frames.astype(np.uint32):
@@ -169,7 +175,7 @@ FORMATS = {
         "*.tvips", rosettasciio("tvips"),
     ),
     "SER": Written(lambda folder, frames: write_ser(folder / "a_1.ser", frames), "*.ser", rosettasciio("tia")),
-    "Velox EMD": Written(lambda folder, frames: write_velox(folder / "a.emd", frames), "*.emd", rosettasciio("emd")),
+    "Velox EMD": Written(lambda folder, frames: write_velox(folder / "a.emd", frames), "*.emd", velox_bare),
     "DM4": Written(
         lambda folder, frames: write_dm4(folder / "a.dm4", frames), "*.dm4", rosettasciio("digitalmicrograph")
     ),
