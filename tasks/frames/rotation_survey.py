@@ -169,6 +169,9 @@ def each_image(
             continue
         if len(files) > 1 and len(found.images) != 1:
             said.lost.append(f"{file.name}: holds {len(found.images)} images beside other files")
+            said.advice.append(
+                "name the one file that holds all frames, a master or a stack, or files of one image each"
+            )
             continue
         numbers = list(range(len(found.images))) if len(files) == 1 else [int(file.number or 0)]
         _note(said, found, numbers)

@@ -43,43 +43,50 @@ def is_tvips(path: Path, begin: bytes) -> bool:
 
 
 def read_tvips(path: Path) -> VendorFrames:
-    """Return the images of a stream whose first part is `path`.
+    """Return the images of a stream whose first part is `path`: mapped, or joined in memory where it has several.
 
     Raises
     ------
     SourceError
         If a header is damaged, or no image is whole.
     """
+    header, parts = _opened(path)
+    if len(parts) == 1:
+        return VendorFrames(header, parts[0]["image"])
+    check_size(path, sum(part["image"].nbytes for part in parts))
+    return VendorFrames(header, np.concatenate([part["image"] for part in parts]))
+
+
+def tvips_header(path: Path) -> FrameHeader:
+    """Return what a stream says.
+
+    Raises
+    ------
+    SourceError
+        If a header is damaged, or no image is whole.
+    """
+    return _opened(path)[0]
+
+
+def _opened(path: Path) -> tuple[FrameHeader, list[np.memmap]]:
+    """Return the header, and the records of each part, mapped."""
     general, record = _layout(path)
-    found = [
-        _mapped(part, record, begin=0 if index else int(general["size"])) for index, part in enumerate(_parts(path))
-    ]
-    check_size(path, sum(part.nbytes for part in found) if len(found) > 1 else 0)
-    images = found[0]["image"] if len(found) == 1 else np.concatenate([part["image"] for part in found])
+    begins = (int(general["size"]), *(0 for _ in range(PARTS_MOST)))
+    parts = [_mapped(part, record, begin=begin) for part, begin in zip(_parts(path), begins, strict=False)]
     angles: tuple[float, ...] = ()
     if "stagea" in (record.names or ()):
-        measured = np.concatenate([np.asarray(part["stagea"]) for part in found])
+        measured = np.concatenate([np.asarray(part["stagea"]) for part in parts])
         angles = tuple(float(f"{angle:.7g}") for angle in measured.tolist()) if np.isfinite(measured).all() else ()
+    rows, columns = record["image"].shape
     header = FrameHeader(
         format="TVIPS stream",
-        shape=checked_shape(path, *images.shape),
-        dtype=images.dtype,
+        shape=checked_shape(path, sum(len(part) for part in parts), rows, columns),
+        dtype=record["image"].base,
         stated=_stated(general),
         angles_deg=angles,
         words={"binning": [int(general["binx"]), int(general["biny"])], "magtotal": int(general["magtotal"])},
     )
-    return VendorFrames(header, images)
-
-
-def tvips_header(path: Path) -> FrameHeader:
-    """Return what a stream says; its pixels are mapped, not read.
-
-    Raises
-    ------
-    SourceError
-        If a header is damaged, or no image is whole.
-    """
-    return read_tvips(path).header
+    return header, parts
 
 
 def _layout(path: Path) -> tuple[np.void, np.dtype[np.void]]:
