@@ -99,7 +99,9 @@ def read_others(path: Path, shape: tuple[int, int]) -> FrameImages:
     """
     with fabio.open(path) as image:
         check_shape(path, image.shape, shape)
-        check_size(path, image.nframes * shape[0] * shape[1] * image.dtype.itemsize)
+        check_size(
+            path, image.nframes * shape[0] * shape[1]
+        )  # in bytes at the least: its type is known once it is read
         if image.nframes == 1:
             return FrameImages(np.asarray(image.data).reshape(1, *shape))
         return FrameImages(np.stack([np.asarray(image.get_frame(index).data) for index in range(image.nframes)]))
