@@ -7,12 +7,14 @@ from adapters.formats.file_format import BEGIN_BYTES, FileFormat, Inspection
 from adapters.formats.reflection_formats import MARKED_FORMATS, TEXT_FORMATS
 from adapters.formats.source_manifest import SOURCE_FORMATS, describe_folder
 from adapters.formats.structure_formats import STRUCTURE_FORMATS
+from adapters.formats.vendors.frame_formats import FRAME_FORMATS
 from tasks.model import SourceError
 
 FORMATS: tuple[FileFormat, ...] = (
     *MANIFEST_FORMATS,
     *SOURCE_FORMATS,
     *MARKED_FORMATS,
+    *FRAME_FORMATS,
     *STRUCTURE_FORMATS,
     *TEXT_FORMATS,
 )

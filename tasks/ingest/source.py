@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from tasks.ingest.contracts import RotationSeriesManifest, TiltSeriesManifest
-from tasks.ingest.files import confined, mask_file, numbered_frames, size_problem
+from tasks.ingest.files import confined, mask_file, numbered_frames, parts_of, size_problem
 from tasks.ingest.manifest import load_manifest, manifest_path
 from tasks.model import Document, FileRef, SourceError
 
@@ -18,6 +18,7 @@ class SourceFile(Document):
     data: FileRef | None
     problem: str | None = None
     number: int | None = Field(default=None, description="number in the name of a frame of a rotation series")
+    parts: tuple[FileRef, ...] = Field(default=(), description="files beside it that hold frames of it")
 
 
 class SourceDocument(Document):
@@ -56,7 +57,12 @@ def read_source(source: Path) -> SourceDocument:
             files = tuple(pool.map(lambda item: _scan_file(source, *item), names))
     else:
         files = tuple(
-            SourceFile(name=path.relative_to(source).as_posix(), data=FileRef.of(path), number=number)
+            SourceFile(
+                name=path.relative_to(source).as_posix(),
+                data=FileRef.of(path),
+                number=number,
+                parts=tuple(FileRef.of(part) for part in parts_of(path)),
+            )
             for number, path in numbered_frames(source, manifest.files, manifest.detector.mask)
         )
     return SourceDocument(
