@@ -3,17 +3,23 @@
 Sources: MRC2014 (Cheng et al., J. Struct. Biol. 192, 146-150, 2015); IMOD's page of the format for its stamp and flags.
 """
 
+import io
 from pathlib import Path
+from typing import NamedTuple
 
 import mrcfile
 import numpy as np
 
+from adapters.formats.frame_header import FrameHeader, checked_shape
 from adapters.formats.image_shape import check_shape, check_size
+from adapters.formats.mrc_extended_header import extended_statements
 from tasks.frames import FrameImages
 from tasks.model import SourceError
 
 HEADER_BYTES = 1024
 """Of MRC; an extended header of `nsymbt` bytes follows."""
+EXTENDED_AT = slice(92, 96)
+"""Of `nsymbt`, the bytes of the extended header."""
 IMOD_STAMP = 1146047817
 """At byte 152 of files that IMOD or SerialEM wrote: the flags behind it count."""
 SIGNED_BYTES = 1
@@ -22,6 +28,53 @@ EXTRA_AT = 112
 """Byte of the header at which mrcfile's field `extra2` begins."""
 FLAGS_AT = 152 - EXTRA_AT
 """Place of stamp and flags, two 32-bit numbers, in `extra2`."""
+
+
+class MrcLayout(NamedTuple):
+    """How the images lie in the file: `whole` of the claimed `nz`, and whether IMOD's flags say if bytes are signed."""
+
+    header: np.ndarray
+    dtype: np.dtype[np.number]
+    begin: int
+    shape: tuple[int, int]
+    whole: int
+    flagged: bool
+
+
+def mrc_layout(path: Path) -> MrcLayout:
+    """Return how the images lie in an MRC file.
+
+    Raises
+    ------
+    SourceError
+        If there is no whole image, or the mode is unknown.
+    """
+    header = _main_header(path)
+    order = header.dtype["nx"].byteorder
+    nx, ny, nz, extended = (int(header[name]) for name in ("nx", "ny", "nz", "nsymbt"))
+    checked_shape(path, 1, ny, nx)
+    stored, flagged = _dtype(path, header, order)
+    frame = nx * ny * stored.itemsize
+    begin = HEADER_BYTES + max(extended, 0)
+    whole = min(nz, (path.stat().st_size - begin) // frame)
+    if whole < 1:
+        raise SourceError(f"{path.name}: ends before the first of its {nz} images", "copy the file again")
+    return MrcLayout(header, stored, begin, (ny, nx), whole, flagged)
+
+
+def _main_header(path: Path) -> np.ndarray:
+    """Return the first 1024 bytes as mrcfile understands them.
+
+    It is given these alone: of the extended header it would take as much memory as the field claims.
+    """
+    with path.open("rb") as stream:
+        content = bytearray(stream.read(HEADER_BYTES))
+    claimed = bytes(content[EXTENDED_AT])
+    content[EXTENDED_AT] = bytes(len(claimed))
+    with mrcfile.mrcinterpreter.MrcInterpreter(io.BytesIO(content), permissive=True, header_only=True) as file:
+        header = file.header.copy()
+    header["nsymbt"] = np.frombuffer(claimed, dtype=header.dtype["nsymbt"])[0]
+    return header
 
 
 def read_mrc(path: Path, shape: tuple[int, int]) -> FrameImages:
@@ -35,19 +88,40 @@ def read_mrc(path: Path, shape: tuple[int, int]) -> FrameImages:
     SourceError
         If there is no whole image, or the mode is unknown.
     """
-    with mrcfile.open(path, permissive=True, header_only=True) as file:
-        header, order = file.header.copy(), file.header.dtype["nx"].byteorder
-    nx, ny, nz, extended = (int(header[name]) for name in ("nx", "ny", "nz", "nsymbt"))
-    check_shape(path, (ny, nx), shape)
-    stored, flagged = _dtype(path, header, order)
-    frame = nx * ny * stored.itemsize
-    check_size(path, frame * max(nz, 1))
-    begin = HEADER_BYTES + max(extended, 0)
-    whole = min(nz, (path.stat().st_size - begin) // frame)
-    if whole < 1:
-        raise SourceError(f"{path.name}: ends before the first of its {nz} images", "copy the file again")
-    images = np.fromfile(path, dtype=stored, count=whole * nx * ny, offset=begin).reshape(-1, *shape)
-    return FrameImages(images.astype(stored.newbyteorder("="), copy=False), _notes(header, images, nz, flagged=flagged))
+    layout = mrc_layout(path)
+    check_shape(path, layout.shape, shape)
+    stored, count = layout.dtype, layout.whole * shape[0] * shape[1]
+    check_size(path, count * stored.itemsize)
+    images = np.fromfile(path, dtype=stored, count=count, offset=layout.begin).reshape(-1, *shape)
+    header = mrc_header(path)
+    notes = (*header.notes, *_signs(images, flagged=layout.flagged))
+    native = images.astype(stored.newbyteorder("="), copy=False)
+    return FrameImages(native, notes, header.stated, header.angles_deg)
+
+
+def mrc_header(path: Path) -> FrameHeader:
+    """Return what an MRC file says, its extended header included.
+
+    Raises
+    ------
+    SourceError
+        If there is no whole image, or the mode is unknown.
+    """
+    layout = mrc_layout(path)
+    claimed, notes = int(layout.header["nz"]), []
+    if layout.whole < claimed:
+        notes.append(f"the file ends early: {layout.whole} of {claimed} images are whole, the others are lost")
+    if layout.header["map"] != b"MAP ":
+        notes.append("an old MRC header without its mark was read permissively")
+    stated, angles = extended_statements(path, layout.header, layout.whole)
+    return FrameHeader(
+        format="MRC",
+        shape=(layout.whole, *layout.shape),
+        dtype=layout.dtype,
+        stated=stated,
+        angles_deg=angles,
+        notes=tuple(notes),
+    )
 
 
 def _dtype(path: Path, header: np.ndarray, order: str) -> tuple[np.dtype[np.number], bool]:
@@ -62,14 +136,7 @@ def _dtype(path: Path, header: np.ndarray, order: str) -> tuple[np.dtype[np.numb
     return (np.dtype(np.uint8) if flagged and not flags & SIGNED_BYTES else stored), flagged
 
 
-def _notes(header: np.ndarray, images: np.ndarray, claimed: int, *, flagged: bool) -> tuple[str, ...]:
-    notes = []
-    if len(images) < claimed:
-        notes.append(f"the file ends early: {len(images)} of {claimed} images are whole, the others are lost")
-    if header["map"] != b"MAP ":
-        notes.append("an old MRC header without its mark was read permissively")
+def _signs(images: np.ndarray, *, flagged: bool) -> tuple[str, ...]:
     if images.dtype.kind == "i" and images.dtype.itemsize == 1 and not flagged and images.min() < 0:
-        notes.append(
-            f"8-bit values down to {images.min()}: are these unsigned bytes, without IMOD's flag that says so?"
-        )
-    return tuple(notes)
+        return (f"8-bit values down to {images.min()}: are these unsigned bytes, without IMOD's flag that says so?",)
+    return ()

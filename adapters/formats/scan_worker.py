@@ -58,6 +58,15 @@ class ScanWorker:
     ) -> None:
         self._stop()
 
+    def within(self, timeout_s: float) -> Self:
+        """Set the limit of the readings that follow."""
+        self._timeout_s = timeout_s
+        return self
+
+    def close(self) -> None:
+        """End the process; the next reading starts another one."""
+        self._stop()
+
     def read(self, path: Path, **shapes: Any) -> ScanData:
         """Return what the function returns for this file.
 

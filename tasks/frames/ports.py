@@ -15,7 +15,15 @@ class FrameImages(NamedTuple):
     notes: tuple[str, ...] = ()
     """What a reader of the report must know: images that are lost, an old header that was believed."""
     stated: Mapping[str, float] = {}
-    """What the file says of fields of the manifest's detector, by their names."""
+    """What the file says of fields of the manifest, by their dotted names: ``beam.energy_kev``, ``detector.pedestal``,
+    ``detector.direct_beam_px[0]``, ``oscillation.width_deg``."""
+    angles_deg: tuple[float, ...] = ()
+    """Of the goniometer as the file states them, one for each image; empty = it states none."""
+    bad: NDArray[np.bool_] | None = None
+    """(slow, fast): pixels that the file says are not to be used."""
+    mark: float | None = None
+    """The value that stands for "not measured": a pixel that always has it is not used, unless the manifest's
+    saturation says that it is a valid one."""
 
 
 class FrameReader(Protocol):

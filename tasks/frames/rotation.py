@@ -87,13 +87,13 @@ def rotation_series(
     if not isinstance(manifest, RotationSeriesManifest):
         raise InputError(f"{source.manifest_file.path} describes no rotation series")
     detector = manifest.detector
-    survey = survey_images(source.files, detector, reader, settings, stated_mask(source, masks))
+    survey = survey_images(source.files, manifest, reader, settings, stated_mask(source, masks))
     storage = _storage(survey, manifest.sample)
     track = track_beam([frame.fit for frame in survey.frames], start=detector.direct_beam_px, name=manifest.sample)
     placement = _placement(track, detector.shape_px)
     step = 1 if manifest.oscillation.width_deg > 0 else -1  # frames are sorted by angle
     sums: dict[int, int] = {}
-    images = each_image(source.files, reader, detector.shape_px, FileNotes([], [], {}), step=step)
+    images = each_image(source.files, reader, detector.shape_px, FileNotes.empty(), step=step)
     stack = write_stack(
         path,
         _placed(images, survey, storage, placement, sums),
@@ -252,5 +252,6 @@ def _provenance(source: SourceDocument, reader: FrameReader, settings: FrameSett
             "manifest": source.manifest_file.sha256,
             **({} if source.mask is None else {"detector.mask": source.mask.sha256}),
             **{file.name: file.data.sha256 for file in source.files if file.data is not None},
+            **{part.path.name: part.sha256 for file in source.files for part in file.parts},
         },
     )

@@ -1,25 +1,23 @@
 """The first reading of a rotation series: which frames can be read, their range of values, their direct beams."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.events.bad_pixels import dead_pixels, hot_pixels
 from tasks.events.direct_beam import BeamFit, find_beam
-from tasks.frames.ports import FrameReader
+from tasks.frames.ports import FrameImages, FrameReader
 from tasks.frames.settings import FrameSettings
-from tasks.ingest import RotationDetector, SourceFile
+from tasks.frames.stated_geometry import angle_contradictions, contradictions
+from tasks.ingest import RotationDetector, RotationSeriesManifest, SourceFile
 from tasks.model import SourceError
 
 FRAMES_MIN = 5
 """Frames that must be readable. Chosen, not measured: fewer than the 5 neighbours that `track_beam` takes the median of
 leave no outlier of the beam to be told, and hold no wedge worth integrating."""
-SAME_VALUE = 0.002
-"""Relative, between a header and the manifest: headers round to three or four digits; above it, cells differ by what
-refinement shows."""
 LEAST_PIXELS = 100
 """Pixels with counts, so that chance makes no multiples of 256 of them all."""
 SWAPPED_SHARE = 0.98
@@ -34,6 +32,7 @@ class FileImage(NamedTuple):
     number: int
     source: str
     pixels: NDArray[np.number]
+    mark: float | None = None
 
 
 class Seen(NamedTuple):
@@ -48,8 +47,9 @@ class Survey(NamedTuple):
     """All frames that can be read, in the order of their numbers.
 
     ``low``, ``high``: the range of valid pixels; ``whole``: whether all are whole numbers; ``bad`` (slow, fast):
-    stated by the manifest, not a number on some frame, always the same negative value below the pedestal (the mark of
-    a dead pixel), always far above or below all neighbours; ``lost``: why other files cannot be read.
+    stated by the manifest or by a file, not a number on some frame, always marked as not measured, always the same
+    negative value below the pedestal (the mark of a dead pixel), always far above or below all neighbours; ``lost``:
+    why other files cannot be read.
     """
 
     frames: tuple[Seen, ...]
@@ -63,19 +63,28 @@ class Survey(NamedTuple):
 
 
 class FileNotes(NamedTuple):
-    """What reading the files brought up: why some cannot be read, notes, and fields of the detector as they state them.
+    """What reading the files brought up: why some cannot be read, notes, and fields of the manifest as they state them.
 
-    Each is added to while files are read.
+    ``advice``: what the reader of a file says can be done; ``angles``: of the frames, by their numbers; ``bad``: pixels
+    that are not to be used, one mask for each file that has one. Each is added to while files are read.
     """
 
     lost: list[str]
+    advice: list[str]
     notes: list[str]
     stated: dict[str, list[float]]
+    angles: dict[int, float]
+    bad: list[NDArray[np.bool_]]
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return notes of nothing read yet."""
+        return cls([], [], [], {}, {}, [])
 
 
 def survey_images(
     files: Sequence[SourceFile],
-    detector: RotationDetector,
+    manifest: RotationSeriesManifest,
     reader: FrameReader,
     settings: FrameSettings,
     stated: NDArray[np.bool_],
@@ -87,8 +96,9 @@ def survey_images(
     SourceError
         If fewer than 5 frames can be read.
     """
-    said = FileNotes([], [], {})
-    ever_nan = np.zeros(detector.shape_px, dtype=bool)
+    detector = manifest.detector
+    said = FileNotes.empty()
+    ever_nan, ever_measured = np.zeros(detector.shape_px, dtype=bool), np.zeros(detector.shape_px, dtype=bool)
     floor = min(0.0, detector.pedestal)
     whole = True
     frames: list[Seen] = []
@@ -97,22 +107,31 @@ def survey_images(
         finite = np.isfinite(image.pixels)
         values = np.where(finite, image.pixels, 0)
         ever_nan |= ~finite
+        measured = finite if _counts(image.mark, detector) else finite & (values != image.mark)
+        ever_measured |= measured
         np.minimum(low, values, out=low, where=finite)
         np.maximum(high, values, out=high, where=finite)
         whole = whole and (values.dtype.kind in "ui" or bool(np.array_equal(values, np.rint(values))))
-        frames.append(_seen(image, values, finite & (values >= floor) & ~stated, detector, settings))
+        frames.append(_seen(image, values, measured & (values >= floor) & ~stated, detector, settings))
     if len(frames) < FRAMES_MIN:
         reasons = "\n".join(said.lost[:REASONS_SHOWN])
         raise SourceError(
             f"{len(frames)} readable frames, at least {FRAMES_MIN} are needed\n{reasons}".rstrip(),
-            "check `files` in the manifest, and copy damaged files again",
+            next((advice for advice in said.advice if advice), "check `files` in the manifest"),
         )
-    unmeasured = stated | ever_nan | ((low == high) & (low < floor))
+    unmeasured = stated | ever_nan | ~ever_measured | ((low == high) & (low < floor))
+    for mask in said.bad:
+        unmeasured |= mask
     above = np.where(unmeasured, 0.0, low - detector.pedestal) / detector.gain
     dead = dead_pixels(np.where(unmeasured, 0.0, high - detector.pedestal) / detector.gain)
     good = ~(unmeasured | hot_pixels([above]) | dead)
     lowest, highest = float(low[good].min(initial=0.0)), float(high[good].max(initial=0.0))
-    notes = (*_noted(said, len(files)), *contradictions(said.stated, detector), *_swapped(high, good))
+    notes = (
+        *_noted(said, len(files)),
+        *contradictions(said.stated, manifest),
+        *angle_contradictions(said.angles, frames[0].number, manifest.oscillation),
+        *_swapped(high, good),
+    )
     return Survey(tuple(frames), lowest, highest, whole, ~good, tuple(said.lost), notes)
 
 
@@ -120,19 +139,6 @@ def _noted(said: FileNotes, files: int) -> tuple[str, ...]:
     """Return each note once, with the number of files that gave it."""
     counted = Counter(said.notes)
     return tuple(note if files == 1 else f"{note} ({number} of {files} files)" for note, number in counted.items())
-
-
-def contradictions(stated: Mapping[str, Sequence[float]], detector: RotationDetector) -> tuple[str, ...]:
-    """Return in words where the headers of files say other than the manifest; the manifest is believed."""
-    found = []
-    for field, values in stated.items():
-        mine, theirs = float(getattr(detector, field)), float(np.median(values))
-        if abs(theirs - mine) > SAME_VALUE * max(abs(mine), abs(theirs)):
-            size = f" ({theirs / mine - 1.0:+.1%})" if mine else ""
-            found.append(
-                f"detector.{field} is {mine:g} in the manifest, the files say {theirs:g}{size}: which is right?"
-            )
-    return tuple(found)
 
 
 def _swapped(high: NDArray[np.number], good: NDArray[np.bool_]) -> tuple[str, ...]:
@@ -156,19 +162,37 @@ def each_image(
             said.lost.append(f"{file.name}: {file.problem}")
             continue
         try:
-            images, notes, stated = reader.read(file.data.path, shape=shape)
+            found = reader.read(file.data.path, shape=shape)
         except SourceError as error:
             said.lost.append(error.message)
+            said.advice.append(error.advice)
             continue
-        said.notes.extend(notes)
-        for field, value in stated.items():
-            said.stated.setdefault(field, []).append(value)
-        if len(files) > 1 and len(images) != 1:
-            said.lost.append(f"{file.name}: holds {len(images)} images beside other files")
+        if len(files) > 1 and len(found.images) != 1:
+            said.lost.append(f"{file.name}: holds {len(found.images)} images beside other files")
+            said.advice.append(
+                "name the one file that holds all frames, a master or a stack, or files of one image each"
+            )
             continue
-        for index in range(len(images))[::step]:
-            number = index if len(files) == 1 else int(file.number or 0)
-            yield FileImage(number, file.name, images[index])
+        numbers = list(range(len(found.images))) if len(files) == 1 else [int(file.number or 0)]
+        _note(said, found, numbers)
+        for index in range(len(numbers))[::step]:
+            yield FileImage(numbers[index], file.name, found.images[index], found.mark)
+
+
+def _counts(mark: float | None, detector: RotationDetector) -> bool:
+    """Tell whether all values count: no mark, or one that the manifest takes for a valid value by its saturation."""
+    return mark is None or (detector.saturation is not None and detector.saturation >= mark)
+
+
+def _note(said: FileNotes, found: FrameImages, numbers: Sequence[int]) -> None:
+    """Add what a file says to the notes."""
+    said.notes.extend(found.notes)
+    for field, value in found.stated.items():
+        said.stated.setdefault(field, []).append(value)
+    if len(found.angles_deg) == len(numbers):
+        said.angles.update(zip(numbers, found.angles_deg, strict=True))
+    if found.bad is not None:
+        said.bad.append(found.bad)
 
 
 def _seen(

@@ -168,4 +168,6 @@ def read_rotation(
     """
     series = rotation_series(source, reader, settings, workdir / STACK_NAME, masks)
     log.info("%s: %d frames, %.0f electrons", series.sample, len(series.frames), sum(f.counts for f in series.frames))
+    for warning in series.warnings:
+        log.warning("%s: %s", series.sample, warning)
     return series

@@ -11,6 +11,27 @@ LARGEST_FILE_COUNT = 20000
 measured: a pattern that matches more matches something else."""
 
 
+PARTS = (
+    (re.compile(r"(.+)_master(\.h5|\.hdf5|\.nxs)", re.IGNORECASE), r"_data_\d+"),
+    (re.compile(r"(.+)_000(\.tvips)", re.IGNORECASE), r"_\d{3}"),
+)
+"""Names of files whose frames lie in others beside them, and what those are called in place of ``_master`` or ``_000``:
+DECTRIS' FileWriter and TVIPS' recorder name them so."""
+STORES = {".zspy", ".zarr"}
+"""Suffixes of folders that count as one file."""
+
+
+def parts_of(path: Path) -> tuple[Path, ...]:
+    """Return the files beside `path` that hold frames of it by their names: a master's data files, a stream's parts."""
+    for whole, rest in PARTS:
+        name = whole.fullmatch(path.name)
+        if name is not None:
+            part = re.compile(re.escape(name.group(1)) + rest + re.escape(name.group(2)), re.IGNORECASE)
+            found = (file for file in path.parent.iterdir() if file != path and part.fullmatch(file.name))
+            return tuple(sorted(file for file in found if file.is_file()))
+    return ()
+
+
 def size_problem(source: Path, name: str, listed_bytes: int) -> str | None:
     """Say why a listed file is not what the manifest says; None if it is.
 
@@ -49,7 +70,8 @@ def confined(source: Path, name: str) -> Path:
 def numbered_frames(source: Path, pattern: str, mask: str | None = None) -> list[tuple[int, Path]]:
     """Return the files that match a glob, with the number in each name, sorted by it; not that of ``detector.mask``.
 
-    The number is the last group of digits that differs between the names (``cryst2_0001_a.tif``: 1).
+    The number is the last group of digits that differs between the names (``cryst2_0001_a.tif``: 1). Data files of a
+    master that matches too, and parts of a stream, are no frames of their own.
 
     Raises
     ------
@@ -59,13 +81,14 @@ def numbered_frames(source: Path, pattern: str, mask: str | None = None) -> list
     try:
         stated = mask_place(mask)
         kept_out = None if stated is None else source / stated[0]
-        paths = sorted(path for path in source.glob(pattern) if path.is_file() and path != kept_out)
+        matching = {path for path in source.glob(pattern) if _is_one(path) and path != kept_out}
+        paths = sorted(matching - {part for path in matching for part in parts_of(path)})
     except (ValueError, NotImplementedError, OSError) as error:
         raise SourceError(f"{source}: files: {pattern!r} is not a pattern: {error}") from error
     if not paths or len(paths) > LARGEST_FILE_COUNT:
         raise SourceError(f"{source}: files: {len(paths)} files match {pattern!r}", "check the pattern")
-    for path in paths:
-        confined(source, path.relative_to(source).as_posix())
+    for file in (*paths, *(held for path in paths for held in files_of(path))):
+        confined(source, file.relative_to(source).as_posix())
     groups = [re.findall(r"\d+", path.stem) for path in paths]
     depth = min(len(group) for group in groups)
     if depth == 0 and len(paths) > 1:
@@ -78,6 +101,17 @@ def numbered_frames(source: Path, pattern: str, mask: str | None = None) -> list
         if number == following:
             raise SourceError(f"{source}: {first.name} and {second.name} have the same number {number}")
     return found
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return the files that hold what `path` is: itself and its parts, or all files of a folder that counts as one."""
+    if path.is_dir():
+        return tuple(sorted(file for file in path.rglob("*") if file.is_symlink() or not file.is_dir()))
+    return (path, *parts_of(path))
+
+
+def _is_one(path: Path) -> bool:
+    return path.is_file() or (path.suffix.lower() in STORES and path.is_dir())
 
 
 def mask_place(mask: str | None) -> tuple[str, str | None] | None:

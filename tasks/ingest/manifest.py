@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.ingest.contracts import RotationSeriesManifest, TiltSeriesManifest
-from tasks.ingest.files import confined, mask_file, mask_place, numbered_frames, size_problem
+from tasks.ingest.files import confined, files_of, mask_file, mask_place, numbered_frames, size_problem
 from tasks.model import SourceError
 
 __all__ = [
@@ -105,7 +105,8 @@ def listed_files(source: Path) -> tuple[Path, ...]:
     """
     manifest = load_manifest(source)
     if isinstance(manifest, RotationSeriesManifest):
-        found = [path for _, path in numbered_frames(source, manifest.files, manifest.detector.mask)]
+        frames = [path for _, path in numbered_frames(source, manifest.files, manifest.detector.mask)]
+        found = [file for path in frames for file in files_of(path)]
     else:
         found = [confined(source, part.file) for scan in manifest.scans for part in scan.every_file]
     mask = mask_file(source, manifest.detector.mask)

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from tasks.ingest.contracts import RotationSeriesManifest, ScanFile, TiltSeriesManifest
-from tasks.ingest.files import confined, mask_file, numbered_frames, size_problem
+from tasks.ingest.files import confined, mask_file, numbered_frames, parts_of, size_problem
 from tasks.ingest.manifest import load_manifest, manifest_path
 from tasks.model import Document, FileRef, SourceError
 
@@ -18,7 +18,7 @@ class SourceFile(Document):
     data: FileRef | None
     problem: str | None = None
     number: int | None = Field(default=None, description="number in the name of a frame of a rotation series")
-    beside: tuple[FileRef, ...] = Field(default=(), description="files that the manifest lists as parts of this scan")
+    parts: tuple[FileRef, ...] = Field(default=(), description="files beside it that hold frames of it")
 
 
 class SourceDocument(Document):
@@ -56,7 +56,12 @@ def read_source(source: Path) -> SourceDocument:
             files = tuple(pool.map(lambda scan: _scan_files(source, scan), manifest.scans))
     else:
         files = tuple(
-            SourceFile(name=path.relative_to(source).as_posix(), data=FileRef.of(path), number=number)
+            SourceFile(
+                name=path.relative_to(source).as_posix(),
+                data=FileRef.of(path),
+                number=number,
+                parts=tuple(FileRef.of(part) for part in parts_of(path)),
+            )
             for number, path in numbered_frames(source, manifest.files, manifest.detector.mask)
         )
     return SourceDocument(
@@ -75,13 +80,22 @@ def _hashed(mask: Path) -> FileRef:
 
 
 def _scan_files(source: Path, scan: ScanFile) -> SourceFile:
-    """Return a scan's file with those beside it; if one of these cannot be used, the scan cannot."""
+    """Return a scan's file with those beside it, listed or known by their names.
+
+    If a listed one cannot be used, the scan cannot.
+    """
     found = _scan_file(source, scan.file, scan.bytes)
-    parts = [_scan_file(source, part.file, part.bytes) for part in scan.beside]
-    wrong = next((part for part in parts if part.data is None), None)
-    if wrong is not None and found.data is not None:
+    listed = [_scan_file(source, part.file, part.bytes) for part in scan.beside]
+    wrong = next((part for part in listed if part.data is None), None)
+    if found.data is None:
+        return found
+    if wrong is not None:
         return SourceFile(name=scan.file, data=None, problem=f"{wrong.name} beside it: {wrong.problem}")
-    return found.model_copy(update={"beside": tuple(part.data for part in parts if part.data is not None)})
+    parts = {part.data.path: part.data for part in listed if part.data is not None}
+    for path in parts_of(found.data.path):
+        if path.resolve() not in parts:
+            parts[path] = FileRef.of(path)
+    return found.model_copy(update={"parts": tuple(parts.values())})
 
 
 def _scan_file(source: Path, name: str, listed_bytes: int) -> SourceFile:

@@ -30,7 +30,7 @@ class Document(BaseModel):
 
 
 class FileRef(Document):
-    """A file and the SHA-256 of its bytes.
+    """A file, or a folder that counts as one, and the SHA-256 of its bytes.
 
     In memory the path is absolute. Serialised or validated with the context
     ``{"root": folder}`` it is relative to that folder, so that a run folder can be moved.
@@ -41,14 +41,18 @@ class FileRef(Document):
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Return the reference of an existing file; reads it once."""
+        """Return the reference of what exists, read once; a folder counts by the names and bytes of its files."""
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
+            lines = [f"{cls.of(file).sha256} {file.relative_to(path).as_posix()}" for file in files]
+            return cls(path=path.resolve(), sha256=hashlib.sha256("\n".join(lines).encode()).hexdigest())
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         return cls(path=path.resolve(), sha256=digest)
 
     def unchanged(self) -> bool:
         """Tell whether the file is there with the same bytes."""
-        return self.path.is_file() and FileRef.of(self.path).sha256 == self.sha256
+        return self.path.exists() and FileRef.of(self.path).sha256 == self.sha256
 
     @field_serializer("path")
     def _relative(self, path: Path, info: SerializationInfo) -> str:

@@ -149,7 +149,7 @@ def test_files_beside_a_scan_are_waited_for_and_part_of_the_source(
     whole = read_source(tmp_path)
     assert completeness(tmp_path) == ()
     assert set(parts) <= set(listed_files(tmp_path))
-    assert [ref.path for ref in whole.files[0].beside] == parts
+    assert [ref.path for ref in whole.files[0].parts] == parts
     content = parts[1].read_bytes()
     parts[1].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert read_source(tmp_path) != whole

@@ -1,6 +1,7 @@
 """Frames as cameras and programs write them: what is read is what was measured, or the error says what to do."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import tifffile
 
 from adapters.formats.frame_reader import FrameFileReader
 from tasks.frames import FrameImages
-from tasks.frames.rotation_survey import contradictions
-from tasks.ingest import RotationDetector
+from tasks.frames.stated_geometry import contradictions
+from tasks.ingest import RotationSeriesManifest
 from tasks.model import SourceError
+from tests.synthetic.cinchonine_manifest import MANIFEST
 
 SHAPE = (12, 17)
 STACK = np.random.default_rng(0).poisson(30.0, (5, *SHAPE)).astype(np.uint16)
@@ -157,12 +159,14 @@ def test_smv_of_every_type_and_order_is_read(tmp_path: Path, kind: str, order: s
 def test_what_an_smv_header_says_is_compared_with_the_manifest(tmp_path: Path) -> None:
     said = "IMAGE_PEDESTAL=8;\nPIXEL_SIZE=0.055;\nDISTANCE=443.0;\n"
     found = read(smv(tmp_path / "a.img", "unsigned_short", extra=said))
-    assert found.stated == {"pedestal": 8.0, "pixel_size_mm": 0.055, "camera_length_mm": 443.0}
-    detector = RotationDetector(
-        name="d", shape_px=SHAPE, pixel_size_mm=0.055, camera_length_mm=436.1, gain=1, pedestal=0, saturation=None
-    )
+    assert found.stated == {
+        "detector.pedestal": 8.0,
+        "detector.pixel_size_mm": 0.055,
+        "detector.camera_length_mm": 443.0,
+    }
     stated = {name: [value] for name, value in found.stated.items()}
-    assert contradictions(stated, detector) == (
+    manifest = RotationSeriesManifest.model_validate_json(json.dumps(MANIFEST), strict=True)
+    assert contradictions(stated, manifest) == (
         "detector.pedestal is 0 in the manifest, the files say 8: which is right?",
         "detector.camera_length_mm is 436.1 in the manifest, the files say 443 (+1.6%): which is right?",
     )

@@ -15,8 +15,10 @@ from tasks.frames.models import FrameSeries
 from tasks.frames.settings import FrameSettings
 from tasks.frames.sweeps import partition
 from tasks.frames.task import read_rotation
+from tasks.ingest import listed_files
 from tasks.ingest.source import read_source
 from tasks.model import SourceError
+from tests.synthetic.nexus_master import write_master
 
 SHAPE = (48, 52)
 CENTRE = (23.3, 26.8)
@@ -236,3 +238,68 @@ def test_frames_without_a_beam_use_the_manifests(tmp_path: Path) -> None:
     assert any("not measured on 6 of 6" in warning for warning in series.warnings)
     with pytest.raises(SourceError, match="direct beam is not seen"):
         read(manifest(tiffs(tmp_path / "b", images), "*.tif", direct_beam_px=None))
+
+
+def master(folder: Path, **options: object) -> Path:
+    folder.mkdir()
+    frames = np.stack([image(seed) for seed in range(8)]).astype(np.uint32)
+    frames[:, 20:22, :] = 2**32 - 1  # a gap between chips, at the camera's mark
+    frames[3, 5, 6] = 2**32 - 1  # one that overflowed on one frame
+    mask = np.zeros(SHAPE, dtype=np.uint32)
+    mask[40, 41] = 2
+    return write_master(folder / "x_master.h5", frames, images_per_file=3, mask=mask, **options)
+
+
+@pytest.mark.parametrize("pattern", ["x_master.h5", "*.h5"])
+def test_a_master_and_its_data_files_are_one_stack(tmp_path: Path, pattern: str) -> None:
+    folder = tmp_path / "source"
+    geometry = {"distance_m": 0.44, "pixel_m": 55e-6, "beam_slow": 24.0, "beam_fast": 40.0}
+    master(folder, omega_width_deg=0.25, geometry=geometry)
+    series = read(manifest(folder, pattern, saturation=40000.0))
+    assert [frame.number for frame in series.frames] == list(range(8))
+    assert not series.mask[20:22].any()
+    assert not series.mask[40, 41]
+    assert series.mask[5, 6]  # an overload, not a dead pixel
+    said = "\n".join(series.warnings)
+    assert "detector.camera_length_mm is 436.1 in the manifest, the files say 440 (+0.9%): which is right?" in said
+    assert "detector.direct_beam_px[1] is 26 in the manifest, the files say 40 (+14.0 px)" in said
+    assert "oscillation" not in said
+    assert "beam.energy_kev" not in said
+    names = {path.name for path in listed_files(folder)}
+    assert names == {"rotation_series.json", "x_master.h5", *(f"x_data_{number:06d}.h5" for number in (1, 2, 3))}
+    assert {name for name in series.provenance.inputs if name.startswith("x_")} == names - {"rotation_series.json"}
+
+
+def test_a_folder_that_counts_as_one_file_is_hashed_by_what_it_holds(tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    (folder / "a.zspy" / "deep").mkdir(parents=True)
+    (folder / "a.zspy" / "deep" / "0").write_bytes(b"chunk")
+    manifest(folder, "*.zspy")
+    (file,) = read_source(folder).files
+    assert {path.name for path in listed_files(folder)} == {"rotation_series.json", "0"}
+    (folder / "a.zspy" / "deep" / "0").write_bytes(b"other")
+    (changed,) = read_source(folder).files
+    assert file.data is not None
+    assert changed.data is not None
+    assert file.data.sha256 != changed.data.sha256
+    (folder / "a.zspy" / "deep" / "1").symlink_to(tmp_path)
+    with pytest.raises(SourceError, match="outside the source folder"):
+        read_source(folder)
+
+
+def test_what_to_do_about_files_that_cannot_be_read_is_what_their_reader_says(tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    master(folder)
+    (folder / "x_data_000002.h5").unlink()
+    with pytest.raises(SourceError, match=r"missing: x_data_000002\.h5") as told:
+        read(manifest(folder, "x_master.h5"))
+    assert told.value.advice == "copy them into the same folder"
+
+
+def test_warnings_are_logged_for_who_runs_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "source"
+    master(folder, geometry={"distance_m": 0.47})
+    with caplog.at_level("WARNING", logger="apertura.frames"):
+        series = read(manifest(folder, "x_master.h5", saturation=40000.0))
+    assert {record.getMessage() for record in caplog.records} == {f"test: {text}" for text in series.warnings}
+    assert any("the files say 470 (+7.8%)" in text for text in series.warnings)

@@ -1,0 +1,1 @@
+"""Frames in the files of cameras and of the programs that drive them."""
