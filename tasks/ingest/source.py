@@ -92,9 +92,14 @@ def _scan_files(source: Path, scan: ScanFile) -> SourceFile:
     if wrong is not None:
         return SourceFile(name=scan.file, data=None, problem=f"{wrong.name} beside it: {wrong.problem}")
     parts = {part.data.path: part.data for part in listed if part.data is not None}
-    for path in parts_of(found.data.path):
-        if path.resolve() not in parts:
+    root = source.resolve()
+    named = [path.resolve() for path in parts_of(found.data.path)]
+    for path in (path for path in named if path not in parts and path.is_relative_to(root)):
+        try:
             parts[path] = FileRef.of(path)
+        except OSError as error:
+            problem = f"{path.name} beside it cannot be read: {error.strerror}"
+            return SourceFile(name=scan.file, data=None, problem=problem)
     return found.model_copy(update={"parts": tuple(parts.values())})
 
 

@@ -55,13 +55,10 @@ class DenseScan(NamedTuple):
     """A pixel value that marks what the detector could not count; None = there is none."""
     masked: NDArray[np.bool_] | None = None
     """(slow, fast): pixels that the file itself says were never measured; None = it says nothing."""
-    upward: bool = False
-    """Whether the last row of the frame is stored first."""
 
     def frames(self, block: Block) -> NDArray[np.generic]:
         """Return the frames of a block, (n, slow, fast), in its memory."""
-        frames = block.records.view(self.dtype).reshape(len(block.records), *self.frame_shape)
-        return frames[:, ::-1] if self.upward else frames
+        return block.records.view(self.dtype).reshape(len(block.records), *self.frame_shape)
 
 
 def stream_blocks(

@@ -123,7 +123,7 @@ def _events(
     if scan.masked is not None and scan.masked.any():
         scan.frames(block)[:, scan.masked] = 0  # in its memory, which the next block takes
     rows, columns = scan.frame_shape
-    row_bytes, records, upward = columns * scan.dtype.itemsize, block.records, scan.upward
+    row_bytes, records = columns * scan.dtype.itemsize, block.records
     kind, size = scan.dtype.kind, scan.dtype.itemsize
     foreign = kind == "f" and (size not in {4, 8} or scan.dtype.newbyteorder("=") != scan.dtype)
     if kind != "f" and rule.cut <= 0:  # zero is an electron: nothing can be passed over
@@ -132,8 +132,8 @@ def _events(
     if foreign or row_bytes % unit:
         plain = scan.frames(block).astype(np.float32 if size <= 2 else np.float64) if foreign else scan.frames(block)
         records, row_bytes = _padded(plain)
-        upward, size = False, plain.dtype.itemsize
-    shape = (rows, columns, row_bytes, upward)
+        size = plain.dtype.itemsize
+    shape = (rows, columns, row_bytes)
     room = (_most(scan, rule), left, kept, counted, memory)
     if kind == "f":
         kind_of_float = np.float32 if size == 4 else np.float64

@@ -1,7 +1,7 @@
 """The loops that turn pixels into events, compiled: one pass over the bytes of some frames.
 
-Frames are gone through by groups of words, as most of them hold nothing. Rows are `row_bytes` apart; `upward` where the
-last row is stored first. Of the events of a position the pixels are in order.
+Frames are gone through by groups of words, as most of them hold nothing. Rows are `row_bytes` apart. Of the events of a
+position the pixels are in order.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ Kept = types.Array(types.boolean, 1, "C")
 """Whether each frame is wanted, (n,)."""
 Events = types.Array(types.uint32, 1, "C")
 """Flat pixels of electrons, (n,)."""
-Layout = (types.int64, types.int64, types.int64, types.boolean)
+Layout = (types.int64, types.int64, types.int64)
 Rule = (types.float64, types.float64, types.float64)
 Room = (types.int64, types.int64, Kept, Counted, Events)
 Written = types.Tuple((Events, types.int64))
@@ -70,11 +70,11 @@ def _lowest_bit(word):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
 
 
 @njit(types.int64(Records, types.int64, *Layout, types.int64, Held, Counted), cache=True, nogil=True)
-def _hold(words, frame, rows, columns, row_bytes, upward, size, held, begins):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _hold(words, frame, rows, columns, row_bytes, size, held, begins):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """List the words of a frame that are not zero, and the flat pixel with which each begins; return their number."""
     row_words, per, found = row_bytes // 8, 8 // size, 0
     for row in range(rows):
-        begin, place = (rows - 1 - row if upward else row) * row_words, row * columns
+        begin, place = row * row_words, row * columns
         for group in range(0, row_words, GROUP):
             count = min(GROUP, row_words - group)
             if count == GROUP:
@@ -133,14 +133,14 @@ def _part(held, begins, found, size, big, signed, cut, pedestal, units, most, pi
 
 
 @njit(Written(Records, *Layout, types.int64, types.boolean, types.boolean, *Rule, *Room), cache=True, nogil=True)
-def take_whole(words, rows, columns, row_bytes, upward, size, big, signed, cut, pedestal, units, most, left, kept, counted, events):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, E501 # fmt: skip
+def take_whole(words, rows, columns, row_bytes, size, big, signed, cut, pedestal, units, most, left, kept, counted, events):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, E501 # fmt: skip
     """Write the events of frames of whole numbers, of which zero is no electron; `big`: of the big-endian order."""
     held = np.empty(rows * row_bytes // 8 + 1, dtype=np.uint64)
     begins = np.empty(len(held), dtype=np.int64)
     pixel, electrons = np.empty(rows * columns + 1, dtype=np.int64), np.empty(rows * columns + 1, dtype=np.int64)
     written = np.int64(0)
     for frame in range(words.shape[0]):
-        found = _hold(words, frame, rows, columns, row_bytes, upward, size, held, begins)
+        found = _hold(words, frame, rows, columns, row_bytes, size, held, begins)
         hit = _part(held, begins, found, size, big, signed, cut, pedestal, units, most, pixel, electrons)
         if hit < 0:
             return events, IMPOSSIBLE
@@ -171,11 +171,11 @@ def take_whole(words, rows, columns, row_bytes, upward, size, big, signed, cut, 
     cache=True,
     nogil=True,
 )
-def _hold_floats(pixels, levels, frame, rows, columns, row_bytes, upward, cut, pedestal, units, most, pixel, electrons):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 # fmt: skip
+def _hold_floats(pixels, levels, frame, rows, columns, row_bytes, cut, pedestal, units, most, pixel, electrons):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 # fmt: skip
     """List the pixels of a frame that hold electrons, and how many; return their number, or `IMPOSSIBLE`."""
     stride, level, lowest, hit = row_bytes // pixels.itemsize, levels[0], levels[1], 0
     for row in range(rows):
-        begin, place, found = (rows - 1 - row if upward else row) * stride, row * columns, hit
+        begin, place, found = row * stride, row * columns, hit
         for group in range(0, columns, GROUP):
             count = min(GROUP, columns - group)
             if count == GROUP:
@@ -210,7 +210,7 @@ def _hold_floats(pixels, levels, frame, rows, columns, row_bytes, upward, cut, p
     cache=True,
     nogil=True,
 )
-def take_floats(pixels, levels, rows, columns, row_bytes, upward, cut, pedestal, units, most, left, kept, counted, events):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, E501 # fmt: skip
+def take_floats(pixels, levels, rows, columns, row_bytes, cut, pedestal, units, most, left, kept, counted, events):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201 # fmt: skip
     """Write the events of frames of floating-point numbers, of the byte order of this machine.
 
     ``levels``: `cut` and the lowest finite number, in the type of the pixels.
@@ -219,7 +219,7 @@ def take_floats(pixels, levels, rows, columns, row_bytes, upward, cut, pedestal,
     written = np.int64(0)
     for frame in range(pixels.shape[0]):
         hit = _hold_floats(
-            pixels, levels, frame, rows, columns, row_bytes, upward, cut, pedestal, units, most, pixel, electrons
+            pixels, levels, frame, rows, columns, row_bytes, cut, pedestal, units, most, pixel, electrons
         )
         if hit < 0:
             return events, IMPOSSIBLE

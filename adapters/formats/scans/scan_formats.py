@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +15,11 @@ from adapters.formats.scans.blockfile_scan import is_blockfile, open_blockfile
 from adapters.formats.scans.dense_scan import DenseScan
 from adapters.formats.scans.empad_scan import is_empad, open_empad
 from adapters.formats.scans.hdf5_cubes import is_emd_scan, is_hyperspy_scan, open_emd, open_hyperspy
-from adapters.formats.scans.hdf5_safety import is_hdf5, own
-from adapters.formats.scans.merlin_scan import is_merlin, open_merlin
+from adapters.formats.scans.hdf5_safety import SIGNATURE, is_hdf5, own
+from adapters.formats.scans.merlin_scan import open_merlin
 from adapters.formats.stempy_hdf5 import describe_stempy
+from adapters.formats.vendors.apart import apart
+from adapters.formats.vendors.merlin_mib import is_mib
 from tasks.model import SourceError
 
 NEEDED = (
@@ -34,6 +36,14 @@ DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, EO
 """Libraries report damage as any of these, depending on the byte that is wrong."""
 
 
+STEMPY = "stempy HDF5"
+"""As `apertura inspect` prints it."""
+EMD = "EMD (py4DSTEM)"
+"""As `apertura inspect` prints it."""
+KINDS_KEPT = 256
+"""Files of which is remembered what they are, so that a table of formats asks once. Chosen, not measured."""
+
+
 class DenseFormat(NamedTuple):
     """A format of scans of whole frames."""
 
@@ -43,11 +53,11 @@ class DenseFormat(NamedTuple):
 
 
 DENSE_FORMATS: tuple[DenseFormat, ...] = (
-    DenseFormat("Merlin MIB", is_merlin, open_merlin),
+    DenseFormat("Merlin MIB", is_mib, open_merlin),
     DenseFormat("NanoMEGAS block file", is_blockfile, open_blockfile),
     DenseFormat("DECTRIS Arina master", is_arina, open_arina),
     DenseFormat("HyperSpy", is_hyperspy_scan, open_hyperspy),
-    DenseFormat("EMD (py4DSTEM)", is_emd_scan, open_emd),
+    DenseFormat(EMD, is_emd_scan, open_emd),
     DenseFormat("EMPAD", is_empad, open_empad),
 )
 """Asked in order."""
@@ -122,16 +132,44 @@ def damaged(name: str, error: Exception) -> SourceError:
     return SourceError(f"not a readable file of {name}: {said}", "copy the file again")
 
 
-def _dense(name: str) -> FileFormat:
-    known = next(one for one in DENSE_FORMATS if one.name == name)
-    return FileFormat(known.name, known.recognises, partial(describe_dense, known))
+def hdf5_scan(path: Path) -> str | None:
+    """Return the name of the format of a scan in HDF5, None if it is none. Called in the other process."""
+    if is_stempy(path, SIGNATURE):
+        return STEMPY
+    return next(
+        (known.name for known in DENSE_FORMATS if known.name == EMD and known.recognises(path, SIGNATURE)), None
+    )
+
+
+@lru_cache(maxsize=KINDS_KEPT)
+def _kind(path: Path, _size: int, _modified: int) -> str | None:
+    try:
+        return apart(hdf5_scan, path)
+    except SourceError:  # it hangs the library, or crashes it: whoever reads it says so
+        return None
+
+
+def _holds(name: str) -> Callable[[Path, bytes], bool]:
+    """Return the test for one kind of HDF5, which only another process opens."""
+
+    def holds(path: Path, begin: bytes) -> bool:
+        if not is_hdf5(begin):
+            return False
+        status = path.stat()
+        return _kind(path.resolve(), status.st_size, status.st_mtime_ns) == name
+
+    return holds
+
+
+def _dense(name: str) -> DenseFormat:
+    return next(one for one in DENSE_FORMATS if one.name == name)
 
 
 SCAN_FORMATS: tuple[FileFormat, ...] = (
-    FileFormat("stempy HDF5", is_stempy, partial(describe_stempy, lacks=NEEDED)),
+    FileFormat(STEMPY, _holds(STEMPY), partial(apart, partial(describe_stempy, lacks=NEEDED))),
     FileFormat(TIMEPIX3, is_timepix3, describe_timepix3),
-    _dense("EMD (py4DSTEM)"),
-    _dense("EMPAD"),
+    FileFormat(EMD, _holds(EMD), partial(apart, partial(describe_dense, _dense(EMD)))),
+    FileFormat("EMPAD", is_empad, partial(describe_dense, _dense("EMPAD"))),
 )
 """For `apertura inspect`: formats that hold scans only. What may hold frames of a rotation too (.mib, .blo, masters of
 DECTRIS, HyperSpy) is listed with the formats of frames."""
