@@ -14,10 +14,10 @@ from tasks.model import SourceError
 Shape = tuple[int, int]
 Nature = Literal["counts", "analogue", "unknown"]
 """What pixel values are by the nature of the file: counts of a counter, values of a camera, or not told."""
-BLOCK_BYTES = 2**20
+BLOCK_BYTES = 4 * 2**20
 """Of frames read at once, into memory that is used again: 256 x 256 frames of 512 x 512 are never in memory together.
-403 MB of 16-bit frames take 0.35 CPU s with 1 MiB, 0.38 with 4 MiB, 0.46 with 16 MiB: less fits the cache, still less
-means many calls."""
+404 MB of 16-bit frames of Merlin take 0.42 CPU s with 1/4 MiB, 0.31 with 1, 0.25 with 4, 0.26 with 16
+(`tests.benchmarks.scan_formats`)."""
 PARTS_MOST = 1024
 """Parts of memory that one call of the system fills (IOV_MAX of Linux and macOS)."""
 TILE_BYTES_MAX = 2**31
