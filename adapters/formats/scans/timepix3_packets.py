@@ -21,7 +21,7 @@ SIDE = 256
 EDGES = {"tdc1-rise": 0xF, "tdc1-fall": 0xA, "tdc2-rise": 0xE, "tdc2-fall": 0xB}
 """Bits 59 to 56 of a TDC packet."""
 WORDS_MOST = 2**29
-"""Of a file, 4 GiB: hits are sorted in memory, at some 40 bytes each. Chosen, not measured: 30 minutes at 3e5 hits/s."""
+"""Of a file, 4 GiB: hits are sorted in memory, at 40 bytes each. Chosen, not measured: 30 minutes at 3e5 hits/s."""
 GOOD, WITHOUT_TIME, NO_CHUNK, CUT_OFF, UNKNOWN = range(5)
 """How the walk through the chunks ended."""
 REASONS = {
