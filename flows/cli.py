@@ -76,12 +76,12 @@ def solve(
     energy_kev: Annotated[
         float | None, typer.Option(help="of the electrons or photons; that of the file, else 200")
     ] = None,
-    block: Annotated[str | None, typer.Option(help="data block of a CIF with several")] = None,
+    block: Annotated[str | None, typer.Option(help="data block of a CIF, or crystal of an MTZ, with several")] = None,
     config: Config = None,
     assign: Assignments = None,
     as_json: AsJson = False,
 ) -> None:
-    """Solve and refine a structure from intensities: SHELX (.hkl, .ins), CIF, FCF, cif_pets, MTZ, XDS or a table."""
+    """Solve and refine a structure from intensities: SHELX, CIF, FCF, cif_pets, MTZ, XDS, DIALS or a table."""
     from flows.commands import solve_intensities
     from flows.settings import load_settings
 
@@ -96,6 +96,21 @@ def solve(
         block=block,
     )
     _conclude(result, as_json=as_json)
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="frames, scan, reflections, structure, manifest, or a source folder")],
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Say what a file is, what it holds, and what a run would still have to be told."""
+    from flows.inspection import inspect as look
+
+    text, advice = look(file, as_json=as_json)
+    typer.echo(text)
+    if advice is not None:
+        typer.echo(f"apertura: {file}: not known: {advice}", err=True)
+        raise typer.Exit(SOURCE)
 
 
 @app.command()
@@ -126,14 +141,29 @@ def simulate(
     typer.echo(str(folder))
 
 
-@app.command()
+EXPORT_HELP = """Write everything that is needed to carry on by hand in another program, or to deposit a structure.
+
+\b
+xds        CBF images and XDS.INP
+dials      CBF images and a script of DIALS commands
+nxmx       the frames as NXmx (HDF5), which DIALS reads
+stacks     the frames as MRC and TIFF stacks, with .mdoc of the tilts
+pets       TIFF images and a .pts file for PETS2
+cif-pets   intensities by frame, for dynamical refinement (Jana)
+shelx      job.ins and job.hkl for SHELXT
+deposit    a zip for journals: CIF with data, FCF, frames, report
+raw-csr    the scans (also of a source folder) as LiberTEM's raw_csr
+"""
+
+
+@app.command(help=EXPORT_HELP)
 def export(
-    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
-    to: Annotated[str, typer.Option("--to", help="xds, dials, pets or shelx")],
-    out: Annotated[Path | None, typer.Option("--out", help="new folder; RUN/export-PROGRAM by default")] = None,
+    run: Annotated[Path, typer.Argument(help="folder of a finished run; for raw-csr also of a source")],
+    to: Annotated[str, typer.Option("--to", help="what to write: one of the names above")],
+    out: Annotated[Path | None, typer.Option("--out", help="new folder; RUN/export-TARGET by default")] = None,
     crystal: Annotated[str | None, typer.Option(help="only this crystal")] = None,
 ) -> None:
-    """Write everything that is needed to carry on by hand in another program."""
+    """Write folders for other programs."""
     from flows.export import export_run
 
     for folder in export_run(run, to, out or run / f"export-{to}", crystal=crystal):

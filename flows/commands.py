@@ -5,7 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar, cast, get_args
 
-from adapters.formats.read_intensities import FORMATS, read_intensity_file, read_with, reflections_of_table, stated_beam
+from adapters.formats.intensity_table import IntensityTable
+from adapters.formats.read_intensities import FORMATS, check_sufficient, read_intensity_file, reflections_of_table
+from adapters.formats.reflection_formats import read_with
+from adapters.formats.stated_beam import StatedBeam, stated_beam
 from flows.pipeline import Found, Run, combine, merged_structures, structure
 from flows.progress import Steps, TerminalSteps
 from flows.review import NoReview
@@ -52,39 +55,45 @@ def solve_intensities(
         raise SettingsError(f"--radiation {radiation!r}: must be electron or xray", "")
     if energy_kev is not None and not 0 < energy_kev <= 3000:
         raise SettingsError(f"--energy-kev {energy_kev}: must lie between 0 and 3000", "")
+    if hkl.is_dir():
+        raise SourceError(f"{hkl}: is a folder", "`apertura run` takes folders; give a file of intensities here")
     if not hkl.is_file():
         raise SourceError(f"{hkl}: no such file", f"give a file of intensities: {FORMATS}")
     given = {"cell": cell, "space_group": space_group, "radiation": radiation, "energy_kev": energy_kev}
     files = {path.name: FileRef.of(path) for path in read_with(hkl, alone=cell is not None)}
     key = fingerprint({"files": files, "block": block, **given})
-    with (
-        named_storage_errors(out),
-        claimed(out, source_key=key, source_name=str(hkl), settings=settings) as folder,
-        TerminalSteps() as steps,
-    ):
-        workdir = folder / "intensities"
-        workdir.mkdir(exist_ok=True)
-        with steps.step("read"):
+    with TerminalSteps() as steps, named_storage_errors(out):
+        with steps.step("read"):  # before the folder is claimed: what a file lacks is no run
+            known, probe = parse_cell(cell), cast("Radiation | None", radiation)
             table = read_intensity_file(hkl, block=block, alone=cell is not None)
-            beam = stated_beam(hkl, table, cast("Radiation | None", radiation), energy_kev)
-            data = reflections_of_table(
-                hkl, table, cell=parse_cell(cell), space_group=space_group, beam=beam, workdir=workdir
-            )
-        stated = () if table.composition is None else (table.composition,)
-        run = Run(folder, settings, steps, contents(settings, stated), NoReview(), keep_axes=True)
-        crystal = structure(run, CrystalOutcome(id="crystal-01", reflections=data))
-        source = SourceSummary(
-            kind="intensities",
-            path=str(hkl.resolve()),
-            sample=hkl.stem,
-            composition=settings.composition or (None if settings.compositions else table.composition),
-            compositions=settings.compositions,
-            energy_kev=round(beam.energy_kev, 4),
-            files=len(files),
-            sha256=key,
-        )
-        report(run, Found(None, None, (crystal,), ()), source)
+            check_sufficient(hkl, table, cell=known, radiation=probe, energy_kev=energy_kev)
+            beam = stated_beam(hkl, table, probe, energy_kev)
+        with claimed(out, source_key=key, source_name=str(hkl), settings=settings) as folder:
+            workdir = folder / "intensities"
+            workdir.mkdir(exist_ok=True)
+            with steps.step("symmetry"):
+                data = reflections_of_table(hkl, table, cell=known, space_group=space_group, beam=beam, workdir=workdir)
+            stated = () if table.composition is None else (table.composition,)
+            run = Run(folder, settings, steps, contents(settings, stated), NoReview(), keep_axes=True)
+            crystal = structure(run, CrystalOutcome(id="crystal-01", reflections=data))
+            source = _summary_of_file(hkl, table, beam, settings, files=len(files), sha256=key)
+            report(run, Found(None, None, (crystal,), ()), source)
     return folder
+
+
+def _summary_of_file(
+    hkl: Path, table: IntensityTable, beam: StatedBeam, settings: Settings, *, files: int, sha256: str
+) -> SourceSummary:
+    return SourceSummary(
+        kind="intensities",
+        path=str(hkl.resolve()),
+        sample=hkl.stem,
+        composition=settings.composition or (None if settings.compositions else table.composition),
+        compositions=settings.compositions,
+        energy_kev=round(beam.energy_kev, 4),
+        files=files,
+        sha256=sha256,
+    )
 
 
 def merge_finished_runs(runs: list[Path], out: Path, settings: Settings, steps: Steps) -> Path:

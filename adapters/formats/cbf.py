@@ -7,7 +7,7 @@ was not measured in this frame lies below all others: see `unmeasured_value`.
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import fabio
@@ -41,26 +41,38 @@ def write_cbf(series: FrameSeries, folder: Path, parts: Sequence[Sweep] | None =
     SourceError
         If a pixel does not fit into 32 bits.
     """
-    masks = series.masks
-    differing = len(masks.different) > 1
     place = {
         index: (number, sweep) for number, sweep in enumerate(parts or partition(series), 1) for index in sweep.indices
     }
     paths = []
-    for index, (frame, pixels) in enumerate(zip(series.frames, each_corrected_frame(series.stack), strict=True)):
+    for index, (frame, stored) in enumerate(zip(series.frames, each_signed_frame(series), strict=True)):
         number, sweep = place[index]
         path = folder / f"{series.id}_{number:02d}_{sweep.indices.index(index) + 1:05d}.cbf"
-        values = pixels.astype(np.int64) - round(series.pedestal)
-        if int(values.max()) > CUTOFF:
-            raise SourceError(f"{series.id}, frame {frame.number}: a pixel of {int(pixels.max())} exceeds 32 bits")
-        if differing:
-            values[~masks.valid_in(index)] = unmeasured_value(series)
-        stored = values.astype(np.int32)
         header = cbf_header(series, frame, sweep, start_deg=osc_start(sweep, index))
         path.write_bytes(_cbf_text(path.stem, header, stored))
         _read_back(path, stored)
         paths.append(path)
     return paths
+
+
+def each_signed_frame(series: FrameSeries) -> Iterator[NDArray[np.int32]]:
+    """Yield the frames (slow, fast) as programs for rotation data take them: less the pedestal, unmeasured marked.
+
+    Raises
+    ------
+    SourceError
+        If a pixel does not fit into 32 bits.
+    """
+    masks = series.masks
+    differing = len(masks.different) > 1
+    for index, pixels in enumerate(each_corrected_frame(series.stack)):
+        values = pixels.astype(np.int64) - round(series.pedestal)
+        if int(values.max()) > CUTOFF:
+            number = series.frames[index].number
+            raise SourceError(f"{series.id}, frame {number}: a pixel of {int(pixels.max())} exceeds 32 bits")
+        if differing:
+            values[~masks.valid_in(index)] = unmeasured_value(series)
+        yield values.astype(np.int32)
 
 
 def unmeasured_value(series: FrameSeries) -> int:

@@ -1,5 +1,7 @@
 """Reflections in CIF: SHELX's embedded hkl, loops of _refln_ (FCF, COD, mmCIF) and _diffrn_refln_, cif_pets."""
 
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -7,21 +9,30 @@ from typing import Literal
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
+from adapters.formats.cif_dictionaries import small_structure
+from adapters.formats.file_format import SeveralBlocksError
 from adapters.formats.hklf4 import parse_hklf
-from adapters.formats.intensity_table import IntensityTable, observations, squared
+from adapters.formats.hklf_instruction import with_instruction
+from adapters.formats.intensity_table import LARGEST_INDEX, IntensityTable, observations, squared
 from tasks.integrate import Unmerged
 from tasks.model import Composition, InputError, SourceError, UnitCell
 
 INDICES = ("index_h", "index_k", "index_l")
 KINDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], bool], ...] = (
+    ("_pdbx_diffrn_unmerged_refln", ("intensity_meas",), ("intensity_sigma",), False),
+    ("_pdbx_diffrn_unmerged_refln", ("intensity_prf",), ("intensity_prf_sigma",), False),
+    ("_pdbx_diffrn_unmerged_refln", ("intensity_sum",), ("intensity_sum_sigma",), False),
     ("_diffrn_refln", ("intensity_net",), ("intensity_sigma", "intensity_u", "intensity_net_su"), False),
     ("_refln", ("intensity_meas",), ("intensity_sigma", "intensity_meas_su", "intensity_meas_sigma"), False),
     ("_refln", ("F_squared_meas",), ("F_squared_sigma", "F_squared_meas_su"), False),
     ("_refln", ("F_meas", "F_meas_au"), ("F_sigma", "F_meas_su", "F_meas_sigma", "F_meas_sigma_au"), True),
 )
 """Category, column of the value, columns of its sigma, and whether they are amplitudes; unmerged data come first."""
-GROUPS = ("zone_axis_id", "scale_group_code", "standard_code")
+HKLF_LINE = r"^HKLF((?:[^\n!]*=[ \t\r]*\n)*[^\n!]*)"
+"""The instruction with the lines that continue it."""
+GROUPS = ("zone_axis_id", "scale_group_code", "standard_code", "scan_id")
 """Columns that tell the frames or scale groups of observations apart."""
 EXCLUDED = "x"
 """Status of reflections that a refinement left out by hand (cif_core, _refln_include_status); `<` and `o` are kept."""
@@ -43,11 +54,7 @@ def read_cif_reflections(path: Path, block: str | None = None) -> IntensityTable
     SourceError
         If the file is damaged, has no reflections, or has them in several blocks and none is named.
     """
-    try:
-        document = gemmi.cif.read_string(path.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise SourceError(f"{path}: not a readable CIF: {error}") from error
-    holding = [one for one in document if _kind(one) is not None or _embedded(one) is not None]
+    holding = [one for one in read_cif(path) if has_reflections(one)]
     chosen = [one for one in holding if block in {None, one.name}]
     names = ", ".join(one.name for one in holding)
     if not holding:
@@ -58,16 +65,55 @@ def read_cif_reflections(path: Path, block: str | None = None) -> IntensityTable
     if not chosen:
         raise SourceError(f"{path}: no reflections in a data block {block!r}", f"blocks with reflections: {names}")
     if len(chosen) > 1:
-        raise SourceError(f"{path}: several data blocks hold reflections: {names}", "choose one: --block NAME")
+        raise SeveralBlocksError(
+            f"{path}: several data blocks hold reflections: {names}",
+            "choose one: --block NAME",
+            tuple(one.name for one in holding),
+        )
     return _table(path, chosen[0])
+
+
+def is_cif(text: str) -> bool:
+    """Tell whether the first line that is neither empty nor a comment begins a data block."""
+    lines = (line.strip().lower() for line in text.splitlines())
+    first = next((line for line in lines if line and not line.startswith("#")), "")
+    return first.startswith(("data_", "loop_", "_", "global_")) and len(first) > 1
+
+
+def read_cif(path: Path) -> gemmi.cif.Document:
+    """Read a CIF of any dictionary.
+
+    Raises
+    ------
+    SourceError
+        If it is damaged: with the place.
+    """
+    try:
+        return gemmi.cif.read_string(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError, RuntimeError) as error:
+        found = re.match(r"string:(\d+):\d+(?:\(\d+\))?: (.*)", str(error), flags=re.DOTALL)
+        what = f"line {found.group(1)}: {found.group(2)}" if found else str(error)
+        raise SourceError(f"{path}: not a readable CIF: {what}", "correct the line, or copy the file again") from error
+
+
+def has_reflections(block: gemmi.cif.Block) -> bool:
+    """Tell whether a data block holds reflections with sigmas in one of the forms that are read."""
+    return _kind(block) is not None or _embedded(block) is not None
 
 
 def _table(path: Path, block: gemmi.cif.Block) -> IntensityTable:
     stated = _stated(path, block)
     embedded = _embedded(block)
     if embedded is not None:
-        found = parse_hklf(embedded, f"{path}, _shelx_hkl_file", form=_hklf(block))
-        return stated._replace(data=found.data, warnings=(*stated.warnings, *found.warnings))
+        numbers = _hklf(path, block)
+        form = abs(int(numbers[0])) if numbers else None
+        found = parse_hklf(embedded, f"{path}, _shelx_hkl_file", form=form)
+        found = with_instruction(f"{path}, _shelx_res_file", found, numbers)
+        return stated._replace(
+            data=found.data,
+            warnings=(*stated.warnings, *found.warnings),
+            facts=(*stated.facts, ("reflections", "embedded hkl"), *found.facts),
+        )
     kind = _kind(block)
     if kind is None:
         raise SourceError(f"{path}: data_{block.name} holds no reflections")
@@ -80,7 +126,8 @@ def _table(path: Path, block: gemmi.cif.Block) -> IntensityTable:
         warnings.append("the file holds amplitudes only: they were squared, and weak ones are biased")
     if len(frames := np.unique(data.crystal)) > 1:
         warnings.append(f"the observations of {len(frames)} frames or scale groups are merged as they stand")
-    return stated._replace(data=data, warnings=tuple(warnings))
+    facts = (*stated.facts, ("reflections", f"{category}_{value}"))
+    return stated._replace(data=data, warnings=tuple(warnings), facts=facts)
 
 
 def _column(block: gemmi.cif.Block, category: str, name: str) -> gemmi.cif.Column | None:
@@ -112,14 +159,20 @@ def _embedded(block: gemmi.cif.Block) -> str | None:
     return None
 
 
-def _hklf(block: gemmi.cif.Block) -> int | None:
-    """Return the number of the HKLF instruction of an embedded result file; None without one."""
-    text = gemmi.cif.as_string(block.find_value("_shelx_res_file") or "?")
-    for line in text.splitlines():
-        words = line.split()
-        if words and words[0].upper() == "HKLF" and len(words) > 1 and words[1].lstrip("-").isdigit():
-            return abs(int(words[1]))
-    return None
+def _hklf(path: Path, block: gemmi.cif.Block) -> tuple[float, ...]:
+    """Return the numbers of the HKLF instruction of an embedded result file; none without one."""
+    embedded = (block.find_value(tag) for tag in ("_shelx_res_file", "_iucr_refine_instructions_details"))
+    text = gemmi.cif.as_string(next((value for value in embedded if value is not None), "?"))
+    found = re.search(HKLF_LINE, text, flags=re.IGNORECASE | re.MULTILINE)
+    if found is None:
+        return ()
+    try:
+        numbers = tuple(float(word) for word in found.group(1).replace("=", " ").split())
+    except ValueError as error:
+        raise SourceError(f"{path}, _shelx_res_file: HKLF: {error}") from error
+    if not all(map(math.isfinite, numbers)):
+        raise SourceError(f"{path}, _shelx_res_file: HKLF with numbers that are not finite")
+    return numbers
 
 
 def _loop(
@@ -138,6 +191,8 @@ def _loop(
         raise SourceError(f"{path}: data_{block.name}: no reflection of {category}_{value} has a positive sigma")
     if (np.abs(hkl[good] - np.rint(hkl[good])) > 1e-6).any():
         raise SourceError(f"{path}: data_{block.name}: indices that are not whole numbers: a modulated structure?")
+    if np.abs(hkl[good]).max() > LARGEST_INDEX:
+        raise SourceError(f"{path}: data_{block.name}: {np.abs(hkl[good]).max():g} is no Miller index")
     groups = _groups(block, category, len(good))
     data = observations(
         np.rint(hkl[good]).astype(np.int32), found[good], error[good], crystal=groups[good].astype(np.int32)
@@ -151,11 +206,10 @@ def _numbers(path: Path, block: gemmi.cif.Block, category: str, name: str) -> ND
     if column is None:
         raise SourceError(f"{path}: data_{block.name} has no {category}_{name}")
     values = np.array([gemmi.cif.as_number(text) for text in column])
-    wrong = next(
-        (text for text, number in zip(column, values, strict=True) if np.isnan(number) and text not in {"?", "."}), None
-    )
-    if wrong is not None and not wrong.lower().lstrip("+-").startswith(("nan", "inf")):
-        raise SourceError(f"{path}: data_{block.name}: {category}_{name}: {wrong[:40]!r} is no number")
+    for row in np.flatnonzero(np.isnan(values)).tolist():
+        text = column[row]
+        if text not in {"?", "."} and not text.lower().lstrip("+-").startswith(("nan", "inf")):
+            raise SourceError(f"{path}: data_{block.name}: {category}_{name}: {text[:40]!r} is no number")
     return values
 
 
@@ -170,7 +224,7 @@ def _stated(path: Path, block: gemmi.cif.Block) -> IntensityTable:
     """Return a table without observations: what the block says of cell, group, wavelength, formula and radiation."""
     none = np.zeros(0)
     table = IntensityTable(observations(np.zeros((0, 3), dtype=np.int32), none, none))
-    small = gemmi.make_small_structure_from_block(block)
+    small = small_structure(block)
     warnings: list[str] = []
     if small.cell.is_crystal():
         try:
@@ -192,13 +246,29 @@ def _stated(path: Path, block: gemmi.cif.Block) -> IntensityTable:
                 "_diffrn_radiation_wavelength",
                 "_diffrn_radiation_wavelength.value",
                 "_diffrn_radiation_wavelength.wavelength",
+                "_diffrn_source.pdbx_wavelength",
+                "_diffrn_source.pdbx_wavelength_list",
+                "_pdbx_diffrn_unmerged_cell.wavelength",
             ),
         )
         or "?"
     )
     if wavelength > 0:
         table = table._replace(wavelength_angstrom=float(wavelength))
-    return table._replace(radiation=_radiation(block), composition=_formula(block, warnings), warnings=tuple(warnings))
+    facts: list[tuple[str, JsonValue]] = [("block", block.name)]
+    if atoms := atom_count(block):
+        facts.append(("atoms", atoms))
+    composition = _formula(block, warnings)
+    return table._replace(
+        radiation=_radiation(block), composition=composition, warnings=tuple(warnings), facts=tuple(facts)
+    )
+
+
+def atom_count(block: gemmi.cif.Block) -> int:
+    """Return the number of atoms of a structure in a data block, of small molecules or mmCIF."""
+    return max(
+        len(block.find_values(tag)) for tag in ("_atom_site_fract_x", "_atom_site.fract_x", "_atom_site.Cartn_x")
+    )
 
 
 def _first(block: gemmi.cif.Block, tags: Sequence[str]) -> str | None:

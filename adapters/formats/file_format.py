@@ -6,11 +6,34 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, JsonValue
 
-from tasks.model import Document
+from adapters.formats.intensity_table import IntensityTable
+from tasks.model import Document, SourceError
 
 Kind = Literal["frames", "scan", "reflections", "structure", "manifest", "unknown"]
 BEGIN_BYTES = 65536
 """Read to tell a format: a CIF may begin with a page of comments."""
+
+
+class Choice(NamedTuple):
+    """What a user says of a file of reflections."""
+
+    block: str | None = None
+    """The data block of a CIF, or the crystal or data set of an MTZ file, that is meant."""
+    alone: bool = False
+    """Whether a bare list of reflections is read without the SHELX instructions beside it."""
+
+
+class SeveralBlocksError(SourceError):
+    """A file holds several sets of reflections, and none was chosen."""
+
+    def __init__(self, message: str, advice: str = "", names: tuple[str, ...] = ()) -> None:
+        super().__init__(message, advice)
+        self.args = (message, advice, names)  # what is pickled
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What may be chosen."""
+        return tuple(self.args[2])
 
 
 class Inspection(Document):
@@ -30,9 +53,16 @@ class Inspection(Document):
 class FileFormat(NamedTuple):
     """One format: how it is told by name and first bytes, and how one file of it is described.
 
-    `describe` reads headers only, never the pixels of a large file; it raises SourceError for a damaged one.
+    `describe` reads headers only, never the pixels of a large file; it raises SourceError for a damaged one. `read`
+    returns the intensities of a format that holds reflections.
     """
 
     name: str
     recognises: Callable[[Path, bytes], bool]
     describe: Callable[[Path], Inspection]
+    read: Callable[[Path, Choice], IntensityTable] | None = None
+
+
+def text_of(begin: bytes) -> str | None:
+    """Return the first bytes of a file as text, None if they are none; a mark of the byte order is dropped."""
+    return None if b"\0" in begin else begin.decode("utf-8", errors="replace").lstrip("\ufeff")

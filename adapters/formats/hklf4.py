@@ -7,14 +7,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters.formats.intensity_table import IntensityTable, observations, squared
+from adapters.formats.intensity_table import LARGEST_INDEX, IntensityTable, observations, squared
 from tasks.model import SourceError
 
 SAMPLE_LINES = 200
 """Read to tell fixed columns from separated ones. Chosen, not measured: columns run into each other first at strong
 reflections or indices below -99, which the first lines may lack; a bad line further on is an error that names it."""
 FORMS = (3, 4, 5)
-"""Numbers of HKLF that are read; 1 and 2 are unmerged F and Laue data, 6 is 5 with equivalents told apart."""
+"""Numbers of HKLF that are read."""
+OTHER_FORMS = {
+    1: "are the condensed data of SHELX-76",
+    2: "are Laue data, each reflection with a wavelength of its own",
+    6: "are powder data or have the six indices of a modulated structure",
+}
+"""What the other numbers mean (SHELXL manual, HKLF; Bruker's programs for 6), for the error that refuses them."""
+MOST_INDICES = 6
+"""Three of the lattice and up to three of the modulation (Bruker's HKLF 6)."""
+MOST_ORDER = 9
+"""Of a satellite. Chosen, not measured: satellites beyond the fourth order are rare, and no list of intensities is made
+of whole numbers up to 9."""
 SEVERAL_A_LINE = (8, 12, 16)
 """Columns of two, three and four reflections h k l I on one line, none with a sigma."""
 
@@ -61,7 +72,10 @@ def parse_hklf(text: str, name: str, *, form: int | None = None) -> IntensityTab
         Naming the file and the line that is no reflection, or if there is none at all.
     """
     if form is not None and form not in FORMS:
-        raise SourceError(f"{name}: HKLF {form} is not read", "write the reflections as HKLF 4")
+        raise SourceError(
+            f"{name}: HKLF {form} is not read: these {OTHER_FORMS.get(form, 'are no form that SHELXL documents')}",
+            "export the reflections from the program that measured them as HKLF 4: h k l, F squared and sigma",
+        )
     lines = text.splitlines()
     parse = _layout(name, lines)
     rows = list(_rows(name, lines, parse))
@@ -69,6 +83,7 @@ def parse_hklf(text: str, name: str, *, form: int | None = None) -> IntensityTab
         raise SourceError(f"{name}: holds no reflections", "give a file in SHELX's HKLF 4 format")
     warnings: tuple[str, ...] = ()
     if form == 5 or (form is None and _is_twinned(rows)):
+        form = 5
         rows, warnings = _first_domain(name, rows)
     intensity, sigma = np.array([row.intensity for row in rows]), np.array([row.sigma for row in rows])
     if form == 3:
@@ -81,7 +96,22 @@ def parse_hklf(text: str, name: str, *, form: int | None = None) -> IntensityTab
         sigma,
         crystal=np.unique(batch, return_inverse=True)[1].astype(np.int32),
     )
-    return IntensityTable(data, warnings=warnings)
+    return IntensityTable(data, warnings=warnings, facts=(("hklf", form or 4),))
+
+
+def looks_like_hklf(text: str) -> bool:
+    """Tell whether the first line of a text that is neither blank nor a title is a reflection."""
+    lines = (line for line in text.splitlines() if line.strip() and not line.upper().startswith(("REM", "TITL")))
+    line = next(lines, "")
+    if _holds_several(line):
+        return True
+    for parse in (_fixed, _separated):
+        try:
+            parse(line)
+        except ValueError:
+            continue
+        return True
+    return False
 
 
 def _groups(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
@@ -127,6 +157,11 @@ def _layout(name: str, lines: list[str]) -> Callable[[str], _Row]:
         raise SourceError(
             f"{name}: each line holds {several} reflections without sigmas", "intensities without errors are not enough"
         )
+    if all(_index_count(line) == _index_count(sample[0]) > 3 for line in sample[:-1] or sample):
+        raise SourceError(
+            f"{name}: each line has {_index_count(sample[0])} indices: a modulated structure, which is not solved here",
+            "give the main reflections alone as HKLF 4: h k l, F squared and sigma",
+        )
     for parse in (_fixed, _separated):
         count = 0
         for line in sample:
@@ -148,6 +183,16 @@ def _holds_several(line: str) -> bool:
     """Tell whether a line holds several h k l I: whole numbers where the next indices would be."""
     words = line.split()
     return len(words) in SEVERAL_A_LINE and all(word.lstrip("+-").isdigit() for word in words[4:7])
+
+
+def _index_count(line: str) -> int:
+    """Return how many whole numbers begin a line of h k l (m ...) I sigma, as far as points tell: 3 if they do not."""
+    words = line.split()
+    first = next((number for number, word in enumerate(words) if "." in word), 0)
+    pointed = first + 1 < len(words) and "." in words[first + 1]
+    whole = all(word.lstrip("+-").isdecimal() for word in words[:first])
+    whole = whole and all(abs(int(word)) <= MOST_ORDER for word in words[3:first])
+    return first if pointed and whole and 3 < first <= MOST_INDICES else 3
 
 
 def _ends(line: str) -> bool:
@@ -214,5 +259,7 @@ def _separated(line: str) -> _Row:
     intensity, sigma = float(words[3]), float(words[4])
     if not (math.isfinite(intensity) and math.isfinite(sigma)):
         raise ValueError(f"{words[3]} {words[4]} are not finite numbers")
-    batch = int(words[5]) if len(words) > 5 and words[5].lstrip("+-").isdigit() else 1
+    batch = int(words[5]) if len(words) > 5 and words[5].lstrip("+-").isdecimal() else 1
+    if max(map(abs, (h, k, l, batch))) > LARGEST_INDEX:
+        raise ValueError(f"{' '.join(words[:3])} {batch} are not indices and a batch number")
     return _Row((h, k, l), intensity, sigma, batch)

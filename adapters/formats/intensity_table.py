@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from tasks.integrate import Unmerged
 from tasks.model import UnitCell
@@ -11,6 +12,9 @@ from tasks.model import UnitCell
 ELECTRONS_BELOW_ANGSTROM = 0.06
 """Wavelength up to which a file that names no radiation holds electron data: 46 keV electrons, or photons of 207 keV.
 Chosen, not measured: electrons of 60 to 300 keV have 0.049 to 0.020 A, X-ray diffraction is rarely done below 0.1 A."""
+LARGEST_INDEX = 2**15 - 1
+"""Of a Miller index or a batch number in columns of any width: a cell of 1000 angstrom to 0.1 angstrom has indices of
+10 000. Chosen, not measured: what is larger is another quantity."""
 
 
 class IntensityTable(NamedTuple):
@@ -25,6 +29,8 @@ class IntensityTable(NamedTuple):
     radiation: Literal["electron", "xray"] | None = None
     trusted_group: bool = False
     """Whether `space_group` was chosen by a person or a refinement, not by a program that looks at the lattice."""
+    facts: tuple[tuple[str, JsonValue], ...] = ()
+    """What else the file says and no run needs, by name, for people."""
 
     @property
     def probe(self) -> Literal["electron", "xray"] | None:

@@ -1,20 +1,15 @@
-"""Intensities from a file of a user: SHELX, CIF, MTZ, XDS or a table, recognised by content."""
+"""Intensities from a file of a user, recognised by content, and what a run needs of them."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import gemmi
-from scipy import constants
 
-from adapters.formats.cif_reflections import read_cif_reflections
-from adapters.formats.hklf4 import read_hklf
+from adapters.formats.file_format import Choice
+from adapters.formats.inspect_file import format_of
 from adapters.formats.intensity_table import IntensityTable
-from adapters.formats.mtz import read_mtz
-from adapters.formats.shelx_source import SUFFIXES, described_by, instructions_beside, read_shelx_source
-from adapters.formats.text_table import has_named_columns, read_text_table
-from adapters.formats.xds_ascii import read_xds_ascii, read_xds_integrate
+from adapters.formats.stated_beam import StatedBeam, stated_beam
 from tasks.crystal.lattice import symmetrised_cell
 from tasks.crystal.symmetry import laue_group_of
 from tasks.integrate import (
@@ -24,8 +19,7 @@ from tasks.integrate import (
     determine_laue_group_in_setting,
     laue_warnings,
 )
-from tasks.model import Beam, FileRef, InputError, ScienceError, SettingsError, SourceError, UnitCell
-from tasks.model.experiment import energy_of_wavelength_kev
+from tasks.model import FileRef, InputError, ScienceError, SettingsError, SourceError, UnitCell
 from tasks.model.provenance import Provenance
 
 LENGTH_TOLERANCE = 0.03
@@ -36,18 +30,11 @@ ANGLE_TOLERANCE_DEG = 3.0
 WAVELENGTH_TOLERANCE = 0.01
 """Relative. Chosen, not measured: far above rounding in files, far below the 27 % between 200 and 300 keV."""
 
-DEFAULT_ENERGY_KEV = 200.0
-"""Of electrons that neither the user nor the file tells: the commonest microscopes of the field."""
-BEGIN_BYTES = 65536
-"""Read to tell a format: a CIF may begin with a page of comments."""
-FORMATS = "HKLF 3, 4 or 5, an .ins beside its .hkl, CIF or FCF, cif_pets, MTZ, XDS_ASCII, INTEGRATE.HKL, or a table"
-
-MARKS: tuple[tuple[bytes, Callable[[Path], IntensityTable]], ...] = (
-    (b"MTZ ", read_mtz),
-    (b"!FORMAT=XDS_ASCII", read_xds_ascii),
-    (b"!OUTPUT_FILE=INTEGRATE.HKL", read_xds_integrate),
+FORMATS = (
+    "SHELX (.hkl of HKLF 3, 4 or 5, .ins or .res), CIF or FCF, cif_pets, MTZ, XDS_ASCII, XSCALE, INTEGRATE.HKL, "
+    "DIALS .refl with its .expt, or a table with named columns"
 )
-"""First bytes by which a format is known, and its reader."""
+"""What is read, for messages; adapters/README.md has the whole table."""
 
 
 def reflections_from_file(
@@ -80,33 +67,31 @@ def reflections_from_file(
     )
 
 
-class StatedBeam(NamedTuple):
-    """What was diffracted, its wavelength in angstrom and energy in keV."""
-
-    radiation: Literal["electron", "xray"]
-    wavelength_angstrom: float
-    energy_kev: float
-
-
-def stated_beam(
-    path: Path, table: IntensityTable, radiation: Literal["electron", "xray"] | None, energy_kev: float | None
-) -> StatedBeam:
-    """Return the radiation and energy that the user gave, else those of the file, else 200 keV electrons.
+def check_sufficient(
+    path: Path,
+    table: IntensityTable,
+    *,
+    cell: UnitCell | None,
+    radiation: Literal["electron", "xray"] | None,
+    energy_kev: float | None,
+) -> None:
+    """Refuse a file that does not say what a structure is solved from, where the user does not either.
 
     Raises
     ------
     SettingsError
-        If it is X-rays and neither tells the energy.
+        Naming all that is missing, and how it is given.
     """
-    probe = radiation or table.probe or "electron"
-    if energy_kev is not None:
-        return StatedBeam(probe, wavelength_of(energy_kev, probe), energy_kev)
-    if table.wavelength_angstrom is not None and table.probe == probe:
-        stated = table.wavelength_angstrom
-        return StatedBeam(probe, stated, energy_of(stated, probe))
-    if probe == "xray" and radiation is None:
-        raise SettingsError(f"{path}: the file has no wavelength", "give the energy of the photons: --energy-kev")
-    return StatedBeam(probe, wavelength_of(DEFAULT_ENERGY_KEV, probe), DEFAULT_ENERGY_KEV)
+    lacks, options = [], []
+    if cell is None and table.unit_cell is None:
+        lacks.append("unit cell")
+        options.append("--cell a,b,c,alpha,beta,gamma")
+    xrays = table.probe == "xray" and radiation is None
+    if xrays and energy_kev is None and table.wavelength_angstrom is None:
+        lacks.append("wavelength of its X-rays")
+        options.append("--energy-kev of the photons")
+    if lacks:
+        raise SettingsError(f"{path}: the file has no {' and no '.join(lacks)}", f"give {' and '.join(options)}")
 
 
 def reflections_of_table(
@@ -167,12 +152,12 @@ def reflections_of_table(
 
 
 def read_intensity_file(path: Path, *, block: str | None = None, alone: bool = False) -> IntensityTable:
-    """Read a file of any of the formats, told apart by its content (SHELX instructions by their suffix).
+    """Read a file of any of the formats, told apart as `apertura inspect` does.
 
     Parameters
     ----------
     block
-        Data block of a CIF that has several with reflections.
+        Data block of a CIF, or crystal or data set of an MTZ file, where several have reflections.
     alone
         Whether a bare list of reflections is all that is read; otherwise the SHELX instructions of the same name
         beside it, if there are any, say what it lacks.
@@ -182,54 +167,12 @@ def read_intensity_file(path: Path, *, block: str | None = None, alone: bool = F
     SourceError
         Naming the file and the line.
     """
-    if not path.is_file():
-        raise SourceError(f"{path}: there is no such file")
-    with path.open("rb") as stream:
-        begin = stream.read(BEGIN_BYTES)
-    for mark, read in MARKS:
-        if begin.startswith(mark):
-            return read(path)
-    if b"\0" in begin:
+    found = format_of(path)
+    if found is None:
         raise SourceError(f"{path}: holds no reflections in a format that is known", f"give {FORMATS}")
-    text = begin.decode("utf-8", errors="replace")
-    if path.suffix.lower() in SUFFIXES:
-        return read_shelx_source(path)
-    if _is_cif(text):
-        return read_cif_reflections(path, block)
-    if has_named_columns(text):
-        return read_text_table(path)
-    first, *others = read_with(path, alone=alone)
-    return described_by(others[0], first) if others else read_hklf(first)
-
-
-def read_with(path: Path, *, alone: bool = False) -> tuple[Path, ...]:
-    """Return the files that are read when this one is given, it the first: whose change makes another run."""
-    suffix = path.suffix.lower()
-    if suffix in SUFFIXES:
-        return path, *[one for end in (".hkl", ".HKL") if (one := path.with_suffix(end)).is_file()][:1]
-    instructions = instructions_beside(path) if suffix == ".hkl" and not alone else None
-    return (path,) if instructions is None else (path, instructions)
-
-
-def _is_cif(text: str) -> bool:
-    """Tell whether the first line that is neither empty nor a comment begins a data block."""
-    lines = (line.strip().lower() for line in text.lstrip("\ufeff").splitlines())
-    first = next((line for line in lines if line and not line.startswith("#")), "")
-    return first.startswith(("data_", "loop_", "_", "global_")) and len(first) > 1
-
-
-def wavelength_of(energy_kev: float, radiation: Literal["electron", "xray"]) -> float:
-    """Return the wavelength in angstrom of electrons or photons of this energy."""
-    if radiation == "electron":
-        return Beam(energy_kev=energy_kev).wavelength_angstrom
-    return constants.h * constants.c / (energy_kev * 1e3 * constants.e) * 1e10
-
-
-def energy_of(wavelength_angstrom: float, radiation: Literal["electron", "xray"]) -> float:
-    """Return the energy in keV of electrons or photons of this wavelength."""
-    if radiation == "electron":
-        return energy_of_wavelength_kev(wavelength_angstrom)
-    return constants.h * constants.c / (wavelength_angstrom * 1e-10 * constants.e) / 1e3
+    if found.read is None:
+        raise SourceError(f"{path}: holds no reflections: its format is {found.name}", f"give {FORMATS}")
+    return found.read(path, Choice(block, alone))
 
 
 def _given_symmetry(space_group: str, cell: UnitCell) -> tuple[gemmi.SpaceGroup, UnitCell]:

@@ -1,5 +1,6 @@
 """Reading SHELX instruction and result files (.ins, .res)."""
 
+import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -168,7 +169,7 @@ class _Reader:
                 self.weights = [float(x) for x in rest]
             case "HKLF":
                 self.ended = True
-                self.hklf = [float(x) for x in rest]
+                self.hklf = [_finite(x) for x in rest]
             case "END":
                 self.ended = True
             case _ if keyword not in KNOWN:
@@ -249,6 +250,13 @@ class _Reader:
             tuple(self.remarks),
             tuple(self.hklf),
         )
+
+
+def _finite(word: str) -> float:
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(f"{word} is no number that can be used")
+    return value
 
 
 def _element(word: str) -> str:

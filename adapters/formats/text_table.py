@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.formats.intensity_table import IntensityTable, observations, squared
+from adapters.formats.intensity_table import LARGEST_INDEX, IntensityTable, observations, squared
 from tasks.model import SourceError
 
 NAMES = {
@@ -60,7 +60,8 @@ def read_text_table(path: Path) -> IntensityTable:
     if not rows:
         raise SourceError(f"{path}: holds no reflections below its header")
     table = np.array(rows)
-    if not np.isfinite(table).all() or (table[:, :3] != np.rint(table[:, :3])).any():
+    indices = table[:, :3]
+    if not np.isfinite(table).all() or (indices != np.rint(indices)).any() or np.abs(indices).max() > LARGEST_INDEX:
         raise SourceError(f"{path}: indices that are not whole numbers, or values that are not finite")
     intensity, sigma = table[:, 3], table[:, 4]
     warnings: tuple[str, ...] = ()

@@ -89,8 +89,9 @@ def export_dials(
 def export_pets(frames: FrameSeries, folder: Path, *, reflection_size_px: int = 8) -> None:
     """Write 16-bit TIFF images and a .pts file with one line a frame: static geometry, unequal steps as they are.
 
-    Keywords after the PETS2 manual (Palatinus et al., Acta Cryst. B75, 512-522, 2019). The angle of the axis is that
-    in the image with rows downwards; PETS2 could not be run here, so its sign is for the user to check.
+    Keywords after the PETS2 manual (Palatinus et al., Acta Cryst. B75, 512-522, 2019). The angle of the axis is counted
+    counter-clockwise in the image as displayed, which is how other programs that write such files turn their axes into
+    those of DIALS; PETS2 could not be run here, so its sign is for the user to check.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def export_pets(frames: FrameSeries, folder: Path, *, reflection_size_px: int = 
         f"geometry {'static' if frames.is_still else 'continuous'}",
         f"Aperpixel {per_pixel:.9g}",
         f"phi {half_width:.9g}",
-        f"omega {math.degrees(math.atan2(-y, x)):.6g}",
+        f"omega {math.degrees(math.atan2(y, x)):.6g}",
         "bin 1",
         f"reflectionsize {reflection_size_px}",
         f"noiseparameters {frames.gain:.6g} {frames.pedestal:.6g}",

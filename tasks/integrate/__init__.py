@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tasks.integrate.crystals.crystal_match import amplitudes, averaged, match_crystals, reduced_crystal, row_keys
     from tasks.integrate.crystals.relations import relation_text, relations_in
     from tasks.integrate.crystals.same_axes import in_axes_of
+    from tasks.integrate.frame_intensities import FrameIntensities, virtual_frames
     from tasks.integrate.hklf4 import hklf4_text, scale_for
     from tasks.integrate.merging.equivalents import observations_at
     from tasks.integrate.merging.resolution import significant_d_min
@@ -58,6 +59,7 @@ __all__ = [
     "CrystalRelation",
     "Damage",
     "DiscFigures",
+    "FrameIntensities",
     "Integrator",
     "LaueChoice",
     "Merged",
@@ -92,6 +94,7 @@ __all__ = [
     "scale_for",
     "significant_d_min",
     "stated_scale",
+    "virtual_frames",
     "volume_esd",
     "whole_esd",
     "write_reflections",

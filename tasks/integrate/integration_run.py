@@ -63,7 +63,7 @@ def run_integration(
     refined = refine_in_system(search.spots, solved.refined, choice, freedom)
     moved = repredicted(pixels, choice.basis, refined, series)
     scaled = scaled_in(series, moved, refined, choice.laue, final=True, model=first.fit.model)
-    pictures = write_pictures(moved, scaled, workdir / "pictures.h5")
+    pictures = write_pictures(moved, scaled, refined, workdir / "pictures.h5")
     return _document(
         series,
         settings,

@@ -164,7 +164,19 @@ def test_dials_integrates_the_same_series_to_the_same_structure(source: Path, tm
     assert refined(run).space_group == "F m -3 m"
 
 
-@pytest.mark.parametrize(("target", "runs"), [("xds", "XDS.INP"), ("dials", "process.sh"), ("shelx", "job.ins")])
+EXPORTS = {
+    "xds": "XDS.INP",
+    "dials": "process.sh",
+    "nxmx": "crystal-01_01.nxs",
+    "stacks": "crystal-01.mrc.mdoc",
+    "pets": "crystal-01.pts",
+    "cif-pets": "crystal-01.cif_pets",
+    "shelx": "job.ins",
+    "deposit": "crystal-01.zip",
+}
+
+
+@pytest.mark.parametrize(("target", "runs"), EXPORTS.items())
 def test_a_run_is_exported_for_other_programs(solved: Path, tmp_path: Path, target: str, runs: str) -> None:
     folders = export_run(solved, target, tmp_path / "out", crystal=None)
     assert folders

@@ -3,9 +3,9 @@
 Keywords after the PETS2 manual (Palatinus et al., Acta Cryst. B75, 512-522, 2019) and the files that Instamatic
 (`processing/ImgConversion.py`), AutoLEI (`generate_pets`) and `adapters/programs/export.py` write. ``Aperpixel`` is in
 reciprocal angstrom per pixel. What the files do not agree on is left open: the sense of ``omega`` (Instamatic counts
-it from the fast axis towards the top of the image, our export towards the bottom, AutoLEI writes one constant), and
-whether the alpha of an image is the beginning, the middle or the end of its exposure. ``noiseparameters`` describe
-PETS's own noise model; Instamatic and AutoLEI write constants there.
+it from the fast axis towards the top of the image, and so does our export, which once counted towards the bottom;
+AutoLEI writes one constant), and whether the alpha of an image is the beginning, the middle or the end of its
+exposure. ``noiseparameters`` describe PETS's own noise model; Instamatic and AutoLEI write constants there.
 """
 
 import math

@@ -61,7 +61,7 @@ def refine_in_setting(session: Session, *, known: bool, frames: int, nproc: int)
     """Choose the Bravais setting and refine, static and then scan-varying; return the last good pair of files."""
     source = ("indexed.expt", "indexed.refl")
     if not known:
-        source = _bravais(session, nproc)
+        source = choose_bravais_setting(session, nproc)
     for name, recipe, reason in (
         ("static", STATIC_REFINEMENT, "one orientation and cell for all frames"),
         ("varying", SCAN_VARYING_REFINEMENT, "orientation, cell and beam may drift through the scan"),
@@ -80,7 +80,8 @@ def refine_in_setting(session: Session, *, known: bool, frames: int, nproc: int)
     return source
 
 
-def _bravais(session: Session, nproc: int) -> tuple[str, str]:
+def choose_bravais_setting(session: Session, nproc: int) -> tuple[str, str]:
+    """Refine indexed.* in every Bravais setting and return the pair of files of the highest symmetry that fits."""
     source = ("indexed.expt", "indexed.refl")
     complaint = session.attempt(bravais_argv(nproc), outputs=["bravais_summary.json"])
     if complaint is not None:
@@ -142,6 +143,27 @@ def scale_in_laue_group(session: Session, *, known: tuple[UnitCell, str] | None,
         _cross_check(session, laue)
     else:
         laue, basis = laue_group_of(known[1]), np.eye(3)
+    reindex_in_laue_group(session, laue, basis)
+    _scale(session, d_min)
+    session.run(
+        export_argv(source=("scaled.expt", "scaled.refl"), intensity="scale", name="scaled"),
+        outputs=["scaled.mtz"],
+        log_name="export_scaled",
+    )
+    data = read_mtz(session.folder / "scaled.mtz").data
+    data = data._replace(crystal=np.zeros_like(data.crystal))  # its batches are frames of one crystal
+    final = symmetrised_cell(crystal_cells(session.text("scaled.expt"))[0], laue)
+    return Scaled(data, laue, final, choice, basis)
+
+
+def reindex_in_laue_group(session: Session, laue: gemmi.SpaceGroup, basis: NDArray[np.float64]) -> None:
+    """Bring integrated.* to the conventional axes of a Laue group, in reindexed.expt and .refl.
+
+    Parameters
+    ----------
+    basis
+        (3, 3): new indices = old indices @ basis.
+    """
     argv = reindex_argv(
         experiments="integrated.expt",
         reflections="integrated.refl",
@@ -150,15 +172,6 @@ def scale_in_laue_group(session: Session, *, known: tuple[UnitCell, str] | None,
         name="reindexed",
     )
     session.run(argv, outputs=["reindexed.expt", "reindexed.refl"], log_name="reindex_laue")
-    _scale(session, d_min)
-    session.run(
-        export_argv(source=("scaled.expt", "scaled.refl"), intensity="scale", name="scaled"),
-        outputs=["scaled.mtz"],
-        log_name="export_scaled",
-    )
-    data = read_mtz(session.folder / "scaled.mtz").data
-    final = symmetrised_cell(crystal_cells(session.text("scaled.expt"))[0], laue)
-    return Scaled(data, laue, final, choice, basis)
 
 
 def cell_esd(session: Session, basis: NDArray[np.float64]) -> tuple[float, float, float, float, float, float] | None:

@@ -8,7 +8,8 @@ import pytest
 
 from adapters.formats.hklf4 import read_hklf
 from adapters.formats.mtz import read_mtz
-from adapters.formats.read_intensities import read_intensity_file, reflections_from_file, wavelength_of
+from adapters.formats.read_intensities import read_intensity_file, reflections_from_file
+from adapters.formats.stated_beam import wavelength_of
 from adapters.formats.xds_ascii import read_xds_ascii
 from tasks.integrate.hklf4 import hklf4_text, scale_for
 from tasks.integrate.reflection_file import read_merged, read_unmerged

@@ -6,13 +6,9 @@ import gemmi
 import numpy as np
 import pytest
 
-from adapters.formats.read_intensities import (
-    read_intensity_file,
-    read_with,
-    reflections_from_file,
-    reflections_of_table,
-    stated_beam,
-)
+from adapters.formats.read_intensities import read_intensity_file, reflections_from_file, reflections_of_table
+from adapters.formats.reflection_formats import read_with
+from adapters.formats.stated_beam import stated_beam
 from tasks.model import SettingsError, SourceError, UnitCell
 
 ROWS = (((1, 0, 0), 100.0, 2.0), ((0, 2, 0), 50.5, 1.5), ((-1, 0, 3), 7.25, 0.5))
@@ -77,6 +73,36 @@ def test_unmerged_intensities_go_before_merged_ones_whatever_the_dictionary(tmp_
     rows = [f"{h} {k} {l} {intensity} {error}" for (h, k, l), intensity, error in ROWS]
     merged = f"{REFLN}_refln_F_squared_meas\n_refln_F_squared_sigma\n1 1 1 9 1"
     same(written(tmp_path / "a.cif", "data_a", merged, "loop_\n" + tags, *rows))
+
+
+UNMERGED = "_pdbx_diffrn_unmerged_"
+
+
+def unmerged_mmcif(*cells: str, intensity: str = "intensity_meas", sigma: str = "intensity_sigma") -> list[str]:
+    """Return a block as dials.export writes it for the mmCIF dictionary of unmerged data."""
+    tags = ("ordinal", "wavelength", *(f"cell_{name}" for name in ("length_a", "length_b", "length_c")))
+    tags += tuple(f"cell_angle_{name}" for name in ("alpha", "beta", "gamma"))
+    head = ["data_dials", "loop_", *(f"{UNMERGED}cell.{tag}" for tag in tags)]
+    body = [f"{number} 0.0251 {cell}" for number, cell in enumerate(cells, 1)]
+    names = ("scan_id", "index_h", "index_k", "index_l", "scale_value", intensity, sigma)
+    rows = [f"{n % 2} {h} {k} {l} 0.5 {i} {s}" for n, ((h, k, l), i, s) in enumerate(ROWS)]
+    return [*head, *body, "loop_", *(f"{UNMERGED}refln.{name}" for name in names), *rows]
+
+
+@pytest.mark.parametrize("kind", ["intensity_meas", "intensity_prf", "intensity_sum"])
+def test_unmerged_data_of_the_newer_mmcif_are_read(tmp_path: Path, kind: str) -> None:
+    sigma = "intensity_sigma" if kind == "intensity_meas" else f"{kind}_sigma"
+    path = written(tmp_path / "a.cif", *unmerged_mmcif("5 6 7 90 95 90", intensity=kind, sigma=sigma))
+    same(path)
+    table = read_intensity_file(path)
+    assert table.unit_cell == UnitCell.of((5, 6, 7, 90, 95, 90))
+    assert table.wavelength_angstrom == 0.0251
+    assert table.data.crystal.tolist() == [0, 1, 0]
+
+
+def test_of_crystals_with_cells_of_their_own_none_is_guessed(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.cif", *unmerged_mmcif("5 6 7 90 95 90", "5.1 6 7 90 95 90"))
+    assert read_intensity_file(path).unit_cell is None
 
 
 def test_what_a_cif_states_is_taken(tmp_path: Path) -> None:

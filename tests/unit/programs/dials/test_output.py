@@ -8,8 +8,8 @@ import gemmi
 import numpy as np
 import pytest
 
-from adapters.programs.dials.commands import basis_change, mask_phil
-from adapters.programs.dials.indexing import Indexed, SenseResult, _other_candidate, axis_verdict
+from adapters.programs.dials.commands import basis_change, index_argv, mask_phil
+from adapters.programs.dials.indexing import INDEX_TRIALS, Indexed, SenseResult, _other_candidate, axis_verdict
 from adapters.programs.dials.integration import cell_esd
 from adapters.programs.dials.output import (
     BravaisSetting,
@@ -26,7 +26,7 @@ from adapters.programs.dials.output import (
 )
 from adapters.programs.dials.session import Session
 from adapters.programs.rectangles import mask_rectangles
-from tasks.model import ProgramFailedError
+from tasks.model import ProgramFailedError, UnitCell
 
 SETTINGS = [
     BravaisSetting(5, "oC", 0.090, 1.97, 0.69, "b-c,b+c,a"),
@@ -161,3 +161,18 @@ def test_a_basis_in_dials_notation() -> None:
     assert [operation.apply_to_hkl(list(index)) for index in hkl.tolist()] == (hkl @ halves).tolist()
     with pytest.raises(ValueError, match="no simple fraction"):
         basis_change(np.diag([0.47, 1.0, 1.0]))
+
+
+@pytest.mark.parametrize("cell", [None, UnitCell(a=5, b=6, c=7, alpha=90, beta=100, gamma=90)])
+def test_several_sweeps_are_indexed_together_whatever_is_tried(cell: UnitCell | None) -> None:
+    for change, _ in INDEX_TRIALS:
+        argv = index_argv(
+            experiments="imported.expt",
+            name="given",
+            change=[change] if change else [],
+            cell=cell,
+            space_group=None,
+            nproc=1,
+        )
+        assert argv.count("indexing.joint_indexing=True") == 1
+        assert not [word for word in argv if "joint_indexing" in word and word != "indexing.joint_indexing=True"]
