@@ -13,7 +13,7 @@ from pathlib import Path
 
 from adapters.formats.frame_reader import FrameFileReader
 from adapters.formats.mask_reader import MaskFileReader
-from adapters.formats.stempy_hdf5 import StempyReader
+from adapters.formats.scans.scan_reader import ScanFileReader
 from flows.aperture_gain import Bench, aperture_gain
 from flows.parallel import side_by_side
 from flows.phases import PhaseOutcome, best_phase, best_with_solution
@@ -70,7 +70,7 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
     """Go from scans to structures: ingest, apertures, every crystal by itself, crystals of one lattice merged."""
     with run.steps.step("ingest"):
         series = ingest_tilt_series(
-            source, StempyReader(), run.settings.ingest, workdir=run.folder / "ingest", masks=MaskFileReader()
+            source, ScanFileReader(), run.settings.ingest, workdir=run.folder / "ingest", masks=MaskFileReader()
         )
     try:
         with run.steps.step("apertures"):

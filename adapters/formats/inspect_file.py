@@ -5,6 +5,7 @@ from pathlib import Path
 from adapters.formats.drafts.formats import MANIFEST_FORMATS
 from adapters.formats.file_format import BEGIN_BYTES, FileFormat, Inspection
 from adapters.formats.reflection_formats import MARKED_FORMATS, TEXT_FORMATS
+from adapters.formats.scans.scan_formats import SCAN_FORMATS
 from adapters.formats.source_manifest import SOURCE_FORMATS, describe_folder
 from adapters.formats.structure_formats import STRUCTURE_FORMATS
 from adapters.formats.vendors.frame_formats import FRAME_FORMATS
@@ -14,6 +15,7 @@ FORMATS: tuple[FileFormat, ...] = (
     *MANIFEST_FORMATS,
     *SOURCE_FORMATS,
     *MARKED_FORMATS,
+    *SCAN_FORMATS,
     *FRAME_FORMATS,
     *STRUCTURE_FORMATS,
     *TEXT_FORMATS,

@@ -1,4 +1,4 @@
-"""Reading HDF5 in a process of its own, with a time limit.
+"""Reading scans in a process of its own, with a time limit.
 
 A damaged file can make the HDF5 library loop forever or crash (found by changing single bytes of good files); neither
 may cost more than that file. The process is a program of its own, not a child of `multiprocessing`: that would run
@@ -34,12 +34,20 @@ measured, is for cold network storage."""
 ADVICE = "copy the file again"
 
 
+def file_bytes(path: Path) -> int:
+    """Return the bytes of one file."""
+    return path.stat().st_size
+
+
 class ScanWorker:
     """Calls one reading function in another process, and starts another one when that one hangs or dies."""
 
-    def __init__(self, function: ReadFunction, *, timeout_s: float) -> None:
+    def __init__(
+        self, function: ReadFunction, *, timeout_s: float, bytes_of: Callable[[Path], int] = file_bytes
+    ) -> None:
         self._function = function
         self._timeout_s = timeout_s
+        self._bytes_of = bytes_of
         self._child: tuple[Companion, Connection] | None = None
 
     def __enter__(self) -> Self:
@@ -70,16 +78,16 @@ class ScanWorker:
             If the process cannot be started: no file is to blame for that.
         """
         _, connection = self._child or self._start()
-        limit = self._timeout_s + path.stat().st_size / BYTES_PER_SECOND_LEAST
+        limit = self._timeout_s + self._bytes_of(path) / BYTES_PER_SECOND_LEAST
         try:
             connection.send((path, shapes, limit))
             if not connection.poll(limit):
                 self._stop()
-                raise SourceError(f"not a readable stempy file: reading took longer than {limit:.0f} s", ADVICE)
+                raise SourceError(f"not a readable scan: reading took longer than {limit:.0f} s", ADVICE)
             answer = connection.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             self._stop()
-            raise SourceError("not a readable stempy file: the HDF5 library crashed on it", ADVICE) from error
+            raise SourceError("not a readable scan: the library that reads it crashed", ADVICE) from error
         if isinstance(answer, BaseException):
             raise answer
         return answer

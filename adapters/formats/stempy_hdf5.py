@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from adapters.formats.file_format import Inspection
 from adapters.formats.hdf5_summary import summarise
 from adapters.formats.scan_worker import ScanWorker
 from adapters.formats.stempy_writer import ENTRIES_PER_BLOCK, write_scan
-from tasks.ingest import ReadScan, ScanData
+from tasks.ingest import NOTHING_STATED, ReadScan, ScanData, Stated
 from tasks.model import Document, SourceError
 
 __all__ = ["StempyReader", "write_scan"]
@@ -44,14 +45,27 @@ class StempyReader(Document):
         with ScanWorker(self.read, timeout_s=self.timeout_s) as worker:
             yield worker.read
 
-    def read(self, path: Path, *, scan_shape: Shape, flyback_columns: int, frame_shape: Shape) -> ScanData:
+    def read(
+        self,
+        path: Path,
+        *,
+        scan_shape: Shape,
+        flyback_columns: int,
+        frame_shape: Shape,
+        stated: Stated = NOTHING_STATED,
+    ) -> ScanData:
         """Return every electron of one scan, flyback dropped; repeated values are several electrons.
 
         Raises
         ------
         SourceError
-            If the file is damaged, hostile, empty, or contradicts the shapes of the manifest.
+            If the file is damaged, hostile, empty, contradicts the shapes of the manifest, or the manifest would turn
+            its electrons into electrons once more.
         """
+        if stated.conversion is not None:
+            raise SourceError(
+                "detector.conversion is stated, but the file holds counted electrons", "leave detector.conversion out"
+            )
         full_shape = (scan_shape[0], scan_shape[1] + flyback_columns)
         try:
             with h5py.File(path, "r") as file:
@@ -108,6 +122,39 @@ class StempyReader(Document):
         ends = np.concatenate([[0], np.cumsum(lengths[order])])
         bounds = np.searchsorted(target[order], np.arange(scan_shape[0] * scan_shape[1] + 1))
         return ends[bounds].astype(np.uint64), events, flyback, np.unique(ends).astype(np.uint64)
+
+
+def describe_stempy(path: Path, *, lacks: tuple[str, ...]) -> Inspection:
+    """Return what a file of stempy is; `lacks` are the fields of the manifest that no scan's file states.
+
+    Raises
+    ------
+    SourceError
+        If it is damaged.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            frames, scan_positions = _datasets(file)
+            shapes = [
+                tuple(_integer(dataset.attrs[key], f"attribute {key}") for key in keys)
+                for dataset, keys in ((scan_positions, ("Ny", "Nx")), (frames, ("Nx", "Ny")))
+            ]
+            return Inspection(
+                file=path.name,
+                format="stempy HDF5",
+                kind="scan",
+                shape=(*shapes[0], *shapes[1]),
+                dtype=str(h5py.check_vlen_dtype(frames.dtype)),
+                metadata={
+                    "values": "counts",
+                    "version": _version(file),
+                    "entries": int(frames.shape[0]),
+                    **summarise(file, METADATA_PLACES),
+                },
+                lacks=(*lacks, "scan.flyback_columns"),
+            )
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise SourceError(f"not a readable stempy file: {_first_line(error)}", "copy the file again") from error
 
 
 def _datasets(file: h5py.File) -> tuple[h5py.Dataset, h5py.Dataset]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.events.cut_beam import beam_from_part, is_cut, is_hidden
-from tasks.events.descan import NO_DESCAN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
+from tasks.events.descan import NO_DESCAN, PLACES_MIN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
 from tasks.events.direct_beam import BeamFit, centroid, find_beam
 from tasks.events.disc import BeamDisc
 from tasks.events.disc_centre import disc_centre
@@ -18,6 +18,7 @@ from tasks.events.sums import sum_pattern
 from tasks.frames.counting import scan_as_arrived
 from tasks.frames.models import CountingFound, DirectBeams
 from tasks.frames.settings import FrameSettings
+from tasks.frames.stated_descan import ToldDescan, reconciled, told_descan
 from tasks.frames.track import BeamTrack, track_beam
 from tasks.ingest import TiltScan, TiltSeries, disc_of_series, open_events
 from tasks.model import SourceError
@@ -49,12 +50,16 @@ def measure_beams(series: TiltSeries, settings: FrameSettings, counting: Countin
             raise SourceError("detector.direct_beam_px: needed for centring=manifest", "give it in the manifest")
         px = np.tile(np.array(start, dtype=np.float64), (len(series.scans), 1))
         track = BeamTrack(px, np.zeros(len(px), dtype=bool), ("",) * len(px))
-        return _document(track, NO_DESCAN, said, disc).model_copy(update={"counting": counting})
+        return _document(track, NO_DESCAN, (*said, *series.warnings), disc).model_copy(update={"counting": counting})
     reach = settings.search_fraction * min(series.detector.shape_px)
     fits, warnings = _fits(series, start, reach, counting, disc)
     if start is None:
         _refuse_hidden(series, fits)
-    descan = _descan(series, fits) if settings.descan == "find" else NO_DESCAN
+    motion = ToldDescan(NO_DESCAN)
+    if settings.descan == "find":
+        motion = reconciled(series, told_descan(series), lambda known: _descan(series, fits, known))
+    descan = motion.descan
+    warnings += (*series.warnings, *motion.warnings)
     if descan.span_px > 0:
         fits = [
             fit if fit is None or is_cut(fit, valid) else _unmoved(series, scan, fit, descan, disc)
@@ -135,7 +140,8 @@ def _beams_near(
     return found
 
 
-def _descan(series: TiltSeries, fits: list[BeamFit | None]) -> Descan:
+def _descan(series: TiltSeries, fits: list[BeamFit | None], known: Descan) -> tuple[Descan, bool]:
+    """Return the motion, which begins with what is known of it, and whether enough of the beam is seen to tell."""
     seen = [
         (scan, fit)
         for scan, fit, valid in zip(series.scans, fits, series.valid_pixels(), strict=True)
@@ -144,7 +150,7 @@ def _descan(series: TiltSeries, fits: list[BeamFit | None]) -> Descan:
     chosen = (
         [seen[index] for index in np.unique(np.linspace(0, len(seen) - 1, DESCAN_SCANS).astype(int))] if seen else []
     )
-    found = NO_DESCAN
+    found, enough = known, False
     for _ in range(DESCAN_PASSES):
         blocks = [
             block_beams(
@@ -157,11 +163,12 @@ def _descan(series: TiltSeries, fits: list[BeamFit | None]) -> Descan:
             )
             for scan, fit in chosen
         ]
+        enough = sum(len(one.place) for one in blocks) >= PLACES_MIN
         more = fit_descan(blocks, series.scan.shape)
         if more.span_px == 0:
             break
         found = found.plus(more, series.scan.shape)
-    return found
+    return found, enough
 
 
 def _unmoved(

@@ -7,6 +7,7 @@ from tasks.face import open_face
 if TYPE_CHECKING:
     from tasks.ingest.beam_disc import disc_of_series
     from tasks.ingest.contracts import Oscillation, RotationDetector, RotationSeriesManifest, TiltSeriesManifest
+    from tasks.ingest.electrons import NOTHING_STATED, Chip, Conversion, EventClock, Stated
     from tasks.ingest.events import open_events
     from tasks.ingest.files import numbered_frames
     from tasks.ingest.manifest import MANIFEST_NAMES, TILT_SERIES_NAME, completeness, listed_files, load_manifest
@@ -21,7 +22,11 @@ else:
 
 __all__ = [
     "MANIFEST_NAMES",
+    "NOTHING_STATED",
     "TILT_SERIES_NAME",
+    "Chip",
+    "Conversion",
+    "EventClock",
     "IngestSettings",
     "LostScan",
     "MaskReader",
@@ -35,6 +40,7 @@ __all__ = [
     "ScanReader",
     "SourceDocument",
     "SourceFile",
+    "Stated",
     "TiltScan",
     "TiltSeries",
     "TiltSeriesManifest",

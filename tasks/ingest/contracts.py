@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, field_validator, model_validator
 
+from tasks.ingest.electrons import Conversion, EventClock
 from tasks.model import Beam, Composition, Counting, Detector, Document, InputError, Vector
 
 AXIS = (
@@ -91,6 +92,13 @@ class ScanManifest(Document):
     )
 
 
+class SideFile(Document):
+    """A file that holds a part of a scan, or tells about it, beside the listed one."""
+
+    file: InnerPath = Field(description="name within the folder")
+    bytes: int = Field(gt=0, description="size of the file in bytes: a file of another size is not complete")
+
+
 class ScanFile(Document):
     """One listed scan."""
 
@@ -106,6 +114,14 @@ class ScanFile(Document):
         default=None, gt=0, le=1e9, description="electrons per square angstrom of this scan; needs order"
     )
     repeat: int | None = Field(default=None, ge=0, le=10**6, description="which of several scans at one tilt")
+    beside: tuple[SideFile, ...] = Field(
+        default=(), max_length=10000, description="files that hold a part of the scan: waited for, and hashed with it"
+    )
+
+    @property
+    def every_file(self) -> tuple[SideFile, ...]:
+        """The scan's own file, and those beside it."""
+        return (SideFile(file=self.file, bytes=self.bytes), *self.beside)
 
 
 class Manifest(Document):
@@ -176,9 +192,15 @@ class SourceDetector(Detector):
 
 
 class CountingDetector(SourceDetector):
-    """A detector that counted electrons."""
+    """A detector that counted electrons, or whose values or times are turned into electrons as is stated."""
 
     counting: Counting | None = Field(default=None, description="how the camera counted electrons; null: not stated")
+    conversion: Conversion | None = Field(
+        default=None, description="how values that are not counted become electrons; null: the files hold electrons"
+    )
+    event_clock: EventClock | None = Field(
+        default=None, description="how hits of a list of events become electrons; null: the files are no such lists"
+    )
 
 
 class TiltSeriesManifest(Manifest):

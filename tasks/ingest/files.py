@@ -41,6 +41,8 @@ def size_problem(source: Path, name: str, listed_bytes: int) -> str | None:
         If the file lies outside the source folder.
     """
     path = confined(source, name)
+    if path.is_dir():
+        return "the file is absent: this is a folder, and a scan is listed by one file"
     if not path.is_file():
         return "the file is absent"
     size = path.stat().st_size

@@ -81,7 +81,8 @@ def completeness(source: Path) -> tuple[str, ...]:
             return lacking
         if not manifest.complete:
             return (f"{TILT_SERIES_NAME}: the series is still being measured (complete is false)",)
-        sizes = [(scan.file, size_problem(source, scan.file, scan.bytes)) for scan in manifest.scans]
+        parts = [part for scan in manifest.scans for part in scan.every_file]
+        sizes = [(part.file, size_problem(source, part.file, part.bytes)) for part in parts]
     except SourceError:
         return () if source.is_dir() else (f"{source}: no such folder",)
     return (*(f"{name}: {problem}" for name, problem in sizes if problem is not None), *lacking)
@@ -107,7 +108,7 @@ def listed_files(source: Path) -> tuple[Path, ...]:
         frames = [path for _, path in numbered_frames(source, manifest.files, manifest.detector.mask)]
         found = [file for path in frames for file in files_of(path)]
     else:
-        found = [confined(source, scan.file) for scan in manifest.scans]
+        found = [confined(source, part.file) for scan in manifest.scans for part in scan.every_file]
     mask = mask_file(source, manifest.detector.mask)
     return manifest_path(source), *sorted({*found, *(() if mask is None else (mask,))})
 

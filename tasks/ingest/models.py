@@ -41,6 +41,9 @@ class TiltScan(Document):
     order: int | None = Field(default=None, description="0, 1, 2, ... as the scans were measured; None = not known")
     dose_e_per_A2: float | None = Field(default=None, description="electrons per square angstrom; None = not known")  # noqa: N815 - the name of the contract
     repeat: int | None = Field(default=None, description="which of several scans at one tilt")
+    beam_px: FileRef | None = Field(
+        default=None, description="(n_positions, 2) float32, (slow, fast): the direct beam as told beside the scan"
+    )
 
 
 class LostScan(Document):
@@ -107,6 +110,7 @@ class TiltSeries(Document):
     lost: tuple[LostScan, ...] = ()
     validity: Validity | None = Field(default=None, description="None = every pixel is taken for valid")
     metadata: dict[str, str] = {}
+    warnings: tuple[str, ...] = Field(default=(), description="what a person should know about how scans were read")
     provenance: Provenance
 
     def valid_pixels(self) -> list[NDArray[np.bool_]]:

@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.ingest.electrons import NOTHING_STATED, Stated
+
 
 class ScanData(NamedTuple):
     """One scan in memory, flyback dropped; the layout is that of `TiltScan`."""
@@ -23,15 +25,27 @@ class ScanData(NamedTuple):
     """(k + 1,): bounds in `events` of the camera frames that hold any, where a position has several of them."""
     camera_frames: int | None = None
     """Camera frames of a position, the most that any has; None = the file sums what each saw."""
+    beside: tuple[Path, ...] = ()
+    """Files beside the listed one that hold a part of the scan, or tell about it."""
+    beam_px: NDArray[np.float32] | None = None
+    """(n_positions, 2): where the direct beam lies at each position, (slow, fast), as a file beside the scan tells."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about how the scan was read."""
 
 
 class ReadScan(Protocol):
     """Reads one scan of electron events."""
 
     def __call__(
-        self, path: Path, *, scan_shape: tuple[int, int], flyback_columns: int, frame_shape: tuple[int, int]
+        self,
+        path: Path,
+        *,
+        scan_shape: tuple[int, int],
+        flyback_columns: int,
+        frame_shape: tuple[int, int],
+        stated: Stated = NOTHING_STATED,
     ) -> ScanData:
-        """Return every electron of one scan.
+        """Return every electron of one scan; `stated` is what the manifest says about how the file holds them.
 
         Raises
         ------

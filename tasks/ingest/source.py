@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tasks.ingest.contracts import RotationSeriesManifest, TiltSeriesManifest
+from tasks.ingest.contracts import RotationSeriesManifest, ScanFile, TiltSeriesManifest
 from tasks.ingest.files import confined, mask_file, numbered_frames, parts_of, size_problem
 from tasks.ingest.manifest import load_manifest, manifest_path
 from tasks.model import Document, FileRef, SourceError
@@ -53,8 +53,7 @@ def read_source(source: Path) -> SourceDocument:
                 "run it when the manifest says complete",
             )
         with ThreadPoolExecutor(max_workers=4) as pool:
-            names = [(scan.file, scan.bytes) for scan in manifest.scans]
-            files = tuple(pool.map(lambda item: _scan_file(source, *item), names))
+            files = tuple(pool.map(lambda scan: _scan_files(source, scan), manifest.scans))
     else:
         files = tuple(
             SourceFile(
@@ -78,6 +77,30 @@ def _hashed(mask: Path) -> FileRef:
         return FileRef.of(mask)
     except OSError as error:
         raise SourceError(f"{mask}: detector.mask cannot be read: {error.strerror}", "check its permissions") from error
+
+
+def _scan_files(source: Path, scan: ScanFile) -> SourceFile:
+    """Return a scan's file with those beside it, listed or known by their names.
+
+    If a listed one cannot be used, the scan cannot.
+    """
+    found = _scan_file(source, scan.file, scan.bytes)
+    listed = [_scan_file(source, part.file, part.bytes) for part in scan.beside]
+    wrong = next((part for part in listed if part.data is None), None)
+    if found.data is None:
+        return found
+    if wrong is not None:
+        return SourceFile(name=scan.file, data=None, problem=f"{wrong.name} beside it: {wrong.problem}")
+    parts = {part.data.path: part.data for part in listed if part.data is not None}
+    root = source.resolve()
+    named = [path.resolve() for path in parts_of(found.data.path)]
+    for path in (path for path in named if path not in parts and path.is_relative_to(root)):
+        try:
+            parts[path] = FileRef.of(path)
+        except OSError as error:
+            problem = f"{path.name} beside it cannot be read: {error.strerror}"
+            return SourceFile(name=scan.file, data=None, problem=problem)
+    return found.model_copy(update={"parts": tuple(parts.values())})
 
 
 def _scan_file(source: Path, name: str, listed_bytes: int) -> SourceFile:

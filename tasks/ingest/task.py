@@ -2,10 +2,12 @@
 
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from tasks.ingest.contracts import ScanFile, TiltSeriesManifest
+from tasks.ingest.electrons import Stated
 from tasks.ingest.mask import stated_mask
 from tasks.ingest.metadata import common_texts, note_texts
 from tasks.ingest.models import LostScan, ScanGrid, TiltScan, TiltSeries
@@ -18,6 +20,9 @@ from tasks.model.provenance import Provenance
 from tasks.stage import code_version, stage
 
 log = logging.getLogger("apertura.ingest")
+
+NOTES_SHOWN = 5
+"""Notes on how scans were read, the others counted. Chosen, not measured: what is wrong with one is wrong with all."""
 
 
 def summary(series: TiltSeries) -> str:
@@ -49,7 +54,7 @@ def ingest_tilt_series(
     if not isinstance(manifest, TiltSeriesManifest):
         raise InputError(f"{source.manifest_file.path} describes no tilt series")
     stated = stated_mask(source, masks)
-    scans, lost, texts = _read_all(source, manifest, reader, workdir)
+    scans, lost, said = _read_all(source, manifest, reader, workdir)
     _enough(scans, lost, settings.tilts_min, source.manifest_file.path)
     ordered = tuple(sorted(scans, key=lambda scan: (scan.tilt_deg, scan.repeat or 0)))
     log.info("%s: %d scans, %d electrons, %d lost", manifest.sample, len(scans), _electrons(scans), len(lost))
@@ -67,32 +72,54 @@ def ingest_tilt_series(
         scans=ordered,
         lost=tuple(sorted(lost, key=lambda scan: scan.tilt_deg)),
         validity=find_validity(ordered, manifest.detector, stated, workdir),
-        metadata={**note_texts(manifest.notes), **common_texts(texts)},
-        provenance=_provenance(source, reader),
+        metadata={**note_texts(manifest.notes), **common_texts(said.texts)},
+        warnings=_few(said.notes),
+        provenance=_provenance(source, reader, said.beside),
     )
+
+
+class Said(NamedTuple):
+    """What files say about themselves and each other."""
+
+    texts: list[dict[str, str]]
+    beside: dict[str, str]
+    """SHA-256 of the files beside the listed ones."""
+    notes: list[str]
 
 
 def _read_all(
     source: SourceDocument, manifest: TiltSeriesManifest, reader: ScanReader, workdir: Path
-) -> tuple[list[TiltScan], list[LostScan], list[dict[str, str]]]:
-    """Return the scans that were stored, those that are lost, and what the files say about themselves."""
+) -> tuple[list[TiltScan], list[LostScan], Said]:
+    """Return the scans that were stored, those that are lost, and what the files say."""
     scans: list[TiltScan] = []
     lost: list[LostScan] = []
-    texts: list[dict[str, str]] = []
+    said = Said([], {}, [])
     with reader.reading() as read:
         for index, (listed, file) in enumerate(zip(manifest.scans, source.files, strict=True)):
             try:
                 data = _read(manifest, file, read)
                 scans.append(store_scan(data, listed, workdir, name=f"scan-{index:05d}"))
-                texts.append(data.metadata)
             except SourceError as error:
                 lost.append(LostScan(source=listed.file, tilt_deg=listed.tilt_deg, reason=error.message))
                 log.warning("%s (tilt %g deg) is lost: %s", listed.file, listed.tilt_deg, error.message)
-    return scans, lost, texts
+                continue
+            said.texts.append(data.metadata)
+            said.beside.update({f"{listed.file}: {path.name}": FileRef.of(path).sha256 for path in data.beside})
+            said.notes.extend(data.notes)
+    return scans, lost, said
 
 
-def _provenance(source: SourceDocument, reader: ScanReader) -> Provenance:
-    inputs = {file.name: file.data.sha256 for file in source.files if file.data is not None}
+def _few(notes: list[str]) -> tuple[str, ...]:
+    """Return the first notes that differ, and how many more there are."""
+    different = list(dict.fromkeys(notes))
+    for note in different[:NOTES_SHOWN]:
+        log.warning("%s", note)
+    more = len(different) - NOTES_SHOWN
+    return (*different[:NOTES_SHOWN], *((f"and {more} notes more of this kind",) if more > 0 else ()))
+
+
+def _provenance(source: SourceDocument, reader: ScanReader, beside: dict[str, str]) -> Provenance:
+    inputs = beside | {file.name: file.data.sha256 for file in source.files if file.data is not None}
     if source.mask is not None:
         inputs["detector.mask"] = source.mask.sha256
     return Provenance(
@@ -122,7 +149,15 @@ def store_scan(data: ScanData, listed: ScanFile, folder: Path, *, name: str) -> 
         order=listed.order,
         dose_e_per_A2=listed.dose_e_per_A2,
         repeat=listed.repeat,
+        beam_px=_store_beam(data, folder / f"{name}.beam.npy"),
     )
+
+
+def _store_beam(data: ScanData, path: Path) -> FileRef | None:
+    if data.beam_px is None:
+        return None
+    np.save(path, data.beam_px, allow_pickle=False)
+    return FileRef.of(path)
 
 
 def _store_frames(data: ScanData, path: Path) -> FileRef | None:
@@ -135,13 +170,15 @@ def _store_frames(data: ScanData, path: Path) -> FileRef | None:
 def _read(manifest: TiltSeriesManifest, file: SourceFile, read: ReadScan) -> ScanData:
     if file.data is None:
         raise SourceError(file.problem or "the file is absent")
+    detector = manifest.detector
     data = read(
         file.data.path,
         scan_shape=manifest.scan.shape,
         flyback_columns=manifest.scan.flyback_columns,
-        frame_shape=manifest.detector.shape_px,
+        frame_shape=detector.shape_px,
+        stated=Stated(detector.counting, detector.conversion, detector.event_clock),
     )
-    stated = manifest.detector.counting
+    stated = detector.counting
     if stated is not None and data.camera_frames not in (None, stated.frames_per_position):
         raise SourceError(
             f"the file holds {data.camera_frames} camera frames for a scan position, the manifest's "
@@ -153,11 +190,18 @@ def _read(manifest: TiltSeriesManifest, file: SourceFile, read: ReadScan) -> Sca
 
 def _enough(scans: list[TiltScan], lost: list[LostScan], least: int, manifest: Path) -> None:
     if len(scans) < least:
-        reasons = [f"{scan.source}: {scan.reason}" for scan in lost[:10]]
+        named: dict[str, list[str]] = {}
+        for scan in lost:
+            named.setdefault(scan.reason, []).append(scan.source)
+        reasons = [f"{_names(sources)}: {reason}" for reason, sources in list(named.items())[:10]]
         raise SourceError(
             "\n".join([f"{manifest}: {len(scans)} usable scans, at least {least} are needed", *reasons]),
-            "copy the damaged files again, or measure more tilts",
+            "act on these reasons: complete the manifest, copy the damaged files again, or measure more tilts",
         )
+
+
+def _names(sources: list[str]) -> str:
+    return sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} others"
 
 
 def _electrons(scans: list[TiltScan]) -> int:
