@@ -111,7 +111,8 @@ def other_header(path: Path) -> FrameHeader:
     """Return what fabio says of a file of one of its formats."""
     with fabio.open(path) as image:
         shape = checked_shape(path, image.nframes, *image.shape)
-        return FrameHeader(type(image).__name__.removesuffix("image").upper(), shape, np.dtype(image.dtype))
+        kind = type(image).__name__.lower().removesuffix("image")
+        return FrameHeader(f"fabio's image ({kind})", shape, np.dtype(image.dtype))
 
 
 def _word(text: str, name: str) -> float | None:

@@ -67,12 +67,12 @@ TABLE = (
     FrameFormat("TVIPS stream", is_tvips, tvips_header, _whole(read_tvips)),
     FrameFormat("FEI TIA series (SER)", is_ser, ser_header, _whole(read_ser)),
     FrameFormat("NanoMegas block file", is_blockfile, blockfile_header, _whole(read_blockfile)),
-    FrameFormat("NXmx: Eiger and Arina masters", _holds("nexus"), hdf5_header, read_hdf5),
+    FrameFormat("NXmx", _holds("nexus"), hdf5_header, read_hdf5),
     FrameFormat("HyperSpy (hspy)", _holds("hyperspy"), hdf5_header, read_hdf5),
     FrameFormat("Velox EMD", _holds("velox"), hdf5_header, read_hdf5),
     FrameFormat("HyperSpy (zspy)", is_zspy, zspy_header, read_zspy),
-    FrameFormat("DigitalMicrograph (DM3, DM4)", is_dm, dm_header, read_dm),
-    FrameFormat("EDF, RAXIS, Bruker", is_other, other_header, read_others),
+    FrameFormat("DigitalMicrograph", is_dm, dm_header, read_dm),
+    FrameFormat("fabio's image", is_other, other_header, read_others),
 )
 
 
