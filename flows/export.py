@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adapters.formats.mask_reader import MaskFileReader
-from adapters.formats.stempy_hdf5 import StempyReader
+from adapters.formats.scans.scan_reader import ScanFileReader
 from adapters.programs.export import export_dials, export_pets, export_shelx, export_xds
 from adapters.programs.export_data import export_cif_pets
 from adapters.programs.export_deposit import Deposited, export_deposit
@@ -200,6 +200,6 @@ def _export_scans(run: Path, out: Path) -> None:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as store:
         settings = IngestSettings(tilts_min=1)
         series = ingest_tilt_series(
-            source, StempyReader(), settings, workdir=Path(store) / "ingest", masks=MaskFileReader()
+            source, ScanFileReader(), settings, workdir=Path(store) / "ingest", masks=MaskFileReader()
         )
         export_raw_csr(series, out)

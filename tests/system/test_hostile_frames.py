@@ -18,9 +18,10 @@ from adapters.formats.vendors.hdf5_frames import hdf5_answer
 from adapters.formats.vendors.hyperspy_zarr import zspy_answer
 from tests.synthetic.camera_files import raw_counters, write_mib, write_ser, write_tvips, write_velox
 from tests.synthetic.dm4 import write_dm4
+from tests.synthetic.hostile_files import mutated
 from tests.synthetic.hyperspy_signals import hyperspy_signal
 from tests.synthetic.nexus_master import write_master
-from tests.system.test_hostile_input import files_below, mutated, survives
+from tests.system.test_hostile_input import files_below, survives
 
 pytest.importorskip("rsciio")
 

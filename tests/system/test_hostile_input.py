@@ -2,12 +2,10 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +30,7 @@ from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import read_source
 from tasks.ingest.task import ingest_tilt_series
 from tasks.model import ApertureError, UnitCell
+from tests.synthetic.hostile_files import mutated, no_longer_than
 from tests.system.facility_bench import drop, drop_rotation
 
 HANG_S = 60
@@ -44,44 +43,6 @@ HKL = "".join(
     for l in range(4)
 )
 VALUES = [None, True, -1, 0, 1e308, -1e-308, 2**70, "", "x" * 5000, "../../etc/passwd", "\0", [], [[]], {}, {"a": 1}]
-
-
-def mutated(content: bytes, rng: np.random.Generator) -> bytes:
-    """Return bytes with a few flipped, cut out, doubled or replaced, or the end cut off."""
-    data = bytearray(content)
-    for _ in range(int(rng.integers(1, 8))):
-        at = int(rng.integers(0, max(len(data), 1)))
-        size = int(rng.integers(1, 65))
-        match int(rng.integers(0, 6)):
-            case 0:
-                data[at : at + 1] = bytes([int(rng.integers(0, 256))])
-            case 1:
-                del data[at : at + size]
-            case 2:
-                data[at:at] = data[at : at + size]
-            case 3:
-                data[at : at + size] = rng.bytes(size)
-            case 4:
-                data[at : at + 8] = b"\xff" * 8
-            case _:
-                del data[max(at, 1) :]
-    return bytes(data)
-
-
-@contextmanager
-def no_longer_than(seconds: int) -> Iterator[None]:
-    """Interrupt what hangs."""
-
-    def stop(*_: object) -> None:
-        raise TimeoutError(f"hangs for {seconds} s")
-
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 def survives(read: Callable[[], object]) -> bool:

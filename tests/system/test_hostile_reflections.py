@@ -12,7 +12,8 @@ import pytest
 from adapters.formats.inspect_file import inspect_file
 from adapters.formats.read_intensities import read_intensity_file
 from tasks.model import ApertureError
-from tests.system.test_hostile_input import files_below, mutated, no_longer_than
+from tests.synthetic.hostile_files import mutated, no_longer_than
+from tests.system.test_hostile_input import files_below
 
 N_FILES = 200
 LIMIT_S = 60

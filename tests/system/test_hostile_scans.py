@@ -1,7 +1,6 @@
 """Two hundred mutated files of every format of scans: a typed error or electrons, soon, and nothing else touched."""
 
 import contextlib
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from adapters.formats.scans.scan_reader import ScanFileReader
 from adapters.formats.stempy_writer import write_scan
 from tasks.ingest import Conversion, EventClock, Stated
 from tasks.model import SourceError
+from tests.synthetic.hostile_files import mutated, no_longer_than
 from tests.synthetic.scan_files import (
     edge_packet,
     hit_packet,
@@ -34,29 +34,6 @@ HANG_S = 60
 COUNTED = Stated()
 UNITS = Stated(conversion=Conversion(units_per_electron=1.0, pedestal=0.0))
 CLOCK = Stated(clock=EventClock(edge="tdc1-rise", marks="row", dwell_us=10.0, cluster_ns=100.0))
-
-
-def mutated(content: bytes, rng: np.random.Generator) -> bytes:
-    """Return bytes with a few changed, cut out, doubled or set to ones, or the end cut off."""
-    data = bytearray(content)
-    for _ in range(int(rng.integers(1, 6))):
-        # half of all damage lies within the first kilobytes, where headers are
-        at = int(rng.integers(0, max(1, min(len(data), 3000) if rng.random() < 0.5 else len(data))))
-        size = int(rng.integers(1, 33))
-        match int(rng.integers(0, 6)):
-            case 0:
-                data[at : at + 1] = rng.bytes(1)
-            case 1:
-                del data[at : at + size]
-            case 2:
-                data[at:at] = data[at : at + size]
-            case 3:
-                data[at : at + size] = rng.bytes(size)
-            case 4:
-                data[at : at + 8] = b"\xff" * 8
-            case _:
-                del data[max(at, 1) :]
-    return bytes(data)
 
 
 def stempy(path: Path) -> Path:
@@ -156,12 +133,7 @@ def test_what_is_said_of_a_hundred_mutated_files_is_typed_too(tmp_path: Path, na
     path = CASES[name][0](tmp_path / name)
     good, rng = path.read_bytes(), np.random.default_rng(5)
 
-    def stop(*_: object) -> None:
-        raise TimeoutError("hangs")
-
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(HANG_S)
-    try:
+    with no_longer_than(HANG_S):
         for _ in range(100):
             content = mutated(good, rng) or b"x"
             path.write_bytes(content)
@@ -169,8 +141,6 @@ def test_what_is_said_of_a_hundred_mutated_files_is_typed_too(tmp_path: Path, na
                 if known.recognises(path, content[:65536]):
                     with contextlib.suppress(SourceError):
                         known.describe(path)
-    finally:
-        signal.alarm(0)
 
 
 def test_a_scan_that_claims_more_than_it_holds_takes_no_memory(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ def refine_geometry(
             spread_shift = _learned(offset, solution.variance[:, :2], LEAST_SHIFT_PX, 3.0)
         if cycle >= LEAST_CYCLES and _settled(solution):
             break
+    _check(state)
     return _figures(state, spots, hkl, names, solution, spread_rotation, spread_shift)
 
 
@@ -115,12 +116,12 @@ def _check(state: State) -> None:
     Raises
     ------
     NotIndexedError
-        If a cell parameter is no number or absurd.
+        If a cell parameter is no number or absurd, or the angles of the cell enclose no volume.
     """
     low, high = np.array([0.5] * 3 + [10.0] * 3), np.array([2000.0] * 3 + [170.0] * 3)
     sound = np.isfinite(state.cell).all() and (state.cell > low).all() and (state.cell < high).all()
-    geometry = state.geometry
-    if not sound or not np.isfinite(geometry.beam_px).all():
+    moved = state.geometry.beam_px, state.correction
+    if not sound or not np.isfinite(state.crystal().basis).all() or not all(np.isfinite(part).all() for part in moved):
         raise NotIndexedError("the refinement of the geometry ran away: the lattice found is not the spots' own")
 
 
