@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from adapters.formats.inspect_file import inspect_file
 from adapters.formats.nxmx_writer import write_nxmx
 from adapters.programs.export_frames import export_nxmx
 from tasks.frames.models import Frame, FrameSeries
@@ -153,6 +154,16 @@ def test_the_probe_is_the_electron_and_the_true_angles_are_kept(tmp_path: Path) 
         assert file["entry/instrument/source/probe"].asstr()[()] == "electron"
         assert file["entry/frames/angle"][:].tolist() == [0.0, 1.01, 2.0, 3.0]
         assert file["entry/definition"].asstr()[()] == "NXmx"
+
+
+def test_our_own_reader_finds_the_geometry_that_was_written(tmp_path: Path) -> None:
+    series = series_of(tmp_path, [0.0, 1.0, 2.0], width=1.0)
+    (path,) = write_nxmx(series, usable_sweeps(series, fewest=3), tmp_path, mask=series.mask)
+    said = inspect_file(path)
+    assert said.shape == (3, *SHAPE)
+    assert said.metadata["direct_beam_px"] == pytest.approx(series.direct_beam_px, rel=1e-7)
+    assert said.metadata["energy_kev"] == pytest.approx(series.beam.energy_kev, rel=1e-7)
+    assert said.metadata["camera_length_mm"] == pytest.approx(series.detector.camera_length_mm, rel=1e-7)
 
 
 def test_tilts_without_equal_steps_are_refused(tmp_path: Path) -> None:

@@ -117,7 +117,10 @@ def _stated(file: h5py.File, opened: ExitStack) -> dict[str, float]:
     )
     beam = [first(PIXELS, f"{DETECTOR}/beam_center_{axis}") for axis in "yx"]
     if None not in beam:
-        found |= {f"detector.direct_beam_px[{axis}]": value for axis, value in enumerate(beam) if value is not None}
+        # counted from the detector's corner, as dxtbx takes it; the manifest's integers are pixel centres
+        found |= {
+            f"detector.direct_beam_px[{axis}]": value - 0.5 for axis, value in enumerate(beam) if value is not None
+        }
     width = first(
         ANGLES_DEG, *(f"{place}_range_average" for place in OMEGA), *(f"{place}_increment_set" for place in OMEGA)
     )

@@ -58,7 +58,7 @@ def test_a_master_gives_the_frames_of_its_data_files_in_order(tmp_path: Path) ->
     assert found.stated == pytest.approx(
         {
             "beam.energy_kev": 200.0, "detector.pixel_size_mm": 0.075, "detector.camera_length_mm": 620.0,
-            "detector.saturation": 40000.0, "detector.direct_beam_px[0]": 11.5, "detector.direct_beam_px[1]": 14.25,
+            "detector.saturation": 40000.0, "detector.direct_beam_px[0]": 11.0, "detector.direct_beam_px[1]": 13.75,
             "oscillation.width_deg": 0.5,
         }
     )  # fmt: skip
@@ -69,7 +69,7 @@ def test_a_master_gives_the_frames_of_its_data_files_in_order(tmp_path: Path) ->
     said = inspected(path)
     assert (said.format, said.kind, said.shape, said.dtype) == ("NXmx (Eiger, Arina)", "frames", (7, *SHAPE), "uint32")
     assert said.metadata["oscillation"] == {"start_deg": -10.0, "width_deg": 0.5}
-    assert said.metadata["direct_beam_px"] == [11.5, 14.25]
+    assert said.metadata["direct_beam_px"] == [11.0, 13.75]
     assert said.lacks == ("detector.gain", "detector.pedestal", "rotation_axis")
 
 
