@@ -6,7 +6,10 @@ from typing import get_args
 from adapters.formats.file_format import Kind
 from adapters.formats.inspect_file import FORMATS
 
-PAGE = Path(__file__).resolve().parents[3] / "adapters" / "README.md"
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "adapters" / "README.md"
+REFUSED = {"Jana reflections"}
+"""Known by name, so that the error says what to give in its place."""
 
 
 def rows() -> list[tuple[str, set[str]]]:
@@ -28,3 +31,10 @@ def test_the_table_has_a_row_for_each_format_that_is_known_in_the_order_in_which
 
 def test_each_kind_is_one_that_inspect_prints() -> None:
     assert all(kinds <= set(get_args(Kind)) for _, kinds in rows())
+
+
+def test_the_first_page_names_every_format_of_scans_frames_and_reflections() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("| kind | formats") :].split("\n\n")[0]
+    read = [name for name, kinds in rows() if kinds & {"scan", "frames", "reflections"} and name not in REFUSED]
+    assert [name for name in read if name.split(" (")[0] not in table] == []
