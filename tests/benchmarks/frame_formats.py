@@ -101,7 +101,7 @@ def velox_bare(path: Path) -> np.ndarray:
 
 def raw24(folder: Path, frames: Frames) -> None:
     blocks = []
-    for frame in frames.astype(np.uint32):
+    for frame in frames[:, ::-1].astype(np.uint32):
         halves = np.stack([frame >> 12, frame & 0xFFF]).astype(">u2")
         blocks.append(np.ascontiguousarray(halves.reshape(-1, 4)[:, ::-1]).tobytes())
     shape = frames.shape[1:]
@@ -109,14 +109,14 @@ def raw24(folder: Path, frames: Frames) -> None:
 
 
 def mib(folder: Path, frames: Frames) -> None:
-    blocks = [frame.tobytes() for frame in frames.astype(">u2")]
+    blocks = [frame.tobytes() for frame in frames[:, ::-1].astype(">u2")]
     write_mib(folder / "a.mib", blocks, columns=frames.shape[2], rows=frames.shape[1], kind="U16", depth=12)
 
 
 def mib_bare(path: Path) -> np.ndarray:
     import rsciio.quantumdetector
 
-    return rsciio.quantumdetector.load_mib_data(str(path))
+    return rsciio.quantumdetector.load_mib_data(str(path))[:, ::-1]
 
 
 def hyperspy_writer(name: str, file: str) -> Callable[[Path, Frames], None]:

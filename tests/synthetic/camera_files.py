@@ -54,14 +54,14 @@ def write_tvips(path: Path, frames: np.ndarray, *, tilts: np.ndarray, parts: int
 
 
 def write_ser(path: Path, frames: np.ndarray) -> Path:
-    """Write a series of TIA of unsigned 16 bits, with an .emi beside it."""
+    """Write a series of TIA of unsigned 16 bits, the last row first, with an .emi beside it."""
     begin = struct.pack("<HHHIIII", 0x4949, 0x0197, 0x0220, 0x4122, 0x4152, len(frames), len(frames))
     dimension = struct.pack("<IddI", len(frames), 0.0, 1.0, 0) + struct.pack("<I6sI", 6, b"Number", 0)
     first = len(begin) + 12 + len(dimension)
     element = struct.pack("<ddIddIHII", 0, 1, 0, 0, 1, 0, 2, frames.shape[2], frames.shape[1])
     step = len(element) + frames[0].nbytes + 8
     offsets = [first + step * index for index in range(len(frames))]
-    body = b"".join(element + frame.astype("<u2").tobytes() + bytes(8) for frame in frames)
+    body = b"".join(element + frame[::-1].astype("<u2").tobytes() + bytes(8) for frame in frames)
     tags = [offset + len(element) + frames[0].nbytes for offset in offsets]
     table = struct.pack(f"<{2 * len(offsets)}Q", *offsets, *tags)
     path.write_bytes(begin + struct.pack("<QI", first + len(body), 1) + dimension + body + table)

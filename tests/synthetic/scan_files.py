@@ -22,7 +22,7 @@ def sparse_counts(seed: int, scan: tuple[int, int], frame: tuple[int, int], *, m
 
 
 def write_mib(path: Path, counts: Counts, *, kind: str = "U08", quad: bool = False) -> Path:
-    """Write Merlin's frames with their headers, the first row first, which RosettaSciIO shows at the bottom."""
+    """Write Merlin's frames with their headers, the last row first, as Merlin stores them."""
     frames = counts.reshape(-1, *counts.shape[-2:])
     rows, columns = frames.shape[1:]
     size, layout = (768, "   2x2") if quad else (384, "   1x1")
@@ -33,7 +33,7 @@ def write_mib(path: Path, counts: Counts, *, kind: str = "U08", quad: bool = Fal
             stream.write(
                 head.encode().ljust(size - 60) + b",MQ1A,2026-01-02T03:04:05.000000000Z,1000000ns,6,".ljust(60)
             )
-            stream.write(frame.astype({"U08": ">u1", "U16": ">u2", "U32": ">u4"}[kind]).tobytes())
+            stream.write(frame[::-1].astype({"U08": ">u1", "U16": ">u2", "U32": ">u4"}[kind]).tobytes())
     return path
 
 
@@ -162,7 +162,7 @@ def write_raw_mib(path: Path, counts: Counts, *, depth: int) -> Path:
     rows, columns = frames.shape[1:]
     return write_stack(
         path,
-        [raw_counters(frame, depth) for frame in frames],
+        [raw_counters(frame[::-1], depth) for frame in frames],
         columns=columns * (2 if depth == 24 else 1),
         rows=rows,
         kind="R64",

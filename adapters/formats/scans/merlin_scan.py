@@ -55,9 +55,15 @@ def open_merlin(path: Path) -> Iterator[DenseScan]:
             read = stream_blocks(stream, offset=0, positions=positions, record=record, start=layout.header_bytes)
             for block, headers in read:
                 _check_headers(block.position, headers, begin, int(begin[NUMBER]))
-                yield block if layout.raw_depth is None else _decoded(block, layout)
+                yield _turned(block, layout) if layout.raw_depth is None else _decoded(block, layout)
 
         yield DenseScan(positions, layout.shape, layout.dtype, "counts", blocks, metadata=_metadata(path, begin))
+
+
+def _turned(block: Block, layout: MibLayout) -> Block:
+    """Return frames as they are shown: the row at the bottom is stored first."""
+    stored = block.records.reshape(len(block.records), layout.shape[0], -1)
+    return Block(block.position, as_records(stored[:, ::-1]))
 
 
 def _decoded(block: Block, layout: MibLayout) -> Block:

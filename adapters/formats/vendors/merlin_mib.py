@@ -4,7 +4,7 @@ Sources: Merlin's manual (Quantum Detectors), the headers of real files, and the
 describes: the counters of a row leave the chip in groups, the last pixel of each group first; a raw quad has its four
 chips side by side in a row, the lower two turned by half a turn.
 
-Rows are in the order in which they are stored; RosettaSciIO shows them upside down.
+The row at the bottom is stored first: images are turned as Merlin shows them, and RosettaSciIO too.
 """
 
 import re
@@ -110,7 +110,7 @@ def read_mib(path: Path) -> VendorFrames:
     layout, header = mib_layout(path), mib_header(path)
     if layout.raw_depth is None:
         record = np.dtype([("header", f"V{layout.header_bytes}"), ("image", layout.dtype, layout.shape)])
-        return VendorFrames(header, np.memmap(path, dtype=record, mode="r", shape=(layout.images,))["image"])
+        return VendorFrames(header, np.memmap(path, dtype=record, mode="r", shape=(layout.images,))["image"][:, ::-1])
     check_size(path, layout.images * layout.shape[0] * layout.shape[1] * layout.dtype.itemsize)
     images = np.empty((layout.images, *layout.shape), dtype=layout.dtype)
     record = np.dtype([("header", f"V{layout.header_bytes}"), ("image", "u1", (layout.frame_bytes,))])
@@ -121,7 +121,7 @@ def read_mib(path: Path) -> VendorFrames:
 
 
 def raw_image(counters: NDArray[np.uint8], layout: MibLayout) -> NDArray[np.unsignedinteger]:
-    """Return one image, (slow, fast), from the bytes of its raw counters."""
+    """Return one image, (slow, fast), as it is shown, from the bytes of its raw counters."""
     depth = layout.raw_depth or 12
     rows, columns = layout.stored
     if depth == 1:
@@ -133,10 +133,10 @@ def raw_image(counters: NDArray[np.uint8], layout: MibLayout) -> NDArray[np.unsi
         parts = counters.view(">u2").reshape(-1, rows, columns // 4, 4)[..., ::-1].reshape(-1, rows, columns)
         image = parts[0] if depth == 12 else (parts[0].astype(np.uint32) << 12) + parts[1]
     if layout.shape == layout.stored:
-        return image.astype(layout.dtype, copy=False)
+        return image[::-1].astype(layout.dtype)
     four, three, two, one = np.split(image, 4, axis=1)
     below = np.hstack([three[::-1, ::-1], four[::-1, ::-1]])
-    return np.vstack([np.hstack([one, two]), below]).astype(layout.dtype, copy=False)
+    return np.vstack([np.hstack([one, two]), below])[::-1].astype(layout.dtype)
 
 
 def mib_header(path: Path) -> FrameHeader:

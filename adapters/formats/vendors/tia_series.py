@@ -2,8 +2,8 @@
 
 Sources: the description of the series data format in TIA's help (file tags, calibration, element offsets), as
 RosettaSciIO reads it. RosettaSciIO makes room for as many elements as a header claims, and parses the .emi as XML;
-here the pixels are mapped within the bounds of the file, and the few values are cut out of the text. Rows are in the
-order in which they are stored; RosettaSciIO shows them upside down.
+here the pixels are mapped within the bounds of the file, and the few values are cut out of the text. The row at the
+bottom is stored first: images are turned as TIA shows them, and RosettaSciIO too.
 """
 
 import re
@@ -132,10 +132,11 @@ def _mapped(
         step = int(steps[0]) if len(steps) else frame
         content = np.memmap(path, dtype=np.uint8, mode="r")
         strides = (step, shape[2] * dtype.itemsize, dtype.itemsize)
-        return np.ndarray(shape, dtype, content, int(offsets[0]) + ELEMENT.itemsize, strides)
+        return np.ndarray(shape, dtype, content, int(offsets[0]) + ELEMENT.itemsize, strides)[:, ::-1]
     check_size(path, frame * shape[0])
     count, places = shape[1] * shape[2], (offsets + ELEMENT.itemsize).tolist()
-    return np.stack([np.fromfile(path, dtype=dtype, count=count, offset=place).reshape(shape[1:]) for place in places])
+    images = [np.fromfile(path, dtype=dtype, count=count, offset=place).reshape(shape[1:]) for place in places]
+    return np.stack(images)[:, ::-1]
 
 
 def emi_words(path: Path) -> tuple[dict[str, float], tuple[float, ...]]:

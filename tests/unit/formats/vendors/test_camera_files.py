@@ -33,21 +33,21 @@ def read(path: Path, shape: tuple[int, int]) -> FrameImages:
 
 
 @pytest.mark.parametrize(("kind", "stored"), [("U08", ">u1"), ("U16", ">u2"), ("U32", ">u4")])
-def test_processed_mib_is_read_in_the_order_in_which_it_is_stored(tmp_path: Path, kind: str, stored: str) -> None:
+def test_processed_mib_is_read_with_the_row_on_top_that_is_stored_last(tmp_path: Path, kind: str, stored: str) -> None:
     counts = COUNTS.astype(stored)
-    path = write_mib(tmp_path / "a.mib", [c.tobytes() for c in counts], columns=256, rows=64, kind=kind, depth=24)
+    path = write_mib(tmp_path / "a.mib", [c[::-1].tobytes() for c in counts], columns=256, rows=64, kind=kind, depth=24)
     found = read(path, SHAPE)
     assert isinstance(found.images.base, np.memmap)  # nothing is read before it is asked for
     assert np.array_equal(found.images, counts)
     import rsciio.quantumdetector
 
-    assert np.array_equal(rsciio.quantumdetector.load_mib_data(str(path)), found.images)
+    assert np.array_equal(rsciio.quantumdetector.load_mib_data(str(path))[:, ::-1], found.images)
 
 
 @pytest.mark.parametrize("depth", [1, 6, 12, 24])
 def test_raw_counters_of_one_chip_are_put_in_order(tmp_path: Path, depth: int) -> None:
     counts = COUNTS & (2**depth - 1)
-    blocks = [raw_counters(image, depth) for image in counts]
+    blocks = [raw_counters(image[::-1], depth) for image in counts]
     columns = 512 if depth == 24 else 256
     path = write_mib(tmp_path / "a.mib", blocks, columns=columns, rows=64, kind="R64", depth=depth)
     found = read(path, SHAPE)
@@ -58,8 +58,9 @@ def test_raw_counters_of_one_chip_are_put_in_order(tmp_path: Path, depth: int) -
 @pytest.mark.parametrize("depth", [1, 6, 12])
 def test_a_raw_quad_has_its_lower_chips_turned(tmp_path: Path, depth: int) -> None:
     image = COUNTS[:2, :, :128].reshape(1, 128, 128) & (2**depth - 1)
-    one, two = image[0, :64, :64], image[0, :64, 64:]
-    three, four = image[0, 64:, :64], image[0, 64:, 64:]
+    stored = image[0, ::-1]
+    one, two = stored[:64, :64], stored[:64, 64:]
+    three, four = stored[64:, :64], stored[64:, 64:]
     row = np.hstack([np.rot90(four, 2), np.rot90(three, 2), two, one])  # as they follow each other in the file
     path = write_mib(
         tmp_path / "a.mib", [raw_counters(row, depth)], columns=256, rows=64, kind="R64", depth=depth, chips=4
@@ -110,13 +111,15 @@ def test_merlins_own_files_agree_with_rosettasciio(shared_data: Path, tmp_path: 
     path = tmp_path / f"{name}.mib"
     (theirs,) = rsciio.quantumdetector.file_reader(str(path))
     found = read(path, (rows, 256))
-    assert np.array_equal(found.images, theirs["data"].reshape(8, rows, 256)[:, ::-1])  # it shows them upside down
+    assert np.array_equal(found.images, theirs["data"].reshape(8, rows, 256))
     assert inspected(path).shape == (8, rows, 256)
 
 
 def test_a_single_raw_image_needs_no_file(tmp_path: Path) -> None:
     """What a reader of scans asks for: one image from its bytes."""
-    path = write_mib(tmp_path / "a.mib", [raw_counters(COUNTS[0] & 63, 6)], columns=256, rows=64, kind="R64", depth=6)
+    path = write_mib(
+        tmp_path / "a.mib", [raw_counters(COUNTS[0, ::-1] & 63, 6)], columns=256, rows=64, kind="R64", depth=6
+    )
     from adapters.formats.vendors.merlin_mib import mib_layout
 
     layout = mib_layout(path)
@@ -162,7 +165,7 @@ def test_a_series_of_tia_agrees_with_rosettasciio_and_its_emi_is_heard(shared_da
     path = shared_data / "formats" / "128x128x5-diffraction_preview_1.ser"
     (theirs,) = rsciio.tia.file_reader(str(path))
     found = read(path, (128, 128))
-    assert np.array_equal(found.images, theirs["data"][:, ::-1])  # it shows them upside down
+    assert np.array_equal(found.images, theirs["data"])
     assert found.stated == {"beam.energy_kev": 200.0, "detector.camera_length_mm": 1100.0}
     assert inspected(path).metadata["tilt_deg"] == 0.0
     content = path.read_bytes()
@@ -199,7 +202,7 @@ def test_what_is_laid_out_here_is_what_rosettasciio_reads(tmp_path: Path) -> Non
     path = write_tvips(tmp_path / "a_000.tvips", frames, tilts=np.arange(5.0))
     assert np.array_equal(rsciio.tvips.file_reader(str(path))[0]["data"], frames)
     path = write_ser(tmp_path / "a_1.ser", frames)
-    assert np.array_equal(rsciio.tia.file_reader(str(path))[0]["data"][:, ::-1], frames)
+    assert np.array_equal(rsciio.tia.file_reader(str(path))[0]["data"], frames)
     found = read(path, (12, 17))
     assert np.array_equal(found.images, frames)
     assert found.stated == {"beam.energy_kev": 200.0, "detector.camera_length_mm": 436.1}
