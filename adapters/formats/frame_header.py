@@ -80,7 +80,7 @@ def images_for(path: Path, found: VendorFrames, shape: tuple[int, int]) -> Frame
 def inspection(path: Path, header: FrameHeader) -> Inspection:
     """Return what `apertura inspect` says of the file."""
     scan = header.scan is not None
-    known = {*header.stated, *(f"scan.{word}" for word in header.words)}
+    known = {*header.stated, *header.words, *(f"scan.{word}" for word in header.words)}
     if header.angles_deg:
         known |= {"scans[].tilt_deg", "oscillation.start_deg"}
     if _turns(header):

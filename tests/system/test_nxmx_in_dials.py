@@ -162,6 +162,9 @@ def test_our_own_reader_finds_the_geometry_that_was_written(tmp_path: Path) -> N
     said = inspect_file(path)
     assert said.shape == (3, *SHAPE)
     assert said.metadata["direct_beam_px"] == pytest.approx(series.direct_beam_px, rel=1e-7)
+    assert said.metadata["rotation_axis"] == pytest.approx(
+        series.rotation_axis, abs=2e-5
+    )  # four decimals, of length 1 in the file
     assert said.metadata["energy_kev"] == pytest.approx(series.beam.energy_kev, rel=1e-7)
     assert said.metadata["camera_length_mm"] == pytest.approx(series.detector.camera_length_mm, rel=1e-7)
 

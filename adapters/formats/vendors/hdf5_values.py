@@ -64,6 +64,15 @@ def attribute_number(item: Item, name: str) -> float | None:
     return float(f"{found:.9g}") if math.isfinite(found) else None
 
 
+def attribute_vector(item: Item, name: str) -> NDArray[np.float64] | None:
+    """Return an attribute that is a direction, as a unit vector (3,); None if there is none."""
+    value = np.asarray(item.attrs.get(name, ()))
+    if value.size != 3 or value.dtype.kind not in "uif":
+        return None
+    length = float(np.linalg.norm(value))
+    return value.ravel().astype(np.float64) / length if math.isfinite(length) and length > 0 else None
+
+
 def _text(value: object) -> str | None:
     if isinstance(value, bytes):
         value = value.decode("utf-8", errors="replace")

@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from adapters.formats.frame_header import FrameHeader, checked_shape, statements
 from adapters.formats.vendors.confined_hdf5 import follow, present, stack_dataset
@@ -21,6 +22,7 @@ from adapters.formats.vendors.hdf5_values import (
     LENGTHS_MM,
     PIXELS,
     WAVELENGTHS_ANGSTROM,
+    attribute_vector,
     number,
     numbers,
     text,
@@ -37,6 +39,10 @@ VIRTUAL_PIXEL = 31
 """Bit of the pixel mask for pixels between chips whose value is shared out: they count. All others mark bad ones."""
 DEPTHS = (1, 8, 16, 32)
 """Bits of an image; its largest value marks what was not measured."""
+PERPENDICULAR = 1e-3
+"""Cosine between rows and columns: 0.06 degrees. Chosen, not measured: what is further off is no detector."""
+AXIS_DIGITS = 7
+"""Decimals of the parts of an axis: 6e-6 degrees."""
 OMEGA = ("entry/sample/goniometer/omega", "entry/sample/transformations/omega")
 
 
@@ -63,14 +69,16 @@ def nexus_stack(file: h5py.File, opened: ExitStack) -> Hdf5Stack:
     bad = _bad(file, (slow, fast), opened)
     depth = number(file, f"{DETECTOR}/bit_depth_image", PIXELS, opened)
     marked = depth is not None and depth in DEPTHS and first.dtype.kind == "u"
+    angles = _angles(file, count, opened)
+    axis = _axis(file, opened) if angles else None  # a goniometer that nobody turned has the axis that it came with
     header = FrameHeader(
         format="NXmx (Eiger, Arina)" if follow(file, SPECIFIC, opened) is not None else "NXmx",
         shape=checked_shape(path, count, slow, fast),
         dtype=first.dtype,
         stated=_stated(file, opened),
-        angles_deg=_angles(file, count, opened),
+        angles_deg=angles,
         scan=(first.shape[0], first.shape[1]) if first.ndim == 4 and len(parts) == 1 else None,
-        words=_words(file, opened),
+        words=_words(file, opened) | ({} if axis is None else {"rotation_axis": axis}),
         notes=() if bad is None or not bad.any() else (f"{int(bad.sum())} pixels are masked by the file's pixel_mask",),
         bad=bad if bad is not None and bad.any() else None,
         mark=float(2 ** int(depth) - 1) if marked and depth is not None else None,
@@ -151,6 +159,21 @@ def _angles(file: h5py.File, count: int, opened: ExitStack) -> tuple[float, ...]
     return ()
 
 
+def _axis(file: h5py.File, opened: ExitStack) -> list[JsonValue] | None:
+    """Return the axis of the goniometer in the manifest's frame, told by the directions of the detector's pixels."""
+    module = f"{DETECTOR}/module"
+    places = (f"{module}/fast_pixel_direction", f"{module}/slow_pixel_direction")
+    pixels = [follow(file, place, opened) for place in places]
+    fast, slow = (None if item is None else attribute_vector(item, "vector") for item in pixels)
+    omega = next((item for place in OMEGA if (item := follow(file, place, opened)) is not None), None)
+    turned = None if omega is None else attribute_vector(omega, "vector")
+    if fast is None or slow is None or turned is None or abs(float(fast @ slow)) > PERPENDICULAR:
+        return None
+    up = -slow
+    parts = (turned @ fast, turned @ up, turned @ np.cross(fast, up))
+    return [round(float(part), AXIS_DIGITS) + 0.0 for part in parts]
+
+
 def _bad(file: h5py.File, shape: tuple[int, int], opened: ExitStack) -> NDArray[np.bool_] | None:
     for place in (f"{DETECTOR}/pixel_mask", f"{SPECIFIC}/pixel_mask"):
         mask = stack_dataset(follow(file, place, opened), opened)
@@ -166,6 +189,6 @@ def _bad(file: h5py.File, shape: tuple[int, int], opened: ExitStack) -> NDArray[
     return None
 
 
-def _words(file: h5py.File, opened: ExitStack) -> dict[str, str]:
+def _words(file: h5py.File, opened: ExitStack) -> dict[str, JsonValue]:
     places = {"detector": f"{DETECTOR}/description", "detector_number": f"{DETECTOR}/detector_number"}
     return {name: found for name, place in places.items() if (found := text(file, place, opened))}
