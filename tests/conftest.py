@@ -31,13 +31,18 @@ def shared_data() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that ask for the real data sets; skip those of programs that are not installed."""
+    """Mark the tests that ask for the real data sets; skip those of programs that are not installed.
+
+    Tests of servers come first: they mostly wait, one after the other, and the other process has all else to do
+    meanwhile.
+    """
     for item in items:
         if "shared_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.needs_shared)
         for marker, program in PROGRAMS.items():
             if item.get_closest_marker(marker) and shutil.which(program) is None:
                 item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
+    items.sort(key=lambda item: item.get_closest_marker("needs_server") is None)
 
 
 @pytest.hookimpl(wrapper=True)
