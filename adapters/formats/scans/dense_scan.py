@@ -53,6 +53,8 @@ class DenseScan(NamedTuple):
     """Other files that were read."""
     flagged: int | None = None
     """A pixel value that marks what the detector could not count; None = there is none."""
+    limit: int | None = None
+    """The largest value that a counter holds, at which it stays; None = it is not reached, or not known."""
     masked: NDArray[np.bool_] | None = None
     """(slow, fast): pixels that the file itself says were never measured; None = it says nothing."""
 

@@ -82,8 +82,9 @@ def scan_data(
     parts: list[NDArray[np.uint32]] = []
     order: list[NDArray[np.int64]] = []
     memory: NDArray[np.uint32] = np.empty(EVENTS_AT_ONCE, dtype=np.uint32)
-    flyback = total = 0
+    flyback = total = full = 0
     for block in scan.blocks():
+        full += 0 if scan.limit is None else int(np.count_nonzero(scan.frames(block) == scan.limit))
         row, column = np.divmod(block.position, columns)
         kept = column < scan_shape[1]
         counted = np.zeros(len(block.position), dtype=np.int64)
@@ -102,7 +103,15 @@ def scan_data(
         raise SourceError("the scan is empty: it holds no electron outside the flyback")
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     events = _in_order(np.concatenate(parts), np.concatenate(order), lengths, offsets)
-    return ScanData(offsets.astype(np.uint64), events, flyback, 1.0, scan.metadata, camera_frames=1, beside=scan.beside)
+    data = ScanData(offsets.astype(np.uint64), events, flyback, 1.0, scan.metadata, camera_frames=1, beside=scan.beside)
+    return data._replace(notes=_full(full, scan.limit))
+
+
+def _full(readings: int, limit: int | None) -> tuple[str, ...]:
+    """Say how often a counter was full."""
+    if not readings:
+        return ()
+    return (f"{readings} readings of pixels are the most that the counter holds ({limit}): more electrons came there",)
 
 
 def _events(

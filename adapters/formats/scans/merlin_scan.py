@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from adapters.formats.scans.dense_scan import Block, DenseScan, stream_blocks
 from adapters.formats.scans.hdf5_safety import as_records
-from adapters.formats.vendors.merlin_mib import MibLayout, mib_layout, raw_image
+from adapters.formats.vendors.merlin_mib import DEPTH_FIELD, GROUP, MibLayout, mib_layout, raw_image
 from adapters.formats.vendors.neighbours import neighbour
 from tasks.model import SourceError
 
@@ -57,7 +57,16 @@ def open_merlin(path: Path) -> Iterator[DenseScan]:
                 _check_headers(block.position, headers, begin, int(begin[NUMBER]))
                 yield _turned(block, layout) if layout.raw_depth is None else _decoded(block, layout)
 
-        yield DenseScan(positions, layout.shape, layout.dtype, "counts", blocks, metadata=_metadata(path, begin))
+        stated = _metadata(path, begin)
+        limit = _limit(layout, begin)
+        yield DenseScan(positions, layout.shape, layout.dtype, "counts", blocks, metadata=stated, limit=limit)
+
+
+def _limit(layout: MibLayout, header: bytes) -> int | None:
+    """Return the value at which the counters stay; one bit counts nothing but whether an electron came."""
+    stated = DEPTH_FIELD.search(header.decode("latin-1"))
+    depth = layout.raw_depth or (int(stated.group(1)) if stated else 0)
+    return 2**depth - 1 if depth in GROUP and depth > 1 else None
 
 
 def _turned(block: Block, layout: MibLayout) -> Block:

@@ -301,3 +301,13 @@ def test_a_file_of_no_known_format_is_refused_with_those_that_are(tmp_path: Path
     (tmp_path / "a.dat").write_text("no scan")
     with pytest.raises(SourceError, match=r"no scan of a format that is known: stempy HDF5, Merlin MIB"):
         read(tmp_path / "a.dat")
+
+
+@pytest.mark.parametrize(("value", "said"), [(62, ()), (63, ("2 readings of pixels are the most",))])
+def test_a_counter_that_is_full_is_told(tmp_path: Path, value: int, said: tuple[str, ...]) -> None:
+    counts = sparse_counts(3, (3, 5), (8, 8))
+    counts[1, 2, 4, 4] = counts[0, 0, 4, 4] = value
+    data = read(write_mib(tmp_path / "a.mib", counts), (3, 5), 1, (8, 8), Stated())
+    assert_holds(data, counts, 1)
+    assert len(data.notes) == len(said)
+    assert all(note.startswith(begin) for note, begin in zip(data.notes, said, strict=True))
