@@ -100,6 +100,6 @@ def _parsed(path: Path) -> ET.Element:
             "this is no .xml of EMPAD",
         )
     try:
-        return ET.fromstring(content)  # noqa: S314 - without declarations there is nothing to expand
+        return ET.fromstring(content)  # noqa: S314 # nosec B314 - without declarations there is nothing to expand
     except (ET.ParseError, ValueError) as error:
         raise SourceError(f"{path.name} is no valid XML: {error}", "copy it again") from error

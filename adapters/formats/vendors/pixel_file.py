@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from adapters.formats.frame_header import FrameHeader
 from tasks.model import SourceError
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - folders in it are made by tempfile, for their owner alone
+MEMORY = Path("/dev/shm")  # noqa: S108 # nosec B108 - tempfile makes folders in it, for their owner alone
 """Where Linux keeps files in memory: as fast as the array that a library would fill."""
 MEMORY_MOST = 2**30
 """Bytes that are kept there: 2000 frames of 512 x 512 in 16 bits. Chosen, not measured: more goes to the disk, whose
