@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adapters.formats.fixed_columns import Listed, fixed_block
 from adapters.formats.intensity_table import LARGEST_INDEX, IntensityTable, observations, squared
 from tasks.model import SourceError
 
@@ -78,25 +79,57 @@ def parse_hklf(text: str, name: str, *, form: int | None = None) -> IntensityTab
         )
     lines = text.splitlines()
     parse = _layout(name, lines)
-    rows = list(_rows(name, lines, parse))
-    if not rows:
-        raise SourceError(f"{name}: holds no reflections", "give a file in SHELX's HKLF 4 format")
+    listed = _listed(name, lines, parse)
     warnings: tuple[str, ...] = ()
-    if form == 5 or (form is None and _is_twinned(rows)):
-        form = 5
-        rows, warnings = _first_domain(name, rows)
-    intensity, sigma = np.array([row.intensity for row in rows]), np.array([row.sigma for row in rows])
+    if form == 5 or (form is None and (listed.batch < 0).any()):
+        rows = [_Row(tuple(hkl), *rest) for hkl, *rest in zip(*(part.tolist() for part in listed), strict=True)]
+        if form == 5 or _is_twinned(rows):
+            form = 5
+            rows, warnings = _first_domain(name, rows)
+            listed = _of_rows(rows)
+    intensity, sigma = listed.intensity, listed.sigma
     if form == 3:
         intensity, sigma = squared(intensity, sigma)
         warnings = ("the file holds amplitudes only: they were squared, and weak ones are biased",)
-    batch = np.array([row.batch for row in rows], dtype=np.int32)
     data = observations(
-        np.array([row.hkl for row in rows], dtype=np.int32),
+        listed.hkl.astype(np.int32),
         intensity,
         sigma,
-        crystal=np.unique(batch, return_inverse=True)[1].astype(np.int32),
+        crystal=np.unique(listed.batch, return_inverse=True)[1].astype(np.int32),
     )
     return IntensityTable(data, warnings=warnings, facts=(("hklf", form or 4),))
+
+
+def _listed(name: str, lines: list[str], parse: Callable[[str], _Row]) -> Listed:
+    """Return all reflections up to the end of the list; all at once where every line is in fixed columns.
+
+    Raises
+    ------
+    SourceError
+        Naming the line that is no reflection, or if there is none at all.
+    """
+    block = fixed_block(lines) if parse is _fixed else None
+    if block is not None and _is_the_end(lines[block[1] :]):
+        return block[0]
+    rows = list(_rows(name, lines, parse))
+    if not rows:
+        raise SourceError(f"{name}: holds no reflections", "give a file in SHELX's HKLF 4 format")
+    return _of_rows(rows)
+
+
+def _is_the_end(lines: list[str]) -> bool:
+    """Tell whether a list that stood before these lines ends with them."""
+    first = lines[0].strip() if lines else ""
+    return not first or _ends(first) or first[0] in "_#;" or first.upper().startswith(("REM", "TITL"))
+
+
+def _of_rows(rows: Sequence[_Row]) -> Listed:
+    return Listed(
+        np.array([row.hkl for row in rows], dtype=np.int64),
+        np.array([row.intensity for row in rows]),
+        np.array([row.sigma for row in rows]),
+        np.array([row.batch for row in rows], dtype=np.int64),
+    )
 
 
 def looks_like_hklf(text: str) -> bool:
