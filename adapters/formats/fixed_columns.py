@@ -21,8 +21,8 @@ class Listed(NamedTuple):
     batch: NDArray[np.int64]
 
 
-def fixed_block(lines: list[str]) -> tuple[Listed, int] | None:
-    """Return the leading lines of equal length up to 0 0 0 as arrays, and how many lines they are.
+def fixed_block(lines: list[str]) -> tuple[Listed, list[str]] | None:
+    """Return the leading lines of equal length as arrays, and the lines behind them; behind 0 0 0 there are none.
 
     None if any of them is not in fixed columns to the letter: numbers that run across columns, that are none or not
     finite, words between them.
@@ -35,6 +35,7 @@ def fixed_block(lines: list[str]) -> tuple[Listed, int] | None:
         table = np.frombuffer("".join(lines[:count]).encode("ascii"), dtype=np.uint8).reshape(count, width)
         hkl = np.stack([_column(table, begin, begin + 4).astype(np.int64) for begin in (0, 4, 8)], axis=1)
         ends = np.flatnonzero(~hkl.any(axis=1))
+        rest = [] if len(ends) else lines[count:]
         count = int(ends[0]) if len(ends) else count
         table, hkl = table[:count], hkl[:count]
         across = (table[:, 19:21] != ord(" ")).all(axis=1)
@@ -46,7 +47,7 @@ def fixed_block(lines: list[str]) -> tuple[Listed, int] | None:
         return None
     if not (np.isfinite(intensity).all() and np.isfinite(sigma).all()):
         return None
-    return Listed(hkl, intensity, sigma, batch), count
+    return Listed(hkl, intensity, sigma, batch), rest
 
 
 def _column(table: NDArray[np.uint8], begin: int, end: int) -> NDArray[np.bytes_]:

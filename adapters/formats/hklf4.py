@@ -109,7 +109,7 @@ def _listed(name: str, lines: list[str], parse: Callable[[str], _Row]) -> Listed
         Naming the line that is no reflection, or if there is none at all.
     """
     block = fixed_block(lines) if parse is _fixed else None
-    if block is not None and _is_the_end(lines[block[1] :]):
+    if block is not None and _is_the_end(block[1]):
         return block[0]
     rows = list(_rows(name, lines, parse))
     if not rows:
