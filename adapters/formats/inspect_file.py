@@ -26,6 +26,7 @@ WRAPPINGS = (
     (b"BZh", "compressed by bzip2", "unpack it: bunzip2"),
     (b"\xfd7zXZ", "compressed by xz", "unpack it: unxz"),
     (b"PK\3\4", "a zip archive", "unpack it, and give one of its files or the folder"),
+    (b"JK\0\2", "the microscope's part of a series of FEI's TIA", "give the .ser beside it, which holds the images"),
     (b"\xff\xfe", "text in UTF-16, or none that is known", "save it as plain text: ASCII or UTF-8"),
     (b"\xfe\xff", "text in UTF-16, or none that is known", "save it as plain text: ASCII or UTF-8"),
 )

@@ -155,6 +155,7 @@ def test_damage_is_named_with_its_place(tmp_path: Path, name: str, text: str, me
     [
         (gzip.compress(HKL.encode(), mtime=0), "compressed by gzip", "gunzip"),
         (b"PK\3\4\x14\0\0\0", "a zip archive", "unpack"),
+        (b"JK\0\2\0\0\0\0\4M\1\0", "TIA", ".ser"),
         (HKL.encode("utf-16"), "UTF-16", "UTF-8"),
     ],
 )
