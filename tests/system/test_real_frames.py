@@ -133,5 +133,5 @@ def test_real_detector_files_are_read(shared_data: Path, name: str, shape: tuple
 
 def test_a_real_mib_frame_is_read(shared_data: Path) -> None:
     path = shared_data / "frames" / "skued_test.mib"
-    stored = np.frombuffer(path.read_bytes()[384:], dtype=">u2").reshape(1, 256, 256)
-    np.testing.assert_array_equal(FrameFileReader().read(path, shape=(256, 256)).images, stored)
+    stored = np.frombuffer(path.read_bytes()[384:], dtype=">u2").reshape(1, 256, 256)  # the row at the bottom first
+    np.testing.assert_array_equal(FrameFileReader().read(path, shape=(256, 256)).images, stored[:, ::-1])
