@@ -51,15 +51,6 @@ json.dump(dict(convention=convention.decode(), values=values), sys.stdout)
 """
 
 
-@pytest.fixture
-def dxtbx_python() -> str:
-    for name in ("dials.python", "/usr/bin/python3"):
-        found = shutil.which(name)
-        if found and subprocess.run([found, "-c", "import dxtbx"], capture_output=True, check=False).returncode == 0:
-            return found
-    pytest.skip("DIALS's Python is not installed")
-
-
 def series_of(
     folder: Path, *, angles: list[float], width: float = 0.0, largest: int = 3000, gain: float = 1.0
 ) -> FrameSeries:

@@ -1,7 +1,6 @@
 """NXmx: DIALS reads the geometry, the scan, the masks and every pixel that the series states."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -45,15 +44,6 @@ for name in sys.argv[2:]:
         mask=list(image.get_static_mask()[0])))
 json.dump(out, sys.stdout)
 """
-
-
-@pytest.fixture
-def dxtbx_python() -> str:
-    for name in ("dials.python", "/usr/bin/python3"):
-        found = shutil.which(name)
-        if found and subprocess.run([found, "-c", "import dxtbx"], capture_output=True, check=False).returncode == 0:
-            return found
-    pytest.skip("DIALS's Python is not installed")
 
 
 def series_of(folder: Path, angles: list[float], *, width: float, pedestal: int = 0) -> FrameSeries:

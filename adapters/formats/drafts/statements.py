@@ -34,6 +34,19 @@ FRAME_COUNT = "number of frames"
 """Not a field of a manifest: compared with the files that are there."""
 
 
+class StatedWord(NamedTuple):
+    """A keyword of an input file, and the text behind it."""
+
+    line: int
+    name: str
+    text: str
+
+    @property
+    def place(self) -> str:
+        """Where it stands."""
+        return f"line {self.line}, {self.name}"
+
+
 class FieldStatement(NamedTuple):
     """One value that a file states."""
 

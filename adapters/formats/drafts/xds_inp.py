@@ -9,12 +9,12 @@ OSCILLATION_RANGE (i - STARTING_FRAME). Where X = 1 0 0, Y = 0 1 0 and the beam 
 
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from adapters.formats.drafts.flat_geometry import FlatGeometry, flat_geometry, geometry_remarks
 from adapters.formats.drafts.statements import (
     FieldStatement,
     StatedFile,
+    StatedWord,
     beam_statements,
     lines_of,
     numbers,
@@ -36,19 +36,6 @@ DEFAULTS = {
 """What XDS takes where nothing is written."""
 RECTANGLES_MAX = 10000
 """As many as a manifest may list."""
-
-
-class XdsKeyword(NamedTuple):
-    """The last value of a keyword."""
-
-    line: int
-    name: str
-    text: str
-
-    @property
-    def place(self) -> str:
-        """Where it stands."""
-        return f"line {self.line}, {self.name}"
 
 
 def is_xds_inp(path: Path, begin: bytes) -> bool:
@@ -92,21 +79,21 @@ def read_xds_inp(path: Path) -> StatedFile:
     return StatedFile(path, FORMAT, tuple(statements), tuple(remarks), (name,) if name else ())
 
 
-def _keywords(text: str) -> tuple[dict[str, XdsKeyword], list[XdsKeyword]]:
+def _keywords(text: str) -> tuple[dict[str, StatedWord], list[StatedWord]]:
     """Return the last value of each keyword, and all untrusted rectangles."""
-    found: dict[str, XdsKeyword] = {}
+    found: dict[str, StatedWord] = {}
     rectangles = []
     for number, line in enumerate(lines_of(text), 1):
         parts = re.split(rf"({KEYWORD})\s*=", line.partition("!")[0])
         for name, value in zip(parts[1::2], parts[2::2], strict=True):
-            keyword = XdsKeyword(number, name, value.strip())
+            keyword = StatedWord(number, name, value.strip())
             if name == "UNTRUSTED_RECTANGLE":
                 rectangles.append(keyword)
             found[name] = keyword
     return found, rectangles
 
 
-def _detector(keywords: dict[str, XdsKeyword]) -> list[FieldStatement]:
+def _detector(keywords: dict[str, StatedWord]) -> list[FieldStatement]:
     statements = []
     columns, rows = keywords.get("NX"), keywords.get("NY")
     if columns and rows:
@@ -127,7 +114,7 @@ def _whole(text: str) -> int:
     return int(match[0]) if match else 0
 
 
-def _vector(keywords: dict[str, XdsKeyword], name: str) -> tuple[float, float, float] | None:
+def _vector(keywords: dict[str, StatedWord], name: str) -> tuple[float, float, float] | None:
     keyword = keywords.get(name)
     if keyword is None:
         return DEFAULTS.get(name)
@@ -135,12 +122,12 @@ def _vector(keywords: dict[str, XdsKeyword], name: str) -> tuple[float, float, f
     return (found[0][0], found[1][0], found[2][0]) if len(found) >= 3 else None
 
 
-def _first(keywords: dict[str, XdsKeyword], name: str) -> tuple[float, float] | None:
+def _first(keywords: dict[str, StatedWord], name: str) -> tuple[float, float] | None:
     found = numbers(keywords[name].text) if name in keywords else []
     return found[0] if found else None
 
 
-def _geometry(keywords: dict[str, XdsKeyword]) -> FlatGeometry | None:
+def _geometry(keywords: dict[str, StatedWord]) -> FlatGeometry | None:
     fast, slow, beam = (_vector(keywords, name) for name in DEFAULTS)
     if fast is None or slow is None or beam is None:
         return None
@@ -157,7 +144,7 @@ def _geometry(keywords: dict[str, XdsKeyword]) -> FlatGeometry | None:
     return flat_geometry(fast=x, slow=y, corner_mm=corner, beam_towards_detector=beam)
 
 
-def _placed(keywords: dict[str, XdsKeyword], geometry: FlatGeometry) -> list[FieldStatement]:
+def _placed(keywords: dict[str, StatedWord], geometry: FlatGeometry) -> list[FieldStatement]:
     """Return distance, beam position and axis: each only if its own keyword is there."""
     statements = []
     distance, column, row = (_first(keywords, name) for name in ("DETECTOR_DISTANCE", "ORGX", "ORGY"))
@@ -184,7 +171,7 @@ def _placed(keywords: dict[str, XdsKeyword], geometry: FlatGeometry) -> list[Fie
     return statements
 
 
-def _oscillation(keywords: dict[str, XdsKeyword]) -> list[FieldStatement]:
+def _oscillation(keywords: dict[str, StatedWord]) -> list[FieldStatement]:
     statements = []
     width, start = _first(keywords, "OSCILLATION_RANGE"), _first(keywords, "STARTING_ANGLE")
     if width and width[0]:
@@ -198,7 +185,7 @@ def _oscillation(keywords: dict[str, XdsKeyword]) -> list[FieldStatement]:
     return statements
 
 
-def _untrusted(rectangles: list[XdsKeyword]) -> list[FieldStatement]:
+def _untrusted(rectangles: list[StatedWord]) -> list[FieldStatement]:
     """Return the rectangles as the manifest counts them: XDS's are x1 < x < x2 and y1 < y < y2, from 1."""
     found = []
     for keyword in rectangles[:RECTANGLES_MAX]:
