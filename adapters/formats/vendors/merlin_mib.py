@@ -64,7 +64,10 @@ def mib_layout(path: Path) -> MibLayout:
         size, chips, columns, rows = (int(word) for word in words[2:6])
         kind, layout = words[6:8]
     except (ValueError, IndexError) as error:
-        raise SourceError(f"{path.name}: the MIB header is damaged: {error}", "copy the file again") from error
+        raise SourceError(
+            f"{path.name}: the MIB header is damaged: its first fields are not sizes, shape and type of pixels",
+            "copy the file again",
+        ) from error
     if size not in HEADER_BYTES or not (kind in STORED or kind == RAW):
         raise SourceError(f"{path.name}: a MIB header of {size} bytes, pixels {kind!r}", "copy the file again")
     checked_shape(path, 1, rows, columns)
