@@ -58,7 +58,7 @@ def is_merohedral(law: Sequence[Sequence[float]], cell: UnitCell) -> bool:
 
 
 def law_triplet(law: NDArray[np.float64]) -> str:
-    """Return a law as indices: 'k,h,-l', '-h,-k,l', 'h/2+3k/2,h/2-k/2,-l'."""
+    """Return a law as indices: 'k,h,-l', '-h,-k,l', '1/2*h+3/2*k,1/2*h-1/2*k,-l'."""
     return ",".join(_row(row) for row in np.asarray(law))
 
 
@@ -69,9 +69,7 @@ def _row(row: NDArray[np.float64]) -> str:
         if part == 0:
             continue
         sign = "-" if part < 0 else "+" if text else ""
-        size = "" if abs(part.numerator) == 1 else str(abs(part.numerator))
-        under = "" if part.denominator == 1 else f"/{part.denominator}"
-        text += f"{sign}{size}{name}{under}"
+        text += f"{sign}{'' if abs(part) == 1 else f'{abs(part)}*'}{name}"
     return text or "0"
 
 
@@ -92,12 +90,48 @@ def twin_laws(cell: UnitCell, laue: gemmi.SpaceGroup, *, obliquity_deg: float = 
     centred = primitive_basis(laue.centring_type())
     primitive = centred @ reduced_basis(transformed_cell(cell, centred))
     inverse = np.linalg.inv(primitive)
-    tensor = metric(cell)
-    own = [rotation.astype(np.float64) for rotation in proper_rotations(laue)]
     whole = [
         primitive @ rotation @ inverse
         for rotation in lattice_rotations(transformed_cell(cell, primitive), obliquity_deg)
     ]
+    return _cosets([rotation.astype(np.float64) for rotation in proper_rotations(laue)], whole, metric(cell))
+
+
+def law_between(subgroup: gemmi.SpaceGroup, laue: gemmi.SpaceGroup) -> TwinLaw:
+    """Return the simplest rotation that a Laue group has and a subgroup of index two in its axes lacks.
+
+    Raises
+    ------
+    ValueError
+        If the one is no such subgroup of the other.
+    """
+    own, whole = ([rotation.astype(np.float64) for rotation in proper_rotations(group)] for group in (subgroup, laue))
+    laws = _cosets(own, whole, np.eye(3))
+    if len(laws) != 1 or not {_key(rotation) for rotation in own} <= {_key(rotation) for rotation in whole}:
+        raise ValueError(f"{subgroup.xhm()} is no subgroup of index two of {laue.xhm()}")
+    return laws[0]._replace(obliquity_deg=0.0)
+
+
+def law_of_triplet(text: str) -> Law:
+    """Return the matrix of a law written as indices, the inverse of `law_triplet`.
+
+    Raises
+    ------
+    ValueError
+        If it is no law.
+    """
+    try:
+        rows = np.array(gemmi.Op(text).rot, dtype=np.float64).T / gemmi.Op.DEN  # gemmi takes indices as rows
+    except RuntimeError as error:
+        raise ValueError(f"{text!r} is no twin law: write it like 'k,h,-l'") from error
+    if not np.isclose(abs(np.linalg.det(rows)), 1.0):
+        raise ValueError(f"{text!r} is no twin law: its determinant is {np.linalg.det(rows):.3g}")
+    return np.asarray(rows, dtype=np.float64)
+
+
+def _cosets(
+    own: Sequence[NDArray[np.float64]], whole: Sequence[NDArray[np.float64]], tensor: NDArray[np.float64]
+) -> tuple[TwinLaw, ...]:
     taken = {_key(rotation) for rotation in own}
     laws = []
     for rotation in sorted(whole, key=_simplicity):
@@ -138,6 +172,11 @@ def _simplicity(rotation: NDArray[np.float64]) -> tuple[float, float, float, tup
 def twin_indices(hkl: NDArray[np.int32], law: NDArray[np.float64]) -> NDArray[np.int32]:
     """Return the indices h' = law @ h that a law relates to (n, 3), rounded as SHELXL rounds them."""
     return np.asarray(np.rint(hkl @ np.asarray(law, dtype=np.float64).T), dtype=np.int32)
+
+
+def turned_cell(cell: UnitCell, law: NDArray[np.float64]) -> UnitCell:
+    """Return the cell in axes turned by a law, those in which indices are law @ hkl."""
+    return transformed_cell(cell, np.asarray(law, dtype=np.float64).T)
 
 
 def orbit_number(hkl: NDArray[np.int32], hall: str, laws: Sequence[NDArray[np.float64]]) -> NDArray[np.int64]:

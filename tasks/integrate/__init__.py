@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tasks.integrate.crystals.same_axes import in_axes_of
     from tasks.integrate.frame_intensities import FrameIntensities, virtual_frames
     from tasks.integrate.hklf4 import hklf4_text, scale_for
-    from tasks.integrate.merging.equivalents import observations_at
+    from tasks.integrate.merging.equivalents import merge_equivalents, observations_at
     from tasks.integrate.merging.resolution import significant_d_min
     from tasks.integrate.merging.statistics import merging_statistics
     from tasks.integrate.models import (
@@ -81,6 +81,7 @@ __all__ = [
     "integrate_frames",
     "laue_warnings",
     "match_crystals",
+    "merge_equivalents",
     "merging_statistics",
     "observations_at",
     "rank_space_groups",

@@ -8,6 +8,7 @@ from tasks.model.provenance import Provenance
 from tasks.refine.draft import ModelFit, density_unit
 from tasks.refine.element_odds import ElementOdds, unsettled
 from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
+from tasks.refine.twinning import about_twin, twin_of
 from tasks.refine.verdict import Grounds, judge_refined
 from tasks.solve import Solution
 
@@ -31,6 +32,7 @@ def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
     verdict, reasons, scale_doubt = judge_refined(fit, grounds)
     if (doubt := unsettled(made.odds)) is not None:
         reasons = (*reasons, doubt)
+    reasons = (*reasons, *about_twin(fit))
     recovery = grounds.recovery
     return Refinement(
         id=made.id,
@@ -57,6 +59,7 @@ def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
         r1_free=None if recovery is None else recovery.r1_free,
         recovery_angstrom=None if recovery is None else recovery.displacement_angstrom,
         extinction=fit.draft.extinction,
+        twin=twin_of(fit),
         weights=fit.draft.weights,
         converged=fit.converged,
         verdict=verdict,

@@ -7,6 +7,7 @@ from pydantic import Field
 from tasks.integrate import CellEsd, CellScale
 from tasks.model import Document, FileRef, UnitCell, Vector
 from tasks.model.provenance import Provenance
+from tasks.model.twin import Twin
 from tasks.model.verdict import Verdict
 from tasks.refine.draft import DensityUnit
 
@@ -72,6 +73,7 @@ class Refinement(Document):
         default=None, description="how far from where it was the shaken structure came to rest, root mean square"
     )
     extinction: float | None = None
+    twin: Twin | None = Field(default=None, description="None = a single crystal")
     weights: Vector | tuple[float, float] = (0.1, 0.0)
     converged: bool
     verdict: Verdict

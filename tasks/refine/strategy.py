@@ -4,7 +4,7 @@ import numpy as np
 
 from tasks.model import Composition, DivergedError, InputError, ProgramFailedError
 from tasks.model.provenance import Attempt
-from tasks.refine import completion, parameters
+from tasks.refine import completion, parameters, twinning
 from tasks.refine.assembly import tidied
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.extinction import most_extinction
@@ -39,6 +39,7 @@ def first_draft(solution: Solution) -> Draft:
     return Draft(
         hall=solution.hall,
         unit_cell=solution.unit_cell,
+        twin=twinning.components(solution.twin),
         atoms=tuple(
             DraftAtom(
                 label=label,
@@ -75,6 +76,7 @@ def refined(
     progress = RefineProgress(engine.fit(start, intensities, cycles=QUICK_CYCLES), ())
     progress = _completed(engine, progress, intensities, composition, settings)
     progress = progress._replace(fit=engine.fit(tidied(progress.fit.draft), intensities, cycles=QUICK_CYCLES))
+    progress = twinning.settled(engine, twinning.twinned(engine, progress, intensities), intensities)
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
     if settings.anisotropic:

@@ -28,6 +28,8 @@ def summary(refinement: Refinement) -> str:
         "largest shift/esd": f"{refinement.shift_over_esd_max:.3f}",
         "residual density": f"{refinement.density_max:.2f} to {refinement.density_min:.2f} {unit}",
     }
+    if refinement.twin is not None:
+        rows["twin law"] = f"{refinement.twin.law}, fraction {refinement.twin.fraction:.3f}"
     lines = [f"{refinement.id}: {refinement.verdict}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in rows.items()]
     notes = [*refinement.reasons, *(f"warning: {warning}" for warning in refinement.warnings)]

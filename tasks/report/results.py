@@ -19,6 +19,7 @@ from tasks.integrate import (
 )
 from tasks.model import Document
 from tasks.model.provenance import Provenance
+from tasks.model.twin import Twin
 from tasks.refine import Refinement
 from tasks.report.masked import ValidityEntry, validity_entry
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
@@ -117,6 +118,7 @@ class RefinementEntry(Document):
     reflections_observed: int
     parameters: int
     restraints: int
+    twin: Twin | None = Field(description="law and fraction of the second crystal of a twin; else null")
     verdict: str
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]

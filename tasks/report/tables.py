@@ -136,6 +136,7 @@ def _fit_rows(model: Refinement) -> list[Row]:
         ("Goodness of fit on F²", fixed(model.goof, 3)),
         ("Largest shift/esd", f"{model.shift_over_esd_max:.3f}" + ("" if model.converged else " (not converged)")),
         (DENSITY_NAME[model.density_unit], f"{model.density_max:.2f}, {model.density_min:.2f}"),
+        ("Twin law, fraction", DASH if model.twin is None else f"{model.twin.law}, {model.twin.fraction:.3f}"),
         ("Extinction", DASH if model.extinction is None else f"{model.extinction:.3g}"),
     ]
 

@@ -30,6 +30,7 @@ from tasks.solve.search.pseudo_symmetry import higher_symmetry, lower_symmetry
 from tasks.solve.search.repair import repair
 from tasks.solve.settings import SolveSettings
 from tasks.solve.solution_file import write_solution
+from tasks.solve.twinning.beside import solved_with_twins
 from tasks.stage import code_version
 
 TABLE_ROWS = 12
@@ -71,6 +72,14 @@ def _written(solutions: Solutions, workdir: Path) -> Solutions:
 
 
 def _solve(
+    settings: SolveSettings, methods: Methods, data: Reflections, composition: Composition | None, *, engine: str
+) -> Solutions:
+    return solved_with_twins(
+        lambda told: _solve_alone(told, methods, data, composition, engine=engine), settings, data, composition
+    )
+
+
+def _solve_alone(
     settings: SolveSettings, methods: Methods, data: Reflections, composition: Composition | None, *, engine: str
 ) -> Solutions:
     prepared = normalised_to_find_atoms(

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from tasks.model import Document, UnitCell, Vector
 from tasks.model.provenance import Provenance
+from tasks.model.twin import Twin
 from tasks.model.verdict import Verdict
 
 
@@ -41,6 +42,7 @@ class Solution(Document):
         default=((1, 0, 0), (0, 1, 0), (0, 0, 1)),
         description="rows: the solution's hkl = matrix @ hkl of the Reflections; identity unless the setting changed",
     )
+    twin: Twin | None = Field(default=None, description="None = one crystal, as far as is known")
     atoms: tuple[Atom, ...]
     r1: float = Field(description="on F for I > 2 sigma after the quick isotropic fit, in [0, 1]")
     figures: dict[str, float] = {}

@@ -40,7 +40,7 @@ def free_r(model: Model, observed: GroupAmplitudes, symmetry: Symmetry) -> float
     """
     rng = np.random.default_rng(SEED)
     fold = rng.permutation(len(observed.hkl)) % FOLDS
-    shaken = _shaken(model, observed, symmetry, rng)
+    shaken = shaken_atoms(model, observed, symmetry, rng)
     mean = _mean_intensity(observed, symmetry)
     difference, total, tested = 0.0, 0.0, 0
     for number in range(FOLDS):
@@ -93,7 +93,7 @@ def _filled(
     return best
 
 
-def _shaken(model: Model, observed: GroupAmplitudes, symmetry: Symmetry, rng: np.random.Generator) -> Model:
+def shaken_atoms(model: Model, observed: GroupAmplitudes, symmetry: Symmetry, rng: np.random.Generator) -> Model:
     """Return the model with its atoms moved at random, special positions kept, and one U for all."""
     fractional = fractionalisation(observed.cell)
     _, bases = stabilisers(model.position, symmetry, observed.cell)

@@ -1,5 +1,6 @@
 """How far a first model can be believed: its figures, measured here, judged by the one rule."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,13 +29,19 @@ class Judgement(NamedTuple):
     figures: dict[str, float]
 
 
-def judge_built(task: Task, built: Built) -> Judgement:
+def judge_built(task: Task, built: Built, left_out: Callable[[], float] | None = None) -> Judgement:
     """Return the verdict on a built model.
 
     Reflections are left out only of models that are not hopeless without: it takes most of the time.
+
+    Parameters
+    ----------
+    left_out
+        Gives R1 of left-out reflections; None: as for one crystal.
     """
     figures = _figures(task, built)
-    figures["r_free"] = free_r(built.fit.model, task.observed, task.symmetry) if _hopeful(task, figures) else 1.0
+    measure = left_out or (lambda: free_r(built.fit.model, task.observed, task.symmetry))
+    figures["r_free"] = measure() if _hopeful(task, figures) else 1.0
     ruling = judge(_model_figures(task, figures))
     against = tuple(f"against: {statement.text}" for statement in ruling.objections)
     return Judgement(ruling.verdict, against or tuple(statement.text for statement in ruling.statements), figures)

@@ -237,8 +237,13 @@ def _relative(score: float, top: float) -> float:
 
 def solution_of(candidate: Candidate) -> Solution:
     """Return the document of a candidate."""
-    model, symmetry = candidate.built.fit.model, candidate.task.symmetry
-    reasons = list(candidate.judgement.reasons)
+    return solution_of_model(candidate.task, candidate.built, candidate.judgement)
+
+
+def solution_of_model(task: Task, built: Built, judgement: Judgement) -> Solution:
+    """Return the document of a model that was built and judged."""
+    model, symmetry = built.fit.model, task.symmetry
+    reasons = list(judgement.reasons)
     if symmetry.chiral:
         reasons.append("the absolute structure is not determined from kinematical data: both hands fit equally well")
     if (other := _enantiomorph(symmetry)) is not None:
@@ -246,11 +251,11 @@ def solution_of(candidate: Candidate) -> Solution:
     return Solution(
         space_group=symmetry.symbol,
         hall=symmetry.hall,
-        unit_cell=candidate.task.observed.cell,
+        unit_cell=task.observed.cell,
         atoms=_atoms(model),
-        r1=min(1.0, candidate.built.fit.r1),
-        figures={name: round(value, 5) for name, value in candidate.judgement.figures.items()},
-        verdict=candidate.judgement.verdict,
+        r1=min(1.0, built.fit.r1),
+        figures={name: round(value, 5) for name, value in judgement.figures.items()},
+        verdict=judgement.verdict,
         reasons=tuple(reasons),
     )
 

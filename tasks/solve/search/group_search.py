@@ -39,7 +39,7 @@ def search_in_group(task: Task, *, turns: int, rng: np.random.Generator) -> Recy
     count = int(np.ceil(most / symmetry.order)) * (1 if symmetry.order <= 8 else 3) + 4
     best = Recycled(empty_model(), -1.0, 0)
     weighting = weighting_of(observed, symmetry, reference=task.reference, sharpness=SEARCH_SHARPNESS)
-    coefficients = _random_start(task, rng)
+    coefficients = random_start(task, rng)
     for turn in range(turns):
         values = density(coefficients, task.plan)
         peaks = peaks_in_group(values, symmetry, observed.cell, most=count, nearest_angstrom=NEAREST_ANGSTROM)
@@ -48,7 +48,7 @@ def search_in_group(task: Task, *, turns: int, rng: np.random.Generator) -> Recy
         )
         kept = np.flatnonzero(rng.random(len(model.element)) >= OMITTED)
         if len(kept) == 0:
-            coefficients = _random_start(task, rng)
+            coefficients = random_start(task, rng)
             continue
         model = model.take(kept)
         model = model._replace(occupancy=model.occupancy**POWER)
@@ -60,7 +60,8 @@ def search_in_group(task: Task, *, turns: int, rng: np.random.Generator) -> Recy
     return best
 
 
-def _random_start(task: Task, rng: np.random.Generator) -> NDArray[np.complex128]:
+def random_start(task: Task, rng: np.random.Generator) -> NDArray[np.complex128]:
+    """Return map coefficients of measured E with random phases, (n + k,)."""
     observed: GroupAmplitudes = task.observed
     phase = np.exp(2j * np.pi * rng.random(len(observed.hkl)))
     shape = falloff(observed, task.symmetry) ** (1.0 - SEARCH_SHARPNESS)

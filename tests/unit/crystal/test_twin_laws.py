@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from tasks.crystal.symmetry import laue_group_of
-from tasks.crystal.twin_laws import is_merohedral, law_triplet, orbit_number, twin_indices, twin_laws
+from tasks.crystal.twin_laws import (
+    is_merohedral,
+    law_between,
+    law_of_triplet,
+    law_triplet,
+    orbit_number,
+    twin_indices,
+    twin_laws,
+)
 from tasks.model import UnitCell
 from tests.synthetic.twins import CASES, TwinCase, intensities_of
 
@@ -57,13 +65,40 @@ def test_a_centred_cell_may_have_a_law_with_fractions() -> None:
     assert [law.triplet for law in monoclinic] == ["h,-k,-l"]
     triplets = {law.triplet for law in twin_laws(cell, gemmi.SpaceGroup("C -1"))}
     assert len(triplets) == 11
-    assert any("/2" in triplet for triplet in triplets)
+    assert any("1/2*" in triplet for triplet in triplets)
 
 
 def test_laws_are_written_as_indices() -> None:
     assert law_triplet(np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1]])) == "k,h,-l"
     assert law_triplet(np.array([[-1, -1, 0], [1, 0, 0], [0, 0, 1]])) == "-h-k,h,l"
-    assert law_triplet(np.array([[0.5, 1.5, 0], [0.5, -0.5, 0], [0, 0, -1]])) == "h/2+3k/2,h/2-k/2,-l"
+    assert law_triplet(np.array([[0.5, 1.5, 0], [0.5, -0.5, 0], [0, 0, -1]])) == "1/2*h+3/2*k,1/2*h-1/2*k,-l"
+
+
+@pytest.mark.parametrize("text", ["k,h,-l", "-h-k,h,l", "1/2*h+3/2*k,1/2*h-1/2*k,-l"])
+def test_what_is_written_is_read(text: str) -> None:
+    law = law_of_triplet(text)
+    assert law_triplet(law) == text
+    hkl = np.array([[1, 3, 5]], np.int32)
+    h, k, l = (int(eval(part, {"h": 1, "k": 3, "l": 5})) for part in text.split(","))
+    assert twin_indices(hkl, law).tolist() == [[h, k, l]]
+
+
+@pytest.mark.parametrize("text", ["k,h", "k,h,l+1/0", "h,h,l", "foo"])
+def test_what_is_no_law_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no twin law"):
+        law_of_triplet(text)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_law_of_a_descent_is_what_the_larger_group_has(case: TwinCase) -> None:
+    larger = {"quartz": "P 6/m m m", "scheelite": "I 4/m m m", "cryolite": "P m m m", "apatite": "P 6/m m m"}
+    law = law_between(laue_group_of(case.space_group), gemmi.SpaceGroup(larger[case.name]))
+    assert law.law.astype(int).tolist() == [list(row) for row in case.law]
+
+
+def test_a_group_that_is_no_half_has_no_law() -> None:
+    with pytest.raises(ValueError, match="no subgroup of index two"):
+        law_between(gemmi.SpaceGroup("P -3"), gemmi.SpaceGroup("P 6/m m m"))
 
 
 def test_a_law_of_the_cell_alone_is_no_merohedry() -> None:
