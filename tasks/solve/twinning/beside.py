@@ -3,11 +3,14 @@
 from collections.abc import Callable
 
 from tasks.crystal.contents import non_hydrogen
-from tasks.integrate import Reflections
+from tasks.integrate import Reflections, read_merged
 from tasks.model import Composition, NoSolutionError
 from tasks.model.provenance import Provenance
+from tasks.solve.data.diagnosis import l_test
 from tasks.solve.models import Solution, Solutions, SpaceGroupTrial
 from tasks.solve.settings import SolveSettings
+from tasks.solve.twinning.descents import descents
+from tasks.solve.twinning.evidence import h_test, twin_suspicions
 from tasks.solve.twinning.twin_campaign import TwinFound, solve_twin
 from tasks.stage import code_version
 
@@ -18,6 +21,8 @@ POOR_R1 = 0.18
 """R1 beyond which a model that passes for solved is tried as that of a twin too. Of the four twins of
 tests/synthetic/twins.py wrong models of one crystal came to 0.21 to 0.27 and passed; right models of real electron data
 have 0.06 to 0.19."""
+FAIR_R1 = 0.1
+"""The same where the H test tells of a twin. Chosen, not measured."""
 BETTER = 0.75
 """R1 of left-out reflections of a twin, over that of a single crystal that passes for solved, for the twin to be taken.
 Of the same four it came to 0.2 and less; a subgroup with twice the parameters gains a tenth on real data, chosen."""
@@ -49,13 +54,22 @@ def solved_with_twins(
         first = alone(early)
     except NoSolutionError:
         first = None
-    if first is None or _poor(first, composition):
+    if first is None or _poor(first, composition) or (first.best.r1 > FAIR_R1 and _tells(data)):
         twin = solve_twin(settings, data, composition)
         if twin is not None and (first is None or _better(twin.solution, first)):
             return _with_twin(twin, first, settings, data)
     if first is None or (first.trials >= early.trials and early.trials < settings.trials):
-        return alone(settings)
-    return _as_told(first, settings)
+        return _with_suspicions(alone(settings), data)
+    return _with_suspicions(_as_told(first, settings), data)
+
+
+def _with_suspicions(found: Solutions, data: Reflections) -> Solutions:
+    """Return the document with what the intensities say of twins, where no structure explains them."""
+    if found.verdict == "solved":
+        return found
+    merged = read_merged(data.merged)
+    said = twin_suspicions(descents(data), l_test(merged.hkl, merged.intensity))
+    return found.model_copy(update={"diagnosis": (*said, *found.diagnosis)})
 
 
 def _poor(found: Solutions, composition: Composition | None) -> bool:
@@ -64,6 +78,12 @@ def _poor(found: Solutions, composition: Composition | None) -> bool:
     elements = {atom.element for atom in best.atoms}
     absent = any(name not in elements for name in non_hydrogen(composition))
     return found.verdict != "solved" or best.r1 > POOR_R1 or absent
+
+
+def _tells(data: Reflections) -> bool:
+    """Tell whether reflections that a law relates are alike as in a twin."""
+    tests = (h_test(descent.merged, descent.laue, descent.law.law) for descent in descents(data))
+    return any(test.tells for test in tests if test is not None)
 
 
 def _better(twin: Solution, first: Solutions) -> bool:
