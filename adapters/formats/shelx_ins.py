@@ -56,6 +56,10 @@ class ShelxFile(NamedTuple):
     remarks: tuple[str, ...]
     hklf: tuple[float, ...] = ()
     """Numbers of the HKLF instruction: form, scale, nine elements of a matrix on the indices; as many as are given."""
+    twin: tuple[float, ...] = ()
+    """Nine elements of the matrix of TWIN, by rows, and the number of components; the inversion without a matrix."""
+    basf: tuple[float, ...] = ()
+    """Fractions of the components beside the first."""
 
     def operations(self) -> gemmi.GroupOps:
         """Return all symmetry operations, centring included."""
@@ -139,6 +143,8 @@ class _Reader:
         self.peaks: list[ShelxAtom] = []
         self.remarks: list[str] = []
         self.hklf: list[float] = []
+        self.twin: tuple[float, ...] = ()
+        self.basf: list[float] = []
         self.ended = False
 
     def take(self, line: str) -> None:  # noqa: C901, PLR0912 - one case an instruction
@@ -167,6 +173,10 @@ class _Reader:
                 self.variables += [float(x) for x in rest]
             case "WGHT" if not self.ended:
                 self.weights = [float(x) for x in rest]
+            case "TWIN" if not self.ended:
+                self.twin = _twin([_finite(x) for x in rest])
+            case "BASF" if not self.ended:
+                self.basf += [self._resolved(_finite(x)) for x in rest]
             case "HKLF":
                 self.ended = True
                 self.hklf = [_finite(x) for x in rest]
@@ -249,7 +259,17 @@ class _Reader:
             tuple(self.peaks),
             tuple(self.remarks),
             tuple(self.hklf),
+            self.twin,
+            tuple(self.basf),
         )
+
+
+def _twin(numbers: list[float]) -> tuple[float, ...]:
+    """Return the matrix of TWIN and the number of components; without a matrix it is the inversion, of two."""
+    if len(numbers) not in {0, 1, 9, 10}:
+        raise ValueError(f"TWIN has nine elements of a matrix and a number of components, not {len(numbers)} numbers")
+    matrix = numbers[:9] if len(numbers) >= 9 else [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, -1.0]
+    return (*matrix, numbers[-1] if len(numbers) in {1, 10} else 2.0)
 
 
 def _finite(word: str) -> float:

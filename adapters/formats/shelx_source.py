@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 
 import gemmi
+import numpy as np
 
 from adapters.formats.hklf4 import parse_hklf, read_hklf
 from adapters.formats.hklf_instruction import with_instruction
 from adapters.formats.intensity_table import IntensityTable
 from adapters.formats.shelx_ins import ShelxFile, parse_shelx
+from tasks.crystal.twin_laws import law_triplet
 from tasks.model import Composition, SourceError
 
 SUFFIXES = (".ins", ".res")
@@ -88,6 +90,11 @@ def _described(instructions: Path, stated: ShelxFile, table: IntensityTable) -> 
     warnings = [*table.warnings]
     if group is None:
         warnings.append(f"LATT and SYMM of {instructions.name} are no space group of the tables, and are not used")
+    if (law := twin_law(stated)) is not None:
+        warnings.append(
+            f"{instructions.name} refines a twin by the law {law}: no law is taken over, those of the lattice are "
+            "tried where the intensities ask for it"
+        )
     return table._replace(
         unit_cell=stated.unit_cell,
         wavelength_angstrom=stated.wavelength_angstrom if stated.wavelength_angstrom > 0 else None,
@@ -97,6 +104,12 @@ def _described(instructions: Path, stated: ShelxFile, table: IntensityTable) -> 
         warnings=tuple(warnings),
         facts=(*table.facts, *((("atoms", len(stated.atoms)),) if stated.atoms else ())),
     )
+
+
+def twin_law(stated: ShelxFile) -> str | None:
+    """Return the law of TWIN as indices; None without one, and of twins by inversion, which merged intensities hide."""
+    law = np.array(stated.twin[:9]).reshape(-1, 3)
+    return None if not len(law) or np.allclose(law, -np.eye(3)) else law_triplet(law)
 
 
 def stated_composition(stated: ShelxFile) -> str | None:

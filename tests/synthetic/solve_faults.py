@@ -49,7 +49,10 @@ def rows(merged: Merged, keep: np.ndarray) -> Merged:
 
 
 def overlapped(merged: Merged, d: np.ndarray) -> Merged:
-    """Return half of each intensity and half of that of the reflection next in resolution, as twins overlap."""
+    """Return half of each intensity and half of that of the reflection next in resolution: no law relates the two.
+
+    As unrelated crystals overlap; twins by a law of the lattice are in `tests.synthetic.twins`.
+    """
     order = np.argsort(d)
     partner = np.empty(len(d), dtype=np.int64)
     partner[order] = np.roll(order, 1)

@@ -68,6 +68,8 @@ STREAM = 4
 """Of random numbers, beside those of the seed."""
 SWAPPED = 0.02
 """Beyond half: within it neither crystal is the larger one, and the axes stay."""
+LEAST_FRACTION = 0.03
+"""Of the second crystal, to be called a twin, as in a refinement."""
 FRACTION = 0.5
 """Of the second crystal, in trials: models give a better one at once."""
 
@@ -220,10 +222,14 @@ def _found(model: _Model, cell: UnitCell) -> TwinFound:
         law, fraction = np.asarray(np.linalg.inv(law), dtype=np.float64), 1.0 - fraction
         rows = tuple((float(row[0]), float(row[1]), float(row[2])) for row in model.twin.law)
         solution = solution.model_copy(update={"to_solution_cell": rows, "unit_cell": cell})
-    twin = Twin(law=law_triplet(law), fraction=round(fraction, 4))
-    said = f"a twin: {fraction:.0%} of the crystal by the law {twin.law}"
-    if model.descent.lowered:
-        said += f", which is why the intensities merge in a higher Laue group than {model.descent.laue.xhm()}"
+    twin: Twin | None = None
+    why = f"the intensities merge in a higher Laue group than {model.descent.laue.xhm()}"
+    if fraction >= LEAST_FRACTION:
+        twin = Twin(law=law_triplet(law), fraction=round(fraction, 4))
+        said = f"a twin: {fraction:.0%} of the crystal by the law {twin.law}"
+        said += f", which is why {why}" if model.descent.lowered else ""
+    else:
+        said = f"{why}, which a part of the atoms obeys" if model.descent.lowered else "no twin"
     solution = solution.model_copy(update={"twin": twin, "reasons": (said, *solution.reasons)})
     log.info("%s, R1 %.3f: %s", solution.space_group, solution.r1, said)
     return TwinFound(solution, model.judgement, model.descent)

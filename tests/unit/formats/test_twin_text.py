@@ -4,18 +4,23 @@ from pathlib import Path
 
 import gemmi
 import numpy as np
+import pytest
 from shelxfile import Shelxfile
 from shelxfile.shelx.cards import BASF
 
 from adapters.formats.cif_writer import refinement_cif
+from adapters.formats.shelx_ins import parse_shelx
+from adapters.formats.shelx_source import twin_law
 from adapters.formats.shelx_writer import ins_text
 from adapters.formats.twin_text import twin_lines
+from tasks.model import SourceError
 from tasks.refine.draft import Draft, DraftAtom, TwinComponent
 from tasks.refine.structure import RefinedStructure
 from tests.synthetic.drafts import fit_of, intensities_of
 from tests.synthetic.twins import APATITE, CRYOLITE, TwinCase
 
 IDENTITY = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+HEAD = "TITL a\nCELL 0.0251 5 5 7 90 90 90\nZERR 1 0 0 0 0 0 0\nLATT -1\nSFAC C\nUNIT 1\nFVAR 1 0.5\n"
 FOURFOLD = ((0, 1, 0), (-1, 0, 0), (0, 0, 1))
 
 
@@ -62,3 +67,36 @@ def test_the_cif_names_every_component(tmp_path: Path) -> None:
             ["1", "0.649(4)", "ref", "0"],
             ["2", "0.351(4)", kind, str(case.law[0][1])],
         ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "twin", "basf", "law"),
+    [
+        ("TWIN 0 1 0 1 0 0 0 0 -1\nBASF 0.35", (0, 1, 0, 1, 0, 0, 0, 0, -1, 2), (0.35,), "k,h,-l"),
+        (
+            "TWIN 0 1 0 -1 0 0 0 0 1 4\nBASF 0.3 0.2\nBASF 0.1",
+            (0, 1, 0, -1, 0, 0, 0, 0, 1, 4),
+            (0.3, 0.2, 0.1),
+            "k,-h,l",
+        ),
+        ("TWIN\nBASF 0.4", (-1, 0, 0, 0, -1, 0, 0, 0, -1, 2), (0.4,), None),
+        ("REM none", (), (), None),
+    ],
+)
+def test_twin_and_basf_are_read(lines: str, twin: tuple[float, ...], basf: tuple[float, ...], law: str | None) -> None:
+    found = parse_shelx(f"{HEAD}{lines}\nHKLF 4\nEND\n", "a.ins")
+    assert (found.twin, found.basf) == (twin, basf)
+    assert twin_law(found) == law
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    made = structure(APATITE, tmp_path)
+    formula = {element: 1.0 for element, _, _ in APATITE.sites}
+    found = parse_shelx(ins_text(made.model_copy(update={"formula": formula}), intensity_scale=1.0), "a.ins")
+    assert twin_law(found) == "k,h,-l"
+    assert found.basf == (0.3511,)
+
+
+def test_half_a_matrix_is_refused() -> None:
+    with pytest.raises(SourceError, match="nine elements of a matrix"):
+        parse_shelx(f"{HEAD}TWIN 0 1 0 1 0\nHKLF 4\n", "a.ins")
