@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tasks.refine.shelx_factors import four_gaussians
     from tasks.refine.structure import RefinedStructure
     from tasks.refine.task import refine_structure
+    from tasks.refine.twinning import twin_components
     from tasks.refine.weighting import best_weights
 else:
     __getattr__ = open_face(__name__)
@@ -65,5 +66,6 @@ __all__ = [
     "refine_structure",
     "refined_elsewhere",
     "refinement",
+    "twin_components",
     "with_hydrogens",
 ]

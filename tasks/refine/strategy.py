@@ -39,7 +39,7 @@ def first_draft(solution: Solution) -> Draft:
     return Draft(
         hall=solution.hall,
         unit_cell=solution.unit_cell,
-        twin=twinning.components(solution.twin),
+        twin=twinning.twin_components(solution.twin),
         atoms=tuple(
             DraftAtom(
                 label=label,

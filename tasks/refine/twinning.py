@@ -31,7 +31,7 @@ DRAWS = 3
 """Of reflections to be left out: of a hundred that is a third of all."""
 
 
-def components(twin: Twin | None) -> tuple[TwinComponent, ...]:
+def twin_components(twin: Twin | None) -> tuple[TwinComponent, ...]:
     """Return the components of a twin that was told, none for a single crystal."""
     return () if twin is None else two_components(law_of_triplet(twin.law), twin.fraction)
 

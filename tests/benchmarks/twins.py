@@ -67,9 +67,9 @@ def run(case: TwinCase, fraction: float, seed: int, folder: Path) -> bool:
     found = match_structure(solutions.best, published, cell=data.unit_cell).fraction
     twin = "none" if refined.twin is None else f"{refined.twin.law} {refined.twin.fraction:.3f}"
     row = (
-        f"{case.name:9s}", f"{fraction:.2f}", seed, f"{data.laue_group:9s}", solutions.verdict, f"{refined.verdict:10s}",
-        f"{refined.space_group:12s}", f"{twin:16s}", f"{refined.r1:.4f}", f"{reference:.4f}", f"{100 * found:3.0f} %",
-        f"{seconds:5.1f}",
+        f"{case.name:9s}", f"{fraction:.2f}", seed, f"{data.laue_group:9s}", solutions.verdict,
+        f"{refined.verdict:10s}", f"{refined.space_group:12s}", f"{twin:16s}", f"{refined.r1:.4f}",
+        f"{reference:.4f}", f"{100 * found:3.0f} %", f"{seconds:5.1f}",
     )  # fmt: skip
     print(f"| {' | '.join(map(str, row))} |", flush=True)
     return _right(case, fraction, refined)

@@ -7,13 +7,15 @@ import numpy as np
 
 from adapters.formats.shelx_ins import ShelxAtom
 from adapters.formats.shelx_writer import shelx_names, symmetry_lines
+from adapters.formats.twin_text import twin_lines
 from tasks.crystal.contents import not_hydrogen, units_by_volume
 from tasks.crystal.sites import site_orders
 from tasks.crystal.symmetry import operations_from_hall
 from tasks.integrate import Reflections, whole_esd
 from tasks.model import Composition, UnitCell
 from tasks.model.experiment import wavelength_text
-from tasks.refine import four_gaussians
+from tasks.model.twin import Twin
+from tasks.refine import four_gaussians, twin_components
 from tasks.solve import Atom
 
 
@@ -81,6 +83,7 @@ def shelxl_ins(
     weights: tuple[float, float],
     cycles: int,
     anisotropic: bool,
+    twin: Twin | None = None,
 ) -> str:
     """Return SHELXL's instructions for a model; occupancies are multiplied by the site's share."""
     elements = elements_of(composition)
@@ -93,6 +96,7 @@ def shelxl_ins(
         "FMAP 2",
         "PLAN 20",
         *(["ANIS"] if anisotropic else []),
+        *twin_lines(twin_components(twin)),
         f"WGHT {weights[0]:.6f} {weights[1]:.6f}",
         "FVAR 1.0",
     ]

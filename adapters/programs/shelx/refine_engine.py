@@ -39,6 +39,7 @@ from tasks.refine import (
     Tensor,
     principal_displacements,
     refined_elsewhere,
+    twin_components,
 )
 from tasks.solve import Atom, Solution
 
@@ -125,6 +126,7 @@ class ShelxlRefiner(Document):
             weights=(0.1, 0.0),
             cycles=self.cycles,
             anisotropic=anisotropic,
+            twin=solution.twin,
         )
 
     def _with_hydrogens(
@@ -299,8 +301,12 @@ def _model_fit(done: _Round, solution: Solution) -> ModelFit:
             )
         )
     a, b = (*result.weights, 0.0, 0.0)[:2]
+    twin = solution.twin
+    if twin is not None and result.basf:
+        twin = twin.model_copy(update={"fraction": min(max(result.basf[0], 0.0), 1.0)})
+    twins = twin_components(twin)
     return ModelFit(
-        draft=Draft(hall=solution.hall, unit_cell=cell, atoms=tuple(atoms), weights=(a, b)),
+        draft=Draft(hall=solution.hall, unit_cell=cell, atoms=tuple(atoms), weights=(a, b), twin=twins),
         atoms=tuple(rows),
         r1=figures.r1,
         r1_all=figures.r1_all,

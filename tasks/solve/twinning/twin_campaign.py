@@ -61,6 +61,9 @@ LEAST_SCORE = -16.0
 """Groups whose log odds by absences are further behind the first are not tried."""
 GOOD_R_FREE = 0.12
 """R1 of left-out reflections of a model after which nothing else is tried: as in `search.repair`, no wrong part."""
+MOST_R_FREE = 0.2
+"""The same of a model that is believed at all: less than of a single crystal (0.28), as many laws and groups are tried.
+The four twins come to 0.02 to 0.11; wrong models of scheelite, without its calcium, to 0.21."""
 MOST_ATOMS = 120.0
 """In the primitive cell, for trials of all laws to take seconds: twins of larger structures are told by refinement
 only. Chosen, not measured."""
@@ -93,6 +96,10 @@ class _Model(NamedTuple):
         return standing(self.judgement.verdict), self.judgement.figures["r_free"]
 
     @property
+    def believed(self) -> bool:
+        return self.judgement.verdict == "solved" and self.judgement.figures["r_free"] <= MOST_R_FREE
+
+    @property
     def good(self) -> bool:
         return self.judgement.verdict == "solved" and self.judgement.figures["r_free"] <= GOOD_R_FREE
 
@@ -113,7 +120,7 @@ def solve_twin(settings: SolveSettings, data: Reflections, composition: Composit
                 best = model if best is None or model.rank < best.rank else best
                 if best.good:
                     return _found(best, data.unit_cell)
-    return _found(best, data.unit_cell) if best is not None and best.judgement.verdict == "solved" else None
+    return _found(best, data.unit_cell) if best is not None and best.believed else None
 
 
 def _that_merge(every: tuple[Descent, ...]) -> list[Descent]:

@@ -45,7 +45,7 @@ class Engine:
 
 def draft(symbol: str = "P 63/m", cell: UnitCell = HEXAGONAL, twin: Twin | None = None) -> Draft:
     atoms = (DraftAtom(label="O1", element="O", position=(0.1, 0.2, 0.3)),)
-    return Draft(hall=gemmi.SpaceGroup(symbol).hall, unit_cell=cell, atoms=atoms, twin=twinning.components(twin))
+    return Draft(hall=gemmi.SpaceGroup(symbol).hall, unit_cell=cell, atoms=atoms, twin=twinning.twin_components(twin))
 
 
 def progress(engine: Engine, model: Draft) -> RefineProgress:
