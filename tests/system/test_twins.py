@@ -37,7 +37,7 @@ def test_group_law_and_fraction_are_found(solved: tuple[Solutions, Refinement]) 
     assert refinement.twin.law == "h,-k,-l"
     assert refinement.twin.fraction == pytest.approx(0.5, abs=0.03)
     assert refinement.r1 < 0.021  # the true model against a single crystal comes to 0.016
-    assert refinement.formula == "Al F6 Na3"
+    assert refinement.formula == "Al1 F6 Na3"
     assert any(reason.startswith("twin: ") for reason in refinement.reasons)
     assert json.loads(refinement.model_dump_json())["twin"]["law"] == "h,-k,-l"
 

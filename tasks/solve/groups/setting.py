@@ -3,6 +3,7 @@
 import gemmi
 import numpy as np
 
+from tasks.crystal.twin_laws import law_of_triplet, law_triplet
 from tasks.model import UnitCell
 from tasks.solve.models import Solution, Solutions
 
@@ -59,6 +60,10 @@ def _moved(solution: Solution, group: gemmi.SpaceGroup, change: gemmi.Op) -> Sol
         for atom in solution.atoms
     )
     a, b, c = lengths.tolist()
+    twin = solution.twin
+    if twin is not None:
+        law = rotation @ law_of_triplet(twin.law) @ np.linalg.inv(rotation)
+        twin = twin.model_copy(update={"law": law_triplet(law)})
     return solution.model_copy(
         update={
             "space_group": group.xhm(),
@@ -66,6 +71,7 @@ def _moved(solution: Solution, group: gemmi.SpaceGroup, change: gemmi.Op) -> Sol
             "unit_cell": UnitCell(a=a, b=b, c=c, alpha=90.0, beta=90.0, gamma=90.0),
             "to_solution_cell": tuple(tuple(row) for row in matrix.tolist()),
             "atoms": atoms,
+            "twin": twin,
             "reasons": (
                 *solution.reasons,
                 f"{solution.space_group} of the axes found is stated in its standard setting, {group.xhm()}",

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from tasks.crystal.scattering import structure_factors
+from tasks.crystal.twin_laws import law_of_triplet, twin_indices
 from tasks.model import UnitCell
 from tasks.model.provenance import Provenance
+from tasks.model.twin import Twin
 from tasks.solve.groups.setting import in_stated_setting
 from tasks.solve.models import Atom, Solution, Solutions
 
@@ -80,3 +82,18 @@ def test_a_setting_that_stays_is_named(symbol: str, keep_axes: bool, number: int
     after = in_stated_setting(solutions_in(symbol), keep_axes=keep_axes).best
     assert after.model_copy(update={"reasons": ()}) == before
     assert f"(no. {number})" in after.reasons[-1]
+
+
+@pytest.mark.parametrize("symbol", ["P m c n", "F 2 d d", "P 21 2 21"])
+def test_a_twin_law_goes_with_the_axes(symbol: str) -> None:
+    before = solutions_in(symbol)
+    told = before.best.model_copy(update={"twin": Twin(law="k,-h,l", fraction=0.3)})
+    after = in_stated_setting(before.model_copy(update={"candidates": (told,)}), keep_axes=False).best
+    hkl = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.int32)
+    second = twin_indices(hkl, law_of_triplet(told.twin.law))
+    change = np.array(after.to_solution_cell)
+    there = np.rint(hkl @ change.T).astype(np.int32)
+    np.testing.assert_array_equal(
+        twin_indices(there, law_of_triplet(after.twin.law)), np.rint(second @ change.T).astype(np.int32)
+    )
+    assert after.twin.fraction == 0.3
