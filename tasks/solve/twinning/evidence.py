@@ -130,7 +130,7 @@ def twin_suspicions(every: tuple[Descent, ...], l_test: float | None) -> tuple[s
         <|L|> of all intensities; None with too few.
     """
     found = []
-    for descent in every:
+    for descent in (one for one in every if one.merges_better):
         test = h_test(descent.merged, descent.laue, descent.law.law)
         if test is not None and test.tells:
             found.append(

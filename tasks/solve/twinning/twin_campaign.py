@@ -27,7 +27,7 @@ from tasks.solve.search.candidates import (
     task_for,
 )
 from tasks.solve.settings import SolveSettings
-from tasks.solve.twinning.descents import Descent, descents
+from tasks.solve.twinning.descents import WORSE_MERGING, Descent, descents
 from tasks.solve.twinning.twin_building import BuiltTwin, build_twin, judge_twin
 from tasks.solve.twinning.twin_model import TwinTask
 from tasks.solve.twinning.twin_trials import search_twin
@@ -50,11 +50,9 @@ BUILT_OF = 3
 least. In the same four the right one was the first, but in cryolite and scheelite the second or third."""
 LEAST_BUILT = 3
 """The least of these."""
-WORSE_MERGING = 1.5
-"""Descents whose equivalents agree worse than those of the best by this factor, and by `MERGING_NOISE`, are not tried.
-Of crystals of unequal size only the right group merges: 0.05 against 0.12 and more in the same four at 35:65."""
 MERGING_NOISE = 0.02
-"""What two merging R factors of the same data differ by, chosen."""
+"""What two merging R factors of the same data differ by, chosen: descents whose equivalents agree worse than those of
+the best by this and by `WORSE_MERGING` are not tried."""
 GROUPS = 4
 """Most groups of a descent. Of the same four the right one came first or second by absences."""
 LEAST_SCORE = -16.0
