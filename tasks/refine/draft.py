@@ -45,6 +45,9 @@ class Draft(Document):
     unit_cell: UnitCell
     atoms: tuple[DraftAtom, ...]
     riding: tuple[RidingGroup, ...] = ()
+    domains: tuple[float, ...] = Field(
+        default=(), description="fractions of the domains of a non-merohedral twin, the first included; they sum to 1"
+    )
     extinction: float | None = Field(default=None, description="SHELXL's EXTI, refined when it is not None")
     weights: tuple[float, float] = Field(default=(0.1, 0.0), description="a and b of SHELXL's weighting scheme")
     scale: float | None = Field(default=None, description="of F(calc)^2 to F(obs)^2; None = found from the data")
@@ -131,6 +134,10 @@ class UniqueIntensities(Document):
     """
 
     table: FileRef
+    overlaps: FileRef | None = Field(
+        default=None,
+        description=".npz of `DomainOverlaps` of a non-merohedral twin: refined against in place of `table`",
+    )
     radiation: Radiation
     wavelength_angstrom: float
     friedel_merged: bool
