@@ -14,6 +14,14 @@ from adapters.cctbx.difference_map import difference_map
 from adapters.cctbx.messages import FitRequest
 from adapters.cctbx.riding import InvalidConstraint, riding_constraints
 from adapters.cctbx.structure import atoms_of, crystal_symmetry, miller_indices, principal_displacements, xray_structure
+from adapters.cctbx.twinning import (
+    bound,
+    component_intensities,
+    components_of,
+    held_out_flags,
+    share_of_first,
+    twins_of,
+)
 from tasks.crystal.contacts import BOND_TOLERANCE_ANGSTROM
 from tasks.model import DivergedError, FileRef, InputError
 from tasks.refine import (
@@ -22,6 +30,7 @@ from tasks.refine import (
     AtomFit,
     Draft,
     DraftFit,
+    TwinComponent,
     UniqueIntensities,
     best_weights,
 )
@@ -85,12 +94,13 @@ class Refinery:
         self.draft = request.draft
         self.data = request.intensities
         every = unique_array(self.data, self.draft)
-        free = np.random.default_rng(request.seed).random(every.size()) < request.held_out
+        free = held_out_flags(every, self.draft, request.held_out, request.seed)
         self.free = every.select(flex.bool(free.tolist()))
         self.fo_sq = every.select(flex.bool((~free).tolist()))
         self.weights = self.draft.weights
         self.scale = self.draft.scale
         self.structure = xray_structure(self.draft, self.data.radiation, self.data.wavelength_angstrom)
+        self.twins = components_of(self.draft)
         self.extinction = None
         if self.draft.extinction is not None:
             self.extinction = xray.shelx_extinction_correction(
@@ -111,7 +121,12 @@ class Refinery:
                 scatterer.flags.set_grad_site(rides[scatterer.label])
         try:
             parameters = constraints.reparametrisation(
-                self.structure, riding, connectivity, temperature=20, extinction=self.extinction
+                self.structure,
+                riding,
+                connectivity,
+                temperature=20,
+                extinction=self.extinction,
+                twin_fractions=self.twins or None,
             )
         except (InvalidConstraint, IndexError) as error:
             raise InputError(f"the riding hydrogen atoms do not fit their surroundings: {error}") from error
@@ -121,7 +136,7 @@ class Refinery:
                 "give data to a higher resolution, or a higher symmetry",
             )
         return least_squares.crystallographic_ls(
-            self.fo_sq.as_xray_observations(),
+            self.fo_sq.as_xray_observations(twin_components=self.twins),
             parameters,
             weighting_scheme=least_squares.mainstream_shelx_weighting(a=self.weights[0], b=self.weights[1]),
             initial_scale_factor=self.scale,
@@ -152,6 +167,7 @@ class Refinery:
         self._tidy()
 
     def _tidy(self) -> None:
+        bound(self.twins)
         cell = self.structure.unit_cell()
         for scatterer in self.structure.scatterers():
             if not all(math.isfinite(x) and abs(x) < 50 for x in scatterer.site):
@@ -225,15 +241,17 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
     r1, observed = equations.r1_factor(cutoff_factor=2)
     r1_all, unique = equations.r1_factor()
     peaks, density = difference_map(refinery.fo_sq, equations.f_calc, equations.fc_sq, scale=scale, peaks=request.peaks)
-    fit_atoms, extinction_esd = _atom_fits(refinery)
-    r1_free, free = _r1_free(refinery, scale)
+    fit_atoms, scalar_esds = _atom_fits(refinery)
+    twin = twins_of(refinery.draft, refinery.twins)
+    r1_free, free = _r1_free(refinery, scale, twin)
+    part = share_of_first(refinery.fo_sq, refinery.structure, twin)
     with request.output.open("wb") as stream:
         np.savez(
             stream,
             hkl=np.array(list(refinery.fo_sq.indices()), dtype=np.int32),
-            f_sq_obs=refinery.fo_sq.data().as_numpy_array() / scale,
-            sigma=refinery.fo_sq.sigmas().as_numpy_array() / scale,
-            f_sq_calc=equations.fc_sq.data().as_numpy_array(),
+            f_sq_obs=refinery.fo_sq.data().as_numpy_array() / scale * part,
+            sigma=refinery.fo_sq.sigmas().as_numpy_array() / scale * part,
+            f_sq_calc=equations.fc_sq.data().as_numpy_array() * part,
             phase_deg=equations.f_calc.phases(deg=True).data().as_numpy_array(),
         )
     extinction = None if refinery.extinction is None else float(refinery.extinction.value)
@@ -247,6 +265,7 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
                 "weights": refinery.weights,
                 "scale": scale,
                 "extinction": extinction,
+                "twin": twin,
             }
         ),
         atoms=fit_atoms,
@@ -267,13 +286,14 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
         density_rms=density.rms,
         r1_free=r1_free,
         reflections_free=free,
-        extinction_esd=extinction_esd,
+        extinction_esd=None if refinery.extinction is None else scalar_esds[-1],
+        twin_esd=scalar_esds[: len(refinery.twins)],
         riding_refused=refinery.refused,
         table=FileRef.of(request.output),
     )
 
 
-def _r1_free(refinery: Refinery, scale: float) -> tuple[float | None, int]:
+def _r1_free(refinery: Refinery, scale: float, twin: tuple[TwinComponent, ...]) -> tuple[float | None, int]:
     """Return R1 of the observed reflections that were held out, and their number.
 
     Extinction as in SHELXL and smtbx: F(calc) times (1 + 0.001 x F(calc)^2 wavelength^3 / sin 2 theta)^(-1/4).
@@ -281,8 +301,7 @@ def _r1_free(refinery: Refinery, scale: float) -> tuple[float | None, int]:
     observed = refinery.free.select(refinery.free.data() > 2 * refinery.free.sigmas())
     if not observed.size():
         return None, 0
-    f_calc = observed.structure_factors_from_scatterers(refinery.structure, algorithm="direct").f_calc()
-    modulus = np.abs(f_calc.data().as_numpy_array())
+    modulus = np.sqrt(component_intensities(observed, refinery.structure, twin)[1])
     if refinery.extinction is not None:
         wavelength = refinery.data.wavelength_angstrom
         sine = wavelength / 2.0 / observed.d_spacings().data().as_numpy_array()
@@ -317,7 +336,8 @@ def _largest_shift(equations: Any) -> tuple[float, str]:
     return float(flex.max(ratio)), where
 
 
-def _atom_fits(refinery: Refinery) -> tuple[tuple[AtomFit, ...], float | None]:
+def _atom_fits(refinery: Refinery) -> tuple[tuple[AtomFit, ...], tuple[float, ...]]:
+    """Return what is known of the atoms, and the esds of the scalars: twin fractions, then extinction."""
     equations, structure = refinery.equations, refinery.structure
     jacobian = equations.reparametrisation.jacobian_transpose_matching_grad_fc()
     variance = equations.covariance_matrix(jacobian_transpose=jacobian).matrix_packed_u_diagonal()
@@ -347,5 +367,6 @@ def _atom_fits(refinery: Refinery) -> tuple[tuple[AtomFit, ...], float | None]:
                 riding=scatterer.label in riding,
             )
         )
-    own = equations.covariance_matrix().matrix_packed_u_diagonal()
-    return tuple(fits), None if refinery.extinction is None else float(math.sqrt(max(own[own.size() - 1], 0.0)))
+    own = equations.covariance_matrix().matrix_packed_u_diagonal().as_numpy_array()
+    scalars = len(refinery.twins) + (refinery.extinction is not None)
+    return tuple(fits), tuple(np.sqrt(np.maximum(own[len(own) - scalars :], 0.0)).tolist())

@@ -8,6 +8,8 @@ import numpy as np
 from gemmi import cif
 
 from adapters.formats.cif_geometry import bond_rows
+from adapters.formats.twin_text import TWIN_ITEMS, twin_rows
+from tasks.crystal.twin_laws import is_merohedral
 from tasks.model import Composition
 from tasks.model.experiment import wavelength_text
 from tasks.refine import AtomFit, DraftAtom, RefinedStructure
@@ -50,6 +52,7 @@ def refinement_cif(structure: RefinedStructure) -> str:
         ("operation_xyz",),
         ([cif.quote(operation.triplet())] for operation in gemmi.symops_from_hall(structure.hall)),
     )
+    _loop(block, "_twin_individual_", TWIN_ITEMS, _twin_rows(structure))
     _atom_loops(block, structure)
     return str(document.as_string(_layout()))
 
@@ -235,6 +238,14 @@ def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
     if details:
         pairs.append(("_refine_special_details", cif.quote("\n".join(_folded(details)))))
     return pairs
+
+
+def _twin_rows(structure: RefinedStructure) -> list[list[str]]:
+    twin, esds = structure.fit.draft.twin, structure.fit.twin_esd
+    whole = math.hypot(*esds) if esds else None
+    texts = [number(part.fraction, esd, decimals=3) for part, esd in zip(twin, (whole, *esds), strict=False)]
+    merohedral = all(is_merohedral(part.law, structure.unit_cell) for part in twin)
+    return twin_rows(twin, texts, merohedral=merohedral)
 
 
 def _folded(paragraphs: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ import textwrap
 import gemmi
 import numpy as np
 
+from adapters.formats.twin_text import twin_lines
 from tasks.crystal.scattering import Radiation
 from tasks.model.experiment import wavelength_text
 from tasks.refine import DraftAtom, RefinedStructure, RidingGroup, RidingKind, four_gaussians
@@ -77,6 +78,7 @@ def _head(structure: RefinedStructure, intensity_scale: float) -> list[str]:
     ]
     if fit.draft.extinction is not None:
         lines.append(f"EXTI {fit.draft.extinction:.6g}")
+    lines += twin_lines(fit.draft.twin)
     scale = float(np.sqrt((fit.draft.scale or 1.0) * intensity_scale))
     return [*lines, f"WGHT {a:.6f} {b:.6f}", f"FVAR {scale:.5f}"]
 

@@ -143,7 +143,7 @@ def lattice_rotations(cell: UnitCell, tolerance_deg: float) -> list[Matrix]:
     return sorted(found, key=lambda r: not np.array_equal(r, np.eye(3)))
 
 
-def misfit_deg(rotation: Matrix, tensor: NDArray[np.float64]) -> float:
+def misfit_deg(rotation: Matrix | NDArray[np.float64], tensor: NDArray[np.float64]) -> float:
     """Return how much a lattice must be strained to have a rotation, as an angle in degrees.
 
     Half the largest change of the metric (3, 3) in Cartesian axes: for a lattice whose angle is off by a small amount

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         RidingGroup,
         RidingKind,
         Tensor,
+        TwinComponent,
         UniqueIntensities,
     )
     from tasks.refine.geometry import Contact, bonds
@@ -55,6 +56,7 @@ __all__ = [
     "StructureFiles",
     "StructureWriter",
     "Tensor",
+    "TwinComponent",
     "UniqueIntensities",
     "best_weights",
     "bonds",

@@ -38,6 +38,15 @@ class RidingGroup(Document):
     u_ratio: float = Field(default=1.2, description="U of the hydrogen over the equivalent U of the pivot")
 
 
+class TwinComponent(Document):
+    """One of the crystals of a twin by (pseudo-)merohedry."""
+
+    law: tuple[Vector, Vector, Vector] = Field(
+        description="rows: what it diffracts at hkl is what the first diffracts at law @ hkl, as in SHELXL's TWIN"
+    )
+    fraction: float = Field(ge=0, le=1, description="of the volume; those of all components sum to 1")
+
+
 class Draft(Document):
     """A structure between two steps of a refinement."""
 
@@ -47,6 +56,9 @@ class Draft(Document):
     riding: tuple[RidingGroup, ...] = ()
     domains: tuple[float, ...] = Field(
         default=(), description="fractions of the domains of a non-merohedral twin, the first included; they sum to 1"
+    twin: tuple[TwinComponent, ...] = Field(
+        default=(),
+        description="none, or two and more: the first is the crystal itself, fractions beside it are refined",
     )
     extinction: float | None = Field(default=None, description="SHELXL's EXTI, refined when it is not None")
     weights: tuple[float, float] = Field(default=(0.1, 0.0), description="a and b of SHELXL's weighting scheme")
@@ -114,7 +126,8 @@ class DraftFit(ModelFit):
     """The result of one run of our least squares from a draft: with what the next step needs.
 
     ``table`` is an .npz file with ``hkl`` (n, 3) int32, ``f_sq_obs``, ``sigma``, ``f_sq_calc`` and ``phase_deg`` (n,),
-    intensities on the absolute scale; ``f_sq_obs`` may be negative; ``f_sq_calc`` includes extinction.
+    intensities on the absolute scale; ``f_sq_obs`` may be negative; ``f_sq_calc`` includes extinction. Of a twin they
+    are those of the first component: ``f_sq_obs`` is shared out in the proportions of F(calc)^2, as SHELXL does.
     """
 
     cycles: int
@@ -123,6 +136,7 @@ class DraftFit(ModelFit):
     r1_free: float | None = Field(default=None, description="R1 of the observed reflections that were held out")
     reflections_free: int = 0
     extinction_esd: float | None = None
+    twin_esd: tuple[float, ...] = Field(default=(), description="of the fractions beside the first")
     riding_refused: tuple[str, ...] = Field(default=(), description="pivots whose surroundings do not fit their group")
     table: FileRef
 

@@ -1,0 +1,155 @@
+"""Twin laws: operations that map a lattice on itself, nearly, but not the structure in it.
+
+A law is a matrix (3, 3) on indices as columns, h' = law @ h, as in SHELXL's TWIN: what the crystal turned by it
+diffracts at h is what the crystal itself diffracts at h'. Whole numbers in a primitive cell, fractions at most in a
+centred one.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.crystal.lattice import (
+    lattice_rotations,
+    metric,
+    misfit_deg,
+    primitive_basis,
+    proper_rotations,
+    reduced_basis,
+    rotation_order,
+    transformed_cell,
+)
+from tasks.crystal.miller import pack
+from tasks.model import UnitCell
+
+Law = NDArray[np.float64]
+IDENTITY_LAW: Law = np.eye(3)
+"""Of the first component."""
+OBLIQUITY_DEG = 1.0
+"""Up to which twins by pseudo-merohedry are looked for. Chosen, not measured: turned by twice as much, a spot at 1 A
+lies 0.035 1/A beside its partner, a third of the way to the next one of a 10 A axis; further apart two are seen."""
+
+EXACT_DEG = 1e-3
+"""What rounding of a cell of symmetric axes comes to: lengths of five digits strain it by 6e-4 degrees."""
+
+
+class TwinLaw(NamedTuple):
+    """A coset of the structure's rotations in those of the lattice, by one of its members."""
+
+    law: Law
+    order: int
+    """2, 3, 4 or 6 of the member, the lowest of the coset."""
+    obliquity_deg: float
+    """What the lattice must be strained by to have it: 0 for merohedry."""
+
+    @property
+    def triplet(self) -> str:
+        """As it is written in words: 'k,h,-l'."""
+        return law_triplet(self.law)
+
+
+def is_merohedral(law: Sequence[Sequence[float]], cell: UnitCell) -> bool:
+    """Tell whether a lattice has a law exactly, by its system and not by the values of its cell alone."""
+    return misfit_deg(np.array(law, dtype=np.float64).T, metric(cell)) < EXACT_DEG
+
+
+def law_triplet(law: NDArray[np.float64]) -> str:
+    """Return a law as indices: 'k,h,-l', '-h,-k,l', 'h/2+3k/2,h/2-k/2,-l'."""
+    return ",".join(_row(row) for row in np.asarray(law))
+
+
+def _row(row: NDArray[np.float64]) -> str:
+    text = ""
+    for value, name in zip(row, "hkl", strict=True):
+        part = Fraction(float(value)).limit_denominator(12)
+        if part == 0:
+            continue
+        sign = "-" if part < 0 else "+" if text else ""
+        size = "" if abs(part.numerator) == 1 else str(abs(part.numerator))
+        under = "" if part.denominator == 1 else f"/{part.denominator}"
+        text += f"{sign}{size}{name}{under}"
+    return text or "0"
+
+
+def twin_laws(cell: UnitCell, laue: gemmi.SpaceGroup, *, obliquity_deg: float = OBLIQUITY_DEG) -> tuple[TwinLaw, ...]:
+    """Return the laws by which a structure of a Laue group can be twinned in its lattice, simplest first.
+
+    The rotations of the lattice, within a tolerance of its metric, are parted into cosets of those of the Laue group;
+    each but the first is a law (Flack, Acta Cryst. A43, 564-568, 1987). Inversion is no law: Friedel mates are merged.
+    Only laws that leave the Laue group as it is: the intensities of others do not obey it, and are not merged in it.
+
+    Parameters
+    ----------
+    laue
+        With centring, in the axes of `cell`.
+    obliquity_deg
+        Of Le Page, up to which the lattice is taken to have an axis.
+    """
+    centred = primitive_basis(laue.centring_type())
+    primitive = centred @ reduced_basis(transformed_cell(cell, centred))
+    inverse = np.linalg.inv(primitive)
+    tensor = metric(cell)
+    own = [rotation.astype(np.float64) for rotation in proper_rotations(laue)]
+    whole = [
+        primitive @ rotation @ inverse
+        for rotation in lattice_rotations(transformed_cell(cell, primitive), obliquity_deg)
+    ]
+    taken = {_key(rotation) for rotation in own}
+    laws = []
+    for rotation in sorted(whole, key=_simplicity):
+        if _key(rotation) in taken or not _normalises(rotation, own):
+            continue
+        taken |= {_key(rotation @ inner) for inner in own}
+        law = np.asarray(np.round(rotation.T, 9) + 0.0, dtype=np.float64)
+        laws.append(TwinLaw(law, rotation_order(_whole_trace(rotation)), misfit_deg(rotation, tensor)))
+    return tuple(laws)
+
+
+def _whole_trace(rotation: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return a matrix of the same trace, whole numbers: a rotation in a centred cell has fractions elsewhere."""
+    return np.diag([round(float(np.trace(rotation))), 0, 0])
+
+
+def _key(rotation: NDArray[np.float64]) -> bytes:
+    return np.rint(12 * rotation).astype(np.int64).tobytes()
+
+
+def _normalises(rotation: NDArray[np.float64], own: Sequence[NDArray[np.float64]]) -> bool:
+    inverse = np.linalg.inv(rotation)
+    group = {_key(inner) for inner in own}
+    return all(_key(inverse @ inner @ rotation) in group for inner in own)
+
+
+def _simplicity(rotation: NDArray[np.float64]) -> tuple[float, float, float, tuple[float, ...]]:
+    """Return what orders the members of a coset: twofold first, few entries, few signs, the identity's likeness."""
+    order = rotation_order(_whole_trace(rotation))
+    return (
+        order,
+        float(np.abs(rotation).sum()),
+        float((rotation < -1e-9).sum()),
+        tuple(-np.round(rotation.T, 6).ravel()),
+    )
+
+
+def twin_indices(hkl: NDArray[np.int32], law: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Return the indices h' = law @ h that a law relates to (n, 3), rounded as SHELXL rounds them."""
+    return np.asarray(np.rint(hkl @ np.asarray(law, dtype=np.float64).T), dtype=np.int32)
+
+
+def orbit_number(hkl: NDArray[np.int32], hall: str, laws: Sequence[NDArray[np.float64]]) -> NDArray[np.int64]:
+    """Return a number for each reflection (n, 3), (n,): equal where symmetry, inversion or laws relate them, from 0."""
+    rotations = {
+        np.array(operation.rot, dtype=np.int32).tobytes(): np.array(operation.rot, dtype=np.int32) // gemmi.Op.DEN
+        for operation in gemmi.symops_from_hall(hall).sym_ops
+    }
+    best = np.full(len(hkl), np.iinfo(np.int64).min)
+    for law in laws:
+        turned = twin_indices(hkl, law)
+        for rotation in rotations.values():
+            image = (turned @ rotation).astype(np.int32)
+            best = np.maximum(best, np.maximum(pack(image), pack(-image)))
+    return np.asarray(np.unique(best, return_inverse=True)[1].reshape(-1), dtype=np.int64)
