@@ -56,6 +56,7 @@ class Draft(Document):
     riding: tuple[RidingGroup, ...] = ()
     domains: tuple[float, ...] = Field(
         default=(), description="fractions of the domains of a non-merohedral twin, the first included; they sum to 1"
+    )
     twin: tuple[TwinComponent, ...] = Field(
         default=(),
         description="none, or two and more: the first is the crystal itself, fractions beside it are refined",

@@ -108,7 +108,7 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
         )
     warnings: list[str] = []
     refined = best.refined
-    if settings.second_domain and (part := _one_of_two(refined, spots, settings)) is not None:
+    if settings.second_domain and (part := _one_of_two(found, refined, spots, settings)) is not None:
         refined = part.refined
         warnings.append(part.said)
     if settings.known_cell is not None:
@@ -129,16 +129,21 @@ class _Part(NamedTuple):
     said: str
 
 
-def _one_of_two(refined: Refined, spots: Spots, settings: IntegrationSettings) -> _Part | None:
+def _one_of_two(
+    found: IndexedLattice | None, refined: Refined, spots: Spots, settings: IntegrationSettings
+) -> _Part | None:
     """Return the lattice of one domain, where the one found is that of a twin's two together.
 
     It is that if the spots that a part of it leaves over show the same lattice again, and both explain as many.
     """
     hkl, indexed = index_predicted(refined, spots)
+    # not the geometry that was refined: it may have bent to lay two domains on one lattice
+    geometry = refined.geometry if found is None else found.geometry
+    still = np.zeros((len(geometry.angle_deg), 3))
     for rows in sparse_sublattices(hkl[indexed]):
-        crystal = refined.crystal._replace(basis=refined.crystal.basis @ rows.T)
+        basis = np.linalg.inv(reduced(np.asarray(np.linalg.inv(refined.crystal.basis @ rows.T))))
         try:
-            part = refine_lattice(refined.geometry, crystal, spots, _freedom(settings))
+            part = refine_lattice(geometry, Crystal(basis, still), spots, _freedom(settings))
         except NotIndexedError:
             continue
         own = index_predicted(part, spots)[1]
@@ -148,7 +153,7 @@ def _one_of_two(refined: Refined, spots: Spots, settings: IntegrationSettings) -
         other = index_with(part.geometry, rest, settings.max_cell_angstrom)
         if other is None or not same_lattice(other.lattice.basis, part.crystal.basis):
             continue
-        further = Crystal(other.lattice.basis, np.zeros((len(part.geometry.angle_deg), 3)))
+        further = Crystal(other.lattice.basis, still)
         explained = float(own.mean()) + float(_indexed(part.geometry, further, rest)[1].sum()) / len(spots.frame)
         if explained >= float(indexed.mean()) - AS_MANY:
             return _Part(part, _in_words(refined, part, explained))

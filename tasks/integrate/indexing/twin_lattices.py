@@ -14,9 +14,10 @@ from tasks.model.arrays import Floats, Integers, Mask
 LARGEST_INDEX = 16
 """Of a sublattice. Chosen, not measured: a cell of 16 times the volume of a small one is about as large as the spots of a
 series hold; there are 2 600 sublattices up to it, looked at in a tenth of a second."""
-LEAST_SHARE, LEAST_EXCESS = 0.35, 2.0
-"""Of the spots, on a sublattice that may be one domain: about half are each domain's, and by chance one in its index.
-Chosen, not measured: what is taken is tested by whether the rest of the spots shows the same lattice."""
+LEAST_SHARE, LEAST_EXCESS = 0.35, 0.1
+"""Of the spots, on a sublattice that may be one domain, and beyond what it has by chance, one in its index: of two equal
+domains at an index of two each has 3/4. Chosen, not measured: what is taken is tested by whether the rest of the spots
+shows the same lattice."""
 MOST_TRIED = 3
 """Sublattices, each of which takes a refinement and a search for a lattice. Chosen, not measured."""
 SAME_LENGTH, SAME_ANGLE_DEG = 0.03, 2.0
@@ -40,7 +41,7 @@ def sparse_sublattices(hkl: Integers) -> list[Integers]:
     for index in range(2, LARGEST_INDEX + 1):
         for rows in sublattices(index):
             share = float(_on(hkl, rows).mean())
-            if share >= max(LEAST_SHARE, LEAST_EXCESS / index):
+            if share >= max(LEAST_SHARE, 1.0 / index + LEAST_EXCESS):
                 found.append((share - 1.0 / index, index, rows))
     found.sort(key=lambda item: (-item[0], item[1]))
     return [rows for _, _, rows in found[:MOST_TRIED]]
