@@ -68,8 +68,9 @@ def table_of_domains(name: str, listed: Listed) -> IntensityTable:
 
 def hklf5_text(overlaps: DomainOverlaps) -> str:
     """Return the list as text, scaled like that of HKLF 4."""
-    last = np.append(overlaps.observation[1:] != overlaps.observation[:-1], True)
-    batch = np.where(last, overlaps.domain, -overlaps.domain)
+    ends = np.ones(len(overlaps.observation), dtype=np.bool_)
+    ends[:-1] = overlaps.observation[1:] != overlaps.observation[:-1]
+    batch = np.where(ends, overlaps.domain, -overlaps.domain)
     return hklf4_text(
         overlaps.hkl,
         overlaps.intensity[overlaps.observation],

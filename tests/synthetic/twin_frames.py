@@ -32,19 +32,19 @@ def twinned_series(
     direction = orthogonalisation(structure.cell) @ np.array(axis)
     turn = Rotation.from_rotvec(np.radians(turn_deg) * direction / np.linalg.norm(direction)).as_matrix()
     made = []
-    for number, (orientation, share) in enumerate([(first, 1 - fraction), (first @ turn, fraction)]):
-        place = folder / f"domain-{number + 1}"
+    for domain, (orientation, share) in enumerate([(first, 1 - fraction), (first @ turn, fraction)]):
+        place = folder / f"domain-{domain + 1}"
         place.mkdir(parents=True)
-        seen = conditions._replace(bragg=conditions.bragg * share, **({} if number == 0 else DARK))
+        seen = conditions._replace(bragg=conditions.bragg * share, **({} if domain == 0 else DARK))
         made.append(
             synthetic_frame_series(
-                structure, angles_deg, place, conditions=seen, orientation=orientation, seed=seed + number, **camera
+                structure, angles_deg, place, conditions=seen, orientation=orientation, seed=seed + domain, **camera
             )
         )
     path = folder / "twin.h5"
-    with h5py.File(path, "w") as file:
-        with h5py.File(made[0].series.stack.path) as one, h5py.File(made[1].series.stack.path) as other:
-            file["mask"] = one["mask"][:]
-            for name in ("frames", "half"):
-                file[name] = one[name][:].astype(np.uint32) + other[name][:]
+    one, other = (made[number].series.stack.path for number in (0, 1))
+    with h5py.File(path, "w") as file, h5py.File(one) as first, h5py.File(other) as second:
+        file["mask"] = first["mask"][:]
+        for name in ("frames", "half"):
+            file[name] = first[name][:].astype(np.uint32) + second[name][:]
     return made[0]._replace(series=made[0].series.model_copy(update={"stack": FileRef.of(path)}))

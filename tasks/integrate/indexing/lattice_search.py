@@ -141,7 +141,7 @@ def _one_of_two(
     geometry = refined.geometry if found is None else found.geometry
     still = np.zeros((len(geometry.angle_deg), 3))
     for rows in sparse_sublattices(hkl[indexed]):
-        basis = np.linalg.inv(reduced(np.asarray(np.linalg.inv(refined.crystal.basis @ rows.T))))
+        basis = np.asarray(np.linalg.inv(reduced(np.asarray(np.linalg.inv(refined.crystal.basis @ rows.T)))))
         try:
             part = refine_lattice(geometry, Crystal(basis, still), spots, _freedom(settings))
         except NotIndexedError:
