@@ -16,7 +16,7 @@ LEAST_DOMAIN = 0.001
 """Least fraction of a domain: none has no meaning, and with nothing of the first there is no scale. Chosen, not
 measured."""
 ROUNDS_OF_DOMAINS = 4
-"""Most times that fractions and structure are fitted in turn. Chosen, not measured: they hardly depend on each other."""
+"""Most times that fractions and structure are fitted in turn. Chosen, not measured: one hardly depends on the other."""
 SETTLED = 1e-3
 """Change of a fraction that no longer matters: a tenth of what simulated lists give as its error."""
 
@@ -83,7 +83,7 @@ def refined_domains(
 
 def observations(overlaps: DomainOverlaps, draft: Draft, domains: tuple[float, ...]) -> Any:
     """Return cctbx's observations: rows of one have negative numbers of their domains but for the last."""
-    fractions = tuple(xray.twin_fraction(value, False) for value in domains[1:])  # noqa: FBT003 - of cctbx: no gradient
+    fractions = tuple(xray.twin_fraction(value, False) for value in domains[1:])
     rows = overlaps.observation
     every = _array(draft, overlaps.hkl, overlaps.intensity[rows], overlaps.sigma[rows])
     batch = np.where(_last(overlaps), overlaps.domain, -overlaps.domain)

@@ -12,12 +12,12 @@ from tasks.model import UnitCell
 from tasks.model.arrays import Floats, Integers, Mask
 
 LARGEST_INDEX = 16
-"""Of a sublattice. Chosen, not measured: a cell of 16 times the volume of a small one is about as large as the spots of a
-series hold; there are 2 600 sublattices up to it, looked at in a tenth of a second."""
+"""Of a sublattice. Chosen, not measured: a cell of 16 times the volume of a small one is about as large as the spots of
+a series hold; there are 2 600 sublattices up to it, looked at in a tenth of a second."""
 LEAST_SHARE, LEAST_EXCESS = 0.35, 0.1
-"""Of the spots, on a sublattice that may be one domain, and beyond what it has by chance, one in its index: of two equal
-domains at an index of two each has 3/4. Chosen, not measured: what is taken is tested by whether the rest of the spots
-shows the same lattice."""
+"""Of the spots, on a sublattice that may be one domain, and beyond what it has by chance, one in its index: of two
+equal domains at an index of two each has 3/4. Chosen, not measured: what is taken is tested by whether the rest of the
+spots shows the same lattice."""
 MOST_TRIED = 3
 """Sublattices, each of which takes a refinement and a search for a lattice. Chosen, not measured."""
 SAME_LENGTH, SAME_ANGLE_DEG = 0.03, 2.0
