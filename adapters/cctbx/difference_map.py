@@ -44,6 +44,8 @@ def difference_map(
     coefficients.set_observation_type(None)
     if coefficients.anomalous_flag():
         coefficients = coefficients.average_bijvoet_mates()
+    if not coefficients.is_unique_set_under_symmetry():  # observations of a twin's domains are not merged
+        coefficients = coefficients.map_to_asu().merge_equivalents().array()
     density = coefficients.fft_map(
         symmetry_flags=sgtbx.search_symmetry_flags(use_space_group_symmetry=True), resolution_factor=0.25
     )

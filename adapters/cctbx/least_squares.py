@@ -7,9 +7,10 @@ import numpy as np
 import smtbx.utils
 from cctbx import miller, xray
 from cctbx.array_family import flex
-from scitbx.lstbx import normal_eqns_solving
 from smtbx.refinement import constraints, least_squares
 
+from adapters.cctbx import overlapped
+from adapters.cctbx.cycles import Cycles, PlainCycles
 from adapters.cctbx.difference_map import difference_map
 from adapters.cctbx.messages import FitRequest
 from adapters.cctbx.riding import InvalidConstraint, riding_constraints
@@ -38,53 +39,6 @@ from tasks.refine import (
 ROUNDS_OF_WEIGHTS = 4
 """At most: a and b settle to 2 % in three rounds for L-alanine and sucrose, in two for tyrosine
 (`python -m tests.benchmarks.solve --refine`); one is spare."""
-LIMIT_SHIFT_OVER_ESD = 3.0
-"""The largest step of a plain cycle, in esds. In the test of extinction (tests/unit/cctbx/test_worker.py) a limit of 1
-does not arrive in 40 cycles, and one of 30 runs away."""
-LIMIT_OF_EXTINCTION = 50.0
-"""The same for extinction, in esds. In that test the 3 of the others does not arrive in 40 cycles; 10 and 500 do."""
-
-
-class Cycles(normal_eqns_solving.levenberg_marquardt_iterations):  # type: ignore[misc]
-    """Levenberg-Marquardt cycles that stop when no shift is larger than a part of its esd."""
-
-    shift_over_esd = 0.0
-
-    def had_too_small_a_step(self) -> bool:
-        """Tell whether the last step is too small to matter."""
-        if super().had_too_small_a_step():
-            return True
-        esd = flex.sqrt(self.non_linear_ls.covariance_matrix().matrix_packed_u_diagonal())
-        return bool(flex.max(flex.abs(self.non_linear_ls.step() / esd)) < self.shift_over_esd)
-
-
-class PlainCycles(normal_eqns_solving.iterations):  # type: ignore[misc]
-    """Gauss-Newton cycles, shifts limited: the weights depend on F(calc), so the objective may rise on the way.
-
-    Extinction, the last parameter, may go further: it starts far from where it ends, and harms no atom on the way.
-    """
-
-    shift_over_esd = 0.0
-    extinction = False
-
-    def do(self) -> None:
-        """Run cycles until no shift is larger than a part of its esd."""
-        self.n_iterations = 0
-        while self.n_iterations < self.n_max_iterations:
-            self.non_linear_ls.build_up()
-            self.non_linear_ls.solve()
-            esd = flex.sqrt(self.non_linear_ls.covariance_matrix().matrix_packed_u_diagonal())
-            step = self.non_linear_ls.step()
-            shifts = flex.abs(step / esd)
-            if flex.max(shifts) < self.shift_over_esd:
-                break
-            if self.extinction:
-                shifts[shifts.size() - 1] *= LIMIT_SHIFT_OVER_ESD / LIMIT_OF_EXTINCTION
-            largest = flex.max(shifts)
-            if largest > LIMIT_SHIFT_OVER_ESD:
-                step *= LIMIT_SHIFT_OVER_ESD / largest
-            self.non_linear_ls.step_forward()
-            self.n_iterations += 1
 
 
 class Refinery:
@@ -93,14 +47,21 @@ class Refinery:
     def __init__(self, request: FitRequest) -> None:
         self.draft = request.draft
         self.data = request.intensities
-        every = unique_array(self.data, self.draft)
-        free = held_out_flags(every, self.draft, request.held_out, request.seed)
-        self.free = every.select(flex.bool(free.tolist()))
-        self.fo_sq = every.select(flex.bool((~free).tolist()))
+        self.parts = overlapped.parts_of(self.data, self.draft, request.held_out, request.seed)
+        if self.parts is None:
+            every = unique_array(self.data, self.draft)
+            free = held_out_flags(every, self.draft, request.held_out, request.seed)
+            self.free = every.select(flex.bool(free.tolist()))
+            self.fo_sq = every.select(flex.bool((~free).tolist()))
+        else:
+            self.free, self.fo_sq = (
+                overlapped.observed_array(part, self.draft) for part in (self.parts.free, self.parts.fitted)
+            )
         self.weights = self.draft.weights
         self.scale = self.draft.scale
         self.structure = xray_structure(self.draft, self.data.radiation, self.data.wavelength_angstrom)
         self.twins = components_of(self.draft)
+        self.domains = self.draft.domains
         self.extinction = None
         if self.draft.extinction is not None:
             self.extinction = xray.shelx_extinction_correction(
@@ -136,7 +97,9 @@ class Refinery:
                 "give data to a higher resolution, or a higher symmetry",
             )
         return least_squares.crystallographic_ls(
-            self.fo_sq.as_xray_observations(twin_components=self.twins),
+            self.fo_sq.as_xray_observations(twin_components=self.twins)
+            if self.parts is None
+            else overlapped.observations(self.parts.fitted, self.draft, self.domains),
             parameters,
             weighting_scheme=least_squares.mainstream_shelx_weighting(a=self.weights[0], b=self.weights[1]),
             initial_scale_factor=self.scale,
@@ -144,6 +107,19 @@ class Refinery:
         )
 
     def run(self, cycles: int, shift_over_esd: float) -> None:
+        """Refine the structure, of several domains in turn with their fractions."""
+        self._run(cycles, shift_over_esd)
+        if self.parts is None:
+            return
+        for _ in range(overlapped.ROUNDS_OF_DOMAINS):
+            before, weights = self.domains, self.equations.weights.as_numpy_array()
+            self.domains = overlapped.refined_domains(self.parts.fitted, self.draft, self.structure, weights)
+            self.renew()
+            self._run(cycles, shift_over_esd)
+            if np.allclose(before, self.domains, rtol=0.0, atol=overlapped.SETTLED):
+                break
+
+    def _run(self, cycles: int, shift_over_esd: float) -> None:
         """Run damped cycles (Levenberg-Marquardt), then keep displacements in the range that means something."""
         try:
             steps = Cycles(
@@ -244,16 +220,8 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
     fit_atoms, scalar_esds = _atom_fits(refinery)
     twin = twins_of(refinery.draft, refinery.twins)
     r1_free, free = _r1_free(refinery, scale, twin)
-    part = share_of_first(refinery.fo_sq, refinery.structure, twin)
     with request.output.open("wb") as stream:
-        np.savez(
-            stream,
-            hkl=np.array(list(refinery.fo_sq.indices()), dtype=np.int32),
-            f_sq_obs=refinery.fo_sq.data().as_numpy_array() / scale * part,
-            sigma=refinery.fo_sq.sigmas().as_numpy_array() / scale * part,
-            f_sq_calc=equations.fc_sq.data().as_numpy_array() * part,
-            phase_deg=equations.f_calc.phases(deg=True).data().as_numpy_array(),
-        )
+        np.savez(stream, **_table(refinery, scale, twin))
     extinction = None if refinery.extinction is None else float(refinery.extinction.value)
     numbers = (r1, r1_all, equations.wR2(), equations.goof(), shift)
     if not all(math.isfinite(number) for number in numbers):
@@ -266,6 +234,7 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
                 "scale": scale,
                 "extinction": extinction,
                 "twin": twin,
+                "domains": refinery.domains,
             }
         ),
         atoms=fit_atoms,
@@ -275,7 +244,7 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
         goof=float(equations.goof()),
         reflections=int(unique),
         reflections_observed=int(observed),
-        parameters=int(equations.n_parameters) + 1,
+        parameters=int(equations.n_parameters) + 1 + max(0, len(refinery.domains) - 1),
         shift_over_esd_max=shift,
         shift_over_esd_at=where,
         converged=shift <= request.shift_over_esd,
@@ -293,15 +262,37 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
     )
 
 
+def _table(refinery: Refinery, scale: float, twin: tuple[TwinComponent, ...]) -> dict[str, Any]:
+    """Return the columns of the table of a fit, see `DraftFit`."""
+    if refinery.parts is not None:
+        fitted = refinery.parts.fitted
+        one, whole = overlapped.intensities(fitted, refinery.draft, refinery.structure, refinery.domains)
+        return overlapped.merged_table(refinery.fo_sq, refinery.structure, one / np.maximum(whole, 1e-12), scale)
+    part = share_of_first(refinery.fo_sq, refinery.structure, twin)
+    return {
+        "hkl": np.array(list(refinery.fo_sq.indices()), dtype=np.int32),
+        "f_sq_obs": refinery.fo_sq.data().as_numpy_array() / scale * part,
+        "sigma": refinery.fo_sq.sigmas().as_numpy_array() / scale * part,
+        "f_sq_calc": refinery.equations.fc_sq.data().as_numpy_array() * part,
+        "phase_deg": refinery.equations.f_calc.phases(deg=True).data().as_numpy_array(),
+    }
+
+
 def _r1_free(refinery: Refinery, scale: float, twin: tuple[TwinComponent, ...]) -> tuple[float | None, int]:
     """Return R1 of the observed reflections that were held out, and their number.
 
     Extinction as in SHELXL and smtbx: F(calc) times (1 + 0.001 x F(calc)^2 wavelength^3 / sin 2 theta)^(-1/4).
     """
-    observed = refinery.free.select(refinery.free.data() > 2 * refinery.free.sigmas())
+    strong = refinery.free.data() > 2 * refinery.free.sigmas()
+    observed = refinery.free.select(strong)
     if not observed.size():
         return None, 0
-    modulus = np.sqrt(component_intensities(observed, refinery.structure, twin)[1])
+    if refinery.parts is None:
+        whole = component_intensities(observed, refinery.structure, twin)[1]
+    else:
+        kept = refinery.parts.free.chosen(strong.as_numpy_array())
+        whole = overlapped.intensities(kept, refinery.draft, refinery.structure, refinery.domains)[1]
+    modulus = np.sqrt(whole)
     if refinery.extinction is not None:
         wavelength = refinery.data.wavelength_angstrom
         sine = wavelength / 2.0 / observed.d_spacings().data().as_numpy_array()

@@ -8,10 +8,18 @@ from pydantic import Field
 
 from adapters.cctbx.numerics import WorkerLeastSquares
 from adapters.formats.cif_writer import fcf_text, refinement_cif
+from adapters.formats.hklf5 import hklf5_text
 from adapters.formats.shelx_writer import ins_text, res_text
-from tasks.integrate import Reflections, hklf4_text, scale_for
+from tasks.integrate import Reflections, hklf4_text, read_overlaps, scale_for
 from tasks.model import Composition, FileRef
-from tasks.refine import RefinedStructure, Refinement, RefineSettings, StructureFiles, refinement
+from tasks.refine import (
+    RefinedStructure,
+    Refinement,
+    RefineSettings,
+    StructureFiles,
+    UniqueIntensities,
+    refinement,
+)
 from tasks.solve import Solution
 
 
@@ -42,14 +50,12 @@ class SmtbxRefiner(RefineSettings):
 
 def write_structure(structure: RefinedStructure, workdir: Path) -> StructureFiles:
     """Write CIF, RES, INS, HKL and FCF; see `tasks.refine.ports.StructureWriter`."""
-    with np.load(structure.intensities.table.path, allow_pickle=False) as file:
-        hkl, intensity, sigma = file["hkl"], file["intensity"], file["sigma"]
-    scale = scale_for(intensity, sigma)
+    text, scale = _reflections(structure.intensities)
     texts = {
         "cif": refinement_cif(structure),
         "res": res_text(structure, intensity_scale=scale),
         "ins": ins_text(structure, intensity_scale=scale),
-        "hkl": hklf4_text(hkl, intensity, sigma),
+        "hkl": text,
         "fcf": fcf_text(structure),
     }
     files = {}
@@ -58,3 +64,13 @@ def write_structure(structure: RefinedStructure, workdir: Path) -> StructureFile
         path.write_text(text, encoding="utf-8")
         files[kind] = FileRef.of(path)
     return StructureFiles(**files)
+
+
+def _reflections(data: UniqueIntensities) -> tuple[str, float]:
+    """Return what was refined against as HKLF 4 or 5, and what intensities were multiplied by in it."""
+    if data.overlaps is not None:
+        overlaps = read_overlaps(data.overlaps)
+        return hklf5_text(overlaps), scale_for(overlaps.intensity, overlaps.sigma)
+    with np.load(data.table.path, allow_pickle=False) as file:
+        hkl, intensity, sigma = file["hkl"], file["intensity"], file["sigma"]
+    return hklf4_text(hkl, intensity, sigma), scale_for(intensity, sigma)

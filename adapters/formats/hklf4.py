@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adapters.formats.fixed_columns import Listed, fixed_block
+from adapters.formats.hklf5 import is_twinned, table_of_domains
 from adapters.formats.intensity_table import LARGEST_INDEX, IntensityTable, observations, squared
 from tasks.model import SourceError
 
@@ -59,8 +60,7 @@ def parse_hklf(text: str, name: str, *, form: int | None = None) -> IntensityTab
     Fixed columns (3I4, 2F8, I4) are tried first, as SHELX reads them (SHELX-97 manual, section 2.2); if the file does
     not fit, columns separated by blanks. Whatever follows the end, such as a program's CIF text, is not read.
 
-    Of HKLF 5 (overlapping reflections of several domains: all but the last of a group have negative batches and the
-    same intensity) the single reflections of the first domain are taken, and the rest is counted in a warning.
+    Of HKLF 5 (overlapping reflections of several domains) see `table_of_domains`.
 
     Parameters
     ----------
@@ -80,13 +80,9 @@ def parse_hklf(text: str, name: str, *, form: int | None = None) -> IntensityTab
     lines = text.splitlines()
     parse = _layout(name, lines)
     listed = _listed(name, lines, parse)
+    if form == 5 or (form is None and is_twinned(listed)):
+        return table_of_domains(name, listed)
     warnings: tuple[str, ...] = ()
-    if form == 5 or (form is None and (listed.batch < 0).any()):
-        rows = [_Row(tuple(hkl), *rest) for hkl, *rest in zip(*(part.tolist() for part in listed), strict=True)]
-        if form == 5 or _is_twinned(rows):
-            form = 5
-            rows, warnings = _first_domain(name, rows)
-            listed = _of_rows(rows)
     intensity, sigma = listed.intensity, listed.sigma
     if form == 3:
         intensity, sigma = squared(intensity, sigma)
@@ -145,38 +141,6 @@ def looks_like_hklf(text: str) -> bool:
             continue
         return True
     return False
-
-
-def _groups(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
-    """Yield the rows that make one observation: those with negative batches, and the next without."""
-    group: list[_Row] = []
-    for row in rows:
-        group.append(row)
-        if row.batch >= 0:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _is_twinned(rows: Sequence[_Row]) -> bool:
-    """Tell HKLF 5 from HKLF 4 whose negative batches mark a test set: rows of a group share their intensity."""
-    several = [group for group in _groups(rows) if len(group) > 1]
-    return bool(several) and all(row.intensity == group[0].intensity for group in several for row in group)
-
-
-def _first_domain(name: str, rows: Sequence[_Row]) -> tuple[list[_Row], tuple[str, ...]]:
-    groups = list(_groups(rows))
-    single = [group[0] for group in groups if len(group) == 1]
-    kept = [row for row in single if abs(row.batch) == 1]
-    overlapped, others = len(groups) - len(single), len(single) - len(kept)
-    if not kept:
-        raise SourceError(
-            f"{name}: HKLF 5 in which all {overlapped} reflections of the first domain overlap with others",
-            "give the data as HKLF 4, as measured, and the twin law",
-        )
-    said = f"HKLF 5: {overlapped} overlapping reflections and {others} of other domains are left out"
-    return kept, (f"{said}, {len(kept)} of the first domain are used",)
 
 
 def _layout(name: str, lines: list[str]) -> Callable[[str], _Row]:

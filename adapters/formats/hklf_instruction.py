@@ -4,8 +4,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adapters.formats.intensity_table import IntensityTable
+from tasks.integrate import DomainOverlaps
 from tasks.model import SourceError
 
 HKLF_NUMBERS = 11
@@ -49,8 +51,16 @@ def with_instruction(name: str, table: IntensityTable, numbers: Sequence[float])
     data = table.data._replace(
         intensity=table.data.intensity * scale, sigma=table.data.sigma * scale / math.sqrt(weight)
     )
+    overlaps = table.overlaps
+    if overlaps is not None:
+        overlaps = overlaps._replace(
+            intensity=overlaps.intensity * scale, sigma=overlaps.sigma * scale / math.sqrt(weight)
+        )
+        table = table._replace(overlaps=overlaps)
     if np.array_equal(matrix, np.eye(3)):
         return table._replace(data=data)
+    if overlaps is not None:
+        table = table._replace(overlaps=_turned(overlaps, matrix))
     turned = data.hkl @ matrix.T
     whole = np.abs(turned - np.rint(turned)).max(axis=1) < WHOLE
     if not whole.any():
@@ -60,3 +70,11 @@ def with_instruction(name: str, table: IntensityTable, numbers: Sequence[float])
     if not whole.all():
         warnings = (*warnings, f"{int((~whole).sum())} reflections left out: the matrix of HKLF gives them fractions")
     return table._replace(data=kept, warnings=warnings)
+
+
+def _turned(overlaps: DomainOverlaps, matrix: NDArray[np.float64]) -> DomainOverlaps:
+    """Return overlaps with turned indices, without observations of a reflection that gets fractions."""
+    turned = overlaps.hkl @ matrix.T
+    whole = np.abs(turned - np.rint(turned)).max(axis=1) < WHOLE
+    kept = np.bincount(overlaps.observation, ~whole, len(overlaps.intensity)) == 0
+    return overlaps.reindexed(np.rint(turned)).chosen(kept)

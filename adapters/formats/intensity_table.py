@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from tasks.integrate import Unmerged
+from tasks.integrate import DomainOverlaps, Unmerged
 from tasks.model import UnitCell
 
 ELECTRONS_BELOW_ANGSTROM = 0.06
@@ -29,6 +29,8 @@ class IntensityTable(NamedTuple):
     radiation: Literal["electron", "xray"] | None = None
     trusted_group: bool = False
     """Whether `space_group` was chosen by a person or a refinement, not by a program that looks at the lattice."""
+    overlaps: DomainOverlaps | None = None
+    """What was measured of a non-merohedral twin, where `data` are shares of it."""
     facts: tuple[tuple[str, JsonValue], ...] = ()
     """What else the file says and no run needs, by name, for people."""
 

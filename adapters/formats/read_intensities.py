@@ -18,6 +18,7 @@ from tasks.integrate import (
     assemble_reflections,
     determine_laue_group_in_setting,
     laue_warnings,
+    reindexed,
 )
 from tasks.model import FileRef, InputError, ScienceError, SettingsError, SourceError, UnitCell
 from tasks.model.provenance import Provenance
@@ -131,6 +132,7 @@ def reflections_of_table(
         provenance=Provenance(engine="intensity file", version="1", inputs={path.name: FileRef.of(path).sha256}),
         radiation=beam.radiation,
         warnings=(*table.warnings, *_contradictions(table, given, wavelength)),
+        overlaps=table.overlaps,
     )
     name = re.sub(r"[^\w.-]+", "_", path.stem) or "intensities"
     if space_group is None and table.trusted_group and cell is None:
@@ -146,6 +148,7 @@ def reflections_of_table(
         choice = determine_laue_group_in_setting(table.data, given)
     except (ValueError, ScienceError) as error:
         raise SourceError(f"{path}: no symmetry can be found: {error}", "check the intensities and the cell") from error
+    particulars = reindexed(particulars, choice)
     particulars = particulars._replace(warnings=(*particulars.warnings, *laue_warnings(choice)))
     data = table.data._replace(hkl=choice.reindex(table.data.hkl))
     return assemble_reflections(name, data, choice.cell, particulars, laue=choice.laue, workdir=workdir)

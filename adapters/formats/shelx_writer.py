@@ -31,7 +31,7 @@ def ins_text(structure: RefinedStructure, *, intensity_scale: float) -> str:
 
     ``intensity_scale`` is what the intensities of the HKL file were multiplied by.
     """
-    return "\n".join([*_head(structure, intensity_scale), *_atoms(structure), "HKLF 4", "END", ""])
+    return "\n".join([*_head(structure, intensity_scale), *_atoms(structure), hklf_line(structure), "END", ""])
 
 
 def res_text(structure: RefinedStructure, *, intensity_scale: float) -> str:
@@ -40,7 +40,7 @@ def res_text(structure: RefinedStructure, *, intensity_scale: float) -> str:
     strong = f"REM R1 = {fit.r1:.4f} for {fit.reflections_observed} Fo > 4sig(Fo)"
     extremes = f"REM Highest difference peak {fit.density_max:.3f}, deepest hole {fit.density_min:.3f}"
     figures = [
-        "HKLF 4",
+        hklf_line(structure),
         f"REM  {structure.id[:60]} in {structure.space_group}",
         f"REM wR2 = {fit.wr2:.4f}, GooF = S = {fit.goof:.3f}, Restrained GooF = {fit.goof:.3f} for all data",
         f"{strong} and {fit.r1_all:.4f} for all {fit.reflections} data",
@@ -79,8 +79,15 @@ def _head(structure: RefinedStructure, intensity_scale: float) -> list[str]:
     if fit.draft.extinction is not None:
         lines.append(f"EXTI {fit.draft.extinction:.6g}")
     lines += twin_lines(fit.draft.twin)
+    if structure.intensities.overlaps is not None:
+        lines.append("BASF " + " ".join(f"{fraction:.5f}" for fraction in fit.draft.domains[1:]))
     scale = float(np.sqrt((fit.draft.scale or 1.0) * intensity_scale))
     return [*lines, f"WGHT {a:.6f} {b:.6f}", f"FVAR {scale:.5f}"]
+
+
+def hklf_line(structure: RefinedStructure) -> str:
+    """Return the HKLF instruction: 5 where reflections of several domains were measured as one."""
+    return "HKLF 4" if structure.intensities.overlaps is None else "HKLF 5"
 
 
 def symmetry_lines(hall: str) -> list[str]:

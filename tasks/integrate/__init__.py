@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         assemble_reflections,
         laue_warnings,
         reflections_from_observations,
+        reindexed,
     )
     from tasks.integrate.builtin import BuiltinIntegrator
     from tasks.integrate.cell_scale import calibrated_scale, curvature_doubt, stated_scale, volume_esd, whole_esd
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         ShellStatistics,
         SpaceGroupCandidate,
     )
+    from tasks.integrate.overlaps import DomainOverlaps, Separated, read_overlaps, separated, write_overlaps
     from tasks.integrate.ports import Integrator
     from tasks.integrate.reflection_file import Merged, Unmerged, read_merged, read_unmerged, write_reflections
     from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group, determine_laue_group_in_setting
@@ -59,12 +61,14 @@ __all__ = [
     "CrystalRelation",
     "Damage",
     "DiscFigures",
+    "DomainOverlaps",
     "FrameIntensities",
     "Integrator",
     "LaueChoice",
     "Merged",
     "Particulars",
     "Reflections",
+    "Separated",
     "ShellStatistics",
     "SpaceGroupCandidate",
     "Unmerged",
@@ -86,17 +90,21 @@ __all__ = [
     "observations_at",
     "rank_space_groups",
     "read_merged",
+    "read_overlaps",
     "read_unmerged",
     "reduced_crystal",
     "reflections_from_observations",
+    "reindexed",
     "relation_text",
     "relations_in",
     "row_keys",
     "scale_for",
+    "separated",
     "significant_d_min",
     "stated_scale",
     "virtual_frames",
     "volume_esd",
     "whole_esd",
+    "write_overlaps",
     "write_reflections",
 ]

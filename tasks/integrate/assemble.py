@@ -26,6 +26,7 @@ from tasks.integrate.models import (
     Reflections,
     SpaceGroupCandidate,
 )
+from tasks.integrate.overlaps import DomainOverlaps, write_overlaps
 from tasks.integrate.reflection_file import Merged, Unmerged, write_reflections
 from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
 from tasks.integrate.symmetry.space_groups import rank_space_groups
@@ -53,6 +54,8 @@ class Particulars(NamedTuple):
     counting: CountingLoss | None = None
     discs: DiscFigures | None = None
     damage: Damage | None = None
+    overlaps: DomainOverlaps | None = None
+    """In the axes that the observations come in."""
     warnings: tuple[str, ...] = ()
 
 
@@ -75,7 +78,7 @@ def reflections_from_observations(
         See `merging_statistics`.
     """
     choice = determine_laue_group(data, cell)
-    said = particulars._replace(warnings=(*particulars.warnings, *laue_warnings(choice)))
+    said = reindexed(particulars, choice)._replace(warnings=(*particulars.warnings, *laue_warnings(choice)))
     return assemble_reflections(
         name,
         data._replace(hkl=choice.reindex(data.hkl)),
@@ -146,9 +149,20 @@ def assemble_reflections(
         counting=particulars.counting,
         discs=particulars.discs,
         damage=particulars.damage,
+        overlaps=None
+        if particulars.overlaps is None
+        else write_overlaps(particulars.overlaps, workdir / "overlaps.npz"),
         warnings=(*particulars.warnings, *warnings),
         provenance=particulars.provenance,
     )
+
+
+def reindexed(particulars: Particulars, choice: LaueChoice) -> Particulars:
+    """Return the same in the axes of the Laue group that was chosen."""
+    overlaps = particulars.overlaps
+    if overlaps is None:
+        return particulars
+    return particulars._replace(overlaps=overlaps.reindexed(choice.reindex(overlaps.hkl)))
 
 
 def laue_warnings(choice: LaueChoice) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The chain of the built-in integrator, from frames to a Reflections document."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import gemmi
 import numpy as np
@@ -12,6 +13,18 @@ from tasks.integrate.cell_scale import calibrated_scale, scale_warnings, stated_
 from tasks.integrate.counting_loss import counting_loss, counting_warning, missing_reflections
 from tasks.integrate.damage.correction import damage_warnings, without_damage
 from tasks.integrate.disc_figures import disc_figures, disc_warnings
+from tasks.integrate.domains.joint import (
+    SAME_PIXEL,
+    SAME_PLACE,
+    chosen_indices,
+    joined,
+    meeting,
+    on_lattice,
+    partners,
+    sums_of,
+    without,
+)
+from tasks.integrate.domains.second_domain import SecondDomain, second_domain
 from tasks.integrate.geometry.mapping import Crystal, geometry_of
 from tasks.integrate.geometry.prediction import crossings
 from tasks.integrate.geometry.refinement import Refined
@@ -21,8 +34,16 @@ from tasks.integrate.indexing.lattice_search import Solved, solve_lattice
 from tasks.integrate.merging.equivalents import observations_at
 from tasks.integrate.merging.event_halves import halves_warnings
 from tasks.integrate.models import CellScale, CountingLoss, Reflections
+from tasks.integrate.overlaps import DomainOverlaps, separated
 from tasks.integrate.pictures import write_pictures
-from tasks.integrate.profiles.pixels import Pixels, measure_pixels, repredicted, resolution_of_spots
+from tasks.integrate.profiles.pixels import (
+    Pixels,
+    measure_pixels,
+    pixels_of,
+    predicted_spots,
+    repredicted,
+    resolution_of_spots,
+)
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.rocking.model import RockingModel
 from tasks.integrate.rocking.scaling import (
@@ -63,6 +84,9 @@ def run_integration(
     refined = refine_in_system(search.spots, solved.refined, choice, freedom)
     moved = repredicted(pixels, choice.basis, refined, series)
     scaled = scaled_in(series, moved, refined, choice.laue, final=True, model=first.fit.model)
+    twin = _twin(series, settings, (images, search), (refined, choice), model=first.fit.model)
+    if twin is not None:
+        moved, scaled = twin.pixels, twin.scaled
     pictures = write_pictures(moved, scaled, refined, workdir / "pictures.h5")
     return _document(
         series,
@@ -77,7 +101,68 @@ def run_integration(
         pictures=pictures,
         provenance=provenance,
         counting=_counting(series, moved, scaled),
+        twin=twin,
     )
+
+
+class TwinIntegration(NamedTuple):
+    """A non-merohedral twin: what its first domain came to beside the second, and the observations of both."""
+
+    domain: SecondDomain
+    pixels: Pixels
+    scaled: ScaledObservations
+    overlaps: DomainOverlaps
+    warning: str
+
+
+def _twin(
+    series: FrameSeries,
+    settings: IntegrationSettings,
+    seen: tuple[Images, SpotSearch],
+    first: tuple[Refined, LaueChoice],
+    *,
+    model: RockingModel,
+) -> TwinIntegration | None:
+    """Look for a second domain, and measure both together; None where there is none, or spots are discs."""
+    (images, search), (refined, choice) = seen, first
+    if series.disc is not None or not settings.second_domain:
+        return None
+    system = crystal_system(choice.laue)
+    domain = second_domain(refined, choice.basis, search.spots, system=system, settings=settings)
+    if domain is None:
+        return None
+    limit = resolution_of_spots(refined.geometry, search, series.detector.shape_px)
+    d_min = limit if settings.d_min_angstrom is None else settings.d_min_angstrom
+    own, other = (
+        on_lattice(
+            predicted_spots(series, images, search, each, d_min=d_min, d_max=settings.d_max_angstrom), choice.basis
+        )
+        for each in (refined, domain.refined)
+    )
+    bases = refined.crystal.basis, domain.refined.crystal.basis
+    within = SAME_PLACE * refined.rms_excitation
+    alone = np.flatnonzero(~partners(other.hkl, bases[1], bases[0], within).any(axis=1))
+    predictions, number = joined(own, other.where(alone))
+    pixels = pixels_of(series, images, search, refined, predictions)
+    apart = SAME_PIXEL * search.spot_radius_px
+    pixels = without(pixels, meeting(predictions, number, pixels.patches.near, apart))
+    parts = [pixels.where(number == one) for one in (0, 1)]
+    scaled = [
+        scaled_in(series, part, each, choice.laue, final=True, model=model)
+        for part, each in zip(parts, (refined, domain.refined), strict=True)
+    ]
+    kept = [_rows(one.data, usable(one, choice.laue, _d_star(one.data, refined.crystal))[0]) for one in scaled]
+    meets = partners(kept[0].hkl, *bases, within)
+    singles = observations_at(kept[0], np.flatnonzero(~meets.any(axis=1)))
+    matrix = chosen_indices(singles, kept[1], domain.choices, choice.laue)
+    overlaps = sums_of(kept[0], kept[1]._replace(hkl=(kept[1].hkl @ matrix).astype(np.int32)), meets @ matrix)
+    turn = domain.turn_from(refined)
+    warning = (
+        f"a second domain of the same lattice, turned by {np.degrees(turn.magnitude()):.1f} degrees, explains"
+        f" {domain.spots} of {len(search.spots.frame)} spots: integrated as a twin of two domains,"
+        f" {overlaps.overlapped} of {len(overlaps.intensity)} observations being sums of both"
+    )
+    return TwinIntegration(domain, parts[0], scaled[0], overlaps, warning)
 
 
 def _counting(series: FrameSeries, pixels: Pixels, scaled: ScaledObservations) -> CountingLoss | None:
@@ -206,6 +291,7 @@ def _document(
     pictures: FileRef,
     provenance: Provenance,
     counting: CountingLoss | None,
+    twin: TwinIntegration | None,
 ) -> Reflections:
     images, search, solved = found
     d_star = _d_star(scaled.data, refined.crystal)
@@ -233,6 +319,11 @@ def _document(
         warnings.append(
             f"{overlapped} of {len(scaled.rows)} measurements share pixels with another strong spot: fitted together"
         )
+    data, overlaps = _rows(scaled.data, kept), None
+    if twin is not None:
+        overlaps = twin.overlaps.chosen(_within(twin.overlaps, refined.crystal, limit))
+        data, halves = separated(overlaps).data, None
+        warnings.append(twin.warning)
     particulars = Particulars(
         wavelength_angstrom=series.beam.wavelength_angstrom,
         provenance=provenance,
@@ -246,11 +337,12 @@ def _document(
         counting=counting,
         discs=discs,
         damage=scaled.damage,
+        overlaps=overlaps,
         warnings=tuple(warnings),
     )
     return assemble_reflections(
         series.id,
-        _rows(scaled.data, kept),
+        data,
         UnitCell.of(_six(refined.cell)),
         particulars,
         laue=choice.laue,
@@ -280,6 +372,12 @@ def _warnings(
 
 def _rows(data: Unmerged, rows: NDArray[np.bool_]) -> Unmerged:
     return observations_at(data, np.flatnonzero(rows))
+
+
+def _within(overlaps: DomainOverlaps, crystal: Crystal, d_min: float) -> NDArray[np.bool_]:
+    """Return which observations (g,) have all of their reflections within a resolution limit."""
+    inner = np.linalg.norm(overlaps.hkl @ crystal.basis.T, axis=1) <= (1 + 1e-9) / d_min
+    return np.bincount(overlaps.observation, ~inner, len(overlaps.intensity)) == 0
 
 
 def _d_star(data: Unmerged, crystal: Crystal) -> Floats:

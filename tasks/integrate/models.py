@@ -188,6 +188,10 @@ class Reflections(Document):
     counting: CountingLoss | None = Field(default=None, description="None = not known")
     discs: DiscFigures | None = Field(default=None, description="None where spots are points")
     damage: Damage | None = Field(default=None, description="None = the engine does not look for it")
+    overlaps: FileRef | None = Field(
+        default=None,
+        description=".npz of a non-merohedral twin's observations, see `DomainOverlaps`; the others are shares of them",
+    )
     warnings: tuple[str, ...] = ()
     provenance: Provenance
 

@@ -29,4 +29,7 @@ class IntegrationSettings(Document):
     refine_ellipse: bool = Field(
         default=True, description="refine elliptical distortion where the crystal system or a known cell allows it"
     )
+    second_domain: bool = Field(
+        default=True, description="look for a second lattice of the same kind (a twin), and integrate both together"
+    )
     seed: int = Field(default=0, ge=0, description="seed of random choices")

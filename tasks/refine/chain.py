@@ -18,6 +18,7 @@ from tasks.refine.draft import ModelFit, UniqueIntensities
 from tasks.refine.element_odds import element_odds
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
+from tasks.refine.overlapped import with_domains, with_overlaps
 from tasks.refine.ports import LeastSquares, StructureWriter
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import first_draft, refined
@@ -52,7 +53,8 @@ def refinement(
     composition = fitting_composition(composition, solution.unit_cell)
     intensities = unique_intensities(numerics, data, solution, settings.d_min_angstrom)
     allowed = settings.model_copy(update={"extinction": settings.extinction and not hides_extinction(data.counting)})
-    progress = refined(numerics, first_draft(solution), intensities, composition=composition, settings=allowed)
+    start = with_domains(first_draft(solution), intensities)
+    progress = refined(numerics, start, intensities, composition=composition, settings=allowed)
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
     grounds = Grounds(
         radiation=intensities.radiation,
@@ -122,8 +124,9 @@ def unique_intensities(
     table = reindexed(data, solution)
     found = numerics.merged(data, solution, table, d_min_angstrom)
     if d_min_angstrom is not None:
-        return found
+        return with_overlaps(found, data, solution)
     with np.load(found.table.path, allow_pickle=False) as file:
         d_angstrom = 1.0 / np.sqrt(d_star_squared(file["hkl"], solution.unit_cell))
         limit = useful_limit(d_angstrom, file["intensity"], file["sigma"])
-    return found if limit is None else numerics.merged(data, solution, table, limit)
+    found = found if limit is None else numerics.merged(data, solution, table, limit)
+    return with_overlaps(found, data, solution)

@@ -54,6 +54,9 @@ class Draft(Document):
     unit_cell: UnitCell
     atoms: tuple[DraftAtom, ...]
     riding: tuple[RidingGroup, ...] = ()
+    domains: tuple[float, ...] = Field(
+        default=(), description="fractions of the domains of a non-merohedral twin, the first included; they sum to 1"
+    )
     twin: tuple[TwinComponent, ...] = Field(
         default=(),
         description="none, or two and more: the first is the crystal itself, fractions beside it are refined",
@@ -146,6 +149,10 @@ class UniqueIntensities(Document):
     """
 
     table: FileRef
+    overlaps: FileRef | None = Field(
+        default=None,
+        description=".npz of `DomainOverlaps` of a non-merohedral twin: refined against in place of `table`",
+    )
     radiation: Radiation
     wavelength_angstrom: float
     friedel_merged: bool

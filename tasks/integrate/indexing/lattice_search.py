@@ -27,6 +27,7 @@ from tasks.integrate.indexing.axis_search import (
 from tasks.integrate.indexing.axis_verdict import Tried, axis_test, is_reversed
 from tasks.integrate.indexing.known_cell import tied_to_cell
 from tasks.integrate.indexing.lattice_score import cell_parameters, reduced
+from tasks.integrate.indexing.twin_lattices import same_lattice, sparse_sublattices
 from tasks.integrate.models import AxisTest
 from tasks.integrate.settings import IntegrationSettings
 from tasks.integrate.spots.images import SpotSearch
@@ -54,6 +55,9 @@ spots, so half may become enough; refining whatever was found costs time."""
 FAR_BEHIND = 0.4
 """Merit of a sense of the axis, over that of the better one, below which it is not refined. Chosen, not measured: it
 saves the time of a refinement that could not win; the verdict then says that this sense was not refined."""
+AS_MANY = 0.1
+"""Share of the spots by which two orientations of a small cell may explain fewer than the large cell that holds both,
+whose many points index some by chance. Chosen, not measured."""
 WORTH_AN_ELLIPSE = 0.97
 """Residual that the ellipse must leave, over that without: its own part is then a quarter of the rest (sqrt(1 / 0.97^2
 - 1)). Chosen, not measured: one parameter always gains something by following the errors of the frames."""
@@ -104,6 +108,9 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
         )
     warnings: list[str] = []
     refined = best.refined
+    if settings.second_domain and (part := _one_of_two(found, refined, spots, settings)) is not None:
+        refined = part.refined
+        warnings.append(part.said)
     if settings.known_cell is not None:
         basis, geometry = tied_to_cell(refined.crystal.basis, refined.geometry, settings.known_cell)
         refined = refine_lattice(
@@ -115,6 +122,53 @@ def solve_lattice(geometry: Geometry, search: SpotSearch, frames: int, settings:
     fraction = float(indexed.mean())
     warnings += further_lattices(refined.geometry, spots.where(~indexed), settings, total=len(spots.frame))
     return Solved(refined, test, fraction, tuple(warnings))
+
+
+class _Part(NamedTuple):
+    refined: Refined
+    said: str
+
+
+def _one_of_two(
+    found: IndexedLattice | None, refined: Refined, spots: Spots, settings: IntegrationSettings
+) -> _Part | None:
+    """Return the lattice of one domain, where the one found is that of a twin's two together.
+
+    It is that if the spots that a part of it leaves over show the same lattice again, and both explain as many.
+    """
+    hkl, indexed = index_predicted(refined, spots)
+    # not the geometry that was refined: it may have bent to lay two domains on one lattice
+    geometry = refined.geometry if found is None else found.geometry
+    still = np.zeros((len(geometry.angle_deg), 3))
+    for rows in sparse_sublattices(hkl[indexed]):
+        basis = np.asarray(np.linalg.inv(reduced(np.asarray(np.linalg.inv(refined.crystal.basis @ rows.T)))))
+        try:
+            part = refine_lattice(geometry, Crystal(basis, still), spots, _freedom(settings))
+        except NotIndexedError:
+            continue
+        own = index_predicted(part, spots)[1]
+        rest = spots.where(~own)
+        if len(rest.frame) < max(settings.min_spots, FURTHER_FRACTION * len(spots.frame)):
+            continue
+        other = index_with(part.geometry, rest, settings.max_cell_angstrom)
+        if other is None or not same_lattice(other.lattice.basis, part.crystal.basis):
+            continue
+        further = Crystal(other.lattice.basis, still)
+        explained = float(own.mean()) + float(_indexed(part.geometry, further, rest)[1].sum()) / len(spots.frame)
+        if explained >= float(indexed.mean()) - AS_MANY:
+            return _Part(part, _in_words(refined, part, explained))
+    return None
+
+
+def _in_words(large: Refined, small: Refined, explained: float) -> str:
+    cells = (
+        " ".join(f"{value:.4g}" for value in cell_parameters(reduced(np.asarray(np.linalg.inv(one.crystal.basis)))))
+        for one in (large, small)
+    )
+    return (
+        f"the cell {next(cells)} is two orientations of the cell {next(cells)}, which explain {explained:.0%} of the"
+        " spots: taken as a twin of the smaller"
+    )
 
 
 def _freedom(settings: IntegrationSettings) -> Freedom:

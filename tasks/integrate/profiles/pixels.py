@@ -1,6 +1,6 @@
 """Predicted reflections measured on the frames, and measured again when the geometry has moved a little."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,21 @@ class Pixels(NamedTuple):
     disc: BeamDisc | None = None
     overlaps: DiscOverlaps | None = None
 
+    def where(self, rows: Mask) -> "Pixels":
+        """Return some of the predictions, spots being points."""
+
+        def chosen(table: Any) -> Any:
+            return type(table)(*(None if column is None else column[rows] for column in table))
+
+        return Pixels(
+            chosen(self.predictions),
+            chosen(self.patches),
+            self.profiles,
+            chosen(self.measured),
+            None if self.half is None else self.half[rows],
+            None if self.loss is None else chosen(self.loss),
+        )
+
 
 class SpotLoss(NamedTuple):
     """What the camera lost of each prediction (n,).
@@ -85,9 +100,17 @@ def measure_pixels(
     series: FrameSeries, images: Images, search: SpotSearch, refined: Refined, *, d_min: float, d_max: float
 ) -> Pixels:
     """Predict, cut out the pixels, learn the profiles and fit them."""
+    predictions = predicted_spots(series, images, search, refined, d_min=d_min, d_max=d_max)
+    return pixels_of(series, images, search, refined, predictions)
+
+
+def predicted_spots(
+    series: FrameSeries, images: Images, search: SpotSearch, refined: Refined, *, d_min: float, d_max: float
+) -> Predictions:
+    """Return every reflection between two resolutions near enough to the sphere to matter."""
     geometry = refined.geometry
     inner = 1.0 / max(1e-6, search.beam_radius_px / (geometry.distance_px * geometry.wavelength))
-    predictions = predict(
+    return predict(
         geometry,
         refined.crystal,
         all_hkl(refined.crystal.basis, d_min, min(d_max, inner)),
@@ -96,6 +119,13 @@ def measure_pixels(
         shape=series.detector.shape_px,
         reach=(REACH_EXCITATION * refined.rms_excitation, _reach_angle(series.disc, geometry)),
     )
+
+
+def pixels_of(
+    series: FrameSeries, images: Images, search: SpotSearch, refined: Refined, predictions: Predictions
+) -> Pixels:
+    """Cut out the pixels of predictions, learn the profiles and fit them."""
+    geometry = refined.geometry
     if series.disc is not None:
         return _disc_pixels(series, images, search, refined, predictions)
     reach = int(min(np.ceil(REACH_FACTOR * search.spot_radius_px), MOST_PATCH_PX))

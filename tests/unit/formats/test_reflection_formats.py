@@ -154,17 +154,18 @@ def test_amplitudes_are_squared_with_their_errors(tmp_path: Path) -> None:
     assert "squared" in table.warnings[0]
 
 
-def test_twinned_lists_give_the_first_domain(tmp_path: Path) -> None:
+def test_lists_of_twin_domains_keep_the_sums_as_measured_and_share_them_out_to_solve(tmp_path: Path) -> None:
     rows = [
         line(((1, 0, 0), 100.0, 2.0)), line(((2, 0, 0), 80.0, 2.0), -2), line(((0, 0, 2), 80.0, 2.0), 1),
         line(((0, 3, 0), 9.0, 1.0), 2), line(((1, 1, 0), 30.0, 1.0)),
     ]  # fmt: skip
     table = read_intensity_file(written(tmp_path / "a.hkl", *rows))
-    assert table.data.hkl.tolist() == [[1, 0, 0], [1, 1, 0]]
-    assert "HKLF 5: 1 overlapping reflections and 1 of other domains are left out" in table.warnings[0]
-    merohedral = [line(((2, 0, 0), 80.0, 2.0), -2), line(((0, 0, 2), 80.0, 2.0), 1)]
-    with pytest.raises(SourceError, match="all 1 reflections of the first domain overlap"):
-        read_intensity_file(written(tmp_path / "b.hkl", *merohedral))
+    assert table.overlaps is not None
+    assert table.overlaps.intensity.tolist() == [100.0, 80.0, 9.0, 30.0]
+    assert table.overlaps.domain.tolist() == [1, 2, 1, 2, 1]
+    assert table.overlaps.observation.tolist() == [0, 1, 1, 2, 3]
+    assert table.data.hkl.tolist() == [[1, 0, 0], [2, 0, 0], [0, 0, 2], [0, 3, 0], [1, 1, 0]]
+    assert "HKLF 5: 1 of 4 observations are of several reflections of 2 domains" in table.warnings[0]
 
 
 def test_negative_batches_of_a_test_set_are_no_twin(tmp_path: Path) -> None:

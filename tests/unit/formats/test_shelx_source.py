@@ -105,7 +105,8 @@ def test_what_is_not_read_says_what_it_is(tmp_path: Path, hklf: str, message: st
 def test_hklf_5_is_told_by_the_instruction_where_batches_do_not_tell(tmp_path: Path) -> None:
     (tmp_path / "a.hkl").write_text("   1   0   0  100.00    2.00   1\n   0   2   0   50.50    1.50   2\n")
     twin = read_intensity_file(instructions(tmp_path / "a.ins", "HKLF 5"))
-    assert twin.data.intensity.tolist() == [100.0]
+    assert twin.overlaps is not None
+    assert twin.overlaps.domain.tolist() == [1, 2]
     assert dict(twin.facts)["hklf"] == 5
 
 

@@ -1,0 +1,1 @@
+"""Non-merohedral twins: a second lattice of the same kind in the same frames, measured together with the first."""
