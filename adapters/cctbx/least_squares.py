@@ -12,6 +12,7 @@ from smtbx.refinement import constraints, least_squares
 
 from adapters.cctbx.difference_map import difference_map
 from adapters.cctbx.messages import FitRequest
+from adapters.cctbx.restraints import pulls_of, restraints_manager
 from adapters.cctbx.riding import InvalidConstraint, riding_constraints
 from adapters.cctbx.structure import atoms_of, crystal_symmetry, miller_indices, principal_displacements, xray_structure
 from tasks.crystal.contacts import BOND_TOLERANCE_ANGSTROM
@@ -125,6 +126,7 @@ class Refinery:
             parameters,
             weighting_scheme=least_squares.mainstream_shelx_weighting(a=self.weights[0], b=self.weights[1]),
             initial_scale_factor=self.scale,
+            restraints_manager=restraints_manager(self.draft, self.structure),
             may_parallelise=False,
         )
 
@@ -269,6 +271,7 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
         reflections_free=free,
         extinction_esd=extinction_esd,
         riding_refused=refinery.refused,
+        pulls=pulls_of(refinery.draft, refinery.structure),
         table=FileRef.of(request.output),
     )
 

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from tasks.refine.observed import ReindexedIntensities
     from tasks.refine.parameters import U_CEILING_ANGSTROM2, U_FLOOR_ANGSTROM2
     from tasks.refine.ports import LeastSquares, Refiner, StructureWriter
+    from tasks.refine.restraints.models import (
+        RESTRAINT_KINDS,
+        RestrainedPair,
+        Restraint,
+        RestraintKind,
+        RestraintPull,
+    )
     from tasks.refine.settings import RefineSettings
     from tasks.refine.shelx_factors import four_gaussians
     from tasks.refine.structure import RefinedStructure
@@ -34,6 +41,7 @@ else:
     __getattr__ = open_face(__name__)
 
 __all__ = [
+    "RESTRAINT_KINDS",
     "U_CEILING_ANGSTROM2",
     "U_FLOOR_ANGSTROM2",
     "AtomFit",
@@ -50,6 +58,10 @@ __all__ = [
     "Refinement",
     "Refiner",
     "ReindexedIntensities",
+    "RestrainedPair",
+    "Restraint",
+    "RestraintKind",
+    "RestraintPull",
     "RidingGroup",
     "RidingKind",
     "StructureFiles",

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tasks.crystal.scattering import Radiation
 from tasks.model import Document, FileRef, UnitCell, Vector
+from tasks.refine.restraints.models import Restraint, RestraintPull
 
 Tensor = tuple[float, float, float, float, float, float]
 """U11 U22 U33 U12 U13 U23 in angstrom^2, on the CIF's reciprocal-axes basis."""
@@ -45,6 +46,7 @@ class Draft(Document):
     unit_cell: UnitCell
     atoms: tuple[DraftAtom, ...]
     riding: tuple[RidingGroup, ...] = ()
+    restraints: tuple[Restraint, ...] = Field(default=(), description="what chemistry says of the atoms")
     extinction: float | None = Field(default=None, description="SHELXL's EXTI, refined when it is not None")
     weights: tuple[float, float] = Field(default=(0.1, 0.0), description="a and b of SHELXL's weighting scheme")
     scale: float | None = Field(default=None, description="of F(calc)^2 to F(obs)^2; None = found from the data")
@@ -120,6 +122,7 @@ class DraftFit(ModelFit):
     r1_free: float | None = Field(default=None, description="R1 of the observed reflections that were held out")
     reflections_free: int = 0
     extinction_esd: float | None = None
+    pulls: tuple[RestraintPull, ...] = Field(default=(), description="of the draft's restraints, by their kinds")
     riding_refused: tuple[str, ...] = Field(default=(), description="pivots whose surroundings do not fit their group")
     table: FileRef
 

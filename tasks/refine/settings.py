@@ -1,5 +1,7 @@
 """What a refinement by our own least squares can be told."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from tasks.model import Document
@@ -16,3 +18,8 @@ class RefineSettings(Document):
     anisotropic: bool = Field(default=True, description="anisotropic displacements where the data allow")
     hydrogens: bool = Field(default=True, description="riding hydrogen atoms where the geometry is clear")
     extinction: bool = Field(default=True, description="refine extinction where it pays")
+    restraints: Literal["auto", "none", "all"] = Field(
+        default="auto",
+        description="chemistry's restraints: auto = with fewer than 8 reflections per parameter; all = also with more; "
+        "kept only where left-out reflections do not suffer",
+    )
