@@ -12,7 +12,7 @@ from smtbx.refinement import constraints, least_squares
 
 from adapters.cctbx.difference_map import difference_map
 from adapters.cctbx.messages import FitRequest
-from adapters.cctbx.restraints import pulls_of, restraints_manager
+from adapters.cctbx.restraints import pulled, restraints_manager
 from adapters.cctbx.riding import InvalidConstraint, riding_constraints
 from adapters.cctbx.structure import atoms_of, crystal_symmetry, miller_indices, principal_displacements, xray_structure
 from tasks.crystal.contacts import BOND_TOLERANCE_ANGSTROM
@@ -271,7 +271,8 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
         reflections_free=free,
         extinction_esd=extinction_esd,
         riding_refused=refinery.refused,
-        pulls=pulls_of(refinery.draft, refinery.structure),
+        goof_restrained=float(equations.restrained_goof()) if refinery.draft.restraints else None,
+        **pulled(refinery.draft, refinery.structure)._asdict(),
         table=FileRef.of(request.output),
     )
 

@@ -1,14 +1,14 @@
 """Restraints of a draft as smtbx takes them, and their pull. Imported by the worker only, after cctbx."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from cctbx import adp_restraints, geometry_restraints, sgtbx, xray
 from smtbx.refinement.restraints import manager
 
 from tasks.model import InputError
-from tasks.refine import RESTRAINT_KINDS, Draft, Restraint, RestraintPull
+from tasks.refine import RESTRAINT_KINDS, Draft, Restraint, RestraintKind, RestraintPull, tetrahedra
 
 
 def restraints_manager(draft: Draft, structure: xray.structure) -> manager | None:
@@ -87,11 +87,6 @@ def _planes(restraints: Sequence[Restraint], index: dict[str, int], _structure: 
     return proxies
 
 
-def tetrahedra(atoms: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Return the fours of a plane's atoms whose volumes are restrained: the first three, which span it, and another."""
-    return [(*atoms[:3], other) for other in atoms[3:]]
-
-
 def _similar(restraints: Sequence[Restraint], index: dict[str, int], _structure: xray.structure) -> Any:
     proxies = adp_restraints.shared_adp_similarity_proxy()
     for restraint in restraints:
@@ -126,27 +121,40 @@ PROXIES = {
 """What smtbx calls them, and what makes them."""
 
 
-def pulls_of(draft: Draft, structure: xray.structure) -> tuple[RestraintPull, ...]:
-    """Return how far the structure stands from the draft's restraints, by their kinds."""
+class Pulled(NamedTuple):
+    """The deviations of each restraint, as many as it adds equations (none where it says nothing), and their pull."""
+
+    deviations: tuple[tuple[float, ...], ...]
+    pulls: tuple[RestraintPull, ...]
+
+
+def pulled(draft: Draft, structure: xray.structure) -> Pulled:
+    """Return how far the structure stands from the draft's restraints.
+
+    The pull is in the standard uncertainties that least squares uses: RIGU's grow with distance and displacements
+    (Thorn, Dittrich & Sheldrick, Acta Cryst. A68, 448-451, 2012).
+    """
     index = {atom.label: number for number, atom in enumerate(draft.atoms)}
     parameters = structure.parameter_map()
     found: dict[str, list[tuple[float, str]]] = {}
+    deviations: list[tuple[float, ...]] = []
     for restraint in draft.restraints:
         own = _manager([restraint], index, structure)
         if own is None:
+            deviations.append(())
             continue
         equations = own.build_linearised_eqns(structure, parameters)
-        ratios = np.abs(equations.deltas.as_numpy_array()[: equations.n_restraints()]) / restraint.esd
+        rows = equations.n_restraints()
+        off = equations.deltas.as_numpy_array()[:rows]
+        deviations.append(tuple(off.tolist()))
+        ratios = np.abs(off) * np.sqrt(equations.weights.as_numpy_array()[:rows])
         at = " ".join(dict.fromkeys(restraint.labels))
         found.setdefault(restraint.kind, []).extend((float(ratio), at) for ratio in ratios)
-    return tuple(
-        RestraintPull(
-            kind=kind,
-            count=len(rows),
-            rms_over_esd=float(np.sqrt(np.mean([ratio**2 for ratio, _ in rows]))),
-            worst_over_esd=max(rows)[0],
-            worst_at=max(rows)[1],
-        )
-        for kind in RESTRAINT_KINDS
-        if (rows := found.get(kind))
-    )
+    pulls = (_pull(kind, rows) for kind in RESTRAINT_KINDS if (rows := found.get(kind)))
+    return Pulled(tuple(deviations), tuple(pulls))
+
+
+def _pull(kind: RestraintKind, rows: Sequence[tuple[float, str]]) -> RestraintPull:
+    worst, at = max(rows)
+    rms = float(np.sqrt(np.mean([ratio**2 for ratio, _ in rows])))
+    return RestraintPull(kind=kind, count=len(rows), rms_over_esd=rms, worst_over_esd=worst, worst_at=at)

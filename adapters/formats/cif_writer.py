@@ -8,6 +8,7 @@ import numpy as np
 from gemmi import cif
 
 from adapters.formats.cif_geometry import bond_rows
+from adapters.formats.cif_restraints import restraint_loops
 from tasks.model import Composition
 from tasks.model.experiment import wavelength_text
 from tasks.refine import AtomFit, DraftAtom, RefinedStructure
@@ -51,6 +52,8 @@ def refinement_cif(structure: RefinedStructure) -> str:
         ([cif.quote(operation.triplet())] for operation in gemmi.symops_from_hall(structure.hall)),
     )
     _atom_loops(block, structure)
+    for loop in restraint_loops(structure):
+        _loop(block, loop.prefix, loop.tags, loop.rows)
     return str(document.as_string(_layout()))
 
 
@@ -205,11 +208,12 @@ def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
         ("_refine_ls_hydrogen_treatment", TREATMENT[bool(fit.draft.riding)]),
         ("_refine_ls_number_reflns", str(fit.reflections)),
         ("_refine_ls_number_parameters", str(fit.parameters)),
-        ("_refine_ls_number_restraints", "0"),
+        ("_refine_ls_number_restraints", str(fit.restraints)),
         ("_refine_ls_R_factor_all", f"{fit.r1_all:.4f}"),
         ("_refine_ls_R_factor_gt", f"{fit.r1:.4f}"),
         ("_refine_ls_wR_factor_ref", f"{fit.wr2:.4f}"),
         ("_refine_ls_goodness_of_fit_ref", f"{fit.goof:.3f}"),
+        ("_refine_ls_restrained_S_all", f"{fit.goof_restrained or fit.goof:.3f}"),
         ("_refine_ls_shift/su_max", f"{fit.shift_over_esd_max:.3f}"),
         ("_refine_ls_extinction_method", cif.quote("SHELXL" if fit.draft.extinction is not None else "none")),
     ]

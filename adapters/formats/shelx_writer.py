@@ -5,6 +5,7 @@ import textwrap
 import gemmi
 import numpy as np
 
+from adapters.formats.shelx_restraints import restraint_lines
 from tasks.crystal.scattering import Radiation
 from tasks.model.experiment import wavelength_text
 from tasks.refine import DraftAtom, RefinedStructure, RidingGroup, RidingKind, four_gaussians
@@ -38,12 +39,13 @@ def res_text(structure: RefinedStructure, *, intensity_scale: float) -> str:
     fit = structure.fit
     strong = f"REM R1 = {fit.r1:.4f} for {fit.reflections_observed} Fo > 4sig(Fo)"
     extremes = f"REM Highest difference peak {fit.density_max:.3f}, deepest hole {fit.density_min:.3f}"
+    restrained = fit.goof_restrained or fit.goof
     figures = [
         "HKLF 4",
         f"REM  {structure.id[:60]} in {structure.space_group}",
-        f"REM wR2 = {fit.wr2:.4f}, GooF = S = {fit.goof:.3f}, Restrained GooF = {fit.goof:.3f} for all data",
+        f"REM wR2 = {fit.wr2:.4f}, GooF = S = {fit.goof:.3f}, Restrained GooF = {restrained:.3f} for all data",
         f"{strong} and {fit.r1_all:.4f} for all {fit.reflections} data",
-        f"REM {fit.parameters} parameters refined using 0 restraints",
+        f"REM {fit.parameters} parameters refined using {fit.restraints} restraints",
         "END",
         "",
         f"{extremes}, 1-sigma level {fit.density_rms:.3f}",
@@ -78,6 +80,8 @@ def _head(structure: RefinedStructure, intensity_scale: float) -> list[str]:
     if fit.draft.extinction is not None:
         lines.append(f"EXTI {fit.draft.extinction:.6g}")
     scale = float(np.sqrt((fit.draft.scale or 1.0) * intensity_scale))
+    for text in restraint_lines(fit.draft.restraints, shelx_names([atom.label for atom in fit.draft.atoms])):
+        lines += _wrapped(text)
     return [*lines, f"WGHT {a:.6f} {b:.6f}", f"FVAR {scale:.5f}"]
 
 

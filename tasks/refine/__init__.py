@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Restraint,
         RestraintKind,
         RestraintPull,
+        tetrahedra,
     )
     from tasks.refine.settings import RefineSettings
     from tasks.refine.shelx_factors import four_gaussians
@@ -75,5 +76,6 @@ __all__ = [
     "refine_structure",
     "refined_elsewhere",
     "refinement",
+    "tetrahedra",
     "with_hydrogens",
 ]

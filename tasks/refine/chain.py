@@ -77,6 +77,8 @@ def refinement(
             attempts=progress.attempts,
         ),
         unit_cell_esd=structure.unit_cell_esd,
+        restraints=progress.fit.restraints,
+        pulls=progress.fit.pulls,
     )
     return concluded(progress.fit, grounds, made)
 

@@ -8,6 +8,7 @@ from tasks.model.provenance import Provenance
 from tasks.refine.draft import ModelFit, density_unit
 from tasks.refine.element_odds import ElementOdds, unsettled
 from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
+from tasks.refine.restraints.models import RestraintPull
 from tasks.refine.verdict import Grounds, judge_refined
 from tasks.solve import Solution
 
@@ -22,6 +23,7 @@ class Concluded(NamedTuple):
     provenance: Provenance
     odds: tuple[ElementOdds, ...] = ()
     restraints: int = 0
+    pulls: tuple[RestraintPull, ...] = ()
     unit_cell_esd: CellEsd | None = None
     """Of the fit alone, without the scale."""
 
@@ -50,6 +52,7 @@ def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
         reflections_observed=fit.reflections_observed,
         parameters=fit.parameters,
         restraints=made.restraints,
+        pulls=made.pulls,
         shift_over_esd_max=fit.shift_over_esd_max,
         density_max=fit.density_max,
         density_min=fit.density_min,

@@ -122,9 +122,18 @@ class DraftFit(ModelFit):
     r1_free: float | None = Field(default=None, description="R1 of the observed reflections that were held out")
     reflections_free: int = 0
     extinction_esd: float | None = None
+    goof_restrained: float | None = Field(default=None, description="restraints included; None without any")
+    deviations: tuple[tuple[float, ...], ...] = Field(
+        default=(), description="of each restraint, actual less target or the difference; empty where it says nothing"
+    )
     pulls: tuple[RestraintPull, ...] = Field(default=(), description="of the draft's restraints, by their kinds")
     riding_refused: tuple[str, ...] = Field(default=(), description="pivots whose surroundings do not fit their group")
     table: FileRef
+
+    @property
+    def restraints(self) -> int:
+        """How many equations the restraints added."""
+        return sum(pull.count for pull in self.pulls)
 
 
 class UniqueIntensities(Document):

@@ -9,6 +9,7 @@ from tasks.model import Document, FileRef, UnitCell, Vector
 from tasks.model.provenance import Provenance
 from tasks.model.verdict import Verdict
 from tasks.refine.draft import DensityUnit
+from tasks.refine.restraints.models import RestraintPull
 
 
 class RefinedAtom(Document):
@@ -59,6 +60,7 @@ class Refinement(Document):
     reflections_observed: int = Field(description="with I > 2 sigma")
     parameters: int
     restraints: int = 0
+    pulls: tuple[RestraintPull, ...] = Field(default=(), description="of the restraints, by their kinds")
     shift_over_esd_max: float
     density_max: float = Field(description="highest peak of the difference density, in `density_unit`")
     density_min: float

@@ -58,3 +58,8 @@ class RestraintPull(Document):
     rms_over_esd: float = Field(description="root mean square of the deviations over their standard uncertainties")
     worst_over_esd: float
     worst_at: str = Field(description="the atoms of the largest deviation")
+
+
+def tetrahedra(atoms: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the fours of a plane's atoms whose volumes should vanish: the first three, which span it, and another."""
+    return [(*atoms[:3], other) for other in atoms[3:]]
