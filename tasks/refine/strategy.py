@@ -14,7 +14,7 @@ from tasks.refine.naming import reassigned, renamed, swapped
 from tasks.refine.observed import draft_labels
 from tasks.refine.ports import LeastSquares
 from tasks.refine.progress import QUICK_CYCLES, RefineProgress, tried_fit
-from tasks.refine.restraints.step import restrained
+from tasks.refine.restraints.step import anisotropic_by_restraints, restrained
 from tasks.refine.settings import RefineSettings
 from tasks.refine.validation import HELD_OUT
 from tasks.solve import Solution
@@ -84,7 +84,11 @@ def refined(
         progress = _hydrogens(engine, progress, intensities, composition)
     if settings.reassign:
         progress = renamed(engine, progress, intensities, composition)
+    before = progress.fit
     progress = restrained(engine, progress, intensities, settings)
+    if settings.hydrogens and progress.fit is not before:
+        progress = _hydrogens(engine, progress, intensities, composition)
+    progress = anisotropic_by_restraints(engine, progress, intensities, settings)
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
     return _finished(engine, progress, intensities)

@@ -62,14 +62,12 @@ def start_of(name: str, shared: Path, *, jitter_angstrom: float, seed: int) -> S
     )
 
 
-def distance_from(found: Refinement, name: str, shared: Path) -> float:
-    """Return the root mean square distance from the published atoms without hydrogen to the nearest refined ones.
+def distance_from(found: Refinement, known: np.ndarray) -> float:
+    """Return the root mean square distance from known positions (n, 3) to the nearest refined atoms, hydrogen apart.
 
     The median of the shifts along floating axes is taken off. An atom that is not there counts as 1 A.
     """
-    model = load_model(name, shared)
-    known = model.positions[[element != "H" for element in model.elements]]
-    ours = np.array([atom.position for atom in found.atoms if atom.element not in {"H", "D"}])
+    ours = heavy_positions(found)
     orthogonal = orthogonalisation(found.unit_cell)
     images = np.concatenate(
         [np.array([op.apply_to_xyz(place) for place in ours.tolist()]) for op in gemmi.symops_from_hall(found.hall)]
@@ -83,6 +81,11 @@ def distance_from(found: Refinement, name: str, shared: Path) -> float:
         delta = delta - np.median(nearest, axis=0) * polar
     length = np.linalg.norm(delta @ orthogonal.T, axis=2).min(axis=1)
     return float(np.sqrt((np.minimum(length, 1.0) ** 2).mean()))
+
+
+def heavy_positions(found: Refinement) -> np.ndarray:
+    """Return the positions of the atoms that are not hydrogen, (n, 3)."""
+    return np.array([atom.position for atom in found.atoms if atom.element not in {"H", "D"}])
 
 
 def _polar(hall: str) -> np.ndarray:

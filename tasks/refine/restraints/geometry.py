@@ -7,6 +7,8 @@ import gemmi
 import numpy as np
 
 from tasks.crystal.lattice import orthogonalisation
+from tasks.model import UnitCell
+from tasks.refine.bond_scale import bond_scale, scaled_cell
 from tasks.refine.draft import Draft, DraftAtom
 from tasks.refine.restraints.bond_lengths import AtomKind, angle_deg, bond_length_angstrom
 from tasks.refine.restraints.bonded import IDENTITY, Bond, bonded
@@ -29,9 +31,19 @@ SURE_ANGSTROM = 0.1
 """What a bond may be off the length of its kind: further off, the kind is doubted and nothing is restrained. Half of
 what tells C-C from C=C and C-O from C=O apart (0.2 A). In 21 molecular crystals of pyxtal's examples the lengths of
 155 bonds are off those of their kinds by 0.027 A (root mean square), and those beyond 0.1 A are of wrong kinds."""
-SURE_ONE_THREE_ANGSTROM = 0.17
-"""The same for 1,3 distances: SURE_ANGSTROM times their ratio to lengths (1.7). In the same crystals 171 distances are
-off by 0.039 A, one in a hundred by more than 0.13 A."""
+ONE_THREE_RATIO = 1.7
+"""Of 1,3 distances to lengths, and of what they may be off: 0.17 A. In the same crystals 171 distances are off by
+0.039 A, one in a hundred by more than 0.13 A."""
+SURE_ESDS = 3.0
+"""A bond may also be off by so many of its own esds, and no surer is it that its kind is wrong."""
+MOST_ANGSTROM = 0.2
+"""What it may be off at most: that tells single from double bonds."""
+SCALE_ESDS = 2.0
+"""Of the factor of all lengths (`bond_scale`, esd 0.7 % at least) from which the cell is taken to be off by it: cells
+of electron diffraction are off by several per cent, and a target of 1.53 A would pull against all data. About one right
+cell in twenty is scaled too, by 1.4 % or a little more: 0.02 A, one esd of a distance."""
+SCALE_SITES = 5
+"""Of which the factor must be known: fewer stand for the errors of single atoms. Chosen, not measured."""
 ALIKE = {("Cl", "O"), ("B", "F"), ("P", "F"), ("As", "F"), ("Sb", "F"), ("N", "O"), ("C", "F")}
 """Centres and ends whose bonds are of one length when three or more ends of one element are there: perchlorate,
 fluoroborate, fluorophosphate and the like, nitrate, trifluoromethyl. Sulfate and phosphate may carry hydrogen."""
@@ -39,20 +51,28 @@ MOVE_TOGETHER = frozenset({"B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", 
 """Elements whose bonds to each other are stiff against the motion of a molecule: displacements are alike."""
 
 
-def geometric_restraints(draft: Draft) -> tuple[Restraint, ...]:
+def geometric_restraints(draft: Draft, *, esd_angstrom: float = 0.0) -> tuple[Restraint, ...]:
     """Return the restraints for the geometry and the displacements of a draft, as it stands.
 
     Distances of bonds whose kind leaves no doubt, distances between the ends of sure angles, equal distances of alike
     ends, planes of aromatic rings, acid, amide and nitro groups, displacements of bonded atoms of molecules: similar,
-    and of anisotropic ones rigid along 1,2 and 1,3 distances. Hydrogen is left to ride.
+    and of anisotropic ones rigid along 1,2 and 1,3 distances. Hydrogen is left to ride. Where all lengths of the cell
+    are off by one factor, targets are too: the data do not know the scale.
+
+    Parameters
+    ----------
+    esd_angstrom
+        Of a coordinate, typically: what bonds may be off those of their kind grows with it.
     """
-    site, names = _surroundings(draft)
+    sure = min(MOST_ANGSTROM, max(SURE_ANGSTROM, SURE_ESDS * float(np.sqrt(2.0)) * esd_angstrom))
+    factor = lengths_factor(draft)
+    site, names = _surroundings(draft, scaled_cell(draft.unit_cell, factor))
     if not names:
         return ()
     kinds = kinds_of(site)
     return (
-        *_distances(site, kinds, names),
-        *_one_three(site, kinds, names),
+        *(_in_the_cell(item, factor) for item in _distances(site, kinds, names, sure)),
+        *(_in_the_cell(item, factor) for item in _one_three(site, kinds, names, sure)),
         *_alike(site, names),
         *_planes(site, kinds, names),
         *_similar(site, names),
@@ -60,20 +80,36 @@ def geometric_restraints(draft: Draft) -> tuple[Restraint, ...]:
     )
 
 
+def lengths_factor(draft: Draft) -> float:
+    """Return what the lengths of the cell have to be multiplied by to have usual bonds, 1 where that is not sure."""
+    found = bond_scale(draft.atoms, draft.hall, draft.unit_cell)
+    off = found is not None and found.sites >= SCALE_SITES and abs(np.log(found.factor)) > SCALE_ESDS * found.esd
+    return found.factor if off and found is not None else 1.0
+
+
+def _in_the_cell(restraint: Restraint, factor: float) -> Restraint:
+    """Return the restraint with its target in the lengths of the cell as it is."""
+    if factor == 1.0 or restraint.target_angstrom is None:
+        return restraint
+    target = round(restraint.target_angstrom / factor, 3)
+    why = f"{restraint.why}, in a cell whose lengths are off by a factor of {1.0 / factor:.3f}"
+    return restraint.model_copy(update={"target_angstrom": target, "why": why})
+
+
 def _heavy(draft: Draft) -> list[DraftAtom]:
     return [atom for atom in draft.atoms if atom.element not in {"H", "D"}]
 
 
-def _surroundings(draft: Draft) -> tuple[Surroundings, list[str]]:
+def _surroundings(draft: Draft, cell: UnitCell) -> tuple[Surroundings, list[str]]:
     heavy = _heavy(draft)
     positions = np.array([atom.position for atom in heavy]).reshape(-1, 3)
     elements = [atom.element for atom in heavy]
     carried = {group.pivot: len(group.hydrogens) for group in draft.riding}
     site = Surroundings(
         elements=elements,
-        positions=positions @ orthogonalisation(draft.unit_cell).T,
+        positions=positions @ orthogonalisation(cell).T,
         hydrogens=[carried.get(atom.label, 0) for atom in heavy],
-        bonds=bonded(elements, positions, draft.hall, draft.unit_cell),
+        bonds=bonded(elements, positions, draft.hall, cell),
     )
     return site, [atom.label for atom in heavy]
 
@@ -82,10 +118,12 @@ def _pair(names: Sequence[str], first: int, second: int, operation: gemmi.Op) ->
     return RestrainedPair(first=names[first], second=names[second], operation=operation.triplet())
 
 
-def _distances(site: Surroundings, kinds: dict[int, AtomKind], names: Sequence[str]) -> Iterator[Restraint]:
+def _distances(
+    site: Surroundings, kinds: dict[int, AtomKind], names: Sequence[str], sure: float
+) -> Iterator[Restraint]:
     for i, bond in _each_bond(site):
         target = bond_length_angstrom(kinds.get(i), kinds.get(bond.other))
-        if target is not None and abs(bond.length - target) <= SURE_ANGSTROM:
+        if target is not None and abs(bond.length - target) <= sure:
             yield Restraint(
                 kind="distance",
                 pairs=(_pair(names, i, bond.other, bond.operation),),
@@ -103,7 +141,9 @@ def _each_bond(site: Surroundings) -> Iterator[tuple[int, Bond]]:
                 yield i, bond
 
 
-def _one_three(site: Surroundings, kinds: dict[int, AtomKind], names: Sequence[str]) -> Iterator[Restraint]:
+def _one_three(
+    site: Surroundings, kinds: dict[int, AtomKind], names: Sequence[str], sure: float
+) -> Iterator[Restraint]:
     strained = small_ring_angles(site)
     for middle, bonds in enumerate(site.bonds):
         for one, other in combinations(bonds, 2):
@@ -114,7 +154,7 @@ def _one_three(site: Surroundings, kinds: dict[int, AtomKind], names: Sequence[s
                 continue
             target = float(np.sqrt(a * a + b * b - 2.0 * a * b * np.cos(np.radians(angle))))
             actual = float(np.linalg.norm(one.vector - other.vector))
-            if abs(actual - target) <= SURE_ONE_THREE_ANGSTROM:
+            if abs(actual - target) <= ONE_THREE_RATIO * sure:
                 yield Restraint(
                     kind="one-three distance",
                     pairs=(_between(names, one, other),),

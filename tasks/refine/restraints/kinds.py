@@ -142,14 +142,15 @@ def _opposite(bonds: Sequence[Bond]) -> bool:
 def aromatic_rings(site: Surroundings) -> tuple[tuple[int, ...], ...]:
     """Return the flat six-membered rings of C and N with bonds of aromatic length, atoms in the order of the ring.
 
-    Rings that an operation closes are not among them.
+    Hydrogen is not asked: with few data it is placed wrongly where the ring is distorted. Rings that an operation
+    closes are not among them.
     """
     return tuple(ring for ring in _rings(site, 6) if _is_aromatic(site, ring))
 
 
 def _is_aromatic(site: Surroundings, ring: tuple[int, ...]) -> bool:
     for i in ring:
-        carbon = site.elements[i] == "C" and len(site.bonds[i]) + site.hydrogens[i] <= 3
+        carbon = site.elements[i] == "C" and len(site.bonds[i]) <= 3
         if not (carbon or (site.elements[i] == "N" and len(site.bonds[i]) == 2)):
             return False
         if len(site.bonds[i]) == 3 and not site.flat(i):

@@ -7,7 +7,9 @@ import pytest
 from tasks.model import UnitCell
 from tasks.refine.draft import Draft, DraftAtom, RidingGroup
 from tasks.refine.restraints.bond_lengths import angle_deg, bond_length_angstrom
+from tasks.refine.restraints.bonded import bonded
 from tasks.refine.restraints.geometry import geometric_restraints
+from tasks.refine.restraints.kinds import Surroundings, aromatic_rings
 from tasks.refine.restraints.models import Restraint
 
 CELL = UnitCell.of((14.0, 15.0, 16.0, 90.0, 90.0, 90.0))
@@ -40,22 +42,36 @@ def of_kind(restraints: tuple[Restraint, ...], kind: str) -> list[Restraint]:
 
 
 def test_benzene_has_six_bonds_six_angles_and_one_plane() -> None:
-    found = geometric_restraints(draft_of(ring(1.42)))
+    uneven = {label: (x * (1.0 + 0.02 * (-1) ** k), y, z) for k, (label, (x, y, z)) in enumerate(ring(1.39).items())}
+    found = geometric_restraints(draft_of(uneven))
     assert [item.target_angstrom for item in of_kind(found, "distance")] == [1.39] * 6
-    assert all(
-        item.target_angstrom == pytest.approx(1.39 * np.sqrt(3), abs=1e-3)
-        for item in of_kind(found, "one-three distance")
-    )
-    assert len(of_kind(found, "one-three distance")) == 6
+    across = [item.target_angstrom for item in of_kind(found, "one-three distance")]
+    assert across == pytest.approx([1.39 * np.sqrt(3)] * 6, abs=1e-3)
     (plane,) = of_kind(found, "plane")
     assert sorted(plane.atoms) == [f"C{k}" for k in range(1, 7)]
     assert len(of_kind(found, "similar displacements")) == 6
 
 
+def test_in_a_cell_of_wrong_scale_targets_are_wrong_by_the_same_factor() -> None:
+    naphthalene = {**ring(1.44), "C7": (2.88, 0.0, 0.0), "C8": (3.60, 1.247, 0.0), "C9": (2.88, 2.494, 0.0)}
+    naphthalene |= {"C10": (1.44, 2.494, 0.0)}
+    found = of_kind(geometric_restraints(draft_of(naphthalene)), "distance")
+    assert len(found) == 11
+    targets = {item.target_angstrom for item in found}
+    assert len(targets) == 1
+    assert targets.pop() == pytest.approx(1.44, abs=0.02)
+    assert "off by a factor of 1.0" in found[0].why
+
+
 def test_a_ring_of_single_bonds_in_a_plane_is_not_called_aromatic() -> None:
-    found = geometric_restraints(draft_of(ring(1.53)))
-    assert of_kind(found, "plane") == []
-    assert of_kind(found, "distance") == []
+    assert aromatic_rings(surroundings_of(ring(1.39))) == (tuple(range(6)),)
+    assert aromatic_rings(surroundings_of(ring(1.53))) == ()
+
+
+def surroundings_of(atoms: dict[str, tuple[float, float, float]]) -> Surroundings:
+    elements, places = [label[0] for label in atoms], np.array(list(atoms.values()))
+    bonds = bonded(elements, (places + 4.0) / EDGES, "P 1", CELL)
+    return Surroundings(elements, places, [1] * len(elements), bonds)
 
 
 def test_a_chair_of_aromatic_length_is_not_called_aromatic() -> None:
@@ -148,3 +164,11 @@ def test_lengths_and_angles_are_found_from_either_end() -> None:
 
 def test_a_draft_without_atoms_but_hydrogen_has_no_restraints() -> None:
     assert geometric_restraints(draft_of({})) == ()
+
+
+def test_a_bond_may_be_further_off_its_kind_where_positions_are_unsure() -> None:
+    longer = draft_of({**ACID, "C2": (-1.66, 0, 0), "N1": (-2.16, 1.40, 0)}, hydrogens={"C2": 2, "N1": 3})
+    bond = {"C1", "C2"}
+    assert not any(bond == set(item.labels) for item in geometric_restraints(longer) if item.kind == "distance")
+    unsure = geometric_restraints(longer, esd_angstrom=0.04)
+    assert any(bond == set(item.labels) for item in unsure if item.kind == "distance")
