@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tasks.refine.observed import ReindexedIntensities
     from tasks.refine.parameters import U_CEILING_ANGSTROM2, U_FLOOR_ANGSTROM2
     from tasks.refine.ports import LeastSquares, Refiner, StructureWriter
-    from tasks.refine.restraints.models import (
+    from tasks.refine.restraint_models import (
         RESTRAINT_KINDS,
         RestrainedPair,
         Restraint,

@@ -8,7 +8,7 @@ from tasks.model.provenance import Provenance
 from tasks.refine.draft import ModelFit, density_unit
 from tasks.refine.element_odds import ElementOdds, unsettled
 from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
-from tasks.refine.restraints.models import RestraintPull
+from tasks.refine.restraint_models import RestraintPull
 from tasks.refine.verdict import Grounds, judge_refined
 from tasks.solve import Solution
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tasks.crystal.scattering import Radiation
 from tasks.model import Document, FileRef, UnitCell, Vector
-from tasks.refine.restraints.models import Restraint, RestraintPull
+from tasks.refine.restraint_models import Restraint, RestraintPull
 
 Tensor = tuple[float, float, float, float, float, float]
 """U11 U22 U33 U12 U13 U23 in angstrom^2, on the CIF's reciprocal-axes basis."""

@@ -9,7 +9,7 @@ from tasks.model import Document, FileRef, UnitCell, Vector
 from tasks.model.provenance import Provenance
 from tasks.model.verdict import Verdict
 from tasks.refine.draft import DensityUnit
-from tasks.refine.restraints.models import RestraintPull
+from tasks.refine.restraint_models import RestraintPull
 
 
 class RefinedAtom(Document):

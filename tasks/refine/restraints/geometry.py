@@ -10,10 +10,10 @@ from tasks.crystal.lattice import orthogonalisation
 from tasks.model import UnitCell
 from tasks.refine.bond_scale import bond_scale, scaled_cell
 from tasks.refine.draft import Draft, DraftAtom
+from tasks.refine.restraint_models import RestrainedPair, Restraint
 from tasks.refine.restraints.bond_lengths import AtomKind, angle_deg, bond_length_angstrom
 from tasks.refine.restraints.bonded import IDENTITY, Bond, bonded
 from tasks.refine.restraints.kinds import Surroundings, aromatic_rings, kinds_of, small_ring_angles
-from tasks.refine.restraints.models import RestrainedPair, Restraint
 
 LENGTH_ESD_ANGSTROM = 0.02
 """SHELXL's default of DFIX and SADI."""

@@ -11,7 +11,7 @@ from adapters.cctbx.messages import FitRequest
 from tasks.crystal.scattering import structure_factors
 from tasks.model import FileRef, InputError, UnitCell
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
-from tasks.refine.restraints.models import RestrainedPair, Restraint, RestraintKind
+from tasks.refine.restraint_models import RestrainedPair, Restraint, RestraintKind
 
 CELL = UnitCell.of((7.0, 8.0, 9.0, 90.0, 90.0, 90.0))
 HALL = "P 2ac 2ab"

@@ -6,11 +6,11 @@ import pytest
 
 from tasks.model import UnitCell
 from tasks.refine.draft import Draft, DraftAtom, RidingGroup
+from tasks.refine.restraint_models import Restraint
 from tasks.refine.restraints.bond_lengths import angle_deg, bond_length_angstrom
 from tasks.refine.restraints.bonded import bonded
 from tasks.refine.restraints.geometry import geometric_restraints
 from tasks.refine.restraints.kinds import Surroundings, aromatic_rings
-from tasks.refine.restraints.models import Restraint
 
 CELL = UnitCell.of((14.0, 15.0, 16.0, 90.0, 90.0, 90.0))
 EDGES = np.array(CELL.parameters[:3])
