@@ -9,6 +9,7 @@ from gemmi import cif
 
 from adapters.formats.cif_geometry import bond_rows
 from adapters.formats.cif_restraints import restraint_loops
+from tasks.crystal.scattering_tables import SOURCES
 from tasks.model import Composition
 from tasks.model.experiment import wavelength_text
 from tasks.refine import AtomFit, DraftAtom, RefinedStructure
@@ -227,10 +228,13 @@ def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
             ("_refine_diff_density_rms", f"{fit.density_rms:.3f}"),
         ]
     details = []
+    source = SOURCES[fit.draft.table(data.radiation)]
+    if not electron and source is not SOURCES["it1992"]:
+        details.append(f"Refined with {source.in_words}.")
     if electron:
         details.append(
-            "Kinematical refinement against three-dimensional electron diffraction data with electron scattering "
-            "factors of Peng et al. (1996). Residual electrostatic potential, as scattering length per volume: "
+            f"Kinematical refinement against three-dimensional electron diffraction data with {source.in_words}. "
+            "Residual electrostatic potential, as scattering length per volume: "
             f"{fit.density_max:.3f} and {fit.density_min:.3f} A A^-3, r.m.s. {fit.density_rms:.3f}."
         )
         if not gemmi.symops_from_hall(structure.hall).is_centrosymmetric():
@@ -249,11 +253,7 @@ def _folded(paragraphs: Sequence[str]) -> list[str]:
 
 def _atom_loops(block: cif.Block, structure: RefinedStructure) -> None:
     draft, fits = structure.fit.draft, structure.fit.atoms
-    electron = structure.intensities.radiation == "electron"
-    source = (
-        "International Tables Vol C (2006) Table 4.3.2.2" if electron else "International Tables Vol C Table 6.1.1.4"
-    )
-    _loop(block, "_atom_type_", ("symbol", "scat_source"), ([element, cif.quote(source)] for element in draft.elements))
+    _loop(block, "_atom_type_", ("symbol", "scat_source"), _scattering_sources(structure))
     riding = {label for group in draft.riding for label in group.hydrogens}
     position = ("label", "type_symbol", "fract_x", "fract_y", "fract_z", "U_iso_or_equiv", "adp_type", "occupancy")
     tags = (*position, "site_symmetry_order", "calc_flag", "refinement_flags_posn", "refinement_flags_adp")
@@ -287,6 +287,17 @@ def _atom_loops(block: cif.Block, structure: RefinedStructure) -> None:
         ("atom_site_label_1", "atom_site_label_2", "distance", "site_symmetry_2", "publ_flag"),
         ([b.first, b.second, number(b.distance, b.esd, decimals=3), b.symmetry, "?"] for b in bond_rows(structure)),
     )
+
+
+def _scattering_sources(structure: RefinedStructure) -> Iterable[list[str]]:
+    """Return each element with the source of its scattering factor, and which ion it is taken for."""
+    draft = structure.fit.draft
+    table = draft.table(structure.intensities.radiation)
+    for element in draft.elements:
+        ion = draft.scatterer(element)
+        # elements that are not among the ions are neutral atoms
+        source = SOURCES["peng-1996" if table == "peng-1998-ions" and ion == element else table].citation
+        yield [element, cif.quote(source if ion == element else f"{source}, {ion}")]
 
 
 def _atom_row(atom: DraftAtom, row: AtomFit, order: int, riding: bool) -> list[str]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         tetrahedra,
     )
     from tasks.refine.settings import RefineSettings
-    from tasks.refine.shelx_factors import four_gaussians
+    from tasks.refine.shelx_factors import four_gaussians, four_gaussians_of
     from tasks.refine.structure import RefinedStructure
     from tasks.refine.task import refine_structure
     from tasks.refine.weighting import best_weights
@@ -72,6 +72,7 @@ __all__ = [
     "best_weights",
     "bonds",
     "four_gaussians",
+    "four_gaussians_of",
     "principal_displacements",
     "refine_structure",
     "refined_elsewhere",

@@ -19,6 +19,7 @@ from tasks.refine.element_odds import element_odds
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
 from tasks.refine.ports import LeastSquares, StructureWriter
+from tasks.refine.scattering_choice import with_scattering
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import first_draft, refined
 from tasks.refine.structure import electron_wavelength, esd_in_axes_of, formula_of, structure_of
@@ -52,7 +53,8 @@ def refinement(
     composition = fitting_composition(composition, solution.unit_cell)
     intensities = unique_intensities(numerics, data, solution, settings.d_min_angstrom)
     allowed = settings.model_copy(update={"extinction": settings.extinction and not hides_extinction(data.counting)})
-    progress = refined(numerics, first_draft(solution), intensities, composition=composition, settings=allowed)
+    draft = with_scattering(first_draft(solution), intensities.radiation, settings)
+    progress = refined(numerics, draft, intensities, composition=composition, settings=allowed)
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
     grounds = Grounds(
         radiation=intensities.radiation,

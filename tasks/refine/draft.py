@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from tasks.crystal.scattering import Radiation
+from tasks.crystal.scattering_tables import DEFAULT, ScatteringTable, element_of
 from tasks.model import Document, FileRef, UnitCell, Vector
 from tasks.refine.restraint_models import Restraint, RestraintPull
 
@@ -46,6 +47,8 @@ class Draft(Document):
     unit_cell: UnitCell
     atoms: tuple[DraftAtom, ...]
     riding: tuple[RidingGroup, ...] = ()
+    scattering: ScatteringTable | None = Field(default=None, description="None = that of the radiation")
+    ions: tuple[str, ...] = Field(default=(), description="which ion the atoms of an element are, one an element")
     restraints: tuple[Restraint, ...] = Field(default=(), description="what chemistry says of the atoms")
     extinction: float | None = Field(default=None, description="SHELXL's EXTI, refined when it is not None")
     weights: tuple[float, float] = Field(default=(0.1, 0.0), description="a and b of SHELXL's weighting scheme")
@@ -55,6 +58,14 @@ class Draft(Document):
     def elements(self) -> tuple[str, ...]:
         """The kinds of atom, sorted."""
         return tuple(sorted({atom.element for atom in self.atoms}))
+
+    def scatterer(self, element: str) -> str:
+        """Return the ion that the atoms of an element are, or the element."""
+        return next((ion for ion in self.ions if element_of(ion) == element), element)
+
+    def table(self, radiation: Radiation) -> ScatteringTable:
+        """Return the table of scattering factors."""
+        return self.scattering or DEFAULT[radiation]
 
 
 class AtomFit(Document):

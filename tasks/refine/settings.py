@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tasks.crystal.scattering_tables import ScatteringTable
 from tasks.model import Document
 
 
@@ -18,6 +19,12 @@ class RefineSettings(Document):
     anisotropic: bool = Field(default=True, description="anisotropic displacements where the data allow")
     hydrogens: bool = Field(default=True, description="riding hydrogen atoms where the geometry is clear")
     extinction: bool = Field(default=True, description="refine extinction where it pays")
+    scattering: ScatteringTable | None = Field(
+        default=None, description="table of scattering factors; None = peng-1996 for electrons, it1992 for X-rays"
+    )
+    ions: tuple[str, ...] = Field(
+        default=(), description="with peng-1998-ions: which ion an element is, such as Na+; others are neutral"
+    )
     restraints: Literal["auto", "none", "all"] = Field(
         default="auto",
         description="chemistry's restraints: auto = with fewer than 8 reflections per parameter; all = also with more; "
