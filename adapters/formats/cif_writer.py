@@ -239,6 +239,8 @@ def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
         )
         if not gemmi.symops_from_hall(structure.hall).is_centrosymmetric():
             details.append(NO_ABSOLUTE_STRUCTURE)
+    if fit.pulls:
+        details.append(f"Restraints: {'; '.join(str(pull) for pull in fit.pulls)}.")
     details += [f"Warning: {warning}." for warning in structure.warnings]
     if details:
         pairs.append(("_refine_special_details", cif.quote("\n".join(_folded(details)))))

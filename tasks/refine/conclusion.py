@@ -53,6 +53,7 @@ def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
         parameters=fit.parameters,
         restraints=made.restraints,
         pulls=made.pulls,
+        scattering=fit.draft.scattering,
         shift_over_esd_max=fit.shift_over_esd_max,
         density_max=fit.density_max,
         density_min=fit.density_min,

@@ -60,6 +60,7 @@ class Refinement(Document):
     reflections_observed: int = Field(description="with I > 2 sigma")
     parameters: int
     restraints: int = 0
+    scattering: str | None = Field(default=None, description="table of scattering factors; None = not known")
     pulls: tuple[RestraintPull, ...] = Field(default=(), description="of the restraints, by their kinds")
     shift_over_esd_max: float
     density_max: float = Field(description="highest peak of the difference density, in `density_unit`")

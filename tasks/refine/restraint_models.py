@@ -59,6 +59,12 @@ class RestraintPull(Document):
     worst_over_esd: float
     worst_at: str = Field(description="the atoms of the largest deviation")
 
+    def __str__(self) -> str:
+        plural = {"plane": "volumes of planes", "similar displacements": "similar displacements"}
+        name = plural.get(self.kind, self.kind if self.kind.endswith("s") else f"{self.kind}s")
+        off = f"r.m.s. deviation {self.rms_over_esd:.1f} esd, largest {self.worst_over_esd:.1f} at {self.worst_at}"
+        return f"{self.count} {name}: {off}"
+
 
 def tetrahedra(atoms: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Return the fours of a plane's atoms whose volumes should vanish: the first three, which span it, and another."""

@@ -15,5 +15,6 @@ def with_scattering(draft: Draft, radiation: Radiation, settings: RefineSettings
         If the table is one of the other radiation or lacks an element, or an ion is none of the structure's.
     """
     table = settings.scattering or DEFAULT[radiation]
-    check_table(table, radiation, draft.elements, settings.ions)
-    return draft.model_copy(update={"scattering": table, "ions": tuple(ion_symbol(ion) for ion in settings.ions)})
+    ions = tuple(ion_symbol(ion) for ion in settings.ions.replace(",", " ").split())
+    check_table(table, radiation, draft.elements, ions)
+    return draft.model_copy(update={"scattering": table, "ions": ions})

@@ -22,8 +22,8 @@ class RefineSettings(Document):
     scattering: ScatteringTable | None = Field(
         default=None, description="table of scattering factors; None = peng-1996 for electrons, it1992 for X-rays"
     )
-    ions: tuple[str, ...] = Field(
-        default=(), description="with peng-1998-ions: which ion an element is, such as Na+; others are neutral"
+    ions: str = Field(
+        default="", description="with peng-1998-ions: which ion an element is, as 'Na+ Cl-'; others are neutral"
     )
     restraints: Literal["auto", "none", "all"] = Field(
         default="auto",

@@ -19,7 +19,7 @@ from tasks.integrate import (
 )
 from tasks.model import Document
 from tasks.model.provenance import Provenance
-from tasks.refine import Refinement
+from tasks.refine import Refinement, RestraintPull
 from tasks.report.masked import ValidityEntry, validity_entry
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
 from tasks.solve import Solutions
@@ -117,6 +117,8 @@ class RefinementEntry(Document):
     reflections_observed: int
     parameters: int
     restraints: int
+    pulls: tuple[RestraintPull, ...] = Field(description="how far the model stands from its restraints")
+    scattering: str | None = Field(description="table of scattering factors; null = not known")
     verdict: str
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
