@@ -21,7 +21,7 @@ from tasks.refine.observed import reindexed, useful_limit
 from tasks.refine.ports import LeastSquares, StructureWriter
 from tasks.refine.scattering_choice import with_scattering
 from tasks.refine.settings import RefineSettings
-from tasks.refine.strategy import first_draft, refined
+from tasks.refine.strategy import first_draft, refined, scaled_by_direction
 from tasks.refine.structure import electron_wavelength, esd_in_axes_of, formula_of, structure_of
 from tasks.refine.validation import recovery
 from tasks.refine.verdict import NOT_RECOVERED, Grounds, hides_extinction
@@ -55,6 +55,8 @@ def refinement(
     allowed = settings.model_copy(update={"extinction": settings.extinction and not hides_extinction(data.counting)})
     draft = with_scattering(first_draft(solution), intensities.radiation, settings)
     progress = refined(numerics, draft, intensities, composition=composition, settings=allowed)
+    if settings.direction_scale:
+        progress, intensities = scaled_by_direction(numerics, progress, intensities, workdir)
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
     grounds = Grounds(
         radiation=intensities.radiation,

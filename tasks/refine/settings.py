@@ -25,6 +25,9 @@ class RefineSettings(Document):
     ions: str = Field(
         default="", description="with peng-1998-ions: which ion an element is, as 'Na+ Cl-'; others are neutral"
     )
+    direction_scale: bool = Field(
+        default=False, description="correct for a smooth scale by direction where left-out reflections gain from it"
+    )
     restraints: Literal["auto", "none", "all"] = Field(
         default="auto",
         description="chemistry's restraints: auto = with fewer than 8 reflections per parameter; all = also with more; "

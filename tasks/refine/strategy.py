@@ -1,11 +1,14 @@
 """How a model grows in least squares: complete, assign, extinction, anisotropic, hydrogen, weights. No numerics."""
 
+from pathlib import Path
+
 import numpy as np
 
 from tasks.model import Composition, DivergedError, InputError, ProgramFailedError
 from tasks.model.provenance import Attempt
 from tasks.refine import completion, parameters
 from tasks.refine.assembly import tidied
+from tasks.refine.direction_step import direction_scaled
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.extinction import most_extinction
 from tasks.refine.geometry import contacts
@@ -92,6 +95,16 @@ def refined(
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
     return _finished(engine, progress, intensities)
+
+
+def scaled_by_direction(
+    engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities, workdir: Path
+) -> tuple[RefineProgress, UniqueIntensities]:
+    """Return a refinement gone on with intensities corrected by direction, and these, where left-out ones gain."""
+    found = direction_scaled(engine, progress.fit, intensities, workdir)
+    trial = found.fit if found.accepted else progress.fit
+    progress = progress.tried("scaled by direction", found.outcome, trial, accepted=found.accepted)
+    return (_finished(engine, progress, found.intensities) if found.accepted else progress), found.intensities
 
 
 def _completed(

@@ -1,5 +1,6 @@
 """Whether a model is refined with restraints: few data call for them, left-out reflections decide."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -103,6 +104,16 @@ class LeftOut(NamedTuple):
     esd: float
     reflections: int
 
+    @classmethod
+    def of(cls, rows: Sequence[tuple[float, float, int]]) -> "LeftOut | None":
+        """Return the means of R1 before and after and of how many reflections, (tries, 3); None if a try is missing."""
+        if len(rows) < TRIES:
+            return None
+        table = np.array(rows)
+        esd = float(np.std(table[:, 1] - table[:, 0], ddof=1) / np.sqrt(TRIES))
+        weight = table[:, 2] / table[:, 2].sum()
+        return cls(float(weight @ table[:, 0]), float(weight @ table[:, 1]), esd, int(table[:, 2].sum()))
+
     @property
     def no_worse(self) -> bool:
         """Whether the change costs left-out reflections no more than chance does."""
@@ -134,9 +145,4 @@ def compared(engine: LeastSquares, before: Draft, after: Draft, intensities: Uni
             return None
         if one.r1_free is not None and other.r1_free is not None:
             rows.append((one.r1_free, other.r1_free, one.reflections_free))
-    if len(rows) < TRIES:
-        return None
-    table = np.array(rows)
-    esd = float(np.std(table[:, 1] - table[:, 0], ddof=1) / np.sqrt(TRIES))
-    weight = table[:, 2] / table[:, 2].sum()
-    return LeftOut(float(weight @ table[:, 0]), float(weight @ table[:, 1]), esd, int(table[:, 2].sum()))
+    return LeftOut.of(rows)
