@@ -12,13 +12,14 @@ from adapters.formats.cif_restraints import restraint_loops
 from tasks.crystal.scattering_tables import SOURCES
 from tasks.model import Composition
 from tasks.model.experiment import wavelength_text
-from tasks.refine import AtomFit, DraftAtom, RefinedStructure
+from tasks.refine import AtomFit, Draft, DraftAtom, RefinedStructure
 
 NO_ABSOLUTE_STRUCTURE = (
     "The absolute structure was not determined: Friedel mates were merged, kinematical electron intensities do not "
     "distinguish them."
 )
-TREATMENT = {True: "constr", False: "undef"}
+TREATMENT = {(True, False): "constr", (False, False): "undef", (False, True): "refall", (True, True): "mixed"}
+"""Of hydrogen, by whether some ride and whether some are refined."""
 
 
 def number(value: float, esd: float | None = None, *, decimals: int = 5) -> str:
@@ -206,7 +207,7 @@ def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
         ("_refine_ls_matrix_type", "full"),
         ("_refine_ls_weighting_scheme", "calc"),
         ("_refine_ls_weighting_details", cif.quote(weighting)),
-        ("_refine_ls_hydrogen_treatment", TREATMENT[bool(fit.draft.riding)]),
+        ("_refine_ls_hydrogen_treatment", TREATMENT[bool(fit.draft.riding), _hydrogen_refined(fit.draft)]),
         ("_refine_ls_number_reflns", str(fit.reflections)),
         ("_refine_ls_number_parameters", str(fit.parameters)),
         ("_refine_ls_number_restraints", str(fit.restraints)),
@@ -245,6 +246,11 @@ def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
     if details:
         pairs.append(("_refine_special_details", cif.quote("\n".join(_folded(details)))))
     return pairs
+
+
+def _hydrogen_refined(draft: Draft) -> bool:
+    riding = {label for group in draft.riding for label in group.hydrogens}
+    return any(atom.element in {"H", "D"} and atom.refine_u and atom.label not in riding for atom in draft.atoms)
 
 
 def _folded(paragraphs: Sequence[str]) -> list[str]:

@@ -18,6 +18,9 @@ class RefineSettings(Document):
     reassign: bool = Field(default=True, description="choose elements anew by fit and composition")
     anisotropic: bool = Field(default=True, description="anisotropic displacements where the data allow")
     hydrogens: bool = Field(default=True, description="riding hydrogen atoms where the geometry is clear")
+    refine_hydrogens: bool = Field(
+        default=True, description="refine hydrogen where the data bear it and left-out reflections gain"
+    )
     extinction: bool = Field(default=True, description="refine extinction where it pays")
     scattering: ScatteringTable | None = Field(
         default=None, description="table of scattering factors; None = peng-1996 for electrons, it1992 for X-rays"

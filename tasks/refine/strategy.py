@@ -12,6 +12,7 @@ from tasks.refine.direction_step import direction_scaled
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.extinction import most_extinction
 from tasks.refine.geometry import contacts
+from tasks.refine.hydrogen_freedom import hydrogen_freed
 from tasks.refine.hydrogens import with_hydrogens
 from tasks.refine.naming import reassigned, renamed, swapped
 from tasks.refine.observed import draft_labels
@@ -94,6 +95,8 @@ def refined(
     progress = anisotropic_by_restraints(engine, progress, intensities, settings)
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
+    if settings.hydrogens and settings.refine_hydrogens:
+        progress = hydrogen_freed(engine, progress, intensities)
     return _finished(engine, progress, intensities)
 
 
