@@ -13,6 +13,7 @@ from adapters.cctbx import overlapped
 from adapters.cctbx.cycles import Cycles, PlainCycles
 from adapters.cctbx.difference_map import difference_map
 from adapters.cctbx.messages import FitRequest
+from adapters.cctbx.restraints import pulled, restraints_manager
 from adapters.cctbx.riding import InvalidConstraint, riding_constraints
 from adapters.cctbx.structure import atoms_of, crystal_symmetry, miller_indices, principal_displacements, xray_structure
 from adapters.cctbx.twinning import (
@@ -103,6 +104,7 @@ class Refinery:
             parameters,
             weighting_scheme=least_squares.mainstream_shelx_weighting(a=self.weights[0], b=self.weights[1]),
             initial_scale_factor=self.scale,
+            restraints_manager=restraints_manager(self.draft, self.structure),
             may_parallelise=False,
         )
 
@@ -258,6 +260,8 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
         extinction_esd=None if refinery.extinction is None else scalar_esds[-1],
         twin_esd=scalar_esds[: len(refinery.twins)],
         riding_refused=refinery.refused,
+        goof_restrained=float(equations.restrained_goof()) if refinery.draft.restraints else None,
+        **pulled(refinery.draft, refinery.structure)._asdict(),
         table=FileRef.of(request.output),
     )
 

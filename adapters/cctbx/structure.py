@@ -8,6 +8,7 @@ from cctbx.sgtbx import space_group, space_group_info
 from numpy.typing import NDArray
 
 from tasks.crystal.scattering import Radiation
+from tasks.crystal.scattering_tables import electron_gaussians
 from tasks.model import InputError
 from tasks.refine import Draft, DraftAtom
 
@@ -34,8 +35,9 @@ def crystal_symmetry(hall: str, parameters: tuple[float, ...]) -> crystal.symmet
 def xray_structure(draft: Draft, radiation: Radiation, wavelength_angstrom: float | None = None) -> xray.structure:
     """Return cctbx's structure of a draft, its gradients chosen as the draft says.
 
-    Electron scattering factors are those of Peng et al. (1996) as in International Tables C table 4.3.2.2, X-ray
-    factors those of table 6.1.1.4, with anomalous dispersion after Sasaki when a wavelength of his table is given.
+    Scattering factors are those of the draft's table; where it names none, for electrons those of Peng et al. (1996) as
+    in International Tables C table 4.3.2.2, for X-rays those of table 6.1.1.4. X-rays come with anomalous dispersion
+    after Sasaki when a wavelength of his table is given.
     """
     symmetry = crystal_symmetry(draft.hall, draft.unit_cell.parameters)
     structure = xray.structure(
@@ -44,7 +46,7 @@ def xray_structure(draft: Draft, radiation: Radiation, wavelength_angstrom: floa
     for atom in draft.atoms:
         structure.add_scatterer(_scatterer(atom, structure))
     structure.scattering_type_registry(
-        custom_dict={element: _gaussian(element, radiation) for element in draft.elements}
+        custom_dict={element: _gaussian(element, draft, radiation) for element in draft.elements}
     )
     shortest, longest = DISPERSION_ANGSTROM
     if radiation == "xray" and wavelength_angstrom is not None and shortest <= wavelength_angstrom <= longest:
@@ -72,14 +74,19 @@ def _scatterer(atom: DraftAtom, structure: xray.structure) -> xray.scatterer:
     )
 
 
-def _gaussian(element: str, radiation: Radiation) -> xray_scattering.gaussian:
-    symbol = "H" if element == "D" else element
+def _gaussian(element: str, draft: Draft, radiation: Radiation) -> xray_scattering.gaussian:
+    symbol, table = "H" if element == "D" else element, draft.table(radiation)
     try:
-        if radiation == "electron":
+        if table == "peng-1996":
             return e_scattering.ito_vol_c_2011_table_4_3_2_2_entry_as_gaussian(label=symbol, exact=True)
-        return xray_scattering.it1992(symbol, True).fetch()
+        if table == "it1992":
+            return xray_scattering.it1992(symbol, True).fetch()
+        if table == "wk1995":
+            return xray_scattering.wk1995(symbol, True).fetch()
     except (RuntimeError, ValueError, KeyError, AssertionError) as error:
         raise InputError(f"no {radiation} scattering factor for the element {element!r}: {error}") from error
+    fitted = electron_gaussians(draft.scatterer(symbol), table)
+    return xray_scattering.gaussian(fitted.a, fitted.b, 0.0, False)
 
 
 def atoms_of(structure: xray.structure, draft: Draft) -> tuple[DraftAtom, ...]:

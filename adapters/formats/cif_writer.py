@@ -8,17 +8,20 @@ import numpy as np
 from gemmi import cif
 
 from adapters.formats.cif_geometry import bond_rows
+from adapters.formats.cif_restraints import restraint_loops
 from adapters.formats.twin_text import TWIN_ITEMS, twin_rows
+from tasks.crystal.scattering_tables import SOURCES
 from tasks.crystal.twin_laws import is_merohedral
 from tasks.model import Composition
 from tasks.model.experiment import wavelength_text
-from tasks.refine import AtomFit, DraftAtom, RefinedStructure
+from tasks.refine import AtomFit, Draft, DraftAtom, RefinedStructure
 
 NO_ABSOLUTE_STRUCTURE = (
     "The absolute structure was not determined: Friedel mates were merged, kinematical electron intensities do not "
     "distinguish them."
 )
-TREATMENT = {True: "constr", False: "undef"}
+TREATMENT = {(True, False): "constr", (False, False): "undef", (False, True): "refall", (True, True): "mixed"}
+"""Of hydrogen, by whether some ride and whether some are refined."""
 
 
 def number(value: float, esd: float | None = None, *, decimals: int = 5) -> str:
@@ -54,6 +57,8 @@ def refinement_cif(structure: RefinedStructure) -> str:
     )
     _loop(block, "_twin_individual_", TWIN_ITEMS, _twin_rows(structure))
     _atom_loops(block, structure)
+    for loop in restraint_loops(structure):
+        _loop(block, loop.prefix, loop.tags, loop.rows)
     return str(document.as_string(_layout()))
 
 
@@ -205,14 +210,15 @@ def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
         ("_refine_ls_matrix_type", "full"),
         ("_refine_ls_weighting_scheme", "calc"),
         ("_refine_ls_weighting_details", cif.quote(weighting)),
-        ("_refine_ls_hydrogen_treatment", TREATMENT[bool(fit.draft.riding)]),
+        ("_refine_ls_hydrogen_treatment", TREATMENT[bool(fit.draft.riding), _hydrogen_refined(fit.draft)]),
         ("_refine_ls_number_reflns", str(fit.reflections)),
         ("_refine_ls_number_parameters", str(fit.parameters)),
-        ("_refine_ls_number_restraints", "0"),
+        ("_refine_ls_number_restraints", str(fit.restraints)),
         ("_refine_ls_R_factor_all", f"{fit.r1_all:.4f}"),
         ("_refine_ls_R_factor_gt", f"{fit.r1:.4f}"),
         ("_refine_ls_wR_factor_ref", f"{fit.wr2:.4f}"),
         ("_refine_ls_goodness_of_fit_ref", f"{fit.goof:.3f}"),
+        ("_refine_ls_restrained_S_all", f"{fit.goof_restrained or fit.goof:.3f}"),
         ("_refine_ls_shift/su_max", f"{fit.shift_over_esd_max:.3f}"),
         ("_refine_ls_extinction_method", cif.quote("SHELXL" if fit.draft.extinction is not None else "none")),
     ]
@@ -226,14 +232,19 @@ def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
             ("_refine_diff_density_rms", f"{fit.density_rms:.3f}"),
         ]
     details = []
+    source = SOURCES[fit.draft.table(data.radiation)]
+    if not electron and source is not SOURCES["it1992"]:
+        details.append(f"Refined with {source.in_words}.")
     if electron:
         details.append(
-            "Kinematical refinement against three-dimensional electron diffraction data with electron scattering "
-            "factors of Peng et al. (1996). Residual electrostatic potential, as scattering length per volume: "
+            f"Kinematical refinement against three-dimensional electron diffraction data with {source.in_words}. "
+            "Residual electrostatic potential, as scattering length per volume: "
             f"{fit.density_max:.3f} and {fit.density_min:.3f} A A^-3, r.m.s. {fit.density_rms:.3f}."
         )
         if not gemmi.symops_from_hall(structure.hall).is_centrosymmetric():
             details.append(NO_ABSOLUTE_STRUCTURE)
+    if fit.pulls:
+        details.append(f"Restraints: {'; '.join(str(pull) for pull in fit.pulls)}.")
     details += [f"Warning: {warning}." for warning in structure.warnings]
     if details:
         pairs.append(("_refine_special_details", cif.quote("\n".join(_folded(details)))))
@@ -248,6 +259,11 @@ def _twin_rows(structure: RefinedStructure) -> list[list[str]]:
     return twin_rows(twin, texts, merohedral=merohedral)
 
 
+def _hydrogen_refined(draft: Draft) -> bool:
+    riding = {label for group in draft.riding for label in group.hydrogens}
+    return any(atom.element in {"H", "D"} and atom.refine_u and atom.label not in riding for atom in draft.atoms)
+
+
 def _folded(paragraphs: Sequence[str]) -> list[str]:
     import textwrap
 
@@ -256,11 +272,7 @@ def _folded(paragraphs: Sequence[str]) -> list[str]:
 
 def _atom_loops(block: cif.Block, structure: RefinedStructure) -> None:
     draft, fits = structure.fit.draft, structure.fit.atoms
-    electron = structure.intensities.radiation == "electron"
-    source = (
-        "International Tables Vol C (2006) Table 4.3.2.2" if electron else "International Tables Vol C Table 6.1.1.4"
-    )
-    _loop(block, "_atom_type_", ("symbol", "scat_source"), ([element, cif.quote(source)] for element in draft.elements))
+    _loop(block, "_atom_type_", ("symbol", "scat_source"), _scattering_sources(structure))
     riding = {label for group in draft.riding for label in group.hydrogens}
     position = ("label", "type_symbol", "fract_x", "fract_y", "fract_z", "U_iso_or_equiv", "adp_type", "occupancy")
     tags = (*position, "site_symmetry_order", "calc_flag", "refinement_flags_posn", "refinement_flags_adp")
@@ -294,6 +306,17 @@ def _atom_loops(block: cif.Block, structure: RefinedStructure) -> None:
         ("atom_site_label_1", "atom_site_label_2", "distance", "site_symmetry_2", "publ_flag"),
         ([b.first, b.second, number(b.distance, b.esd, decimals=3), b.symmetry, "?"] for b in bond_rows(structure)),
     )
+
+
+def _scattering_sources(structure: RefinedStructure) -> Iterable[list[str]]:
+    """Return each element with the source of its scattering factor, and which ion it is taken for."""
+    draft = structure.fit.draft
+    table = draft.table(structure.intensities.radiation)
+    for element in draft.elements:
+        ion = draft.scatterer(element)
+        # elements that are not among the ions are neutral atoms
+        source = SOURCES["peng-1996" if table == "peng-1998-ions" and ion == element else table].citation
+        yield [element, cif.quote(source if ion == element else f"{source}, {ion}")]
 
 
 def _atom_row(atom: DraftAtom, row: AtomFit, order: int, riding: bool) -> list[str]:

@@ -5,10 +5,12 @@ import textwrap
 import gemmi
 import numpy as np
 
+from adapters.formats.shelx_restraints import restraint_lines
 from adapters.formats.twin_text import twin_lines
 from tasks.crystal.scattering import Radiation
+from tasks.crystal.scattering_tables import DEFAULT, SOURCES
 from tasks.model.experiment import wavelength_text
-from tasks.refine import DraftAtom, RefinedStructure, RidingGroup, RidingKind, four_gaussians
+from tasks.refine import Draft, DraftAtom, RefinedStructure, RidingGroup, RidingKind, four_gaussians_of
 
 LATTICES = {"P": 1, "I": 2, "R": 3, "F": 4, "A": 5, "B": 6, "C": 7}
 """LATT of the SHELX manual; negative where there is no centre."""
@@ -39,12 +41,13 @@ def res_text(structure: RefinedStructure, *, intensity_scale: float) -> str:
     fit = structure.fit
     strong = f"REM R1 = {fit.r1:.4f} for {fit.reflections_observed} Fo > 4sig(Fo)"
     extremes = f"REM Highest difference peak {fit.density_max:.3f}, deepest hole {fit.density_min:.3f}"
+    restrained = fit.goof_restrained or fit.goof
     figures = [
         hklf_line(structure),
         f"REM  {structure.id[:60]} in {structure.space_group}",
-        f"REM wR2 = {fit.wr2:.4f}, GooF = S = {fit.goof:.3f}, Restrained GooF = {fit.goof:.3f} for all data",
+        f"REM wR2 = {fit.wr2:.4f}, GooF = S = {fit.goof:.3f}, Restrained GooF = {restrained:.3f} for all data",
         f"{strong} and {fit.r1_all:.4f} for all {fit.reflections} data",
-        f"REM {fit.parameters} parameters refined using 0 restraints",
+        f"REM {fit.parameters} parameters refined using {fit.restraints} restraints",
         "END",
         "",
         f"{extremes}, 1-sigma level {fit.density_rms:.3f}",
@@ -67,7 +70,7 @@ def _head(structure: RefinedStructure, intensity_scale: float) -> list[str]:
         + " ".join(f"{x:.5g}" if x >= 1e4 else f"{x:.4f}" for x in cell.parameters),
         f"ZERR {max(1, round(structure.formula_units))} " + " ".join(f"{x:.4f}" for x in esd),
         *symmetry_lines(structure.hall),
-        *_scattering(sorted(contents), structure.intensities.radiation),
+        *_scattering(sorted(contents), fit.draft, structure.intensities.radiation),
         "UNIT " + " ".join(f"{contents[element]:g}" for element in sorted(contents)),
         "L.S. 10",
         "FMAP 2",
@@ -82,6 +85,8 @@ def _head(structure: RefinedStructure, intensity_scale: float) -> list[str]:
     if structure.intensities.overlaps is not None:
         lines.append("BASF " + " ".join(f"{fraction:.5f}" for fraction in fit.draft.domains[1:]))
     scale = float(np.sqrt((fit.draft.scale or 1.0) * intensity_scale))
+    for text in restraint_lines(fit.draft.restraints, shelx_names([atom.label for atom in fit.draft.atoms])):
+        lines += _wrapped(text)
     return [*lines, f"WGHT {a:.6f} {b:.6f}", f"FVAR {scale:.5f}"]
 
 
@@ -108,17 +113,22 @@ def symmetry_lines(hall: str) -> list[str]:
     return lines
 
 
-def _scattering(elements: list[str], radiation: Radiation) -> list[str]:
+def _scattering(elements: list[str], draft: Draft, radiation: Radiation) -> list[str]:
+    table = draft.table(radiation)
+    remark = [] if table in DEFAULT.values() else [f"REM {SOURCES[table].citation}"]
     if radiation == "xray":
-        return ["SFAC " + " ".join(elements)]
+        return [*remark, "SFAC " + " ".join(elements)]
     lines = []
     for element in elements:
-        a, b = four_gaussians(element)
+        scatterer = draft.scatterer(element)
+        a, b, off = four_gaussians_of(scatterer, table)
         terms = " ".join(f"{x:.4f} {y:.4f}" for x, y in zip(a, b, strict=True))
         entry = gemmi.Element(element)
+        if table not in DEFAULT.values():
+            remark.append(f"REM {scatterer}: four Gaussians, within {off:.1%} of the table")
         text = f"SFAC {element} {terms} 0 0 0 0 {entry.covalent_r:.2f} {entry.weight:.3f}"
         lines.extend(_wrapped(text))
-    return lines
+    return [*remark, *lines]
 
 
 def _wrapped(text: str) -> list[str]:

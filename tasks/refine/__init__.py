@@ -26,8 +26,16 @@ if TYPE_CHECKING:
     from tasks.refine.observed import ReindexedIntensities
     from tasks.refine.parameters import U_CEILING_ANGSTROM2, U_FLOOR_ANGSTROM2
     from tasks.refine.ports import LeastSquares, Refiner, StructureWriter
+    from tasks.refine.restraint_models import (
+        RESTRAINT_KINDS,
+        RestrainedPair,
+        Restraint,
+        RestraintKind,
+        RestraintPull,
+        tetrahedra,
+    )
     from tasks.refine.settings import RefineSettings
-    from tasks.refine.shelx_factors import four_gaussians
+    from tasks.refine.shelx_factors import four_gaussians, four_gaussians_of
     from tasks.refine.structure import RefinedStructure
     from tasks.refine.task import refine_structure
     from tasks.refine.twinning import twin_components
@@ -36,6 +44,7 @@ else:
     __getattr__ = open_face(__name__)
 
 __all__ = [
+    "RESTRAINT_KINDS",
     "U_CEILING_ANGSTROM2",
     "U_FLOOR_ANGSTROM2",
     "AtomFit",
@@ -52,6 +61,10 @@ __all__ = [
     "Refinement",
     "Refiner",
     "ReindexedIntensities",
+    "RestrainedPair",
+    "Restraint",
+    "RestraintKind",
+    "RestraintPull",
     "RidingGroup",
     "RidingKind",
     "StructureFiles",
@@ -62,10 +75,12 @@ __all__ = [
     "best_weights",
     "bonds",
     "four_gaussians",
+    "four_gaussians_of",
     "principal_displacements",
     "refine_structure",
     "refined_elsewhere",
     "refinement",
+    "tetrahedra",
     "twin_components",
     "with_hydrogens",
 ]

@@ -20,8 +20,9 @@ from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
 from tasks.refine.overlapped import with_domains, with_overlaps
 from tasks.refine.ports import LeastSquares, StructureWriter
+from tasks.refine.scattering_choice import with_scattering
 from tasks.refine.settings import RefineSettings
-from tasks.refine.strategy import first_draft, refined
+from tasks.refine.strategy import first_draft, refined, scaled_by_direction
 from tasks.refine.structure import electron_wavelength, esd_in_axes_of, formula_of, structure_of
 from tasks.refine.validation import recovery
 from tasks.refine.verdict import NOT_RECOVERED, Grounds, hides_extinction
@@ -53,8 +54,10 @@ def refinement(
     composition = fitting_composition(composition, solution.unit_cell)
     intensities = unique_intensities(numerics, data, solution, settings.d_min_angstrom)
     allowed = settings.model_copy(update={"extinction": settings.extinction and not hides_extinction(data.counting)})
-    start = with_domains(first_draft(solution), intensities)
-    progress = refined(numerics, start, intensities, composition=composition, settings=allowed)
+    draft = with_scattering(with_domains(first_draft(solution), intensities), intensities.radiation, settings)
+    progress = refined(numerics, draft, intensities, composition=composition, settings=allowed)
+    if settings.direction_scale:
+        progress, intensities = scaled_by_direction(numerics, progress, intensities, workdir)
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
     grounds = Grounds(
         radiation=intensities.radiation,
@@ -79,6 +82,8 @@ def refinement(
             attempts=progress.attempts,
         ),
         unit_cell_esd=structure.unit_cell_esd,
+        restraints=progress.fit.restraints,
+        pulls=progress.fit.pulls,
     )
     return concluded(progress.fit, grounds, made)
 

@@ -8,6 +8,7 @@ from tasks.model.provenance import Provenance
 from tasks.refine.draft import ModelFit, density_unit
 from tasks.refine.element_odds import ElementOdds, unsettled
 from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
+from tasks.refine.restraint_models import RestraintPull
 from tasks.refine.twinning import about_twin, twin_of
 from tasks.refine.verdict import Grounds, judge_refined
 from tasks.solve import Solution
@@ -23,6 +24,7 @@ class Concluded(NamedTuple):
     provenance: Provenance
     odds: tuple[ElementOdds, ...] = ()
     restraints: int = 0
+    pulls: tuple[RestraintPull, ...] = ()
     unit_cell_esd: CellEsd | None = None
     """Of the fit alone, without the scale."""
 
@@ -52,6 +54,8 @@ def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
         reflections_observed=fit.reflections_observed,
         parameters=fit.parameters,
         restraints=made.restraints,
+        pulls=made.pulls,
+        scattering=fit.draft.scattering,
         shift_over_esd_max=fit.shift_over_esd_max,
         density_max=fit.density_max,
         density_min=fit.density_min,

@@ -5,7 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from tasks.crystal.scattering import Radiation
+from tasks.crystal.scattering_tables import DEFAULT, ScatteringTable, element_of
 from tasks.model import Document, FileRef, UnitCell, Vector
+from tasks.refine.restraint_models import Restraint, RestraintPull
 
 Tensor = tuple[float, float, float, float, float, float]
 """U11 U22 U33 U12 U13 U23 in angstrom^2, on the CIF's reciprocal-axes basis."""
@@ -61,6 +63,9 @@ class Draft(Document):
         default=(),
         description="none, or two and more: the first is the crystal itself, fractions beside it are refined",
     )
+    scattering: ScatteringTable | None = Field(default=None, description="None = that of the radiation")
+    ions: tuple[str, ...] = Field(default=(), description="which ion the atoms of an element are, one an element")
+    restraints: tuple[Restraint, ...] = Field(default=(), description="what chemistry says of the atoms")
     extinction: float | None = Field(default=None, description="SHELXL's EXTI, refined when it is not None")
     weights: tuple[float, float] = Field(default=(0.1, 0.0), description="a and b of SHELXL's weighting scheme")
     scale: float | None = Field(default=None, description="of F(calc)^2 to F(obs)^2; None = found from the data")
@@ -69,6 +74,14 @@ class Draft(Document):
     def elements(self) -> tuple[str, ...]:
         """The kinds of atom, sorted."""
         return tuple(sorted({atom.element for atom in self.atoms}))
+
+    def scatterer(self, element: str) -> str:
+        """Return the ion that the atoms of an element are, or the element."""
+        return next((ion for ion in self.ions if element_of(ion) == element), element)
+
+    def table(self, radiation: Radiation) -> ScatteringTable:
+        """Return the table of scattering factors."""
+        return self.scattering or DEFAULT[radiation]
 
 
 class AtomFit(Document):
@@ -138,8 +151,18 @@ class DraftFit(ModelFit):
     reflections_free: int = 0
     extinction_esd: float | None = None
     twin_esd: tuple[float, ...] = Field(default=(), description="of the fractions beside the first")
+    goof_restrained: float | None = Field(default=None, description="restraints included; None without any")
+    deviations: tuple[tuple[float, ...], ...] = Field(
+        default=(), description="of each restraint, actual less target or the difference; empty where it says nothing"
+    )
+    pulls: tuple[RestraintPull, ...] = Field(default=(), description="of the draft's restraints, by their kinds")
     riding_refused: tuple[str, ...] = Field(default=(), description="pivots whose surroundings do not fit their group")
     table: FileRef
+
+    @property
+    def restraints(self) -> int:
+        """How many equations the restraints added."""
+        return sum(pull.count for pull in self.pulls)
 
 
 class UniqueIntensities(Document):

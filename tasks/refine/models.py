@@ -10,6 +10,7 @@ from tasks.model.provenance import Provenance
 from tasks.model.twin import Twin
 from tasks.model.verdict import Verdict
 from tasks.refine.draft import DensityUnit
+from tasks.refine.restraint_models import RestraintPull
 
 
 class RefinedAtom(Document):
@@ -60,6 +61,8 @@ class Refinement(Document):
     reflections_observed: int = Field(description="with I > 2 sigma")
     parameters: int
     restraints: int = 0
+    scattering: str | None = Field(default=None, description="table of scattering factors; None = not known")
+    pulls: tuple[RestraintPull, ...] = Field(default=(), description="of the restraints, by their kinds")
     shift_over_esd_max: float
     density_max: float = Field(description="highest peak of the difference density, in `density_unit`")
     density_min: float

@@ -1,7 +1,10 @@
 """What a refinement by our own least squares can be told."""
 
+from typing import Literal
+
 from pydantic import Field
 
+from tasks.crystal.scattering_tables import ScatteringTable
 from tasks.model import Document
 
 
@@ -15,4 +18,21 @@ class RefineSettings(Document):
     reassign: bool = Field(default=True, description="choose elements anew by fit and composition")
     anisotropic: bool = Field(default=True, description="anisotropic displacements where the data allow")
     hydrogens: bool = Field(default=True, description="riding hydrogen atoms where the geometry is clear")
+    refine_hydrogens: bool = Field(
+        default=True, description="refine hydrogen where the data bear it and left-out reflections gain"
+    )
     extinction: bool = Field(default=True, description="refine extinction where it pays")
+    scattering: ScatteringTable | None = Field(
+        default=None, description="table of scattering factors; None = peng-1996 for electrons, it1992 for X-rays"
+    )
+    ions: str = Field(
+        default="", description="with peng-1998-ions: which ion an element is, as 'Na+ Cl-'; others are neutral"
+    )
+    direction_scale: bool = Field(
+        default=False, description="correct for a smooth scale by direction where left-out reflections gain from it"
+    )
+    restraints: Literal["auto", "none", "all"] = Field(
+        default="auto",
+        description="chemistry's restraints: auto = with fewer than 8 reflections per parameter; all = also with more; "
+        "kept only where left-out reflections do not suffer",
+    )

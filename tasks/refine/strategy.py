@@ -1,19 +1,24 @@
 """How a model grows in least squares: complete, assign, extinction, anisotropic, hydrogen, weights. No numerics."""
 
+from pathlib import Path
+
 import numpy as np
 
 from tasks.model import Composition, DivergedError, InputError, ProgramFailedError
 from tasks.model.provenance import Attempt
 from tasks.refine import completion, parameters, twinning
 from tasks.refine.assembly import tidied
+from tasks.refine.direction_step import direction_scaled
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.extinction import most_extinction
 from tasks.refine.geometry import contacts
+from tasks.refine.hydrogen_freedom import hydrogen_freed
 from tasks.refine.hydrogens import with_hydrogens
 from tasks.refine.naming import reassigned, renamed, swapped
 from tasks.refine.observed import draft_labels
 from tasks.refine.ports import LeastSquares
 from tasks.refine.progress import QUICK_CYCLES, RefineProgress, tried_fit
+from tasks.refine.restraints.step import anisotropic_by_restraints, restrained
 from tasks.refine.settings import RefineSettings
 from tasks.refine.validation import HELD_OUT
 from tasks.solve import Solution
@@ -85,9 +90,26 @@ def refined(
         progress = _hydrogens(engine, progress, intensities, composition)
     if settings.reassign:
         progress = renamed(engine, progress, intensities, composition)
+    before = progress.fit
+    progress = restrained(engine, progress, intensities, settings)
+    if settings.hydrogens and progress.fit is not before:
+        progress = _hydrogens(engine, progress, intensities, composition)
+    progress = anisotropic_by_restraints(engine, progress, intensities, settings)
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
+    if settings.hydrogens and settings.refine_hydrogens:
+        progress = hydrogen_freed(engine, progress, intensities)
     return _finished(engine, progress, intensities)
+
+
+def scaled_by_direction(
+    engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities, workdir: Path
+) -> tuple[RefineProgress, UniqueIntensities]:
+    """Return a refinement gone on with intensities corrected by direction, and these, where left-out ones gain."""
+    found = direction_scaled(engine, progress.fit, intensities, workdir)
+    trial = found.fit if found.accepted else progress.fit
+    progress = progress.tried("scaled by direction", found.outcome, trial, accepted=found.accepted)
+    return (_finished(engine, progress, found.intensities) if found.accepted else progress), found.intensities
 
 
 def _completed(

@@ -62,7 +62,7 @@ def without_hydrogen(draft: Draft) -> Draft:
         for atom in draft.atoms
         if atom.element not in {"H", "D"}
     )
-    update = {"atoms": tuple(atoms), "riding": (), "scale": None, "weights": (0.1, 0.0)}
+    update = {"atoms": tuple(atoms), "riding": (), "restraints": (), "scale": None, "weights": (0.1, 0.0)}
     return draft.model_copy(update=update)
 
 

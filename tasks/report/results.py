@@ -20,7 +20,7 @@ from tasks.integrate import (
 from tasks.model import Document
 from tasks.model.provenance import Provenance
 from tasks.model.twin import Twin
-from tasks.refine import Refinement
+from tasks.refine import Refinement, RestraintPull
 from tasks.report.masked import ValidityEntry, validity_entry
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
 from tasks.solve import Solutions
@@ -119,6 +119,8 @@ class RefinementEntry(Document):
     parameters: int
     restraints: int
     twin: Twin | None = Field(description="law and fraction of the second crystal of a twin; else null")
+    pulls: tuple[RestraintPull, ...] = Field(description="how far the model stands from its restraints")
+    scattering: str | None = Field(description="table of scattering factors; null = not known")
     verdict: str
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]

@@ -131,6 +131,7 @@ def _fit_rows(model: Refinement) -> list[Row]:
     return [
         ("Data, restraints, parameters", f"{model.reflections}, {model.restraints}, {model.parameters}"),
         ("Data per parameter", fixed(ratio, 1)),
+        *(("Restraints", str(pull)) for pull in model.pulls),
         ("R1 [I > 2σ(I)], R1 (all)", f"{fixed(model.r1, 4)}, {fixed(model.r1_all, 4)}"),
         ("wR2 (all)", fixed(model.wr2, 4)),
         ("Goodness of fit on F²", fixed(model.goof, 3)),

@@ -21,9 +21,9 @@ SAME_PLACE = 0.25
 """Of the rms excitation error: nearer reflections of two domains cross the sphere together. Chosen, not measured: a
 quarter of a width changes a normal curve by 12 % at most."""
 SAME_PIXEL = 0.75
-"""Of the spots' radius (2.26 sigma): a fit of two spots nearer than 1.7 sigma says little of either. With 0.5 the second
-domain of a series of albite whose lattices nearly coincide (twinned about b) correlates to 0.965 with the truth, with
-0.75 and 1 to 0.986; one of kyanite, whose lattices do not, to 0.9995 with each."""
+"""Of the spots' radius (2.26 sigma): a fit of two spots nearer than 1.7 sigma says little of either. With 0.5 the
+second domain of a series of albite whose lattices nearly coincide (twinned about b) correlates to 0.965 with the truth,
+with 0.75 and 1 to 0.986; one of kyanite, whose lattices do not, to 0.9995 with each."""
 LEAST_COMMON = 20
 """Reflections of both domains that a choice of indices is judged by: the correlation of 20 pairs by chance is below 0.4
 in 92 of 100. Chosen, not measured."""
