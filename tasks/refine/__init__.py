@@ -24,9 +24,17 @@ if TYPE_CHECKING:
     from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
     from tasks.refine.observed import ReindexedIntensities
     from tasks.refine.parameters import U_CEILING_ANGSTROM2, U_FLOOR_ANGSTROM2
+    from tasks.refine.pores import densest_liquid, pore_density
     from tasks.refine.ports import LeastSquares, Refiner, StructureWriter
     from tasks.refine.settings import RefineSettings
     from tasks.refine.shelx_factors import four_gaussians
+    from tasks.refine.solvent_mask import (
+        PROBE_ANGSTROM,
+        SMALLEST_VOID_ANGSTROM3,
+        SolventMask,
+        Void,
+        solvent_in_words,
+    )
     from tasks.refine.structure import RefinedStructure
     from tasks.refine.task import refine_structure
     from tasks.refine.weighting import best_weights
@@ -34,6 +42,8 @@ else:
     __getattr__ = open_face(__name__)
 
 __all__ = [
+    "PROBE_ANGSTROM",
+    "SMALLEST_VOID_ANGSTROM3",
     "U_CEILING_ANGSTROM2",
     "U_FLOOR_ANGSTROM2",
     "AtomFit",
@@ -52,16 +62,21 @@ __all__ = [
     "ReindexedIntensities",
     "RidingGroup",
     "RidingKind",
+    "SolventMask",
     "StructureFiles",
     "StructureWriter",
     "Tensor",
     "UniqueIntensities",
+    "Void",
     "best_weights",
     "bonds",
+    "densest_liquid",
     "four_gaussians",
+    "pore_density",
     "principal_displacements",
     "refine_structure",
     "refined_elsewhere",
     "refinement",
+    "solvent_in_words",
     "with_hydrogens",
 ]

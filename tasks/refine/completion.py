@@ -8,10 +8,11 @@ import numpy as np
 
 from tasks.crystal.contacts import covalent_radius
 from tasks.crystal.contents import units_in_cell
+from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.symmetry import operations_from_hall
 from tasks.model import Composition, UnitCell
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, ModelFit
-from tasks.refine.geometry import Contact, contacts
+from tasks.refine.geometry import Contact, contacts, never_together
 
 U_DROP_ANGSTROM2 = 0.20
 """U(eq) above which nothing is at a site: 0.45 A r.m.s., a third of a bond. Chosen, not measured: less drops
@@ -55,7 +56,8 @@ def _too_near(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Con
     """Return the pairs that no two elements could form: while elements are unsure, radii say nothing."""
     places = np.array([atom.position for atom in atoms]).reshape(-1, 3)
     near = contacts(places, places, hall, cell, cutoff=NEVER_ANGSTROM)
-    return [pair for pair in near if pair.first != pair.second]
+    orthogonal = orthogonalisation(cell)
+    return [pair for pair in near if pair.first != pair.second and not never_together(atoms, pair, orthogonal)]
 
 
 def loose_atoms(fit: DraftFit) -> tuple[str, ...]:

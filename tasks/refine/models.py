@@ -9,6 +9,7 @@ from tasks.model import Document, FileRef, UnitCell, Vector
 from tasks.model.provenance import Provenance
 from tasks.model.verdict import Verdict
 from tasks.refine.draft import DensityUnit
+from tasks.refine.solvent_mask import SolventMask
 
 
 class RefinedAtom(Document):
@@ -23,6 +24,8 @@ class RefinedAtom(Document):
         default=None, description="U11 U22 U33 U12 U13 U23"
     )
     occupancy: float = 1.0
+    occupancy_esd: float | None = None
+    part: int = Field(default=0, description="of a disorder: atoms of different parts are never there together")
     riding: bool = False
     element_odds: float | None = Field(
         default=None, ge=0, le=1, description="odds of the element against the others of the composition"
@@ -37,6 +40,7 @@ class StructureFiles(NamedTuple):
     ins: FileRef
     hkl: FileRef
     fcf: FileRef
+    fab: FileRef | None = None
 
 
 class Refinement(Document):
@@ -72,6 +76,7 @@ class Refinement(Document):
         default=None, description="how far from where it was the shaken structure came to rest, root mean square"
     )
     extinction: float | None = None
+    solvent: SolventMask | None = Field(default=None, description="what fills the pores and is no atoms")
     weights: Vector | tuple[float, float] = (0.1, 0.0)
     converged: bool
     verdict: Verdict
@@ -82,4 +87,5 @@ class Refinement(Document):
     ins: FileRef
     hkl: FileRef
     fcf: FileRef
+    fab: FileRef | None = Field(default=None, description="the mask of the pores, as SHELXL's ABIN reads it")
     provenance: Provenance

@@ -1,5 +1,7 @@
 """What a refinement by our own least squares can be told."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from tasks.model import Document
@@ -15,4 +17,8 @@ class RefineSettings(Document):
     reassign: bool = Field(default=True, description="choose elements anew by fit and composition")
     anisotropic: bool = Field(default=True, description="anisotropic displacements where the data allow")
     hydrogens: bool = Field(default=True, description="riding hydrogen atoms where the geometry is clear")
+    solvent_mask: Literal["auto", "off", "on"] = Field(
+        default="auto", description="what fills pores as a mask in F(calc): where left-out reflections gain from it"
+    )
+    disorder: bool = Field(default=True, description="split and partly occupied sites where left-out reflections gain")
     extinction: bool = Field(default=True, description="refine extinction where it pays")

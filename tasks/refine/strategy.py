@@ -15,6 +15,7 @@ from tasks.refine.observed import draft_labels
 from tasks.refine.ports import LeastSquares
 from tasks.refine.progress import QUICK_CYCLES, RefineProgress, tried_fit
 from tasks.refine.settings import RefineSettings
+from tasks.refine.solvent import with_solvent
 from tasks.refine.validation import HELD_OUT
 from tasks.solve import Solution
 
@@ -75,6 +76,7 @@ def refined(
     progress = RefineProgress(engine.fit(start, intensities, cycles=QUICK_CYCLES), ())
     progress = _completed(engine, progress, intensities, composition, settings)
     progress = progress._replace(fit=engine.fit(tidied(progress.fit.draft), intensities, cycles=QUICK_CYCLES))
+    progress = with_solvent(engine, progress, intensities, settings)
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
     if settings.anisotropic:
@@ -85,6 +87,7 @@ def refined(
         progress = renamed(engine, progress, intensities, composition)
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
+    progress = with_solvent(engine, progress, intensities, settings)
     return _finished(engine, progress, intensities)
 
 
