@@ -7,9 +7,9 @@ import numpy as np
 import smtbx.utils
 from cctbx import miller, xray
 from cctbx.array_family import flex
-from scitbx.lstbx import normal_eqns_solving
 from smtbx.refinement import constraints, least_squares
 
+from adapters.cctbx.cycles import Cycles, PlainCycles
 from adapters.cctbx.difference_map import difference_map
 from adapters.cctbx.messages import FitRequest, MaskRequest
 from adapters.cctbx.occupancy import conformers, disorder_constraints, keep_in_range, refine_occupancies
@@ -32,57 +32,9 @@ from tasks.refine import (
 ROUNDS_OF_WEIGHTS = 4
 """At most: a and b settle to 2 % in three rounds for L-alanine and sucrose, in two for tyrosine
 (`python -m tests.benchmarks.solve --refine`); one is spare."""
-LIMIT_SHIFT_OVER_ESD = 3.0
-"""The largest step of a plain cycle, in esds. In the test of extinction (tests/unit/cctbx/test_worker.py) a limit of 1
-does not arrive in 40 cycles, and one of 30 runs away."""
-LIMIT_OF_EXTINCTION = 50.0
-"""The same for extinction, in esds. In that test the 3 of the others does not arrive in 40 cycles; 10 and 500 do."""
-
 ROUNDS_OF_MASKS = 2
 """Of least squares, each with what the pores hold by the model before. Chosen, not measured: scale and displacements,
 which a model without the pores' contents has wrong, settle in the second."""
-
-
-class Cycles(normal_eqns_solving.levenberg_marquardt_iterations):  # type: ignore[misc]
-    """Levenberg-Marquardt cycles that stop when no shift is larger than a part of its esd."""
-
-    shift_over_esd = 0.0
-
-    def had_too_small_a_step(self) -> bool:
-        """Tell whether the last step is too small to matter."""
-        if super().had_too_small_a_step():
-            return True
-        esd = flex.sqrt(self.non_linear_ls.covariance_matrix().matrix_packed_u_diagonal())
-        return bool(flex.max(flex.abs(self.non_linear_ls.step() / esd)) < self.shift_over_esd)
-
-
-class PlainCycles(normal_eqns_solving.iterations):  # type: ignore[misc]
-    """Gauss-Newton cycles, shifts limited: the weights depend on F(calc), so the objective may rise on the way.
-
-    Extinction, the last parameter, may go further: it starts far from where it ends, and harms no atom on the way.
-    """
-
-    shift_over_esd = 0.0
-    extinction = False
-
-    def do(self) -> None:
-        """Run cycles until no shift is larger than a part of its esd."""
-        self.n_iterations = 0
-        while self.n_iterations < self.n_max_iterations:
-            self.non_linear_ls.build_up()
-            self.non_linear_ls.solve()
-            esd = flex.sqrt(self.non_linear_ls.covariance_matrix().matrix_packed_u_diagonal())
-            step = self.non_linear_ls.step()
-            shifts = flex.abs(step / esd)
-            if flex.max(shifts) < self.shift_over_esd:
-                break
-            if self.extinction:
-                shifts[shifts.size() - 1] *= LIMIT_SHIFT_OVER_ESD / LIMIT_OF_EXTINCTION
-            largest = flex.max(shifts)
-            if largest > LIMIT_SHIFT_OVER_ESD:
-                step *= LIMIT_SHIFT_OVER_ESD / largest
-            self.non_linear_ls.step_forward()
-            self.n_iterations += 1
 
 
 class Refinery:

@@ -128,10 +128,11 @@ def _recovered(
         # the map lacks F(000): its mean is zero, while what is outside of the pores should be
         missing = density.sum() * point / (1.0 - inside.mean())
         density[inside] += missing / grid.volume
-        before, contents = contents, np.bincount(pores.ravel(), density.ravel(), count + 1)[1:] * point
+        sums = np.bincount(pores.ravel(), density.ravel(), count + 1)[1:]
+        before, contents = contents, np.asarray(sums * point, dtype=np.float64)
         empty = np.flatnonzero(contents <= 0) + 1
         density[np.isin(pores, empty)] = 0.0
-        contents = np.maximum(contents, 0.0)
+        contents = np.where(contents > 0, contents, 0.0)
         f_mask = grid.structure_factors(density)
         if np.abs(contents - before).sum() <= TOLERANCE * max(contents.sum(), 1e-12):
             break
