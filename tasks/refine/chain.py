@@ -14,6 +14,7 @@ from tasks.refine.cell_check import cell_doubts
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import fitting_composition
 from tasks.refine.conclusion import Concluded, concluded
+from tasks.refine.disorder import odds_of_places
 from tasks.refine.draft import ModelFit, UniqueIntensities
 from tasks.refine.element_odds import element_odds
 from tasks.refine.models import Refinement, StructureFiles
@@ -67,7 +68,7 @@ def refinement(
         id=data.id,
         solution=solution,
         warnings=structure.warnings,
-        odds=element_odds(progress.fit, intensities, composition),
+        odds=odds_of_places(progress.fit, element_odds(progress.fit, intensities, composition)),
         files=write(structure, workdir),
         provenance=Provenance(
             engine=engine,

@@ -177,13 +177,19 @@ def _free_label(element: str, used: set[str]) -> str:
 def relabelled(draft: Draft, elements: Sequence[str]) -> Draft:
     """Return the draft with these elements, one for each atom, and labels that match them.
 
-    Atoms that keep their element keep their label if it begins with the element's symbol.
+    Atoms that keep their element keep their label if it begins with the element's symbol. The second place of an atom
+    has the element of the first.
     """
     used: set[str] = set()
     atoms = []
-    for atom, element in zip(draft.atoms, elements, strict=True):
-        keeps = element == atom.element and atom.label.rstrip("0123456789") == element and atom.label not in used
+    named = {atom.label: element for atom, element in zip(draft.atoms, elements, strict=True)}
+    for atom in draft.atoms:
+        element = named[atom.label if atom.u_as is None else atom.u_as]
+        stem = atom.label if atom.u_as is None else atom.label[:-1]
+        keeps = element == atom.element and stem.rstrip("0123456789") == element and atom.label not in used
         label = atom.label if keeps else _free_label(element, used | {other.label for other in draft.atoms})
         used.add(label)
         atoms.append(atom.model_copy(update={"label": label, "element": element}))
+    renamed = {old.label: new.label for old, new in zip(draft.atoms, atoms, strict=True)}
+    atoms = [a if a.u_as is None else a.model_copy(update={"u_as": renamed[a.u_as]}) for a in atoms]
     return draft.model_copy(update={"atoms": tuple(atoms)})

@@ -6,6 +6,7 @@ from tasks.model import Composition, DivergedError, InputError, ProgramFailedErr
 from tasks.model.provenance import Attempt
 from tasks.refine import completion, parameters
 from tasks.refine.assembly import tidied
+from tasks.refine.disorder import disordered
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.extinction import most_extinction
 from tasks.refine.geometry import contacts
@@ -87,8 +88,27 @@ def refined(
         progress = renamed(engine, progress, intensities, composition)
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
+    progress = _parted(engine, progress, intensities, composition, settings)
     progress = with_solvent(engine, progress, intensities, settings)
     return _finished(engine, progress, intensities)
+
+
+def _parted(
+    engine: LeastSquares,
+    progress: RefineProgress,
+    intensities: UniqueIntensities,
+    composition: Composition | None,
+    settings: RefineSettings,
+) -> RefineProgress:
+    """Return the progress with disorder, and what was refused before and may pay now that it is taken care of."""
+    parted = disordered(engine, progress, intensities, settings)
+    if parted.fit is progress.fit:
+        return parted
+    if settings.anisotropic:
+        parted = _anisotropic(engine, parted, intensities)
+    if settings.hydrogens:
+        parted = _hydrogens(engine, parted, intensities, composition)
+    return renamed(engine, parted, intensities, composition) if settings.reassign else parted
 
 
 def _completed(
