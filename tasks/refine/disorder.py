@@ -48,7 +48,7 @@ def disordered(
 def loose_groups(fit: DraftFit) -> list[tuple[str, ...]]:
     """Return groups of atoms with large or odd displacements, the loosest first: bonded ones, and ends of one atom.
 
-    Three ends of one atom of which one is loose are one group, as they turn together.
+    Three like ends of one atom of which one is loose are one group, as they turn together.
     """
     heavy = [atom for atom in fit.draft.atoms if atom.element not in {"H", "D"} and not atom.part]
     rows = {row.label: row for row in fit.atoms}
@@ -60,9 +60,10 @@ def loose_groups(fit: DraftFit) -> list[tuple[str, ...]]:
     for bond in bonds(heavy, fit.draft.hall, fit.draft.unit_cell):
         neighbours[bond.first].add(bond.second)
     for near in neighbours.values():
-        ends = {j for j in near if len(neighbours[j]) == 1}
-        if len(ends) >= 3 and ends & loose:
-            loose |= ends
+        for element in {heavy[j].element for j in near}:
+            ends = {j for j in near if len(neighbours[j]) == 1 and heavy[j].element == element}
+            if len(ends) >= 3 and ends & loose:
+                loose |= ends
     linked = {i: (neighbours[i] & loose) | {k for j in neighbours[i] for k in neighbours[j] & loose} for i in loose}
     groups = []
     left = set(loose)

@@ -20,6 +20,7 @@ from tasks.integrate import (
 from tasks.model import Document
 from tasks.model.provenance import Provenance
 from tasks.refine import Refinement
+from tasks.report.disorder_entries import DisorderEntry, SolventEntry, beyond_whole_atoms
 from tasks.report.masked import ValidityEntry, validity_entry
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
 from tasks.solve import Solutions
@@ -117,6 +118,8 @@ class RefinementEntry(Document):
     reflections_observed: int
     parameters: int
     restraints: int
+    solvent_mask: SolventEntry | None = None
+    disorder: tuple[DisorderEntry, ...] = ()
     verdict: str
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -343,7 +346,7 @@ def _solution(solutions: Solutions | None) -> SolutionEntry | None:
 def _refinement(refined: Refinement | None, rundir: Path) -> RefinementEntry | None:
     if refined is None:
         return None
-    uncertainty = _uncertainty(refined)
+    uncertainty = _uncertainty(refined) | beyond_whole_atoms(refined)
     same = set(RefinementEntry.model_fields) - {"engine", "version", "unit_cell", "cif", *uncertainty}
     return RefinementEntry(
         engine=refined.provenance.engine,
