@@ -10,6 +10,9 @@ from tasks.crystal.scattering import Radiation
 ROUNDS = 40
 """At most, of the recovery; it ends when the content moves by TOLERANCE of itself. UiO-66 filled with liquid takes 10
 to 25."""
+FIRST_ROUNDS = 6
+"""Of each start, after which the best goes on alone. Chosen, not measured finely: phases of low orders, by which starts
+differ, settle in the first rounds."""
 TOLERANCE = 1e-4
 DENSEST = 2.0
 """Of the densities that are tried at first, in units of that of water: less than twice holds for all liquids of light
@@ -100,11 +103,11 @@ def pore_density(
     known = ~np.isnan(f_obs)
     best = (np.inf, PoreDensity(np.zeros(len(hkl), dtype=np.complex128), np.zeros(int(pores.max()))))
     for start in _even_liquids(shapes, f_obs, f_calc, d_star_sq, densest_per_angstrom3):
-        found = _recovered(grid, start, f_obs, f_calc, pores)
+        found = _recovered(grid, start, f_obs, f_calc, pores, rounds=FIRST_ROUNDS)
         misfit = _misfit(f_obs[known], np.abs(f_calc + found.f_mask)[known])
         if misfit < best[0] and found.contents.sum() > 0:
             best = (misfit, found)
-    return best[1]
+    return _recovered(grid, best[1].f_mask, f_obs, f_calc, pores, rounds=ROUNDS)
 
 
 def _recovered(
@@ -113,13 +116,15 @@ def _recovered(
     f_obs: NDArray[np.float64],
     f_calc: NDArray[np.complex128],
     pores: NDArray[np.int64],
+    *,
+    rounds: int,
 ) -> PoreDensity:
-    """Return what the recovery makes of a start."""
+    """Return what so many rounds of the recovery, or fewer that settle, make of a start."""
     count = int(pores.max())
     point = grid.volume / pores.size
     contents: NDArray[np.float64] = np.zeros(count)
     inside, known = pores > 0, ~np.isnan(f_obs)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         model = f_calc + f_mask
         phase = model / np.maximum(np.abs(model), 1e-12)
         scale = _scale(f_obs[known], np.abs(model)[known])

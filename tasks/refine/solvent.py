@@ -8,14 +8,14 @@ from tasks.refine.settings import RefineSettings
 from tasks.refine.solvent_mask import SolventMask, is_empty
 from tasks.refine.validation import HELD_OUT
 
-ROUNDS = 3
+ROUNDS = 2
 """Of mask and least squares in turn: UiO-66 with liquid in its pores moves by less than 0.0005 of R1 after two
-(tests/benchmarks/pores.py)."""
+(`python -m tests.benchmarks.pores`)."""
 SETTLED = 0.0005
 """Of R1, below which another round is not worth it."""
 LEFT_OUT_GAIN = 0.003
 """Of R1 of reflections that were left out, that a mask must gain. Empty pores move it by less than 0.001 either way,
-those filled with liquid gain 0.01 and more (tests/benchmarks/pores.py)."""
+those filled with liquid gain 0.01 and more (`python -m tests.benchmarks.pores`)."""
 
 
 def with_solvent(
@@ -33,16 +33,16 @@ def with_solvent(
     found = _mask_of(engine, bare, intensities)
     if found is None or (settings.solvent_mask == "auto" and is_empty(found, intensities.radiation)):
         return _without(engine, progress, intensities)
-    trial = _settled(engine, bare, found, intensities)
-    plain = fit if fit.draft.solvent is None else tried_fit(engine, bare, intensities)
-    accepted = trial is not None and (
-        settings.solvent_mask == "on"
-        or (plain is not None and trial.r1 < plain.r1 and predicts_better(engine, bare, trial.draft, intensities))
-    )
     volume, share = found.volume_angstrom3, found.accessible_share
+    if fit.draft.solvent is not None:
+        trial = tried_fit(engine, bare.model_copy(update={"solvent": found}), intensities)
+        change = f"masked the contents of {volume:.0f} A^3 of pores anew"
+        return progress.tried(change, "the model is better than it was", trial, accepted=trial is not None)
+    trial = _settled(engine, bare, found, intensities)
+    accepted = trial is not None and (
+        settings.solvent_mask == "on" or (trial.r1 < fit.r1 and predicts_better(engine, bare, trial.draft, intensities))
+    )
     change = f"masked the contents of {volume:.0f} A^3 of pores, {share:.0%} of the cell"
-    if not accepted:
-        progress = _without(engine, progress, intensities)
     return progress.tried(change, "atoms leave pores open, which hold density", trial, accepted=accepted)
 
 
