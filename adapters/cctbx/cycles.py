@@ -1,4 +1,4 @@
-"""Cycles of least squares that end when shifts are small against their esds. Imported by the worker only."""
+"""Cycles of least squares and when they end. Imported by the worker only, after cctbx."""
 
 from cctbx.array_family import flex
 from scitbx.lstbx import normal_eqns_solving

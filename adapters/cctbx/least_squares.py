@@ -12,9 +12,11 @@ from smtbx.refinement import constraints, least_squares
 from adapters.cctbx import overlapped
 from adapters.cctbx.cycles import Cycles, PlainCycles
 from adapters.cctbx.difference_map import difference_map
-from adapters.cctbx.messages import FitRequest
+from adapters.cctbx.messages import FitRequest, MaskRequest
+from adapters.cctbx.occupancy import conformers, disorder_constraints, keep_in_range, refine_occupancies
 from adapters.cctbx.restraints import pulled, restraints_manager
 from adapters.cctbx.riding import InvalidConstraint, riding_constraints
+from adapters.cctbx.solvent import Pores, as_listed, pores, read_mask, written_mask
 from adapters.cctbx.structure import atoms_of, crystal_symmetry, miller_indices, principal_displacements, xray_structure
 from adapters.cctbx.twinning import (
     bound,
@@ -32,6 +34,7 @@ from tasks.refine import (
     AtomFit,
     Draft,
     DraftFit,
+    SolventMask,
     TwinComponent,
     UniqueIntensities,
     best_weights,
@@ -40,6 +43,9 @@ from tasks.refine import (
 ROUNDS_OF_WEIGHTS = 4
 """At most: a and b settle to 2 % in three rounds for L-alanine and sucrose, in two for tyrosine
 (`python -m tests.benchmarks.solve --refine`); one is spare."""
+ROUNDS_OF_MASKS = 2
+"""Of least squares, each with what the pores hold by the model before. Chosen, not measured: scale and displacements,
+which a model without the pores' contents has wrong, settle in the second."""
 
 
 class Refinery:
@@ -63,18 +69,29 @@ class Refinery:
         self.structure = xray_structure(self.draft, self.data.radiation, self.data.wavelength_angstrom)
         self.twins = components_of(self.draft)
         self.domains = self.draft.domains
+        refine_occupancies(self.structure, self.draft)
         self.extinction = None
         if self.draft.extinction is not None:
             self.extinction = xray.shelx_extinction_correction(
                 self.structure.unit_cell(), self.data.wavelength_angstrom, self.draft.extinction
             )
             self.extinction.grad = True
+        self.f_mask: Any = None
+        if self.draft.solvent is not None and not request.held_out:
+            self.f_mask = as_listed(read_mask(self.draft.solvent, self.fo_sq), self.fo_sq)
+        self.f_mask_free: Any = None
         self.refused: tuple[str, ...] = ()
         self.cycles = 0
         self.equations = self._equations()
 
     def _equations(self) -> Any:
-        connectivity = smtbx.utils.connectivity_table(self.structure, covalent_bond_tolerance=BOND_TOLERANCE_ANGSTROM)
+        parts, negative = conformers(self.draft)
+        connectivity = smtbx.utils.connectivity_table(
+            self.structure,
+            covalent_bond_tolerance=BOND_TOLERANCE_ANGSTROM,
+            conformer_indices=flex.size_t(parts),
+            sym_excl_indices=flex.size_t(negative),
+        )
         riding, self.refused = riding_constraints(self.draft, connectivity)
         held = set(self.refused)
         rides = {label: group.pivot not in held for group in self.draft.riding for label in group.hydrogens}
@@ -84,7 +101,7 @@ class Refinery:
         try:
             parameters = constraints.reparametrisation(
                 self.structure,
-                riding,
+                [*disorder_constraints(self.draft), *riding],
                 connectivity,
                 temperature=20,
                 extinction=self.extinction,
@@ -106,7 +123,24 @@ class Refinery:
             initial_scale_factor=self.scale,
             restraints_manager=restraints_manager(self.draft, self.structure),
             may_parallelise=False,
+            f_mask=self.f_mask,
         )
+
+    def pores(self) -> Pores | None:
+        """Return what fills the pores by the reflections that take part, extinction taken off."""
+        f_calc, fc_sq = self.equations.f_calc.data().as_numpy_array(), self.equations.fc_sq.data().as_numpy_array()
+        lift = np.abs(f_calc) ** 2 / np.maximum(fc_sq, 1e-12) if self.extinction is not None else np.ones(len(fc_sq))
+        unattenuated = flex.double(self.fo_sq.data().as_numpy_array() * lift)
+        fo_sq = self.fo_sq.customized_copy(data=unattenuated).set_observation_type_xray_intensity()
+        scale = float(self.equations.scale_factor())
+        return pores(self.structure, fo_sq, scale=scale, radiation=self.data.radiation)
+
+    def mask_anew(self) -> None:
+        """Take what the reflections that take part say of the pores into F(calc), also of those that are held out."""
+        found = self.pores()
+        self.f_mask = None if found is None else as_listed(found.f_mask, self.fo_sq)
+        self.f_mask_free = None if found is None else as_listed(found.f_mask, self.free)
+        self.renew()
 
     def run(self, cycles: int, shift_over_esd: float) -> None:
         """Refine the structure, of several domains in turn with their fractions."""
@@ -147,6 +181,7 @@ class Refinery:
     def _tidy(self) -> None:
         bound(self.twins)
         cell = self.structure.unit_cell()
+        keep_in_range(self.structure, self.draft)
         for scatterer in self.structure.scatterers():
             if not all(math.isfinite(x) and abs(x) < 50 for x in scatterer.site):
                 raise DivergedError(
@@ -200,6 +235,11 @@ def fit(request: FitRequest) -> DraftFit:
     refinery = Refinery(request)
     refinery.run(request.cycles, request.shift_over_esd)
     refinery.renew()
+    if request.held_out and request.draft.solvent is not None:
+        for _ in range(ROUNDS_OF_MASKS):
+            refinery.mask_anew()
+            refinery.run(request.cycles, request.shift_over_esd)
+            refinery.renew()
     if request.update_weights:
         for _ in range(ROUNDS_OF_WEIGHTS):
             before = refinery.weights
@@ -210,6 +250,20 @@ def fit(request: FitRequest) -> DraftFit:
             if np.allclose(before, refinery.weights, rtol=0.02, atol=1e-4):
                 break
     return _report(refinery, request)
+
+
+def masked(request: MaskRequest) -> SolventMask | None:
+    """Return what fills the pores of a draft as it stands.
+
+    Raises
+    ------
+    InputError
+        If there is no scattering factor, or riding atoms do not fit.
+    """
+    refinery = Refinery(FitRequest(draft=request.draft, intensities=request.intensities, output=request.output))
+    refinery.equations.build_up()
+    found = refinery.pores()
+    return None if found is None else written_mask(found, request.output)
 
 
 def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
@@ -291,11 +345,15 @@ def _r1_free(refinery: Refinery, scale: float, twin: tuple[TwinComponent, ...]) 
     observed = refinery.free.select(strong)
     if not observed.size():
         return None, 0
-    if refinery.parts is None:
-        whole = component_intensities(observed, refinery.structure, twin)[1]
-    else:
+    if refinery.parts is not None:
         kept = refinery.parts.free.chosen(strong.as_numpy_array())
         whole = overlapped.intensities(kept, refinery.draft, refinery.structure, refinery.domains)[1]
+    elif refinery.f_mask_free is not None:
+        f_calc = observed.structure_factors_from_scatterers(refinery.structure, algorithm="direct").f_calc()
+        f_pores = as_listed(refinery.f_mask_free, observed).data().as_numpy_array()
+        whole = np.abs(f_calc.data().as_numpy_array() + f_pores) ** 2
+    else:
+        whole = component_intensities(observed, refinery.structure, twin)[1]
     modulus = np.sqrt(whole)
     if refinery.extinction is not None:
         wavelength = refinery.data.wavelength_angstrom
@@ -350,6 +408,7 @@ def _atom_fits(refinery: Refinery) -> tuple[tuple[AtomFit, ...], tuple[float, ..
         elif flags.grad_u_iso() and place.u_iso >= 0:
             u_esd = (float(esd[place.u_iso]),)
         site = esd[place.site : place.site + 3] if flags.grad_site() and place.site >= 0 else None
+        refined = flags.grad_occupancy() and place.occupancy >= 0
         fits.append(
             AtomFit(
                 label=scatterer.label,
@@ -360,6 +419,7 @@ def _atom_fits(refinery: Refinery) -> tuple[tuple[AtomFit, ...], tuple[float, ..
                 u_equivalent=spread[2],
                 multiplicity=int(scatterer.multiplicity()),
                 riding=scatterer.label in riding,
+                occupancy_esd=float(esd[place.occupancy]) if refined else None,
             )
         )
     own = equations.covariance_matrix().matrix_packed_u_diagonal().as_numpy_array()

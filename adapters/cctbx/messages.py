@@ -7,7 +7,7 @@ from pydantic import Field
 
 from tasks.crystal.scattering import Radiation
 from tasks.model import Document, UnitCell
-from tasks.refine import Draft, DraftFit, UniqueIntensities
+from tasks.refine import Draft, DraftFit, SolventMask, UniqueIntensities
 
 
 class MergeRequest(Document):
@@ -42,7 +42,16 @@ class FitRequest(Document):
     output: Path
 
 
-Request = Annotated[MergeRequest | FitRequest, Field(discriminator="verb")]
+class MaskRequest(Document):
+    """Find what fills the pores of a draft, as it stands."""
+
+    verb: Literal["mask"] = "mask"
+    draft: Draft
+    intensities: UniqueIntensities
+    output: Path
+
+
+Request = Annotated[MergeRequest | FitRequest | MaskRequest, Field(discriminator="verb")]
 
 
 class Batch(Document):
@@ -73,7 +82,14 @@ class Fitted(Document):
     fit: DraftFit
 
 
-Reply = Annotated[WorkerFailure | MergedReply | Fitted, Field(discriminator="verb")]
+class Masked(Document):
+    """Reply to `MaskRequest`; None without a pore that holds something."""
+
+    verb: Literal["masked"] = "masked"
+    solvent: SolventMask | None
+
+
+Reply = Annotated[WorkerFailure | MergedReply | Fitted | Masked, Field(discriminator="verb")]
 
 
 class Replies(Document):

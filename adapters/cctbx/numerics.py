@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from adapters.cctbx.client import ask
-from adapters.cctbx.messages import FitRequest, Fitted, MergedReply, MergeRequest
+from adapters.cctbx.messages import FitRequest, Fitted, Masked, MaskRequest, MergedReply, MergeRequest
 from tasks.integrate import Reflections
 from tasks.model import ProgramFailedError
-from tasks.refine import Draft, DraftFit, ReindexedIntensities, UniqueIntensities
+from tasks.refine import Draft, DraftFit, ReindexedIntensities, SolventMask, UniqueIntensities
 from tasks.solve import Solution
 
 
@@ -78,3 +78,14 @@ class WorkerLeastSquares:
                 return fit
             case other:
                 raise ProgramFailedError(f"the cctbx worker answered {other.verb} to a request to fit")
+
+    def solvent(self, draft: Draft, intensities: UniqueIntensities) -> SolventMask | None:
+        """Return what fills the pores of a draft; see the port."""
+        self.steps += 1
+        request = MaskRequest(draft=draft, intensities=intensities, output=self.workdir / f"mask-{self.steps:02d}.npz")
+        replies = ask([request], self.workdir, timeout_s=self.timeout_s)
+        match replies.replies[0]:
+            case Masked(solvent=solvent):
+                return solvent
+            case other:
+                raise ProgramFailedError(f"the cctbx worker answered {other.verb} to a request for a mask")

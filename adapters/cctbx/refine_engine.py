@@ -10,6 +10,7 @@ from adapters.cctbx.numerics import WorkerLeastSquares
 from adapters.formats.cif_writer import fcf_text, refinement_cif
 from adapters.formats.hklf5 import hklf5_text
 from adapters.formats.shelx_writer import ins_text, res_text
+from adapters.formats.solvent_files import fab_text
 from tasks.integrate import Reflections, hklf4_text, read_overlaps, scale_for
 from tasks.model import Composition, FileRef
 from tasks.refine import (
@@ -58,6 +59,8 @@ def write_structure(structure: RefinedStructure, workdir: Path) -> StructureFile
         "hkl": text,
         "fcf": fcf_text(structure),
     }
+    if structure.fit.draft.solvent is not None:
+        texts["fab"] = fab_text(structure.fit.draft.solvent)
     files = {}
     for kind, text in texts.items():
         path = workdir / f"refined.{kind}"

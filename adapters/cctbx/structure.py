@@ -99,6 +99,7 @@ def atoms_of(structure: xray.structure, draft: Draft) -> tuple[DraftAtom, ...]:
             "position": tuple(float(x) for x in scatterer.site),
             "u_iso_angstrom2": float(scatterer.u_iso_or_equiv(cell)),
             "u_aniso_angstrom2": None if aniso is None else tuple(float(u) for u in aniso),
+            "occupancy": float(scatterer.occupancy),
         }
         atoms.append(atom.model_copy(update=update))
     return tuple(atoms)

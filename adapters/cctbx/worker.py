@@ -17,6 +17,8 @@ from adapters.cctbx.intensities import merge
 from adapters.cctbx.messages import (
     Batch,
     Fitted,
+    Masked,
+    MaskRequest,
     MergedReply,
     MergeRequest,
     Replies,
@@ -34,6 +36,8 @@ def answer(request: Request) -> Reply:
     try:
         if isinstance(request, MergeRequest):
             return MergedReply(intensities=merge(request))
+        if isinstance(request, MaskRequest):
+            return Masked(solvent=least_squares.masked(request))
         return Fitted(fit=least_squares.fit(request))
     except DivergedError as error:
         return WorkerFailure(kind="diverged", message=error.message)

@@ -7,8 +7,10 @@ import gemmi
 import numpy as np
 from gemmi import cif
 
+from adapters.formats.cif_disorder import disorder_cells, disorder_tags
 from adapters.formats.cif_geometry import bond_rows
 from adapters.formats.cif_restraints import restraint_loops
+from adapters.formats.solvent_files import MASK_TAGS, mask_pairs, mask_rows
 from adapters.formats.twin_text import TWIN_ITEMS, twin_rows
 from tasks.crystal.scattering_tables import SOURCES
 from tasks.crystal.twin_laws import is_merohedral
@@ -59,6 +61,9 @@ def refinement_cif(structure: RefinedStructure) -> str:
     _atom_loops(block, structure)
     for loop in restraint_loops(structure):
         _loop(block, loop.prefix, loop.tags, loop.rows)
+    for tag, value in mask_pairs(structure):
+        block.set_pair(tag, value)
+    _loop(block, "_smtbx_masks_void_", MASK_TAGS, mask_rows(structure))
     return str(document.as_string(_layout()))
 
 
@@ -280,8 +285,11 @@ def _atom_loops(block: cif.Block, structure: RefinedStructure) -> None:
     _loop(
         block,
         "_atom_site_",
-        tags,
-        (_atom_row(atom, row, order, atom.label in riding) for atom, row in zip(draft.atoms, fits, strict=True)),
+        (*tags, *disorder_tags(draft)),
+        (
+            [*_atom_row(atom, row, order, atom.label in riding), *disorder_cells(draft, atom)]
+            for atom, row in zip(draft.atoms, fits, strict=True)
+        ),
     )
     _loop(
         block,
@@ -333,7 +341,7 @@ def _atom_row(atom: DraftAtom, row: AtomFit, order: int, riding: bool) -> list[s
         *(number(x, esd, decimals=6) for x, esd in zip(atom.position, esds, strict=True)),
         number(row.u_equivalent, u_esd),
         "Uiso" if isotropic else "Uani",
-        f"{atom.occupancy:g}",
+        f"{atom.occupancy:g}" if row.occupancy_esd is None else number(atom.occupancy, row.occupancy_esd),
         str(site_order),
         "calc" if riding else "d",
         flags or ".",

@@ -32,6 +32,8 @@ class ShelxAtom(NamedTuple):
     """U iso, or U11 U22 U33 U23 U13 U12, angstrom^2; negative: a multiple of the carrier's."""
     peak: float | None = None
     """Height of a Q peak."""
+    part: int = 0
+    """Of a disorder: 0 is there always."""
 
 
 class ShelxFile(NamedTuple):
@@ -145,6 +147,7 @@ class _Reader:
         self.hklf: list[float] = []
         self.twin: tuple[float, ...] = ()
         self.basf: list[float] = []
+        self.part = 0
         self.ended = False
 
     def take(self, line: str) -> None:  # noqa: C901, PLR0912 - one case an instruction
@@ -171,6 +174,8 @@ class _Reader:
                 self.unit = [float(x) for x in rest]
             case "FVAR":
                 self.variables += [float(x) for x in rest]
+            case "PART":
+                self.part = int(rest[0]) if rest else 0
             case "WGHT" if not self.ended:
                 self.weights = [float(x) for x in rest]
             case "TWIN" if not self.ended:
@@ -215,6 +220,7 @@ class _Reader:
             occupancy,
             u or (0.05,),
             numbers[5] if is_peak and len(numbers) > 5 else None,
+            0 if is_peak else self.part,
         )
         (self.peaks if is_peak else self.atoms).append(atom)
 

@@ -5,6 +5,7 @@ import textwrap
 import gemmi
 import numpy as np
 
+from adapters.formats.shelx_disorder import free_variables, instructions, occupancy_code, variable_values
 from adapters.formats.shelx_restraints import restraint_lines
 from adapters.formats.twin_text import twin_lines
 from tasks.crystal.scattering import Radiation
@@ -84,10 +85,13 @@ def _head(structure: RefinedStructure, intensity_scale: float) -> list[str]:
     lines += twin_lines(fit.draft.twin)
     if structure.intensities.overlaps is not None:
         lines.append("BASF " + " ".join(f"{fraction:.5f}" for fraction in fit.draft.domains[1:]))
-    scale = float(np.sqrt((fit.draft.scale or 1.0) * intensity_scale))
-    for text in restraint_lines(fit.draft.restraints, shelx_names([atom.label for atom in fit.draft.atoms])):
+    names = shelx_names([atom.label for atom in fit.draft.atoms])
+    for text in restraint_lines(fit.draft.restraints, names):
         lines += _wrapped(text)
-    return [*lines, f"WGHT {a:.6f} {b:.6f}", f"FVAR {scale:.5f}"]
+    lines.extend(instructions(fit.draft, names))
+    scale = float(np.sqrt((fit.draft.scale or 1.0) * intensity_scale))
+    variables = "".join(f" {value:.5f}" for value in (scale, *variable_values(fit.draft)))
+    return [*lines, f"WGHT {a:.6f} {b:.6f}", *_wrapped(f"FVAR{variables}")]
 
 
 def hklf_line(structure: RefinedStructure) -> str:
@@ -149,10 +153,12 @@ def _atoms(structure: RefinedStructure) -> list[str]:
     names = shelx_names([atom.label for atom in draft.atoms])
     riding = {label for group in draft.riding for label in group.hydrogens}
     carried = {group.pivot: group for group in draft.riding}
+    variables = free_variables(draft)
     lines: list[str] = []
+    part = 0
 
     def line(atom: DraftAtom, ratio: float | None) -> list[str]:
-        occupancy = 10.0 + atom.occupancy * multiplicity[atom.label] / order
+        occupancy = occupancy_code(atom, multiplicity[atom.label] / order, variables)
         u = atom.u_aniso_angstrom2
         if ratio is not None:
             displacement = f"{-ratio:.5f}"
@@ -160,7 +166,7 @@ def _atoms(structure: RefinedStructure) -> list[str]:
             displacement = f"{atom.u_iso_angstrom2 if atom.refine_u else 10 + atom.u_iso_angstrom2:.5f}"
         else:  # SHELX lists U11 U22 U33 U23 U13 U12
             displacement = " ".join(f"{x:.5f}" for x in (u[0], u[1], u[2], u[5], u[4], u[3]))
-        text = f"{names[atom.label]:4s} {kinds[atom.element]:2d} {_place(atom.position)} {occupancy:.5f} {displacement}"
+        text = f"{names[atom.label]:4s} {kinds[atom.element]:2d} {_place(atom.position)} {occupancy} {displacement}"
         return _wrapped(text)
 
     def group_lines(group: RidingGroup) -> list[str]:
@@ -171,10 +177,13 @@ def _atoms(structure: RefinedStructure) -> list[str]:
 
     for atom in draft.atoms:
         if atom.label not in riding:
+            if atom.part != part:
+                part = atom.part
+                lines.append(f"PART {part}")
             lines.extend(line(atom, None))
             if atom.label in carried:
                 lines.extend(group_lines(carried[atom.label]))
-    return lines
+    return [*lines, "PART 0"] if part else lines
 
 
 def shelx_names(labels: list[str]) -> dict[str, str]:

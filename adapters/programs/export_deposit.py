@@ -64,6 +64,8 @@ def _contents(what: Deposited, name: str) -> dict[str, tuple[bytes, str]]:
         f"{name}.res": (res, "model after the last cycle, SHELXL's instructions"),
         f"{name}.ins": (ins, "model before it"),
     }
+    if model.fab is not None:
+        found[f"{name}.fab"] = (_read(model.fab.path), "what fills the pores, for ABIN of SHELXL")
     if what.unmerged is not None:
         found[f"{name}_unmerged.hkl"] = (_read(what.unmerged), "intensities before merging, HKLF 4, axes as integrated")
     if what.frames is not None:

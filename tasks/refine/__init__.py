@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
     from tasks.refine.observed import ReindexedIntensities
     from tasks.refine.parameters import U_CEILING_ANGSTROM2, U_FLOOR_ANGSTROM2
+    from tasks.refine.pores import densest_liquid, pore_density
     from tasks.refine.ports import LeastSquares, Refiner, StructureWriter
     from tasks.refine.restraint_models import (
         RESTRAINT_KINDS,
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
     )
     from tasks.refine.settings import RefineSettings
     from tasks.refine.shelx_factors import four_gaussians, four_gaussians_of
+    from tasks.refine.solvent_mask import (
+        PROBE_ANGSTROM,
+        SMALLEST_VOID_ANGSTROM3,
+        SolventMask,
+        Void,
+        solvent_in_words,
+    )
     from tasks.refine.structure import RefinedStructure
     from tasks.refine.task import refine_structure
     from tasks.refine.twinning import twin_components
@@ -44,7 +52,9 @@ else:
     __getattr__ = open_face(__name__)
 
 __all__ = [
+    "PROBE_ANGSTROM",
     "RESTRAINT_KINDS",
+    "SMALLEST_VOID_ANGSTROM3",
     "U_CEILING_ANGSTROM2",
     "U_FLOOR_ANGSTROM2",
     "AtomFit",
@@ -67,19 +77,24 @@ __all__ = [
     "RestraintPull",
     "RidingGroup",
     "RidingKind",
+    "SolventMask",
     "StructureFiles",
     "StructureWriter",
     "Tensor",
     "TwinComponent",
     "UniqueIntensities",
+    "Void",
     "best_weights",
     "bonds",
+    "densest_liquid",
     "four_gaussians",
     "four_gaussians_of",
+    "pore_density",
     "principal_displacements",
     "refine_structure",
     "refined_elsewhere",
     "refinement",
+    "solvent_in_words",
     "tetrahedra",
     "twin_components",
     "with_hydrogens",

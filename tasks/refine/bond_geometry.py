@@ -102,6 +102,8 @@ def environments(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[
     """Return the bonds of each atom."""
     found: list[list[tuple[int, float, NDArray[np.float64]]]] = [[] for _ in atoms]
     for bond in bonds(atoms, hall, cell):
+        if atoms[bond.second].u_as is not None and not atoms[bond.first].part:
+            continue  # the second place of an atom that is a neighbour already
         if atoms[bond.second].element not in {"H", "D"}:
             found[bond.first].append((bond.second, bond.distance, np.array(bond.vector) / bond.distance))
     return [

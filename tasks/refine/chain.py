@@ -14,6 +14,7 @@ from tasks.refine.cell_check import cell_doubts
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import fitting_composition
 from tasks.refine.conclusion import Concluded, concluded
+from tasks.refine.disorder import odds_of_places
 from tasks.refine.draft import ModelFit, UniqueIntensities
 from tasks.refine.element_odds import element_odds
 from tasks.refine.models import Refinement, StructureFiles
@@ -56,7 +57,7 @@ def refinement(
     allowed = settings.model_copy(update={"extinction": settings.extinction and not hides_extinction(data.counting)})
     draft = with_scattering(with_domains(first_draft(solution), intensities), intensities.radiation, settings)
     progress = refined(numerics, draft, intensities, composition=composition, settings=allowed)
-    if settings.direction_scale:
+    if settings.direction_scale and intensities.overlaps is None:
         progress, intensities = scaled_by_direction(numerics, progress, intensities, workdir)
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
     grounds = Grounds(
@@ -72,7 +73,7 @@ def refinement(
         id=data.id,
         solution=solution,
         warnings=structure.warnings,
-        odds=element_odds(progress.fit, intensities, composition),
+        odds=odds_of_places(progress.fit, element_odds(progress.fit, intensities, composition)),
         files=write(structure, workdir),
         provenance=Provenance(
             engine=engine,

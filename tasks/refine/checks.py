@@ -1,5 +1,6 @@
 """What is unusual in a refined structure: warnings for the reader, evidence for the verdict."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import gemmi
@@ -75,11 +76,13 @@ def impossible_bonds(fit: ModelFit) -> tuple[str, ...]:
     """Return the light atoms with more neighbours than chemistry allows: C or N over 4, O over 4, terminal halogens."""
     most = {"C": 4, "N": 4, "O": 4, "F": 3, "Cl": 4}
     heavy = heavy_atoms(fit)
-    degree = np.zeros(len(heavy), dtype=np.int64)
+    degree = [Counter[int]() for _ in heavy]
     for bond in bonds(heavy, fit.draft.hall, fit.draft.unit_cell):
         if not gemmi.Element(heavy[bond.second].element).is_metal:
-            degree[bond.first] += 1
-    return tuple(atom.label for atom, count in zip(heavy, degree, strict=True) if count > most.get(atom.element, 12))
+            degree[bond.first][heavy[bond.second].part] += 1
+    # of an atom whose neighbours are disordered, those of one part are there at a time
+    counts = (by_part[0] + max((n for part, n in by_part.items() if part), default=0) for by_part in degree)
+    return tuple(atom.label for atom, count in zip(heavy, counts, strict=True) if count > most.get(atom.element, 12))
 
 
 def composition_agreement(formula: dict[str, float], composition: Composition | None) -> float | None:

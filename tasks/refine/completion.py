@@ -8,10 +8,11 @@ import numpy as np
 
 from tasks.crystal.contacts import covalent_radius
 from tasks.crystal.contents import units_in_cell
+from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.symmetry import operations_from_hall
 from tasks.model import Composition, UnitCell
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, ModelFit
-from tasks.refine.geometry import Contact, contacts
+from tasks.refine.geometry import Contact, contacts, never_together
 
 U_DROP_ANGSTROM2 = 0.20
 """U(eq) above which nothing is at a site: 0.45 A r.m.s., a third of a bond. Chosen, not measured: less drops
@@ -55,7 +56,8 @@ def _too_near(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Con
     """Return the pairs that no two elements could form: while elements are unsure, radii say nothing."""
     places = np.array([atom.position for atom in atoms]).reshape(-1, 3)
     near = contacts(places, places, hall, cell, cutoff=NEVER_ANGSTROM)
-    return [pair for pair in near if pair.first != pair.second]
+    orthogonal = orthogonalisation(cell)
+    return [pair for pair in near if pair.first != pair.second and not never_together(atoms, pair, orthogonal)]
 
 
 def loose_atoms(fit: DraftFit) -> tuple[str, ...]:
@@ -175,13 +177,19 @@ def _free_label(element: str, used: set[str]) -> str:
 def relabelled(draft: Draft, elements: Sequence[str]) -> Draft:
     """Return the draft with these elements, one for each atom, and labels that match them.
 
-    Atoms that keep their element keep their label if it begins with the element's symbol.
+    Atoms that keep their element keep their label if it begins with the element's symbol. The second place of an atom
+    has the element of the first.
     """
     used: set[str] = set()
     atoms = []
-    for atom, element in zip(draft.atoms, elements, strict=True):
-        keeps = element == atom.element and atom.label.rstrip("0123456789") == element and atom.label not in used
+    named = {atom.label: element for atom, element in zip(draft.atoms, elements, strict=True)}
+    for atom in draft.atoms:
+        element = named[atom.label if atom.u_as is None else atom.u_as]
+        stem = atom.label if atom.u_as is None else atom.label[:-1]
+        keeps = element == atom.element and stem.rstrip("0123456789") == element and atom.label not in used
         label = atom.label if keeps else _free_label(element, used | {other.label for other in draft.atoms})
         used.add(label)
         atoms.append(atom.model_copy(update={"label": label, "element": element}))
+    renamed = {old.label: new.label for old, new in zip(draft.atoms, atoms, strict=True)}
+    atoms = [a if a.u_as is None else a.model_copy(update={"u_as": renamed[a.u_as]}) for a in atoms]
     return draft.model_copy(update={"atoms": tuple(atoms)})

@@ -64,6 +64,7 @@ def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
         recovery_angstrom=None if recovery is None else recovery.displacement_angstrom,
         extinction=fit.draft.extinction,
         twin=twin_of(fit),
+        solvent=fit.draft.solvent,
         weights=fit.draft.weights,
         converged=fit.converged,
         verdict=verdict,
@@ -86,6 +87,8 @@ def refined_atoms(fit: ModelFit, odds: tuple[ElementOdds, ...] = ()) -> tuple[Re
             u_iso_angstrom2=row.u_equivalent,
             u_aniso_angstrom2=atom.u_aniso_angstrom2,
             occupancy=atom.occupancy,
+            occupancy_esd=row.occupancy_esd,
+            part=atom.part,
             riding=row.riding,
             element_odds=sure.get(atom.label),
         )

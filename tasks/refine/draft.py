@@ -8,6 +8,7 @@ from tasks.crystal.scattering import Radiation
 from tasks.crystal.scattering_tables import DEFAULT, ScatteringTable, element_of
 from tasks.model import Document, FileRef, UnitCell, Vector
 from tasks.refine.restraint_models import Restraint, RestraintPull
+from tasks.refine.solvent_mask import SolventMask
 
 Tensor = tuple[float, float, float, float, float, float]
 """U11 U22 U33 U12 U13 U23 in angstrom^2, on the CIF's reciprocal-axes basis."""
@@ -28,6 +29,20 @@ class DraftAtom(Document):
     occupancy: float = Field(default=1.0, description="chemical occupancy: 1 on a special position too")
     refine_position: bool = True
     refine_u: bool = True
+    part: int = Field(
+        default=0,
+        ge=-9,
+        le=9,
+        description="SHELXL's PART: atoms of different parts are never there together; of a negative one, nor an atom "
+        "and its images",
+    )
+    occupancy_group: str | None = Field(
+        default=None,
+        pattern=r"^-?[a-z0-9]+$",
+        description="atoms of one group share one refined occupancy; those of the group with a minus before its name "
+        "have the rest to one",
+    )
+    u_as: str | None = Field(default=None, description="label of the atom whose displacements it shares")
 
 
 class RidingGroup(Document):
@@ -69,6 +84,7 @@ class Draft(Document):
     extinction: float | None = Field(default=None, description="SHELXL's EXTI, refined when it is not None")
     weights: tuple[float, float] = Field(default=(0.1, 0.0), description="a and b of SHELXL's weighting scheme")
     scale: float | None = Field(default=None, description="of F(calc)^2 to F(obs)^2; None = found from the data")
+    solvent: SolventMask | None = Field(default=None, description="what fills the pores, beside the atoms")
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -95,6 +111,7 @@ class AtomFit(Document):
     u_equivalent: float
     multiplicity: int = Field(description="atoms of this site in the cell")
     riding: bool = Field(default=False, description="whether its place follows from that of the atom that carries it")
+    occupancy_esd: float | None = None
 
 
 DensityUnit = Literal["e/A^3", "A/A^3"]

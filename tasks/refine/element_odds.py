@@ -150,9 +150,9 @@ def naming_cost(fit: DraftFit, composition: Composition | None, candidates: Sequ
 
 
 def multiplicities(fit: DraftFit, atoms: Sequence[DraftAtom]) -> NDArray[np.float64]:
-    """Return how many atoms of the cell each site stands for, (atoms,)."""
+    """Return how many atoms of the cell each site stands for, occupancy considered, (atoms,)."""
     by_label = {row.label: float(row.multiplicity) for row in fit.atoms}
-    return np.array([by_label[atom.label] for atom in atoms])
+    return np.array([by_label[atom.label] * atom.occupancy for atom in atoms])
 
 
 def candidate_elements(fit: DraftFit, composition: Composition | None) -> list[str]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.crystal.contacts import BOND_TOLERANCE_ANGSTROM, SHORTEST_BOND_FRACTION, covalent_radii
 from tasks.crystal.contacts import contacts as find_contacts
+from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.sites import site_orders
 from tasks.crystal.symmetry import operations_from_hall
 from tasks.model import UnitCell
@@ -81,7 +82,19 @@ def bonds(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Contact
         for pair in near
         if pair.distance <= radii[pair.first] + radii[pair.second] + BOND_TOLERANCE_ANGSTROM
         and not _never_bond(atoms[pair.first].element, atoms[pair.second].element)
+        and not never_together(atoms, pair, orthogonalisation(cell))
     ]
+
+
+def never_together(atoms: Sequence[DraftAtom], pair: Contact, orthogonal: NDArray[np.float64]) -> bool:
+    """Tell whether two atoms are of different parts of a disorder; of a negative part, also images of one another."""
+    first, second = atoms[pair.first], atoms[pair.second]
+    if not first.part or not second.part:
+        return False
+    if first.part != second.part:
+        return True
+    apart = orthogonal @ (np.array(second.position) - np.array(first.position))
+    return first.part < 0 and float(np.abs(np.array(pair.vector) - apart).max()) > SAME_PLACE_ANGSTROM
 
 
 def _never_bond(first: str, second: str) -> bool:
@@ -109,4 +122,5 @@ def close_contacts(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> lis
         for pair in near
         if pair.first <= pair.second
         and pair.distance < SHORTEST_BOND_FRACTION * (radii[pair.first] + radii[pair.second])
+        and not never_together(atoms, pair, orthogonalisation(cell))
     ]

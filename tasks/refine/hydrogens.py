@@ -73,6 +73,8 @@ def with_hydrogens(draft: Draft, radiation: Radiation, composition: Composition 
     groups: list[RidingGroup] = []
     for site in sites:
         kind = riding_kind(site, sites, elements)
+        if len({heavy[j].part for j in site.neighbours} - {0, heavy[site.number].part}) > 1:
+            continue  # two surroundings: hydrogen would have two places as well
         if kind is None or (
             _special(heavy[site.number], draft) and kind not in {"tertiary-xh", "planar-xh", "linear-xh"}
         ):
@@ -96,6 +98,9 @@ def with_hydrogens(draft: Draft, radiation: Radiation, composition: Composition 
                     position=(float(place[0]), float(place[1]), float(place[2])),
                     u_iso_angstrom2=min(0.3, 1.2 * pivot.u_iso_angstrom2),
                     refine_u=False,
+                    occupancy=pivot.occupancy,
+                    part=pivot.part,
+                    occupancy_group=pivot.occupancy_group,
                 )
             )
         ratio = 1.5 if kind in {"methyl", "hydroxyl"} else 1.2

@@ -11,6 +11,7 @@ from tasks.model.twin import Twin
 from tasks.model.verdict import Verdict
 from tasks.refine.draft import DensityUnit
 from tasks.refine.restraint_models import RestraintPull
+from tasks.refine.solvent_mask import SolventMask
 
 
 class RefinedAtom(Document):
@@ -25,6 +26,8 @@ class RefinedAtom(Document):
         default=None, description="U11 U22 U33 U12 U13 U23"
     )
     occupancy: float = 1.0
+    occupancy_esd: float | None = None
+    part: int = Field(default=0, description="of a disorder: atoms of different parts are never there together")
     riding: bool = False
     element_odds: float | None = Field(
         default=None, ge=0, le=1, description="odds of the element against the others of the composition"
@@ -39,6 +42,7 @@ class StructureFiles(NamedTuple):
     ins: FileRef
     hkl: FileRef
     fcf: FileRef
+    fab: FileRef | None = None
 
 
 class Refinement(Document):
@@ -77,6 +81,7 @@ class Refinement(Document):
     )
     extinction: float | None = None
     twin: Twin | None = Field(default=None, description="None = a single crystal")
+    solvent: SolventMask | None = Field(default=None, description="what fills the pores and is no atoms")
     weights: Vector | tuple[float, float] = (0.1, 0.0)
     converged: bool
     verdict: Verdict
@@ -87,4 +92,5 @@ class Refinement(Document):
     ins: FileRef
     hkl: FileRef
     fcf: FileRef
+    fab: FileRef | None = Field(default=None, description="the mask of the pores, as SHELXL's ABIN reads it")
     provenance: Provenance

@@ -55,13 +55,16 @@ def anisotropic_elements(fit: DraftFit, intensities: UniqueIntensities) -> froze
 
 
 def made_anisotropic(draft: Draft, elements: frozenset[str]) -> Draft:
-    """Return the draft with anisotropic displacements of these elements, equal to the isotropic ones at first."""
+    """Return the draft with anisotropic displacements of these elements, equal to the isotropic ones at first.
+
+    Atoms in parts stay isotropic: occupancy, two places and an ellipsoid each are more than two overlapping peaks tell.
+    """
     frac = draft.unit_cell.gemmi().reciprocal()
     # U(cif) of an isotropic atom in oblique axes: off-diagonal terms are U cos(angle*) in the reciprocal cell
     cosines = [math.cos(math.radians(angle)) for angle in (frac.gamma, frac.beta, frac.alpha)]
 
     def change(atom: DraftAtom) -> DraftAtom:
-        if atom.element not in elements or atom.u_aniso_angstrom2 is not None:
+        if atom.element not in elements or atom.u_aniso_angstrom2 is not None or atom.part:
             return atom
         u = atom.u_iso_angstrom2
         return atom.model_copy(update={"u_aniso_angstrom2": (u, u, u, *(u * cosine for cosine in cosines))})

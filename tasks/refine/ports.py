@@ -8,6 +8,7 @@ from tasks.model import Composition
 from tasks.refine.draft import Draft, DraftFit, UniqueIntensities
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import ReindexedIntensities
+from tasks.refine.solvent_mask import SolventMask
 from tasks.refine.structure import RefinedStructure
 from tasks.solve import Solution
 
@@ -73,6 +74,14 @@ class LeastSquares(Protocol):
         ------
         DivergedError
             If the normal equations are singular or an atom runs away.
+        """
+        ...
+
+    def solvent(self, draft: Draft, intensities: UniqueIntensities) -> SolventMask | None:
+        """Return what fills the pores of a draft as it stands, None without a pore that holds something.
+
+        A fit of a draft with a mask adds it to F(calc); one that holds reflections out makes the mask anew without
+        them.
         """
         ...
 

@@ -21,6 +21,10 @@ class RefineSettings(Document):
     refine_hydrogens: bool = Field(
         default=True, description="refine hydrogen where the data bear it and left-out reflections gain"
     )
+    solvent_mask: Literal["auto", "off", "on"] = Field(
+        default="auto", description="what fills pores as a mask in F(calc): where left-out reflections gain from it"
+    )
+    disorder: bool = Field(default=True, description="split and partly occupied sites where left-out reflections gain")
     extinction: bool = Field(default=True, description="refine extinction where it pays")
     scattering: ScatteringTable | None = Field(
         default=None, description="table of scattering factors; None = peng-1996 for electrons, it1992 for X-rays"

@@ -9,6 +9,7 @@ from tasks.model.provenance import Attempt
 from tasks.refine import completion, parameters, twinning
 from tasks.refine.assembly import tidied
 from tasks.refine.direction_step import direction_scaled
+from tasks.refine.disorder import disordered
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.extinction import most_extinction
 from tasks.refine.geometry import contacts
@@ -20,6 +21,7 @@ from tasks.refine.ports import LeastSquares
 from tasks.refine.progress import QUICK_CYCLES, RefineProgress, tried_fit
 from tasks.refine.restraints.step import anisotropic_by_restraints, restrained
 from tasks.refine.settings import RefineSettings
+from tasks.refine.solvent import with_solvent
 from tasks.refine.validation import HELD_OUT
 from tasks.solve import Solution
 
@@ -82,6 +84,7 @@ def refined(
     progress = _completed(engine, progress, intensities, composition, settings)
     progress = progress._replace(fit=engine.fit(tidied(progress.fit.draft), intensities, cycles=QUICK_CYCLES))
     progress = twinning.settled(engine, twinning.twinned(engine, progress, intensities), intensities)
+    progress = with_solvent(engine, progress, intensities, settings)
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
     if settings.anisotropic:
@@ -97,6 +100,8 @@ def refined(
     progress = anisotropic_by_restraints(engine, progress, intensities, settings)
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
+    progress = _parted(engine, progress, intensities, composition, settings)
+    progress = with_solvent(engine, progress, intensities, settings)
     if settings.hydrogens and settings.refine_hydrogens:
         progress = hydrogen_freed(engine, progress, intensities)
     return _finished(engine, progress, intensities)
@@ -110,6 +115,24 @@ def scaled_by_direction(
     trial = found.fit if found.accepted else progress.fit
     progress = progress.tried("scaled by direction", found.outcome, trial, accepted=found.accepted)
     return (_finished(engine, progress, found.intensities) if found.accepted else progress), found.intensities
+
+
+def _parted(
+    engine: LeastSquares,
+    progress: RefineProgress,
+    intensities: UniqueIntensities,
+    composition: Composition | None,
+    settings: RefineSettings,
+) -> RefineProgress:
+    """Return the progress with disorder, and what was refused before and may pay now that it is taken care of."""
+    parted = disordered(engine, progress, intensities, settings)
+    if parted.fit is progress.fit:
+        return parted
+    if settings.anisotropic:
+        parted = _anisotropic(engine, parted, intensities)
+    if settings.hydrogens:
+        parted = _hydrogens(engine, parted, intensities, composition)
+    return renamed(engine, parted, intensities, composition) if settings.reassign else parted
 
 
 def _completed(

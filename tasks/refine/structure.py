@@ -13,6 +13,7 @@ from tasks.refine.cell_check import cell_doubts
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import cell_contents
 from tasks.refine.draft import DraftFit, ModelFit, UniqueIntensities
+from tasks.refine.solvent_mask import solvent_in_words
 from tasks.solve import Solution
 
 
@@ -92,6 +93,7 @@ def structure_of(
         formula_units=units,
         warnings=(
             *about_limit(data, intensities),
+            *(() if fit.draft.solvent is None else (solvent_in_words(fit.draft.solvent, data.radiation),)),
             *warnings_of(fit, intensities, formula=formula, composition=composition, doubts=doubts),
         ),
         program=program,

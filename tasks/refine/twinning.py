@@ -63,10 +63,10 @@ def laws_for(draft: Draft) -> tuple[Law, ...]:
 def twinned(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
     """Return the progress as a twin, where one of the lattice's laws makes left-out reflections agree far better.
 
-    Without a law, or with R1 as low as that of a single crystal, nothing is tried.
+    Without a law, with R1 as low as that of a single crystal, or of the domains of a twin, nothing is tried.
     """
     fit = progress.fit
-    if fit.draft.twin or fit.r1 < TRIED_R1:
+    if fit.draft.twin or fit.r1 < TRIED_R1 or intensities.overlaps is not None:
         return progress
     best: DraftFit | None = None
     for law in laws_for(fit.draft):

@@ -153,10 +153,11 @@ def r1_by_chance(fit: ModelFit) -> float:
     """Return the R1 that fitting as many parameters to noise would reach.
 
     Wilson's value for random atoms, lowered by the square root of the part of the observed reflections that the
-    parameters do not use up.
+    parameters do not use up, nor a mask, which fits as large a part of them as it takes up of the cell.
     """
     centric = gemmi.symops_from_hall(fit.draft.hall).is_centrosymmetric()
-    freedom = max(0.0, 1.0 - fit.parameters / max(1, fit.reflections_observed))
+    masked = 0.0 if fit.draft.solvent is None else fit.draft.solvent.accessible_share
+    freedom = max(0.0, 1.0 - fit.parameters / max(1, fit.reflections_observed) - masked)
     return BY_CHANCE[centric] * math.sqrt(freedom)
 
 

@@ -21,6 +21,7 @@ from tasks.model import Document
 from tasks.model.provenance import Provenance
 from tasks.model.twin import Twin
 from tasks.refine import Refinement, RestraintPull
+from tasks.report.disorder_entries import DisorderEntry, SolventEntry, beyond_whole_atoms
 from tasks.report.masked import ValidityEntry, validity_entry
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
 from tasks.solve import Solutions
@@ -121,6 +122,8 @@ class RefinementEntry(Document):
     twin: Twin | None = Field(description="law and fraction of the second crystal of a twin; else null")
     pulls: tuple[RestraintPull, ...] = Field(description="how far the model stands from its restraints")
     scattering: str | None = Field(description="table of scattering factors; null = not known")
+    solvent_mask: SolventEntry | None = None
+    disorder: tuple[DisorderEntry, ...] = ()
     verdict: str
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -347,7 +350,7 @@ def _solution(solutions: Solutions | None) -> SolutionEntry | None:
 def _refinement(refined: Refinement | None, rundir: Path) -> RefinementEntry | None:
     if refined is None:
         return None
-    uncertainty = _uncertainty(refined)
+    uncertainty = _uncertainty(refined) | beyond_whole_atoms(refined)
     same = set(RefinementEntry.model_fields) - {"engine", "version", "unit_cell", "cif", *uncertainty}
     return RefinementEntry(
         engine=refined.provenance.engine,

@@ -6,6 +6,7 @@ from tasks.integrate import CellEsd, CellScale, Reflections, ShellStatistics, vo
 from tasks.model import UnitCell
 from tasks.model.experiment import wavelength_text
 from tasks.refine import Refinement
+from tasks.report.disorder_entries import contents_text, occupancy_text
 from tasks.report.models import ApertureQuality, CrystalOutcome
 from tasks.report.wording import DASH, fixed, number, percent, with_esd
 
@@ -139,6 +140,7 @@ def _fit_rows(model: Refinement) -> list[Row]:
         (DENSITY_NAME[model.density_unit], f"{model.density_max:.2f}, {model.density_min:.2f}"),
         ("Twin law, fraction", DASH if model.twin is None else f"{model.twin.law}, {model.twin.fraction:.3f}"),
         ("Extinction", DASH if model.extinction is None else f"{model.extinction:.3g}"),
+        *(() if model.solvent is None else [("In pores, as a mask", contents_text(model))]),
     ]
 
 
@@ -149,7 +151,7 @@ def atom_rows(model: Refinement) -> tuple[Row, ...]:
         esds = atom.position_esd or (None, None, None)
         places = [with_esd(value, esd) for value, esd in zip(atom.position, esds, strict=True)]
         kind = "riding" if atom.riding else "Uani" if atom.u_aniso_angstrom2 else "Uiso"
-        rows.append((atom.label, atom.element, *places, f"{atom.u_iso_angstrom2:.4f}", kind, f"{atom.occupancy:g}"))
+        rows.append((atom.label, atom.element, *places, f"{atom.u_iso_angstrom2:.4f}", kind, occupancy_text(atom)))
     return tuple(rows)
 
 

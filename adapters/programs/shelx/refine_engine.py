@@ -287,6 +287,7 @@ def _model_fit(done: _Round, solution: Solution) -> ModelFit:
                 u_iso_angstrom2=equivalent,
                 u_aniso_angstrom2=aniso,
                 occupancy=atom.occupancy / share,
+                part=atom.part,
             )
         )
         rows.append(

@@ -145,6 +145,9 @@ class Scripted:
             raise DivergedError("no")
         return plain_fit(draft, self.folder)
 
+    def solvent(self, _draft: Draft, _intensities: UniqueIntensities) -> None:
+        """Return that nothing fills the pores."""
+
 
 def test_a_change_that_diverges_is_undone_and_recorded(
     draft: Draft, intensities: UniqueIntensities, tmp_path: Path
