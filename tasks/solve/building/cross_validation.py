@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from tasks.crystal.lattice import fractionalisation
 from tasks.crystal.symmetry import Symmetry, epsilon
 from tasks.solve.building.atoms import Model, calculate, stabilisers
-from tasks.solve.building.least_squares import Free, refine
+from tasks.solve.building.least_squares import Free, IsotropicFit, attenuation, refine
 from tasks.solve.data.observations import GroupAmplitudes, shell_mean
 
 FOLDS = 5
@@ -22,6 +22,7 @@ most between 0 and 0.3, on the same models."""
 SEED = 20150101
 """Any number, the same for all models, so that a verdict does not change between runs; others move R1 of a model by up
 to 0.017 (cinchonine)."""
+SEEN = Free(u_iso=True, extinction=True)
 FILLS = (0.0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.12, 0.16, 0.2)
 """Of the mean intensity, added to all by multiple scattering."""
 
@@ -45,8 +46,8 @@ def free_r(model: Model, observed: GroupAmplitudes, symmetry: Symmetry) -> float
     difference, total, tested = 0.0, 0.0, 0
     for number in range(FOLDS):
         test = fold == number
-        fit = refine(shaken, rows_of(observed, ~test), symmetry, free=Free(u_iso=True), cycles=CYCLES)
-        calculated = _filled(fit.model, observed, symmetry, mean=mean, seen=~test & observed.strong)
+        fit = refine(shaken, rows_of(observed, ~test), symmetry, free=SEEN, cycles=CYCLES)
+        calculated = _filled(fit, observed, symmetry, mean=mean, seen=~test & observed.strong)
         judged = test & observed.strong
         difference += float(np.abs(observed.amplitude - calculated)[judged].sum())
         total += float(observed.amplitude[judged].sum())
@@ -75,13 +76,15 @@ def _mean_intensity(observed: GroupAmplitudes, symmetry: Symmetry) -> NDArray[np
 
 
 def _filled(
-    model: Model, observed: GroupAmplitudes, symmetry: Symmetry, *, mean: NDArray[np.float64], seen: NDArray[np.bool_]
+    fit: IsotropicFit, observed: GroupAmplitudes, symmetry: Symmetry, *, mean: NDArray[np.float64], seen: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Return the calculated amplitudes (n,) with the fill and the scale that suit the `seen` ones best."""
     value = calculate(
-        observed.hkl, model, symmetry, cell=observed.cell, radiation=observed.radiation, d_star_sq=observed.d_star_sq
-    )
+        observed.hkl, fit.model, symmetry, cell=observed.cell, radiation=observed.radiation,
+        d_star_sq=observed.d_star_sq,
+    )  # fmt: skip
     square = np.abs(value) ** 2
+    square *= attenuation(square, fit.extinction) ** 2
     square *= mean[seen].sum() / max(float(square[seen].sum()), 1e-30)
     best, least = np.zeros(len(square)), np.inf
     for fill in FILLS:

@@ -42,7 +42,7 @@ GUEST_DISTANCE_ANGSTROM = 2.1
 GUEST_POWER = 0.6
 """Of the least power of other atoms."""
 POWERS = Free(u_common=True, occupancy=True)
-ISOTROPIC = Free(u_iso=True)
+ISOTROPIC = Free(u_iso=True, extinction=True)
 ISOTROPIC_CYCLES = 8
 """Of the last fit; steps that gain little end it before."""
 
