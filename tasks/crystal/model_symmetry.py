@@ -21,8 +21,20 @@ SAME_ATOM_ANGSTROM = 0.1
 """Images of an atom nearer to each other than this are one atom on a special position, as in `crystal.sites`."""
 ORIGIN_ROUNDS = 3
 """Of fitting the origin: each image of an atom keeps its partner, so the second round finds what the first did."""
+ENTRIES = 530
+"""Hall symbols of spglib's table."""
+TRICLINIC_WITH_CENTRE = 2
+"""Number of P-1."""
+LATTICE_STEPS = 4
+"""Cells up to so many times smaller along an axis are looked into: missed lattice vectors halve a cell, seldom more."""
+MOST_STRETCHED = 2.0
+"""Operations are found within a distance, and their products may be off by more: by so many times it."""
 WHOLE = 1e-3
 """How far an entry of a change of axes may be from a whole number: they are ratios of small whole numbers."""
+
+
+Crystal = tuple[list[list[float]], list[list[float]], list[int]]
+"""What spglib takes: the axes as rows, in angstrom, fractional coordinates, and a number for each kind."""
 
 
 class Sites(NamedTuple):
@@ -52,7 +64,13 @@ class ModelSymmetry(NamedTuple):
     @property
     def index_change(self) -> NDArray[np.float64]:
         """The matrix (3, 3) that takes old indices, as columns, to new ones."""
-        return np.linalg.inv(self.change).T
+        return np.asarray(np.linalg.inv(self.change).T, dtype=np.float64)
+
+    @property
+    def operations_per_old_cell(self) -> float:
+        """How many operations the group has in the cell that the atoms were given in."""
+        order = len(operations_from_hall(self.group.hall).rotations)
+        return float(order * abs(np.linalg.det(self.change)))
 
 
 def symmetry_of_model(sites: Sites, hall: str, cell: UnitCell, *, within_angstrom: float) -> ModelSymmetry | None:
@@ -69,26 +87,18 @@ def symmetry_of_model(sites: Sites, hall: str, cell: UnitCell, *, within_angstro
     own = operations_from_hall(hall)
     whole = _in_the_cell(sites, own, cell)
     codes = {kind: number for number, kind in enumerate(sorted(set(sites.kind)), start=1)}
-    crystal = (
-        orthogonalisation(cell).T,
-        whole.position,
+    crystal: Crystal = (
+        orthogonalisation(cell).T.tolist(),
+        whole.position.tolist(),
         [codes[sites.kind[row]] for row in whole.row],
     )
     found = _dataset(crystal, within_angstrom, 0)
     if found is None or len(found.rotations) <= len(own.rotations):
         return None
-    setting = min(
-        (
-            dataset
-            for entry in range(1, 531)
-            if _number(entry) == found.number and (dataset := _dataset(crystal, within_angstrom, entry)) is not None
-        ),
-        key=lambda dataset: (_awkwardness(dataset.transformation_matrix), dataset.hall_number),
-    )
-    group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(setting.hall))
-    if group is None:
+    setting = _setting(found, crystal, within_angstrom)
+    if setting is None:
         return None
-    return _described(group, setting, whole, cell, within_angstrom=within_angstrom)
+    return _described(setting, whole, cell, within_angstrom=within_angstrom)
 
 
 class _Whole(NamedTuple):
@@ -115,15 +125,41 @@ def _in_the_cell(sites: Sites, operations: Operations, cell: UnitCell) -> _Whole
     return _Whole(np.array(positions) % 1.0, np.array(rows), np.array([sites.kind[row] for row in rows]))
 
 
-def _dataset(crystal: tuple[object, ...], within_angstrom: float, entry: int) -> "spglib.SpglibDataset | None":
+def _dataset(crystal: Crystal, within_angstrom: float, entry: int) -> "spglib.SpglibDataset | None":
     try:
-        return spglib.get_symmetry_dataset(crystal, symprec=within_angstrom, hall_number=entry)
+        return spglib.get_symmetry_dataset(crystal, symprec=within_angstrom, hall_number=entry, _throw=True)
     except spglib.SpglibError:
         return None
 
 
+class _Setting(NamedTuple):
+    """A group of the tables and how its axes come from the old ones: x' = change x + shift."""
+
+    group: gemmi.SpaceGroup
+    change: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+
+def _setting(found: "spglib.SpglibDataset", crystal: Crystal, within_angstrom: float) -> _Setting | None:
+    """Return the setting nearest to the old axes, of all that the tables have for a type of group."""
+    settings = [
+        dataset
+        for entry in range(1, ENTRIES + 1)
+        if _number(entry) == found.number and (dataset := _dataset(crystal, within_angstrom, entry)) is not None
+    ]
+    best = min(settings, key=lambda dataset: (_awkwardness(dataset.transformation_matrix), dataset.hall_number))
+    group: gemmi.SpaceGroup | None = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(best.hall))
+    if group is None:
+        return None
+    if group.number == TRICLINIC_WITH_CENTRE and len(found.rotations) == 2:
+        # any axes do: spglib would reduce them
+        inversion = int(np.flatnonzero(np.trace(found.rotations, axis1=1, axis2=2) == -3)[0])
+        return _Setting(group, np.eye(3), -np.asarray(found.translations[inversion]) / 2.0)
+    return _Setting(group, np.asarray(best.transformation_matrix), np.asarray(best.origin_shift))
+
+
 def _number(entry: int) -> int:
-    kind = spglib.get_spacegroup_type(entry)
+    kind = spglib.get_spacegroup_type(entry, _throw=True)
     return 0 if kind is None else int(kind.number)
 
 
@@ -133,38 +169,29 @@ def _awkwardness(change: NDArray[np.float64]) -> tuple[bool, float]:
     return (not whole, round(float(np.abs(change - np.eye(3)).sum()), 3))
 
 
-def _described(
-    group: gemmi.SpaceGroup, setting: "spglib.SpglibDataset", whole: _Whole, cell: UnitCell, *, within_angstrom: float
-) -> ModelSymmetry | None:
-    change = np.asarray(setting.transformation_matrix, dtype=np.float64)
-    shift = np.asarray(setting.origin_shift, dtype=np.float64)
-    operations = operations_from_hall(group.hall)
-    back = np.linalg.inv(change)
-    rotations = back @ operations.rotations @ change
+def _described(setting: _Setting, whole: _Whole, cell: UnitCell, *, within_angstrom: float) -> ModelSymmetry | None:
+    group, change, shift = setting
     orthogonal = orthogonalisation(cell)
     for _ in range(ORIGIN_ROUNDS):
-        # x' = P x + p, so an operation (W, w) of the new axes is P^-1 (W (P x + p) + w - p) in the old ones
-        translations = (operations.rotations @ shift + operations.translations - shift) @ back.T
-        partner, delta = _matched(whole, Operations(rotations, translations), orthogonal)
+        operations = _in_old_axes(group, change, shift)
+        partner, delta = _matched(whole, operations, orthogonal)
         if partner is None:
             return None
         # moving the origin by s adds (R - 1) P^-1 s to the translations; the mean misfits ask for it
-        slopes = ((rotations - np.eye(3)) @ back).reshape(-1, 3)
+        slopes = ((operations.rotations - np.eye(3)) @ np.linalg.inv(change)).reshape(-1, 3)
         move, *_ = np.linalg.lstsq(slopes, delta.mean(axis=1).reshape(-1), rcond=1e-6)
         shift = shift + move
-    translations = (operations.rotations @ shift + operations.translations - shift) @ back.T
-    partner, delta = _matched(whole, Operations(rotations, translations), orthogonal)
+    operations = _in_old_axes(group, change, shift)
+    partner, delta = _matched(whole, operations, orthogonal)
     if partner is None:
         return None
     distance = np.linalg.norm(delta @ orthogonal.T, axis=2)
-    if float(distance.max()) > 2.0 * within_angstrom:
+    if float(distance.max()) > MOST_STRETCHED * within_angstrom:
         return None
-    position, parents = _means(whole, partner, delta, np.linalg.inv(rotations))
-    tensor = back.T @ metric(cell) @ back
-    mean = np.mean([rotation.T @ tensor @ rotation for rotation in operations.rotations], axis=0)
+    position, parents = _means(whole, partner, delta, np.asarray(np.linalg.inv(operations.rotations), dtype=np.float64))
     return ModelSymmetry(
         group=group,
-        cell=_rounded(cell_of_metric(mean)),
+        cell=_symmetric_cell(cell, setting),
         change=change,
         shift=shift,
         position=(position @ change.T + shift) % 1.0,
@@ -172,6 +199,29 @@ def _described(
         rms_angstrom=float(np.sqrt((distance**2).mean())),
         furthest_angstrom=float(distance.max()),
     )
+
+
+def _in_old_axes(group: gemmi.SpaceGroup, change: NDArray[np.float64], shift: NDArray[np.float64]) -> Operations:
+    """Return the operations of a group in the axes that the atoms have; lattice vectors of a smaller cell among them.
+
+    With x' = P x + p an operation (W, w) of the new axes is P^-1 (W (P x + p) + w - p) in the old ones.
+    """
+    new, back = operations_from_hall(group.hall), np.linalg.inv(change)
+    rotations = back @ new.rotations @ change
+    translations = (new.rotations @ shift + new.translations - shift) @ back.T
+    steps = np.stack(np.meshgrid(*[np.arange(LATTICE_STEPS)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    vectors = np.unique(np.round((steps @ back.T) % 1.0, 6) % 1.0, axis=0)
+    return Operations(
+        np.tile(rotations, (len(vectors), 1, 1)), (vectors[:, None, :] + translations[None, :, :]).reshape(-1, 3)
+    )
+
+
+def _symmetric_cell(cell: UnitCell, setting: _Setting) -> UnitCell:
+    """Return the new cell, exactly as its group wants it."""
+    back = np.linalg.inv(setting.change)
+    tensor = back.T @ metric(cell) @ back
+    rotations = operations_from_hall(setting.group.hall).rotations
+    return _rounded(cell_of_metric(np.mean([rotation.T @ tensor @ rotation for rotation in rotations], axis=0)))
 
 
 def _matched(

@@ -16,6 +16,7 @@ from tasks.refine.completion import fitting_composition
 from tasks.refine.conclusion import Concluded, concluded
 from tasks.refine.draft import ModelFit, UniqueIntensities
 from tasks.refine.element_odds import element_odds
+from tasks.refine.missed_symmetry import Standing, in_its_symmetry
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
 from tasks.refine.ports import LeastSquares, StructureWriter
@@ -53,12 +54,17 @@ def refinement(
     intensities = unique_intensities(numerics, data, solution, settings.d_min_angstrom)
     allowed = settings.model_copy(update={"extinction": settings.extinction and not hides_extinction(data.counting)})
     progress = refined(numerics, first_draft(solution), intensities, composition=composition, settings=allowed)
+    standing = Standing(solution, intensities, progress, recovery(numerics, progress.fit, intensities))
+    (solution, intensities, progress, found), remarks = in_its_symmetry(
+        numerics, data, standing, composition=composition, settings=allowed
+    )
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
+    structure = structure.model_copy(update={"warnings": (*structure.warnings, *remarks)})
     grounds = Grounds(
         radiation=intensities.radiation,
         formula=structure.formula,
         composition=composition,
-        recovery=recovery(numerics, progress.fit, intensities),
+        recovery=found,
         counting=data.counting,
         cell_scale=data.cell_scale,
         wavelength_angstrom=electron_wavelength(data),

@@ -76,7 +76,12 @@ def _mean_intensity(observed: GroupAmplitudes, symmetry: Symmetry) -> NDArray[np
 
 
 def _filled(
-    fit: IsotropicFit, observed: GroupAmplitudes, symmetry: Symmetry, *, mean: NDArray[np.float64], seen: NDArray[np.bool_]
+    fit: IsotropicFit,
+    observed: GroupAmplitudes,
+    symmetry: Symmetry,
+    *,
+    mean: NDArray[np.float64],
+    seen: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Return the calculated amplitudes (n,) with the fill and the scale that suit the `seen` ones best."""
     value = calculate(

@@ -22,8 +22,9 @@ OCCUPANCY_RANGE = (0.02, 60.0)
 times O and 45 times Li, with room for sites of several atoms. Above zero, since derivatives are taken relative to
 it."""
 MOST_EXTINCTION = 30.0
-"""Of `attenuation`: by Blackman's two-beam formula a reflection of mean intensity then keeps a fifth of its intensity, as
-in a crystal of two and a half extinction distances. Thicker ones give no data that kinematical models explain."""
+"""Of `attenuation`: a reflection of mean intensity then keeps a fifth of its intensity, as in a crystal of
+two and a half extinction distances by Blackman's two-beam formula. Thicker ones give no data that kinematical models
+explain."""
 FIRST_EXTINCTION = 1.0
 """The largest first step; later ones may double it and add as much. Chosen, not measured: the scale follows in each
 step, and a larger one would be made before it has."""
@@ -42,7 +43,7 @@ class Free(NamedTuple):
 
 
 class IsotropicFit(NamedTuple):
-    """A fitted model: ``calculated`` (n,) complex on the scale of the data (times `scale`), weakened by `extinction`."""
+    """A fitted model: ``calculated`` (n,) complex on the scale of the data (times `scale`), extinction included."""
 
     model: Model
     scale: float
