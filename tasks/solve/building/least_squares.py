@@ -53,14 +53,16 @@ class IsotropicFit(NamedTuple):
     extinction: float = 0.0
 
 
-def refine(model: Model, observed: GroupAmplitudes, symmetry: Symmetry, *, free: Free, cycles: int) -> IsotropicFit:
+def refine(
+    model: Model, observed: GroupAmplitudes, symmetry: Symmetry, *, free: Free, cycles: int, extinction: float = 0.0
+) -> IsotropicFit:
     """Return the model after up to `cycles` accepted steps; a step that does not lower the residual is not taken.
 
     Source of the method: Marquardt, J. SIAM 11, 431-441 (1963). Weights 1 / (sigma^2 + (0.05 F)^2), lowered for
-    outliers as 1 / (1 + (r / 3 rms)^2).
+    outliers as 1 / (1 + (r / 3 rms)^2). Extinction begins at a value, and stays there unless it is free.
     """
     damping = 1e-3
-    state = _evaluate(model, observed, symmetry, 0.0)
+    state = _evaluate(model, observed, symmetry, extinction)
     used = 1
     for _ in range(cycles):
         weight = _weights(observed, state)
