@@ -17,13 +17,13 @@ from tasks.refine.conclusion import Concluded, concluded
 from tasks.refine.disorder import odds_of_places
 from tasks.refine.draft import ModelFit, UniqueIntensities
 from tasks.refine.element_odds import element_odds
+from tasks.refine.missed_symmetry import Standing, in_its_symmetry
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
-from tasks.refine.overlapped import with_domains, with_overlaps
+from tasks.refine.overlapped import with_overlaps
 from tasks.refine.ports import LeastSquares, StructureWriter
-from tasks.refine.scattering_choice import with_scattering
 from tasks.refine.settings import RefineSettings
-from tasks.refine.strategy import first_draft, refined, scaled_by_direction
+from tasks.refine.strategy import refined, scaled_by_direction, start_of
 from tasks.refine.structure import electron_wavelength, esd_in_axes_of, formula_of, structure_of
 from tasks.refine.validation import recovery
 from tasks.refine.verdict import NOT_RECOVERED, Grounds, hides_extinction
@@ -55,16 +55,22 @@ def refinement(
     composition = fitting_composition(composition, solution.unit_cell)
     intensities = unique_intensities(numerics, data, solution, settings.d_min_angstrom)
     allowed = settings.model_copy(update={"extinction": settings.extinction and not hides_extinction(data.counting)})
-    draft = with_scattering(with_domains(first_draft(solution), intensities), intensities.radiation, settings)
-    progress = refined(numerics, draft, intensities, composition=composition, settings=allowed)
+    progress = refined(
+        numerics, start_of(solution, intensities, settings), intensities, composition=composition, settings=allowed
+    )
     if settings.direction_scale and intensities.overlaps is None:
         progress, intensities = scaled_by_direction(numerics, progress, intensities, workdir)
+    standing = Standing(solution, intensities, progress, recovery(numerics, progress.fit, intensities))
+    (solution, intensities, progress, found), remarks = in_its_symmetry(
+        numerics, data, standing, composition=composition, settings=allowed
+    )
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
+    structure = structure.model_copy(update={"warnings": (*structure.warnings, *remarks)})
     grounds = Grounds(
         radiation=intensities.radiation,
         formula=structure.formula,
         composition=composition,
-        recovery=recovery(numerics, progress.fit, intensities),
+        recovery=found,
         counting=data.counting,
         cell_scale=data.cell_scale,
         wavelength_angstrom=electron_wavelength(data),

@@ -40,3 +40,6 @@ class RefineSettings(Document):
         description="chemistry's restraints: auto = with fewer than 8 reflections per parameter; all = also with more; "
         "kept only where left-out reflections do not suffer",
     )
+    missed_symmetry: bool = Field(
+        default=True, description="refine in a higher space group that the atoms obey, and take it where the data allow"
+    )

@@ -17,9 +17,11 @@ from tasks.refine.hydrogen_freedom import hydrogen_freed
 from tasks.refine.hydrogens import with_hydrogens
 from tasks.refine.naming import reassigned, renamed, swapped
 from tasks.refine.observed import draft_labels
+from tasks.refine.overlapped import with_domains
 from tasks.refine.ports import LeastSquares
 from tasks.refine.progress import QUICK_CYCLES, RefineProgress, tried_fit
 from tasks.refine.restraints.step import anisotropic_by_restraints, restrained
+from tasks.refine.scattering_choice import with_scattering
 from tasks.refine.settings import RefineSettings
 from tasks.refine.solvent import with_solvent
 from tasks.refine.validation import HELD_OUT
@@ -58,6 +60,11 @@ def first_draft(solution: Solution) -> Draft:
             for atom, label in zip(atoms, labels, strict=True)
         ),
     )
+
+
+def start_of(solution: Solution, intensities: UniqueIntensities, settings: RefineSettings) -> Draft:
+    """Return the first model of a solution with what the data and the settings say of it."""
+    return with_scattering(with_domains(first_draft(solution), intensities), intensities.radiation, settings)
 
 
 def refined(

@@ -98,7 +98,7 @@ def _solve_alone(
         composition=composition,
         d_min_angstrom=prepared.d_min_angstrom,
     )
-    progress = search(settings, methods, prepared, workshop)
+    progress = search(settings, methods, prepared, workshop, name=data.id)
     best = progress.best()
     if best is None:
         raise NoSolutionError(
@@ -145,6 +145,8 @@ def _document(
     if best.judgement.verdict != "solved" and best.judgement.figures["r_free"] > UNEXPLAINED_R_FREE:
         units = room_for_units(prepared.composition, prepared.cell.volume_angstrom3)
         trouble = (*trouble, *suspicions(trouble, units))
+    if progress.cut_short is not None:
+        trouble = (*trouble, progress.cut_short)
     ranked = _one_per_group(progress.ranked())[:CANDIDATES_KEPT]
     return Solutions(
         id=data.id,

@@ -48,7 +48,8 @@ def solved_with_twins(
     NoSolutionError
         If there is no candidate at all.
     """
-    early = settings.model_copy(update={"trials": min(settings.trials, TRIALS_BEFORE_TWINS)})
+    few = min(settings.trials or TRIALS_BEFORE_TWINS, TRIALS_BEFORE_TWINS)
+    early = settings.model_copy(update={"trials": few})
     first: Solutions | None
     try:
         first = alone(early)
@@ -58,7 +59,7 @@ def solved_with_twins(
         twin = solve_twin(settings, data, composition)
         if twin is not None and (first is None or _better(twin.solution, first)):
             return _with_twin(twin, first, settings, data)
-    if first is None or (first.trials >= early.trials and early.trials < settings.trials):
+    if first is None or (first.trials >= few and (settings.trials is None or few < settings.trials)):
         return _with_suspicions(alone(settings), data)
     return _with_suspicions(_as_told(first, settings), data)
 
