@@ -96,7 +96,7 @@ class Refinery:
             self.extinction = xray.shelx_extinction_correction(
                 self.structure.unit_cell(), self.data.wavelength_angstrom, self.draft.extinction
             )
-            self.extinction.grad = True
+            self.extinction.grad = self.draft.refine_extinction
         self.refused: tuple[str, ...] = ()
         self.cycles = 0
         self.equations = self._equations()
@@ -143,7 +143,7 @@ class Refinery:
                 self.equations,
                 n_max_iterations=cycles // 2,
                 track_step=False,
-                extinction=self.extinction is not None,
+                extinction=self.extinction is not None and self.draft.refine_extinction,
                 shift_over_esd=0.3 * shift_over_esd,
             )
         except (RuntimeError, AssertionError, ZeroDivisionError, OverflowError) as error:
@@ -348,4 +348,5 @@ def _atom_fits(refinery: Refinery) -> tuple[tuple[AtomFit, ...], float | None]:
             )
         )
     own = equations.covariance_matrix().matrix_packed_u_diagonal()
-    return tuple(fits), None if refinery.extinction is None else float(math.sqrt(max(own[own.size() - 1], 0.0)))
+    refined = refinery.extinction is not None and refinery.draft.refine_extinction
+    return tuple(fits), None if not refined else float(math.sqrt(max(own[own.size() - 1], 0.0)))

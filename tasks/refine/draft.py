@@ -46,6 +46,7 @@ class Draft(Document):
     atoms: tuple[DraftAtom, ...]
     riding: tuple[RidingGroup, ...] = ()
     extinction: float | None = Field(default=None, description="SHELXL's EXTI, refined when it is not None")
+    refine_extinction: bool = Field(default=True, description="False holds the extinction at its value")
     weights: tuple[float, float] = Field(default=(0.1, 0.0), description="a and b of SHELXL's weighting scheme")
     scale: float | None = Field(default=None, description="of F(calc)^2 to F(obs)^2; None = found from the data")
 
