@@ -11,6 +11,7 @@ from scitbx.lstbx import normal_eqns_solving
 from smtbx.refinement import constraints, least_squares
 
 from adapters.cctbx.difference_map import difference_map
+from adapters.cctbx.hand import hooft
 from adapters.cctbx.messages import FitRequest
 from adapters.cctbx.riding import InvalidConstraint, riding_constraints
 from adapters.cctbx.structure import atoms_of, crystal_symmetry, miller_indices, principal_displacements, xray_structure
@@ -267,6 +268,7 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
         density_rms=density.rms,
         r1_free=r1_free,
         reflections_free=free,
+        hooft=hooft(refinery.fo_sq, equations.f_calc, scale),
         extinction_esd=extinction_esd,
         riding_refused=refinery.refused,
         table=FileRef.of(request.output),

@@ -104,6 +104,9 @@ class ModelFit(Document):
     shift_over_esd_max: float
     shift_over_esd_at: str = ""
     converged: bool
+    hooft: tuple[float, float] | None = Field(
+        default=None, description="Hooft's y, 0 for this hand and 1 for the other, and its esd; None = no Friedel pairs"
+    )
     density_max: float = Field(description="of the difference density, in the unit of `density_unit`")
     density_min: float
 
