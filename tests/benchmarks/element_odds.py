@@ -2,8 +2,8 @@
 
 FOLDERs are searched for the CIFs named in ``NAMES``: minerals of Debian's libavogadro-data that set no constant.
 Intensities are simulated with dynamical flattening, leaking absences, noise and a missing wedge
-(`tests.synthetic.solve_dynamical`). The true atoms, their elements dealt out anew at random among the sites, are refined
-with the true composition; each name that the refinement gives is right or wrong, and it has stated odds.
+(`tests.synthetic.solve_dynamical`), solved and refined with the composition told. Each name that the refinement gives to
+an atom of the true structure is right or wrong, and it has stated odds.
 
 The Brier score is the mean of (odds - right)^2: 0 at best, 0.25 for odds of a half everywhere. A table by stated odds
 follows: mean odds and how often they were right.
@@ -13,19 +13,20 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
-from zlib import crc32
 
+import gemmi
 import numpy as np
 
 from adapters.cctbx.refine_engine import SmtbxRefiner
-from tasks.model import ApertureError, Composition
+from tasks.model import ApertureError, Composition, UnitCell
 from tasks.refine import Refinement
-from tasks.refine.geometry import contacts
-from tasks.solve.models import Atom, Solution
+from tasks.solve.engines import DirectMethods
+from tests.synthetic.match_structure import partners, whole_cell
 from tests.synthetic.solve_cases import Published, reflections_document
-from tests.synthetic.solve_dynamical import Dynamical, Quality, dynamical
+from tests.synthetic.solve_dynamical import Quality, dynamical
 
 NAMES = (
     "AlNa3F6-Cryolite", "CaMgC2O6-Dolomite", "Li2CO3-Zabuyelite", "Na2CO3-Natrite", "CaCO3-Calcite", "CaSO4-Anhydrite",
@@ -36,7 +37,8 @@ NAMES = (
 )  # fmt: skip
 QUALITY = Quality(0.8, 0.15, 60, 0.6, 0.04)
 EDGES = (0.0, 0.5, 0.8, 0.95, 1.01)
-WITHIN_ANGSTROM = 0.3
+LIMIT_S = 40.0
+"""CPU seconds of a search."""
 
 
 class Named(NamedTuple):
@@ -47,48 +49,36 @@ class Named(NamedTuple):
     blind: float
 
 
-def dealt(item: Dynamical, seed: int) -> Solution:
-    """Return the true sites with the elements of the composition dealt out at random."""
-    published = item.published
-    elements = np.random.default_rng(seed).permutation(np.array(published.elements)).tolist()
-    atoms = tuple(
-        Atom(label=f"X{number}", element=element, position=tuple(place))
-        for number, (element, place) in enumerate(zip(elements, published.positions.tolist(), strict=True))
-    )
-    group = published.group
-    return Solution(
-        space_group=group.xhm(), hall=group.hall, unit_cell=item.cell, atoms=atoms, r1=0.3, verdict="solved"
-    )
-
-
-def named(refinement: Refinement, published: Published) -> list[Named]:
+def named(refinement: Refinement, published: Published, cell: UnitCell) -> list[Named]:
     """Return the atoms of a refinement that stand on a true site and have odds."""
-    rated = [atom for atom in refinement.atoms if atom.element_odds is not None]
+    rated = {atom.label: atom for atom in refinement.atoms if atom.element_odds is not None}
     if not rated:
         return []
-    places = np.array([atom.position for atom in rated])
-    pairs = contacts(places, published.positions, refinement.hall, refinement.unit_cell, cutoff=WITHIN_ANGSTROM)
-    share = {element: published.elements.count(element) / len(published.elements) for element in published.elements}
-    seen: dict[int, Named] = {}
-    for pair in pairs:
-        atom, true = rated[pair.first], published.elements[pair.second]
-        right = atom.element == true
-        seen[pair.first] = Named(float(atom.element_odds or 0.0), right, share.get(atom.element, 0.0))
-    return list(seen.values())
+    positions = np.array([atom.position for atom in rated.values()])
+    found, labels = whole_cell(positions, list(rated), gemmi.SpaceGroup(refinement.space_group))
+    count = len(published.elements)
+    share = {element: published.elements.count(element) / count for element in published.elements}
+    pairs = zip(partners(found, labels, published, cell), published.elements, strict=True)
+    return [
+        Named(rated[label].element_odds or 0.0, rated[label].element == true, share.get(rated[label].element, 0.0))
+        for label, true in pairs
+        if label is not None
+    ]
 
 
-def run(path: Path, seed: int) -> list[Named]:
-    """Refine one structure, print its row, return its atoms."""
+def run(path: Path) -> list[Named]:
+    """Solve and refine one structure, print its row, return its atoms."""
     item = dynamical(path, QUALITY)
     with tempfile.TemporaryDirectory() as folder:
         data = reflections_document(
             Path(folder) / "data", name=path.stem, merged=item.merged, cell=item.cell, laue=item.laue,
             radiation="electron",
         )  # fmt: skip
-        workdir = Path(folder) / "refine"
+        workdir, composition = Path(folder) / "refine", Composition.parse(item.composition)
         workdir.mkdir()
-        refinement = SmtbxRefiner().refine(data, dealt(item, seed), Composition.parse(item.composition), workdir)
-    found = named(refinement, item.published)
+        best = DirectMethods(time_limit_s=LIMIT_S, workers=1).solve(data, composition, workdir).best
+        refinement = SmtbxRefiner().refine(data, best, composition, workdir)
+    found = named(refinement, item.published, item.cell)
     claim = "" if refinement.claims is None else refinement.claims.elements.state
     wrong = ", ".join(f"{atom.odds:.2f}" for atom in found if not atom.right)
     print(
@@ -111,13 +101,11 @@ def main() -> None:
     parser.add_argument("--names", nargs="*", default=list(NAMES))
     arguments = parser.parse_args()
     paths = {path.stem: path for folder in arguments.folders for path in sorted(folder.rglob("*.cif"))}
-    print(
-        "| structure | reflections | R1 | verdict | elements | right | odds of the wrong |\n|---|---|---|---|---|---|---|"
-    )
+    print("| structure | reflections | R1 | verdict | elements | right | odds of the wrong |\n" + "|---" * 7 + "|")
     atoms: list[Named] = []
     for name in (name for name in arguments.names if name in paths):
         try:
-            atoms += run(paths[name], crc32(name.encode()))
+            atoms += run(paths[name])
         except ApertureError as error:
             print(f"| {name} | | | {error.message} | | | |", flush=True)
     if not atoms:
@@ -128,13 +116,11 @@ def main() -> None:
         f"\n{sum(right)} of {len(right)} right, mean odds {np.mean(odds):.3f}, Brier score {brier(odds, right):.3f} "
         f"({blind:.3f} by the composition alone)\n\n| odds | atoms | mean odds | right |\n|---|---|---|---|"
     )
-    for low, high in zip(EDGES[:-1], EDGES[1:], strict=True):
+    for low, high in pairwise(EDGES):
         rows = [atom for atom in atoms if low <= atom.odds < high]
         if rows:
-            mean = np.mean([atom.odds for atom in rows])
-            print(
-                f"| {low:.2f} to {min(high, 1):.2f} | {len(rows)} | {mean:.2f} | {np.mean([r.right for r in rows]):.2f} |"
-            )
+            mean, share = np.mean([atom.odds for atom in rows]), np.mean([atom.right for atom in rows])
+            print(f"| {low:.2f} to {min(high, 1):.2f} | {len(rows)} | {mean:.2f} | {share:.2f} |")
 
 
 if __name__ == "__main__":
