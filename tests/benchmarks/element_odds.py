@@ -2,8 +2,8 @@
 
 FOLDERs are searched for the CIFs named in ``NAMES``: minerals of Debian's libavogadro-data that set no constant.
 Intensities are simulated with dynamical flattening, leaking absences, noise and a missing wedge
-(`tests.synthetic.solve_dynamical`), solved and refined with the composition told. Each name that the refinement gives to
-an atom of the true structure is right or wrong, and it has stated odds.
+(`tests.synthetic.solve_dynamical`), solved and refined with the composition told. Each name that the refinement gives
+to an atom of the true structure is right or wrong, and it has stated odds.
 
 The Brier score is the mean of (odds - right)^2: 0 at best, 0.25 for odds of a half everywhere. A table by stated odds
 follows: mean odds and how often they were right.
