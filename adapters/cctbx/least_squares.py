@@ -12,6 +12,7 @@ from smtbx.refinement import constraints, least_squares
 from adapters.cctbx import overlapped
 from adapters.cctbx.cycles import Cycles, PlainCycles
 from adapters.cctbx.difference_map import difference_map
+from adapters.cctbx.hand import hooft
 from adapters.cctbx.messages import FitRequest, MaskRequest
 from adapters.cctbx.occupancy import conformers, disorder_constraints, keep_in_range, refine_occupancies
 from adapters.cctbx.restraints import pulled, restraints_manager
@@ -75,7 +76,7 @@ class Refinery:
             self.extinction = xray.shelx_extinction_correction(
                 self.structure.unit_cell(), self.data.wavelength_angstrom, self.draft.extinction
             )
-            self.extinction.grad = True
+            self.extinction.grad = self.draft.refine_extinction
         self.f_mask: Any = None
         if self.draft.solvent is not None and not request.held_out:
             self.f_mask = as_listed(read_mask(self.draft.solvent, self.fo_sq), self.fo_sq)
@@ -83,6 +84,11 @@ class Refinery:
         self.refused: tuple[str, ...] = ()
         self.cycles = 0
         self.equations = self._equations()
+
+    @property
+    def extinction_refined(self) -> bool:
+        """Whether extinction is a parameter, the last one."""
+        return self.extinction is not None and self.draft.refine_extinction
 
     def _equations(self) -> Any:
         parts, negative = conformers(self.draft)
@@ -170,7 +176,7 @@ class Refinery:
                 self.equations,
                 n_max_iterations=cycles // 2,
                 track_step=False,
-                extinction=self.extinction is not None,
+                extinction=self.extinction is not None and self.draft.refine_extinction,
                 shift_over_esd=0.3 * shift_over_esd,
             )
         except (RuntimeError, AssertionError, ZeroDivisionError, OverflowError) as error:
@@ -311,8 +317,9 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
         density_rms=density.rms,
         r1_free=r1_free,
         reflections_free=free,
-        extinction_esd=None if refinery.extinction is None else scalar_esds[-1],
+        extinction_esd=scalar_esds[-1] if refinery.extinction_refined else None,
         twin_esd=scalar_esds[: len(refinery.twins)],
+        hooft=None if twin or refinery.parts else hooft(refinery.fo_sq, equations.f_calc, scale),
         riding_refused=refinery.refused,
         goof_restrained=float(equations.restrained_goof()) if refinery.draft.restraints else None,
         **pulled(refinery.draft, refinery.structure)._asdict(),
@@ -423,5 +430,5 @@ def _atom_fits(refinery: Refinery) -> tuple[tuple[AtomFit, ...], tuple[float, ..
             )
         )
     own = equations.covariance_matrix().matrix_packed_u_diagonal().as_numpy_array()
-    scalars = len(refinery.twins) + (refinery.extinction is not None)
+    scalars = len(refinery.twins) + refinery.extinction_refined
     return tuple(fits), tuple(np.sqrt(np.maximum(own[len(own) - scalars :], 0.0)).tolist())

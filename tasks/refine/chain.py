@@ -15,13 +15,15 @@ from tasks.refine.checks import warnings_of
 from tasks.refine.completion import fitting_composition
 from tasks.refine.conclusion import Concluded, concluded
 from tasks.refine.disorder import odds_of_places
-from tasks.refine.draft import ModelFit, UniqueIntensities
+from tasks.refine.draft import DraftFit, ModelFit, UniqueIntensities
 from tasks.refine.element_odds import element_odds
+from tasks.refine.element_rivals import ElementRival, element_rivals
 from tasks.refine.missed_symmetry import Standing, in_its_symmetry
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
 from tasks.refine.overlapped import with_overlaps
 from tasks.refine.ports import LeastSquares, StructureWriter
+from tasks.refine.rival_trials import tried_rivals
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import refined, scaled_by_direction, start_of
 from tasks.refine.structure import electron_wavelength, esd_in_axes_of, formula_of, structure_of
@@ -74,10 +76,12 @@ def refinement(
         counting=data.counting,
         cell_scale=data.cell_scale,
         wavelength_angstrom=electron_wavelength(data),
+        rivals=_rivals(numerics, progress.fit, intensities, composition),
     )
     made = Concluded(
-        id=data.id,
+        data=data,
         solution=solution,
+        intensities=intensities,
         warnings=structure.warnings,
         odds=odds_of_places(progress.fit, element_odds(progress.fit, intensities, composition)),
         files=write(structure, workdir),
@@ -93,6 +97,12 @@ def refinement(
         pulls=progress.fit.pulls,
     )
     return concluded(progress.fit, grounds, made)
+
+
+def _rivals(
+    numerics: LeastSquares, fit: DraftFit, intensities: UniqueIntensities, composition: Composition | None
+) -> tuple[ElementRival, ...]:
+    return tried_rivals(numerics, fit, intensities, element_rivals(fit, intensities, composition))
 
 
 def refined_elsewhere(
@@ -125,7 +135,8 @@ def refined_elsewhere(
     doubts = cell_doubts(fit, data.cell_scale, wavelength, composition)
     warnings = warnings_of(fit, intensities, formula=formula, composition=composition, doubts=doubts)
     esd = esd_in_axes_of(solution, data)
-    made = Concluded(data.id, solution, warnings, files, provenance, restraints=restraints, unit_cell_esd=esd)
+    made = Concluded(data, solution, warnings, files, provenance, restraints=restraints, unit_cell_esd=esd)
+    made = made._replace(intensities=intensities)
     return concluded(fit, grounds, made)
 
 
