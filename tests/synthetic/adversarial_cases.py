@@ -23,7 +23,7 @@ CAUSES = {
     "unrelated": r"belong together|unrelated|no structure|nothing but noise|random",
     "lengths": r"scale|lengths|wavelength|camera length|energy",
     "cell": r"\bcell\b|axes|indices",
-    "supercell": r"supercell|smaller cell|shorter axis|half the|third of|only .* (even|multiple)",
+    "supercell": r"supercell",
     "subcell": r"doubl|larger cell|superstructure|superlattice|half-occupied|split|two places|volume|cell",
     "symmetry": r"centre|symmetry|group",
     "dynamical": r"dynamical|multiple scattering|multiply",
