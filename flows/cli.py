@@ -300,7 +300,9 @@ def _of_facility(data: Path | None) -> None:
 
 def _conclude(rundir: Path, *, as_json: bool) -> None:
     text = (rundir / "results.json").read_text(encoding="utf-8")
-    status = json.loads(text)["status"]
+    found = json.loads(text)
+    status = found["status"]
+    typer.echo(found["headline"], err=True)
     typer.echo(f"{status}: {rundir / 'report.html'}", err=True)
     if as_json:
         typer.echo(text)

@@ -11,6 +11,7 @@ from scitbx.lstbx import normal_eqns_solving
 from smtbx.refinement import constraints, least_squares
 
 from adapters.cctbx.difference_map import difference_map
+from adapters.cctbx.hand import hooft
 from adapters.cctbx.messages import FitRequest
 from adapters.cctbx.riding import InvalidConstraint, riding_constraints
 from adapters.cctbx.structure import atoms_of, crystal_symmetry, miller_indices, principal_displacements, xray_structure
@@ -96,7 +97,7 @@ class Refinery:
             self.extinction = xray.shelx_extinction_correction(
                 self.structure.unit_cell(), self.data.wavelength_angstrom, self.draft.extinction
             )
-            self.extinction.grad = True
+            self.extinction.grad = self.draft.refine_extinction
         self.refused: tuple[str, ...] = ()
         self.cycles = 0
         self.equations = self._equations()
@@ -143,7 +144,7 @@ class Refinery:
                 self.equations,
                 n_max_iterations=cycles // 2,
                 track_step=False,
-                extinction=self.extinction is not None,
+                extinction=self.extinction is not None and self.draft.refine_extinction,
                 shift_over_esd=0.3 * shift_over_esd,
             )
         except (RuntimeError, AssertionError, ZeroDivisionError, OverflowError) as error:
@@ -267,6 +268,7 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
         density_rms=density.rms,
         r1_free=r1_free,
         reflections_free=free,
+        hooft=hooft(refinery.fo_sq, equations.f_calc, scale),
         extinction_esd=extinction_esd,
         riding_refused=refinery.refused,
         table=FileRef.of(request.output),
@@ -348,4 +350,5 @@ def _atom_fits(refinery: Refinery) -> tuple[tuple[AtomFit, ...], float | None]:
             )
         )
     own = equations.covariance_matrix().matrix_packed_u_diagonal()
-    return tuple(fits), None if refinery.extinction is None else float(math.sqrt(max(own[own.size() - 1], 0.0)))
+    refined = refinery.extinction is not None and refinery.draft.refine_extinction
+    return tuple(fits), None if not refined else float(math.sqrt(max(own[own.size() - 1], 0.0)))

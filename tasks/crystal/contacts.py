@@ -15,6 +15,9 @@ BOND_TOLERANCE_ANGSTROM = 0.4
 """What a bond may be longer than the sum of the covalent radii, as in the connectivity rules of the CSD."""
 SHORTEST_BOND_FRACTION = 0.75
 """Of the sum of covalent radii: nearer atoms are no bonded pair (the triple bond of nitrogen has 0.77)."""
+OXO_FRACTION = 0.66
+"""The same of a metal and oxygen or nitrogen, which bind by multiple bonds: uranyl has 0.67 (1.76 A: Burns, Can.
+Mineral. 43, 1839, 2005), nitrides of vanadium 0.70, vanadyl of V2O5 0.72 (1.58 A)."""
 MOST_BONDS = {"C": 4, "N": 4, "O": 2, "F": 1, "Cl": 1, "Br": 1, "I": 1}
 """Bonds that an atom forms to atoms other than metals, by its valence; more are unlikely."""
 COINCIDENT_ANGSTROM = 0.01
@@ -111,6 +114,13 @@ def covalent_radius(element: str) -> float:
 def covalent_radii(elements: Sequence[str]) -> NDArray[np.float64]:
     """Return the covalent radii in angstrom, (n,)."""
     return np.array([covalent_radius(element) for element in elements], dtype=np.float64)
+
+
+def shortest_bond(one: str, other: str) -> float:
+    """Return the least distance in angstrom at which atoms of two elements are a bonded pair."""
+    metal = gemmi.Element(one).is_metal != gemmi.Element(other).is_metal
+    fraction = OXO_FRACTION if metal and {one, other} & {"N", "O"} else SHORTEST_BOND_FRACTION
+    return fraction * (covalent_radius(one) + covalent_radius(other))
 
 
 def is_bond(near: Contacts, elements: Sequence[str]) -> NDArray[np.bool_]:

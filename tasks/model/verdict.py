@@ -8,6 +8,8 @@ out of the fit: without it a model is doubtful at most, since it may have been f
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
+from tasks.model.claims import ClaimName
+
 Verdict = Literal["solved", "doubtful", "not-solved"]
 VERDICTS: tuple[Verdict, ...] = ("solved", "doubtful", "not-solved")
 """The best first."""
@@ -79,6 +81,8 @@ class ModelFigures(NamedTuple):
     """Atoms of the model over those of the composition."""
     agreement: float | None = None
     """Share of the atoms of the composition that the model has with the right element."""
+    unknown_elements: tuple[str, ...] = ()
+    """Why it is not known which elements the atoms are, in words."""
     uncorrected_loss: float | None = None
     """Largest share of a reflection's electrons that was not counted, nor corrected."""
     counting_disagreement: float | None = None
@@ -125,6 +129,10 @@ class Rule(NamedTuple):
     unless: Callable[[ModelFigures], bool] = lambda _: False
     topic: str = ""
     """Of rules on one topic that object only the worst speaks, of equals the first."""
+    claim: ClaimName = "positions"
+    """The part of the structure that the figure is evidence of."""
+    caps: bool = False
+    """Whether it only keeps a model from being called solved: no doubt that adds to others."""
 
 
 class Statement(NamedTuple):
@@ -134,6 +142,8 @@ class Statement(NamedTuple):
     objects: bool
     hopeless: bool = False
     topic: str = ""
+    claim: ClaimName = "positions"
+    caps: bool = False
 
 
 class Ruling(NamedTuple):
@@ -146,6 +156,10 @@ class Ruling(NamedTuple):
     def objections(self) -> tuple[Statement, ...]:
         """What speaks against the model."""
         return tuple(statement for statement in self.statements if statement.objects)
+
+    def against(self, claim: ClaimName) -> tuple[Statement, ...]:
+        """Return what speaks against one part of the structure."""
+        return tuple(statement for statement in self.objections if statement.claim == claim)
 
 
 def _alike(doubtful: float, hopeless: float | None = None) -> Mapping[str, Limit]:
@@ -211,6 +225,7 @@ FIRST: tuple[Rule, ...] = (
 phases never came (tests/benchmarks/solve.py)."""
 
 REFINED: tuple[Rule, ...] = (
+    Rule("unknown_elements", _alike(0), "{names}", topic="which elements", claim="elements", caps=True),
     Rule(
         "r1", R1_REFINED, "R1 {value:.3f} is above {limit:.2f}",
         "R1 {value:.3f}: no right structure is that far from its data", topic="r1",
@@ -241,8 +256,8 @@ REFINED: tuple[Rule, ...] = (
         "{value:.0%} of the atoms have impossible displacements",
     ),
     Rule("close_contacts", _alike(0), "atoms nearer than a bond: {names}"),
-    Rule("scale_doubts", _alike(0), "{names}", topic=SCALE_TOPIC),
-    Rule("cell_doubts", _alike(0), "{names}"),
+    Rule("scale_doubts", _alike(0), "{names}", topic=SCALE_TOPIC, claim="lattice"),
+    Rule("cell_doubts", _alike(0), "{names}", claim="lattice"),
     Rule(
         "bad_neighbours", _alike(0), "{value} atoms with impossible or no neighbours", unless=_few_odd_neighbours
     ),
@@ -252,7 +267,7 @@ REFINED: tuple[Rule, ...] = (
     ),
     Rule(
         "agreement", _alike(0.75), "elements agree with {value:.0%} of the composition", least=True,
-        topic="composition",
+        topic="composition", claim="elements",
     ),
     # a loss of so much of the strongest reflections is 15 % of |F|, more than R factors of right structures explain
     Rule(
@@ -273,12 +288,13 @@ RULES: Mapping[ModelKind, tuple[Rule, ...]] = {"first": FIRST, "refined": REFINE
 def judge(figures: ModelFigures) -> Ruling:
     """Return the verdict on a model by its figures.
 
-    ``not-solved``: a figure that no right structure shows, or too many doubts; ``doubtful``: a doubt, or no reflections
-    that were left out of the fit; ``solved``: neither.
+    ``not-solved``: a figure that no right structure shows, or too many doubts; ``doubtful``: a doubt, no reflections
+    that were left out of the fit, or elements that are not known; ``solved``: none of these.
     """
     statements = tuple(_worst_of_each_topic(_statements(figures)))
     objections = [statement for statement in statements if statement.objects]
-    if any(statement.hopeless for statement in objections) or len(objections) > MOST_DOUBTS[figures.kind]:
+    doubts = sum(not statement.caps for statement in objections)
+    if any(statement.hopeless for statement in objections) or doubts > MOST_DOUBTS[figures.kind]:
         return Ruling("not-solved", statements)
     return Ruling("doubtful" if objections else "solved", statements)
 
@@ -304,7 +320,7 @@ def _statement(rule: Rule, value: float | tuple[str, ...], figures: ModelFigures
     objects = (hopeless or beyond(limit.doubtful)) and not rule.unless(figures)
     words = rule.hopeless if hopeless and rule.hopeless else rule.doubt
     text = words.format(value=number, limit=limit.doubtful, names=names, of=figures)
-    return Statement(text, objects, objects and hopeless, rule.topic)
+    return Statement(text, objects, objects and hopeless, rule.topic, rule.claim, rule.caps)
 
 
 def _worst_of_each_topic(statements: Iterator[Statement]) -> Iterator[Statement]:

@@ -16,6 +16,7 @@ from tasks.refine.completion import fitting_composition
 from tasks.refine.conclusion import Concluded, concluded
 from tasks.refine.draft import ModelFit, UniqueIntensities
 from tasks.refine.element_odds import element_odds
+from tasks.refine.element_rivals import element_rivals
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
 from tasks.refine.ports import LeastSquares, StructureWriter
@@ -62,10 +63,12 @@ def refinement(
         counting=data.counting,
         cell_scale=data.cell_scale,
         wavelength_angstrom=electron_wavelength(data),
+        rivals=element_rivals(progress.fit, intensities, composition),
     )
     made = Concluded(
-        id=data.id,
+        data=data,
         solution=solution,
+        intensities=intensities,
         warnings=structure.warnings,
         odds=element_odds(progress.fit, intensities, composition),
         files=write(structure, workdir),
@@ -111,7 +114,8 @@ def refined_elsewhere(
     doubts = cell_doubts(fit, data.cell_scale, wavelength, composition)
     warnings = warnings_of(fit, intensities, formula=formula, composition=composition, doubts=doubts)
     esd = esd_in_axes_of(solution, data)
-    made = Concluded(data.id, solution, warnings, files, provenance, restraints=restraints, unit_cell_esd=esd)
+    made = Concluded(data, solution, warnings, files, provenance, restraints=restraints, unit_cell_esd=esd)
+    made = made._replace(intensities=intensities)
     return concluded(fit, grounds, made)
 
 

@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
-from tasks.integrate import CellEsd
+from tasks.integrate import CellEsd, Reflections
 from tasks.model import Composition
 from tasks.model.provenance import Provenance
-from tasks.refine.draft import ModelFit, density_unit
+from tasks.refine.claims import ClaimEvidence, claims_of, r_of_equivalents
+from tasks.refine.draft import ModelFit, UniqueIntensities, density_unit
 from tasks.refine.element_odds import ElementOdds, unsettled
 from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
 from tasks.refine.verdict import Grounds, judge_refined
@@ -15,7 +16,7 @@ from tasks.solve import Solution
 class Concluded(NamedTuple):
     """What a refinement comes with beside the fit and the grounds."""
 
-    id: str
+    data: Reflections
     solution: Solution
     warnings: tuple[str, ...]
     files: StructureFiles
@@ -24,16 +25,29 @@ class Concluded(NamedTuple):
     restraints: int = 0
     unit_cell_esd: CellEsd | None = None
     """Of the fit alone, without the scale."""
+    intensities: UniqueIntensities | None = None
+    """What it was refined against, where that is known."""
 
 
 def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
     """Return the document of a refinement with the verdict on it."""
-    verdict, reasons, scale_doubt = judge_refined(fit, grounds)
+    verdict, reasons, scale_doubt, ruling, figures = judge_refined(fit, grounds)
     if (doubt := unsettled(made.odds)) is not None:
         reasons = (*reasons, doubt)
     recovery = grounds.recovery
+    evidence = ClaimEvidence(
+        solution=made.solution,
+        figures=figures,
+        composition=grounds.composition,
+        intensities=made.intensities,
+        laue_group=made.data.laue_group,
+        r_equivalents=r_of_equivalents(made.data, made.intensities),
+        odds=made.odds,
+        rivals=grounds.rivals,
+        scale_doubt=scale_doubt,
+    )
     return Refinement(
-        id=made.id,
+        id=made.data.id,
         space_group=made.solution.space_group,
         hall=made.solution.hall,
         unit_cell=fit.draft.unit_cell,
@@ -61,6 +75,7 @@ def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
         converged=fit.converged,
         verdict=verdict,
         reasons=reasons,
+        claims=claims_of(fit, ruling, evidence),
         warnings=made.warnings,
         provenance=made.provenance,
         **made.files._asdict(),

@@ -46,6 +46,7 @@ class Draft(Document):
     atoms: tuple[DraftAtom, ...]
     riding: tuple[RidingGroup, ...] = ()
     extinction: float | None = Field(default=None, description="SHELXL's EXTI, refined when it is not None")
+    refine_extinction: bool = Field(default=True, description="False holds the extinction at its value")
     weights: tuple[float, float] = Field(default=(0.1, 0.0), description="a and b of SHELXL's weighting scheme")
     scale: float | None = Field(default=None, description="of F(calc)^2 to F(obs)^2; None = found from the data")
 
@@ -103,6 +104,9 @@ class ModelFit(Document):
     shift_over_esd_max: float
     shift_over_esd_at: str = ""
     converged: bool
+    hooft: tuple[float, float] | None = Field(
+        default=None, description="Hooft's y, 0 for this hand and 1 for the other, and its esd; None = no Friedel pairs"
+    )
     density_max: float = Field(description="of the difference density, in the unit of `density_unit`")
     density_min: float
 

@@ -51,10 +51,10 @@ def energy_of(
     with np.load(fit.table.path, allow_pickle=False) as file:
         residual = elements.residual_of(dict(file))
     options = _options(
-        atoms, candidates, _riders(atoms, candidates, fit, intensities, composition), _attached(fit, atoms)
+        atoms, candidates, _riders(atoms, candidates, fit, intensities, composition), attached_hydrogens(fit, atoms)
     )
     evidence = evidence_of(
-        residual, atoms, options, attached=_attached(fit, atoms), hall=hall, cell=cell, radiation=radiation,
+        residual, atoms, options, attached=attached_hydrogens(fit, atoms), hall=hall, cell=cell, radiation=radiation,
         temper=elements.EVIDENCE[radiation],
     )  # fmt: skip
     names = [atom.element for atom in atoms]
@@ -122,7 +122,7 @@ def _riders(
     return hydrogen_places(atoms, candidates, fit.draft.hall, fit.draft.unit_cell, intensities.radiation)
 
 
-def _attached(fit: DraftFit, atoms: Sequence[DraftAtom]) -> dict[int, list[DraftAtom]]:
+def attached_hydrogens(fit: DraftFit, atoms: Sequence[DraftAtom]) -> dict[int, list[DraftAtom]]:
     """Return the riding hydrogen atoms by the number of their pivot."""
     by_label = {atom.label: atom for atom in fit.draft.atoms}
     number = {atom.label: index for index, atom in enumerate(atoms)}

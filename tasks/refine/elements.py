@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.crystal.contacts import SHORTEST_BOND_FRACTION, covalent_radii
+from tasks.crystal.contacts import SHORTEST_BOND_FRACTION, covalent_radii, shortest_bond
 from tasks.crystal.scattering import Radiation
 from tasks.model import Composition, UnitCell
 from tasks.refine.draft import DraftAtom, DraftFit
@@ -134,7 +134,8 @@ def crowding_costs(
     positions = np.array([atoms[i].position for i in heavy])
     reach = SHORTEST_BOND_FRACTION * float(own.max() + radii.max())
     for pair in contacts(positions, positions, hall, cell, cutoff=reach):
-        too_near = pair.distance < SHORTEST_BOND_FRACTION * (own + radii[pair.second])
+        other = atoms[heavy[pair.second]].element
+        too_near = np.array([pair.distance < shortest_bond(element, other) for element in elements])
         row = heavy[pair.first]
         penalties[row] = np.maximum(penalties[row], TOO_NEAR * too_near)
     return penalties

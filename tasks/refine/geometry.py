@@ -7,7 +7,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.crystal.contacts import BOND_TOLERANCE_ANGSTROM, SHORTEST_BOND_FRACTION, covalent_radii
+from tasks.crystal.contacts import BOND_TOLERANCE_ANGSTROM, SHORTEST_BOND_FRACTION, covalent_radii, shortest_bond
 from tasks.crystal.contacts import contacts as find_contacts
 from tasks.crystal.sites import site_orders
 from tasks.crystal.symmetry import operations_from_hall
@@ -98,7 +98,7 @@ def electropositive(element: str) -> bool:
 
 
 def close_contacts(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> list[Contact]:
-    """Return the pairs that are too near to be two atoms: below 0.75 of the sum of covalent radii, each once."""
+    """Return the pairs that are nearer than the shortest bond of their elements, each once."""
     radii = covalent_radii([atom.element for atom in atoms])
     if not len(radii):
         return []
@@ -108,5 +108,5 @@ def close_contacts(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> lis
         pair
         for pair in near
         if pair.first <= pair.second
-        and pair.distance < SHORTEST_BOND_FRACTION * (radii[pair.first] + radii[pair.second])
+        and pair.distance < shortest_bond(atoms[pair.first].element, atoms[pair.second].element)
     ]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tasks.integrate import CellEsd, CellScale
 from tasks.model import Document, FileRef, UnitCell, Vector
+from tasks.model.claims import Claims
 from tasks.model.provenance import Provenance
 from tasks.model.verdict import Verdict
 from tasks.refine.draft import DensityUnit
@@ -76,6 +77,7 @@ class Refinement(Document):
     converged: bool
     verdict: Verdict
     reasons: tuple[str, ...] = ()
+    claims: Claims | None = Field(default=None, description="what is claimed, part by part")
     warnings: tuple[str, ...] = ()
     cif: FileRef
     res: FileRef

@@ -71,6 +71,84 @@ def site_waves(hkl: NDArray[np.int32], place: Sequence[float], occupancy: float,
     return Waves(value, slope)
 
 
+class AmplitudeFrame(NamedTuple):
+    """Amplitudes by which changes of a model are judged, one row a reflection, (n,)."""
+
+    residual: Residual
+    d_star_sq: NDArray[np.float64]
+    size: NDArray[np.float64]
+    """Calculated amplitudes."""
+    scale: float
+    """Of these to the observed ones."""
+    row: NDArray[np.float64]
+    """What a change of an amplitude counts, such that squares add up to chi^2."""
+
+    @property
+    def misfit(self) -> NDArray[np.float64]:
+        """What the model leaves, (n,), in the units of `row`."""
+        return self.row * (self.residual.f_obs - self.scale * self.size) / self.scale
+
+    def seen(self, change: NDArray[np.complex128]) -> NDArray[np.float64]:
+        """Return what small changes of F, (n,) or (n, k), do to the amplitudes, (n, k)."""
+        direction = np.conj(self.residual.f) / self.size
+        return np.asarray(self.row[:, None] * (direction[:, None] * change.reshape(len(self.row), -1)).real)
+
+    def changed(self, f: NDArray[np.complex128]) -> NDArray[np.float64]:
+        """Return what other structure factors, on the scale that suits them, do to the amplitudes, (n, 1)."""
+        return np.asarray((self.row * (_on_scale(np.abs(f), self.residual, self.scale) - self.size))[:, None])
+
+
+def frame_of(residual: Residual, cell: UnitCell, temper: float) -> AmplitudeFrame:
+    """Return the frame of a fit; many reflections are thinned. See `evidence_of`."""
+    residual, per_row = _thinned(residual)
+    size = np.maximum(np.abs(residual.f), 1e-9)
+    weighted = residual.weight * size
+    scale = float(weighted @ residual.f_obs) / max(float(weighted @ size), 1e-12)
+    misfit = residual.f_obs - scale * size
+    present = max(float(residual.weight @ misfit**2) / len(misfit), 1e-12)
+    row = scale * np.sqrt(residual.weight * temper * per_row / present)
+    return AmplitudeFrame(residual, d_star_squared(residual.hkl, cell), size, scale, row)
+
+
+class AdaptingColumns(NamedTuple):
+    """What adapts when elements change, (n, 1 + 4 atoms): the scale, ln U and coordinates, each with a unit prior.
+
+    `offset` is where the priors are centred.
+    """
+
+    design: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+
+def freedom_of(
+    frame: AmplitudeFrame,
+    atoms: Sequence[DraftAtom],
+    waves: Sequence[Waves],
+    *,
+    attached: Mapping[int, Sequence[DraftAtom]],
+    hall: str,
+    cell: UnitCell,
+    radiation: Radiation,
+    least_u: float = U_RANGE_ANGSTROM2[0],
+) -> AdaptingColumns:
+    """Return what may adapt to a change of elements: ln U held near the median, which is no less than `least_u`."""
+    hkl, d_star_sq = frame.residual.hkl, frame.d_star_sq
+    heavy_u = np.array([max(atom.u_iso_angstrom2, 1e-3) for atom in atoms])
+    typical = min(max(float(np.median(heavy_u)), least_u), U_RANGE_ANGSTROM2[1])
+    design = [frame.seen(frame.residual.f) * SCALE_SPREAD]
+    edges = np.array(cell.parameters[:3])
+    hydrogen = scattering_factor("H", d_star_sq, radiation)
+    for i, (atom, own) in enumerate(zip(atoms, waves, strict=True)):
+        factor = scattering_factor(atom.element, d_star_sq, radiation) * _decay(atom.u_iso_angstrom2, d_star_sq)
+        riders = sum(_hydrogen(h, hkl, d_star_sq, hall, cell) * hydrogen for h in attached.get(i, ()))
+        by_ln_u = -2.0 * np.pi**2 * max(atom.u_iso_angstrom2, 1e-3) * d_star_sq * (factor * own.value + riders)
+        shifts = factor[:, None] * own.slope / edges * HELD_SHIFT_ANGSTROM
+        design += [frame.seen(by_ln_u) * LN_U_SPREAD, frame.seen(shifts)]
+    offset = np.zeros(sum(block.shape[1] for block in design))
+    offset[1::4] = np.log(typical / heavy_u) / LN_U_SPREAD
+    return AdaptingColumns(np.hstack(design), offset)
+
+
 def evidence_of(
     residual: Residual,
     atoms: Sequence[DraftAtom],
@@ -94,52 +172,28 @@ def evidence_of(
     attached
         The hydrogen atoms of the model by the number of the atom that carries them; they go when it changes.
     """
-    residual, per_row = _thinned(residual)
-    d_star_sq = d_star_squared(residual.hkl, cell)
+    frame = frame_of(residual, cell, temper)
+    hkl, d_star_sq, f = frame.residual.hkl, frame.d_star_sq, frame.residual.f
     names = {"H", *(atom.element for atom in atoms), *(option.element for row in options for option in row)}
     factors = {name: scattering_factor(name, d_star_sq, radiation) for name in names}
-    size = np.maximum(np.abs(residual.f), 1e-9)
-    direction = np.conj(residual.f) / size
-    weighted = residual.weight * size
-    scale = float(weighted @ residual.f_obs) / max(float(weighted @ size), 1e-12)
-    misfit = residual.f_obs - scale * size
-    present = max(float(residual.weight @ misfit**2) / len(misfit), 1e-12)
-    row = scale * np.sqrt(residual.weight * temper * per_row / present)
-
-    def seen(change: NDArray[np.complex128]) -> NDArray[np.float64]:
-        return np.asarray(row[:, None] * (direction[:, None] * change.reshape(len(row), -1)).real)
-
-    heavy_u = np.array([max(atom.u_iso_angstrom2, 1e-3) for atom in atoms])
-    typical = min(max(float(np.median(heavy_u)), U_RANGE_ANGSTROM2[0]), U_RANGE_ANGSTROM2[1])
+    waves = [site_waves(hkl, atom.position, atom.occupancy, hall, cell) for atom in atoms]
     changes: list[NDArray[np.float64]] = []
-    design = [seen(residual.f) * SCALE_SPREAD]
-    edges = np.array(cell.parameters[:3])
-    for i, atom in enumerate(atoms):
-        waves = site_waves(residual.hkl, atom.position, atom.occupancy, hall, cell)
-        decay = _decay(atom.u_iso_angstrom2, d_star_sq)
-        own = [_hydrogen(h, residual.hkl, d_star_sq, hall, cell) * factors["H"] for h in attached.get(i, ())]
-        there = factors[atom.element] * decay * waves.value + sum(own)
+    for i, (atom, own) in enumerate(zip(atoms, waves, strict=True)):
+        riders = [_hydrogen(h, hkl, d_star_sq, hall, cell) * factors["H"] for h in attached.get(i, ())]
+        there = factors[atom.element] * _decay(atom.u_iso_angstrom2, d_star_sq) * own.value + sum(riders)
         u = max(atom.u_iso_angstrom2, 1e-3)
-        by_ln_u = -2.0 * np.pi**2 * u * d_star_sq * there
-        shifts = (factors[atom.element] * decay)[:, None] * waves.slope / edges * HELD_SHIFT_ANGSTROM
-        design += [seen(by_ln_u) * LN_U_SPREAD, seen(shifts)]
         for option in options[i]:
             if option.present:
-                changes.append(np.zeros((len(row), 1)))
+                changes.append(np.zeros((len(f), 1)))
                 continue
             # an atom whose U makes up for a wrong element is compared at the U it would have
-            new = factors[option.element] * _decay(u, d_star_sq) * waves.value
+            new = factors[option.element] * _decay(u, d_star_sq) * own.value
             for place in () if option.hydrogens is None else option.hydrogens:
-                new = (
-                    new
-                    + factors["H"]
-                    * _decay(1.2 * u, d_star_sq)
-                    * site_waves(residual.hkl, place.tolist(), atom.occupancy, hall, cell).value
-                )
-            changes.append((row * (_on_scale(np.abs(residual.f + new - there), residual, scale) - size))[:, None])
-    offset = np.zeros(sum(block.shape[1] for block in design))
-    offset[1::4] = np.log(typical / heavy_u) / LN_U_SPREAD
-    return _projected(row * misfit / scale, np.hstack(changes), np.hstack(design), offset)
+                wave = site_waves(hkl, place.tolist(), atom.occupancy, hall, cell).value
+                new = new + factors["H"] * _decay(1.2 * u, d_star_sq) * wave
+            changes.append(frame.changed(f + new - there))
+    freedom = freedom_of(frame, atoms, waves, attached=attached, hall=hall, cell=cell, radiation=radiation)
+    return projected(frame.misfit, np.hstack(changes), freedom)
 
 
 def _on_scale(amplitude: NDArray[np.float64], residual: Residual, scale: float) -> NDArray[np.float64]:
@@ -149,13 +203,9 @@ def _on_scale(amplitude: NDArray[np.float64], residual: Residual, scale: float) 
     return amplitude * (best / max(scale, 1e-12))
 
 
-def _projected(
-    misfit: NDArray[np.float64],
-    changes: NDArray[np.float64],
-    design: NDArray[np.float64],
-    offset: NDArray[np.float64],
-) -> Evidence:
-    """Return the form after least squares over the columns of a design with a unit prior about `offset` on each."""
+def projected(misfit: NDArray[np.float64], changes: NDArray[np.float64], freedom: AdaptingColumns) -> Evidence:
+    """Return the form of changes (n, k) after least squares over what adapts, with a unit prior about its centre."""
+    design, offset = freedom
     normal = design.T @ design + np.eye(design.shape[1])
     # at the centre of the prior the misfit is less by what that moves
     rest = misfit - design @ offset

@@ -54,15 +54,18 @@ def recovery(engine: LeastSquares, fit: ModelFit, intensities: UniqueIntensities
 
 
 def without_hydrogen(draft: Draft) -> Draft:
-    """Return the isotropic draft of the other atoms; extinction stays."""
+    """Return the isotropic draft of the other atoms, all refined but the extinction, which stays as it is.
+
+    Far from where they belong atoms would drive it away, and with it the scale: forsterite with flattened intensities
+    then came to rest with an R1 of 0.29, of left-out reflections of 0.37 (0.09 and 0.10 with the extinction held).
+    """
+    free = {"u_aniso_angstrom2": None, "refine_position": True, "refine_u": True}
     atoms = (
-        atom.model_copy(
-            update={"u_aniso_angstrom2": None, "u_iso_angstrom2": min(max(atom.u_iso_angstrom2, 0.01), 0.1)}
-        )
+        atom.model_copy(update={**free, "u_iso_angstrom2": min(max(atom.u_iso_angstrom2, 0.01), 0.1)})
         for atom in draft.atoms
         if atom.element not in {"H", "D"}
     )
-    update = {"atoms": tuple(atoms), "riding": (), "scale": None, "weights": (0.1, 0.0)}
+    update = {"atoms": tuple(atoms), "riding": (), "scale": None, "weights": (0.1, 0.0), "refine_extinction": False}
     return draft.model_copy(update=update)
 
 

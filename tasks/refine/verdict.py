@@ -8,10 +8,11 @@ import gemmi
 from tasks.crystal.scattering import Radiation
 from tasks.integrate import CellScale, CountingLoss
 from tasks.model import Composition
-from tasks.model.verdict import R1_REFINED, SCALE_TOPIC, ModelFigures, Verdict, judge
+from tasks.model.verdict import R1_REFINED, SCALE_TOPIC, ModelFigures, Ruling, Statement, Verdict, judge
 from tasks.refine import checks
 from tasks.refine.cell_check import Doubts, cell_doubts
 from tasks.refine.draft import ModelFit
+from tasks.refine.element_rivals import ElementRival, contradictions
 from tasks.refine.scale_doubt import ScaleDoubt
 from tasks.refine.validation import Recovery
 
@@ -27,6 +28,7 @@ QUALIFYING_FACTOR = 1.06
 """Of all lengths: up to this a wrong scale qualifies the cell and leaves the structure solved, as atoms and elements do
 not depend on it. Cameras are off by as much: published data of L-tyrosine by 3 %, of cinchonine by 5 %. Of the energies
 in use the nearest, 100 and 120 keV, differ by 10 % in wavelength: the verdict is doubtful then."""
+NO_COMPOSITION = "the elements are not known, as no composition was given: give --composition"
 NOT_RECOVERED = "the shaken structure could not be refined again"
 
 
@@ -43,6 +45,8 @@ class Grounds(NamedTuple):
     wavelength_angstrom: float | None = None
     """Of electrons; None where it is not in doubt."""
     counting: CountingLoss | None = None
+    rivals: tuple[ElementRival, ...] = ()
+    """Elements that the composition does not name, in place of those it does."""
 
 
 class RefinedVerdict(NamedTuple):
@@ -50,8 +54,10 @@ class RefinedVerdict(NamedTuple):
 
     verdict: Verdict
     reasons: tuple[str, ...]
-    scale_doubt: str | None = None
+    scale_doubt: str | None
     """What speaks against the one scale of all lengths, however small; None if nothing does."""
+    ruling: Ruling
+    figures: ModelFigures
 
 
 def judge_refined(fit: ModelFit, grounds: Grounds) -> RefinedVerdict:
@@ -60,7 +66,6 @@ def judge_refined(fit: ModelFit, grounds: Grounds) -> RefinedVerdict:
     scale = None if doubts.scale is None else str(doubts.scale)
     figures = figures_of(fit, grounds, doubts)
     ruling = judge(figures)
-    remark = _about_composition(grounds)
     if ruling.verdict == "solved":
         free = (
             "" if figures.r1_left_out is None else f", {figures.r1_left_out:.3f} for reflections it was not fitted to"
@@ -69,21 +74,21 @@ def judge_refined(fit: ModelFit, grounds: Grounds) -> RefinedVerdict:
             "solved",
             (
                 f"R1 {fit.r1:.3f}{free}, where chance would give {figures.r1_by_chance:.2f}",
-                *(
-                    remark
-                    or (
-                        "displacements, distances and composition are in order"
-                        + (" but for their scale" if scale else ""),
-                    )
-                ),
+                "displacements, distances and composition are in order" + (" but for their scale" if scale else ""),
                 *about_counting(grounds.counting),
             ),
             scale,
+            ruling,
+            figures,
         )
-    against = sorted(ruling.objections, key=lambda statement: (statement.topic != SCALE_TOPIC, not statement.hopeless))
-    said = (statement.text for statement in against)
-    remarks = (*remark, *_about_radiation(fit, figures), *about_counting(grounds.counting))
-    return RefinedVerdict(ruling.verdict, (*said, *remarks), scale)
+    said = (statement.text for statement in sorted(ruling.objections, key=_gravity))
+    remarks = (*_about_radiation(fit, figures), *about_counting(grounds.counting))
+    return RefinedVerdict(ruling.verdict, (*said, *remarks), scale, ruling, figures)
+
+
+def _gravity(statement: Statement) -> tuple[bool, bool, bool]:
+    """Return what objections are sorted by: the scale first, then what no right structure shows, then what caps."""
+    return statement.topic != SCALE_TOPIC, not statement.hopeless, not statement.caps
 
 
 def figures_of(fit: ModelFit, grounds: Grounds, doubts: Doubts) -> ModelFigures:
@@ -111,6 +116,7 @@ def figures_of(fit: ModelFit, grounds: Grounds, doubts: Doubts) -> ModelFigures:
         cell_doubts=(str(doubts.edges),) if doubts.edges is not None and doubts.edges.sure else (),
         bad_neighbours=len(set(checks.impossible_bonds(fit)) | set(checks.lonely(fit))),
         completeness=checks.completeness_of_model(grounds.formula, grounds.composition),
+        unknown_elements=_unknown_elements(grounds),
         agreement=checks.composition_agreement(grounds.formula, grounds.composition),
         uncorrected_loss=None if grounds.counting is None else grounds.counting.uncorrected,
         counting_disagreement=_disagreement(grounds.counting),
@@ -160,11 +166,13 @@ def r1_by_chance(fit: ModelFit) -> float:
     return BY_CHANCE[centric] * math.sqrt(freedom)
 
 
-def _about_composition(grounds: Grounds) -> tuple[str, ...]:
+def _unknown_elements(grounds: Grounds) -> tuple[str, ...]:
+    """Return why it is not known which elements the atoms are, in words."""
     if grounds.composition is None:
-        return ("no composition was given: the elements are by the data and bonds alone",)
+        return (NO_COMPOSITION,)
     absent = checks.elements_not_found(grounds.formula, grounds.composition)
-    return (f"no {', '.join(absent)} was found: is the composition right?",) if absent else ()
+    nowhere = (f"no {', '.join(absent)} was found: is the composition right?",) if absent else ()
+    return (*nowhere, *contradictions(grounds.rivals))
 
 
 def _about_radiation(fit: ModelFit, figures: ModelFigures) -> tuple[str, ...]:

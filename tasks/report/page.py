@@ -13,6 +13,7 @@ from markupsafe import Markup
 from tasks.integrate import CombinedSets, Reflections
 from tasks.report import tables, wording
 from tasks.report.charts import ChartFrame, Line, against_angle, against_count, against_resolution
+from tasks.report.claims_wording import claim_rows
 from tasks.report.damage_charts import damage_charts
 from tasks.report.drawing import legend, structure_svg
 from tasks.report.images import FramePicture, TiltPicture, colour_of, frame_pictures, tilt_pictures
@@ -82,7 +83,7 @@ def _template() -> jinja2.Template:
         "duration": wording.duration,
         "plain": _plain,
     }
-    environment.globals |= {"tables": tables, "legend": legend}
+    environment.globals |= {"tables": tables, "legend": legend, "claim_rows": claim_rows}
     return environment.get_template("page.html.j2")
 
 

@@ -18,10 +18,12 @@ from tasks.integrate import (
     whole_esd,
 )
 from tasks.model import Document
+from tasks.model.claims import Claims
 from tasks.model.provenance import Provenance
 from tasks.refine import Refinement
 from tasks.report.masked import ValidityEntry, validity_entry
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
+from tasks.report.wording import headline
 from tasks.solve import Solutions
 
 CellList = tuple[float, float, float, float, float, float]
@@ -129,6 +131,7 @@ class CrystalEntry(Document):
     id: str
     status: Literal["solved", "not-solved", "not-indexed"]
     reason: str | None
+    claims: Claims | None = Field(description="what is claimed of the structure, part by part; null without a model")
     failure: Failure | None
     phases: tuple[PhaseTrial, ...] = Field(description="of several compositions tried, the best first; else empty")
     aperture: ApertureEntry | None
@@ -144,6 +147,7 @@ class MergedEntry(Document):
     id: str
     status: Literal["solved", "not-solved", "not-indexed"]
     reason: str | None
+    claims: Claims | None = Field(description="as of a crystal")
     failure: Failure | None
     phases: tuple[PhaseTrial, ...] = Field(description="of several compositions tried, the best first; else empty")
     members: tuple[str, ...]
@@ -169,6 +173,7 @@ class Results(Document):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     status: Status
+    headline: str = Field(description="the first line of the report")
     source: SourceSummary
     provenance: RunProvenance
     timings_s: dict[str, float]
@@ -189,6 +194,7 @@ def results(outcome: RunOutcome, rundir: Path) -> dict[str, Any]:
     relations = {} if combined is None else {one.crystal: one for one in combined.relations}
     document = Results(
         status=outcome.status,
+        headline=headline(outcome),
         source=outcome.source,
         provenance=RunProvenance(
             versions=outcome.versions,
@@ -222,6 +228,8 @@ def reason_of(crystal: CrystalOutcome) -> str | None:
     said = last.reasons if isinstance(last, Refinement) else last.best.reasons
     diagnosis = () if crystal.solutions is None else crystal.solutions.diagnosis
     name = "the refined model" if isinstance(last, Refinement) else "the best candidate structure"
+    if isinstance(last, Refinement) and last.verdict == "doubtful":
+        diagnosis = ()  # what data look like is no cause where a model explains them
     if crystal.phases and last.verdict != "doubtful":
         tried = ", ".join(trial.composition for trial in crystal.phases)
         diagnosis = (f"it fits none of the compositions ({tried})", *diagnosis)
@@ -255,6 +263,7 @@ def _crystal(crystal: CrystalOutcome, rundir: Path, relations: dict[str, Crystal
         id=crystal.id,
         status=crystal.status,
         reason=reason_of(crystal),
+        claims=_claims(crystal),
         failure=crystal.failure,
         phases=crystal.phases,
         aperture=None
@@ -277,11 +286,16 @@ def _crystal(crystal: CrystalOutcome, rundir: Path, relations: dict[str, Crystal
     )
 
 
+def _claims(crystal: CrystalOutcome) -> Claims | None:
+    return None if crystal.refinement is None else crystal.refinement.claims
+
+
 def _merged(merged: CrystalOutcome, rundir: Path) -> MergedEntry:
     return MergedEntry(
         id=merged.id,
         status=merged.status,
         reason=reason_of(merged),
+        claims=_claims(merged),
         failure=merged.failure,
         phases=merged.phases,
         members=() if merged.reflections is None else merged.reflections.members,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tasks.integrate import CellEsd, whole_esd
 from tasks.model import UnitCell
+from tasks.report.claims_wording import claims_sentence
 from tasks.report.models import CrystalOutcome, PhaseTrial, RunOutcome
 
 DASH = "–"
@@ -107,7 +108,9 @@ def _best(integrated: list[CrystalOutcome]) -> str:
         return ""
     best = min(models, key=lambda model: model.r1)
     why = f": {best.reasons[0]}" if best.reasons else ""
-    return f" The best model, R1 = {percent(best.r1)} in {best.space_group}, is {best.verdict.replace('-', ' ')}{why}."
+    claimed = "" if best.claims is None or best.verdict != "doubtful" else f" In it {claims_sentence(best.claims)}."
+    found = f"R1 = {percent(best.r1)} in {best.space_group}, is {best.verdict.replace('-', ' ')}{why}"
+    return f" The best model, {found}.{claimed}"
 
 
 def _solved_sentence(outcome: RunOutcome, solved: list[CrystalOutcome]) -> str:
@@ -123,7 +126,11 @@ def _solved_sentence(outcome: RunOutcome, solved: list[CrystalOutcome]) -> str:
     if best.refinement is not None:
         model = best.refinement
         esd = whole_esd(model.unit_cell, model.unit_cell_esd, model.cell_scale)
-        parts.append(f"{model.space_group}, {cell_text(model.unit_cell, esd)}")
+        if model.claims is not None:
+            parts[0] += f": {model.formula} in {model.space_group}"
+            parts += [claims_sentence(model.claims), cell_text(model.unit_cell, esd)]
+        else:
+            parts.append(f"{model.space_group}, {cell_text(model.unit_cell, esd)}")
         limit = f" at {best.reflections.d_min_angstrom:.2f} Å" if best.reflections is not None else ""
         parts.append(f"R1 = {percent(model.r1)}{limit} ({best.id})")
         if model.scale_doubt is not None:

@@ -7,7 +7,7 @@ from tasks.face import open_face
 if TYPE_CHECKING:
     from tasks.solve.engines import ChargeFlipping, DirectMethods
     from tasks.solve.groups.setting import in_stated_setting
-    from tasks.solve.models import Atom, Solution, Solutions, SpaceGroupTrial
+    from tasks.solve.models import Atom, GroupEvidence, Solution, Solutions, SpaceGroupTrial
     from tasks.solve.ports import Solver
     from tasks.solve.search.given_model import solution_from_atoms
     from tasks.solve.settings import SolveSettings
@@ -19,6 +19,7 @@ __all__ = [
     "Atom",
     "ChargeFlipping",
     "DirectMethods",
+    "GroupEvidence",
     "Solution",
     "Solutions",
     "SolveSettings",

@@ -26,6 +26,7 @@ from tasks.solve.models import Solutions
 from tasks.solve.phasing.methods import DualSpace, FlippingMethod
 from tasks.solve.search.campaign import Methods, blank_phases, search
 from tasks.solve.search.candidates import Candidate, open_workshop, solution_of, table_of
+from tasks.solve.search.group_evidence import group_evidence
 from tasks.solve.search.progress import SearchProgress
 from tasks.solve.search.pseudo_symmetry import higher_symmetry, lower_symmetry
 from tasks.solve.search.repair import repair
@@ -139,9 +140,11 @@ def _document(
         units = room_for_units(prepared.composition, prepared.cell.volume_angstrom3)
         trouble = (*trouble, *suspicions(trouble, units))
     ranked = _one_per_group(progress.ranked())[:CANDIDATES_KEPT]
+    groups = group_evidence(best, progress.candidates, progress.fits[id(best)])
+    kept = [solution_of(candidate) for candidate in ranked]
     return Solutions(
         id=data.id,
-        candidates=tuple(solution_of(candidate) for candidate in ranked),
+        candidates=(kept[0].model_copy(update={"groups": groups}), *kept[1:]),
         space_groups=table_of(progress.fits[id(best)], progress.candidates, rows=TABLE_ROWS),
         trials=progress.trials,
         verdict=best.judgement.verdict,

@@ -31,6 +31,18 @@ class SpaceGroupTrial(Document):
     reasons: tuple[str, ...] = ()
 
 
+class GroupEvidence(Document):
+    """How the space group of a solution compares with others of its Laue class; enantiomorphs count as one."""
+
+    compared: int = Field(ge=0, description="other groups; 0 = the group was given")
+    score: float | None = Field(default=None, description="of the phases for the group")
+    rival: str | None = Field(default=None, description="the next by the phases")
+    rival_score: float | None = None
+    r1_left_out: float = Field(description="of the model")
+    model_rival: str | None = Field(default=None, description="the group of the next model")
+    model_rival_r1_left_out: float | None = None
+
+
 class Solution(Document):
     """A candidate structure."""
 
@@ -44,6 +56,7 @@ class Solution(Document):
     atoms: tuple[Atom, ...]
     r1: float = Field(description="on F for I > 2 sigma after the quick isotropic fit, in [0, 1]")
     figures: dict[str, float] = {}
+    groups: GroupEvidence | None = Field(default=None, description="None = an engine that does not say")
     verdict: Verdict
     reasons: tuple[str, ...] = ()
 
