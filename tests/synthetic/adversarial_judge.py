@@ -35,8 +35,8 @@ class Outcome(NamedTuple):
 
     @property
     def false(self) -> tuple[str, ...]:
-        """Claims that are settled and wrong; a structure called solved stands for its positions and elements."""
-        meant = {*self.settled, *(("positions", "elements") if self.status == "solved" else ())}
+        """Claims that are settled and wrong; solved stands for lattice, positions and elements."""
+        meant = {*self.settled, *(("lattice", "positions", "elements") if self.status == "solved" else ())}
         return tuple(claim for claim in CLAIMS if claim in meant and not self.right[claim])
 
 
@@ -86,11 +86,11 @@ def _right(case: Case, cif: Path) -> dict[str, bool]:
         return dict.fromkeys(CLAIMS, False) | {"lattice": True, "absolute_structure": True}
     true = gemmi.find_spacegroup_by_ops(case.truth.group)
     lattice = _lattice(case, cell, small.spacegroup)
-    match = _match(case, cif, true)
-    atoms = _atoms_per_volume(small) / _true_atoms_per_volume(case)
-    positions = lattice_of_lengths(case, cell, small.spacegroup) and match.fraction >= FOUND and (
-        abs(atoms - 1) <= SURPLUS
-    )  # fmt: skip
+    # atoms are where they are in parts of the cell, even where its lengths are wrong
+    lengths = case.truth.cell if lattice_of_lengths(case, cell, small.spacegroup) else told_cell(case)
+    match = _match(case, cif, true, lengths)
+    atoms = _atoms_per_cell(small) / _true_atoms_per_cell(case, true)
+    positions = match.fraction >= FOUND and abs(atoms - 1) <= SURPLUS
     return {
         "lattice": lattice,
         "space_group": small.spacegroup.number in _numbers(true),
@@ -100,10 +100,16 @@ def _right(case: Case, cif: Path) -> dict[str, bool]:
     }
 
 
-def _match(case: Case, cif: Path, true: gemmi.SpaceGroup) -> Match:
+def told_cell(case: Case) -> UnitCell:
+    """Return the cell that the user was told."""
+    a, b, c, alpha, beta, gamma = (float(value) for value in case.cell.split(","))
+    return UnitCell.of((a, b, c, alpha, beta, gamma))
+
+
+def _match(case: Case, cif: Path, true: gemmi.SpaceGroup, cell: UnitCell) -> Match:
     heavy = [atom for atom in case.truth.atoms if atom.element != "H"]
     wanted = Published(tuple(atom.element for atom in heavy), np.array([atom.position for atom in heavy]), true)
-    return match_file(cif, wanted, case.truth.cell)
+    return match_file(cif, wanted, cell)
 
 
 def lattice_of_lengths(case: Case, cell: UnitCell, group: gemmi.SpaceGroup) -> bool:
@@ -127,12 +133,14 @@ def _numbers(group: gemmi.SpaceGroup) -> set[int]:
     return {group.number, gemmi.find_spacegroup_by_ops(gemmi.GroupOps(mirrored)).number}
 
 
-def _atoms_per_volume(small: gemmi.SmallStructure) -> float:
+def _atoms_per_cell(small: gemmi.SmallStructure) -> float:
+    """Return the atoms of the primitive cell, hydrogen apart."""
     small.setup_cell_images()
     every = [site for site in small.get_all_unit_cell_sites() if site.element.name not in {"H", "D"}]
-    return float(sum(site.occ for site in every)) / small.cell.volume
+    return float(sum(site.occ for site in every)) / len(list(small.spacegroup.operations().cen_ops))
 
 
-def _true_atoms_per_volume(case: Case) -> float:
+def _true_atoms_per_cell(case: Case, true: gemmi.SpaceGroup) -> float:
     counts = case.truth.composition.counts
-    return sum(number for element, number in counts.items() if element != "H") / case.truth.cell.volume_angstrom3
+    heavy = sum(number for element, number in counts.items() if element != "H")
+    return heavy / len(list(true.operations().cen_ops))
