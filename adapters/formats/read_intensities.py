@@ -19,6 +19,7 @@ from tasks.integrate import (
     determine_laue_group_in_setting,
     laue_warnings,
     reindexed,
+    smaller_cell,
 )
 from tasks.model import FileRef, InputError, ScienceError, SettingsError, SourceError, UnitCell
 from tasks.model.provenance import Provenance
@@ -144,13 +145,17 @@ def reflections_of_table(
         return assemble_reflections(
             name, table.data, given, particulars, laue=laue, workdir=workdir, space_group=space_group
         )
+    observations = table.data
+    if table.overlaps is None and (smaller := smaller_cell(observations, given)) is not None:
+        observations, given = smaller.data, smaller.cell
+        particulars = particulars._replace(warnings=(*particulars.warnings, *smaller.words))
     try:
-        choice = determine_laue_group_in_setting(table.data, given)
+        choice = determine_laue_group_in_setting(observations, given)
     except (ValueError, ScienceError) as error:
         raise SourceError(f"{path}: no symmetry can be found: {error}", "check the intensities and the cell") from error
     particulars = reindexed(particulars, choice)
     particulars = particulars._replace(warnings=(*particulars.warnings, *laue_warnings(choice)))
-    data = table.data._replace(hkl=choice.reindex(table.data.hkl))
+    data = observations._replace(hkl=choice.reindex(observations.hkl))
     return assemble_reflections(name, data, choice.cell, particulars, laue=choice.laue, workdir=workdir)
 
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tasks.integrate.reflection_file import Merged, Unmerged, read_merged, read_unmerged, write_reflections
     from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group, determine_laue_group_in_setting
     from tasks.integrate.symmetry.space_groups import rank_space_groups
+    from tasks.integrate.symmetry.supercell import smaller_cell
     from tasks.integrate.task import integrate_frames
 else:
     __getattr__ = open_face(__name__)
@@ -101,6 +102,7 @@ __all__ = [
     "scale_for",
     "separated",
     "significant_d_min",
+    "smaller_cell",
     "stated_scale",
     "virtual_frames",
     "volume_esd",

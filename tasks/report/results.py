@@ -226,7 +226,8 @@ def reason_of(crystal: CrystalOutcome) -> str | None:
     if crystal.status == "solved":
         return None
     if crystal.failure is not None:
-        return crystal.failure.message
+        known = () if crystal.solutions is None else crystal.solutions.diagnosis  # why, where refinement stopped
+        return "; ".join((*known, crystal.failure.message))
     verdicts = [stage for stage in (crystal.refinement, crystal.solutions) if stage is not None]
     if not verdicts:
         return "the work on it did not begin" if crystal.frames is None else "its frames were not integrated"

@@ -15,11 +15,12 @@ from tasks.crystal.symmetry import (
     symmetry_from_symbol,
     symmetry_of,
 )
-from tasks.integrate import Reflections, read_merged
+from tasks.integrate import Reflections, read_merged, read_unmerged
 from tasks.model import Composition, InputError, NoSolutionError
 from tasks.model.provenance import Provenance
 from tasks.solve.data.diagnosis import suspicions
 from tasks.solve.data.prepared import NormalisedHemisphere, normalised_to_find_atoms
+from tasks.solve.data.repeated import measurements_disagree
 from tasks.solve.groups.symmetry_from_phases import GroupFit
 from tasks.solve.models import Solutions
 from tasks.solve.phasing.methods import DualSpace, FlippingMethod
@@ -142,7 +143,8 @@ def _document(
     *,
     engine: str,
 ) -> Solutions:
-    trouble = prepared.diagnosis.trouble
+    mixed = measurements_disagree(read_unmerged(data.unmerged))
+    trouble = (*(() if mixed is None else (mixed,)), *prepared.diagnosis.trouble)
     if best.judgement.verdict != "solved" and best.judgement.figures["r_free"] > UNEXPLAINED_R_FREE:
         units = room_for_units(prepared.composition, prepared.cell.volume_angstrom3)
         trouble = (*trouble, *suspicions(trouble, units))

@@ -38,9 +38,16 @@ def match_file(path: Path, published: Published, cell: UnitCell) -> Match:
             inside[first] @ np.linalg.inv(change).T, [names[i] for i in first], known, reduced
         )  # fmt: skip
         best = max(best, trial, key=lambda match: (match.fraction, match.same_element))
-        if best.fraction > 0.999:
+        if min(best.fraction, best.same_element) > 0.999:
             break
     return best
+
+
+def same_lattice(cell: UnitCell, group: gemmi.SpaceGroup, other: UnitCell, other_group: gemmi.SpaceGroup) -> bool:
+    """Tell whether two cells, of whatever centring and axes, are of one lattice."""
+    own = transformed_cell(cell, _to_reduced(cell, group))
+    wanted = transformed_cell(other, _to_reduced(other, other_group))
+    return bool(_same_lattice(metric(own), metric(wanted)))
 
 
 def _to_reduced(cell: UnitCell, group: gemmi.SpaceGroup) -> NDArray[np.float64]:

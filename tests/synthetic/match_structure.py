@@ -50,7 +50,7 @@ def match_positions(found: NDArray[np.float64], names: list[str], published: Pub
                 trial = _score(published, target - anchor, tree, orthogonal, names, rounds=3)
                 if (trial.fraction, trial.same_element) > (best.fraction, best.same_element):
                     best = trial
-                if best.fraction > 0.999:
+                if min(best.fraction, best.same_element) > 0.999:
                     return best
     return best
 

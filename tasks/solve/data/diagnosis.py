@@ -94,8 +94,9 @@ def suspicions(trouble: tuple[str, ...], formula_units: float | None) -> tuple[s
             )
     if not trouble:
         found.append(
-            "the intensities by themselves look sound (resolution, completeness, signal, fall with resolution, "
-            "distribution): the cell, the Laue class or the composition may be wrong, or the search was too short"
+            "no model explains intensities that by themselves look sound (resolution, completeness, signal, fall with "
+            "resolution, distribution): they may not belong together with these indices and this cell, the Laue class "
+            "or the composition may be wrong, or the search was too short"
         )
     return tuple(found)
 

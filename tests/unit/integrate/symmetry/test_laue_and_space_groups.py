@@ -15,6 +15,8 @@ from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.symmetry.laue import determine_laue_group, determine_laue_group_in_setting
 from tasks.integrate.symmetry.space_groups import rank_space_groups
 from tasks.model import UnitCell
+from tests.synthetic.adversarial_data import How, observed
+from tests.synthetic.adversarial_structures import published
 
 KNOWN = {
     "P -1": (7.1, 8.3, 9.4, 81, 85, 79),
@@ -123,3 +125,24 @@ def test_candidates_hold_every_axis_permutation_and_both_choices_of_cell() -> No
     cubic = {g.xhm() for g in compatible_groups(gemmi.SpaceGroup("F m -3 m"))}
     assert {"F m -3 m", "F 4 3 2", "F -4 3 m", "F d -3 m:2"} <= cubic
     assert "F d -3 m:1" not in cubic
+
+
+def test_a_symmetry_of_the_heavy_atoms_alone_is_not_taken() -> None:
+    data = observed(published("scheelite"), How(d_min=0.9), np.random.default_rng(3))
+    zeros = np.zeros(len(data.hkl))
+    unmerged = Unmerged(data.hkl, data.intensity, data.sigma, zeros, zeros.astype(np.int32))
+    found = determine_laue_group(unmerged, data.cell)
+    assert found.laue.point_group_hm() == "4/m"
+    agreement = {element.order: element.disagreement for element in found.elements}
+    assert agreement[4] is not None
+    assert agreement[4] < 0.05
+    assert max(e.disagreement or 0.0 for e in found.elements) > 0.2
+
+
+def test_equivalents_that_agree_badly_along_some_paths_are_equivalents_still() -> None:
+    rng = np.random.default_rng(5)
+    data = observed(published("pyrite"), How(d_min=0.8), rng)
+    absorbed = data.intensity * np.exp(0.45 * np.sin(data.hkl @ [1.3, 0.7, 2.1]))
+    zeros = np.zeros(len(data.hkl))
+    found = determine_laue_group(Unmerged(data.hkl, absorbed, data.sigma, zeros, zeros.astype(np.int32)), data.cell)
+    assert found.laue.point_group_hm() == "m-3"

@@ -1,0 +1,32 @@
+"""Run a case as ``apertura solve`` does, from its file; the truth is opened afterwards."""
+
+import resource
+from pathlib import Path
+
+from flows.commands import solve_intensities
+from flows.run_folder import read_results
+from flows.settings import load_settings
+from tasks.model import ApertureError
+from tests.synthetic.adversarial_cases import Case
+from tests.synthetic.adversarial_judge import Outcome, outcome, refused
+
+
+def run(case: Case, folder: Path, limit_s: float | None) -> Outcome:
+    """Solve the file of a case as the command does, and judge what came out."""
+    assigned = [f"compositions=['{case.composition}']"] if case.composition is not None else []
+    assigned += ["solve.workers=1", *([] if limit_s is None else [f"solve.time_limit_s={limit_s}"])]
+    before = _seconds()
+    try:
+        out = solve_intensities(
+            case.hkl, folder, load_settings(None, assigned), cell=case.cell, space_group=case.space_group,
+            radiation=case.radiation, energy_kev=None,
+        )  # fmt: skip
+        found = outcome(case, read_results(out), out)
+    except ApertureError as error:
+        found = refused(case, error.message)
+    return found._replace(seconds=_seconds() - before)
+
+
+def _seconds() -> float:
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(item.ru_utime + item.ru_stime for item in used)
