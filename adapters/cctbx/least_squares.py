@@ -265,6 +265,7 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
         density_max=density.maximum,
         density_min=density.minimum,
         density_rms=density.rms,
+        holes=density.holes,
         r1_free=r1_free,
         reflections_free=free,
         extinction_esd=extinction_esd,

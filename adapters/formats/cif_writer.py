@@ -7,6 +7,7 @@ import gemmi
 import numpy as np
 from gemmi import cif
 
+from adapters.formats.cif_alerts import alert_lines, responses
 from adapters.formats.cif_geometry import bond_rows
 from tasks.model import Composition
 from tasks.model.experiment import wavelength_text
@@ -26,7 +27,7 @@ def number(value: float, esd: float | None = None, *, decimals: int = 5) -> str:
     '1.2346(12)'
     """
     if esd is None or not math.isfinite(esd) or esd <= 0:
-        return f"{value:.{decimals}f}"
+        return _rounded(value, decimals)
     digits = max(0, 1 - math.floor(math.log10(esd)))
     shown = round(esd * 10**digits)
     if shown > 19:
@@ -34,7 +35,13 @@ def number(value: float, esd: float | None = None, *, decimals: int = 5) -> str:
         shown = round(esd * 10 ** max(digits, 0))
     if digits < 0:
         digits, shown = 0, round(esd)
-    return f"{value:.{digits}f}({max(1, shown)})"
+    return f"{_rounded(value, digits)}({max(1, shown)})"
+
+
+def _rounded(value: float, digits: int) -> str:
+    """Return a number with so many decimals; a zero has no sign."""
+    text = f"{value:.{digits}f}"
+    return text if text.strip("-0.") else text.lstrip("-")
 
 
 def refinement_cif(structure: RefinedStructure) -> str:
@@ -51,6 +58,8 @@ def refinement_cif(structure: RefinedStructure) -> str:
         ([cif.quote(operation.triplet())] for operation in gemmi.symops_from_hall(structure.hall)),
     )
     _atom_loops(block, structure)
+    for tag, text in responses(structure.alerts, block.name):
+        block.set_pair(tag, cif.quote("\n".join(["", *_folded(text.split("\n"))])))
     return str(document.as_string(_layout()))
 
 
@@ -232,6 +241,7 @@ def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
         if not gemmi.symops_from_hall(structure.hall).is_centrosymmetric():
             details.append(NO_ABSOLUTE_STRUCTURE)
     details += [f"Warning: {warning}." for warning in structure.warnings]
+    details += alert_lines(structure.alerts)
     if details:
         pairs.append(("_refine_special_details", cif.quote("\n".join(_folded(details)))))
     return pairs

@@ -10,18 +10,20 @@ from tasks.integrate import Reflections
 from tasks.model import Composition, InputError, ProgramFailedError, ProgramTimeoutError
 from tasks.model.provenance import Provenance
 from tasks.model.verdict import UNTESTED
+from tasks.refine.alerts.subject import validated_fit
+from tasks.refine.alerts.validate import alerts_of
 from tasks.refine.cell_check import cell_doubts
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import fitting_composition
 from tasks.refine.conclusion import Concluded, concluded
 from tasks.refine.draft import ModelFit, UniqueIntensities
-from tasks.refine.element_odds import element_odds
+from tasks.refine.element_odds import ElementOdds, element_odds
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
 from tasks.refine.ports import LeastSquares, StructureWriter
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import first_draft, refined
-from tasks.refine.structure import electron_wavelength, esd_in_axes_of, formula_of, structure_of
+from tasks.refine.structure import RefinedStructure, electron_wavelength, esd_in_axes_of, formula_of, structure_of
 from tasks.refine.validation import recovery
 from tasks.refine.verdict import NOT_RECOVERED, Grounds, hides_extinction
 from tasks.solve import Solution
@@ -54,6 +56,8 @@ def refinement(
     allowed = settings.model_copy(update={"extinction": settings.extinction and not hides_extinction(data.counting)})
     progress = refined(numerics, first_draft(solution), intensities, composition=composition, settings=allowed)
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
+    odds = element_odds(progress.fit, intensities, composition)
+    structure = validated(structure, composition, odds)
     grounds = Grounds(
         radiation=intensities.radiation,
         formula=structure.formula,
@@ -67,7 +71,7 @@ def refinement(
         id=data.id,
         solution=solution,
         warnings=structure.warnings,
-        odds=element_odds(progress.fit, intensities, composition),
+        odds=odds,
         files=write(structure, workdir),
         provenance=Provenance(
             engine=engine,
@@ -77,8 +81,18 @@ def refinement(
             attempts=progress.attempts,
         ),
         unit_cell_esd=structure.unit_cell_esd,
+        alerts=structure.alerts,
     )
     return concluded(progress.fit, grounds, made)
+
+
+def validated(
+    structure: RefinedStructure, composition: Composition | None, odds: tuple[ElementOdds, ...]
+) -> RefinedStructure:
+    """Return a refined structure with the alerts that its validation raises."""
+    subject = validated_fit(structure.fit, structure.formula, structure.formula_units)
+    subject = subject._replace(composition=composition, intensities=structure.intensities, odds=odds)
+    return structure.model_copy(update={"alerts": alerts_of(subject)})
 
 
 def refined_elsewhere(
@@ -98,7 +112,7 @@ def refined_elsewhere(
     cannot be done the model is doubtful at most.
     """
     composition = fitting_composition(composition, solution.unit_cell)
-    formula, _ = formula_of(fit, composition)
+    formula, units = formula_of(fit, composition)
     intensities, found, untested = None, None, UNTESTED
     try:
         intensities = unique_intensities(numerics, data, solution, None)
@@ -111,7 +125,9 @@ def refined_elsewhere(
     doubts = cell_doubts(fit, data.cell_scale, wavelength, composition)
     warnings = warnings_of(fit, intensities, formula=formula, composition=composition, doubts=doubts)
     esd = esd_in_axes_of(solution, data)
+    alerts = alerts_of(validated_fit(fit, formula, units)._replace(composition=composition, intensities=intensities))
     made = Concluded(data.id, solution, warnings, files, provenance, restraints=restraints, unit_cell_esd=esd)
+    made = made._replace(alerts=alerts)
     return concluded(fit, grounds, made)
 
 

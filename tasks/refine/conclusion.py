@@ -5,6 +5,7 @@ from typing import NamedTuple
 from tasks.integrate import CellEsd
 from tasks.model import Composition
 from tasks.model.provenance import Provenance
+from tasks.refine.alerts.alert import Alert
 from tasks.refine.draft import ModelFit, density_unit
 from tasks.refine.element_odds import ElementOdds, unsettled
 from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
@@ -24,6 +25,7 @@ class Concluded(NamedTuple):
     restraints: int = 0
     unit_cell_esd: CellEsd | None = None
     """Of the fit alone, without the scale."""
+    alerts: tuple[Alert, ...] = ()
 
 
 def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
@@ -62,6 +64,7 @@ def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
         verdict=verdict,
         reasons=reasons,
         warnings=made.warnings,
+        alerts=made.alerts,
         provenance=made.provenance,
         **made.files._asdict(),
     )

@@ -8,6 +8,7 @@ from tasks.integrate import CellEsd, CellScale
 from tasks.model import Document, FileRef, UnitCell, Vector
 from tasks.model.provenance import Provenance
 from tasks.model.verdict import Verdict
+from tasks.refine.alerts.alert import Alert
 from tasks.refine.draft import DensityUnit
 
 
@@ -77,6 +78,7 @@ class Refinement(Document):
     verdict: Verdict
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    alerts: tuple[Alert, ...] = Field(default=(), description="of validation, A before B before C")
     cif: FileRef
     res: FileRef
     ins: FileRef

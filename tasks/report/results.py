@@ -19,7 +19,7 @@ from tasks.integrate import (
 )
 from tasks.model import Document
 from tasks.model.provenance import Provenance
-from tasks.refine import Refinement
+from tasks.refine import Alert, Refinement
 from tasks.report.masked import ValidityEntry, validity_entry
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
 from tasks.solve import Solutions
@@ -120,6 +120,7 @@ class RefinementEntry(Document):
     verdict: str
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
+    alerts: tuple[Alert, ...] = Field(description="of validation, A before B before C")
     cif: str = Field(description="path in the run folder")
 
 

@@ -1,0 +1,69 @@
+"""What is validated: a model with what is known of its fit, its data and its contents."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tasks.crystal.sites import site_multiplicities
+from tasks.crystal.symmetry import operations_from_hall
+from tasks.model import Composition
+from tasks.refine.draft import AtomFit, Draft, DraftAtom, ModelFit, UniqueIntensities
+from tasks.refine.element_odds import ElementOdds
+
+
+class Subject(NamedTuple):
+    """A structure to be validated. What is None is not known, and is not asked about."""
+
+    draft: Draft
+    formula: dict[str, float]
+    """Of one formula unit, as it will be published."""
+    formula_units: float
+    """Z, as it will be published."""
+    atoms: tuple[AtomFit, ...] = ()
+    """In the order of the draft's atoms; empty: no standard uncertainties are known."""
+    composition: Composition | None = None
+    """As the user told it."""
+    fit: ModelFit | None = None
+    intensities: UniqueIntensities | None = None
+    odds: tuple[ElementOdds, ...] = ()
+    missed: tuple[str, ...] = ()
+    """Symmetry that the model has beyond its group, in words."""
+    flack: tuple[float, float] | None = None
+    """Flack parameter with its esd."""
+
+    @property
+    def heavy(self) -> list[DraftAtom]:
+        """The atoms that are not hydrogen."""
+        return [atom for atom in self.draft.atoms if not is_hydrogen(atom)]
+
+    @property
+    def electron(self) -> bool:
+        """Whether electrons were used, as far as known."""
+        return self.intensities is not None and self.intensities.radiation == "electron"
+
+    def fits(self) -> dict[str, AtomFit]:
+        """Return what least squares knows of each atom, by label."""
+        return {row.label: row for row in self.atoms}
+
+
+def validated_fit(fit: ModelFit, formula: dict[str, float], formula_units: float) -> Subject:
+    """Return the subject of a fit; what else is known is added by `_replace`."""
+    return Subject(fit.draft, formula, formula_units, fit.atoms, fit=fit)
+
+
+def is_hydrogen(atom: DraftAtom) -> bool:
+    """Tell whether an atom is hydrogen of any mass."""
+    return atom.element in {"H", "D"}
+
+
+def atoms_in_cell(draft: Draft) -> dict[str, float]:
+    """Return how many atoms of each element a cell holds, occupancies and special positions considered."""
+    if not draft.atoms:
+        return {}
+    places = np.array([atom.position for atom in draft.atoms])
+    number = site_multiplicities(places, operations_from_hall(draft.hall), draft.unit_cell)
+    counts: dict[str, float] = {}
+    for atom, images in zip(draft.atoms, number, strict=True):
+        name = "H" if is_hydrogen(atom) else atom.element
+        counts[name] = counts.get(name, 0.0) + float(images) * atom.occupancy
+    return counts
