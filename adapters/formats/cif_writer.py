@@ -1,4 +1,4 @@
-"""CIF and FCF of a refined structure: names of the core dictionary only."""
+"""CIF and FCF of a refined structure: names of the core dictionary, and of that for electron diffraction."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,6 +8,7 @@ import numpy as np
 from gemmi import cif
 
 from adapters.formats.cif_alerts import alert_lines, responses
+from adapters.formats.cif_electrons import potential_items
 from adapters.formats.cif_geometry import bond_rows
 from tasks.model import Composition
 from tasks.model.experiment import wavelength_text
@@ -54,8 +55,11 @@ def refinement_cif(structure: RefinedStructure) -> str:
     _loop(
         block,
         "_space_group_symop_",
-        ("operation_xyz",),
-        ([cif.quote(operation.triplet())] for operation in gemmi.symops_from_hall(structure.hall)),
+        ("id", "operation_xyz"),
+        (
+            [str(number), cif.quote(operation.triplet())]
+            for number, operation in enumerate(gemmi.symops_from_hall(structure.hall), 1)
+        ),
     )
     _atom_loops(block, structure)
     for tag, text in responses(structure.alerts, block.name):
@@ -231,6 +235,8 @@ def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
             ("_refine_diff_density_min", f"{fit.density_min:.3f}"),
             ("_refine_diff_density_rms", f"{fit.density_rms:.3f}"),
         ]
+    if electron:
+        pairs += potential_items(fit)
     details = []
     if electron:
         details.append(
@@ -290,8 +296,11 @@ def _atom_loops(block: cif.Block, structure: RefinedStructure) -> None:
     _loop(
         block,
         "_geom_bond_",
-        ("atom_site_label_1", "atom_site_label_2", "distance", "site_symmetry_2", "publ_flag"),
-        ([b.first, b.second, number(b.distance, b.esd, decimals=3), b.symmetry, "?"] for b in bond_rows(structure)),
+        ("atom_site_label_1", "atom_site_label_2", "distance", "site_symmetry_1", "site_symmetry_2", "publ_flag"),
+        (
+            [b.first, b.second, number(b.distance, b.esd, decimals=3), ".", b.symmetry, "?"]
+            for b in bond_rows(structure)
+        ),
     )
 
 
@@ -318,7 +327,10 @@ def _atom_row(atom: DraftAtom, row: AtomFit, order: int, riding: bool) -> list[s
 
 
 def fcf_text(structure: RefinedStructure) -> str:
-    """Return observed and calculated F^2 as SHELXL's LIST 4 does, on the absolute scale."""
+    """Return observed and calculated F^2 as SHELXL's LIST 4 does, on the absolute scale.
+
+    Numbers have six significant digits, not two decimals: F^2 by electrons is often below one.
+    """
     document = cif.Document()
     block = document.add_new_block(_block_name(structure.id))
     block.set_pair("_shelx_refln_list_code", "4")
@@ -334,7 +346,7 @@ def fcf_text(structure: RefinedStructure) -> str:
     with np.load(structure.fit.table.path, allow_pickle=False) as file:
         columns = [file[name] for name in ("hkl", "f_sq_calc", "f_sq_obs", "sigma")]
     rows = (
-        [str(h), str(k), str(l), f"{calc:.2f}", f"{obs:.2f}", f"{sigma:.2f}", "o" if obs >= 2 * sigma else "<"]
+        [str(h), str(k), str(l), f"{calc:.6g}", f"{obs:.6g}", f"{sigma:.6g}", "o" if obs >= 2 * sigma else "<"]
         for (h, k, l), calc, obs, sigma in zip(*columns, strict=True)
     )
     tags = ("index_h", "index_k", "index_l", "F_squared_calc", "F_squared_meas", "F_squared_sigma", "observed_status")
