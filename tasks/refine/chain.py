@@ -18,6 +18,7 @@ from tasks.refine.completion import fitting_composition
 from tasks.refine.conclusion import Concluded, concluded
 from tasks.refine.draft import ModelFit, UniqueIntensities
 from tasks.refine.element_odds import ElementOdds, element_odds
+from tasks.refine.missed_symmetry import Standing, in_its_symmetry
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
 from tasks.refine.ports import LeastSquares, StructureWriter
@@ -55,14 +56,19 @@ def refinement(
     intensities = unique_intensities(numerics, data, solution, settings.d_min_angstrom)
     allowed = settings.model_copy(update={"extinction": settings.extinction and not hides_extinction(data.counting)})
     progress = refined(numerics, first_draft(solution), intensities, composition=composition, settings=allowed)
+    standing = Standing(solution, intensities, progress, recovery(numerics, progress.fit, intensities))
+    (solution, intensities, progress, found), remarks = in_its_symmetry(
+        numerics, data, standing, composition=composition, settings=allowed
+    )
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
+    structure = structure.model_copy(update={"warnings": (*structure.warnings, *remarks)})
     odds = element_odds(progress.fit, intensities, composition)
-    structure = validated(structure, composition, odds)
+    structure = validated(structure, composition, odds, remarks)
     grounds = Grounds(
         radiation=intensities.radiation,
         formula=structure.formula,
         composition=composition,
-        recovery=recovery(numerics, progress.fit, intensities),
+        recovery=found,
         counting=data.counting,
         cell_scale=data.cell_scale,
         wavelength_angstrom=electron_wavelength(data),
@@ -87,11 +93,15 @@ def refinement(
 
 
 def validated(
-    structure: RefinedStructure, composition: Composition | None, odds: tuple[ElementOdds, ...]
+    structure: RefinedStructure,
+    composition: Composition | None,
+    odds: tuple[ElementOdds, ...],
+    remarks: tuple[str, ...] = (),
 ) -> RefinedStructure:
     """Return a refined structure with the alerts that its validation raises."""
-    subject = validated_fit(structure.fit, structure.formula, structure.formula_units)
-    subject = subject._replace(composition=composition, intensities=structure.intensities, odds=odds)
+    subject = validated_fit(structure.fit, structure.formula, structure.formula_units)._replace(
+        composition=composition, intensities=structure.intensities, odds=odds, remarks=remarks
+    )
     return structure.model_copy(update={"alerts": alerts_of(subject)})
 
 

@@ -22,7 +22,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.integrate import Reflections, read_merged, read_unmerged
+from tasks.integrate import Merged, Reflections, Unmerged, read_merged, read_unmerged
 from tasks.model import InputError
 from tasks.solve import Solution
 
@@ -32,6 +32,11 @@ of these below."""
 LEAST_OBSERVED = 0.2
 """Share with I > 2 sigma in the last shell kept. Chosen, not measured: noise alone gives 0.023; more cuts weak data
 that still carry signal, less refines against noise."""
+
+
+WHOLE = 1e-3
+"""How far a whole index may be from what a change of axes gives: their entries are ratios of small whole numbers."""
+Table = Merged | Unmerged
 
 
 class ReindexedIntensities(NamedTuple):
@@ -59,19 +64,46 @@ def reindexed(data: Reflections, solution: Solution) -> ReindexedIntensities:
     InputError
         If the solution's setting gives indices that are not whole.
     """
+    table, exact, whole = _in_axes_of(data, solution)
+    if not whole.all():
+        raise InputError(
+            f"{data.id}: the setting of {solution.space_group} turns hkl into fractions",
+            str(np.array(solution.to_solution_cell).tolist()),
+        )
+    return _rounded(table, exact, whole)
+
+
+def on_its_lattice(data: Reflections, solution: Solution) -> ReindexedIntensities:
+    """Return the same for a solution in a smaller cell than the data's: reflections that it has no index for left out.
+
+    Whether these are weak enough is for the caller to know.
+    """
+    return _rounded(*_in_axes_of(data, solution))
+
+
+def indices_in(matrix: NDArray[np.float64], hkl: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the indices (n, 3) that a matrix turns others into, and which of them are whole, (n,)."""
+    exact = hkl.astype(np.float64) @ matrix.T
+    return exact, np.abs(exact - np.round(exact)).max(axis=1, initial=0.0) <= WHOLE
+
+
+def _in_axes_of(data: Reflections, solution: Solution) -> tuple[Table, NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the table that suits a solution, its indices in the solution's cell, and which of them are whole."""
     matrix = np.array(solution.to_solution_cell, dtype=np.float64)
     same_setting = bool(np.allclose(matrix, np.eye(3)))
     symbol = gemmi.find_spacegroup_by_name(data.laue_group)
     merged_order = None if symbol is None else laue_order(symbol.hall)
     mergeable = same_setting and merged_order is not None and laue_order(solution.hall) >= merged_order
     table = read_merged(data.merged) if data.radiation == "electron" and mergeable else read_unmerged(data.unmerged)
-    exact = table.hkl.astype(np.float64) @ matrix.T
-    hkl = np.round(exact).astype(np.int32)
-    if len(hkl) and float(np.abs(exact - hkl).max()) > 1e-3:
-        raise InputError(
-            f"{data.id}: the setting of {solution.space_group} turns hkl into fractions", str(matrix.tolist())
-        )
-    return ReindexedIntensities(hkl, table.intensity.astype(np.float64), table.sigma.astype(np.float64))
+    return table, *indices_in(matrix, table.hkl)
+
+
+def _rounded(table: Table, exact: NDArray[np.float64], whole: NDArray[np.bool_]) -> ReindexedIntensities:
+    return ReindexedIntensities(
+        np.round(exact[whole]).astype(np.int32),
+        table.intensity[whole].astype(np.float64),
+        table.sigma[whole].astype(np.float64),
+    )
 
 
 def useful_limit(

@@ -16,3 +16,6 @@ class RefineSettings(Document):
     anisotropic: bool = Field(default=True, description="anisotropic displacements where the data allow")
     hydrogens: bool = Field(default=True, description="riding hydrogen atoms where the geometry is clear")
     extinction: bool = Field(default=True, description="refine extinction where it pays")
+    missed_symmetry: bool = Field(
+        default=True, description="refine in a higher space group that the atoms obey, and take it where the data allow"
+    )

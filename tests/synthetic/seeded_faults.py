@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import gemmi
 import numpy as np
 
 from tasks.crystal.lattice import fractionalisation
@@ -121,6 +122,18 @@ def _bonds_of(subject: Subject, index: int) -> int:
     )
 
 
+def symmetry_forgotten(subject: Subject) -> Subject:
+    """Return the same crystal in P1: every atom of the cell once, isotropic."""
+    atoms: dict[tuple[float, ...], DraftAtom] = {}
+    for number, operation in enumerate(gemmi.symops_from_hall(subject.draft.hall)):
+        for atom in subject.draft.atoms:
+            place = np.array(operation.apply_to_xyz(list(atom.position))) % 1.0
+            update = {"label": f"{atom.label}_{number}", "position": tuple(place.tolist()), "u_aniso_angstrom2": None}
+            atoms.setdefault(tuple(np.round(place, 3) % 1.0), atom.model_copy(update=update))
+    draft = subject.draft.model_copy(update={"hall": "P 1", "atoms": tuple(atoms.values())})
+    return subject._replace(draft=draft, fit=None, atoms=())
+
+
 MINERALS = frozenset({"natrolite", "natrolite-kinematical", "albite", "luag"})
 MOLECULES = frozenset({"l-alanine", "sucrose", "cinchonine", "tyrosine"})
 FAULTS = {
@@ -136,6 +149,7 @@ FAULTS = {
     "occupancy too high": SeededFault(occupancy_too_high, frozenset({"OCC01"})),
     "Z doubled": SeededFault(units_doubled, frozenset({"CEL02"})),
     "cell too large": SeededFault(cell_too_large, frozenset({"GEO03", "GEO05", "GEO06"})),
+    "symmetry forgotten": SeededFault(symmetry_forgotten, frozenset({"SYM01"})),
     "metal exchanged": SeededFault(metal_exchanged, frozenset({"GEO06"}), MOLECULES),
     "carbon taken for oxygen": SeededFault(carbon_taken_for_oxygen, frozenset({"GEO03", "GEO04"}), MINERALS),
 }

@@ -5,6 +5,7 @@ from tasks.crystal.symmetry import operations_from_hall
 from tasks.model import Composition
 from tasks.refine.alerts.alert import Alert, AlertLevel, Grades, graded, listed, raised
 from tasks.refine.alerts.subject import Subject, atoms_in_cell
+from tasks.refine.alerts.symmetry import symmetry_alerts
 from tasks.refine.checks import elements_not_found
 
 CROWDED = Grades(c=8.0, b=7.0, a=5.5, least=True)
@@ -33,7 +34,7 @@ def content_alerts(subject: Subject) -> tuple[Alert, ...]:
         *_counted(subject),
         *_units(subject),
         *_composition(subject, subject.composition),
-        *_symmetry(subject),
+        *symmetry_alerts(subject),
         *_forbidden(subject),
     )
 
@@ -95,12 +96,6 @@ def _hydrogen(subject: Subject, composition: Composition) -> tuple[Alert, ...]:
         return ()
     text = f"the model has {found:g} hydrogen atoms for the {wanted:g} of the composition"
     return (raised("CEL04", "C" if found else "B", text, value=found, limit=wanted),)
-
-
-def _symmetry(subject: Subject) -> tuple[Alert, ...]:
-    if not subject.missed:
-        return ()
-    return (raised("SYM01", "B", f"the model has symmetry beyond its group: {'; '.join(subject.missed)}"),)
 
 
 def _forbidden(subject: Subject) -> tuple[Alert, ...]:

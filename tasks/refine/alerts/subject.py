@@ -26,8 +26,8 @@ class Subject(NamedTuple):
     fit: ModelFit | None = None
     intensities: UniqueIntensities | None = None
     odds: tuple[ElementOdds, ...] = ()
-    missed: tuple[str, ...] = ()
-    """Symmetry that the model has beyond its group, in words."""
+    remarks: tuple[str, ...] = ()
+    """What comparisons with refinements in other groups came to, in words."""
     flack: tuple[float, float] | None = None
     """Flack parameter with its esd."""
 

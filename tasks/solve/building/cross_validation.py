@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from tasks.crystal.lattice import fractionalisation
 from tasks.crystal.symmetry import Symmetry, epsilon
 from tasks.solve.building.atoms import Model, calculate, stabilisers
-from tasks.solve.building.least_squares import Free, refine
+from tasks.solve.building.least_squares import Free, IsotropicFit, attenuation, refine
 from tasks.solve.data.observations import GroupAmplitudes, shell_mean
 
 FOLDS = 5
@@ -26,7 +26,7 @@ FILLS = (0.0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.12, 0.16, 0.2)
 """Of the mean intensity, added to all by multiple scattering."""
 
 
-def free_r(model: Model, observed: GroupAmplitudes, symmetry: Symmetry) -> float:
+def free_r(model: Model, observed: GroupAmplitudes, symmetry: Symmetry, *, extinction: float = 0.0) -> float:
     """Return R1 on F, for I > 2 sigma(I), of reflections left out of the isotropic fit; 1 if there is none.
 
     Source: Brunger, Nature 355, 472-475 (1992), as a cross-validation over fifths of the reflections: a fifth is left
@@ -36,7 +36,8 @@ def free_r(model: Model, observed: GroupAmplitudes, symmetry: Symmetry) -> float
     Multiple scattering fills weak reflections. A model without centre fits that fill, on average even where it was
     not seen, since two independent parts of a structure factor are rarely both small; one with a centre cannot. So
     that both are judged alike, a fill in proportion to the mean intensity at the same resolution is added to the
-    calculated intensities (fitted to the seen reflections too).
+    calculated intensities (fitted to the seen reflections too). Extinction stays as it was found with all reflections:
+    one parameter tells a fit nothing of those left out, and from shaken atoms it would go astray.
     """
     rng = np.random.default_rng(SEED)
     fold = rng.permutation(len(observed.hkl)) % FOLDS
@@ -45,8 +46,9 @@ def free_r(model: Model, observed: GroupAmplitudes, symmetry: Symmetry) -> float
     difference, total, tested = 0.0, 0.0, 0
     for number in range(FOLDS):
         test = fold == number
-        fit = refine(shaken, rows_of(observed, ~test), symmetry, free=Free(u_iso=True), cycles=CYCLES)
-        calculated = _filled(fit.model, observed, symmetry, mean=mean, seen=~test & observed.strong)
+        seen = rows_of(observed, ~test)
+        fit = refine(shaken, seen, symmetry, free=Free(u_iso=True), cycles=CYCLES, extinction=extinction)
+        calculated = _filled(fit, observed, symmetry, mean=mean, seen=~test & observed.strong)
         judged = test & observed.strong
         difference += float(np.abs(observed.amplitude - calculated)[judged].sum())
         total += float(observed.amplitude[judged].sum())
@@ -75,13 +77,20 @@ def _mean_intensity(observed: GroupAmplitudes, symmetry: Symmetry) -> NDArray[np
 
 
 def _filled(
-    model: Model, observed: GroupAmplitudes, symmetry: Symmetry, *, mean: NDArray[np.float64], seen: NDArray[np.bool_]
+    fit: IsotropicFit,
+    observed: GroupAmplitudes,
+    symmetry: Symmetry,
+    *,
+    mean: NDArray[np.float64],
+    seen: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Return the calculated amplitudes (n,) with the fill and the scale that suit the `seen` ones best."""
     value = calculate(
-        observed.hkl, model, symmetry, cell=observed.cell, radiation=observed.radiation, d_star_sq=observed.d_star_sq
-    )
+        observed.hkl, fit.model, symmetry, cell=observed.cell, radiation=observed.radiation,
+        d_star_sq=observed.d_star_sq,
+    )  # fmt: skip
     square = np.abs(value) ** 2
+    square *= attenuation(square, fit.extinction) ** 2
     square *= mean[seen].sum() / max(float(square[seen].sum()), 1e-30)
     best, least = np.zeros(len(square)), np.inf
     for fill in FILLS:

@@ -21,6 +21,13 @@ OCCUPANCY_RANGE = (0.02, 60.0)
 """Scattering power over that of the reference element: electrons see U as 6 times O and 30 times H, X-rays U as 16
 times O and 45 times Li, with room for sites of several atoms. Above zero, since derivatives are taken relative to
 it."""
+MOST_EXTINCTION = 30.0
+"""Of `attenuation`: a reflection of mean intensity then keeps a fifth of its intensity, as in a crystal of
+two and a half extinction distances by Blackman's two-beam formula. Thicker ones give no data that kinematical models
+explain."""
+FIRST_EXTINCTION = 1.0
+"""The largest first step; later ones may double it and add as much. Chosen, not measured: the scale follows in each
+step, and a larger one would be made before it has."""
 RELATIVE_ERROR = 0.05
 """Model error of F added to its sigma: kinematical theory is no better than this on electron data."""
 
@@ -32,41 +39,45 @@ class Free(NamedTuple):
     u_iso: bool = False
     u_common: bool = False
     occupancy: bool = False
+    extinction: bool = False
 
 
 class IsotropicFit(NamedTuple):
-    """A fitted model: ``calculated`` (n,) complex on the scale of the data (times `scale`)."""
+    """A fitted model: ``calculated`` (n,) complex on the scale of the data (times `scale`), extinction included."""
 
     model: Model
     scale: float
     calculated: NDArray[np.complex128]
     r1: float
     parameters: int
+    extinction: float = 0.0
 
 
-def refine(model: Model, observed: GroupAmplitudes, symmetry: Symmetry, *, free: Free, cycles: int) -> IsotropicFit:
+def refine(
+    model: Model, observed: GroupAmplitudes, symmetry: Symmetry, *, free: Free, cycles: int, extinction: float = 0.0
+) -> IsotropicFit:
     """Return the model after up to `cycles` accepted steps; a step that does not lower the residual is not taken.
 
     Source of the method: Marquardt, J. SIAM 11, 431-441 (1963). Weights 1 / (sigma^2 + (0.05 F)^2), lowered for
-    outliers as 1 / (1 + (r / 3 rms)^2).
+    outliers as 1 / (1 + (r / 3 rms)^2). Extinction begins at a value, and stays there unless it is free.
     """
     damping = 1e-3
-    state = _evaluate(model, observed, symmetry)
+    state = _evaluate(model, observed, symmetry, extinction)
     used = 1
     for _ in range(cycles):
         weight = _weights(observed, state)
         jacobian, apply = _jacobian(model, observed, symmetry, state, free)
         used = jacobian.shape[1]
         rooted = jacobian * np.sqrt(weight)[:, None]
-        residual = np.sqrt(weight) * (observed.amplitude - state.scale * np.abs(state.factor))
+        residual = np.sqrt(weight) * (observed.amplitude - state.scale * state.modulus)
         normal, gradient = rooted.T @ rooted, rooted.T @ residual
         before = float(residual @ residual)
         improved = False
         for _ in range(4):
             shift = _solve(normal, gradient, damping)
-            trial = apply(shift)
-            trial_state = _evaluate(trial, observed, symmetry)
-            after = float((weight * (observed.amplitude - trial_state.scale * np.abs(trial_state.factor)) ** 2).sum())
+            trial, extinction = apply(shift)
+            trial_state = _evaluate(trial, observed, symmetry, extinction)
+            after = float((weight * (observed.amplitude - trial_state.scale * trial_state.modulus) ** 2).sum())
             if after < before:
                 damping = max(damping / 4, 1e-5)
                 model, state, improved = trial, trial_state, True
@@ -74,8 +85,18 @@ def refine(model: Model, observed: GroupAmplitudes, symmetry: Symmetry, *, free:
             damping = min(damping * 8, 1e3)
         if not improved or (before - after) < 1e-4 * before:
             break
-    calculated = state.scale * state.factor
-    return IsotropicFit(model, state.scale, calculated, r_factor(observed, calculated), used)
+    calculated = state.scale * state.modulus * np.exp(1j * np.angle(state.factor))
+    return IsotropicFit(model, state.scale, calculated, r_factor(observed, calculated), used, state.extinction)
+
+
+def attenuation(square: NDArray[np.float64], extinction: float) -> NDArray[np.float64]:
+    """Return what extinction leaves of the amplitudes whose kinematical squares are given, (n,), in (0, 1].
+
+    (1 + x F^2 / <F^2>)^(-1/4) with the same x at all angles: SHELXL's formula, whose intensity goes from F^2 to F for
+    strong reflections as that of two beams does (Blackman, Proc. R. Soc. A173, 68-82, 1939), which knows no angle.
+    """
+    mean = max(float(square.mean()), 1e-300) if len(square) else 1.0
+    return np.asarray((1.0 + extinction * square / mean) ** -0.25)
 
 
 def r_factor(observed: GroupAmplitudes, calculated: NDArray[np.complex128]) -> float:
@@ -92,14 +113,20 @@ class _State(NamedTuple):
     sums: NDArray[np.complex128]
     gradients: NDArray[np.complex128]
     weights: NDArray[np.float64]
+    modulus: NDArray[np.float64]
+    """(n,) |F| weakened by extinction."""
+    extinction: float
 
 
-def _evaluate(model: Model, observed: GroupAmplitudes, symmetry: Symmetry) -> _State:
+def _evaluate(model: Model, observed: GroupAmplitudes, symmetry: Symmetry, extinction: float) -> _State:
     fixing, _ = stabilisers(model.position, symmetry, observed.cell)
     weights = form_factors(model, observed.d_star_sq, observed.radiation) * (len(symmetry.centring) / fixing)
     sums, gradients = trigonometric_sums(observed.hkl, symmetry, model.position)
     factor = np.einsum("nm,nm->n", weights, sums)
-    return _State(factor, scale_factor(observed, np.abs(factor)), sums, gradients, weights)
+    modulus = np.abs(factor)
+    if extinction > 0:
+        modulus = modulus * attenuation(modulus**2, extinction)
+    return _State(factor, scale_factor(observed, modulus), sums, gradients, weights, modulus, extinction)
 
 
 def scale_factor(observed: GroupAmplitudes, calculated: NDArray[np.float64]) -> float:
@@ -115,7 +142,7 @@ def _floor(observed: GroupAmplitudes) -> float:
 
 def _weights(observed: GroupAmplitudes, state: _State) -> NDArray[np.float64]:
     weight = 1.0 / (observed.sigma**2 + (RELATIVE_ERROR * observed.amplitude) ** 2 + _floor(observed))
-    residual = np.sqrt(weight) * (observed.amplitude - state.scale * np.abs(state.factor))
+    residual = np.sqrt(weight) * (observed.amplitude - state.scale * state.modulus)
     spread = float(np.sqrt((residual**2).mean())) or 1.0
     return np.asarray(weight / (1.0 + (residual / (3.0 * spread)) ** 2))
 
@@ -123,10 +150,17 @@ def _weights(observed: GroupAmplitudes, state: _State) -> NDArray[np.float64]:
 def _jacobian(
     model: Model, observed: GroupAmplitudes, symmetry: Symmetry, state: _State, free: Free
 ) -> tuple[NDArray[np.float64], "_Shifter"]:
-    """Return d|k F| / d parameter, (n, p), with the scale last, and the function that applies a shift."""
+    """Return d|k F| / d parameter, (n, p), with the scale last, and the function that applies a shift.
+
+    With u = x F^2 / <F^2>, extinction changes |F| by (1 + u)^(-5/4) (1 + u / 2) times what it would change without;
+    the mean is taken as constant.
+    """
     _, bases = stabilisers(model.position, symmetry, observed.cell)
     modulus = np.maximum(np.abs(state.factor), 1e-12)
-    direction = state.scale * (state.factor.conj() / modulus)[:, None]
+    relative = modulus**2 / float((modulus**2).mean())
+    u = state.extinction * relative
+    slowed = (1.0 + u) ** -1.25 * (1.0 + u / 2.0)
+    direction = state.scale * (slowed * state.factor.conj() / modulus)[:, None]
     columns: list[NDArray[np.float64]] = []
     per_atom = (direction * state.weights * state.sums).real
     if free.position:
@@ -138,8 +172,10 @@ def _jacobian(
         columns.append((per_atom.sum(axis=1) * (-2.0 * np.pi**2 * observed.d_star_sq))[:, None])
     if free.occupancy:
         columns.append(per_atom / model.occupancy)
-    columns.append(modulus[:, None])
-    return np.concatenate(columns, axis=1), _Shifter(model, bases, free, observed.cell)
+    if free.extinction:
+        columns.append((-0.25 * state.scale * modulus * relative * (1.0 + u) ** -1.25)[:, None])
+    columns.append(np.maximum(state.modulus, 1e-12)[:, None])
+    return np.concatenate(columns, axis=1), _Shifter(model, bases, free, observed.cell, state.extinction)
 
 
 class _Shifter(NamedTuple):
@@ -149,9 +185,10 @@ class _Shifter(NamedTuple):
     bases: list[NDArray[np.float64]]
     free: Free
     cell: UnitCell
+    extinction: float
 
-    def __call__(self, shift: NDArray[np.float64]) -> Model:
-        """Return the shifted model."""
+    def __call__(self, shift: NDArray[np.float64]) -> tuple[Model, float]:
+        """Return the shifted model and extinction."""
         position, u_iso, occupancy = self.model.position.copy(), self.model.u_iso, self.model.occupancy
         count, at = len(position), 0
         if self.free.position:
@@ -169,7 +206,12 @@ class _Shifter(NamedTuple):
             at += 1
         if self.free.occupancy:
             occupancy = np.clip(occupancy + shift[at : at + count], *OCCUPANCY_RANGE)
-        return self.model._replace(position=position, u_iso=u_iso, occupancy=occupancy)
+            at += count
+        extinction = self.extinction
+        if self.free.extinction:
+            most = 2.0 * extinction + FIRST_EXTINCTION
+            extinction = float(np.clip(extinction + shift[at], 0.0, min(most, MOST_EXTINCTION)))
+        return self.model._replace(position=position, u_iso=u_iso, occupancy=occupancy), extinction
 
 
 def _solve(normal: NDArray[np.float64], gradient: NDArray[np.float64], damping: float) -> NDArray[np.float64]:

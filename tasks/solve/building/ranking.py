@@ -34,10 +34,14 @@ def judge_built(task: Task, built: Built) -> Judgement:
     Reflections are left out only of models that are not hopeless without: it takes most of the time.
     """
     figures = _figures(task, built)
-    figures["r_free"] = free_r(built.fit.model, task.observed, task.symmetry) if _hopeful(task, figures) else 1.0
+    figures["r_free"] = _r_free(task, built) if _hopeful(task, figures) else 1.0
     ruling = judge(_model_figures(task, figures))
     against = tuple(f"against: {statement.text}" for statement in ruling.objections)
     return Judgement(ruling.verdict, against or tuple(statement.text for statement in ruling.statements), figures)
+
+
+def _r_free(task: Task, built: Built) -> float:
+    return free_r(built.fit.model, task.observed, task.symmetry, extinction=built.fit.extinction)
 
 
 def _hopeful(task: Task, figures: dict[str, float]) -> bool:
@@ -71,6 +75,7 @@ def _figures(task: Task, built: Built) -> dict[str, float]:
     strain = fit_of_bonds(near, bonded, model.element, cell)
     return {
         "r1": built.fit.r1,
+        "extinction": built.fit.extinction,
         "cc": built.correlation,
         "r_weak": built.r_weak,
         "reflections_per_parameter": len(task.observed.hkl) / max(1, built.fit.parameters),
