@@ -33,12 +33,12 @@ ELECTRONS = {
         "tilts and changing thickness add to that."
     ),
     "SYM02": "Multiple scattering gives intensity to reflections that glide planes and screw axes forbid.",
-    "ADP02": CONE,
-    "ADP04": CONE,
     "VOI01": "In the vacuum of the microscope a pore may have lost its solvent.",
 }
 """By code, of structures by electrons."""
 POROUS = "Frameworks have pores: empty, or filled with disordered molecules that no atoms stand for."
+FULL = 0.9
+"""Completeness from which no cone of reflections is missing that displacements would feel. Chosen, not measured."""
 SHORT_RESOLUTION = 0.9
 """Angstrom: data that end before it leave uncertainties of bonds of 0.02 A and more even where all else is right."""
 
@@ -49,6 +49,8 @@ def explained(alert: Alert, subject: Subject) -> Alert:
     if alert.code == "VOI01":
         text = f"{POROUS} {text}".strip()
     data = subject.intensities
+    if alert.code in {"ADP02", "ADP04"} and data is not None and data.completeness < FULL:
+        text = CONE
     if alert.code == "GEO07" and data is not None and data.d_min_angstrom > SHORT_RESOLUTION:
         text = f"The data end at {data.d_min_angstrom:.2f} A."
-    return alert.model_copy(update={"explanation": text}) if text else alert
+    return alert.model_copy(update={"explanation": text}) if text and not alert.explanation else alert

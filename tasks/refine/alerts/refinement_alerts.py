@@ -32,8 +32,8 @@ DENSITY_OVER_ZMAX = Grades(c=0.075, b=0.10, a=0.15)
 A is half as much again as B, by judgement."""
 DENSITY_SIGMAS = Grades(c=6.0, b=9.0, a=14.0)
 """Peak or hole over the standard deviation of the map, for electrons. A map of a hundred thousand points of noise comes
-to 4.5; natrolite, tyrosine and LuAG of the tests' data, kinematical and complete, to 5.6; an oxygen left out of
-natrolite leaves 16."""
+to 4.5; natrolite, tyrosine, LuAG and cinchonine of the tests' data, kinematical and complete, to 3.6 to 6.1; an
+oxygen left out of natrolite leaves 15 and 17."""
 LEAST_ZMAX = 6
 """Carbon's: with hydrogen alone as the heaviest there is no X-ray structure."""
 BOND_ESD_ANGSTROM = Grades(c=0.010, b=0.020, a=0.070)

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from tasks.crystal.model_symmetry import Sites, kinds_of, symmetry_of_model
+from tasks.crystal.model_symmetry import ModelSymmetry, Sites, kinds_of, symmetry_of_model
 from tasks.refine.alerts.alert import Alert, Grades, raised
 from tasks.refine.alerts.subject import Subject
 
-WITHIN_ANGSTROM = 0.25
-"""Distance within which the image of an atom must fall on an atom of its kind: the default of PLATON's ADDSYM."""
+WITHIN_ANGSTROM = (0.1, 0.2, 0.35)
+"""Distances within which the image of an atom must fall on an atom of its kind, around the 0.25 of PLATON's ADDSYM: a
+wider one may find a larger group, a narrower one the exact part of it."""
 FURTHEST = Grades(c=0.25, b=0.12, a=0.04, least=True)
 """Angstrom from the furthest atom to the image that it should be. 0.04 is a few standard uncertainties of a refinement
 by electrons, and nothing that chemistry could mean; up to 0.12 a model on its way to a singular matrix has drifted; at
@@ -15,7 +16,7 @@ by electrons, and nothing that chemistry could mean; up to 0.12 a model on its w
 
 
 def symmetry_alerts(subject: Subject) -> tuple[Alert, ...]:
-    """Return an alert if all atoms but hydrogen obey a larger group than theirs: the largest within 0.25 A."""
+    """Return an alert for each larger group that all atoms but hydrogen obey within a distance."""
     atoms = subject.heavy
     if not atoms:
         return ()
@@ -23,16 +24,21 @@ def symmetry_alerts(subject: Subject) -> tuple[Alert, ...]:
         kinds_of([atom.element for atom in atoms], [atom.occupancy for atom in atoms]),
         np.array([atom.position for atom in atoms]),
     )
-    found = symmetry_of_model(sites, subject.draft.hall, subject.draft.unit_cell, within_angstrom=WITHIN_ANGSTROM)
-    if found is None:
-        return ()
-    distance = found.furthest_angstrom
-    reached = FURTHEST.level(distance)
-    level = "C" if reached is None else reached[0]
+    found: dict[str, ModelSymmetry] = {}
+    for within in WITHIN_ANGSTROM:
+        higher = symmetry_of_model(sites, subject.draft.hall, subject.draft.unit_cell, within_angstrom=within)
+        if higher is not None:
+            found.setdefault(higher.group.xhm(), higher)
+    return tuple(_alert(higher, subject) for higher in found.values())
+
+
+def _alert(found: ModelSymmetry, subject: Subject) -> Alert:
+    distance, symbol = found.furthest_angstrom, found.group.xhm()
+    level, limit = FURTHEST.level(distance) or ("C", None)
     text = (
-        f"the atoms obey {found.group.xhm()} within {distance:.2f} A ({found.rms_angstrom:.2f} A r.m.s.; "
+        f"the atoms obey {symbol} within {distance:.2f} A ({found.rms_angstrom:.2f} A r.m.s.; "
         f"limit {FURTHEST.a:g} for A, {FURTHEST.b:g} for B)"
     )
-    alert = raised("SYM01", level, text, value=distance, limit=None if reached is None else reached[1])
-    said = [remark for remark in subject.remarks if found.group.xhm() in remark]
-    return (alert.model_copy(update={"explanation": f"{'. '.join(said)}."}) if said else alert,)
+    alert = raised("SYM01", level, text, value=distance, limit=limit)
+    said = [remark for remark in subject.remarks if symbol in remark]
+    return alert.model_copy(update={"explanation": f"{'. '.join(said)}."}) if said else alert
