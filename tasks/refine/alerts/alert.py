@@ -34,6 +34,11 @@ class Grades(NamedTuple):
     least: bool = False
     """Whether the figure should be above its limits, not below."""
 
+    def times(self, factor: float) -> "Grades":
+        """Return the limits times a factor."""
+        c, b, a = (None if limit is None else limit * factor for limit in (self.c, self.b, self.a))
+        return self._replace(c=c, b=b, a=a)
+
     def level(self, value: float) -> tuple[AlertLevel, float] | None:
         """Return the worst level that a figure reaches, with its limit; None if it is in order."""
         steps: tuple[tuple[AlertLevel, float | None], ...] = (("A", self.a), ("B", self.b), ("C", self.c))

@@ -4,11 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tasks.crystal.contacts import contacts_among
 from tasks.crystal.sites import site_multiplicities
 from tasks.crystal.symmetry import operations_from_hall
 from tasks.model import Composition
 from tasks.refine.draft import AtomFit, Draft, DraftAtom, ModelFit, UniqueIntensities
 from tasks.refine.element_odds import ElementOdds
+
+SHARED_ANGSTROM = 0.3
+"""Two atoms nearer than this stand on one site, as in `tasks.refine.geometry`."""
 
 
 class Subject(NamedTuple):
@@ -40,6 +44,24 @@ class Subject(NamedTuple):
     def electron(self) -> bool:
         """Whether electrons were used, as far as known."""
         return self.intensities is not None and self.intensities.radiation == "electron"
+
+    def of_one_atom_a_site(self) -> "Subject":
+        """Return the subject without atoms that share the site of another: of mixed ones the first, fullest stays."""
+        places = np.array([atom.position for atom in self.draft.atoms]).reshape(-1, 3)
+        near = contacts_among(
+            places, operations_from_hall(self.draft.hall), self.draft.unit_cell,
+            within_angstrom=SHARED_ANGSTROM, same_angstrom=-1.0,
+        )  # fmt: skip
+        pairs = {(int(one), int(other)) for one, other in zip(near.first, near.second, strict=True) if one != other}
+        order = sorted(range(len(places)), key=lambda index: (-self.draft.atoms[index].occupancy, index))
+        kept: list[int] = []
+        for index in order:
+            if not any((index, other) in pairs for other in kept):
+                kept.append(index)
+        if len(kept) == len(places):
+            return self
+        draft = self.draft.model_copy(update={"atoms": tuple(self.draft.atoms[index] for index in sorted(kept))})
+        return self._replace(draft=draft)
 
     def fits(self) -> dict[str, AtomFit]:
         """Return what least squares knows of each atom, by label."""

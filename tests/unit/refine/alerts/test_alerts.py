@@ -14,6 +14,7 @@ from tasks.refine.alerts.displacements import cartesian_tensor, displacement_ale
 from tasks.refine.alerts.measurement import data_alerts
 from tasks.refine.alerts.refinement_alerts import fit_alerts
 from tasks.refine.alerts.subject import Subject, atoms_in_cell, validated_fit
+from tasks.refine.alerts.symmetry import symmetry_alerts
 from tasks.refine.alerts.validate import alerts_of
 from tasks.refine.alerts.voids import voids
 from tasks.refine.displacement import principal_displacements
@@ -215,3 +216,52 @@ def test_a_flack_parameter_away_from_zero_is_an_alert_b(tmp_path: Path) -> None:
     data = intensities_of(tmp_path / "table").model_copy(update={"radiation": "xray", "wavelength_angstrom": 0.71})
     subject = validated_fit(fit, {"C": 2.0, "O": 1.0}, 1.0)._replace(intensities=data, flack=(0.93, 0.04))
     assert codes_of(fit_alerts(subject))["ABS01"] == "B"
+
+
+def salt(first: str, second: str, edge: float) -> Subject:
+    """Return the structure of rock salt."""
+    atoms = (
+        DraftAtom(label=f"{first}1", element=first, position=(0, 0, 0), u_iso_angstrom2=0.01),
+        DraftAtom(label=f"{second}1", element=second, position=(0.5, 0.5, 0.5), u_iso_angstrom2=0.01),
+    )
+    cell = UnitCell.of((edge, edge, edge, 90, 90, 90))
+    return Subject(Draft(hall="-F 4 2 3", unit_cell=cell, atoms=atoms), {first: 1.0, second: 1.0}, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "edge"), [("Na", "Cl", 5.64), ("Pb", "S", 5.936), ("Mg", "O", 4.212), ("K", "I", 7.066)]
+)
+def test_a_salt_raises_no_alert(first: str, second: str, edge: float) -> None:
+    assert alerts_of(salt(first, second, edge)) == ()
+
+
+def test_two_elements_that_share_a_site_are_one_atom_of_the_surroundings() -> None:
+    plain = salt("Mg", "O", 4.212)
+    metal, oxygen = plain.draft.atoms
+    mixed = [
+        metal.model_copy(update={"label": name, "element": name, "occupancy": part})
+        for name, part in (("Mg", 0.6), ("Fe", 0.4))
+    ]
+    draft = plain.draft.model_copy(update={"atoms": (*mixed, oxygen)})
+    found = alerts_of(plain._replace(draft=draft, formula={"Mg": 0.6, "Fe": 0.4, "O": 1.0}))
+    assert {(alert.code, alert.level) for alert in found} == {("OCC01", "C")}
+
+
+def test_atoms_listed_twice_are_told_and_break_nothing() -> None:
+    plain = salt("Mg", "O", 4.212)
+    again = plain.draft.atoms[0].model_copy(update={"label": "Mg2"})
+    draft = plain.draft.model_copy(update={"atoms": (*plain.draft.atoms, again)})
+    found = alerts_of(plain._replace(draft=draft))
+    assert {"GEO01", "CEL02"} <= {alert.code for alert in found if alert.level == "A"}
+
+
+def test_symmetry_that_hydrogen_breaks_is_an_alert_c_only(shared_data: Path) -> None:
+    subject = published_subject("l-alanine", shared_data)
+    in_p1 = FAULTS["symmetry forgotten"].spoil(subject)
+    first = next(index for index, atom in enumerate(in_p1.draft.atoms) if atom.element == "H")
+    atoms = list(in_p1.draft.atoms)
+    x, y, z = atoms[first].position
+    atoms[first] = atoms[first].model_copy(update={"position": (x + 0.3, y, z)})
+    moved = in_p1._replace(draft=in_p1.draft.model_copy(update={"atoms": tuple(atoms)}))
+    levels = [[alert.level for alert in symmetry_alerts(case)] for case in (subject, in_p1, moved)]
+    assert levels == [[], ["A"], ["C"]]
