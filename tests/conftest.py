@@ -16,6 +16,7 @@ PROGRAMS = {
     "needs_browser": "chromium",
     "needs_postgresql": "psql",
     "needs_nginx": "nginx",
+    "needs_cod_tools": "cif_validate",
 }
 REQUIRED = {f"needs_{name}" for name in os.environ.get("APERTURA_REQUIRE", "").split(",") if name}
 """Markers whose tests must not be skipped: APERTURA_REQUIRE=dials,browser,shared."""

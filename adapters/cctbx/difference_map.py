@@ -12,13 +12,17 @@ PEAK_SEPARATION_ANGSTROM = 0.4
 """Nearer ones are one peak: half of the resolution of good data (0.8 A), below which nothing is told apart. Chosen, not
 measured: more would merge parts of disordered atoms, less lists ripples of one peak."""
 
+HOLES = 3
+"""That are listed: a hole is looked up for the atom near it, one or two of which are wrong. Chosen, not measured."""
+
 
 class MapStatistics(NamedTuple):
-    """Extremes and standard deviation of a map, per angstrom^3."""
+    """Extremes and standard deviation of a map, per angstrom^3, and its holes, the deepest first."""
 
     maximum: float
     minimum: float
     rms: float
+    holes: tuple[DensityPeak, ...] = ()
 
 
 def difference_map(
@@ -54,20 +58,30 @@ def difference_map(
     found = MapStatistics(float(statistics.max()), float(statistics.min()), float(statistics.sigma()))
     if peaks == 0 or not found.rms > 0:
         return (), found
+    upside_down = coefficients.customized_copy(data=-coefficients.data()).fft_map(
+        symmetry_flags=sgtbx.search_symmetry_flags(use_space_group_symmetry=True), resolution_factor=0.25
+    )
+    upside_down.apply_volume_scaling()
+    found = found._replace(holes=_extremes(upside_down, found.rms, HOLES))
+    return _extremes(density, found.rms, peaks), found
+
+
+def _extremes(density: miller.fft_map, rms: float, count: int) -> tuple[DensityPeak, ...]:
+    """Return the highest maxima of a map."""
     listed = density.peak_search(
         parameters=maptbx.peak_search_parameters(
             peak_search_level=1,
             interpolate=True,
             min_distance_sym_equiv=PEAK_SEPARATION_ANGSTROM,
             min_cross_distance=PEAK_SEPARATION_ANGSTROM,
-            max_clusters=peaks,
+            max_clusters=count,
         )
-    ).all(max_clusters=peaks)
+    ).all(max_clusters=count)
     rows = (
         DensityPeak(
-            position=tuple(float(x) % 1.0 for x in site), height=float(height), height_sigma=float(height) / found.rms
+            position=tuple(float(x) % 1.0 for x in site), height=float(height), height_sigma=float(height) / rms
         )
         for site, height in zip(listed.sites(), listed.heights())
         if height > 0
     )
-    return tuple(rows), found
+    return tuple(rows)

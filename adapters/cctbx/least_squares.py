@@ -315,6 +315,7 @@ def _report(refinery: Refinery, request: FitRequest) -> DraftFit:
         density_max=density.maximum,
         density_min=density.minimum,
         density_rms=density.rms,
+        holes=density.holes,
         r1_free=r1_free,
         reflections_free=free,
         extinction_esd=scalar_esds[-1] if refinery.extinction_refined else None,

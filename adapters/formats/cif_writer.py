@@ -1,4 +1,4 @@
-"""CIF and FCF of a refined structure: names of the core dictionary only."""
+"""CIF and FCF of a refined structure: names of the core dictionary, and of that for electron diffraction."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,9 @@ import gemmi
 import numpy as np
 from gemmi import cif
 
+from adapters.formats.cif_alerts import alert_lines, responses
 from adapters.formats.cif_disorder import disorder_cells, disorder_tags
+from adapters.formats.cif_electrons import potential_items
 from adapters.formats.cif_geometry import bond_rows
 from adapters.formats.cif_restraints import restraint_loops
 from adapters.formats.solvent_files import MASK_TAGS, mask_pairs, mask_rows
@@ -33,7 +35,7 @@ def number(value: float, esd: float | None = None, *, decimals: int = 5) -> str:
     '1.2346(12)'
     """
     if esd is None or not math.isfinite(esd) or esd <= 0:
-        return f"{value:.{decimals}f}"
+        return _rounded(value, decimals)
     digits = max(0, 1 - math.floor(math.log10(esd)))
     shown = round(esd * 10**digits)
     if shown > 19:
@@ -41,7 +43,13 @@ def number(value: float, esd: float | None = None, *, decimals: int = 5) -> str:
         shown = round(esd * 10 ** max(digits, 0))
     if digits < 0:
         digits, shown = 0, round(esd)
-    return f"{value:.{digits}f}({max(1, shown)})"
+    return f"{_rounded(value, digits)}({max(1, shown)})"
+
+
+def _rounded(value: float, digits: int) -> str:
+    """Return a number with so many decimals; a zero has no sign."""
+    text = f"{value:.{digits}f}"
+    return text if text.strip("-0.") else text.lstrip("-")
 
 
 def refinement_cif(structure: RefinedStructure) -> str:
@@ -54,8 +62,11 @@ def refinement_cif(structure: RefinedStructure) -> str:
     _loop(
         block,
         "_space_group_symop_",
-        ("operation_xyz",),
-        ([cif.quote(operation.triplet())] for operation in gemmi.symops_from_hall(structure.hall)),
+        ("id", "operation_xyz"),
+        (
+            [str(number), cif.quote(operation.triplet())]
+            for number, operation in enumerate(gemmi.symops_from_hall(structure.hall), 1)
+        ),
     )
     _loop(block, "_twin_individual_", TWIN_ITEMS, _twin_rows(structure))
     _atom_loops(block, structure)
@@ -64,6 +75,8 @@ def refinement_cif(structure: RefinedStructure) -> str:
     for tag, value in mask_pairs(structure):
         block.set_pair(tag, value)
     _loop(block, "_smtbx_masks_void_", MASK_TAGS, mask_rows(structure))
+    for tag, text in responses(structure.alerts, block.name):
+        block.set_pair(tag, cif.quote("\n".join(["", *_folded(text.split("\n"))])))
     return str(document.as_string(_layout()))
 
 
@@ -236,6 +249,8 @@ def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
             ("_refine_diff_density_min", f"{fit.density_min:.3f}"),
             ("_refine_diff_density_rms", f"{fit.density_rms:.3f}"),
         ]
+    if electron:
+        pairs += potential_items(fit)
     details = []
     source = SOURCES[fit.draft.table(data.radiation)]
     if not electron and source is not SOURCES["it1992"]:
@@ -251,6 +266,7 @@ def _refinement(structure: RefinedStructure) -> list[tuple[str, str]]:
     if fit.pulls:
         details.append(f"Restraints: {'; '.join(str(pull) for pull in fit.pulls)}.")
     details += [f"Warning: {warning}." for warning in structure.warnings]
+    details += alert_lines(structure.alerts)
     if details:
         pairs.append(("_refine_special_details", cif.quote("\n".join(_folded(details)))))
     return pairs
@@ -311,8 +327,11 @@ def _atom_loops(block: cif.Block, structure: RefinedStructure) -> None:
     _loop(
         block,
         "_geom_bond_",
-        ("atom_site_label_1", "atom_site_label_2", "distance", "site_symmetry_2", "publ_flag"),
-        ([b.first, b.second, number(b.distance, b.esd, decimals=3), b.symmetry, "?"] for b in bond_rows(structure)),
+        ("atom_site_label_1", "atom_site_label_2", "distance", "site_symmetry_1", "site_symmetry_2", "publ_flag"),
+        (
+            [b.first, b.second, number(b.distance, b.esd, decimals=3), ".", b.symmetry, "?"]
+            for b in bond_rows(structure)
+        ),
     )
 
 
@@ -350,7 +369,10 @@ def _atom_row(atom: DraftAtom, row: AtomFit, order: int, riding: bool) -> list[s
 
 
 def fcf_text(structure: RefinedStructure) -> str:
-    """Return observed and calculated F^2 as SHELXL's LIST 4 does, on the absolute scale."""
+    """Return observed and calculated F^2 as SHELXL's LIST 4 does, on the absolute scale.
+
+    Numbers have six significant digits, not two decimals: F^2 by electrons is often below one.
+    """
     document = cif.Document()
     block = document.add_new_block(_block_name(structure.id))
     block.set_pair("_shelx_refln_list_code", "4")
@@ -366,7 +388,7 @@ def fcf_text(structure: RefinedStructure) -> str:
     with np.load(structure.fit.table.path, allow_pickle=False) as file:
         columns = [file[name] for name in ("hkl", "f_sq_calc", "f_sq_obs", "sigma")]
     rows = (
-        [str(h), str(k), str(l), f"{calc:.2f}", f"{obs:.2f}", f"{sigma:.2f}", "o" if obs >= 2 * sigma else "<"]
+        [str(h), str(k), str(l), f"{calc:.6g}", f"{obs:.6g}", f"{sigma:.6g}", "o" if obs >= 2 * sigma else "<"]
         for (h, k, l), calc, obs, sigma in zip(*columns, strict=True)
     )
     tags = ("index_h", "index_k", "index_l", "F_squared_calc", "F_squared_meas", "F_squared_sigma", "observed_status")

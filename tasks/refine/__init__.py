@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
+    from tasks.refine.alerts.alert import Alert
     from tasks.refine.chain import refined_elsewhere, refinement
     from tasks.refine.displacement import principal_displacements
     from tasks.refine.draft import (
@@ -57,6 +58,7 @@ __all__ = [
     "SMALLEST_VOID_ANGSTROM3",
     "U_CEILING_ANGSTROM2",
     "U_FLOOR_ANGSTROM2",
+    "Alert",
     "AtomFit",
     "Contact",
     "DensityPeak",

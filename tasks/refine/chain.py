@@ -10,13 +10,15 @@ from tasks.integrate import Reflections
 from tasks.model import Composition, InputError, ProgramFailedError, ProgramTimeoutError
 from tasks.model.provenance import Provenance
 from tasks.model.verdict import UNTESTED
+from tasks.refine.alerts.subject import validated_fit
+from tasks.refine.alerts.validate import alerts_of
 from tasks.refine.cell_check import cell_doubts
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import fitting_composition
 from tasks.refine.conclusion import Concluded, concluded
 from tasks.refine.disorder import odds_of_places
 from tasks.refine.draft import DraftFit, ModelFit, UniqueIntensities
-from tasks.refine.element_odds import element_odds
+from tasks.refine.element_odds import ElementOdds, element_odds
 from tasks.refine.element_rivals import ElementRival, element_rivals
 from tasks.refine.missed_symmetry import Standing, in_its_symmetry
 from tasks.refine.models import Refinement, StructureFiles
@@ -26,7 +28,7 @@ from tasks.refine.ports import LeastSquares, StructureWriter
 from tasks.refine.rival_trials import tried_rivals
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import refined, scaled_by_direction, start_of
-from tasks.refine.structure import electron_wavelength, esd_in_axes_of, formula_of, structure_of
+from tasks.refine.structure import RefinedStructure, electron_wavelength, esd_in_axes_of, formula_of, structure_of
 from tasks.refine.validation import recovery
 from tasks.refine.verdict import NOT_RECOVERED, Grounds, hides_extinction
 from tasks.solve import Solution
@@ -68,6 +70,8 @@ def refinement(
     )
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
     structure = structure.model_copy(update={"warnings": (*structure.warnings, *remarks)})
+    odds = odds_of_places(progress.fit, element_odds(progress.fit, intensities, composition))
+    structure = validated(structure, composition, odds, remarks)
     grounds = Grounds(
         radiation=intensities.radiation,
         formula=structure.formula,
@@ -83,7 +87,7 @@ def refinement(
         solution=solution,
         intensities=intensities,
         warnings=structure.warnings,
-        odds=odds_of_places(progress.fit, element_odds(progress.fit, intensities, composition)),
+        odds=odds,
         files=write(structure, workdir),
         provenance=Provenance(
             engine=engine,
@@ -95,6 +99,7 @@ def refinement(
         unit_cell_esd=structure.unit_cell_esd,
         restraints=progress.fit.restraints,
         pulls=progress.fit.pulls,
+        alerts=structure.alerts,
     )
     return concluded(progress.fit, grounds, made)
 
@@ -103,6 +108,19 @@ def _rivals(
     numerics: LeastSquares, fit: DraftFit, intensities: UniqueIntensities, composition: Composition | None
 ) -> tuple[ElementRival, ...]:
     return tried_rivals(numerics, fit, intensities, element_rivals(fit, intensities, composition))
+
+
+def validated(
+    structure: RefinedStructure,
+    composition: Composition | None,
+    odds: tuple[ElementOdds, ...],
+    remarks: tuple[str, ...] = (),
+) -> RefinedStructure:
+    """Return a refined structure with the alerts that its validation raises."""
+    subject = validated_fit(structure.fit, structure.formula, structure.formula_units)._replace(
+        composition=composition, intensities=structure.intensities, odds=odds, remarks=remarks
+    )
+    return structure.model_copy(update={"alerts": alerts_of(subject)})
 
 
 def refined_elsewhere(
@@ -122,7 +140,7 @@ def refined_elsewhere(
     cannot be done the model is doubtful at most.
     """
     composition = fitting_composition(composition, solution.unit_cell)
-    formula, _ = formula_of(fit, composition)
+    formula, units = formula_of(fit, composition)
     intensities, found, untested = None, None, UNTESTED
     try:
         intensities = unique_intensities(numerics, data, solution, None)
@@ -135,8 +153,9 @@ def refined_elsewhere(
     doubts = cell_doubts(fit, data.cell_scale, wavelength, composition)
     warnings = warnings_of(fit, intensities, formula=formula, composition=composition, doubts=doubts)
     esd = esd_in_axes_of(solution, data)
+    alerts = alerts_of(validated_fit(fit, formula, units)._replace(composition=composition, intensities=intensities))
     made = Concluded(data, solution, warnings, files, provenance, restraints=restraints, unit_cell_esd=esd)
-    made = made._replace(intensities=intensities)
+    made = made._replace(intensities=intensities, alerts=alerts)
     return concluded(fit, grounds, made)
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from tasks.integrate import CellEsd, Reflections
 from tasks.model import Composition
 from tasks.model.provenance import Provenance
+from tasks.refine.alerts.alert import Alert
 from tasks.refine.claims import ClaimEvidence, claims_of, r_of_equivalents
 from tasks.refine.draft import ModelFit, UniqueIntensities, density_unit
 from tasks.refine.element_odds import ElementOdds, unsettled
@@ -30,6 +31,7 @@ class Concluded(NamedTuple):
     """Of the fit alone, without the scale."""
     intensities: UniqueIntensities | None = None
     """What it was refined against, where that is known."""
+    alerts: tuple[Alert, ...] = ()
 
 
 def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
@@ -85,6 +87,7 @@ def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
         reasons=reasons,
         claims=claims_of(fit, ruling, evidence),
         warnings=made.warnings,
+        alerts=made.alerts,
         provenance=made.provenance,
         **made.files._asdict(),
     )

@@ -167,6 +167,7 @@ class DraftFit(ModelFit):
 
     cycles: int
     peaks: tuple[DensityPeak, ...]
+    holes: tuple[DensityPeak, ...] = Field(default=(), description="the deepest first, heights positive")
     density_rms: float
     r1_free: float | None = Field(default=None, description="R1 of the observed reflections that were held out")
     reflections_free: int = 0

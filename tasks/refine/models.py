@@ -10,6 +10,7 @@ from tasks.model.claims import Claims
 from tasks.model.provenance import Provenance
 from tasks.model.twin import Twin
 from tasks.model.verdict import Verdict
+from tasks.refine.alerts.alert import Alert
 from tasks.refine.draft import DensityUnit
 from tasks.refine.restraint_models import RestraintPull
 from tasks.refine.solvent_mask import SolventMask
@@ -89,6 +90,7 @@ class Refinement(Document):
     reasons: tuple[str, ...] = ()
     claims: Claims | None = Field(default=None, description="what is claimed, part by part")
     warnings: tuple[str, ...] = ()
+    alerts: tuple[Alert, ...] = Field(default=(), description="of validation, A before B before C")
     cif: FileRef
     res: FileRef
     ins: FileRef

@@ -9,6 +9,7 @@ from pydantic import Field
 from tasks.crystal.contents import units_in_cell
 from tasks.integrate import CellEsd, CellScale, Reflections, volume_esd, whole_esd
 from tasks.model import Composition, Document, UnitCell
+from tasks.refine.alerts.alert import Alert
 from tasks.refine.cell_check import cell_doubts
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import cell_contents
@@ -30,6 +31,7 @@ class RefinedStructure(Document):
     formula: dict[str, float]
     formula_units: float
     warnings: tuple[str, ...] = ()
+    alerts: tuple[Alert, ...] = Field(default=(), description="of validation, A before B before C")
     program: str
 
     @property

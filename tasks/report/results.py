@@ -21,7 +21,7 @@ from tasks.model import Document
 from tasks.model.claims import Claims
 from tasks.model.provenance import Provenance
 from tasks.model.twin import Twin
-from tasks.refine import Refinement, RestraintPull
+from tasks.refine import Alert, Refinement, RestraintPull
 from tasks.report.disorder_entries import DisorderEntry, SolventEntry, beyond_whole_atoms
 from tasks.report.masked import ValidityEntry, validity_entry
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
@@ -129,6 +129,7 @@ class RefinementEntry(Document):
     verdict: str
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
+    alerts: tuple[Alert, ...] = Field(description="of validation, A before B before C")
     cif: str = Field(description="path in the run folder")
 
 

@@ -155,6 +155,20 @@ def atom_rows(model: Refinement) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+def alert_rows(model: Refinement) -> tuple[Row, ...]:
+    """Return level, code, what was found and what to do or why it may be so, the worst first."""
+    return tuple(
+        (alert.level, alert.code, alert.text, alert.explanation or f"{alert.advice[:1].upper()}{alert.advice[1:]}.")
+        for alert in model.alerts
+    )
+
+
+def alert_summary(model: Refinement) -> str:
+    """Return how many alerts there are of each level, in words."""
+    counts = [(level, sum(alert.level == level for alert in model.alerts)) for level in "ABC"]
+    return ", ".join(f"{count} {level}" for level, count in counts if count) or "none"
+
+
 def may_be_chiral(hall: str) -> bool:
     """Tell whether the space group holds rotations only, so that a structure has a hand."""
     return gemmi.symops_from_hall(hall) is not None and all(

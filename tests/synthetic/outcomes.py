@@ -16,6 +16,7 @@ from tasks.integrate.models import AxisTest, Reflections, ShellStatistics, Space
 from tasks.integrate.reflection_file import Merged, Unmerged, write_reflections
 from tasks.model import FileRef
 from tasks.model.provenance import Attempt, Provenance
+from tasks.refine.alerts.alert import raised
 from tasks.refine.models import RefinedAtom, Refinement
 from tasks.report.models import ApertureGain, ApertureQuality, CrystalOutcome, Failure, RunOutcome, SourceSummary
 from tasks.simulate.demo_structure import uio66
@@ -292,6 +293,12 @@ def _refinement(folder: Path, structure: Structure, name: str) -> Refinement:
         converged=True,
         verdict="solved",
         warnings=("C3: U(eq) is 2.1 times its neighbours'",),
+        alerts=(
+            raised("ADP01", "A", "displacement not positive definite, smallest principal value in A^2: C3 -0.0041"),
+            raised("FIT01", "C", "R1 0.118 of the observed reflections (limit 0.1)", value=0.118, limit=0.1).model_copy(
+                update={"explanation": "Electrons are scattered more than once."}
+            ),
+        ),
         provenance=MADE,
         **files,
     )

@@ -359,3 +359,14 @@ def test_the_first_line_and_the_table_say_what_of_a_length_is_scale() -> None:
     assert rows["relative to each other"].startswith("20.7012(7)")
     assert rows["camera length by the curvature of the Ewald sphere"] == "106.7(11) mm"
     assert tables.scale_rows(cell, own, None) == ()
+
+
+def test_alerts_stand_in_the_results_and_in_the_page_the_worst_first(written: dict[str, Any], page: str) -> None:
+    alerts = written["crystals"][0]["refinement"]["alerts"]
+    assert [(alert["level"], alert["code"]) for alert in alerts] == [("A", "ADP01"), ("C", "FIT01")]
+    assert (alerts[1]["value"], alerts[1]["limit"]) == (0.118, 0.1)
+    assert "Validation alerts: 1 A, 1 C" in page
+    rows = re.findall(r"<tr><td>([ABC])</td><td>(\w+)</td><td>([^<]*)</td><td>([^<]*)</td></tr>", page)
+    assert rows[0][:2] == ("A", "ADP01")
+    assert rows[0][3].startswith("Check the element and the site")
+    assert rows[1][3] == "Electrons are scattered more than once."
