@@ -20,8 +20,10 @@ from tasks.refine.progress import QUICK_CYCLES, tried_fit
 from tasks.refine.restraints.step import LEFT_OUT, TRIES, LeftOut
 from tasks.refine.weighting import shelx_weights
 
-LEAST_SPREAD = 0.02
-"""Root mean square of the logarithm of the scale below which nothing is gained: F is then off by 1 %."""
+LEAST_SPREAD = 0.03
+"""Root mean square of the logarithm of the scale below which nothing is gained: F is then off by 1.5 %, of R1 of 0.1 a
+hundredth. Of the tests' data L-alanine has 0.006 and LuAG 0.001; tyrosine's scale runs from 0.85 to 1.17 and lowers R1
+of left-out reflections from 0.137 to 0.131, natrolite's from 0.92 to 1.13 and lowers it from 0.157 to 0.156."""
 TABLE_NAME = "direction_scaled.npz"
 
 
@@ -61,6 +63,7 @@ def direction_scaled(
     if verdict is None or not verdict.better:
         return DirectionScaled(intensities, fit, accepted=False, outcome=f"not taken: {said}")
     corrected = _corrected(intensities, table, scale, workdir / TABLE_NAME)
+    corrected = corrected.model_copy(update={"direction_scale": said})
     trial = tried_fit(engine, fit.draft, corrected, 2 * QUICK_CYCLES)
     if trial is None:
         return DirectionScaled(intensities, fit, accepted=False, outcome="least squares failed with it")

@@ -208,3 +208,4 @@ class UniqueIntensities(Document):
     d_min_angstrom: float
     absences: int = Field(description="measured reflections that the space group forbids")
     absences_violated: int = Field(description="of these, unique ones with I > 3 sigma")
+    direction_scale: str | None = Field(default=None, description="in words, the correction by direction; None = none")

@@ -96,6 +96,7 @@ def structure_of(
         warnings=(
             *about_limit(data, intensities),
             *(() if fit.draft.solvent is None else (solvent_in_words(fit.draft.solvent, data.radiation),)),
+            *about_direction(intensities),
             *warnings_of(fit, intensities, formula=formula, composition=composition, doubts=doubts),
         ),
         program=program,
@@ -126,3 +127,10 @@ def about_limit(data: Reflections, intensities: UniqueIntensities) -> tuple[str,
         return ()
     used, given = intensities.d_min_angstrom, data.d_min_angstrom
     return (f"data from {used:.2f} to {given:.2f} A were left out",)
+
+
+def about_direction(intensities: UniqueIntensities) -> tuple[str, ...]:
+    """Return in words that intensities were corrected by direction, if they were."""
+    if intensities.direction_scale is None:
+        return ()
+    return (f"intensities were divided by a smooth scale of direction, {intensities.direction_scale}",)

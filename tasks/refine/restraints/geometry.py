@@ -20,7 +20,11 @@ LENGTH_ESD_ANGSTROM = 0.02
 ONE_THREE_ESD_ANGSTROM = 0.04
 """SHELXL's default of DANG."""
 PLANE_ESD_ANGSTROM3 = 0.1
-"""SHELXL's default of FLAT: of the volume that four atoms span, some 0.02 A of an atom out of the plane."""
+"""SHELXL's default of FLAT, of the volume that four atoms span: 0.02 A of an atom above BASE_ANGSTROM2."""
+BASE_ANGSTROM2 = 2.5
+"""Area of the triangle that a plane's other atoms are measured from: that of every second atom of a benzene ring, which
+three atoms of an acid group come near to. A larger one makes the same volume a smaller distance: with the largest of a
+phenol, 8 A^2, tyrosine's ring was held to 0.006 A, and its atoms moved away from where all data have them."""
 SIMILAR_ESD_ANGSTROM2 = 0.04
 """SHELXL's default of SIMU between atoms that are bonded to more than one other."""
 SIMILAR_END_ESD_ANGSTROM2 = 0.08
@@ -209,14 +213,14 @@ def _planes(site: Surroundings, kinds: dict[int, AtomKind], names: Sequence[str]
 
 
 def _plane(site: Surroundings, names: Sequence[str], members: tuple[int, ...], why: str) -> Restraint:
-    """Return the restraint with the three atoms first that span the plane best."""
+    """Return the restraint with three atoms first that span about BASE_ANGSTROM2."""
     places = site.positions[list(members)]
 
-    def area(three: tuple[int, ...]) -> float:
+    def away(three: tuple[int, ...]) -> float:
         a, b, c = places[list(three)]
-        return float(np.linalg.norm(np.cross(b - a, c - a)))
+        return round(abs(float(np.linalg.norm(np.cross(b - a, c - a))) / 2.0 - BASE_ANGSTROM2), 3)
 
-    base = max(combinations(range(len(members)), 3), key=area)
+    base = min(combinations(range(len(members)), 3), key=away)
     order = (*base, *(k for k in range(len(members)) if k not in base))
     labels = tuple(names[members[k]] for k in order)
     return Restraint(kind="plane", atoms=labels, esd=PLANE_ESD_ANGSTROM3, why=why)
