@@ -14,12 +14,13 @@ from tasks.refine.cell_check import cell_doubts
 from tasks.refine.checks import warnings_of
 from tasks.refine.completion import fitting_composition
 from tasks.refine.conclusion import Concluded, concluded
-from tasks.refine.draft import ModelFit, UniqueIntensities
+from tasks.refine.draft import DraftFit, ModelFit, UniqueIntensities
 from tasks.refine.element_odds import element_odds
-from tasks.refine.element_rivals import element_rivals
+from tasks.refine.element_rivals import ElementRival, element_rivals
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
 from tasks.refine.ports import LeastSquares, StructureWriter
+from tasks.refine.rival_trials import tried_rivals
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import first_draft, refined
 from tasks.refine.structure import electron_wavelength, esd_in_axes_of, formula_of, structure_of
@@ -63,7 +64,7 @@ def refinement(
         counting=data.counting,
         cell_scale=data.cell_scale,
         wavelength_angstrom=electron_wavelength(data),
-        rivals=element_rivals(progress.fit, intensities, composition),
+        rivals=_rivals(numerics, progress.fit, intensities, composition),
     )
     made = Concluded(
         data=data,
@@ -82,6 +83,12 @@ def refinement(
         unit_cell_esd=structure.unit_cell_esd,
     )
     return concluded(progress.fit, grounds, made)
+
+
+def _rivals(
+    numerics: LeastSquares, fit: DraftFit, intensities: UniqueIntensities, composition: Composition | None
+) -> tuple[ElementRival, ...]:
+    return tried_rivals(numerics, fit, intensities, element_rivals(fit, intensities, composition))
 
 
 def refined_elsewhere(

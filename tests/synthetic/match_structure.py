@@ -29,7 +29,7 @@ def match_structure(solution: Solution, published: Published, *, cell: UnitCell)
     """
     to_data = np.linalg.inv(np.array(solution.to_solution_cell)).T
     group = gemmi.find_spacegroup_by_name(solution.space_group)
-    found, names = _whole_cell(
+    found, names = whole_cell(
         np.array([atom.position for atom in solution.atoms]), [atom.element for atom in solution.atoms], group
     )
     # h' = M h of the solution's cell means x' = M^-T x
@@ -75,9 +75,10 @@ def _score(
     return Match(float(near.mean()), float(np.mean(same)), float(np.sqrt((distance[near] ** 2).mean())))
 
 
-def _whole_cell(
+def whole_cell(
     position: NDArray[np.float64], elements: list[str], group: gemmi.SpaceGroup
 ) -> tuple[NDArray[np.float64], list[str]]:
+    """Return the atoms of the whole cell, (k, 3), each with what stands for it in the asymmetric unit."""
     atoms, names = [], []
     for x, name in zip(position, elements):
         seen: list[NDArray[np.float64]] = []
@@ -107,3 +108,29 @@ def _metric_symmetries(cell: UnitCell) -> list[NDArray[np.float64]]:
             if np.abs(axes.T @ metric @ axes - metric).max() < 0.01 * metric.max():
                 result.append(axes)
     return result
+
+
+def partners(
+    found: NDArray[np.float64], labels: list[str], published: Published, cell: UnitCell
+) -> tuple[str | None, ...]:
+    """Return the label of the atom of a whole cell (k, 3) that stands at each published atom, None where there is none.
+
+    The match is the best over origins, inversion and axes, whatever the elements.
+    """
+    orthogonal = np.array(cell.gemmi().orth.mat.tolist())
+    best: tuple[str | None, ...] = (None,) * len(published.elements)
+    for axes in _metric_symmetries(cell):
+        moved = found @ axes.T
+        tree = cKDTree(_with_neighbours(moved) @ orthogonal.T)
+        for shift in (target - anchor for anchor in published.positions[:3] for target in moved):
+            points = published.positions + shift
+            distance, row = tree.query((points - np.floor(points)) @ orthogonal.T)
+            trial = tuple(
+                labels[int(place) % len(labels)] if near < TOLERANCE_ANGSTROM else None
+                for near, place in zip(distance, row, strict=True)
+            )
+            if trial.count(None) < best.count(None):
+                best = trial
+            if None not in best:
+                return best
+    return best
