@@ -16,7 +16,7 @@ def hooft(fo_sq: miller.array, f_calc: miller.array, scale: float) -> tuple[floa
 
     Source: Hooft, Straver & Spek, J. Appl. Cryst. 41, 96-103 (2008), as implemented by smtbx.
     """
-    if not fo_sq.anomalous_flag() or fo_sq.space_group().is_centric():
+    if not fo_sq.anomalous_flag() or fo_sq.space_group().is_centric() or not fo_sq.is_unique_set_under_symmetry():
         return None
     calculated = f_calc.as_intensity_array()
     differences = calculated.anomalous_differences()

@@ -257,7 +257,7 @@ REFINED: tuple[Rule, ...] = (
     ),
     Rule("close_contacts", _alike(0), "atoms nearer than a bond: {names}"),
     Rule("scale_doubts", _alike(0), "{names}", topic=SCALE_TOPIC, claim="lattice"),
-    Rule("cell_doubts", _alike(0), "{names}", claim="lattice"),
+    Rule("cell_doubts", _alike(0), "{names}", topic=SCALE_TOPIC, claim="lattice"),
     Rule(
         "bad_neighbours", _alike(0), "{value} atoms with impossible or no neighbours", unless=_few_odd_neighbours
     ),

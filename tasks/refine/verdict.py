@@ -87,8 +87,8 @@ def judge_refined(fit: ModelFit, grounds: Grounds) -> RefinedVerdict:
 
 
 def _gravity(statement: Statement) -> tuple[bool, bool, bool]:
-    """Return what objections are sorted by: the scale first, then what no right structure shows, then what caps."""
-    return statement.topic != SCALE_TOPIC, not statement.hopeless, not statement.caps
+    """Return what objections are sorted by: unknown elements, as wrong lengths follow, the cell, then the gravest."""
+    return not statement.caps, statement.topic != SCALE_TOPIC, not statement.hopeless
 
 
 def figures_of(fit: ModelFit, grounds: Grounds, doubts: Doubts) -> ModelFigures:

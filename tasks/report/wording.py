@@ -127,7 +127,7 @@ def _solved_sentence(outcome: RunOutcome, solved: list[CrystalOutcome]) -> str:
         model = best.refinement
         esd = whole_esd(model.unit_cell, model.unit_cell_esd, model.cell_scale)
         if model.claims is not None:
-            parts[0] += f": {model.formula} in {model.space_group}"
+            parts[0] += f": {_written(model.formula)} in {model.space_group}"
             parts += [claims_sentence(model.claims), cell_text(model.unit_cell, esd)]
         else:
             parts.append(f"{model.space_group}, {cell_text(model.unit_cell, esd)}")
@@ -136,6 +136,11 @@ def _solved_sentence(outcome: RunOutcome, solved: list[CrystalOutcome]) -> str:
         if model.scale_doubt is not None:
             parts.append(f"but {model.scale_doubt}")
     return "; ".join(parts) + "."
+
+
+def _written(formula: str) -> str:
+    """Return a formula as chemists write it, a single atom without its 1."""
+    return " ".join(part.removesuffix("1") if part[:-1].isalpha() else part for part in formula.split())
 
 
 def _counted(part: int, whole: int, between: str = "of") -> str:

@@ -61,6 +61,7 @@ def test_without_a_composition_nothing_is_called_solved() -> None:
     assert judge(figures).verdict == "doubtful"
     found = claimed(figures, composition=None, odds=(), rivals=())
     assert (found.positions.state, found.elements.state) == ("likely", "open")
+    assert "Mg are guesses" in found.elements.why
     assert found.space_group.state == "settled"
 
 
@@ -98,6 +99,12 @@ def test_a_space_group_is_settled_by_comparison_only(changes: dict, state: str, 
     found = claimed(solution=solution).space_group
     assert found.state == state
     assert said in found.why
+
+
+def test_a_high_r1_leaves_room_for_a_twin() -> None:
+    found = claimed(FIGURES._replace(r1=0.25)).space_group
+    assert found.state == "likely"
+    assert "R1 0.25 leaves room for a twin" in found.why
 
 
 def test_doubts_after_refinement_open_the_space_group() -> None:

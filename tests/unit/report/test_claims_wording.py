@@ -56,7 +56,7 @@ def test_report_and_results_carry_the_claims(tmp_path: Path) -> None:
     assert headline(doubtful).endswith(f"is doubtful: which?. In it {claims_sentence(UNNAMED)}.")
     entry = results(doubtful, tmp_path)["crystals"][0]
     assert entry["claims"]["elements"] == {"state": "open", "why": "no composition was given"}
-    made = made.model_copy(update={"claims": CLAIMS, "verdict": "solved"})
+    made = made.model_copy(update={"claims": CLAIMS, "verdict": "solved", "formula": "Ca5 F1 O11 P3"})
     solved = outcome.model_copy(update={"crystals": (first.model_copy(update={"refinement": made}),), "merged": None})
-    assert f"is solved: {made.formula} in F m -3 m; {claims_sentence(CLAIMS)}; a = " in headline(solved)
+    assert f"is solved: Ca5 F O11 P3 in F m -3 m; {claims_sentence(CLAIMS)}; a = " in headline(solved)
     assert results(solved, tmp_path)["headline"] == headline(solved)
