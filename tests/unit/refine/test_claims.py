@@ -107,6 +107,20 @@ def test_a_high_r1_leaves_room_for_a_twin() -> None:
     assert "R1 0.25 leaves room for a twin" in found.why
 
 
+@pytest.mark.parametrize(("violated", "state"), [(1, "settled"), (5, "likely")])
+def test_forbidden_reflections_that_are_seen_leave_a_doubt(violated: int, state: str, tmp_path: Path) -> None:
+    hkl, intensity = doubled(1.0)
+    np.savez(tmp_path / "unique.npz", hkl=hkl, intensity=intensity, sigma=np.ones(len(hkl)))
+    intensities = UniqueIntensities(
+        table=FileRef.of(tmp_path / "unique.npz"), radiation="xray", wavelength_angstrom=0.71, friedel_merged=True,
+        unique=len(hkl), measured=len(hkl), r_int=0.1, completeness=1.0, d_min_angstrom=0.8, absences=10,
+        absences_violated=violated,
+    )  # fmt: skip
+    found = claimed(intensities=intensities).space_group
+    assert found.state == state
+    assert f"{violated} reflections of 10" in found.why
+
+
 def test_doubts_after_refinement_open_the_space_group() -> None:
     assert claimed(symmetry_doubts=("the model has a centre",)).space_group.state == "open"
 
