@@ -92,12 +92,25 @@ class PublishedSteps(QuietSteps):
             tell(lambda: update_progress_artifact(made, round(percent, 1)))
 
 
+class LinesTo(logging.Handler):
+    """Prints log records of a long search as lines among those of the steps."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        self._console.print(f"{'solve':<10} {record.getMessage()}", markup=False)
+
+
 class TerminalSteps(QuietSteps):
     """Shows running steps with a spinner and finished ones as lines, on stderr."""
 
     def __init__(self) -> None:
         super().__init__()
         self.console = Console(stderr=True, highlight=False)
+        self._lines = LinesTo(self.console)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("[bold]{task.fields[stage]:<10}[/] {task.fields[crystal]}"),
@@ -108,9 +121,13 @@ class TerminalSteps(QuietSteps):
 
     def __enter__(self) -> Self:
         self._progress.start()
+        search = logging.getLogger("apertura.search")
+        search.setLevel(logging.INFO)
+        search.addHandler(self._lines)
         return self
 
     def __exit__(self, *_: object) -> None:
+        logging.getLogger("apertura.search").removeHandler(self._lines)
         self._progress.stop()
 
     @contextmanager

@@ -16,6 +16,7 @@ class RefineSettings(Document):
     anisotropic: bool = Field(default=True, description="anisotropic displacements where the data allow")
     hydrogens: bool = Field(default=True, description="riding hydrogen atoms where the geometry is clear")
     extinction: bool = Field(default=True, description="refine extinction where it pays")
+    fits: int = Field(default=150, ge=1, le=100000, description="most runs of least squares for changes of the model")
     missed_symmetry: bool = Field(
         default=True, description="refine in a higher space group that the atoms obey, and take it where the data allow"
     )

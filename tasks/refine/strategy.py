@@ -6,6 +6,7 @@ from tasks.model import Composition, DivergedError, InputError, ProgramFailedErr
 from tasks.model.provenance import Attempt
 from tasks.refine import completion, parameters
 from tasks.refine.assembly import tidied
+from tasks.refine.bounded import BoundedLeastSquares
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.extinction import most_extinction
 from tasks.refine.geometry import contacts
@@ -73,8 +74,9 @@ def refined(
         update={"atoms": completion.without_clashes(draft.atoms, draft.hall, draft.unit_cell), "riding": ()}
     )
     progress = RefineProgress(engine.fit(start, intensities, cycles=QUICK_CYCLES), ())
+    unbounded, engine = engine, BoundedLeastSquares(engine, most=settings.fits)
     progress = _completed(engine, progress, intensities, composition, settings)
-    progress = progress._replace(fit=engine.fit(tidied(progress.fit.draft), intensities, cycles=QUICK_CYCLES))
+    progress = progress._replace(fit=unbounded.fit(tidied(progress.fit.draft), intensities, cycles=QUICK_CYCLES))
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
     if settings.anisotropic:
@@ -85,7 +87,7 @@ def refined(
         progress = renamed(engine, progress, intensities, composition)
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
-    return _finished(engine, progress, intensities)
+    return _finished(unbounded, progress, intensities)
 
 
 def _completed(

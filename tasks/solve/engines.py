@@ -89,12 +89,12 @@ def _solve(
         composition=composition,
         d_min_angstrom=prepared.d_min_angstrom,
     )
-    progress = search(settings, methods, prepared, workshop)
+    progress = search(settings, methods, prepared, workshop, name=data.id)
     best = progress.best()
     if best is None:
         raise NoSolutionError(
             f"{data.id}: no map of {progress.trials} trials had peaks to build from",
-            "; ".join(prepared.diagnosis.trouble),
+            "; ".join((*prepared.diagnosis.trouble, *([progress.cut_short] if progress.cut_short else []))),
         )
     fits, blank = progress.fits[id(best)], blank_phases(settings, prepared, 0)
     notes: list[str] = []
@@ -136,6 +136,8 @@ def _document(
     if best.judgement.verdict != "solved" and best.judgement.figures["r_free"] > UNEXPLAINED_R_FREE:
         units = room_for_units(prepared.composition, prepared.cell.volume_angstrom3)
         trouble = (*trouble, *suspicions(trouble, units))
+    if progress.cut_short is not None:
+        trouble = (*trouble, progress.cut_short)
     ranked = _one_per_group(progress.ranked())[:CANDIDATES_KEPT]
     return Solutions(
         id=data.id,

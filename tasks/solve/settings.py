@@ -9,9 +9,16 @@ class SolveSettings(Document):
     """What both engines have in common."""
 
     seed: int = Field(default=0, ge=0, description="seed of all random numbers")
-    trials: int = Field(default=4000, ge=1, le=100000, description="most phasing trials")
+    trials: int | None = Field(
+        default=None, ge=1, le=100000, description="most phasing trials; None = by the size of the cell"
+    )
     batch: int = Field(default=4, ge=1, le=1000, description="trials between two attempts to build models")
-    time_limit_s: float = Field(default=240.0, gt=0, le=86400, description="no new trials after so much CPU time")
+    time_limit_s: float = Field(
+        default=1800.0,
+        gt=0,
+        le=86400,
+        description="a guard: no new trials after so much CPU time, and the result says so; trials are the effort",
+    )
     workers: int | None = Field(
         default=None, ge=1, le=256, description="processes for the trials; None = by the cores, up to 4"
     )

@@ -24,6 +24,7 @@ from tasks.solve.search.candidates import (
     phases_of_model,
 )
 from tasks.solve.search.progress import SearchProgress
+from tasks.solve.search.reporter import Reporter
 from tasks.solve.settings import SolveSettings
 
 Methods = tuple[FlippingMethod | DualSpace, ...]
@@ -42,31 +43,58 @@ GROUP_STREAM, SYMMETRY_STREAM = 1, 2
 """Of random numbers, beside those of the seed and the number of the trial."""
 
 
+EFFORT, EFFORT_OF_A_TRIAL = 48000.0, 60.0
+"""Trials are this over the atoms in the primitive cell and the second: 570 for 24 atoms, 180 for 200. Shuffled
+intensities of brookite (24 atoms) and cinchonine (44) take 0.45 s a trial, so about four minutes of one core, what a
+search was given before it was counted in trials; larger cells have fewer, dearer ones."""
+
+
+def most_trials(settings: SolveSettings, prepared: NormalisedHemisphere) -> int:
+    """Return how many trials a search has: those of the settings, or by the size of the cell. No clock is asked."""
+    if settings.trials is not None:
+        return settings.trials
+    atoms = prepared.atoms_per_cell / len(prepared.operations.cen_ops)
+    return max(1, round(EFFORT / (EFFORT_OF_A_TRIAL + atoms)))
+
+
 class Search(NamedTuple):
     """What stays the same during one search."""
 
     settings: SolveSettings
+    most: int
+    """Trials."""
     prepared: NormalisedHemisphere
     workshop: Workshop
     progress: SearchProgress
     crew: Crew
+    reporter: Reporter
 
     def time_left(self) -> float:
         """Return the CPU seconds left."""
         return self.settings.time_limit_s - self.crew.clock.seconds()
 
+    def out_of_time(self) -> bool:
+        """Tell whether the guard ends the search, and let the result say so."""
+        if self.time_left() <= 0 and self.progress.cut_short is None:
+            self.progress.cut_short = (
+                f"the time limit of {self.settings.time_limit_s:g} CPU seconds ended the search after "
+                f"{self.progress.trials} of {self.most} trials: give solve.time_limit_s more"
+            )
+        return self.time_left() <= 0
+
 
 def search(
-    settings: SolveSettings, methods: Methods, prepared: NormalisedHemisphere, workshop: Workshop
+    settings: SolveSettings, methods: Methods, prepared: NormalisedHemisphere, workshop: Workshop, *, name: str = ""
 ) -> SearchProgress:
-    """Phase in batches and build from the best of each until a model is solved, or trials or time are used up.
+    """Phase in batches and build from the best of each until a model is solved, or all trials are made.
 
-    What a trial depends on is its number and what was known when its batch began: the number of processes changes
-    nothing but the time.
+    What a trial depends on is its number and what was known when its batch began: neither the number of processes nor
+    the speed of the machine changes anything but the time. The time limit is a guard; a search that it ended says so.
     """
     progress = SearchProgress()
     with Crew(settings.workers) as crew:
-        _search(Search(settings, prepared, workshop, progress, crew), methods)
+        most = most_trials(settings, prepared)
+        _search(Search(settings, most, prepared, workshop, progress, crew, Reporter(name)), methods)
     return progress
 
 
@@ -74,16 +102,18 @@ def _search(at: Search, methods: Methods) -> None:
     progress = at.progress
     rounds = 0
     odds = GroupOdds(at.workshop.groups, at.prepared)
-    while progress.trials < at.settings.trials and at.time_left() > 0:
+    while progress.trials < at.most and not at.out_of_time():
         for method in methods if rounds == 0 else methods[-1:]:
             _phase_and_build(at, method)
             if progress.finished():
                 return
         rounds += 1
         if at.settings.turns_in_group:
-            _search_groups(at, odds, count=at.settings.batch * min(rounds, MOST_BATCHES))
+            wanted = at.settings.batch * min(rounds, MOST_BATCHES)
+            _search_groups(at, odds, count=min(wanted, at.most - progress.trials))
         if progress.finished():
             return
+        at.reporter.tell(progress, most=at.most)
     if not progress.candidates and progress.last is not None:
         progress.least_correlation = -1.0  # nothing looks like a structure: show the best there is
         _build(at, progress.last)
@@ -92,7 +122,9 @@ def _search(at: Search, methods: Methods) -> None:
 def _phase_and_build(at: Search, method: FlippingMethod | DualSpace) -> None:
     """Run one batch of trials in P1 and build from the best."""
     settings, progress = at.settings, at.progress
-    count = min(settings.batch if method.method == "dual-space" else FLIPPING_BATCH, settings.trials - progress.trials)
+    count = min(settings.batch if method.method == "dual-space" else FLIPPING_BATCH, at.most - progress.trials)
+    if count < 1:
+        return
     found = phase_p1(
         at.prepared,
         method=method,
@@ -143,7 +175,7 @@ def _search_groups(at: Search, odds: GroupOdds, *, count: int) -> None:
                 found[trial.symmetry.hall] = FoundInGroup(trial, atoms)
         if progress.finished():
             return
-        if at.time_left() <= 0:
+        if at.out_of_time():
             break
     for one in sorted(found.values(), key=lambda item: -item.atoms.correlation):
         if one.atoms.correlation >= progress.least_correlation and not progress.finished():

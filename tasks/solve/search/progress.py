@@ -24,6 +24,8 @@ class SearchProgress:
         self.candidates: list[Candidate] = []
         self.fits: dict[int, list[GroupFit]] = {}
         self.trials = 0
+        self.cut_short: str | None = None
+        """Why the search ended before its trials were made, in words."""
         self.least_correlation = LEAST_CORRELATION
         self.last: PhaseSet | None = None
         self._preferred: Candidate | None = None
