@@ -13,7 +13,7 @@ import numpy as np
 import spglib
 from numpy.typing import NDArray
 
-from tasks.crystal.lattice import cell_of_metric, metric, orthogonalisation
+from tasks.crystal.lattice import cell_of_metric, metric, misfit_deg, orthogonalisation
 from tasks.crystal.symmetry import Operations, operations_from_hall
 from tasks.model import UnitCell
 
@@ -27,6 +27,9 @@ TRICLINIC_WITH_CENTRE = 2
 """Number of P-1."""
 LATTICE_STEPS = 4
 """Cells up to so many times smaller along an axis are looked into: missed lattice vectors halve a cell, seldom more."""
+MOST_STRAINED_DEG = 0.5
+"""Of the lattice, whatever the distance allowed to atoms: axes that are said to be equal may differ by 0.9 %. Cells are
+measured better; natrolite, whose axes differ by 2 %, is not tetragonal."""
 MOST_STRETCHED = 2.0
 """Operations are found within a distance, and their products may be off by more: by so many times it."""
 WHOLE = 1e-3
@@ -171,6 +174,8 @@ def _awkwardness(change: NDArray[np.float64]) -> tuple[bool, float]:
 
 def _described(setting: _Setting, whole: _Whole, cell: UnitCell, *, within_angstrom: float) -> ModelSymmetry | None:
     group, change, shift = setting
+    if _strain_deg(setting, cell) > MOST_STRAINED_DEG:
+        return None
     orthogonal = orthogonalisation(cell)
     for _ in range(ORIGIN_ROUNDS):
         operations = _in_old_axes(group, change, shift)
@@ -214,6 +219,14 @@ def _in_old_axes(group: gemmi.SpaceGroup, change: NDArray[np.float64], shift: ND
     return Operations(
         np.tile(rotations, (len(vectors), 1, 1)), (vectors[:, None, :] + translations[None, :, :]).reshape(-1, 3)
     )
+
+
+def _strain_deg(setting: _Setting, cell: UnitCell) -> float:
+    """Return how far the lattice is from one that the group allows; see `misfit_deg`."""
+    back = np.linalg.inv(setting.change)
+    tensor = back.T @ metric(cell) @ back
+    rotations = operations_from_hall(setting.group.hall).rotations
+    return max(misfit_deg(np.rint(rotation).astype(np.int64), tensor) for rotation in rotations)
 
 
 def _symmetric_cell(cell: UnitCell, setting: _Setting) -> UnitCell:

@@ -26,7 +26,7 @@ class RefineProgress(NamedTuple):
     def tried(self, change: str, reason: str, trial: DraftFit | None, *, accepted: bool) -> "RefineProgress":
         """Return the progress after one change."""
         if trial is None:
-            outcome = "least squares failed, change undone"
+            outcome = "least squares failed or had no fits left, change undone"
         else:
             verb = "kept" if accepted else "undone"
             outcome = f"{verb}: R1 {self.fit.r1:.4f} -> {trial.r1:.4f}, wR2 {self.fit.wr2:.4f} -> {trial.wr2:.4f}"

@@ -40,6 +40,7 @@ class RefineSettings(Document):
         description="chemistry's restraints: auto = with fewer than 8 reflections per parameter; all = also with more; "
         "kept only where left-out reflections do not suffer",
     )
+    fits: int = Field(default=150, ge=1, le=100000, description="most runs of least squares for changes of the model")
     missed_symmetry: bool = Field(
         default=True, description="refine in a higher space group that the atoms obey, and take it where the data allow"
     )

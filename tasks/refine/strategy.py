@@ -8,6 +8,7 @@ from tasks.model import Composition, DivergedError, InputError, ProgramFailedErr
 from tasks.model.provenance import Attempt
 from tasks.refine import completion, parameters, twinning
 from tasks.refine.assembly import tidied
+from tasks.refine.bounded import BoundedLeastSquares
 from tasks.refine.direction_step import direction_scaled
 from tasks.refine.disorder import disordered
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
@@ -88,8 +89,9 @@ def refined(
         update={"atoms": completion.without_clashes(draft.atoms, draft.hall, draft.unit_cell), "riding": ()}
     )
     progress = RefineProgress(engine.fit(start, intensities, cycles=QUICK_CYCLES), ())
+    unbounded, engine = engine, BoundedLeastSquares(engine, most=settings.fits)
     progress = _completed(engine, progress, intensities, composition, settings)
-    progress = progress._replace(fit=engine.fit(tidied(progress.fit.draft), intensities, cycles=QUICK_CYCLES))
+    progress = progress._replace(fit=unbounded.fit(tidied(progress.fit.draft), intensities, cycles=QUICK_CYCLES))
     progress = twinning.settled(engine, twinning.twinned(engine, progress, intensities), intensities)
     progress = with_solvent(engine, progress, intensities, settings)
     if settings.extinction:
@@ -111,7 +113,7 @@ def refined(
     progress = with_solvent(engine, progress, intensities, settings)
     if settings.hydrogens and settings.refine_hydrogens:
         progress = hydrogen_freed(engine, progress, intensities)
-    return _finished(engine, progress, intensities)
+    return _finished(unbounded, progress, intensities)
 
 
 def scaled_by_direction(

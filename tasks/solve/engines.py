@@ -105,7 +105,7 @@ def _solve_alone(
     if best is None:
         raise NoSolutionError(
             f"{data.id}: no map of {progress.trials} trials had peaks to build from",
-            "; ".join(prepared.diagnosis.trouble),
+            "; ".join((*prepared.diagnosis.trouble, *([progress.cut_short] if progress.cut_short else []))),
         )
     fits, blank = progress.fits[id(best)], blank_phases(settings, prepared, 0)
     notes: list[str] = []

@@ -1,5 +1,8 @@
 """Alerts of validation: false alarms and faults found: ``python -m tests.benchmarks.validation [--refits]``.
 
+``--folder DIR`` reads every CIF below a folder instead and prints the alerts A of each: for structures that no limit
+was set with, such as those of Debian's libavogadro-data.
+
 Prints the alerts that published structures raise, how many of the faults put into each are told by their code, and,
 with ``--refits``, the same of models that were refined on with the fault against their real data.
 """
@@ -10,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from tasks.refine.alerts.validate import alerts_of
-from tests.synthetic.published_models import PUBLISHED, published_subject
+from tests.synthetic.published_models import PUBLISHED, published_subject, subject_of_file
 from tests.synthetic.real_data import real_data
 from tests.synthetic.refined_examples import Example, refined_example
 from tests.synthetic.refit_faults import REFIT_FAULTS, refitted
@@ -27,6 +30,25 @@ def published_rows(folder: Path) -> None:
         count = Counter(alert.level for alert in alerts)
         codes = [", ".join(alert.code for alert in alerts if alert.level == level) or "-" for level in "AB"]
         print(f"{name:24s} {count['A']:3d} {count['B']:3d} {count['C']:3d}  {'; '.join(codes)}")
+
+
+def folder_rows(folder: Path) -> None:
+    """Print the alerts A of every structure below a folder, up to 120 atoms and 6000 A^3, and how many there are."""
+    structures, alarmed = 0, 0
+    for path in sorted(folder.rglob("*.cif")):
+        try:
+            subject = subject_of_file(path)
+        except (ValueError, RuntimeError) as error:
+            print(f"{path.name}: not read: {str(error)[:80]}")
+            continue
+        if not 0 < len(subject.draft.atoms) <= 120 or subject.draft.unit_cell.volume_angstrom3 > 6000:
+            continue
+        structures += 1
+        worst = [f"{alert.code} {alert.text[:100]}" for alert in alerts_of(subject) if alert.level == "A"]
+        alarmed += bool(worst)
+        if worst:
+            print(f"{path.name}: {'; '.join(worst)}")
+    print(f"{alarmed} of {structures} structures have an alert A")
 
 
 def fault_rows(folder: Path) -> None:
@@ -69,7 +91,11 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--refits", action="store_true", help="refine models with faults against their data, too")
+    parser.add_argument("--folder", type=Path, help="CIFs to read instead")
     chosen = parser.parse_args()
+    if chosen.folder is not None:
+        folder_rows(chosen.folder)
+        return
     folder = real_data()
     published_rows(folder)
     fault_rows(folder)

@@ -9,7 +9,7 @@ import numpy as np
 from shelxfile import Shelxfile
 
 from tasks.model import Composition, FileRef, UnitCell
-from tasks.refine.alerts.subject import Subject
+from tasks.refine.alerts.subject import Subject, atoms_in_cell
 from tasks.refine.displacement import principal_displacements
 from tasks.refine.draft import AtomFit, Draft, DraftAtom, ModelFit, UniqueIntensities
 
@@ -35,6 +35,25 @@ def published_subject(name: str, folder: Path) -> Subject:
     blocks = [block for block in document if len(block.find_values("_atom_site_label"))]
     block = next((one for one in blocks if one.name == wanted), blocks[0])
     return subject_of_block(block, folder / path, formula=formula, units=units)
+
+
+def subject_of_file(path: Path) -> Subject:
+    """Return the model of any CIF, its contents as the formula; nothing of data or fit.
+
+    Raises
+    ------
+    ValueError
+        If no space group is known.
+    """
+    document = gemmi.cif.read(str(path))
+    block = max(document, key=lambda one: len(one.find_values("_atom_site_label")))
+    small = gemmi.make_small_structure_from_block(block)
+    small.determine_and_set_spacegroup("s.h2n")
+    if small.spacegroup is None:
+        raise ValueError("no space group")
+    atoms = tuple(_atom(site) for site in small.sites if site.element.atomic_number > 0)
+    draft = Draft(hall=small.spacegroup.hall, unit_cell=UnitCell.of(tuple(small.cell.parameters)), atoms=atoms)
+    return Subject(draft, atoms_in_cell(draft), 1.0)
 
 
 def subject_of_block(block: gemmi.cif.Block, path: Path, *, formula: str = "", units: float = 0.0) -> Subject:

@@ -58,6 +58,18 @@ def free_r(model: Model, observed: GroupAmplitudes, symmetry: Symmetry, *, extin
     return difference / total if total > 0 else 1.0
 
 
+def r1_without_structure(observed: GroupAmplitudes, symmetry: Symmetry) -> float:
+    """Return R1 on F, for I > 2 sigma(I), of amplitudes that depend on resolution and multiplicity alone; 1 if none.
+
+    What flat intensities give any model: 0.4 for random acentric and 0.6 for centric amplitudes (Wilson), less for
+    those that multiple scattering or a twin has made alike.
+    """
+    factor = np.sqrt(epsilon(observed.hkl, symmetry))
+    smooth = factor * shell_mean(observed.amplitude / factor, observed.d_star_sq)
+    total = float(observed.amplitude[observed.strong].sum())
+    return float(np.abs(observed.amplitude - smooth)[observed.strong].sum()) / total if total > 0 else 1.0
+
+
 def rows_of(observed: GroupAmplitudes, rows: NDArray[np.bool_]) -> GroupAmplitudes:
     """Return some of the reflections, by a mask (n,)."""
     return observed._replace(

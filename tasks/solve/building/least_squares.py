@@ -21,10 +21,10 @@ OCCUPANCY_RANGE = (0.02, 60.0)
 """Scattering power over that of the reference element: electrons see U as 6 times O and 30 times H, X-rays U as 16
 times O and 45 times Li, with room for sites of several atoms. Above zero, since derivatives are taken relative to
 it."""
-MOST_EXTINCTION = 30.0
-"""Of `attenuation`: a reflection of mean intensity then keeps a fifth of its intensity, as in a crystal of
-two and a half extinction distances by Blackman's two-beam formula. Thicker ones give no data that kinematical models
-explain."""
+MOST_EXTINCTION = 12.0
+"""Of `attenuation`: a reflection of mean intensity then keeps 0.28 of it, as by Blackman's two-beam formula with A = 2.
+Thicker crystals give no data that kinematical models explain; with 30 a wrong model of a twin of quartz, whose
+intensities are alike, came to a left-out R1 of 0.30."""
 FIRST_EXTINCTION = 1.0
 """The largest first step; later ones may double it and add as much. Chosen, not measured: the scale follows in each
 step, and a larger one would be made before it has."""

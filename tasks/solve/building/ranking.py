@@ -9,7 +9,7 @@ from tasks.crystal.contacts import Contacts, covalent_radii, is_bond
 from tasks.model.verdict import ModelFigures, Verdict, judge
 from tasks.solve.building.atoms import multiplicities
 from tasks.solve.building.bonds import fit_of_bonds, neighbours, parts
-from tasks.solve.building.cross_validation import free_r
+from tasks.solve.building.cross_validation import free_r, r1_without_structure
 from tasks.solve.building.model_building import Built, Task
 
 LEAST_GAIN = 0.5
@@ -47,6 +47,11 @@ def judge_built(task: Task, built: Built, left_out: Callable[[], float] | None =
     return Judgement(ruling.verdict, against or tuple(statement.text for statement in ruling.statements), figures)
 
 
+def _over_smooth(figures: dict[str, float]) -> float | None:
+    left_out = figures.get("r_free")
+    return None if left_out is None or left_out >= 1.0 else left_out / max(figures["r1_smooth"], 1e-6)
+
+
 def _r_free(task: Task, built: Built) -> float:
     return free_r(built.fit.model, task.observed, task.symmetry, extinction=built.fit.extinction)
 
@@ -61,6 +66,7 @@ def _model_figures(task: Task, figures: dict[str, float]) -> ModelFigures:
         radiation=task.observed.radiation,
         r1=figures["r1"],
         r1_left_out=figures.get("r_free"),
+        r1_over_smooth=_over_smooth(figures),
         correlation=figures["cc"],
         weak=figures["r_weak"],
         reflections_per_parameter=figures["reflections_per_parameter"],
@@ -83,6 +89,7 @@ def _figures(task: Task, built: Built) -> dict[str, float]:
     return {
         "r1": built.fit.r1,
         "extinction": built.fit.extinction,
+        "r1_smooth": r1_without_structure(task.observed, task.symmetry),
         "cc": built.correlation,
         "r_weak": built.r_weak,
         "reflections_per_parameter": len(task.observed.hkl) / max(1, built.fit.parameters),

@@ -197,7 +197,7 @@ def _build_in_group(at: Search, found: FoundInGroup) -> None:
     candidate, fits = result
     at.progress.add([candidate], fits)
     at.progress.ask_for(candidate.built.correlation)
-    if candidate.judgement.verdict != "not-solved":
+    if candidate.judgement.verdict != "not-solved" and at.progress.is_new(candidate):
         rng = np.random.default_rng([at.settings.seed, SYMMETRY_STREAM, found.trial.number])
         _look_for_more_symmetry(at, candidate, blank, fits, rng)
 
@@ -224,5 +224,5 @@ def _build(at: Search, phases: PhaseSet) -> None:
     effort = Effort(at.settings.cycles, at.progress.least_correlation)
     candidates, fits = candidates_of(at.workshop, phases, Means(effort, rng))
     at.progress.add(candidates, fits)
-    if candidates and candidates[0].judgement.verdict != "not-solved":
+    if candidates and candidates[0].judgement.verdict != "not-solved" and at.progress.is_new(candidates[0]):
         _look_for_more_symmetry(at, candidates[0], phases, fits, rng)

@@ -148,6 +148,14 @@ def test_a_lattice_that_is_monoclinic_in_name_only_is_orthorhombic() -> None:
     assert found.cell.parameters[3:] == (90, 90, 90)
 
 
+def test_axes_that_differ_by_two_percent_are_not_equal() -> None:
+    sites, _ = in_subgroup("P 4/m m m", "P m m m", UnitCell.of((12, 12, 13, 90, 90, 90)), np.random.default_rng(3))
+    hall = gemmi.SpaceGroup("P m m m").hall
+    near, far = (UnitCell.of((12, 12 * factor, 13, 90, 90, 90)) for factor in (1.005, 1.02))
+    assert symmetry_of_model(sites, hall, near, within_angstrom=0.35) is not None
+    assert symmetry_of_model(sites, hall, far, within_angstrom=0.35) is None
+
+
 def test_atoms_of_other_elements_are_no_images_of_each_other() -> None:
     cell = UnitCell.of((8, 9, 10, 80, 95, 100))
     place = np.random.default_rng(5).random((4, 3))
