@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.model import DivergedError, InputError, ProgramFailedError
 from tasks.refine import parameters
-from tasks.refine.alternatives import Alternative, alternative
+from tasks.refine.alternatives import Alternative, along_axis, alternative
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.element_odds import ElementOdds
 from tasks.refine.geometry import bonds, close_contacts
@@ -94,16 +94,20 @@ def _split(
     bare = without(fit.draft, members)
     omitted = tried_fit(engine, bare, intensities)
     found = None if omitted is None else alternative(fit.draft, members, omitted.peaks)
+    if found is None and len(members) == 1:
+        found = along_axis(fit.draft, members[0])
     if found is None:
         return progress
     trial = tried_fit(engine, split_draft(fit.draft, found), intensities, SPLIT_CYCLES)
+    if trial is not None and _share(trial.draft, found) < 0.5:
+        trial = tried_fit(engine, larger_first(trial.draft, found), intensities)
     accepted = trial is not None and is_sound(trial, found) and parameters.pays(fit, trial)
     accepted = accepted and trial is not None and _predicts(engine, fit.draft, trial.draft, intensities)
     change = f"split {', '.join(found.labels)} over two places"
     if trial is not None:
-        share = next(atom.occupancy for atom in trial.draft.atoms if atom.label == found.labels[0])
+        share = _share(trial.draft, found)
         change += f", {share:.0%} and {1 - share:.0%}"
-    return progress.tried(change, "large displacements, and two peaks for each in a map without them", trial,
+    return progress.tried(change, "large displacements, and density at two places without them", trial,
                           accepted=accepted)  # fmt: skip
 
 
@@ -160,6 +164,23 @@ def split_draft(draft: Draft, found: Alternative) -> Draft:
     return draft.model_copy(update={"atoms": tuple(atoms)})
 
 
+def _share(draft: Draft, found: Alternative) -> float:
+    return next(atom.occupancy for atom in draft.atoms if atom.label == found.labels[0])
+
+
+def larger_first(draft: Draft, found: Alternative) -> Draft:
+    """Return a split draft with the two places of each atom exchanged, so that the first is there more often."""
+    other = {atom.u_as: atom for atom in draft.atoms if atom.u_as in found.labels}
+    other |= {atom.label: one for atom in other.values() for one in draft.atoms if one.label == atom.u_as}
+    atoms = (
+        atom.model_copy(update={"position": other[atom.label].position, "occupancy": other[atom.label].occupancy})
+        if atom.label in other
+        else atom
+        for atom in draft.atoms
+    )
+    return draft.model_copy(update={"atoms": tuple(atoms)})
+
+
 def _bare(draft: Draft, pivots: set[str]) -> Draft:
     gone = {label for group in draft.riding if group.pivot in pivots for label in group.hydrogens}
     riding = tuple(group for group in draft.riding if group.pivot not in pivots)
@@ -184,7 +205,7 @@ def _triple(place: np.ndarray) -> tuple[float, float, float]:
 def is_sound(fit: DraftFit, found: Alternative) -> bool:
     """Tell whether both parts of a split are there beyond doubt, at bonds' distances from what they hang on."""
     row = next(row for row in fit.atoms if row.label == found.labels[0])
-    share = next(atom.occupancy for atom in fit.draft.atoms if atom.label == found.labels[0])
+    share = _share(fit.draft, found)
     least, most = OCCUPANCY_RANGE
     if row.occupancy_esd is None or not least <= share <= most:
         return False
