@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import gemmi
 import numpy as np
 
 from tasks.model import DivergedError, InputError, ProgramFailedError
@@ -234,7 +235,7 @@ def _predicts(engine: LeastSquares, before: Draft, after: Draft, intensities: Un
 
 
 def _partly_occupied(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
-    """Return the progress with occupancies refined of loose atoms that nothing is bonded to: water, cations, guests."""
+    """Return the progress with occupancies refined of loose atoms that may be absent: water, cations, guests."""
     for label in loose_guests(progress.fit)[:MOST_GROUPS]:
         fit = progress.fit
         group = _free_group(fit.draft)
@@ -246,18 +247,24 @@ def _partly_occupied(engine: LeastSquares, progress: RefineProgress, intensities
         accepted = trial is not None and _is_partial(trial, label) and parameters.pays(fit, trial)
         accepted = accepted and trial is not None and _predicts(engine, fit.draft, trial.draft, intensities)
         change = f"refined the occupancy of {label}"
-        progress = progress.tried(change, "large displacements, and nothing bonded to it", trial, accepted=accepted)
+        reason = "large displacements, and bonded to nothing but metals"
+        progress = progress.tried(change, reason, trial, accepted=accepted)
     return progress
 
 
 def loose_guests(fit: DraftFit) -> list[str]:
-    """Return loose atoms without a bond to other than metals, the loosest first."""
+    """Return loose atoms that may be absent, the loosest first: metals, and what is bonded to nothing but metals."""
     heavy = [atom for atom in fit.draft.atoms if atom.element not in {"H", "D"}]
     if len(heavy) < 3:
         return []
     rows = {row.label: row for row in fit.atoms}
     median = float(np.median([rows[atom.label].u_equivalent for atom in heavy]))
-    bonded = {heavy[bond.first].label for bond in bonds(heavy, fit.draft.hall, fit.draft.unit_cell)}
+    metal = [gemmi.Element(atom.element).is_metal for atom in heavy]
+    bonded = {
+        heavy[bond.first].label
+        for bond in bonds(heavy, fit.draft.hall, fit.draft.unit_cell)
+        if not metal[bond.first] and not metal[bond.second]
+    }
     guests = [
         atom.label for atom in heavy if atom.label not in bonded and not atom.part and _is_loose(fit, atom, median)
     ]
