@@ -14,7 +14,7 @@ def fab_text(mask: SolventMask) -> str:
     """Return h k l A B of the part of F(calc) that is no atoms, as SHELXL's ABIN reads it beside the HKL file."""
     with np.load(mask.table.path, allow_pickle=False) as file:
         hkl, f_mask = file["hkl"], file["f_mask"]
-    rows = (f"{h:4d}{k:4d}{l:4d} {f.real:12.5f} {f.imag:12.5f}" for (h, k, l), f in zip(hkl, f_mask, strict=True))
+    rows = (f"{h:4d}{k:4d}{l:4d} {f.real:12.5f} {f.imag + 0.0:12.5f}" for (h, k, l), f in zip(hkl, f_mask, strict=True))
     return "\n".join([*rows, f"{0:4d}{0:4d}{0:4d} {0.0:12.5f} {0.0:12.5f}", ""])
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import gemmi
 import numpy as np
 
 from tasks.model import DivergedError, InputError, ProgramFailedError
 from tasks.refine import parameters
-from tasks.refine.alternatives import Alternative, alternative
+from tasks.refine.alternatives import Alternative, along_axis, alternative
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.element_odds import ElementOdds
 from tasks.refine.geometry import bonds, close_contacts
@@ -94,16 +95,20 @@ def _split(
     bare = without(fit.draft, members)
     omitted = tried_fit(engine, bare, intensities)
     found = None if omitted is None else alternative(fit.draft, members, omitted.peaks)
+    if found is None and len(members) == 1:
+        found = along_axis(fit.draft, members[0])
     if found is None:
         return progress
     trial = tried_fit(engine, split_draft(fit.draft, found), intensities, SPLIT_CYCLES)
+    if trial is not None and _share(trial.draft, found) < 0.5:
+        trial = tried_fit(engine, larger_first(trial.draft, found), intensities)
     accepted = trial is not None and is_sound(trial, found) and parameters.pays(fit, trial)
     accepted = accepted and trial is not None and _predicts(engine, fit.draft, trial.draft, intensities)
     change = f"split {', '.join(found.labels)} over two places"
     if trial is not None:
-        share = next(atom.occupancy for atom in trial.draft.atoms if atom.label == found.labels[0])
+        share = _share(trial.draft, found)
         change += f", {share:.0%} and {1 - share:.0%}"
-    return progress.tried(change, "large displacements, and two peaks for each in a map without them", trial,
+    return progress.tried(change, "large displacements, and density at two places without them", trial,
                           accepted=accepted)  # fmt: skip
 
 
@@ -160,6 +165,23 @@ def split_draft(draft: Draft, found: Alternative) -> Draft:
     return draft.model_copy(update={"atoms": tuple(atoms)})
 
 
+def _share(draft: Draft, found: Alternative) -> float:
+    return next(atom.occupancy for atom in draft.atoms if atom.label == found.labels[0])
+
+
+def larger_first(draft: Draft, found: Alternative) -> Draft:
+    """Return a split draft with the two places of each atom exchanged, so that the first is there more often."""
+    other = {atom.u_as: atom for atom in draft.atoms if atom.u_as in found.labels}
+    other |= {atom.label: one for atom in other.values() for one in draft.atoms if one.label == atom.u_as}
+    atoms = (
+        atom.model_copy(update={"position": other[atom.label].position, "occupancy": other[atom.label].occupancy})
+        if atom.label in other
+        else atom
+        for atom in draft.atoms
+    )
+    return draft.model_copy(update={"atoms": tuple(atoms)})
+
+
 def _bare(draft: Draft, pivots: set[str]) -> Draft:
     gone = {label for group in draft.riding if group.pivot in pivots for label in group.hydrogens}
     riding = tuple(group for group in draft.riding if group.pivot not in pivots)
@@ -184,7 +206,7 @@ def _triple(place: np.ndarray) -> tuple[float, float, float]:
 def is_sound(fit: DraftFit, found: Alternative) -> bool:
     """Tell whether both parts of a split are there beyond doubt, at bonds' distances from what they hang on."""
     row = next(row for row in fit.atoms if row.label == found.labels[0])
-    share = next(atom.occupancy for atom in fit.draft.atoms if atom.label == found.labels[0])
+    share = _share(fit.draft, found)
     least, most = OCCUPANCY_RANGE
     if row.occupancy_esd is None or not least <= share <= most:
         return False
@@ -213,7 +235,7 @@ def _predicts(engine: LeastSquares, before: Draft, after: Draft, intensities: Un
 
 
 def _partly_occupied(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
-    """Return the progress with occupancies refined of loose atoms that nothing is bonded to: water, cations, guests."""
+    """Return the progress with occupancies refined of loose atoms that may be absent: water, cations, guests."""
     for label in loose_guests(progress.fit)[:MOST_GROUPS]:
         fit = progress.fit
         group = _free_group(fit.draft)
@@ -225,18 +247,24 @@ def _partly_occupied(engine: LeastSquares, progress: RefineProgress, intensities
         accepted = trial is not None and _is_partial(trial, label) and parameters.pays(fit, trial)
         accepted = accepted and trial is not None and _predicts(engine, fit.draft, trial.draft, intensities)
         change = f"refined the occupancy of {label}"
-        progress = progress.tried(change, "large displacements, and nothing bonded to it", trial, accepted=accepted)
+        reason = "large displacements, and bonded to nothing but metals"
+        progress = progress.tried(change, reason, trial, accepted=accepted)
     return progress
 
 
 def loose_guests(fit: DraftFit) -> list[str]:
-    """Return loose atoms without a bond to other than metals, the loosest first."""
+    """Return loose atoms that may be absent, the loosest first: metals, and what is bonded to nothing but metals."""
     heavy = [atom for atom in fit.draft.atoms if atom.element not in {"H", "D"}]
     if len(heavy) < 3:
         return []
     rows = {row.label: row for row in fit.atoms}
     median = float(np.median([rows[atom.label].u_equivalent for atom in heavy]))
-    bonded = {heavy[bond.first].label for bond in bonds(heavy, fit.draft.hall, fit.draft.unit_cell)}
+    metal = [gemmi.Element(atom.element).is_metal for atom in heavy]
+    bonded = {
+        heavy[bond.first].label
+        for bond in bonds(heavy, fit.draft.hall, fit.draft.unit_cell)
+        if not metal[bond.first] and not metal[bond.second]
+    }
     guests = [
         atom.label for atom in heavy if atom.label not in bonded and not atom.part and _is_loose(fit, atom, median)
     ]

@@ -22,6 +22,9 @@ WATER_PER_ANGSTROM3: dict[Radiation, float] = {"xray": 0.334, "electron": 0.102}
 SMEARING_ANGSTROM2 = (0.0, 0.3, 0.6)
 """Mean square displacements tried for the edge of an even liquid: bulk solvent of proteins has about 0.6 (B of 46 A^2,
 Fokine & Urzhumtsev, Acta Cryst. D58, 1387-1392, 2002)."""
+SHELLS = 20
+"""Of equal volume: the first reaches to 2.7 times the resolution of the data, which holds nearly all that a liquid
+scatters."""
 STEPS = 41
 """Densities tried at first, evenly from zero: steps of a twentieth of water's."""
 
@@ -80,7 +83,8 @@ def pore_density(
 
     Source: van der Sluis & Spek, Acta Cryst. A46, 194-201 (1990), with two departures. Where the pores scatter as much
     as the atoms they turn phases of low orders round, and the recovery ends in an empty pore: it also starts from even
-    liquids that fit the amplitudes, and the end that fits best is taken. And pores of a negative content are empty.
+    liquids that fit the amplitudes, and the end that fits best is taken. Pores of a negative content are empty, and
+    what is error by its size outside of the pores is taken off in the end.
 
     Parameters
     ----------
@@ -107,7 +111,28 @@ def pore_density(
         misfit = _misfit(f_obs[known], np.abs(f_calc + found.f_mask)[known])
         if misfit < best[0] and found.contents.sum() > 0:
             best = (misfit, found)
-    return _recovered(grid, best[1].f_mask, f_obs, f_calc, pores, rounds=ROUNDS)
+    found = _recovered(grid, best[1].f_mask, f_obs, f_calc, pores, rounds=ROUNDS)
+    model = f_calc + found.f_mask
+    scale = _scale(f_obs[known], np.abs(model)[known])
+    left = np.where(known, np.nan_to_num(f_obs) / scale * model / np.maximum(np.abs(model), 1e-12) - model, 0.0)
+    return found._replace(f_mask=found.f_mask * _certainty(found.f_mask, left, float((pores > 0).mean()), d_star_sq))
+
+
+def _certainty(
+    f_mask: NDArray[np.complex128], left: NDArray[np.complex128], share: float, d_star_sq: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return by how much of itself each structure factor of the pores is signal, by its shell of resolution (n,).
+
+    What is left outside of the pores is error, of the data and of the atoms; as much of it for their volume is in the
+    pores, and would be fitted there (Wiener's filter).
+    """
+    edges = np.linspace(0.0, float((d_star_sq**1.5).max()) * 1.0001, SHELLS + 1)
+    shell = np.digitize(d_star_sq**1.5, edges) - 1
+    count = np.maximum(np.bincount(shell, minlength=SHELLS), 1)
+    within = np.bincount(shell, np.abs(f_mask) ** 2, SHELLS) / count
+    error = np.bincount(shell, np.abs(left) ** 2, SHELLS) / count * share / (1.0 - share)
+    kept = np.clip(1.0 - error / np.maximum(within, 1e-12), 0.0, 1.0)
+    return np.asarray(kept[shell], dtype=np.float64)
 
 
 def _recovered(

@@ -33,7 +33,7 @@ class RefineSettings(Document):
         default="", description="with peng-1998-ions: which ion an element is, as 'Na+ Cl-'; others are neutral"
     )
     direction_scale: bool = Field(
-        default=True, description="correct for a smooth scale by direction where left-out reflections gain from it"
+        default=False, description="correct for a smooth scale by direction where left-out reflections gain from it"
     )
     restraints: Literal["auto", "none", "all"] = Field(
         default="auto",

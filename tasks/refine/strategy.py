@@ -110,7 +110,7 @@ def refined(
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
     progress = _parted(engine, progress, intensities, composition, settings)
-    progress = with_solvent(engine, progress, intensities, settings)
+    progress = _masked(engine, progress, intensities, settings)
     if settings.hydrogens and settings.refine_hydrogens:
         progress = hydrogen_freed(engine, progress, intensities)
     return _finished(unbounded, progress, intensities)
@@ -142,6 +142,16 @@ def _parted(
     if settings.hydrogens:
         parted = _hydrogens(engine, parted, intensities, composition)
     return renamed(engine, parted, intensities, composition) if settings.reassign else parted
+
+
+def _masked(
+    engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities, settings: RefineSettings
+) -> RefineProgress:
+    """Return the progress with a mask for the model as it is now, and what may pay only with it."""
+    masked = with_solvent(engine, progress, intensities, settings)
+    if masked.fit.draft.solvent is None or progress.fit.draft.solvent is not None or not settings.anisotropic:
+        return masked
+    return _anisotropic(engine, masked, intensities)
 
 
 def _completed(
@@ -206,9 +216,10 @@ def _added(
 def _anisotropic(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
     fit = progress.fit
     chosen = parameters.anisotropic_elements(fit, intensities)
-    if not chosen:
+    draft = parameters.made_anisotropic(fit.draft, chosen)
+    if draft == fit.draft:
         return progress
-    trial = tried_fit(engine, parameters.made_anisotropic(fit.draft, chosen), intensities, 2 * QUICK_CYCLES)
+    trial = tried_fit(engine, draft, intensities, 2 * QUICK_CYCLES)
     for _ in range(3):
         if trial is None or not (wrong := parameters.not_positive_definite(trial)):
             break

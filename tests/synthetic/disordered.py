@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from tasks.crystal.scattering import structure_factors
 from tasks.integrate.reflection_file import Merged
+from tasks.refine.geometry import contacts
 from tests.synthetic.known_structures import SETS, KnownStructure, load_model
 from tests.synthetic.solve_cases import representatives
 
+SPACE_GROUP = gemmi.SpaceGroup("F d d 2")
 FLUORINE_ANGSTROM = 1.33
 """C-F of a CF3 group."""
 
@@ -57,6 +59,25 @@ def trifluoromethyl(folder: Path, *, share: float = 0.6, noise: float = 0.05, tu
     counts = {e: elements[:n].count(e) for e in ("C", "N", "O")}
     formula = "".join(f"{e}{k}" for e, k in counts.items()) + "F3"
     return Disordered(known, (n, n + 1, n + 2), (n + 3, n + 4, n + 5), merged, formula)
+
+
+def partial_water(folder: Path, *, share: float, noise: float = 0.05) -> Disordered:
+    """Return natrolite (real positions; hydrogen left out) with a part of its water; its number is in `first`."""
+    model = load_model("natrolite", folder)
+    heavy = [i for i, element in enumerate(model.elements) if element != "H"]
+    elements, places = tuple(model.elements[i] for i in heavy), model.positions[heavy]
+    # the oxygen of water is the one that neither silicon nor aluminium holds
+    tetrahedral = places[[element in {"Si", "Al"} for element in elements]]
+    held = {pair.first for pair in contacts(places, tetrahedral, SPACE_GROUP.hall, model.cell, cutoff=1.9)}
+    (water,) = [i for i, element in enumerate(elements) if element == "O" and i not in held]
+    alone = np.arange(len(elements)) == water
+    known = model._replace(
+        elements=elements,
+        positions=places,
+        u_iso_angstrom2=np.where(alone, 0.025, 0.012),
+        occupancies=np.where(alone, share, 1.0),
+    )
+    return Disordered(known, (water,), (), _intensities(known, SETS["natrolite"].laue, noise), "Na2Al2Si3O12")
 
 
 def _ends(axis: NDArray[np.float64], turn: float) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import pytest
 from tasks.crystal.lattice import orthogonalisation
 from tasks.model import FileRef, UnitCell
 from tasks.refine import checks, completion, disorder
-from tasks.refine.alternatives import alternative
+from tasks.refine.alternatives import along_axis, alternative
 from tasks.refine.draft import DensityPeak, Draft, DraftAtom
 from tasks.refine.geometry import bonds, close_contacts
 from tasks.refine.hydrogens import with_hydrogens
@@ -66,9 +66,41 @@ def test_without_other_peaks_there_is_no_alternative() -> None:
     assert alternative(draft, ["F1", "F2", "F3"], ()) is None
 
 
+def test_an_ellipsoid_longer_than_an_atom_is_two_places_on_its_axis() -> None:
+    """Two halves 0.9 A apart along c, in an oblique cell: their mean is an ellipsoid, from which they come back."""
+    true = [(0.3, 0.4, 0.5 + sign * 0.45 / CELL.c) for sign in (1, -1)]
+    along = np.array([0.0, 0.0, 1.0])
+    axis = ORTHOGONAL @ along / np.linalg.norm(ORTHOGONAL @ along)
+    cartesian = 0.03 * np.eye(3) + 0.45**2 * np.outer(axis, axis)
+    inverse = np.linalg.inv(ORTHOGONAL)
+    lengths = np.linalg.norm(inverse, axis=1)
+    tensor = inverse @ cartesian @ inverse.T / np.outer(lengths, lengths)
+    u = (tensor[0, 0], tensor[1, 1], tensor[2, 2], tensor[0, 1], tensor[0, 2], tensor[1, 2])
+    atom = DraftAtom(label="C1", element="C", position=(0.3, 0.4, 0.5), u_aniso_angstrom2=u)
+    draft = Draft(hall="P 1", unit_cell=CELL, atoms=(atom,))
+    found = along_axis(draft, "C1")
+    assert found is not None
+    for place in true:
+        assert min(distance(place, one) for one in (found.first[0], found.second[0])) < 1e-6
+    round_one = atom.model_copy(update={"u_aniso_angstrom2": (0.04, 0.04, 0.04, 0.0, 0.0, 0.0)})
+    assert along_axis(draft.model_copy(update={"atoms": (round_one,)}), "C1") is None
+
+
 def split() -> Draft:
     found = alternative(trifluoromethyl(), ["F1", "F2", "F3"], (*peaks(end(0.0), 1.0), *peaks(end(60.0), 0.6)))
     return disorder.split_draft(trifluoromethyl(), found)
+
+
+def test_the_larger_part_is_made_the_first() -> None:
+    found = alternative(trifluoromethyl(), ["F1", "F2", "F3"], (*peaks(end(0.0), 1.0), *peaks(end(60.0), 0.6)))
+    before = {atom.label: atom for atom in split().atoms}
+    after = {atom.label: atom for atom in disorder.larger_first(split(), found).atoms}
+    assert list(after) == list(before)
+    for first, second in (("F1", "F1B"), ("F2", "F2B"), ("F3", "F3B")):
+        assert (after[first].position, after[first].occupancy) == (before[second].position, before[second].occupancy)
+        assert (after[second].position, after[second].occupancy) == (before[first].position, before[first].occupancy)
+        assert after[second].occupancy_group == "-a"
+    assert after["C1"] == before["C1"]
 
 
 def test_parts_do_not_bond_nor_crowd_each_other() -> None:
