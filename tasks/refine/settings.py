@@ -15,4 +15,5 @@ class RefineSettings(Document):
     reassign: bool = Field(default=True, description="choose elements anew by fit and composition")
     anisotropic: bool = Field(default=True, description="anisotropic displacements where the data allow")
     hydrogens: bool = Field(default=True, description="riding hydrogen atoms where the geometry is clear")
+    twins: bool = Field(default=True, description="try twin laws of the lattice where R1 asks for it")
     extinction: bool = Field(default=True, description="refine extinction where it pays")

@@ -76,7 +76,8 @@ def refined(
     progress = RefineProgress(engine.fit(start, intensities, cycles=QUICK_CYCLES), ())
     progress = _completed(engine, progress, intensities, composition, settings)
     progress = progress._replace(fit=engine.fit(tidied(progress.fit.draft), intensities, cycles=QUICK_CYCLES))
-    progress = twinning.settled(engine, twinning.twinned(engine, progress, intensities), intensities)
+    if settings.twins:
+        progress = twinning.settled(engine, twinning.twinned(engine, progress, intensities), intensities)
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)
     if settings.anisotropic:
