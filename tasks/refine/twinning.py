@@ -138,5 +138,5 @@ def about_twin(fit: ModelFit) -> tuple[str, ...]:
     twin = twin_of(fit)
     if twin is None:
         return ()
-    esd = "" if twin.fraction_esd is None else f" within {twin.fraction_esd:.1%}"
-    return (f"twin: {twin.fraction:.1%}{esd} of the crystal is turned by the law {twin.law}",)
+    esd = "" if twin.fraction_esd is None else f"({max(1, round(1000 * twin.fraction_esd))})"
+    return (f"twin: {100 * twin.fraction:.1f}{esd} % of the crystal is turned by the law {twin.law}",)
