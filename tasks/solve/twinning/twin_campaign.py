@@ -35,7 +35,7 @@ from tasks.solve.twinning.twin_trials import search_twin
 
 log = logging.getLogger("apertura.solve")
 
-ROUNDS = 3
+ROUNDS = 2
 """Of trials in all descents. The four twins of tests/synthetic/twins.py, at 50:50 and 35:65, are solved in the first or
 the second."""
 TRIALS = (3, 20)
