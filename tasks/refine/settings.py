@@ -25,6 +25,7 @@ class RefineSettings(Document):
         default="auto", description="what fills pores as a mask in F(calc): where left-out reflections gain from it"
     )
     disorder: bool = Field(default=True, description="split and partly occupied sites where left-out reflections gain")
+    twins: bool = Field(default=True, description="try twin laws of the lattice where R1 asks for it")
     extinction: bool = Field(default=True, description="refine extinction where it pays")
     scattering: ScatteringTable | None = Field(
         default=None, description="table of scattering factors; None = peng-1996 for electrons, it1992 for X-rays"

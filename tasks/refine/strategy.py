@@ -92,7 +92,8 @@ def refined(
     unbounded, engine = engine, BoundedLeastSquares(engine, most=settings.fits)
     progress = _completed(engine, progress, intensities, composition, settings)
     progress = progress._replace(fit=unbounded.fit(tidied(progress.fit.draft), intensities, cycles=QUICK_CYCLES))
-    progress = twinning.settled(engine, twinning.twinned(engine, progress, intensities), intensities)
+    if settings.twins:
+        progress = twinning.settled(engine, twinning.twinned(engine, progress, intensities), intensities)
     progress = with_solvent(engine, progress, intensities, settings)
     if settings.extinction:
         progress = _extinction(engine, progress, intensities)

@@ -16,7 +16,8 @@ from tasks.stage import code_version
 
 TRIALS_BEFORE_TWINS = 12
 """Of a search for a single crystal, after which one that is not solved is tried as a twin: most structures stand by
-then (`python -m tests.benchmarks.solve`), and trials of twins of small structures take less time than more of these."""
+then (`python -m tests.benchmarks.solve`), and trials of twins of small structures take less time than more of these.
+Who asks for fewer gets no trials of twins."""
 POOR_R1 = 0.2
 """R1 beyond which a model that passes for solved is tried as that of a twin too. Of the four twins of
 tests/synthetic/twins.py wrong models of one crystal came to 0.21 to 0.27 and passed; right models of real electron data
@@ -55,7 +56,8 @@ def solved_with_twins(
         first = alone(early)
     except NoSolutionError:
         first = None
-    if first is None or _poor(first, composition) or (first.best.r1 > FAIR_R1 and _tells(data)):
+    enough = settings.trials >= TRIALS_BEFORE_TWINS
+    if enough and (first is None or _poor(first, composition) or (first.best.r1 > FAIR_R1 and _tells(data))):
         twin = solve_twin(settings, data, composition)
         if twin is not None and (first is None or _better(twin.solution, first)):
             return _with_twin(twin, first, settings, data)

@@ -1,6 +1,7 @@
 """Laws and Laue groups tried one after the other, until the model of a twin explains the intensities."""
 
 import logging
+import time
 from typing import NamedTuple
 
 import gemmi
@@ -34,15 +35,20 @@ from tasks.solve.twinning.twin_trials import search_twin
 
 log = logging.getLogger("apertura.solve")
 
-ROUNDS = 3
+ROUNDS = 2
 """Of trials in all descents. The four twins of tests/synthetic/twins.py, at 50:50 and 35:65, are solved in the first or
 the second."""
 TRIALS = (3, 20)
 """In each group in a round, least and most: as many as `TRIAL_WORK` allows. Of the same four every third trial leads to
 the structure, in cryolite every sixth, in scheelite, whose tungsten hides its calcium, every tenth."""
 TRIAL_WORK = 60000.0
-"""Reflections times atoms in the primitive cell, of the trials of a group in a round together; beyond it in one there
-is one round only. Chosen, not measured, for some 2 s each."""
+"""Reflections times atoms in the primitive cell, of the trials of a group in a round together. Chosen, not measured,
+for some 2 s each."""
+SMALL = 20000.0
+"""The same of one trial, beyond which there is one round only: of apatite it is 17000."""
+LEAST_CORRELATION = 0.5
+"""Of E, below which no model is built of a trial: those that led to the structure had 0.55 and more in the same four,
+those of shuffled intensities stay below (`search.progress`)."""
 TURNS = 100
 """Of a trial: the same trials led to the structure in 3 to 91 turns."""
 BUILT_OF = 3
@@ -53,7 +59,7 @@ LEAST_BUILT = 3
 MERGING_NOISE = 0.02
 """What two merging R factors of the same data differ by, chosen: descents whose equivalents agree worse than those of
 the best by this and by `WORSE_MERGING` are not tried."""
-GROUPS = 4
+GROUPS = 3
 """Most groups of a descent. Of the same four the right one came first or second by absences."""
 LEAST_SCORE = -16.0
 """Groups whose log odds by absences are further behind the first are not tried."""
@@ -110,9 +116,10 @@ def solve_twin(settings: SolveSettings, data: Reflections, composition: Composit
         if (workshop := _workshop(settings, data, descent, composition)) is not None
     ]
     best: _Model | None = None
+    end = time.process_time() + settings.time_limit_s
     for round_ in range(ROUNDS):
         for descent, workshop, number in tried:
-            if round_ > 0 and _work(workshop) > TRIAL_WORK:
+            if (round_ > 0 and _work(workshop) > SMALL) or time.process_time() > end:
                 continue
             for model in _round(workshop, descent, seed=(settings.seed, STREAM, number, round_)):
                 best = model if best is None or model.rank < best.rank else best
@@ -197,8 +204,8 @@ def _round(workshop: Workshop, descent: Descent, *, seed: tuple[int, ...]) -> li
         ]
         ranked: list[Recycled] = sorted(trials, key=lambda trial: -trial.correlation)
         for number, trial in enumerate(ranked[: max(LEAST_BUILT, count // BUILT_OF)]):
-            if len(trial.model.element) == 0:
-                continue
+            if len(trial.model.element) == 0 or trial.correlation < LEAST_CORRELATION:
+                break
             rng = np.random.default_rng([*seed, place, count + number])
             start = polish(task, trial.model, cycles=POLISHING_TURNS, rng=rng).model
             if len(start.element) == 0:

@@ -94,7 +94,7 @@ def test_a_told_twin_with_nothing_of_a_second_crystal_becomes_a_single_one(tmp_p
 def test_a_twin_is_named_with_law_and_fraction(tmp_path: Path) -> None:
     fit = fit_of(draft(twin=Twin(law="k,h,-l", fraction=0.351)), tmp_path / "fit.npz", twin_esd=(0.004,))
     assert twinning.twin_of(fit) == Twin(law="k,h,-l", fraction=0.351, fraction_esd=0.004)
-    assert twinning.about_twin(fit) == ("twin: 35.1% within 0.4% of the crystal is turned by the law k,h,-l",)
+    assert twinning.about_twin(fit) == ("twin: 35.1(4) % of the crystal is turned by the law k,h,-l",)
     single = fit_of(draft(), tmp_path / "fit.npz")
     assert twinning.twin_of(single) is None
     assert twinning.about_twin(single) == ()

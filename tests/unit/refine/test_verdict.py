@@ -152,7 +152,7 @@ class Scripted:
 def test_a_change_that_diverges_is_undone_and_recorded(
     draft: Draft, intensities: UniqueIntensities, tmp_path: Path
 ) -> None:
-    settings = RefineSettings(completion_rounds=0, reassign=False, hydrogens=False, extinction=False)
+    settings = RefineSettings(completion_rounds=0, reassign=False, hydrogens=False, extinction=False, twins=False)
     progress = refined(Scripted(tmp_path), draft, intensities, composition=None, settings=settings)
     assert all(atom.u_aniso_angstrom2 is None for atom in progress.fit.draft.atoms)
     assert progress.attempts[0].outcome == "least squares failed or had no fits left, change undone"
