@@ -62,6 +62,7 @@ def refinement(
         counting=data.counting,
         cell_scale=data.cell_scale,
         wavelength_angstrom=electron_wavelength(data),
+        search=solution.figures,
     )
     made = Concluded(
         id=data.id,

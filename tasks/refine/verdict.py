@@ -1,6 +1,8 @@
 """How far a refined model can be believed: its figures, measured here, judged by the one rule."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import gemmi
@@ -8,7 +10,7 @@ import gemmi
 from tasks.crystal.scattering import Radiation
 from tasks.integrate import CellScale, CountingLoss
 from tasks.model import Composition
-from tasks.model.verdict import R1_REFINED, SCALE_TOPIC, ModelFigures, Verdict, judge
+from tasks.model.verdict import R1_REFINED, SCALE_TOPIC, ModelFigures, Verdict, judge, with_search
 from tasks.refine import checks
 from tasks.refine.cell_check import Doubts, cell_doubts
 from tasks.refine.draft import ModelFit
@@ -43,6 +45,8 @@ class Grounds(NamedTuple):
     wavelength_angstrom: float | None = None
     """Of electrons; None where it is not in doubt."""
     counting: CountingLoss | None = None
+    search: Mapping[str, float] = MappingProxyType({})
+    """Figures of the solution: what other arrangements of the atoms few reflections leave open."""
 
 
 class RefinedVerdict(NamedTuple):
@@ -91,7 +95,7 @@ def figures_of(fit: ModelFit, grounds: Grounds, doubts: Doubts) -> ModelFigures:
     recovery, heavy = grounds.recovery, len(checks.heavy_atoms(fit))
     odd, floor = set(checks.odd_displacements(fit)), set(checks.at_the_floor(fit))
     chance = r1_by_chance(fit)
-    return ModelFigures(
+    measured = ModelFigures(
         kind="refined",
         radiation=grounds.radiation,
         r1=fit.r1,
@@ -115,6 +119,7 @@ def figures_of(fit: ModelFit, grounds: Grounds, doubts: Doubts) -> ModelFigures:
         uncorrected_loss=None if grounds.counting is None else grounds.counting.uncorrected,
         counting_disagreement=_disagreement(grounds.counting),
     )
+    return with_search(measured, grounds.search)
 
 
 def _grave(doubt: ScaleDoubt | None) -> tuple[str, ...]:
@@ -164,7 +169,9 @@ def _about_composition(grounds: Grounds) -> tuple[str, ...]:
     if grounds.composition is None:
         return ("no composition was given: the elements are by the data and bonds alone",)
     absent = checks.elements_not_found(grounds.formula, grounds.composition)
-    return (f"no {', '.join(absent)} was found: is the composition right?",) if absent else ()
+    found = (f"no {', '.join(absent)} was found: is the composition right?",) if absent else ()
+    many = checks.elements_in_surplus(grounds.formula, grounds.composition)
+    return (*found, f"the model has {', '.join(many)}: some are misnamed") if many else found
 
 
 def _about_radiation(fit: ModelFit, figures: ModelFigures) -> tuple[str, ...]:
