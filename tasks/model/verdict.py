@@ -5,6 +5,7 @@ cannot outrank an honest one. A figure that could not be had is None and says no
 out of the fit: without it a model is doubtful at most, since it may have been fitted to anything.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
@@ -90,6 +91,15 @@ class ModelFigures(NamedTuple):
     counting_disagreement: float | None = None
     """Of reflections corrected for electrons not counted with themselves where few were lost, relative."""
 
+    unique_reflections: float | None = None
+    """That the structure was solved from."""
+    explained_by_chance: float | None = None
+    """Share of sets of intensities dealt out anew that some arrangement explains as well; None if not measured."""
+    rivals: float | None = None
+    """Other arrangements of the atoms that explain the data as well."""
+    power_ratio: float | None = None
+    """By what factor scattering powers of two elements differ from what was told, where the data are sure of it."""
+
     @property
     def predicts(self) -> bool:
         """Whether a refined model passes for reflections it was not fitted to."""
@@ -105,9 +115,11 @@ class ModelFigures(NamedTuple):
         """Share of the atoms whose displacements speak against the model.
 
         Multiple scattering flattens intensities and takes displacements to their floor: for electrons that alone is
-        no evidence against a structure which predicts what it was not fitted to.
+        no evidence against a structure which predicts what it was not fitted to. Nor is it for the hardest crystals,
+        those of few reflections: diamond has less than the floor.
         """
-        return self.odd_above_floor if self.radiation == "electron" and self.predicts else self.odd_displacements
+        soft = self.radiation == "electron" or self.explained_by_chance is not None
+        return self.odd_above_floor if soft and self.predicts else self.odd_displacements
 
 
 class Limit(NamedTuple):
@@ -290,7 +302,43 @@ REFINED: tuple[Rule, ...] = (
 )  # fmt: skip
 """Of a refined model. Limits without a reason are by judgement: they have not been measured one by one."""
 
-RULES: Mapping[ModelKind, tuple[Rule, ...]] = {"first": FIRST, "refined": REFINED}
+LEAST_UNIQUE = 50
+"""Unique reflections from which a structure found in a map can be told from others. Chosen, not measured: the least of
+the sets that set the other limits has 100; with fewer, arrangements are tried one by one instead."""
+FEW: tuple[Rule, ...] = (
+    Rule(
+        "unique_reflections", _alike(LEAST_UNIQUE),
+        "only {value:.0f} unique reflections: too few to tell a structure from others that fit", least=True,
+    ),
+    # the least that 199 deals can state is 0.005; shuffled intensities of the prototypes had 0.015 to 0.86
+    Rule(
+        "explained_by_chance", _alike(0.01, 0.1),
+        "{value:.1%} of sets of intensities dealt out at random are explained as well",
+    ),
+    Rule("rivals", _alike(0), "{value:.0f} other arrangements of the same atoms explain the reflections as well"),
+    # above 1 only where the data are sure of it (tasks/solve/search/enumeration.py)
+    Rule(
+        "power_ratio", _alike(1.25),
+        "the intensities ask for scattering powers {value:.1f} times as far apart as those of the composition told",
+    ),
+)  # fmt: skip
+"""Of structures of few reflections, first and refined: what so little data leave open."""
+
+RULES: Mapping[ModelKind, tuple[Rule, ...]] = {"first": (*FIRST, *FEW), "refined": (*REFINED, *FEW)}
+
+
+def with_search(figures: ModelFigures, known: Mapping[str, float]) -> ModelFigures:
+    """Return the figures with those of a solution that also judge what is refined from it.
+
+    Few reflections speak against a structure unless all arrangements were tried; what is in order stays unsaid.
+    """
+    chance, unique = known.get("explained_by_chance"), known.get("unique_reflections", math.inf)
+    return figures._replace(
+        unique_reflections=unique if chance is None and unique < LEAST_UNIQUE else None,
+        explained_by_chance=chance,
+        rivals=known.get("rivals") or None,
+        power_ratio=ratio if (ratio := known.get("power_ratio", 1.0)) > 1.0 else None,
+    )
 
 
 def judge(figures: ModelFigures) -> Ruling:

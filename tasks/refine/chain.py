@@ -81,6 +81,7 @@ def refinement(
         cell_scale=data.cell_scale,
         wavelength_angstrom=electron_wavelength(data),
         rivals=_rivals(numerics, progress.fit, intensities, composition),
+        search=solution.figures,
     )
     made = Concluded(
         data=data,

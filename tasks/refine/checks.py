@@ -21,6 +21,8 @@ LOW_DATA_PER_PARAMETER = 6.0
 """Unique reflections; journals ask for 8 to 10, electron diffraction often has fewer."""
 LARGE_SHIFT = 0.05
 """Of an esd, from which a refinement is not called converged in a report; by judgement."""
+WHOLE_ATOM = 0.9
+"""For each formula unit, from which the model has an atom too many: occupancies are good to some 0.1."""
 NO_NEIGHBOUR_ANGSTROM = 3.6
 """Beyond any contact of packed atoms that are not hydrogen."""
 
@@ -107,6 +109,17 @@ def elements_not_found(formula: dict[str, float], composition: Composition | Non
         return ()
     expected = {element for element, count in composition.counts.items() if count > 0} - {"H", "D"}
     return tuple(sorted(expected - {element for element, count in formula.items() if count > 0}))
+
+
+def elements_in_surplus(formula: dict[str, float], composition: Composition | None) -> tuple[str, ...]:
+    """Return in words the elements, hydrogen apart, with an atom or more too many in the formula unit."""
+    if composition is None:
+        return ()
+    return tuple(
+        f"{count:g} {element} where the composition has {composition.counts.get(element, 0.0):g}"
+        for element, count in sorted(formula.items())
+        if element not in {"H", "D"} and count - composition.counts.get(element, 0.0) >= WHOLE_ATOM
+    )
 
 
 def completeness_of_model(formula: dict[str, float], composition: Composition | None) -> float | None:

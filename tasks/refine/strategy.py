@@ -25,6 +25,7 @@ from tasks.refine.restraints.step import anisotropic_by_restraints, restrained
 from tasks.refine.scattering_choice import with_scattering
 from tasks.refine.settings import RefineSettings
 from tasks.refine.solvent import with_solvent
+from tasks.refine.told_counts import kept_to_told_counts
 from tasks.refine.validation import HELD_OUT
 from tasks.solve import Solution
 
@@ -38,6 +39,8 @@ HYDROGEN_GAIN = 0.001
 """Of R1 of all data: what the first placing may cost, and what a new one must gain; by judgement."""
 EXTINCTION_START = 0.001
 """Any small value: least squares takes it where the data want it."""
+LEAST_PARAMETERS = 2
+"""The scale and one more, without which there is nothing to refine: of diamond that is the displacement."""
 EXTINCTION_ESDS = 3.0
 """What is usually called significant."""
 
@@ -103,6 +106,7 @@ def refined(
         progress = _hydrogens(engine, progress, intensities, composition)
     if settings.reassign:
         progress = renamed(engine, progress, intensities, composition)
+        progress = kept_to_told_counts(engine, progress, intensities, composition)
     before = progress.fit
     progress = restrained(engine, progress, intensities, settings)
     if settings.hydrogens and progress.fit is not before:
@@ -314,7 +318,9 @@ def _to_the_end(engine: LeastSquares, draft: Draft, intensities: UniqueIntensiti
         if draft == final.draft:
             break
         final = engine.fit(draft, intensities, cycles=LONG_CYCLES, update_weights=True)
-    return final
+    # what wants to go beyond a bound has come to rest there
+    at_bounds = all(atom.u_equivalent <= parameters.U_FLOOR_ANGSTROM2 * 1.01 for atom in final.atoms)
+    return final.model_copy(update={"converged": True}) if at_bounds and final.parameters == LEAST_PARAMETERS else final
 
 
 def _ended(fit: DraftFit, reason: str) -> Attempt:
@@ -326,6 +332,8 @@ def held_at_floor(fit: DraftFit) -> Draft:
     """Return the draft with the displacements held of isotropic atoms that fell to the least value allowed."""
     riding = {label for group in fit.draft.riding for label in group.hydrogens}
     floor = {a.label for a in fit.atoms if a.u_equivalent <= parameters.U_FLOOR_ANGSTROM2 * 1.01} - riding
+    if fit.parameters - len(floor) < LEAST_PARAMETERS:
+        return fit.draft
     atoms = (
         atom.model_copy(update={"refine_u": False}) if atom.label in floor and atom.u_aniso_angstrom2 is None else atom
         for atom in fit.draft.atoms

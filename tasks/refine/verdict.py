@@ -1,6 +1,8 @@
 """How far a refined model can be believed: its figures, measured here, judged by the one rule."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import gemmi
@@ -8,7 +10,16 @@ import gemmi
 from tasks.crystal.scattering import Radiation
 from tasks.integrate import CellScale, CountingLoss
 from tasks.model import Composition
-from tasks.model.verdict import R1_REFINED, SCALE_TOPIC, ModelFigures, Ruling, Statement, Verdict, judge
+from tasks.model.verdict import (
+    R1_REFINED,
+    SCALE_TOPIC,
+    ModelFigures,
+    Ruling,
+    Statement,
+    Verdict,
+    judge,
+    with_search,
+)
 from tasks.refine import checks
 from tasks.refine.cell_check import Doubts, cell_doubts
 from tasks.refine.draft import ModelFit
@@ -47,6 +58,8 @@ class Grounds(NamedTuple):
     counting: CountingLoss | None = None
     rivals: tuple[ElementRival, ...] = ()
     """Elements that the composition does not name, in place of those it does."""
+    search: Mapping[str, float] = MappingProxyType({})
+    """Figures of the solution: what other arrangements of the atoms few reflections leave open."""
 
 
 class RefinedVerdict(NamedTuple):
@@ -96,7 +109,7 @@ def figures_of(fit: ModelFit, grounds: Grounds, doubts: Doubts) -> ModelFigures:
     recovery, heavy = grounds.recovery, len(checks.heavy_atoms(fit))
     odd, floor = set(checks.odd_displacements(fit)), set(checks.at_the_floor(fit))
     chance = r1_by_chance(fit)
-    return ModelFigures(
+    measured = ModelFigures(
         kind="refined",
         radiation=grounds.radiation,
         r1=fit.r1,
@@ -121,6 +134,7 @@ def figures_of(fit: ModelFit, grounds: Grounds, doubts: Doubts) -> ModelFigures:
         uncorrected_loss=None if grounds.counting is None else grounds.counting.uncorrected,
         counting_disagreement=_disagreement(grounds.counting),
     )
+    return with_search(measured, grounds.search)
 
 
 def _grave(doubt: ScaleDoubt | None) -> tuple[str, ...]:
@@ -173,7 +187,9 @@ def _unknown_elements(grounds: Grounds) -> tuple[str, ...]:
         return (NO_COMPOSITION,)
     absent = checks.elements_not_found(grounds.formula, grounds.composition)
     nowhere = (f"no {', '.join(absent)} was found: is the composition right?",) if absent else ()
-    return (*nowhere, *contradictions(grounds.rivals))
+    many = checks.elements_in_surplus(grounds.formula, grounds.composition)
+    surplus = (f"the model has {', '.join(many)}: some are misnamed",) if many else ()
+    return (*nowhere, *surplus, *contradictions(grounds.rivals))
 
 
 def _about_radiation(fit: ModelFit, figures: ModelFigures) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ from tasks.solve.groups.symmetry_from_phases import GroupFit
 from tasks.solve.models import Solutions
 from tasks.solve.phasing.methods import DualSpace, FlippingMethod
 from tasks.solve.search.campaign import Methods, blank_phases, search
-from tasks.solve.search.candidates import Candidate, open_workshop, solution_of, table_of
+from tasks.solve.search.candidates import Candidate, Workshop, open_workshop, solution_of, table_of
+from tasks.solve.search.enumeration import LEAST_SEARCHED, enumerated
 from tasks.solve.search.group_evidence import group_evidence
 from tasks.solve.search.progress import SearchProgress
 from tasks.solve.search.pseudo_symmetry import higher_symmetry, lower_symmetry
@@ -100,7 +101,7 @@ def _solve_alone(
         composition=composition,
         d_min_angstrom=prepared.d_min_angstrom,
     )
-    progress = search(settings, methods, prepared, workshop, name=data.id)
+    progress = _progress(settings, methods, prepared, workshop, name=data.id)
     best = progress.best()
     if best is None:
         raise NoSolutionError(
@@ -117,6 +118,31 @@ def _solve_alone(
         notes.append(remark)
     best = repair(best, progress, notes, seed=settings.seed)
     return _document(settings, data, prepared, progress, best, engine=engine)
+
+
+def _progress(
+    settings: SolveSettings, methods: Methods, prepared: NormalisedHemisphere, workshop: Workshop, *, name: str
+) -> SearchProgress:
+    """Return the arrangement that few reflections leave no choice but, else what the search finds.
+
+    Raises
+    ------
+    InputError
+        If there are too few reflections to search, and no arrangement could be tried.
+    """
+    tried = enumerated(workshop, blank_phases(settings, prepared, 0))
+    few = len(prepared.unique.hkl) < LEAST_SEARCHED
+    if few and tried is None:
+        raise InputError(
+            f"{len(prepared.unique.hkl)} unique reflections are too few to find atoms in a map, and no arrangement of "
+            + ("atoms can be tried without a composition" if workshop.composition is None else "these atoms fits"),
+            "give the composition" if workshop.composition is None else "check composition, cell and Laue group",
+        )
+    best = None if tried is None else tried.best()
+    if tried is not None and best is not None and (few or best.judgement.verdict != "not-solved"):
+        return tried
+    found = search(settings, methods, prepared, workshop, name=name)
+    return found if tried is None or found.best() is not None else tried
 
 
 def _groups(settings: SolveSettings, data: Reflections) -> list[Symmetry]:

@@ -1,13 +1,14 @@
 """How far a first model can be believed: its figures, measured here, judged by the one rule."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from tasks.crystal.contacts import Contacts, covalent_radii, is_bond
-from tasks.model.verdict import ModelFigures, Verdict, judge
-from tasks.solve.building.atoms import multiplicities
+from tasks.crystal.contacts import BOND_TOLERANCE_ANGSTROM, Contacts, covalent_radii, is_bond
+from tasks.model.verdict import ModelFigures, Verdict, judge, with_search
+from tasks.solve.building.atoms import Model, multiplicities
 from tasks.solve.building.bonds import fit_of_bonds, neighbours, parts
 from tasks.solve.building.cross_validation import free_r, r1_without_structure
 from tasks.solve.building.model_building import Built, Task
@@ -21,6 +22,10 @@ LARGEST_RADIUS_ANGSTROM = 0.9
 """Radii are cut here: a metal taken for oxygen and the reverse is an error of labels, not of the structure."""
 
 
+NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
+"""Of a model from phases: no other arrangement was compared."""
+
+
 class Judgement(NamedTuple):
     """The verdict, why, and the figures it rests on."""
 
@@ -29,7 +34,9 @@ class Judgement(NamedTuple):
     figures: dict[str, float]
 
 
-def judge_built(task: Task, built: Built, left_out: Callable[[], float] | None = None) -> Judgement:
+def judge_built(
+    task: Task, built: Built, left_out: Callable[[], float] | None = None, *, known: Mapping[str, float] = NOTHING_KNOWN
+) -> Judgement:
     """Return the verdict on a built model.
 
     Reflections are left out only of models that are not hopeless without: it takes most of the time.
@@ -38,8 +45,10 @@ def judge_built(task: Task, built: Built, left_out: Callable[[], float] | None =
     ----------
     left_out
         Gives R1 of left-out reflections; None: as for one crystal.
+    known
+        Further figures, of a model that all arrangements of its atoms were compared with.
     """
-    figures = _figures(task, built)
+    figures = _figures(task, built) | dict(known)
     measure = left_out or (lambda: _r_free(task, built))
     figures["r_free"] = measure() if _hopeful(task, figures) else 1.0
     ruling = judge(_model_figures(task, figures))
@@ -61,14 +70,14 @@ def _hopeful(task: Task, figures: dict[str, float]) -> bool:
 
 
 def _model_figures(task: Task, figures: dict[str, float]) -> ModelFigures:
-    return ModelFigures(
+    measured = ModelFigures(
         kind="first",
         radiation=task.observed.radiation,
         r1=figures["r1"],
         r1_left_out=figures.get("r_free"),
         r1_over_smooth=_over_smooth(figures),
-        correlation=figures["cc"],
-        weak=figures["r_weak"],
+        correlation=None if "explained_by_chance" in figures else figures["cc"],  # of equal |E| it says nothing
+        weak=None if "explained_by_chance" in figures else figures["r_weak"],
         reflections_per_parameter=figures["reflections_per_parameter"],
         atoms_per_cell=figures["atoms_per_cell"],
         atoms_expected=task.budget.low,
@@ -77,6 +86,7 @@ def _model_figures(task: Task, figures: dict[str, float]) -> ModelFigures:
         short_bonds=figures["short_bonds"],
         axis_ratio=figures["axis_ratio"],
     )
+    return with_search(measured, figures)
 
 
 def _figures(task: Task, built: Built) -> dict[str, float]:
@@ -92,10 +102,11 @@ def _figures(task: Task, built: Built) -> dict[str, float]:
         "r1_smooth": r1_without_structure(task.observed, task.symmetry),
         "cc": built.correlation,
         "r_weak": built.r_weak,
+        "unique_reflections": float(len(task.observed.hkl)),
         "reflections_per_parameter": len(task.observed.hkl) / max(1, built.fit.parameters),
         "atoms_per_cell": float(multiplicities(model.position, task.symmetry, cell).sum()),
         "bad_contacts": _impossible(near, model.element) / count,
-        "isolated": 1.0 - len(np.unique(near.first[bonded])) / count,
+        "isolated": _isolated(task, model) / count,
         "short_bonds": strain.short,
         "axis_ratio": float(strain.axes.max() / max(float(strain.axes.min()), 0.1))
         if strain.gain > LEAST_GAIN
@@ -106,6 +117,13 @@ def _figures(task: Task, built: Built) -> dict[str, float]:
         "residual_hole_sigma": built.hole,
         "mean_u_iso": float(model.u_iso.mean()) if len(model.element) else 0.0,
     }
+
+
+def _isolated(task: Task, model: Model) -> int:
+    """Return how many atoms have no neighbour within a bond, which of caesium and chlorine is 3.6 A."""
+    reach = 2.0 * float(covalent_radii(model.element).max(initial=0.0)) + BOND_TOLERANCE_ANGSTROM
+    near = neighbours(model.position, task.symmetry, task.observed.cell, within_angstrom=reach)
+    return len(model.element) - len(np.unique(near.first[is_bond(near, model.element)]))
 
 
 def _impossible(near: Contacts, element: tuple[str, ...]) -> int:

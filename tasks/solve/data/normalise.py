@@ -61,7 +61,7 @@ def fit_wilson(
         If the mean intensity is not positive.
     """
     used = general if general.mean() > 0.5 else np.ones(len(intensity), dtype=bool)
-    if len(intensity) < 20 or not intensity[used].mean() > 0:
+    if not intensity[used].mean() > 0:
         raise InputError(f"{len(intensity)} intensities of mean {intensity.mean():.3g} cannot be put on a scale")
     order = np.flatnonzero(used)[np.argsort(d_star_sq[used], kind="stable")]
     slope, offset, residual = _wilson_line(intensity[order], d_star_sq[order], factors_sq[order])

@@ -24,6 +24,11 @@ from tasks.solve.data.normalise import fit_wilson, french_wilson, sum_of_squared
 FINEST_ANGSTROM = 0.8
 """Data beyond this do not help to find atoms and cost time."""
 
+LEAST_INSIDE = 100
+"""Unique reflections within that limit, without which none is left out: iron has 5, spinel 50. Chosen, not measured."""
+LEAST_USABLE = 8
+"""Unique reflections: a scale, two displacements and what they are to be tested on. Iron to 0.7 A has as many."""
+
 
 class NormalisedHemisphere(NamedTuple):
     """Amplitudes ready for phasing; reflections (n,) are the measured ones of a P1 hemisphere."""
@@ -145,14 +150,17 @@ def normalised_to_find_atoms(
         )  # fmt: skip
 
     found = within(d_min_angstrom)
-    return within(FINEST_ANGSTROM) if d_min_angstrom is None and found.d_min_angstrom < FINEST_ANGSTROM else found
+    if d_min_angstrom is not None or found.d_min_angstrom >= FINEST_ANGSTROM:
+        return found
+    inside = d_star_squared(found.unique.hkl, cell) <= 1.0 / FINEST_ANGSTROM**2
+    return within(FINEST_ANGSTROM) if inside.sum() >= LEAST_INSIDE else found
 
 
 def _usable(merged: Merged, operations: gemmi.GroupOps) -> Merged:
     """Drop 0 0 0, what the centring forbids, and what is no number; sigma <= 0 becomes the median."""
     sane = np.isfinite(merged.intensity) & np.isfinite(merged.sigma) & merged.hkl.any(axis=1)
     sane &= centring_allows(merged.hkl, operations)
-    if sane.sum() < 20:
+    if sane.sum() < LEAST_USABLE:
         raise InputError(f"only {int(sane.sum())} of {len(sane)} reflections are usable", "check cell and centring")
     kept = _rows(merged, sane)
     known = kept.sigma > 0

@@ -56,7 +56,7 @@ def solved_with_twins(
         first = alone(early)
     except NoSolutionError:
         first = None
-    enough = settings.trials >= TRIALS_BEFORE_TWINS
+    enough = settings.trials is None or settings.trials >= TRIALS_BEFORE_TWINS
     if enough and (first is None or _poor(first, composition) or (first.best.r1 > FAIR_R1 and _tells(data))):
         twin = solve_twin(settings, data, composition)
         if twin is not None and (first is None or _better(twin.solution, first)):

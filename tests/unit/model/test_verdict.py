@@ -7,23 +7,24 @@ import pytest
 
 import adapters
 from tasks.model import UnitCell
-from tasks.model.verdict import MOST_DOUBTS, RULES, UNTESTED, VERDICTS, ModelFigures, judge, standing
+from tasks.model.verdict import MOST_DOUBTS, RULES, UNTESTED, VERDICTS, ModelFigures, judge, standing, with_search
 from tasks.refine.displacement import principal_displacements
 from tasks.refine.draft import Draft, DraftAtom
 from tasks.refine.parameters import made_anisotropic
 
 ADAPTERS = sorted(Path(str(adapters.__file__)).parent.rglob("*.py"))
+SEARCH = {"unique_reflections": 500.0, "explained_by_chance": 0.005, "rivals": 0.0, "power_ratio": 1.0}
 GOOD = {
     "first": ModelFigures(
         kind="first", radiation="electron", r1=0.2, r1_left_out=0.22, correlation=0.85, weak=0.2,
         reflections_per_parameter=8.0, atoms_per_cell=80.0, atoms_expected=70.0, bad_contacts=0.0, isolated=0.0,
-        short_bonds=0.0, axis_ratio=1.0,
+        short_bonds=0.0, axis_ratio=1.0, **SEARCH,
     ),
     "refined": ModelFigures(
         kind="refined", radiation="electron", r1=0.15, r1_left_out=0.22, r1_over_chance=0.3, r1_by_chance=0.5,
         observed_per_parameter=8.0, shift_over_esd=0.0, recovery_angstrom=0.05, atoms=20, odd_displacements=0.0,
         odd_above_floor=0.0, bad_neighbours=0, completeness=1.0, agreement=1.0,
-        uncorrected_loss=0.0, counting_disagreement=0.05,
+        uncorrected_loss=0.0, counting_disagreement=0.05, **SEARCH,
     ),
 }  # fmt: skip
 
@@ -86,6 +87,16 @@ def test_an_empty_cell_is_forgiven_to_a_model_that_explains_the_data() -> None:
     empty = GOOD["first"]._replace(atoms_per_cell=40.0)
     assert judge(empty._replace(r1_left_out=0.25)).verdict == "doubtful"
     assert judge(empty).verdict == "solved"
+
+
+def test_few_reflections_speak_against_a_structure_unless_all_arrangements_were_tried() -> None:
+    good = GOOD["refined"]
+    few = judge(with_search(good, {"unique_reflections": 19.0}))
+    assert few.verdict == "doubtful"
+    assert "only 19 unique reflections" in few.objections[0].text
+    assert judge(with_search(good, {"unique_reflections": 19.0, "explained_by_chance": 0.005})).verdict == "solved"
+    assert judge(with_search(good, {"unique_reflections": 800.0})).verdict == "solved"
+    assert judge(with_search(good, {"explained_by_chance": 0.4})).verdict == "not-solved"
 
 
 def test_the_best_verdict_stands_first() -> None:
