@@ -29,6 +29,7 @@ from tasks.solve.search.candidates import (
 )
 from tasks.solve.settings import SolveSettings
 from tasks.solve.twinning.descents import WORSE_MERGING, Descent, descents
+from tasks.solve.twinning.evidence import h_test
 from tasks.solve.twinning.twin_building import BuiltTwin, build_twin, judge_twin
 from tasks.solve.twinning.twin_model import TwinTask
 from tasks.solve.twinning.twin_trials import search_twin
@@ -51,7 +52,7 @@ LEAST_CORRELATION = 0.5
 those of shuffled intensities stay below (`search.progress`)."""
 TURNS = 100
 """Of a trial: the same trials led to the structure in 3 to 91 turns."""
-BUILT_OF = 3
+BUILT_OF = 2
 """One of so many trials of a round in a group, those of the highest correlations, are built models of, but three at
 least. In the same four the right one was the first, but in cryolite and scheelite the second or third."""
 LEAST_BUILT = 3
@@ -78,7 +79,7 @@ SWAPPED = 0.02
 LEAST_FRACTION = 0.03
 """Of the second crystal, to be called a twin, as in a refinement."""
 FRACTION = 0.5
-"""Of the second crystal, in trials: models give a better one at once."""
+"""Of the second crystal, in trials where the H test tells of none: models give a better one at once."""
 
 
 class TwinFound(NamedTuple):
@@ -97,15 +98,16 @@ class _Model(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, float]:
-        return standing(self.judgement.verdict), self.judgement.figures["r_free"]
+        return 0 if self.good else 1 + standing(self.judgement.verdict), self.judgement.figures["r_free"]
 
     @property
     def believed(self) -> bool:
-        return self.judgement.verdict == "solved" and self.judgement.figures["r_free"] <= MOST_R_FREE
+        return self.good or (self.judgement.verdict == "solved" and self.judgement.figures["r_free"] <= MOST_R_FREE)
 
     @property
     def good(self) -> bool:
-        return self.judgement.verdict == "solved" and self.judgement.figures["r_free"] <= GOOD_R_FREE
+        # doubts of its bonds are left to refinement, and stay in the verdict
+        return self.judgement.verdict != "not-solved" and self.judgement.figures["r_free"] <= GOOD_R_FREE
 
 
 def solve_twin(settings: SolveSettings, data: Reflections, composition: Composition | None) -> TwinFound | None:
@@ -192,6 +194,8 @@ def _one_hand(symbols: list[str]) -> list[str]:
 def _round(workshop: Workshop, descent: Descent, *, seed: tuple[int, ...]) -> list[_Model]:
     """Return the models that a round of trials in every group leads to."""
     models = []
+    test = h_test(descent.merged, descent.laue, descent.law.law)
+    fraction = test.fraction_centric if test is not None and test.tells else FRACTION
     count = int(np.clip(TRIAL_WORK / _work(workshop), *TRIALS))
     for place, symmetry in enumerate(workshop.groups):
         task = task_for(workshop, symmetry)
@@ -199,7 +203,7 @@ def _round(workshop: Workshop, descent: Descent, *, seed: tuple[int, ...]) -> li
             continue
         twin = TwinTask(task, descent.law.law)
         trials = [
-            search_twin(twin, FRACTION, turns=TURNS, rng=np.random.default_rng([*seed, place, number]))
+            search_twin(twin, fraction, turns=TURNS, rng=np.random.default_rng([*seed, place, number]))
             for number in range(count)
         ]
         ranked: list[Recycled] = sorted(trials, key=lambda trial: -trial.correlation)
