@@ -15,6 +15,7 @@ from adapters.formats.cif_restraints import restraint_loops
 from adapters.formats.solvent_files import MASK_TAGS, mask_pairs, mask_rows
 from adapters.formats.twin_text import TWIN_ITEMS, twin_rows
 from tasks.crystal.scattering_tables import SOURCES
+from tasks.crystal.symmetry import laue_group_of
 from tasks.crystal.twin_laws import is_merohedral
 from tasks.model import Composition
 from tasks.model.experiment import wavelength_text
@@ -276,7 +277,9 @@ def _twin_rows(structure: RefinedStructure) -> list[list[str]]:
     twin, esds = structure.fit.draft.twin, structure.fit.twin_esd
     whole = math.hypot(*esds) if esds else None
     texts = [number(part.fraction, esd, decimals=3) for part, esd in zip(twin, (whole, *esds), strict=False)]
-    merohedral = all(is_merohedral(part.law, structure.unit_cell) for part in twin)
+    group: gemmi.SpaceGroup | None = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(structure.hall))
+    laue = None if group is None else laue_group_of(group.xhm())
+    merohedral = laue is not None and all(is_merohedral(part.law, laue) for part in twin)
     return twin_rows(twin, texts, merohedral=merohedral)
 
 

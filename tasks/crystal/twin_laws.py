@@ -21,6 +21,7 @@ from tasks.crystal.lattice import (
     proper_rotations,
     reduced_basis,
     rotation_order,
+    symmetrised_cell,
     transformed_cell,
 )
 from tasks.crystal.miller import pack
@@ -33,6 +34,8 @@ OBLIQUITY_DEG = 1.0
 """Up to which twins by pseudo-merohedry are looked for. Chosen, not measured: turned by twice as much, a spot at 1 A
 lies 0.035 1/A beside its partner, a third of the way to the next one of a 10 A axis; further apart two are seen."""
 
+GENERIC = UnitCell.of((7.1, 8.3, 9.7, 81.0, 97.0, 104.0))
+"""Any cell without symmetry: averaged over a group's rotations it has the symmetry of the system and no more."""
 EXACT_DEG = 1e-3
 """What rounding of a cell of symmetric axes comes to: lengths of five digits strain it by 6e-4 degrees."""
 
@@ -52,8 +55,9 @@ class TwinLaw(NamedTuple):
         return law_triplet(self.law)
 
 
-def is_merohedral(law: Sequence[Sequence[float]], cell: UnitCell) -> bool:
-    """Tell whether a lattice has a law exactly, by its system and not by the values of its cell alone."""
+def is_merohedral(law: Sequence[Sequence[float]], laue: gemmi.SpaceGroup) -> bool:
+    """Tell whether every lattice of a Laue group's system has a law, whatever its cell."""
+    cell = symmetrised_cell(GENERIC, laue)
     return misfit_deg(np.array(law, dtype=np.float64).T, metric(cell)) < EXACT_DEG
 
 
