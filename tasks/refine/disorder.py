@@ -29,6 +29,8 @@ SPLIT_CYCLES = 20
 """Of least squares for a split: occupancy and displacements, which are correlated, take more than a plain trial."""
 FIRST_SHARE = 0.6
 """Occupancy of the first part to begin with; two equal ones would not part."""
+MOBILE_CATIONS = frozenset({"Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Ag", "Tl"})
+"""Of the sites in pores and channels that are often there in part."""
 OCCUPANCY_RANGE = (0.1, 0.9)
 """Of both parts, outside of which the second is noise. Chosen, not measured."""
 ESDS = 4.0
@@ -253,7 +255,11 @@ def _partly_occupied(engine: LeastSquares, progress: RefineProgress, intensities
 
 
 def loose_guests(fit: DraftFit) -> list[str]:
-    """Return loose atoms that may be absent, the loosest first: metals, and what is bonded to nothing but metals."""
+    """Return loose atoms that may be absent, the loosest first: cations, and what is bonded to nothing but metals.
+
+    Of metals only alkali and alkaline earth ones, which move about in pores: an atom of a framework that scatters less
+    than its element is another element, not a part of one.
+    """
     heavy = [atom for atom in fit.draft.atoms if atom.element not in {"H", "D"}]
     if len(heavy) < 3:
         return []
@@ -266,7 +272,10 @@ def loose_guests(fit: DraftFit) -> list[str]:
         if not metal[bond.first] and not metal[bond.second]
     }
     guests = [
-        atom.label for atom in heavy if atom.label not in bonded and not atom.part and _is_loose(fit, atom, median)
+        atom.label
+        for atom, is_metal in zip(heavy, metal, strict=True)
+        if atom.label not in bonded and not atom.part and _is_loose(fit, atom, median)
+        if not is_metal or atom.element in MOBILE_CATIONS
     ]
     return sorted(guests, key=lambda label: -rows[label].u_equivalent)
 

@@ -108,6 +108,12 @@ def rivals_of(element: str, known: set[str], radiation: Radiation) -> tuple[str,
     return tuple(name for name in names if name not in known and _has_factor(name, radiation))
 
 
+def rivals_below(number: int, radiation: Radiation) -> tuple[str, ...]:
+    """Return the elements lighter than one that may stand for it, hydrogen and helium apart."""
+    names = [gemmi.Element(one).name for one in range(3, number) if one not in NOBLE]
+    return tuple(name for name in names if _has_factor(name, radiation))
+
+
 def _has_factor(name: str, radiation: Radiation) -> bool:
     entry = gemmi.Element(name)
     return (entry.c4322 if radiation == "electron" else entry.it92) is not None

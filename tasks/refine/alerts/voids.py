@@ -27,14 +27,14 @@ VOLUME = Grades(c=40.0, b=100.0, a=500.0)
 100 (Spek, Acta Cryst. C71, 9-18, 2015); 500 is as much as a whole molecule of 25 atoms."""
 
 
-class Void(NamedTuple):
+class EmptySpace(NamedTuple):
     """A connected region that a probe fills: volume of one of its images in the cell, and a place in it, fractional."""
 
     volume_angstrom3: float
     position: tuple[float, float, float]
 
 
-def voids(draft: Draft) -> tuple[Void, ...]:
+def voids(draft: Draft) -> tuple[EmptySpace, ...]:
     """Return the solvent-accessible voids of a cell, the largest first; those under 5 A^3 are left out.
 
     The centre of a probe may be where no atom, taken as a sphere of van der Waals radius, is nearer than its radius
@@ -60,7 +60,7 @@ def voids(draft: Draft) -> tuple[Void, ...]:
     for number in np.unique(labels[labels > 0]):
         inside = np.flatnonzero(labels.reshape(-1) == number)
         x, y, z = fractions[inside[np.flatnonzero(free[inside])[0]]].tolist() if free[inside].any() else (0, 0, 0)
-        found.append(Void(len(inside) * point, (x, y, z)))
+        found.append(EmptySpace(len(inside) * point, (x, y, z)))
     return tuple(sorted((void for void in found if void.volume_angstrom3 >= 5), reverse=True))
 
 

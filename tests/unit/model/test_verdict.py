@@ -16,7 +16,7 @@ ADAPTERS = sorted(Path(str(adapters.__file__)).parent.rglob("*.py"))
 SEARCH = {"unique_reflections": 500.0, "explained_by_chance": 0.005, "rivals": 0.0, "power_ratio": 1.0}
 GOOD = {
     "first": ModelFigures(
-        kind="first", radiation="electron", r1=0.2, r1_left_out=0.22, correlation=0.85, weak=0.2,
+        kind="first", radiation="electron", r1_over_smooth=0.3, r1=0.2, r1_left_out=0.22, correlation=0.85, weak=0.2,
         reflections_per_parameter=8.0, atoms_per_cell=80.0, atoms_expected=70.0, bad_contacts=0.0, isolated=0.0,
         short_bonds=0.0, axis_ratio=1.0, **SEARCH,
     ),
@@ -56,7 +56,7 @@ def test_each_figure_beyond_its_limits_is_a_doubt_and_beyond_all_right_structure
 
 @pytest.mark.parametrize("kind", sorted(GOOD))
 def test_without_reflections_left_out_a_model_is_doubtful_at_most(kind: str) -> None:
-    perfect = GOOD[kind]._replace(r1=0.001, r1_left_out=None)
+    perfect = GOOD[kind]._replace(r1=0.001, r1_left_out=None, r1_over_smooth=None)
     ruling = judge(perfect)
     assert ruling.verdict == "doubtful"
     assert [statement.text for statement in ruling.objections] == [UNTESTED]
