@@ -327,4 +327,5 @@ def _files(folder: Path) -> StructureFiles:
     missing = [name for name in ("job.cif", "job.fcf") if not (folder / name).is_file()]
     if missing:
         raise ProgramFailedError(f"SHELXL wrote no {missing[0]}", "the ACTA instruction should make it")
-    return StructureFiles(*(FileRef.of(folder / f"job.{name}") for name in StructureFiles._fields))
+    found = {name: folder / f"job.{name}" for name in StructureFiles._fields}
+    return StructureFiles(**{name: FileRef.of(path) for name, path in found.items() if name != "fab" or path.is_file()})
