@@ -25,6 +25,7 @@ from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
 from tasks.refine.overlapped import with_overlaps
 from tasks.refine.ports import LeastSquares, StructureWriter
+from tasks.refine.refuted_centre import centre_doubts
 from tasks.refine.rival_trials import tried_rivals
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import refined, scaled_by_direction, start_of
@@ -65,7 +66,7 @@ def refinement(
     if settings.direction_scale and intensities.overlaps is None:
         progress, intensities = scaled_by_direction(numerics, progress, intensities, workdir)
     standing = Standing(solution, intensities, progress, recovery(numerics, progress.fit, intensities))
-    (solution, intensities, progress, found), remarks = in_its_symmetry(
+    (solution, intensities, progress, found), remarks, doubts = in_its_symmetry(
         numerics, data, standing, composition=composition, settings=allowed
     )
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
@@ -83,6 +84,7 @@ def refinement(
         rivals=_rivals(numerics, progress.fit, intensities, composition),
         search=solution.figures,
     )
+    looked = settings.missed_symmetry
     made = Concluded(
         data=data,
         solution=solution,
@@ -101,6 +103,7 @@ def refinement(
         restraints=progress.fit.restraints,
         pulls=progress.fit.pulls,
         alerts=structure.alerts,
+        symmetry_doubts=(*doubts, *(centre_doubts(numerics, progress.fit, intensities) if looked else ())),
     )
     return concluded(progress.fit, grounds, made)
 
