@@ -70,7 +70,8 @@ def refinement(
         numerics, data, standing, composition=composition, settings=allowed
     )
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
-    structure = structure.model_copy(update={"warnings": (*structure.warnings, *remarks)})
+    refuted = centre_doubts(numerics, progress.fit, intensities) if settings.missed_symmetry else ()
+    structure = structure.model_copy(update={"warnings": (*structure.warnings, *remarks, *refuted)})
     odds = odds_of_places(progress.fit, element_odds(progress.fit, intensities, composition))
     structure = validated(structure, composition, odds, remarks)
     grounds = Grounds(
@@ -84,7 +85,6 @@ def refinement(
         rivals=_rivals(numerics, progress.fit, intensities, composition),
         search=solution.figures,
     )
-    looked = settings.missed_symmetry
     made = Concluded(
         data=data,
         solution=solution,
@@ -103,7 +103,7 @@ def refinement(
         restraints=progress.fit.restraints,
         pulls=progress.fit.pulls,
         alerts=structure.alerts,
-        symmetry_doubts=(*doubts, *(centre_doubts(numerics, progress.fit, intensities) if looked else ())),
+        symmetry_doubts=(*doubts, *refuted),
     )
     return concluded(progress.fit, grounds, made)
 
