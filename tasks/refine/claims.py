@@ -173,6 +173,8 @@ def _positions(ruling: Ruling, evidence: ClaimEvidence) -> Claim:
         why += f"; shaken atoms come back within {max(figures.recovery_angstrom, 0.01):.2f} A"
     if evidence.composition is None:
         return Claim(state="likely", why=f"{why}; without a composition it is not known how many atoms there should be")
+    if ruling.against("elements"):
+        return Claim(state="likely", why=f"{why}; the composition is in doubt, and with it how many atoms there are")
     return Claim(state="settled", why=why)
 
 

@@ -200,3 +200,9 @@ def test_the_hand_is_no_surer_than_the_group_that_says_whether_there_are_two() -
     assert (found.space_group.state, found.absolute_structure.state) == ("open", "open")
     assert "P 4 m m" in found.space_group.why
     assert "if the space group is right, which is open" in found.absolute_structure.why
+
+
+def test_with_a_composition_that_the_data_contradict_the_number_of_atoms_is_not_known() -> None:
+    found = claimed(FIGURES._replace(unknown_elements=("no C was found: is the composition right?",)))
+    assert (found.positions.state, found.elements.state) == ("likely", "open")
+    assert "how many atoms there are" in found.positions.why
