@@ -56,8 +56,9 @@ def refined_example(name: str, shared_data: Path, folder: Path) -> Example:
     structure = structure_of(data, solution, fit, intensities, told, program=numerics.program)
     structure = validated(structure, told, ())
     made = Concluded(
-        id=name,
+        data=data,
         solution=solution,
+        intensities=intensities,
         warnings=structure.warnings,
         files=write_structure(structure, folder),
         provenance=Provenance(engine="smtbx", version=numerics.program),

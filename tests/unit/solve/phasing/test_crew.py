@@ -24,6 +24,7 @@ from tasks.solve.phasing import crew
 from tasks.solve.search.campaign import Search, _search_groups
 from tasks.solve.search.candidates import open_workshop
 from tasks.solve.search.progress import SearchProgress
+from tasks.solve.search.reporter import Reporter
 from tasks.solve.settings import SolveSettings
 from tests.synthetic.random_structures import random_molecule, simulated_intensities
 from tests.synthetic.solve_cases import reflections_document
@@ -97,9 +98,9 @@ def searched(workers: int, folder: Path) -> tuple[list[tuple[str, float, int]], 
         composition=composition,
         d_min_angstrom=prepared.d_min_angstrom,
     )
-    progress = SearchProgress()
+    progress, settings = SearchProgress(), SolveSettings(turns_in_group=25)
     with crew.Crew(workers) as hands:
-        at = Search(SolveSettings(turns_in_group=25), prepared, workshop, progress, hands)
+        at = Search(settings, 100, prepared, workshop, progress, hands, Reporter("tyrosine"))
         odds = GroupOdds(workshop.groups, prepared)
         for _ in range(2):
             _search_groups(at, odds, count=5)

@@ -57,9 +57,7 @@ def test_a_free_coordinate_is_found_too(tmp_path: Path) -> None:
     assert match_structure(found.best, case.published, cell=case.cell).fraction == 1.0
 
 
-@pytest.mark.parametrize(
-    ("name", "seed"), [("halite", 0), ("halite", 1), ("fluorite", 2), ("diamond", 0), ("copper", 0)]
-)
+@pytest.mark.parametrize(("name", "seed"), [("halite", 0), ("fluorite", 2), ("copper", 0)])
 def test_shuffled_intensities_are_never_solved(name: str, seed: int, tmp_path: Path) -> None:
     case = tiny(name, noise=0.05, radiation="electron", seed=seed)
     found = solved(document(case, tmp_path, reshuffled(case.merged, seed)), case.formula, tmp_path)
