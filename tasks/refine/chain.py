@@ -25,6 +25,7 @@ from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
 from tasks.refine.overlapped import with_overlaps
 from tasks.refine.ports import LeastSquares, StructureWriter
+from tasks.refine.refuted_centre import centre_doubts
 from tasks.refine.rival_trials import tried_rivals
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import refined, scaled_by_direction, start_of
@@ -65,11 +66,12 @@ def refinement(
     if settings.direction_scale and intensities.overlaps is None:
         progress, intensities = scaled_by_direction(numerics, progress, intensities, workdir)
     standing = Standing(solution, intensities, progress, recovery(numerics, progress.fit, intensities))
-    (solution, intensities, progress, found), remarks = in_its_symmetry(
+    (solution, intensities, progress, found), remarks, doubts = in_its_symmetry(
         numerics, data, standing, composition=composition, settings=allowed
     )
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
-    structure = structure.model_copy(update={"warnings": (*structure.warnings, *remarks)})
+    refuted = centre_doubts(numerics, progress.fit, intensities) if settings.missed_symmetry else ()
+    structure = structure.model_copy(update={"warnings": (*structure.warnings, *remarks, *refuted)})
     odds = odds_of_places(progress.fit, element_odds(progress.fit, intensities, composition))
     structure = validated(structure, composition, odds, remarks)
     grounds = Grounds(
@@ -101,6 +103,7 @@ def refinement(
         restraints=progress.fit.restraints,
         pulls=progress.fit.pulls,
         alerts=structure.alerts,
+        symmetry_doubts=(*doubts, *refuted),
     )
     return concluded(progress.fit, grounds, made)
 

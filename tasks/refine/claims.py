@@ -69,12 +69,13 @@ def r_of_equivalents(data: Reflections, intensities: UniqueIntensities | None) -
 
 def claims_of(fit: ModelFit, ruling: Ruling, evidence: ClaimEvidence) -> Claims:
     """Return the claims on a refined model that a ruling was given on."""
+    group = _space_group(ruling, evidence)
     return Claims(
         lattice=_lattice(fit, ruling, evidence),
-        space_group=_space_group(ruling, evidence),
+        space_group=group,
         positions=_positions(ruling, evidence),
         elements=_elements(fit, ruling, evidence),
-        absolute_structure=_absolute_structure(fit, evidence),
+        absolute_structure=_in_that_group(_absolute_structure(fit, evidence), group),
     )
 
 
@@ -172,6 +173,8 @@ def _positions(ruling: Ruling, evidence: ClaimEvidence) -> Claim:
         why += f"; shaken atoms come back within {max(figures.recovery_angstrom, 0.01):.2f} A"
     if evidence.composition is None:
         return Claim(state="likely", why=f"{why}; without a composition it is not known how many atoms there should be")
+    if ruling.against("elements"):
+        return Claim(state="likely", why=f"{why}; the composition is in doubt, and with it how many atoms there are")
     return Claim(state="settled", why=why)
 
 
@@ -209,6 +212,14 @@ def _elements(fit: ModelFit, ruling: Ruling, evidence: ClaimEvidence) -> Claim:
     least = min((one.odds for one in evidence.odds), default=None)
     odds = "" if least is None else f", at every atom with odds of {least:.0%} or more"
     return Claim(state="settled", why=f"{given}{odds}; no other element fits as well in place of one of them")
+
+
+def _in_that_group(hand: Claim, group: Claim) -> Claim:
+    """Return the claim on the hand, which is no surer than the group in which there are two, or one."""
+    state = no_surer(hand.state, group.state)
+    if state == hand.state:
+        return hand
+    return Claim(state=state, why=f"{hand.why}, if the space group is right, which is {group.state}")
 
 
 def _absolute_structure(fit: ModelFit, evidence: ClaimEvidence) -> Claim:

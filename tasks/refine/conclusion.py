@@ -32,6 +32,8 @@ class Concluded(NamedTuple):
     intensities: UniqueIntensities | None = None
     """What it was refined against, where that is known."""
     alerts: tuple[Alert, ...] = ()
+    symmetry_doubts: tuple[str, ...] = ()
+    """What speaks against the space group after refinement, in words."""
 
 
 def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
@@ -51,6 +53,7 @@ def concluded(fit: ModelFit, grounds: Grounds, made: Concluded) -> Refinement:
         odds=made.odds,
         rivals=grounds.rivals,
         scale_doubt=scale_doubt,
+        symmetry_doubts=made.symmetry_doubts,
     )
     return Refinement(
         id=made.data.id,

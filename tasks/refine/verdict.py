@@ -23,7 +23,7 @@ from tasks.model.verdict import (
 from tasks.refine import checks
 from tasks.refine.cell_check import Doubts, cell_doubts
 from tasks.refine.draft import ModelFit
-from tasks.refine.element_rivals import ElementRival, contradictions
+from tasks.refine.element_rivals import REFUTED, ElementRival, contradictions
 from tasks.refine.scale_doubt import ScaleDoubt
 from tasks.refine.validation import Recovery
 
@@ -125,7 +125,7 @@ def figures_of(fit: ModelFit, grounds: Grounds, doubts: Doubts) -> ModelFigures:
         odd_displacements=len(odd) / heavy if heavy else None,
         odd_above_floor=len(odd - floor) / heavy if heavy else None,
         close_contacts=checks.close_pairs(fit),
-        scale_doubts=_grave(doubts.scale),
+        scale_doubts=_grave(doubts.scale, grounds.rivals),
         cell_doubts=(str(doubts.edges),) if doubts.edges is not None and doubts.edges.sure else (),
         bad_neighbours=len(set(checks.impossible_bonds(fit)) | set(checks.lonely(fit))),
         completeness=checks.completeness_of_model(grounds.formula, grounds.composition),
@@ -137,11 +137,12 @@ def figures_of(fit: ModelFit, grounds: Grounds, doubts: Doubts) -> ModelFigures:
     return with_search(measured, grounds.search)
 
 
-def _grave(doubt: ScaleDoubt | None) -> tuple[str, ...]:
-    """Return in words a doubt of the scale that is more than a camera length badly known."""
+def _grave(doubt: ScaleDoubt | None, rivals: tuple[ElementRival, ...]) -> tuple[str, ...]:
+    """Return in words a doubt of the scale that is more than a camera length badly known; elements may be wrong too."""
     if doubt is None or max(doubt.factor, 1.0 / doubt.factor) <= QUALIFYING_FACTOR:
         return ()
-    return (str(doubt),)
+    near = [f"{rival.other} in place of {rival.element}" for rival in rivals if rival.cost < REFUTED]
+    return (f"{doubt}, or other elements than those told, such as {near[0]}" if near else str(doubt),)
 
 
 def _disagreement(counting: CountingLoss | None) -> float | None:

@@ -3,7 +3,8 @@
 NAME is a case or the beginning of the names of several. Each is a file of intensities made from a published structure
 (`tests.synthetic.adversarial_cases`) that is solved as ``apertura solve`` does; the truth is opened afterwards.
 
-Prints one row per case and seed. "false" names what is claimed and wrong: the exit code is 1 if anything is.
+Prints one row per case and seed. "false" names what is claimed and wrong, "CRASH" a run
+that ended otherwise than in an error of the product's own: the exit code is 1 if there is any of either.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from tests.synthetic.adversarial_cases import RECIPES, Case, made
 from tests.synthetic.adversarial_judge import Outcome, named
-from tests.synthetic.adversarial_run import run
+from tests.synthetic.adversarial_run import run_or_crash
 
 Row = tuple[Case, Outcome]
 
@@ -25,7 +26,7 @@ def rows(names: tuple[str, ...], seeds: int, limit_s: float | None) -> Iterator[
         for seed in range(seeds):
             with tempfile.TemporaryDirectory() as folder:
                 case = made(name, Path(folder) / "made", seed=seed)
-                yield case, run(case, Path(folder) / "run", limit_s)
+                yield case, run_or_crash(case, Path(folder) / "run", limit_s)
 
 
 def told(case: Case, found: Outcome) -> str:
@@ -36,6 +37,8 @@ def told(case: Case, found: Outcome) -> str:
 
 
 def _in_a_word(case: Case, found: Outcome) -> str:
+    if found.status == "crash":
+        return "CRASH"
     if case.honest:
         return "right" if found.status == "solved" else "refused" if found.right["elements"] else "not found"
     return "right" if named(case, found) else "cause not first" + (" (named)" if _later(case, found) else "")
@@ -50,11 +53,13 @@ def summary(done: list[Row]) -> str:
     deceiving = [row for row in done if not row[0].honest]
     honest = [row for row in done if row[0].honest]
     false = sum(bool(found.false) for _, found in done)
+    crashed = sum(found.status == "crash" for _, found in done)
     lost = sum(found.status != "solved" for _, found in honest)
-    first = sum(named(*row) and not row[1].false for row in deceiving)
+    first = sum(named(*row) and not row[1].false and row[1].status != "crash" for row in deceiving)
     return (
         f"{false} of {len(done)} with a false claim; {lost} of {len(honest)} right structures not called solved; "
         f"true cause first in {first} of {len(deceiving)} ({first / max(1, len(deceiving)):.0%})"
+        + (f"; {crashed} crashed" if crashed else "")
     )
 
 
@@ -73,7 +78,7 @@ def main() -> None:
         done.append(row)
         print(told(*row), flush=True)
     print(summary(done))
-    sys.exit(1 if not done or any(found.false for _, found in done) else 0)
+    sys.exit(1 if not done or any(found.false or found.status == "crash" for _, found in done) else 0)
 
 
 if __name__ == "__main__":

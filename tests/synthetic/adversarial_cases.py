@@ -127,6 +127,8 @@ DECEIVING: dict[str, Recipe] = {
     # elements and compositions
     "exchanged-kyanite": Recipe("kyanite", "elements", told="Al Si2 O5"),
     "exchanged-blende": Recipe("blende", "elements", told="Cu P"),
+    "exchanged-halite": Recipe("halite", "elements", told="Mg O"),
+    "exchanged-halite-xray": Recipe("halite", "elements", XRAY, told="Mg O"),
     "exchanged-anhydrite": Recipe("anhydrite", "elements", told="K P O4"),
     "exchanged-forsterite": Recipe("forsterite", "elements", told="Na2 P F4"),
     "other-quartz": Recipe("quartz", "elements", told="Al P O4"),

@@ -1,6 +1,7 @@
 """Run a case as ``apertura solve`` does, from its file; the truth is opened afterwards."""
 
 import resource
+import traceback
 from pathlib import Path
 
 from flows.commands import solve_intensities
@@ -25,6 +26,17 @@ def run(case: Case, folder: Path, limit_s: float | None) -> Outcome:
     except ApertureError as error:
         found = refused(case, error.message)
     return found._replace(seconds=_seconds() - before)
+
+
+def run_or_crash(case: Case, folder: Path, limit_s: float | None) -> Outcome:
+    """Run a case as `run` does; a fault of the program becomes an outcome "crash", so that a table goes on."""
+    before = _seconds()
+    try:
+        return run(case, folder, limit_s)
+    except Exception as error:  # noqa: BLE001 whatever it is, the other cases are still to be run
+        traceback.print_exc()
+        message = f"{type(error).__name__}: {error}"
+        return refused(case, message)._replace(status="crash", seconds=_seconds() - before)
 
 
 def _seconds() -> float:

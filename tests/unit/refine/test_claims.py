@@ -193,3 +193,16 @@ def test_a_cell_that_is_a_multiple_of_the_true_one_is_not_settled(weak: float, s
 def test_a_class_with_too_few_reflections_says_nothing() -> None:
     hkl = np.array([(1, 0, 0), (2, 0, 0), (3, 1, 0)], dtype=np.int32)
     assert weakest_class(hkl, np.ones(3), np.ones(3), hall="P 1", cell=CELL) is None
+
+
+def test_the_hand_is_no_surer_than_the_group_that_says_whether_there_are_two() -> None:
+    found = claimed(symmetry_doubts=("without the centre, in P 4 m m, the model predicts better",))
+    assert (found.space_group.state, found.absolute_structure.state) == ("open", "open")
+    assert "P 4 m m" in found.space_group.why
+    assert "if the space group is right, which is open" in found.absolute_structure.why
+
+
+def test_with_a_composition_that_the_data_contradict_the_number_of_atoms_is_not_known() -> None:
+    found = claimed(FIGURES._replace(unknown_elements=("no C was found: is the composition right?",)))
+    assert (found.positions.state, found.elements.state) == ("likely", "open")
+    assert "how many atoms there are" in found.positions.why

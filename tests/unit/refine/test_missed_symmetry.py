@@ -10,7 +10,14 @@ from tasks.crystal.scattering import structure_factors
 from tasks.integrate.reflection_file import Merged
 from tasks.model import FileRef, InputError, UnitCell
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
-from tasks.refine.missed_symmetry import Standing, in_its_symmetry, missed_symmetry, newly_forbidden, solution_in
+from tasks.refine.missed_symmetry import (
+    Standing,
+    in_its_symmetry,
+    missed_symmetry,
+    newly_forbidden,
+    off_its_lattice,
+    solution_in,
+)
 from tasks.refine.observed import on_its_lattice, reindexed
 from tasks.refine.progress import RefineProgress
 from tasks.refine.settings import RefineSettings
@@ -144,3 +151,21 @@ def test_a_small_cell_takes_the_reflections_that_it_has_indices_for(tmp_path: Pa
         reindexed(data, solution)
     table = on_its_lattice(data, solution)
     assert len(table.hkl) == int((merged_of(draft).hkl[:, 0] % 2 == 0).sum())
+
+
+def test_reflections_between_the_points_of_a_smaller_cells_lattice_are_told_from_filled_absences(
+    tmp_path: Path,
+) -> None:
+    # sodium and chlorine by one name: the atoms obey a cell of half the edge, the odd reflections do not
+    cubic = UnitCell.of((5.6, 5.6, 5.6, 90, 90, 90))
+    draft = draft_of(("Mg", "Mg"), np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]), cubic, "-F 4 2 3")
+    hkl = np.array([[2, 0, 0], [2, 2, 0], [1, 1, 1], [3, 1, 1]], dtype=np.int32)
+    intensities = intensities_of(tmp_path / "i.npz")
+    np.savez(tmp_path / "i.npz", hkl=hkl, intensity=np.array([90.0, 90.0, 10.0, 10.0]))
+    before = standing(draft, intensities, tmp_path)
+    (found, *_) = missed_symmetry(before.progress.fit)
+    assert found.group.xhm() == "P m -3 m"
+    assert off_its_lattice(found, before) == pytest.approx(0.2)
+    after = in_its_symmetry(Unasked(), data_of(tmp_path, draft), before, composition=None, settings=RefineSettings())
+    assert after.standing is before
+    assert "between the points of its lattice have 20%" in after.remarks[0]

@@ -7,6 +7,7 @@ import pytest
 from tasks.model import Composition, DivergedError, FileRef, UnitCell
 from tasks.refine.cell_check import Doubts
 from tasks.refine.draft import AtomFit, Draft, DraftAtom, DraftFit, UniqueIntensities
+from tasks.refine.element_rivals import ElementRival
 from tasks.refine.scale_doubt import ScaleDoubt
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import refined
@@ -76,6 +77,20 @@ def test_a_small_error_of_the_scale_is_named_and_a_large_one_makes_doubtful(
     assert found.scale_doubt == doubt.text
     said = doubt.text if expected == "doubtful" else "in order but for their scale"
     assert any(said in reason for reason in found.reasons)
+
+
+def test_where_lengths_are_wrong_elements_that_were_not_refuted_may_be(
+    draft: Draft, intensities: UniqueIntensities, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubt = ScaleDoubt(1 / 1.34, 0.005, "either", "all lengths are 1.34 times too long")
+    monkeypatch.setattr("tasks.refine.verdict.cell_doubts", lambda *_: Doubts(doubt, None))
+    near, far = ElementRival("Mg", "S", 2.0, stronger=True), ElementRival("O", "S", 40.0, stronger=True)
+    fit = plain_fit(draft, tmp_path)
+    known, open_ = (
+        judge_refined(fit, grounds(intensities)._replace(rivals=rivals)) for rivals in ((far,), (near, far))
+    )
+    assert known.reasons[0] == doubt.text
+    assert open_.reasons[0] == f"{doubt.text}, or other elements than those told, such as S in place of Mg"
 
 
 def test_a_right_structure_is_solved(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
