@@ -6,7 +6,6 @@ import numpy as np
 from cctbx import miller, xray
 from cctbx.array_family import flex
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from adapters.cctbx.structure import crystal_symmetry, miller_indices
 from tasks.integrate import DomainOverlaps, read_overlaps
@@ -72,6 +71,8 @@ def refined_domains(
     weights
         (g,) of the observations, of least squares.
     """
+    from scipy.optimize import nnls  # 0.25 s of every fit's process, which few need
+
     f_sq = every_f_sq(part, draft, structure)
     design = np.zeros((len(part.intensity), len(draft.domains)))
     np.add.at(design, (part.observation, part.domain - 1), f_sq)

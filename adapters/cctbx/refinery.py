@@ -11,6 +11,7 @@ from smtbx.refinement import constraints, least_squares
 
 from adapters.cctbx import overlapped
 from adapters.cctbx.cycles import Cycles, PlainCycles
+from adapters.cctbx.extinct import ExtinctLeastSquares
 from adapters.cctbx.messages import FitRequest
 from adapters.cctbx.occupancy import conformers, disorder_constraints, keep_in_range, refine_occupancies
 from adapters.cctbx.restraints import restraints_manager
@@ -104,7 +105,7 @@ class Refinery:
                 f"{parameters.n_independents} parameters for {self.fo_sq.size()} reflections",
                 "give data to a higher resolution, or a higher symmetry",
             )
-        return least_squares.crystallographic_ls(
+        return ExtinctLeastSquares(
             self.fo_sq.as_xray_observations(twin_components=self.twins)
             if self.parts is None
             else overlapped.observations(self.parts.fitted, self.draft, self.domains),
@@ -114,6 +115,7 @@ class Refinery:
             restraints_manager=restraints_manager(self.draft, self.structure),
             may_parallelise=False,
             f_mask=self.f_mask,
+            wavelength=self.data.wavelength_angstrom,
         )
 
     def pores(self) -> Pores | None:

@@ -42,9 +42,9 @@ class Dynamical(NamedTuple):
     """Of the true structure factors against the intensities: what no kinematical model gets far below."""
 
 
-def dynamical(path: Path, quality: Quality) -> Dynamical:
-    """Return the intensities of the structure in a CIF, hydrogen included; the seed is that of the file's name."""
-    rng = np.random.default_rng(crc32(path.stem.encode()))
+def dynamical(path: Path, quality: Quality, *, seed: int = 0) -> Dynamical:
+    """Return the intensities of the structure in a CIF, hydrogen included; `seed` is added to that of its name."""
+    rng = np.random.default_rng(crc32(path.stem.encode()) + seed)
     blocks = [block for block in gemmi.cif.read(str(path)) if block.find_values("_atom_site_fract_x")]
     small = gemmi.make_small_structure_from_block(blocks[0])
     sites = [site for site in small.sites if site.element.name != "X"]
