@@ -33,6 +33,10 @@ DRAWS = 3
 """Of reflections to be left out: of a hundred that is a third of all."""
 
 
+LISTED = "HKLF 5"
+"""Law of a twin whose observations each list their reflections."""
+
+
 def twin_components(twin: Twin | None) -> tuple[TwinComponent, ...]:
     """Return the components of a twin that was told, none for a single crystal."""
     return () if twin is None else two_components(law_of_triplet(twin.law), twin.fraction)
@@ -126,6 +130,8 @@ def settled(engine: LeastSquares, progress: RefineProgress, intensities: UniqueI
 
 def twin_of(fit: ModelFit) -> Twin | None:
     """Return what is said of a refined twin; None of a single crystal."""
+    if len(fit.draft.domains) > 1:
+        return Twin(law=LISTED, fraction=1.0 - fit.draft.domains[0])
     if len(fit.draft.twin) < 2:
         return None
     part = fit.draft.twin[1]
@@ -138,5 +144,7 @@ def about_twin(fit: ModelFit) -> tuple[str, ...]:
     twin = twin_of(fit)
     if twin is None:
         return ()
+    if twin.law == LISTED:
+        return (f"twin: {100 * twin.fraction:.1f} % of the crystal is turned; refined against sums of its domains",)
     esd = "" if twin.fraction_esd is None else f"({max(1, round(1000 * twin.fraction_esd))})"
     return (f"twin: {100 * twin.fraction:.1f}{esd} % of the crystal is turned by the law {twin.law}",)

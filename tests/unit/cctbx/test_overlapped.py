@@ -12,6 +12,7 @@ from tasks.crystal.scattering import structure_factors
 from tasks.integrate import DomainOverlaps, write_overlaps
 from tasks.model import FileRef, UnitCell
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
+from tasks.refine.twinning import twin_of
 
 CELL = UnitCell.of((6.1, 7.2, 8.3, 82.0, 95.0, 104.0))
 ATOMS = {"Ti": (0.07, 0.21, 0.33), "O": (0.31, 0.12, 0.18), "C": (0.44, 0.38, 0.09), "N": (0.22, 0.41, 0.47)}
@@ -73,6 +74,10 @@ def test_structure_and_fractions_come_back_from_sums(fractions: tuple[float, ...
     fit = fitted(tmp_path, draft(moved=0.01, domains=start), twin(tmp_path, fractions))
     assert fit.r1 < 0.05
     assert fit.draft.domains == pytest.approx(fractions, abs=0.01)
+    told = twin_of(fit)
+    assert told is not None
+    assert told.law == "HKLF 5"
+    assert told.fraction == pytest.approx(1.0 - fractions[0], abs=0.01)
     for atom in fit.draft.atoms:
         assert atom.position == pytest.approx(ATOMS[atom.element], abs=0.002)
     with np.load(fit.table.path) as table:  # one row for each unique reflection, on the absolute scale
