@@ -70,10 +70,11 @@ def r_of_equivalents(data: Reflections, intensities: UniqueIntensities | None) -
 def claims_of(fit: ModelFit, ruling: Ruling, evidence: ClaimEvidence) -> Claims:
     """Return the claims on a refined model that a ruling was given on."""
     group = _space_group(ruling, evidence)
+    lattice = _lattice(fit, ruling, evidence)
     return Claims(
-        lattice=_lattice(fit, ruling, evidence),
+        lattice=lattice,
         space_group=group,
-        positions=_positions(ruling, evidence),
+        positions=_in_that_lattice(_positions(ruling, evidence), lattice),
         elements=_elements(fit, ruling, evidence),
         absolute_structure=_in_that_group(_absolute_structure(fit, evidence), group),
     )
@@ -212,6 +213,13 @@ def _elements(fit: ModelFit, ruling: Ruling, evidence: ClaimEvidence) -> Claim:
     least = min((one.odds for one in evidence.odds), default=None)
     odds = "" if least is None else f", at every atom with odds of {least:.0%} or more"
     return Claim(state="settled", why=f"{given}{odds}; no other element fits as well in place of one of them")
+
+
+def _in_that_lattice(positions: Claim, lattice: Claim) -> Claim:
+    """Return the claim on the places, which an open lattice leaves likely: whether they are bonded hangs on lengths."""
+    if lattice.state != "open" or positions.state != "settled":
+        return positions
+    return Claim(state="likely", why=f"{positions.why}; but the cell in which they stand is open")
 
 
 def _in_that_group(hand: Claim, group: Claim) -> Claim:
