@@ -5,16 +5,15 @@ from collections.abc import Sequence
 import gemmi
 import numpy as np
 
-from tasks.model import DivergedError, InputError, ProgramFailedError
 from tasks.refine import parameters
 from tasks.refine.alternatives import Alternative, along_axis, alternative
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.element_odds import ElementOdds
 from tasks.refine.geometry import bonds, close_contacts
 from tasks.refine.ports import LeastSquares
-from tasks.refine.progress import QUICK_CYCLES, RefineProgress, tried_fit
+from tasks.refine.prediction import predicts_better
+from tasks.refine.progress import RefineProgress, tried_fit
 from tasks.refine.settings import RefineSettings
-from tasks.refine.validation import HELD_OUT
 
 LOOSE_RATIO = 1.7
 """Of U(eq) to the median, from which an atom is looked at. Chosen, not measured: in published models of the tests' data
@@ -105,7 +104,7 @@ def _split(
     if trial is not None and _share(trial.draft, found) < 0.5:
         trial = tried_fit(engine, larger_first(trial.draft, found), intensities)
     accepted = trial is not None and is_sound(trial, found) and parameters.pays(fit, trial)
-    accepted = accepted and trial is not None and _predicts(engine, fit.draft, trial.draft, intensities)
+    accepted = accepted and trial is not None and predicts_better(engine, fit.draft, trial.draft, intensities)
     change = f"split {', '.join(found.labels)} over two places"
     if trial is not None:
         share = _share(trial.draft, found)
@@ -224,18 +223,6 @@ def is_sound(fit: DraftFit, found: Alternative) -> bool:
     return members <= held and all(rows[label].u_equivalent < parameters.U_CEILING_ANGSTROM2 / 5 for label in members)
 
 
-def _predicts(engine: LeastSquares, before: Draft, after: Draft, intensities: UniqueIntensities) -> bool:
-    """Tell whether R1 of reflections that were left out is lower after a change."""
-    values = []
-    for draft in (before, after):
-        try:
-            fit = engine.fit(draft, intensities, cycles=QUICK_CYCLES, held_out=HELD_OUT, seed=0)
-        except (DivergedError, InputError, ProgramFailedError):
-            return False
-        values.append(fit.r1_free)
-    return values[0] is not None and values[1] is not None and values[1] < values[0]
-
-
 def _partly_occupied(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
     """Return the progress with occupancies refined of loose atoms that may be absent: water, cations, guests."""
     for label in loose_guests(progress.fit)[:MOST_GROUPS]:
@@ -247,7 +234,7 @@ def _partly_occupied(engine: LeastSquares, progress: RefineProgress, intensities
         )
         trial = tried_fit(engine, fit.draft.model_copy(update={"atoms": atoms}), intensities, SPLIT_CYCLES)
         accepted = trial is not None and _is_partial(trial, label) and parameters.pays(fit, trial)
-        accepted = accepted and trial is not None and _predicts(engine, fit.draft, trial.draft, intensities)
+        accepted = accepted and trial is not None and predicts_better(engine, fit.draft, trial.draft, intensities)
         change = f"refined the occupancy of {label}"
         reason = "large displacements, and bonded to nothing but metals"
         progress = progress.tried(change, reason, trial, accepted=accepted)

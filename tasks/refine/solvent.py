@@ -3,10 +3,10 @@
 from tasks.model import DivergedError, InputError, ProgramFailedError
 from tasks.refine.draft import Draft, DraftFit, UniqueIntensities
 from tasks.refine.ports import LeastSquares
-from tasks.refine.progress import QUICK_CYCLES, RefineProgress, tried_fit
+from tasks.refine.prediction import predicts_better
+from tasks.refine.progress import RefineProgress, tried_fit
 from tasks.refine.settings import RefineSettings
 from tasks.refine.solvent_mask import SolventMask, is_empty
-from tasks.refine.validation import HELD_OUT
 
 ROUNDS = 2
 """Of mask and least squares in turn: UiO-66 with liquid in its pores moves by less than 0.0005 of R1 after two
@@ -41,7 +41,8 @@ def with_solvent(
         return progress.tried(change, "the model is better than it was", trial, accepted=trial is not None)
     trial = _settled(engine, bare, found, intensities)
     accepted = trial is not None and (
-        settings.solvent_mask == "on" or (trial.r1 < fit.r1 and predicts_better(engine, bare, trial.draft, intensities))
+        settings.solvent_mask == "on"
+        or (trial.r1 < fit.r1 and predicts_better(engine, bare, trial.draft, intensities, by=LEFT_OUT_GAIN))
     )
     change = f"masked the contents of {volume:.0f} A^3 of pores, {share:.0%} of the cell"
     return progress.tried(change, "atoms leave pores open, which hold density", trial, accepted=accepted)
@@ -78,15 +79,3 @@ def _settled(engine: LeastSquares, bare: Draft, mask: SolventMask, intensities: 
             return fit
         mask = again
     return fit
-
-
-def predicts_better(engine: LeastSquares, before: Draft, after: Draft, intensities: UniqueIntensities) -> bool:
-    """Tell whether R1 of reflections that were left out of fit and mask falls by what counts."""
-    values = []
-    for draft in (before, after):
-        try:
-            fit = engine.fit(draft, intensities, cycles=QUICK_CYCLES, held_out=HELD_OUT, seed=0)
-        except (DivergedError, InputError, ProgramFailedError):
-            return False
-        values.append(fit.r1_free)
-    return values[0] is not None and values[1] is not None and values[1] < values[0] - LEFT_OUT_GAIN

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.model import Composition, DivergedError, InputError, ProgramFailedError
+from tasks.model import Composition, DivergedError
 from tasks.model.provenance import Attempt
 from tasks.refine import completion, parameters, twinning
 from tasks.refine.assembly import tidied
@@ -20,13 +20,13 @@ from tasks.refine.naming import reassigned, renamed, swapped
 from tasks.refine.observed import draft_labels
 from tasks.refine.overlapped import with_domains
 from tasks.refine.ports import LeastSquares
+from tasks.refine.prediction import predicts_better
 from tasks.refine.progress import QUICK_CYCLES, RefineProgress, tried_fit
 from tasks.refine.restraints.step import anisotropic_by_restraints, restrained
 from tasks.refine.scattering_choice import with_scattering
 from tasks.refine.settings import RefineSettings
 from tasks.refine.solvent import with_solvent
 from tasks.refine.told_counts import kept_to_told_counts
-from tasks.refine.validation import HELD_OUT
 from tasks.solve import Solution
 
 LONG_CYCLES = 40
@@ -283,20 +283,8 @@ def _extinction(engine: LeastSquares, progress: RefineProgress, intensities: Uni
     significant = value is not None and esd is not None and value > EXTINCTION_ESDS * esd
     possible = value is not None and value <= most_extinction(fit.draft.unit_cell, intensities)
     accepted = trial is not None and significant and possible and parameters.pays(fit, trial)
-    accepted = accepted and trial is not None and _predicts_better(engine, fit.draft, trial.draft, intensities)
+    accepted = accepted and trial is not None and predicts_better(engine, fit.draft, trial.draft, intensities)
     return progress.tried("refined extinction", "strong reflections may be too weak", trial, accepted=accepted)
-
-
-def _predicts_better(engine: LeastSquares, before: Draft, after: Draft, intensities: UniqueIntensities) -> bool:
-    """Tell whether R1 of reflections that were left out is lower after a change."""
-    values = []
-    for draft in (before, after):
-        try:
-            fit = engine.fit(draft, intensities, cycles=QUICK_CYCLES, held_out=HELD_OUT, seed=0)
-        except (DivergedError, InputError, ProgramFailedError):
-            return False
-        values.append(fit.r1_free)
-    return values[0] is not None and values[1] is not None and values[1] < values[0]
 
 
 def _finished(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
