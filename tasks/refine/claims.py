@@ -94,6 +94,8 @@ def _lattice(fit: ModelFit, ruling: Ruling, evidence: ClaimEvidence) -> Claim:
             f"reflections with {weak.condition} have {weak.mean:.1%} of the intensity of the others: a cell "
             f"{weak.times} times smaller explains nearly all"
         )
+    if ruling.against("positions"):
+        doubts.append("the bonds, which tell its lengths, are in doubt themselves")
     r = evidence.r_equivalents
     if r is None:
         doubts.append(f"equivalents in {evidence.laue_group} were merged before: whether they agree is not known")
