@@ -40,6 +40,8 @@ class ElementRival(NamedTuple):
     """Twice the negative log-likelihood that it costs, after scale, displacements and coordinates adapt."""
     stronger: bool
     """Whether the other scatters more."""
+    instead_of_part: bool = False
+    """Whether the other is wholly there where the element was refined to be there in part, and does as well."""
 
 
 def element_rivals(
@@ -92,11 +94,16 @@ def _best(
 
 def contradictions(rivals: Sequence[ElementRival]) -> tuple[str, ...]:
     """Return where the intensities ask for an element that the composition does not name, in words."""
-    return tuple(
+    parts = tuple(
+        f"{rival.other} that is wholly there explains as much as {rival.element} that is there in part: is it that?"
+        for rival in rivals
+        if rival.instead_of_part
+    )
+    return parts + tuple(
         f"the intensities ask for a {'heavier' if rival.stronger else 'lighter'} element such as {rival.other} where "
         f"the composition has {rival.element}: is it that of this crystal?"
         for rival in rivals
-        if rival.cost < -CONTRADICTED
+        if rival.cost < -CONTRADICTED and not rival.instead_of_part
     )
 
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from tasks.crystal.lattice import orthogonalisation
 from tasks.crystal.symmetry import Symmetry, compatible_groups, laue_group_of, symmetry_of
-from tasks.model import DivergedError, InputError, ProgramFailedError
+from tasks.model import InputError
 from tasks.refine.draft import Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.ports import LeastSquares
-from tasks.refine.validation import CYCLES, shaken, without_hydrogen
+from tasks.refine.prediction import left_out_r1
+from tasks.refine.validation import CYCLES, without_hydrogen
 
 log = logging.getLogger("apertura.refine")
 
@@ -148,25 +149,8 @@ def _best(
     """Return the draft that predicts reflections best that were left out; None where least squares fails with all."""
     found = []
     for draft in drafts:
-        left_out = _left_out(engine, draft, intensities, draws=draws, shake=shake)
+        left_out = left_out_r1(engine, draft, intensities, draws=draws, share=LEFT_OUT, cycles=CYCLES, shake=shake)
         log.debug("%s: R1 of left-out reflections %s", draft.hall, left_out)
         if left_out is not None:
             found.append(Predicted(left_out, draft))
     return min(found, key=lambda one: one.left_out, default=None)
-
-
-def _left_out(
-    engine: LeastSquares, draft: Draft, intensities: UniqueIntensities, *, draws: int, shake: bool
-) -> float | None:
-    """Return R1 of reflections left out of the fit, over some draws; None where least squares fails."""
-    values, counts = [], []
-    for seed in range(draws):
-        start = shaken(draft, np.random.default_rng(seed)) if shake else draft
-        try:
-            fit = engine.fit(start, intensities, cycles=CYCLES, held_out=LEFT_OUT, seed=seed)
-        except (DivergedError, InputError, ProgramFailedError):
-            return None
-        if fit.r1_free is not None:
-            values.append(fit.r1_free)
-            counts.append(fit.reflections_free)
-    return float(np.average(values, weights=counts)) if sum(counts) else None

@@ -9,7 +9,7 @@ from tasks.crystal.scattering import scattering_factor
 from tasks.refine import elements
 from tasks.refine.disorder import MOBILE_CATIONS
 from tasks.refine.draft import DraftFit, UniqueIntensities
-from tasks.refine.element_rivals import CONTRADICTED, ElementRival, rivals_below
+from tasks.refine.element_rivals import ElementRival, rivals_below
 from tasks.refine.ports import LeastSquares
 from tasks.refine.progress import QUICK_CYCLES, tried_fit
 
@@ -65,7 +65,8 @@ def _whole_rivals(engine: LeastSquares, fit: DraftFit, intensities: UniqueIntens
         )
         trial = tried_fit(engine, fit.draft.model_copy(update={"atoms": tuple(atoms)}), intensities, 2 * QUICK_CYCLES)
         if trial is not None and trial.r1 <= fit.r1 + AS_WELL:
-            found.append(ElementRival(element, other, -CONTRADICTED - 1.0, stronger=False))
+            cost = _change(fit, trial, intensities)
+            found.append(ElementRival(element, other, cost, stronger=False, instead_of_part=True))
     return tuple(found)
 
 
@@ -77,6 +78,11 @@ def _measured(engine: LeastSquares, fit: DraftFit, intensities: UniqueIntensitie
     trial = tried_fit(engine, fit.draft.model_copy(update={"atoms": tuple(atoms)}), intensities, 2 * QUICK_CYCLES)
     if trial is None:
         return 0.0
-    with np.load(fit.table.path, allow_pickle=False) as old, np.load(trial.table.path, allow_pickle=False) as new:
-        change = elements.evidence_change(dict(old), dict(new), intensities.radiation)
+    change = _change(fit, trial, intensities)
     return change if trial.r1 < fit.r1 - R1_GAIN else max(change, 0.0)
+
+
+def _change(fit: DraftFit, trial: DraftFit, intensities: UniqueIntensities) -> float:
+    """Return n ln of the ratio of chi^2 of a trial to that of a fit."""
+    with np.load(fit.table.path, allow_pickle=False) as old, np.load(trial.table.path, allow_pickle=False) as new:
+        return elements.evidence_change(dict(old), dict(new), intensities.radiation)

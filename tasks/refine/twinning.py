@@ -5,12 +5,12 @@ import numpy as np
 
 from tasks.crystal.symmetry import laue_group_of
 from tasks.crystal.twin_laws import IDENTITY_LAW, Law, law_of_triplet, law_triplet, twin_laws
-from tasks.model import DivergedError, InputError, ProgramFailedError
+from tasks.model import InputError
 from tasks.model.twin import Twin
 from tasks.refine.draft import Draft, DraftFit, ModelFit, TwinComponent, UniqueIntensities
 from tasks.refine.ports import LeastSquares
+from tasks.refine.prediction import left_out_r1
 from tasks.refine.progress import QUICK_CYCLES, RefineProgress, tried_fit
-from tasks.refine.validation import HELD_OUT
 
 TRIED_R1 = 0.03
 """R1 below which no law is tried: a twin of a twentieth adds as much to a perfect one. Chosen, not measured."""
@@ -97,24 +97,10 @@ def certain(fit: DraftFit) -> bool:
 
 def _asked_for(engine: LeastSquares, alone: Draft, twin: Draft, intensities: UniqueIntensities) -> bool:
     """Tell whether reflections that were left out, together with those that the law relates, agree far better."""
-    before, after = (_left_out(engine, draft, intensities) for draft in (alone, twin))
+    before, after = (left_out_r1(engine, draft, intensities, draws=DRAWS) for draft in (alone, twin))
     if before is None or after is None:
         return False
     return after < before - max(LEAST_GAIN, LEAST_RELATIVE_GAIN * before)
-
-
-def _left_out(engine: LeastSquares, draft: Draft, intensities: UniqueIntensities) -> float | None:
-    """Return R1 of reflections left out of the fit, over some draws; None where least squares fails."""
-    values, counts = [], []
-    for seed in range(DRAWS):
-        try:
-            fit = engine.fit(draft, intensities, cycles=QUICK_CYCLES, held_out=HELD_OUT, seed=seed)
-        except (DivergedError, InputError, ProgramFailedError):
-            return None
-        if fit.r1_free is not None:
-            values.append(fit.r1_free)
-            counts.append(fit.reflections_free)
-    return float(np.average(values, weights=counts)) if values else None
 
 
 def settled(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:

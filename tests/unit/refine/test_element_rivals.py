@@ -71,3 +71,11 @@ def test_only_what_fits_clearly_better_contradicts() -> None:
     )
     (said,) = contradictions(rivals)
     assert "a heavier element such as Fe where the composition has Mg" in said
+
+
+def test_an_element_that_is_wholly_there_speaks_against_one_in_part_whatever_it_costs() -> None:
+    rival = ElementRival("Ca", "Mg", 2.0, stronger=False, instead_of_part=True)
+    assert contradictions([rival]) == (
+        "Mg that is wholly there explains as much as Ca that is there in part: is it that?",
+    )
+    assert contradictions([rival._replace(instead_of_part=False)]) == ()
