@@ -5,6 +5,7 @@ was recorded with its result: otherwise there is nothing to compare.
 """
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -245,13 +246,18 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _different(first: Path, second: Path) -> list[str]:
-    """Return the files that are not the same in two folders; their document holds relative paths, and comes later."""
+    """Return the files that are not the same in two folders.
+
+    Where the folder lay while it was filled, which records of programs name, is not compared; nor are documents here,
+    whose paths are relative.
+    """
     names = {path.relative_to(place) for place in (first, second) for path in _files(place)} - {Path(DOCUMENT_NAME)}
-    return [str(name) for name in sorted(names) if _bytes(first / name) != _bytes(second / name)]
+    place = re.compile(rb"/[^\"'\s]*/\." + re.escape(first.name.encode()) + rb"\.partial")
+    return [str(name) for name in sorted(names) if _bytes(first / name, place) != _bytes(second / name, place)]
 
 
-def _bytes(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+def _bytes(path: Path, place: re.Pattern[bytes]) -> bytes | None:
+    return place.sub(b"", path.read_bytes()) if path.is_file() else None
 
 
 def _documents_differ(first: Path, second: Path, kind: type[Document]) -> list[str]:

@@ -281,7 +281,7 @@ def test_a_changed_event_store_is_noticed_by_the_trace(solved: Path, tmp_path: P
 
 def test_a_run_is_replayed_byte_for_byte(solved: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in solved.rglob("*")}
-    for stage in ("ingest", "beams", "frames", "integrate"):
+    for stage in ("ingest", "beams", "frames", "integrate", "solve"):
         done = replay(solved, stage)
         assert done
         assert [one.outcome for one in done] == ["same"] * len(done), done
