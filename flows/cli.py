@@ -171,6 +171,42 @@ def export(
 
 
 @app.command()
+def trace(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    crystal: Annotated[str, typer.Option(help="as in results.json: crystal-01")],
+    hkl: Annotated[str, typer.Option(help="h,k,l in the cell of the crystal; equivalents are traced with it")],
+    picture: Annotated[Path | None, typer.Option(help="also draw it: new .png, .svg or .pdf")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON, with all pixels and probe positions")] = False,
+) -> None:
+    """Follow a reflection back to the frames, the probe positions and the electrons that made it."""
+    from flows.tracing import table
+    from flows.tracing import trace as follow
+
+    traced = follow(run, crystal, hkl, picture=picture)
+    typer.echo(traced.model_dump_json() if as_json else table(traced))
+
+
+@app.command()
+def replay(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run; nothing is written into it")],
+    stage: Annotated[
+        str | None, typer.Option(help="ingest, apertures, beams, frames, integrate, merge, solve or refine; else all")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Repeat the work of a run from its recorded inputs, and say whether the results are the same byte for byte."""
+    _one_thread_for_each_product()
+    from flows.replay import replay as repeat
+    from flows.replay import sentence
+
+    done = repeat(run, stage, tell=lambda one: typer.echo(sentence(one), err=True))
+    if as_json:
+        typer.echo(json.dumps([one.model_dump(mode="json") for one in done]))
+    if any(one.outcome != "same" for one in done):
+        raise typer.Exit(NOT_SOLVED)
+
+
+@app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
     """Say what is installed, which versions, which licences expire, and what each absence costs."""
     from flows.doctor import examine, table

@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flows.settings import Settings
 from tasks.model import SettingsError, SourceError
 from tasks.stage import fingerprint
+
+if TYPE_CHECKING:
+    from flows.settings import Settings  # every engine, which reading results need not wait for
 
 CLAIM = "run.json"
 VERSION = "0.2"
@@ -18,7 +20,7 @@ FIRST_VERSION = "0.1"
 
 
 @contextmanager
-def claimed(folder: Path, *, source_key: str, source_name: str, settings: Settings) -> Iterator[Path]:
+def claimed(folder: Path, *, source_key: str, source_name: str, settings: "Settings") -> Iterator[Path]:
     """Claim a run folder for one source and settings, and hold its lock.
 
     Parameters

@@ -103,6 +103,22 @@ def code_version() -> str:
     return digest.hexdigest()[:16]
 
 
+def unit_key(unit: Callable[..., Any], **arguments: Any) -> str:
+    """Return the hash of inputs, settings and code by which a unit of work knows its result again."""
+    function = inspect.unwrap(unit)
+    bound = inspect.signature(function).bind(workdir=None, **arguments)
+    bound.apply_defaults()
+    return _key(function, bound.arguments)
+
+
+def recorded_key(folder: Path) -> str | None:
+    """Return that hash of a finished unit of work; None if there is none."""
+    try:
+        return str(json.loads((folder / DOCUMENT_NAME).read_text(encoding="utf-8"))["key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def read_document(folder: Path, kind: type[D]) -> D:
     """Return the document of a finished unit of work, whatever its inputs were.
 
@@ -120,8 +136,7 @@ def read_document(folder: Path, kind: type[D]) -> D:
 
 def _resume_or_run(function: Callable[..., D], arguments: Mapping[str, Any], returns: type[D]) -> D:
     final = Path(arguments["workdir"]).resolve()
-    inputs = {key: value for key, value in arguments.items() if key != "workdir"}
-    key = fingerprint({"inputs": inputs, "function": function.__qualname__, "code": code_version()})
+    key = _key(function, arguments)
     if (found := _finished(final, key, returns)) is not None:
         log.info("%s: taken from the run folder", final.name)
         return found
@@ -134,6 +149,11 @@ def _resume_or_run(function: Callable[..., D], arguments: Mapping[str, Any], ret
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     return returns.model_validate(record["document"], context={"root": final})
+
+
+def _key(function: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
+    inputs = {key: value for key, value in arguments.items() if key != "workdir"}
+    return fingerprint({"inputs": inputs, "function": function.__qualname__, "code": code_version()})
 
 
 def _finished(folder: Path, key: str, returns: type[D]) -> D | None:

@@ -196,3 +196,20 @@ def position_shifts(
     beam = beam_of_positions(descan, scan_shape, np.array(beams.px[index]))
     shifts = np.rint(target - beam)
     return shifts.astype(np.int64), beam + shifts - target
+
+
+def event_origins(
+    beams: DirectBeams, index: int, scan_shape: tuple[int, int], direct_beam_px: PixelPosition
+) -> NDArray[np.int64]:
+    """Return what was added to slow and fast of every position's electrons in a frame, (n, 2).
+
+    Parameters
+    ----------
+    index
+        Number of the scan.
+    direct_beam_px
+        That of the frame series: it lies as far from the median of the beams as the canvas is wider than the detector.
+    """
+    target = np.median(np.array(beams.px), axis=0)
+    shifts, _ = position_shifts(beams, index, scan_shape, target)
+    return shifts + np.rint(np.array(direct_beam_px) - target).astype(np.int64)

@@ -73,6 +73,12 @@ def stored(stack: FileRef, name: str) -> NDArray[np.unsignedinteger]:
         return np.asarray(file[name])
 
 
+def stored_frame(stack: FileRef, frame: int) -> NDArray[np.unsignedinteger]:
+    """Return one frame as stored, (slow, fast)."""
+    with h5py.File(stack.path, "r") as file:
+        return np.asarray(file["frames"][frame])
+
+
 def holds(stack: FileRef, name: str) -> bool:
     """Tell whether a stack has a data set of this name."""
     with h5py.File(stack.path, "r") as file:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tasks.integrate.crystals.same_axes import in_axes_of
     from tasks.integrate.frame_intensities import FrameIntensities, virtual_frames
     from tasks.integrate.hklf4 import hklf4_text, scale_for
-    from tasks.integrate.merging.equivalents import merge_equivalents, observations_at
+    from tasks.integrate.measurements import LEFT_OUT, SET_ASIDE, USED, Measurements, own_pixels, read_traces
+    from tasks.integrate.merging.equivalents import merge_equivalents, observations_at, to_asymmetric_unit
     from tasks.integrate.merging.resolution import significant_d_min
     from tasks.integrate.merging.statistics import merging_statistics
     from tasks.integrate.models import (
@@ -50,6 +51,9 @@ else:
     __getattr__ = open_face(__name__)
 
 __all__ = [
+    "LEFT_OUT",
+    "SET_ASIDE",
+    "USED",
     "AxisTest",
     "BuiltinIntegrator",
     "CellEsd",
@@ -66,6 +70,7 @@ __all__ = [
     "FrameIntensities",
     "Integrator",
     "LaueChoice",
+    "Measurements",
     "Merged",
     "Particulars",
     "Reflections",
@@ -89,9 +94,11 @@ __all__ = [
     "merge_equivalents",
     "merging_statistics",
     "observations_at",
+    "own_pixels",
     "rank_space_groups",
     "read_merged",
     "read_overlaps",
+    "read_traces",
     "read_unmerged",
     "reduced_crystal",
     "reflections_from_observations",
@@ -104,6 +111,7 @@ __all__ = [
     "significant_d_min",
     "smaller_cell",
     "stated_scale",
+    "to_asymmetric_unit",
     "virtual_frames",
     "volume_esd",
     "whole_esd",

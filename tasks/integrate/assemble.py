@@ -51,6 +51,7 @@ class Particulars(NamedTuple):
     spots: int | None = None
     axis_test: AxisTest | None = None
     pictures: FileRef | None = None
+    traces: FileRef | None = None
     counting: CountingLoss | None = None
     discs: DiscFigures | None = None
     damage: Damage | None = None
@@ -146,6 +147,7 @@ def assemble_reflections(
         hklf4=FileRef.of(hkl_path),
         mtz=FileRef.of(mtz_path),
         pictures=particulars.pictures,
+        traces=particulars.traces,
         counting=particulars.counting,
         discs=particulars.discs,
         damage=particulars.damage,

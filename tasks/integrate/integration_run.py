@@ -67,6 +67,7 @@ from tasks.integrate.symmetry.lattice_system import (
     straightened,
 )
 from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
+from tasks.integrate.traces import write_traces
 from tasks.model import FileRef, UnitCell
 from tasks.model.arrays import Floats
 from tasks.model.provenance import Provenance
@@ -300,6 +301,7 @@ def _document(
     if limit is None:
         limit = resolution_limit(_rows(scaled.data, kept), d_star[kept], settings.least_i_over_sigma)
     kept &= d_star <= 1.0 / limit * (1 + 1e-9)
+    traces = write_traces(series, moved, scaled, kept=kept, refined=refined, path=workdir / "traces.h5")
     halves = None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept])
     warnings = [*_warnings(settings, found, choice, refined), *scale_warnings(scale)]
     warnings += halves_warnings(_rows(scaled.data, kept), halves, noise_factor=images.noise_factor)
@@ -334,6 +336,7 @@ def _document(
         spots=len(search.spots.frame),
         axis_test=solved.axis_test,
         pictures=pictures,
+        traces=traces,
         counting=counting,
         discs=discs,
         damage=scaled.damage,

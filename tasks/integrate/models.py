@@ -185,6 +185,9 @@ class Reflections(Document):
         default=None,
         description="HDF5 of predicted spots: `frame` (k,) place in the series, `px` (k, 2) (slow, fast), `hkl` (k, 3)",
     )
+    traces: FileRef | None = Field(
+        default=None, description="HDF5 of what each was measured from, see `Measurements`; None = not kept"
+    )
     counting: CountingLoss | None = Field(default=None, description="None = not known")
     discs: DiscFigures | None = Field(default=None, description="None where spots are points")
     damage: Damage | None = Field(default=None, description="None = the engine does not look for it")

@@ -19,13 +19,18 @@ from adapters.formats.simulated_series import write_simulated_series
 from flows.export import export_run
 from flows.flight_check import tiny_case
 from flows.progress import QuietSteps
+from flows.replay import replay
 from flows.run_folder import read_results
 from flows.runs import run_pipeline
 from flows.settings import load_settings
+from flows.tracing import trace
 from tasks.apertures.models import ApertureSet
 from tasks.frames.models import FrameSeries
+from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries
-from tasks.model import SettingsError
+from tasks.integrate.measurements import USED, read_traces
+from tasks.integrate.models import Reflections
+from tasks.model import InputError, SettingsError, SourceError
 from tasks.refine.models import Refinement
 from tasks.simulate.demo_structure import uio66
 from tasks.stage import read_document
@@ -185,3 +190,122 @@ def test_a_run_is_exported_for_other_programs(solved: Path, tmp_path: Path, targ
         assert list(folder.glob("README*"))
     with pytest.raises(SettingsError, match="not an empty folder"):
         export_run(solved, target, tmp_path / "out", crystal=None)
+
+
+def test_a_reflection_leads_back_to_its_electrons(solved: Path) -> None:
+    reflections = read_document(solved / "crystals" / "crystal-01" / "integrate", Reflections)
+    frames = read_document(solved / "crystals" / "crystal-01" / "frames", FrameSeries)
+    series = read_document(solved / "ingest", TiltSeries)
+    aperture = read_document(solved / "apertures", ApertureSet).masks["crystal-01"]
+    assert reflections.traces is not None
+    measured = read_traces(reflections.traces)
+    chosen = reflections.hkl[np.argsort(-reflections.intensity)[:: max(1, len(reflections.hkl) // 12)]]
+    seen = 0
+    for hkl in chosen.tolist():
+        traced = trace(solved, "crystal-01", ",".join(map(str, hkl)))
+        assert traced.counts_total == sum(one.counts for one in traced.observations) > 0
+        for one in traced.observations:
+            row = np.flatnonzero((measured.hkl == one.hkl).all(axis=1) & (measured.frame == one.frame))
+            assert one.counts == measured.counts[row[0]] == sum(pixel.counts for pixel in one.pixels)
+            assert one.positions is not None
+            assert one.counts == sum(place.counts for place in one.positions)
+            tilt = frames.frames[one.frame].number
+            offsets = open_events(series.scans[tilt]).offsets
+            for place in one.positions:
+                assert aperture[tilt, place.row, place.column]
+                here = place.row * series.scan.shape[1] + place.column
+                assert 0 < place.counts <= int(offsets[here + 1]) - int(offsets[here])
+            seen += 1
+    assert seen > 100
+
+
+def test_what_was_counted_is_what_the_rocking_curve_predicts(solved: Path) -> None:
+    reflections = read_document(solved / "crystals" / "crystal-01" / "integrate", Reflections)
+    assert reflections.traces is not None
+    measured = read_traces(reflections.traces)
+    used = measured.where(np.flatnonzero((measured.state == USED) & ~measured.overlapped & (measured.predicted > 50)))
+    assert len(used.frame) > 50
+    net = used.counts - used.background
+    assert net.sum() == pytest.approx(used.predicted.sum(), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("hkl", "why"),
+    [
+        ("1,0,0", "the centring of F m -3 m forbids it"),
+        ("0,0,0", "it is the direct beam"),
+        ("60,0,0", "to which spots were looked for"),
+    ],
+)
+def test_what_was_not_measured_is_refused_with_the_reason(solved: Path, hkl: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        trace(solved, "crystal-01", hkl)
+
+
+def test_a_trace_wants_a_reflection_and_a_crystal_of_the_run(solved: Path) -> None:
+    with pytest.raises(SettingsError, match="not a reflection"):
+        trace(solved, "crystal-01", "2,1")
+    with pytest.raises(SourceError, match="no crystal 'crystal-77'"):
+        trace(solved, "crystal-77", "2,2,0")
+
+
+def test_a_trace_is_drawn(solved: Path, tmp_path: Path) -> None:
+    trace(solved, "crystal-01", "2,2,0", picture=tmp_path / "spot.png")
+    assert (tmp_path / "spot.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(SettingsError, match="--picture"):
+        trace(solved, "crystal-01", "2,2,0", picture=tmp_path / "spot.nonsense")
+
+
+def test_without_the_event_store_a_trace_shows_the_frames_alone(solved: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(solved, run)
+    whole = trace(run, "crystal-01", "2,2,0")
+    next((run / "ingest").glob("*.events.npy")).unlink()
+    bare = trace(run, "crystal-01", "2,2,0")
+    assert bare.counts_total == whole.counts_total
+    assert all(one.positions is None for one in bare.observations)
+    assert "is gone" in bare.notes[0]
+
+
+def test_a_changed_event_store_is_noticed_by_the_trace(solved: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(solved, run)
+    strongest = max(trace(run, "crystal-01", "2,2,0").observations, key=lambda one: one.counts)
+    frames = read_document(run / "crystals" / "crystal-01" / "frames", FrameSeries)
+    scan = read_document(run / "ingest", TiltSeries).scans[frames.frames[strongest.frame].number]
+    events = np.load(scan.events.path)
+    np.save(scan.events.path, np.zeros_like(events))
+    with pytest.raises(SourceError, match=r"the event store|outside the frame"):
+        trace(run, "crystal-01", "2,2,0")
+
+
+def test_a_run_is_replayed_byte_for_byte(solved: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in solved.rglob("*")}
+    for stage in ("ingest", "beams", "frames", "integrate", "solve"):
+        done = replay(solved, stage)
+        assert done
+        assert [one.outcome for one in done] == ["same"] * len(done), done
+    assert {path: path.stat().st_mtime_ns for path in solved.rglob("*")} == before
+
+
+def test_a_replay_names_what_is_not_the_same(solved: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(solved, run)
+    listing = next((run / "crystals" / "crystal-01" / "integrate").glob("*.hkl"))
+    listing.write_text(listing.read_text().replace("1", "2", 1))
+    (changed,) = replay(run, "integrate")
+    assert changed.outcome == "differs"
+    assert listing.name in changed.why
+    with pytest.raises(SettingsError, match="no such stage"):
+        replay(run, "cooking")
+
+
+def test_a_replay_without_its_inputs_says_so(solved: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(solved, run)
+    results = json.loads((run / "results.json").read_text())
+    results["source"]["path"] = str(tmp_path / "gone")
+    (run / "results.json").write_text(json.dumps(results))
+    (ingest,) = replay(run, "ingest")
+    assert ingest.outcome == "not repeated"
+    assert "gone" in ingest.why

@@ -83,6 +83,15 @@ def _fit(counts: Image, background: Image, valid: Mask, expected: Floats, result
         result[1, i] = (1.0 + pixels / BACKGROUND_PIXELS) / max(flat, 1e-9)
 
 
+def core_pixels(valid: Mask, expected: Floats) -> Mask:
+    """Return the pixels (n, m, m) that a spot is measured from: the valid ones that hold more than background.
+
+    The same that `fit_patches` takes, one spot at a time.
+    """
+    highest = expected.max(axis=(1, 2), keepdims=True)
+    return np.asarray(valid & (expected > LEAST_SHARE * highest))
+
+
 def row_parts(number: int) -> list[slice]:
     """Return slices that share so many rows evenly among the threads."""
     edges = np.linspace(0, number, threads() + 1).astype(int).tolist()

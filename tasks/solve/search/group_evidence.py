@@ -6,6 +6,10 @@ from tasks.solve.groups.symmetry_from_phases import GroupFit
 from tasks.solve.models import GroupEvidence
 from tasks.solve.search.candidates import ENANTIOMORPHS, Candidate
 
+PLACES = 9
+"""Decimals of a score: products of matrices differ in the sixteenth from process to process, by where arrays lie in
+memory (seen by repeating a run); a margin that counts is a thousandth."""
+
 
 def group_evidence(best: Candidate, candidates: list[Candidate], fits: list[GroupFit]) -> GroupEvidence:
     """Return the rivals of the best candidate's group: the next by its phases, and the next by R1 of a model.
@@ -20,9 +24,9 @@ def group_evidence(best: Candidate, candidates: list[Candidate], fits: list[Grou
     model = min(models, key=lambda one: one.judgement.figures["r_free"], default=None)
     return GroupEvidence(
         compared=len(others),
-        score=score,
+        score=None if score is None else round(score, PLACES),
         rival=None if rival is None else rival.symmetry.symbol,
-        rival_score=None if rival is None else rival.score,
+        rival_score=None if rival is None else round(rival.score, PLACES),
         r1_left_out=best.judgement.figures["r_free"],
         model_rival=None if model is None else model.task.symmetry.symbol,
         model_rival_r1_left_out=None if model is None else model.judgement.figures["r_free"],

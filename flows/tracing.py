@@ -1,0 +1,103 @@
+"""The way back from a reflection of a finished run to its electrons."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from flows.run_folder import read_results
+from tasks.apertures import ApertureSet
+from tasks.frames import DirectBeams, FrameSeries
+from tasks.ingest import TiltSeries
+from tasks.integrate import Reflections
+from tasks.model import SettingsError, SourceError
+from tasks.stage import read_document
+from tasks.trace import ElectronSource, Trace, draw_trace, trace_reflection
+
+
+class TracedCrystal(NamedTuple):
+    """What a run holds of one crystal."""
+
+    reflections: Reflections
+    frames: FrameSeries
+    electrons: ElectronSource | None
+
+
+def trace(run: Path, crystal: str, hkl: str, *, picture: Path | None = None) -> Trace:
+    """Return what a reflection of a crystal was measured from; draw it, too, if a file for that is given.
+
+    Raises
+    ------
+    SettingsError
+        If `hkl` is not three whole numbers.
+    SourceError
+        If the run is not finished or has no such crystal.
+    InputError
+        If the reflection was not measured.
+    """
+    index = parse_hkl(hkl)
+    found = crystal_of(run, crystal)
+    traced = trace_reflection(index, found.reflections, found.frames, found.electrons)
+    if picture is not None:
+        shape = None if found.electrons is None else found.electrons.series.scan.shape
+        _draw(traced, found.frames, shape, picture)
+    return traced
+
+
+def _draw(traced: Trace, frames: FrameSeries, shape: tuple[int, int] | None, picture: Path) -> None:
+    try:
+        draw_trace(traced, frames, shape, picture)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"--picture {picture}: {error}", "name a new .png, .svg or .pdf") from error
+
+
+def crystal_of(run: Path, crystal: str) -> TracedCrystal:
+    """Return the documents of one crystal of a finished run."""
+    results = read_results(run)
+    names = [one["id"] for one in results["crystals"]]
+    folder = run / "crystals" / crystal
+    if crystal not in names or not folder.is_dir():
+        merged = " (merged data are traced by their members)" if crystal.startswith("cluster") else ""
+        raise SourceError(
+            f"{run}: has no crystal {crystal!r}{merged}", f"it has: {', '.join(names) if names else 'none'}"
+        )
+    for stage in ("frames", "integrate"):
+        if not (folder / stage / "document.json").is_file():
+            raise SourceError(f"{folder / stage}: {crystal} did not come so far", "the report says where it stopped")
+    reflections, frames = (
+        read_document(folder / "integrate", Reflections),
+        read_document(folder / "frames", FrameSeries),
+    )
+    if results["source"]["kind"] != "tilt series":
+        return TracedCrystal(reflections, frames, None)
+    series, apertures = read_document(run / "ingest", TiltSeries), read_document(run / "apertures", ApertureSet)
+    aperture = next(one for one in apertures.crystals if one.id == crystal)
+    return TracedCrystal(
+        reflections, frames, ElectronSource(series, aperture, read_document(run / "beams", DirectBeams))
+    )
+
+
+def parse_hkl(text: str) -> tuple[int, int, int]:
+    """Read ``h,k,l``."""
+    try:
+        h, k, l = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(f"--hkl {text!r}: not a reflection", "give three whole numbers: --hkl 2,1,-1") from error
+    return h, k, l
+
+
+def table(traced: Trace) -> str:
+    """Return the trace as lines of text: one for each observation."""
+    h, k, l = traced.hkl
+    merged = "" if traced.intensity is None else f", I = {traced.intensity:.4g}, sigma = {traced.sigma:.3g}"
+    lines = [
+        f"{traced.crystal}: {h} {k} {l} ({traced.laue_group}), d = {traced.d_angstrom:.3f} A{merged}",
+        f"{traced.counts_total} electrons in {len(traced.observations)} observations",
+        "    tilt          hkl   counts  background  predicted  positions",
+    ]
+    for one in traced.observations:
+        predicted = "-" if one.predicted is None else f"{one.predicted:.1f}"
+        positions = "-" if one.positions is None else str(len(one.positions))
+        index = " ".join(f"{number:3d}" for number in one.hkl)
+        state = "" if one.state == "used" else f"  {one.state}"
+        figures = f"{one.counts:7d}  {one.background:10.1f}  {predicted:>9}  {positions:>9}"
+        lines.append(f"{one.tilt_deg:8.2f}  {index}  {figures}{state}")
+    return "\n".join([*lines, *(f"note: {note}" for note in traced.notes)])

@@ -1,0 +1,23 @@
+"""From a reflection back to the electrons that made it."""
+
+from typing import TYPE_CHECKING
+
+from tasks.face import open_face
+
+if TYPE_CHECKING:
+    from tasks.trace.electrons import ElectronSource
+    from tasks.trace.models import Trace, TracedObservation, TracedPixel, TracedPosition
+    from tasks.trace.picture import draw_trace
+    from tasks.trace.reflection import trace_reflection
+else:
+    __getattr__ = open_face(__name__)
+
+__all__ = [
+    "ElectronSource",
+    "Trace",
+    "TracedObservation",
+    "TracedPixel",
+    "TracedPosition",
+    "draw_trace",
+    "trace_reflection",
+]

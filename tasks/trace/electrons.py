@@ -1,0 +1,71 @@
+"""Electrons of a crystal's frames, position by position."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.apertures import CrystalAperture
+from tasks.frames import DirectBeams, FrameSeries, event_origins
+from tasks.ingest import TiltSeries, open_events
+from tasks.model import SourceError
+from tasks.trace.models import TracedPosition
+
+Pixels = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Slow and fast (k,) of some pixels of a frame."""
+
+
+class ElectronSource(NamedTuple):
+    """What the frames of a crystal were summed from."""
+
+    series: TiltSeries
+    aperture: CrystalAperture
+    beams: DirectBeams
+
+    def missing(self) -> str | None:
+        """Return which file of the event store or of the aperture is gone; None if all are there."""
+        files = [self.aperture.masks, *(file for scan in self.series.scans for file in (scan.offsets, scan.events))]
+        return next((str(file.path) for file in files if not file.path.exists()), None)
+
+    def by_position(self, frames: FrameSeries, frame: int, spots: Sequence[Pixels]) -> list[tuple[TracedPosition, ...]]:
+        """Return, spot by spot, the scan positions that gave electrons to its pixels on one frame.
+
+        Raises
+        ------
+        SourceError
+            If an electron of the store lies outside the frame: they do not belong together.
+        """
+        tilt = frames.frames[frame].number
+        positions = np.flatnonzero(self.aperture.positions[tilt].ravel())
+        origins = event_origins(self.beams, tilt, self.series.scan.shape, frames.direct_beam_px)[positions]
+        scan = open_events(self.series.scans[tilt])
+        bounds = scan.offsets.astype(np.int64)
+        begins, ends = bounds[positions], bounds[positions + 1]
+        parts = [scan.events[begin:end] for begin, end in zip(begins, ends, strict=True)]
+        events = np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, dtype=np.int64)
+        owner = np.repeat(np.arange(len(positions)), ends - begins)
+        slow, fast = np.divmod(events, self.series.detector.shape_px[1])
+        slow, fast = slow + origins[owner, 0], fast + origins[owner, 1]
+        shape = frames.detector.shape_px
+        if len(events) and (min(slow.min(), fast.min()) < 0 or slow.max() >= shape[0] or fast.max() >= shape[1]):
+            raise SourceError(
+                f"{self.series.scans[tilt].events.path}: electrons lie outside the frame of {frames.id}",
+                "frames and event store are of different runs: run again",
+            )
+        columns = self.series.scan.shape[1]
+        found = []
+        for pixels in spots:
+            inside = np.zeros(shape, dtype=bool)
+            inside[pixels] = True
+            number = np.bincount(owner[inside[slow, fast]], minlength=len(positions))
+            rows = np.flatnonzero(number)
+            found.append(
+                tuple(
+                    TracedPosition(
+                        row=int(positions[k]) // columns, column=int(positions[k]) % columns, counts=int(number[k])
+                    )
+                    for k in rows
+                )
+            )
+        return found
