@@ -1,0 +1,1 @@
+"""The aperture studio: a window in the browser, thin over the functions of tasks."""
