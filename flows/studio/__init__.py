@@ -1,0 +1,1 @@
+"""The studio: a window in the browser in which apertures are drawn, judged and saved."""
