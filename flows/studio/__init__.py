@@ -1,1 +1,1 @@
-"""The studio: a window in the browser in which apertures are drawn, judged and saved."""
+"""The aperture studio: draw, look, correct and approve in a browser."""
