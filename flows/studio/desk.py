@@ -5,37 +5,27 @@ Everything that a control of the window does is a method here. What is dear to c
 as often as it can show.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Literal, get_args
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.studio.choices import (
+    BRUSH_RADIUS,
+    DETECTOR_IMAGE,
+    LARGEST_BRUSH,
+    LIKENESS,
+    SHOWABLE,
+    MessageKind,
+    Spots,
+    Stretch,
+    Watchers,
+)
 from flows.studio.current_sum import CurrentSum
 from flows.studio.detector_hold import DetectorHold, DetectorShape
+from flows.studio.edits import crystal_at, pieces_apart, position_at, with_area
 from flows.studio.sketch import BRUSHES, Mask, Mode, Point, Sketch, Tool, combined
 from tasks.drawing import Drawing, DrawingCrystal, History, Scene, VirtualDetector, grow
-
-Topic = Literal["tilt", "drawing", "pattern", "image", "crystal", "message", "tool", "detector", "view"]
-Stretch = Literal["log", "sqrt", "linear"]
-STRETCHES: tuple[Stretch, ...] = get_args(Stretch)
-MessageKind = Literal["info", "done", "warning", "error"]
-DETECTOR_IMAGE = "virtual detector"
-"""The name of the image that the virtual detector makes, beside those of the scene."""
-BRUSH_RADIUS, LARGEST_BRUSH = 2.0, 64.0
-"""Of the brush, in positions, at first and at most. Chosen, not measured: five positions across suit a scan of 64."""
-LIKENESS = 0.5
-"""Of patterns that `grow` takes for one crystal's, at first: the middle of its scale."""
-
-SHOWABLE: Mapping[str, str] = MappingProxyType(
-    {"regions": "Regions", "rings": "Resolution rings", "spots": "Indexed spots", "masked": "Masked pixels"}
-)
-"""What lies upon the images and can be hidden, with its labels."""
-
-Spots = Callable[[str, int], list[tuple[float, float, int, int, int]]]
-"""Crystal and tilt to the spots that the run indexed there: (slow, fast, h, k, l)."""
-
 
 class Desk:
     """One person's working state.
@@ -64,20 +54,11 @@ class Desk:
         self.sketch: Sketch | None = None
         self._hold: DetectorHold | None = None
         self._seed: tuple[Point, str | None, Mode] | None = None
-        self._watching: dict[Topic, list[Callable[[], None]]] = {topic: [] for topic in get_args(Topic)}
+        self._watchers = Watchers()
+        self.watch, self.changed = self._watchers.watch, self._watchers.changed
         self._sum = CurrentSum(scene)
 
     # ---- telling
-
-    def watch(self, topic: Topic, callback: Callable[[], None]) -> None:
-        """Have `callback` called whenever what `topic` names has changed."""
-        self._watching[topic].append(callback)
-
-    def changed(self, *topics: Topic) -> None:
-        """Call who watches these topics."""
-        for topic in topics:
-            for callback in tuple(self._watching[topic]):
-                callback()
 
     def say(self, text: str, kind: MessageKind = "info") -> None:
         """Show a message."""
@@ -283,14 +264,18 @@ class Desk:
             self.crystal = crystal
         self._renewed()
 
+    def split_pieces(self) -> None:
+        """Make crystals of the pieces that do not touch at this tilt."""
+        crystal = self.crystal
+        if crystal is None:
+            self.say("Select the crystal first that is to be split.", "warning")
+        else:
+            self._split(lambda: pieces_apart(self.drawing, crystal, self.tilt), "split into its pieces")
+
     def crystal_at(self, point: Point) -> str | None:
         """Return the crystal at a point, the smallest of several; None if there is none."""
-        row, column = (round(value) for value in point)
-        ny, nx = self.scene.scan_shape
-        if not (0 <= row < ny and 0 <= column < nx):
-            return None
-        there = [one for one in self.drawing.crystals if one.mask(self.tilt)[row, column]]
-        return min(there, key=lambda one: int(one.mask(self.tilt).sum())).id if there else None
+        position = position_at(point, self.scene.scan_shape)
+        return None if position is None else crystal_at(self.drawing, self.tilt, position)
 
     # ---- the virtual detector
 
@@ -349,64 +334,54 @@ class Desk:
 
     def _closes(self, point: Point, reach: float) -> bool:
         sketch = self.sketch
-        return (
-            sketch is not None
-            and not sketch.closed
-            and len(sketch.points) >= 3
-            and sketch.handle_at(point, reach) == 0
-        )  # fmt: skip
+        is_open = sketch is not None and not sketch.closed and len(sketch.points) >= 3
+        return is_open and sketch is not None and sketch.handle_at(point, reach) == 0
 
     def _commit(self, sketch: Sketch) -> None:
         """Put the shape into the drawing; one with handles stays at hand."""
         sketch.rest()
         again = sketch.closed
-        mask = sketch.mask()
         self.sketch = None
-        if sketch.tool == "cut":
-            self._cut(sketch)
-        elif self._put(sketch.target, mask, "reshaped" if again else sketch.tool):
+        target = sketch.target
+        if sketch.tool == "cut" and target is not None:
+            line = (sketch.points[0], sketch.points[1])
+            self._split(lambda: self.drawing.split(target, self.tilt, line=line), "cut in two")
+            return
+        if self._put(target, sketch.mask(), "reshaped" if again else sketch.tool):
             sketch.target = self.crystal
             sketch.closed = True
             self.sketch = sketch if sketch.handles else None
-            self._renewed()
-        else:
-            self._renewed()
+        self._renewed()
 
     def _put(self, target: str | None, mask: Mask, how: str) -> bool:
         """Give a crystal, or a new one, this mask at this tilt; return whether that changed the drawing."""
-        now = self.drawing
-        at = f"at {self.scene.tilt_deg[self.tilt]:.1f}\u00b0"
-        if target in now.ids and target is not None:
-            return self.history.do(f"{target} {at}: {how}", now.with_mask(target, self.tilt, mask))
-        if not mask.any():
+        tilts = self.scene.tilt_deg
+        drawing, crystal = with_area(self.drawing, target, self.tilt, mask, tilts=len(tilts))
+        if not self.history.do(f"{crystal} at {tilts[self.tilt]:.1f}\u00b0: {how}", drawing):
             return False
-        masks = np.zeros((len(self.scene.tilt_deg), *self.scene.scan_shape), dtype=bool)
-        masks[self.tilt] = mask
-        self.crystal = now.next_id()
-        self.history.do(f"{self.crystal} {at}: {how}, new", now.with_new(masks))
-        self.changed("crystal")
+        if self.crystal != crystal:
+            self.crystal = crystal
+            self.changed("crystal")
         return True
 
-    def _cut(self, sketch: Sketch) -> None:
-        """Split the crystal along the line that was drawn."""
-        if sketch.target is not None:
-            try:
-                drawing = self.drawing.split(sketch.target, self.tilt, line=(sketch.points[0], sketch.points[1]))
-            except ValueError as error:
-                self.say(f"Not cut: {error}", "warning")
-            else:
-                self.history.do(f"{sketch.target}: cut in two", drawing)
-        self._renewed()
+    def _split(self, split: Callable[[], Drawing], how: str) -> None:
+        """Split the crystal, or say why not."""
+        try:
+            drawing = split()
+        except ValueError as error:
+            self.say(f"Not split: {error}", "warning")
+            self._renewed()
+        else:
+            self.do(f"{self.crystal}: {how}", drawing)
 
     def _grow(self, seed: Point, target: str | None, mode: Mode) -> None:
-        row, column = (round(value) for value in seed)
-        ny, nx = self.scene.scan_shape
-        if not (0 <= row < ny and 0 <= column < nx):
+        position = position_at(seed, self.scene.scan_shape)
+        if position is None:
             return
         self._let_go()
         found = self.selected
         base = np.zeros(self.scene.scan_shape, dtype=bool) if found is None else found.mask(self.tilt)
-        area = grow(self.scene, self.tilt, seed=(row, column), likeness=self.likeness)
+        area = grow(self.scene, self.tilt, seed=position, likeness=self.likeness)
         if self._put(target, combined(base, area, mode), "grown"):
             self._seed = (seed, target, mode)
         self._renewed()

@@ -82,7 +82,7 @@ class RealSpace:
             text_font_size="13px", text_font_style="bold", text_color="white",
             background_fill_color="black", background_fill_alpha=0.6,
         )  # fmt: skip
-        plot.line(x="x", y="y", source=self._handles, line_color="white", line_dash="dotted")
+        self._way = plot.line(x="x", y="y", source=self._handles, line_color="white", line_dash="dotted")
         plot.add_glyph(
             self._handles, Scatter(x="x", y="y", marker="square", size=10, fill_color="white", line_color="black")
         )
@@ -123,6 +123,7 @@ class RealSpace:
         desk.watch("crystal", lambda: pulse.ask("regions", "current"))
         desk.watch("pattern", lambda: pulse.ask("current"))
         desk.watch("tool", self._tell)
+        desk.watch("tool", lambda: pulse.ask("current"))
         desk.watch("view", self._tell)
         pulse.ask("image", "regions", "current")
 
@@ -169,6 +170,7 @@ class RealSpace:
         self._outline.data = {"x0": edges.column_0, "y0": edges.row_0, "x1": edges.column_1, "y1": edges.row_1}
         handles = desk.sketch.handles if desk.sketch is not None else ()
         self._handles.data = {"x": [one[1] for one in handles], "y": [one[0] for one in handles]}
+        self._way.visible = desk.sketch is not None and desk.sketch.tool in {"polygon", "cut"}
 
     def _send_position(self) -> None:
         self.readout.text = position_text(self._desk, self._pointer)

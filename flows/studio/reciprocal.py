@@ -14,7 +14,8 @@ from bokeh.models import (
 )
 from bokeh.palettes import Inferno256
 
-from flows.studio.desk import STRETCHES, Desk
+from flows.studio.choices import STRETCHES
+from flows.studio.desk import Desk
 from flows.studio.plane import add_image, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
 from flows.studio.pulse import Pulse
 from flows.studio.sketch import Point

@@ -14,8 +14,8 @@ Tool = Literal["select", "move", "freehand", "polygon", "rectangle", "ellipse", 
 TOOLS: tuple[Tool, ...] = get_args(Tool)
 Mode = Literal["replace", "add", "remove"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-HANDLED: frozenset[Tool] = frozenset({"polygon", "rectangle", "ellipse"})
-"""Tools whose shapes keep handles that can be dragged afterwards."""
+HANDLED: frozenset[Tool] = frozenset({"polygon", "rectangle", "ellipse", "cut"})
+"""Tools whose shapes have corners; those that are kept can be dragged afterwards."""
 BRUSHES: frozenset[Tool] = frozenset({"brush", "eraser"})
 SPANNED: frozenset[Tool] = frozenset({"rectangle", "ellipse", "cut"})
 """Tools that draw from one point to another."""
@@ -101,7 +101,9 @@ class Sketch:
         return polygon_mask(self._shape, self.points)
 
     def mask(self) -> Mask:
-        """Return what the mask becomes, (ny, nx)."""
+        """Return what the mask becomes, (ny, nx); a cut leaves it as it is until it is made."""
+        if self.tool == "cut":
+            return self.base
         return combined(self.base, self.area(), self.mode)
 
     def _ellipse(self) -> Mask:

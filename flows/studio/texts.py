@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from flows.studio.desk import DETECTOR_IMAGE, Desk
+from flows.studio.choices import DETECTOR_IMAGE
+from flows.studio.desk import Desk
 from flows.studio.sketch import Point
 from tasks.drawing import resolution_at
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from bokeh.layouts import column, row
 from bokeh.models import Button, Div, LayoutDOM, RadioButtonGroup, Slider, Toggle
 
-from flows.studio.desk import LARGEST_BRUSH, SHOWABLE, Desk
+from flows.studio.choices import LARGEST_BRUSH, SHOWABLE
+from flows.studio.desk import Desk
 from flows.studio.sketch import MODES, TOOLS
 
 MODE_LABELS = {"replace": "Replace", "add": "Add", "remove": "Take away"}
@@ -15,7 +16,7 @@ DETECTOR_SHAPES = ("disc", "ring", "rectangle")
 def tools_panel(desk: Desk) -> LayoutDOM:
     """Return the column of tools."""
     tool = RadioButtonGroup(
-        labels=[name.capitalize() for name in TOOLS], active=TOOLS.index(desk.tool), orientation="vertical",
+        labels=[f"{BY_ACTION[name].label} ({shown(name)})" for name in TOOLS], active=TOOLS.index(desk.tool), orientation="vertical",
         name="tool", sizing_mode="stretch_width", html_attributes={"aria-label": "Tool"},
     )  # fmt: skip
     tool.on_change("active", lambda _attr, _old, new: desk.choose_tool(TOOLS[new]))

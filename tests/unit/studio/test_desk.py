@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.studio.desk import DETECTOR_IMAGE, Desk
+from flows.studio.choices import DETECTOR_IMAGE
+from flows.studio.desk import Desk
 from flows.studio.sketch import Mask
 from flows.studio.texts import image_text, pattern_text, pixel_text, position_text
 from tasks.drawing import Drawing, Scene, VirtualDetector
@@ -264,7 +265,7 @@ def test_a_cut_divides_a_crystal_along_its_line(desk: Desk) -> None:
     desk.undo()
     desk.choose_crystal(name)
     drag(desk, (11.0, 0.0), (11.0, 10.0))
-    assert desk.message[1].startswith("Not cut:")
+    assert desk.message[1].startswith("Not split:")
 
 
 def test_the_virtual_detector_is_dragged_moved_and_resized(desk: Desk) -> None:
