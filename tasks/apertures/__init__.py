@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from tasks.apertures.drawn import ApertureFile
     from tasks.apertures.models import ApertureFigures, ApertureScores, ApertureSet, CrystalAperture
     from tasks.apertures.ports import ApertureProposer
+    from tasks.apertures.register import consistent_offsets
+    from tasks.apertures.scan_spots import ScanSpots, spots_of_scan
+    from tasks.apertures.settings import ProposalSettings
     from tasks.apertures.task import propose_apertures
 else:
     __getattr__ = open_face(__name__)
@@ -23,10 +26,14 @@ __all__ = [
     "ApertureSet",
     "AutomaticApertures",
     "CrystalAperture",
+    "ProposalSettings",
+    "ScanSpots",
     "all_positions_aperture",
+    "consistent_offsets",
     "has_more_positions",
     "outline",
     "propose_apertures",
     "read_apertures",
+    "spots_of_scan",
     "write_apertures",
 ]

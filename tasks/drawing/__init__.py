@@ -1,0 +1,35 @@
+"""A series opened for looking and drawing: exact sums while a hand draws, images, shapes, crystals, undo."""
+
+from typing import TYPE_CHECKING
+
+from tasks.face import open_face
+
+if TYPE_CHECKING:
+    from tasks.drawing.crystals import Drawing, DrawingCrystal
+    from tasks.drawing.history import History
+    from tasks.drawing.scene import Scene
+    from tasks.drawing.shapes import (
+        connected_part,
+        ellipse_mask,
+        polygon_mask,
+        rectangle_mask,
+        sides_of_line,
+        stroke_mask,
+    )
+    from tasks.drawing.virtual_detector import VirtualDetector
+else:
+    __getattr__ = open_face(__name__)
+
+__all__ = [
+    "Drawing",
+    "DrawingCrystal",
+    "History",
+    "Scene",
+    "VirtualDetector",
+    "connected_part",
+    "ellipse_mask",
+    "polygon_mask",
+    "rectangle_mask",
+    "sides_of_line",
+    "stroke_mask",
+]
