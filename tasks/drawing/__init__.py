@@ -6,6 +6,16 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.drawing.crystals import Drawing, DrawingCrystal
+    from tasks.drawing.display import (
+        Edges,
+        binned,
+        contrasted,
+        edges_of,
+        resolution_at,
+        resolution_radius_px,
+        resolution_rings,
+        stretched,
+    )
     from tasks.drawing.history import History
     from tasks.drawing.scene import Scene
     from tasks.drawing.shapes import (
@@ -23,13 +33,21 @@ else:
 __all__ = [
     "Drawing",
     "DrawingCrystal",
+    "Edges",
     "History",
     "Scene",
     "VirtualDetector",
+    "binned",
     "connected_part",
+    "contrasted",
+    "edges_of",
     "ellipse_mask",
     "polygon_mask",
     "rectangle_mask",
+    "resolution_at",
+    "resolution_radius_px",
+    "resolution_rings",
     "sides_of_line",
+    "stretched",
     "stroke_mask",
 ]
