@@ -6,7 +6,9 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.drawing.crystals import Drawing, DrawingCrystal
+    from tasks.drawing.growth import grow, likeness_of, region_like
     from tasks.drawing.history import History
+    from tasks.drawing.likeness import Likeness
     from tasks.drawing.scene import Scene
     from tasks.drawing.shapes import (
         connected_part,
@@ -24,12 +26,16 @@ __all__ = [
     "Drawing",
     "DrawingCrystal",
     "History",
+    "Likeness",
     "Scene",
     "VirtualDetector",
     "connected_part",
     "ellipse_mask",
+    "grow",
+    "likeness_of",
     "polygon_mask",
     "rectangle_mask",
+    "region_like",
     "sides_of_line",
     "stroke_mask",
 ]
