@@ -16,7 +16,9 @@ if TYPE_CHECKING:
         resolution_rings,
         stretched,
     )
+    from tasks.drawing.growth import grow, likeness_of, region_like
     from tasks.drawing.history import History
+    from tasks.drawing.likeness import Likeness
     from tasks.drawing.scene import Scene
     from tasks.drawing.shapes import (
         connected_part,
@@ -35,6 +37,7 @@ __all__ = [
     "DrawingCrystal",
     "Edges",
     "History",
+    "Likeness",
     "Scene",
     "VirtualDetector",
     "binned",
@@ -42,8 +45,11 @@ __all__ = [
     "contrasted",
     "edges_of",
     "ellipse_mask",
+    "grow",
+    "likeness_of",
     "polygon_mask",
     "rectangle_mask",
+    "region_like",
     "resolution_at",
     "resolution_radius_px",
     "resolution_rings",
