@@ -6,7 +6,19 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.drawing.crystals import Drawing, DrawingCrystal
+    from tasks.drawing.display import (
+        Edges,
+        binned,
+        contrasted,
+        edges_of,
+        resolution_at,
+        resolution_radius_px,
+        resolution_rings,
+        stretched,
+    )
+    from tasks.drawing.growth import grow, likeness_of, region_like
     from tasks.drawing.history import History
+    from tasks.drawing.likeness import Likeness
     from tasks.drawing.scene import Scene
     from tasks.drawing.shapes import (
         connected_part,
@@ -23,13 +35,25 @@ else:
 __all__ = [
     "Drawing",
     "DrawingCrystal",
+    "Edges",
     "History",
+    "Likeness",
     "Scene",
     "VirtualDetector",
+    "binned",
     "connected_part",
+    "contrasted",
+    "edges_of",
     "ellipse_mask",
+    "grow",
+    "likeness_of",
     "polygon_mask",
     "rectangle_mask",
+    "region_like",
+    "resolution_at",
+    "resolution_radius_px",
+    "resolution_rings",
     "sides_of_line",
+    "stretched",
     "stroke_mask",
 ]

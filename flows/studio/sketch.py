@@ -1,0 +1,127 @@
+"""What the pointer is drawing: points and handles become positions of the scan."""
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.drawing import ellipse_mask, polygon_mask, rectangle_mask, stroke_mask
+
+Point = tuple[float, float]
+"""(row, column) of the scan, or (slow, fast) of the detector; integers are centres."""
+Mask = NDArray[np.bool_]
+Tool = Literal["select", "move", "freehand", "polygon", "rectangle", "ellipse", "brush", "eraser", "grow", "cut"]
+TOOLS: tuple[Tool, ...] = get_args(Tool)
+Mode = Literal["replace", "add", "remove"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+HANDLED: frozenset[Tool] = frozenset({"polygon", "rectangle", "ellipse", "cut"})
+"""Tools whose shapes have corners; those that are kept can be dragged afterwards."""
+BRUSHES: frozenset[Tool] = frozenset({"brush", "eraser"})
+SPANNED: frozenset[Tool] = frozenset({"rectangle", "ellipse", "cut"})
+"""Tools that draw from one point to another."""
+SWEPT: frozenset[Tool] = BRUSHES | {"freehand"}
+"""Tools that take in every point that the pointer passes."""
+THIN = 0.5
+"""Radius in positions of the line that stands for a freehand shape of fewer than three points: the position under the
+pointer and no other."""
+
+
+class Sketch:
+    """One shape in the making on one mask (ny, nx), which it adds to, takes from or replaces.
+
+    `target` is the crystal that is changed, None for a new one. A brush is swept point by point, so that a long stroke
+    costs no more at its end than at its beginning.
+    """
+
+    def __init__(self, tool: Tool, base: Mask, *, mode: Mode, radius: float, target: str | None, tilt: int) -> None:
+        self.tool = tool
+        self.base = base
+        self.mode: Mode = {"brush": "add", "eraser": "remove"}.get(tool, mode)  # type: ignore[assignment]
+        self.radius = radius
+        self.target = target
+        self.tilt = tilt
+        self._shape = (base.shape[0], base.shape[1])
+        self.points: list[Point] = []
+        self.closed = False
+        self.moving = False
+        self.held: int | None = None
+        self._swept = np.zeros(base.shape, dtype=bool)
+        self._taken = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether it is still in the making, or a handle is being dragged: not in the drawing as it looks now."""
+        return self.moving or not self.closed
+
+    @property
+    def handles(self) -> tuple[Point, ...]:
+        """The corners that can be dragged: none of a freehand shape."""
+        return tuple(self.points) if self.tool in HANDLED else ()
+
+    def handle_at(self, point: Point, reach: float) -> int | None:
+        """Return the handle nearest to a point, if one is within reach."""
+        if not self.handles:
+            return None
+        distance = np.hypot(*(np.array(self.handles) - point).T)
+        nearest = int(np.argmin(distance))
+        return nearest if distance[nearest] <= reach else None
+
+    def begin(self, point: Point, reach: float) -> None:
+        """Press at a point: hold the handle within reach, or put a corner and hold it."""
+        self.moving = True
+        self.held = self.handle_at(point, reach)
+        if self.held is None:
+            self.points.extend([point, point] if self.tool in SPANNED else [point])
+            self.held = None if self.tool in SWEPT else len(self.points) - 1
+
+    def go_on(self, point: Point) -> None:
+        """Move to a point: the corner that is held goes with the pointer, a line grows."""
+        if self.held is None:
+            self.points.append(point)
+        else:
+            self.points[self.held] = point
+
+    def rest(self) -> None:
+        """Let the pointer go."""
+        self.moving = False
+        self.held = None
+
+    def area(self) -> Mask:
+        """Return the positions of the shape itself, (ny, nx)."""
+        if self.tool in BRUSHES:
+            return self._sweep()
+        if len(self.points) < 2:
+            return stroke_mask(self._shape, self.points, THIN) if self.points else self._swept
+        if self.tool == "rectangle":
+            return rectangle_mask(self._shape, self.points[0], self.points[1])
+        if self.tool == "ellipse":
+            return self._ellipse()
+        if len(self.points) < 3:
+            return stroke_mask(self._shape, self.points, THIN)
+        return polygon_mask(self._shape, self.points)
+
+    def mask(self) -> Mask:
+        """Return what the mask becomes, (ny, nx); a cut leaves it as it is until it is made."""
+        if self.tool == "cut":
+            return self.base
+        return combined(self.base, self.area(), self.mode)
+
+    def _ellipse(self) -> Mask:
+        """Return the ellipse in the box between two corners."""
+        (top, left), (bottom, right) = self.points[:2]
+        half = (abs(bottom - top) / 2.0, abs(right - left) / 2.0)
+        return ellipse_mask(self._shape, ((top + bottom) / 2.0, (left + right) / 2.0), half)
+
+    def _sweep(self) -> Mask:
+        begin = max(self._taken - 1, 0)
+        if self._taken < len(self.points):
+            self._swept = self._swept | stroke_mask(self._shape, self.points[begin:], self.radius)
+            self._taken = len(self.points)
+        return self._swept
+
+
+def combined(base: Mask, area: Mask, mode: Mode) -> Mask:
+    """Return a mask after an area was added to it, taken from it, or put in its place."""
+    if mode == "add":
+        return base | area
+    return base & ~area if mode == "remove" else area
