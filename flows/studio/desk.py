@@ -6,6 +6,7 @@ as often as it can show.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,11 +102,15 @@ class Desk:
     @property
     def shown_image(self) -> NDArray[np.float32]:
         """The image of real space that is chosen, (ny, nx)."""
+        return self.image_maker()()
+
+    def image_maker(self) -> Callable[[], NDArray[np.float32]]:
+        """Return what makes the image that is chosen now, whatever is chosen meanwhile: it may take seconds."""
         if self.image == DETECTOR_IMAGE and self.detector is not None:
-            return self.scene.detector_image(self.tilt, self.detector)
+            return partial(self.scene.detector_image, self.tilt, self.detector)
         if self.image == "misorientation":
-            return self.scene.image(self.tilt, self.image, reference=self.live_mask)
-        return self.scene.image(self.tilt, self.image)
+            return partial(self.scene.image, self.tilt, self.image, reference=self.live_mask.copy())
+        return partial(self.scene.image, self.tilt, self.image)
 
     @property
     def image_names(self) -> tuple[str, ...]:

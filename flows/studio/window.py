@@ -5,6 +5,7 @@ from typing import Any
 from bokeh.document import Document
 from bokeh.layouts import column, row
 
+from flows.studio.behind import Behind
 from flows.studio.desk import Desk
 from flows.studio.pulse import Pulse
 from flows.studio.real_space import RealSpace
@@ -15,7 +16,8 @@ from flows.studio.tools import tools_panel
 def build(doc: Document, desk: Desk, deeds: Any = None) -> Pulse:  # noqa: ARG001 - the panels of judging and saving come with it
     """Put the window of one session on its page; return what sends its updates."""
     pulse = Pulse(doc)
-    real, reciprocal = RealSpace(desk, pulse), ReciprocalSpace(desk, pulse)
+    behind = Behind(doc)
+    real, reciprocal = RealSpace(desk, pulse, behind), ReciprocalSpace(desk, pulse, behind)
 
     def whole_views() -> None:
         if desk.views != seen[0]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.drawing.growth import grow, likeness_of, region_like
     from tasks.drawing.history import History
     from tasks.drawing.likeness import Likeness
+    from tasks.drawing.outline_fill import OutlineFill
     from tasks.drawing.scene import Scene
     from tasks.drawing.shapes import (
         connected_part,
@@ -38,6 +39,7 @@ __all__ = [
     "Edges",
     "History",
     "Likeness",
+    "OutlineFill",
     "Scene",
     "VirtualDetector",
     "binned",
