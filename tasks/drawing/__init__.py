@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
+    from tasks.drawing.carrying import Carried, carry
     from tasks.drawing.crystals import Drawing, DrawingCrystal
+    from tasks.drawing.drift import Drift, drift_of_images, find_drift
     from tasks.drawing.growth import grow, likeness_of, region_like
     from tasks.drawing.history import History
     from tasks.drawing.likeness import Likeness
@@ -23,14 +25,19 @@ else:
     __getattr__ = open_face(__name__)
 
 __all__ = [
+    "Carried",
     "Drawing",
     "DrawingCrystal",
+    "Drift",
     "History",
     "Likeness",
     "Scene",
     "VirtualDetector",
+    "carry",
     "connected_part",
+    "drift_of_images",
     "ellipse_mask",
+    "find_drift",
     "grow",
     "likeness_of",
     "polygon_mask",
