@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
+    from tasks.drawing.carrying import Carried, carry
     from tasks.drawing.crystals import Drawing, DrawingCrystal
     from tasks.drawing.display import (
         Edges,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         resolution_rings,
         stretched,
     )
+    from tasks.drawing.drift import Drift, drift_of_images, find_drift
     from tasks.drawing.growth import grow, likeness_of, region_like
     from tasks.drawing.history import History
     from tasks.drawing.likeness import Likeness
@@ -34,8 +36,10 @@ else:
     __getattr__ = open_face(__name__)
 
 __all__ = [
+    "Carried",
     "Drawing",
     "DrawingCrystal",
+    "Drift",
     "Edges",
     "History",
     "Likeness",
@@ -43,10 +47,13 @@ __all__ = [
     "Scene",
     "VirtualDetector",
     "binned",
+    "carry",
     "connected_part",
     "contrasted",
+    "drift_of_images",
     "edges_of",
     "ellipse_mask",
+    "find_drift",
     "grow",
     "likeness_of",
     "polygon_mask",
