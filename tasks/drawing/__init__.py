@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         sides_of_line,
         stroke_mask,
     )
+    from tasks.drawing.thumbnails import thumbnail
     from tasks.drawing.virtual_detector import VirtualDetector
 else:
     __getattr__ = open_face(__name__)
@@ -56,4 +57,5 @@ __all__ = [
     "sides_of_line",
     "stretched",
     "stroke_mask",
+    "thumbnail",
 ]
