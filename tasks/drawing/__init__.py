@@ -6,7 +6,26 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.drawing.crystals import Drawing, DrawingCrystal
+    from tasks.drawing.display import (
+        Edges,
+        Stretch,
+        binned,
+        contrasted,
+        edges_of,
+        resolution_at,
+        resolution_rings,
+        stretched,
+    )
+    from tasks.drawing.frame_display import largest_of, screen_factor, shaded
     from tasks.drawing.history import History
+    from tasks.drawing.rotation_scene import (
+        FrameImage,
+        OverAllFrames,
+        PredictedSpots,
+        ReadFrame,
+        RotationFrame,
+        RotationScene,
+    )
     from tasks.drawing.scene import Scene
     from tasks.drawing.shapes import (
         connected_part,
@@ -23,13 +42,30 @@ else:
 __all__ = [
     "Drawing",
     "DrawingCrystal",
+    "Edges",
+    "FrameImage",
     "History",
+    "OverAllFrames",
+    "PredictedSpots",
+    "ReadFrame",
+    "RotationFrame",
+    "RotationScene",
     "Scene",
+    "Stretch",
     "VirtualDetector",
+    "binned",
     "connected_part",
+    "contrasted",
+    "edges_of",
     "ellipse_mask",
+    "largest_of",
     "polygon_mask",
     "rectangle_mask",
+    "resolution_at",
+    "resolution_rings",
+    "screen_factor",
+    "shaded",
     "sides_of_line",
+    "stretched",
     "stroke_mask",
 ]
