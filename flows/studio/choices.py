@@ -1,10 +1,7 @@
 """What can be chosen in the studio, what is told, and where choices begin."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Literal, get_args
-
-from flows.studio.sketch import Tool
 
 Topic = Literal["tilt", "drawing", "pattern", "image", "crystal", "message", "tool", "detector", "view"]
 Stretch = Literal["log", "sqrt", "linear"]
@@ -12,15 +9,14 @@ STRETCHES: tuple[Stretch, ...] = get_args(Stretch)
 MessageKind = Literal["info", "done", "working", "warning", "error"]
 DETECTOR_IMAGE = "virtual detector"
 """The name of the image that the virtual detector makes, beside those of the scene."""
-BRUSH_RADIUS, LARGEST_BRUSH = 2.0, 64.0
-"""Of the brush, in positions, at first and at most. Chosen, not measured: five positions across suit a scan of 64."""
+BRUSH_RADIUS, SMALLEST_BRUSH, LARGEST_BRUSH = 2.0, 0.5, 64.0
+"""Of the brush, in positions, at first, at least (one position) and at most. Chosen, not measured: five positions
+across suit a scan of 64."""
 LIKENESS = 0.5
 """Of patterns that `grow` takes for one crystal's, at first: the middle of its scale."""
 
-SHOWABLE: Mapping[str, str] = MappingProxyType(
-    {"regions": "Regions", "rings": "Resolution rings", "spots": "Indexed spots", "masked": "Masked pixels"}
-)
-"""What lies upon the images and can be hidden, with its labels."""
+SHOWABLE = ("regions", "rings", "spots", "masked")
+"""What lies upon the images and can be hidden."""
 
 Spots = Callable[[str, int], list[tuple[float, float, int, int, int]]]
 """Crystal and tilt to the spots that the run indexed there: (slow, fast, h, k, l)."""

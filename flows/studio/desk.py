@@ -16,6 +16,7 @@ from flows.studio.choices import (
     LARGEST_BRUSH,
     LIKENESS,
     SHOWABLE,
+    SMALLEST_BRUSH,
     MessageKind,
     Spots,
     Stretch,
@@ -26,6 +27,7 @@ from flows.studio.detector_hold import DetectorHold, DetectorShape
 from flows.studio.edits import crystal_at, pieces_apart, position_at, with_area
 from flows.studio.sketch import BRUSHES, Mask, Mode, Point, Sketch, Tool, combined
 from tasks.drawing import Drawing, DrawingCrystal, History, Scene, VirtualDetector, grow
+
 
 class Desk:
     """One person's working state.
@@ -143,7 +145,7 @@ class Desk:
 
     def choose_brush_radius(self, radius: float) -> None:
         """Make the brush larger or smaller, in positions."""
-        self.brush_radius = min(max(radius, 0.5), LARGEST_BRUSH)
+        self.brush_radius = min(max(radius, SMALLEST_BRUSH), LARGEST_BRUSH)
         self.changed("tool")
 
     def choose_image(self, name: str) -> None:

@@ -19,7 +19,9 @@ def crystal_at(drawing: Drawing, tilt: int, position: tuple[int, int]) -> str | 
     return min(there, key=lambda one: one.positions_per_tilt[tilt]).id if there else None
 
 
-def with_area(drawing: Drawing, crystal: str | None, tilt: int, mask: Mask, *, tilts: int) -> tuple[Drawing, str | None]:
+def with_area(
+    drawing: Drawing, crystal: str | None, tilt: int, mask: Mask, *, tilts: int
+) -> tuple[Drawing, str | None]:
     """Return it with this mask (ny, nx) of a crystal, or of a new one for None; and whose it is then.
 
     A new crystal of no position is not made.

@@ -24,23 +24,30 @@ class Key(NamedTuple):
 
 
 KEYS = (
+    Key("select", "q", "Select", "Draw", "click a crystal to work on it"),
+    Key("move", "h", "Move the view", "Draw", "drag; the wheel zooms"),
     Key("freehand", "f", "Freehand", "Draw", "draw around positions"),
     Key("polygon", "p", "Polygon", "Draw", "click corners, drag them afterwards"),
     Key("rectangle", "r", "Rectangle", "Draw", "drag from corner to corner"),
     Key("ellipse", "o", "Ellipse", "Draw", "drag from corner to corner of its box"),
     Key("brush", "b", "Brush", "Draw", "add positions"),
     Key("eraser", "e", "Eraser", "Draw", "take positions away"),
+    Key("grow", "g", "Grow", "Draw", "click: connected positions with a pattern like it"),
+    Key("cut", "t", "Cut", "Draw", "draw a line that divides the crystal"),
     Key("smaller", "[", "Smaller brush", "Draw"),
     Key("larger", "]", "Larger brush", "Draw"),
-    Key("grow", "g", "Grow from here", "Draw", "click: connected positions with a pattern like it"),
     Key("less alike", "-", "Less alike", "Draw", "grow further"),
     Key("more alike", "+", "More alike", "Draw", "grow less far"),
-    Key("pan", "h", "Move the view", "Draw"),
+    Key("replace", "1", "Shapes replace", "Draw"),
+    Key("add", "2", "Shapes add", "Draw"),
+    Key("remove", "3", "Shapes take away", "Draw"),
+    Key("finish", "Enter", "Finish the shape", "Draw"),
+    Key("cancel", "Escape", "Drop the shape", "Draw", "or stop judging and solving"),
     Key("undo", "Ctrl+z", "Undo", "Draw"),
     Key("redo", "Ctrl+y", "Redo", "Draw"),
-    Key("next crystal", "ArrowDown", "Next crystal", "Crystals"),
     Key("previous crystal", "ArrowUp", "Previous crystal", "Crystals"),
-    Key("new", "n", "New", "Crystals", "an empty crystal to draw"),
+    Key("next crystal", "ArrowDown", "Next crystal", "Crystals"),
+    Key("new", "n", "New", "Crystals", "what is drawn next is a new crystal"),
     Key("accept", "a", "Take", "Crystals", "use this crystal as it is"),
     Key("reject", "x", "Reject", "Crystals", "leave this crystal out; it stays in the list"),
     Key("rename", "F2", "Rename", "Crystals"),
@@ -56,21 +63,23 @@ KEYS = (
     Key("play", " ", "Play", "Tilts", "one tilt after the other; again to stop"),
     Key("image", "i", "Next image", "Look", "counts, bright field, dark field, Bragg, ..."),
     Key("stretch", "l", "Next grey scale", "Look", "log, square root, linear"),
-    Key("rings", "k", "Resolution rings", "Look"),
     Key("detector", "v", "Virtual detector", "Look", "drag it on the pattern: it makes the image"),
-    Key("overlay", "z", "Regions", "Look", "show or hide the crystals on the image"),
+    Key("detector shape", "Shift+v", "Shape of the detector", "Look", "disc, ring, rectangle"),
+    Key("regions", "z", "Regions", "Look", "show or hide the crystals on the image"),
+    Key("rings", "k", "Resolution rings", "Look", "show or hide"),
     Key("spots", "w", "Indexed spots", "Look", "where the run has them"),
+    Key("masked", "Shift+m", "Masked pixels", "Look", "show or hide"),
     Key("reset view", "0", "Whole view", "Look"),
     Key("switch scheme", "d", "Light / dark", "Look"),
     Key("help", "?", "Keys", "Look", "this page"),
     Key("judge", "j", "Judge", "Run", "integrate the aperture as drawn, in seconds"),
-    Key("stop", "Escape", "Stop", "Run", "judging or solving"),
+    Key("stop", "Shift+Escape", "Stop", "Run", "judging or solving"),
     Key("save", "Ctrl+s", "Save", "Run"),
     Key("save copy", "Ctrl+Shift+s", "Save a copy", "Run", "under another name"),
-    Key("solve", "Ctrl+Enter", "Solve", "Run", "run the pipeline with the saved apertures"),
+    Key("solve", "Ctrl+Enter", "Solve", "Run", "run the pipeline with the apertures as drawn"),
     Key("accept run", "y", "Accept for the run", "Run", "where a run waits for approval"),
-    Key("take up", "u", "Take up", "Run", "drawing that was not saved"),
-    Key("discard", "q", "Discard", "Run", "drawing that was not saved"),
+    Key("take up", "u", "Take up", "Run", "the drawing that was not saved"),
+    Key("discard", "Shift+u", "Discard", "Run", "the drawing that was not saved"),
 )
 
 BY_ACTION: Mapping[str, Key] = {key.action: key for key in KEYS}
@@ -83,6 +92,7 @@ SHOWN = {
     " ": "Space",
     "Escape": "Esc",
     "Delete": "Del",
+    "Backspace": "⌫ Backspace",
 }
 
 LISTEN = """
@@ -98,7 +108,7 @@ document.addEventListener('keydown', event => {
   if (action == null || event.isComposing) return
   const plain = !name.startsWith('Ctrl+')
   if (plain && (!singles.active || target.matches?.(typing))) return
-  if (name == ' ' && target.matches?.('button, [role=button], input, a, summary, select')) return
+  if ((name == ' ' || name == 'Enter') && target.matches?.('button, [role=button], input, a, summary, select')) return
   if (/^(Arrow|Home|End)/.test(name) && target.matches?.('select, [role=slider], [role=tab]')) return
   event.preventDefault()
   if (event.repeat && pressed.value != '') return
@@ -170,8 +180,8 @@ class Keyboard:
         self.singles.label = "Single keys on" if new else "Single keys off"
 
 
-def help_panel(keyboard: Keyboard) -> Column:
-    """Return the page of all keys that something is bound to: hidden until ``?`` is pressed."""
+def help_panel(keyboard: Keyboard) -> tuple[Button, Column]:
+    """Return a button, and the page of all keys that something is bound to: hidden until it is pressed."""
     text = Div(text=help_text(keyboard.bound), sizing_mode="stretch_width", name="keys")
     panel = column(
         text,
@@ -186,8 +196,7 @@ def help_panel(keyboard: Keyboard) -> Column:
         text.text = help_text(keyboard.bound)
         panel.visible = not panel.visible
 
-    keyboard.bind("help", switch)
-    return panel
+    return keyboard.button("help", switch), panel
 
 
 def help_text(bound: frozenset[str]) -> str:

@@ -5,37 +5,14 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
-    from tasks.drawing.crystals import Drawing, DrawingCrystal
-    from tasks.drawing.display import (
-        Edges,
-        Stretch,
-        binned,
-        contrasted,
-        edges_of,
-        resolution_at,
-        resolution_rings,
-        stretched,
-    )
-    from tasks.drawing.frame_display import largest_of, screen_factor, shaded
-    from tasks.drawing.history import History
-    from tasks.drawing.rotation_scene import (
-        FrameImage,
-        OverAllFrames,
-        PredictedSpots,
-        ReadFrame,
-        RotationFrame,
-        RotationScene,
-    )
-    from tasks.drawing.scene import Scene
-    from tasks.drawing.shapes import (
-        connected_part,
-        ellipse_mask,
-        polygon_mask,
-        rectangle_mask,
-        sides_of_line,
-        stroke_mask,
-    )
-    from tasks.drawing.virtual_detector import VirtualDetector
+    from tasks.drawing.crystals import (Drawing, DrawingCrystal,)
+    from tasks.drawing.display import (<<<<<<< HEAD         Stretch, <<<<<<< HEAD         resolution_rings, ======= >>>>>>> window         binned, Edges, contrasted, edges_of, resolution_at, stretched,)
+    from tasks.drawing.frame_display import (largest_of, screen_factor, shaded,)
+    from tasks.drawing.history import (History,)
+    from tasks.drawing.rotation_scene import (FrameImage, OverAllFrames, PredictedSpots, ReadFrame, RotationFrame, RotationScene,)
+    from tasks.drawing.scene import (Scene,)
+    from tasks.drawing.shapes import (connected_part, ellipse_mask, polygon_mask, rectangle_mask, sides_of_line, stroke_mask,)
+    from tasks.drawing.virtual_detector import (VirtualDetector,)
 else:
     __getattr__ = open_face(__name__)
 
@@ -51,9 +28,10 @@ __all__ = [
     "RotationFrame",
     "RotationScene",
     "Scene",
-    "Stretch",
     "VirtualDetector",
-    "binned",
+    "<<<<<<< HEAD         Stretch",
+    "<<<<<<< HEAD         resolution_rings",
+    "======= >>>>>>> window         binned",
     "connected_part",
     "contrasted",
     "edges_of",
@@ -62,7 +40,6 @@ __all__ = [
     "polygon_mask",
     "rectangle_mask",
     "resolution_at",
-    "resolution_rings",
     "screen_factor",
     "shaded",
     "sides_of_line",

@@ -120,7 +120,9 @@ def test_only_the_difference_is_read_while_drawing(desk: Desk, monkeypatch: pyte
         ("freehand", [(1.5, 1.5), (1.5, 6.5), (6.5, 6.5), (6.5, 1.5)], box(2, 2, 6, 6)),
     ],
 )
-def test_each_tool_draws_its_shape(desk: Desk, tool: str, points: list[tuple[float, float]], wanted: Mask | None) -> None:
+def test_each_tool_draws_its_shape(
+    desk: Desk, tool: str, points: list[tuple[float, float]], wanted: Mask | None
+) -> None:
     desk.choose_tool(tool)
     drag(desk, *points)
     mask = desk.drawing.crystals[0].mask(desk.tilt)
@@ -141,7 +143,9 @@ def test_modes_add_take_away_and_replace(desk: Desk) -> None:
     desk.cancel()
     desk.choose_mode("remove")
     drag(desk, (0, 0), (3, 9))
-    np.testing.assert_array_equal(desk.drawing.crystal(name).mask(desk.tilt), (box(1, 1, 4, 4) | box(3, 3, 7, 7)) & ~box(0, 0, 3, 9))
+    np.testing.assert_array_equal(
+        desk.drawing.crystal(name).mask(desk.tilt), (box(1, 1, 4, 4) | box(3, 3, 7, 7)) & ~box(0, 0, 3, 9)
+    )
     desk.cancel()
     desk.choose_mode("replace")
     drag(desk, (9, 9), (10, 10))
