@@ -5,14 +5,40 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
-    from tasks.drawing.crystals import (Drawing, DrawingCrystal,)
-    from tasks.drawing.display import (<<<<<<< HEAD         Stretch, <<<<<<< HEAD         resolution_rings, ======= >>>>>>> window         binned, Edges, contrasted, edges_of, resolution_at, stretched,)
-    from tasks.drawing.frame_display import (largest_of, screen_factor, shaded,)
-    from tasks.drawing.history import (History,)
-    from tasks.drawing.rotation_scene import (FrameImage, OverAllFrames, PredictedSpots, ReadFrame, RotationFrame, RotationScene,)
-    from tasks.drawing.scene import (Scene,)
-    from tasks.drawing.shapes import (connected_part, ellipse_mask, polygon_mask, rectangle_mask, sides_of_line, stroke_mask,)
-    from tasks.drawing.virtual_detector import (VirtualDetector,)
+    from tasks.drawing.crystals import Drawing, DrawingCrystal
+    from tasks.drawing.display import (
+        Edges,
+        Stretch,
+        binned,
+        contrasted,
+        edges_of,
+        resolution_at,
+        resolution_radius_px,
+        resolution_rings,
+        stretched,
+    )
+    from tasks.drawing.frame_display import largest_of, screen_factor, shaded
+    from tasks.drawing.growth import grow, likeness_of, region_like
+    from tasks.drawing.history import History
+    from tasks.drawing.likeness import Likeness
+    from tasks.drawing.rotation_scene import (
+        FrameImage,
+        OverAllFrames,
+        PredictedSpots,
+        ReadFrame,
+        RotationFrame,
+        RotationScene,
+    )
+    from tasks.drawing.scene import Scene
+    from tasks.drawing.shapes import (
+        connected_part,
+        ellipse_mask,
+        polygon_mask,
+        rectangle_mask,
+        sides_of_line,
+        stroke_mask,
+    )
+    from tasks.drawing.virtual_detector import VirtualDetector
 else:
     __getattr__ = open_face(__name__)
 
@@ -22,24 +48,29 @@ __all__ = [
     "Edges",
     "FrameImage",
     "History",
+    "Likeness",
     "OverAllFrames",
     "PredictedSpots",
     "ReadFrame",
     "RotationFrame",
     "RotationScene",
     "Scene",
+    "Stretch",
     "VirtualDetector",
-    "<<<<<<< HEAD         Stretch",
-    "<<<<<<< HEAD         resolution_rings",
-    "======= >>>>>>> window         binned",
+    "binned",
     "connected_part",
     "contrasted",
     "edges_of",
     "ellipse_mask",
+    "grow",
     "largest_of",
+    "likeness_of",
     "polygon_mask",
     "rectangle_mask",
+    "region_like",
     "resolution_at",
+    "resolution_radius_px",
+    "resolution_rings",
     "screen_factor",
     "shaded",
     "sides_of_line",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.apertures import ApertureSet, ScanSpots
+from tasks.drawing.likeness import brightest, misorientation
 from tasks.drawing.open_tilt import OpenTilt
 from tasks.drawing.virtual_detector import VirtualDetector
 from tasks.events.disc import BeamDisc
@@ -25,6 +26,9 @@ IMAGES: Mapping[str, str] = MappingProxyType(
         "dark field": "electrons outside the direct beam: spots and what is scattered diffusely",
         "Bragg": "electrons in the Bragg spots of the scan's sum, above the background there",
         "quality": "Bragg electrons of 3 x 3 positions over their standard deviation; 0 at empty and faulty positions",
+        "misorientation": "part of the Bragg electrons that the pattern of the reference does not explain: from 0, as "
+        "the reference, to 1, nothing in common or no diffraction; no angle. Reference: the chosen aperture, or else "
+        "the brightest place",
     }
 )
 """What can be seen of a scan, and what each image is."""
@@ -131,10 +135,15 @@ class Scene:
         """Return the electrons of every position that hit a virtual detector, (ny, nx)."""
         return self.opened(tilt).inside(detector.region(self.detector_shape)).astype(np.float32)
 
-    def image(self, tilt: int, name: str) -> NDArray[np.float32]:
+    def image(self, tilt: int, name: str, *, reference: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """Return an image (ny, nx) of a scan; `describe` says what it is.
 
         Maps that the run has are the run's, the others are made from the events in the same way.
+
+        Parameters
+        ----------
+        reference
+            (ny, nx): positions with which "misorientation" compares; None or empty = the brightest place.
 
         Raises
         ------
@@ -143,6 +152,10 @@ class Scene:
         """
         if name not in IMAGES:
             raise KeyError(f"no image {name!r}: {', '.join(IMAGES)}")
+        if name == "misorientation":
+            spots = self.spots(tilt)
+            chosen = brightest(spots) if reference is None or not reference.any() else reference
+            return misorientation(spots, chosen)
         kept = self.opened(tilt).images
         if name not in kept:
             kept[name] = self._made(tilt, name)
