@@ -1,6 +1,7 @@
 """The window on a rotation series: frames with predicted spots, the mask drawn on the detector, the strip of frames."""
 
 import threading
+from functools import partial
 from html import escape
 
 from bokeh.document import Document
@@ -13,13 +14,11 @@ from flows.studio.pulse import Pulse
 from flows.studio.rotation_desk import LARGEST_RADIUS_PX, MASK_TOOLS, RotationDesk
 from flows.studio.rotation_picture import DetectorPicture
 from flows.studio.rotation_strip import FrameStrip
-from flows.studio.sketch import Mode
+from flows.studio.sketch import Mode, Tool
 from flows.studio.theme import Look
 from tasks.drawing import FrameImage, Stretch
 from tasks.model import SourceError
 
-TOOL_ACTIONS = {"move": "pan"}
-"""Tools whose key has another name."""
 IMAGES: tuple[FrameImage, ...] = ("frame", "mean", "maximum", "minimum")
 STRETCHES: tuple[Stretch, ...] = ("log", "sqrt", "linear")
 MODES: tuple[Mode, ...] = ("add", "remove")
@@ -47,11 +46,11 @@ def build_rotation(doc: Document, desk: RotationDesk) -> Pulse:
         width=SIDE_PX,
         name="controls",
     )
-    keys = help_panel(keyboard)
+    keys, shown_keys = help_panel(keyboard)
     root = column(
-        row(_title(desk), look.switch, sizing_mode="stretch_width"),
+        row(_title(desk), keys, look.switch, sizing_mode="stretch_width"),
         messages_panel(desk),
-        keys,
+        shown_keys,
         row(picture.layout, side, sizing_mode="stretch_width", css_classes=["wraps"]),
         _stepping(doc, desk, keyboard),
         FrameStrip(desk).plot,
@@ -112,7 +111,7 @@ def _viewing(
     switches = (
         ("spots", picture.switch_spots, "Spots"),
         ("rings", picture.switch_rings, "Rings"),
-        ("overlay", picture.switch_mask, "Mask"),
+        ("masked", picture.switch_mask, "Mask"),
         ("reset view", picture.whole, "Whole"),
     )
     buttons = [_button(keyboard, action, do, label) for action, do, label in switches]
@@ -122,26 +121,28 @@ def _viewing(
 
 def _drawing(desk: RotationDesk, keyboard: Keyboard) -> list[Div | Row | RadioButtonGroup | Slider]:
     """Return the tools that draw the mask."""
-    names = [TOOL_ACTIONS.get(tool, tool) for tool in MASK_TOOLS]
-    halves = [_tools(desk, keyboard, names, half) for half in (range(4), range(4, len(names)))]
+    halves = [_tools(desk, keyboard, MASK_TOOLS[:4]), _tools(desk, keyboard, MASK_TOOLS[4:])]
     mode = RadioButtonGroup(labels=["Mask what it covers", "Free what it covers"], active=0, name="mode")
     size = Slider(
         start=0.5, end=LARGEST_RADIUS_PX / 2, step=0.5, value=desk.brush_radius, title="Brush radius / px", name="brush"
     )
     mode.on_change("active", lambda _attr, _old, new: desk.choose_mode(MODES[new]))
     size.on_change("value", lambda _attr, _old, new: desk.choose_brush_radius(new))
+    for index, one in enumerate(MODES):
+        keyboard.bind(one, partial(mode.update, active=index))
+    keyboard.bind("cancel", desk.cancel)
     keyboard.bind("smaller", lambda: size.update(value=max(size.start, desk.brush_radius / FASTER)))
     keyboard.bind("larger", lambda: size.update(value=min(size.end, desk.brush_radius * FASTER)))
     count = Div(name="masked")
-    steps = (("undo", desk.undo), ("redo", desk.redo), ("clear", desk.clear), ("accept", desk.finish))
-    labels = {"clear": "Clear all", "accept": "Close polygon"}
+    steps = (("undo", desk.undo), ("redo", desk.redo), ("clear", desk.clear), ("finish", desk.finish))
+    labels = {"clear": "Clear all", "finish": "Close polygon"}
     buttons = {action: _button(keyboard, action, do, labels.get(action)) for action, do in steps}
 
     def show() -> None:
         buttons["undo"].disabled = not desk.can_undo
         buttons["redo"].disabled = not desk.can_redo
         buttons["clear"].disabled = not desk.mask.any()
-        buttons["accept"].disabled = desk.sketch is None or not desk.sketch.live
+        buttons["finish"].disabled = desk.sketch is None or not desk.sketch.live
         share = 100.0 * desk.mask.mean()
         count.text = f"{int(desk.mask.sum())} px masked ({share:.2f} % of the detector)" + (
             ', <b class="warn">not saved</b>' if desk.unsaved else ""
@@ -153,23 +154,20 @@ def _drawing(desk: RotationDesk, keyboard: Keyboard) -> list[Div | Row | RadioBu
     return [head, *halves, mode, size, row(*buttons.values(), width=SIDE_PX), count]
 
 
-def _tools(desk: RotationDesk, keyboard: Keyboard, names: list[str], half: range) -> RadioButtonGroup:
+def _tools(desk: RotationDesk, keyboard: Keyboard, tools: tuple[Tool, ...]) -> RadioButtonGroup:
     """Return some of the tools as buttons; the one in hand stands out."""
-    own = [MASK_TOOLS[index] for index in half]
-    labels = [BY_ACTION[names[index]].label for index in half]
-    group = RadioButtonGroup(labels=labels, active=None, name=f"tools-{half.start}")
+    group = RadioButtonGroup(labels=[BY_ACTION[tool].label for tool in tools], active=None, name=f"tools {tools[0]}")
 
     def take(active: int | None) -> None:
-        if active is not None and own[active] != desk.tool:
-            desk.choose_tool(own[active])
+        if active is not None and tools[active] != desk.tool:
+            desk.choose_tool(tools[active])
 
     def show() -> None:
-        group.active = own.index(desk.tool) if desk.tool in own else None
+        group.active = tools.index(desk.tool) if desk.tool in tools else None
 
     group.on_change("active", lambda _attr, _old, new: take(new))
-    for index in half:
-        tool = MASK_TOOLS[index]
-        keyboard.bind(names[index], lambda tool=tool: desk.choose_tool(tool))
+    for tool in tools:
+        keyboard.bind(tool, partial(desk.choose_tool, tool))
     desk.watch("tool", show)
     show()
     return group
