@@ -41,6 +41,7 @@ def claimed(folder: Path, *, source_key: str, source_name: str, settings: Settin
         "source": source_name,
         "source_key": source_key,
         "settings_key": fingerprint({"settings": settings}),
+        "settings": settings.changed(),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +86,7 @@ def _lock(descriptor: int, folder: Path) -> None:
         ) from error
 
 
-def _check(folder: Path, claim: dict[str, str]) -> None:
+def _check(folder: Path, claim: dict[str, Any]) -> None:
     found = folder / CLAIM
     if not found.is_file():
         strangers = [path.name for path in folder.iterdir() if path.name != ".lock"]

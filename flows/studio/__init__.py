@@ -1,1 +1,1 @@
-"""The aperture studio: a browser window over the functions of the stages; thin, no numerics."""
+"""The aperture studio: draw, look, correct and approve in a browser."""

@@ -12,8 +12,8 @@ DETECTOR_IMAGE = "virtual detector"
 BRUSH_RADIUS, SMALLEST_BRUSH, LARGEST_BRUSH = 2.0, 0.5, 64.0
 """Of the brush, in positions, at first, at least (one position) and at most. Chosen, not measured: five positions
 across suit a scan of 64."""
-LIKENESS = 0.5
-"""Of patterns that `grow` takes for one crystal's, at first: the middle of its scale."""
+LIKENESS = 0.7
+"""From which on `grow` takes a position, at first: its own default, with the measurement beside it."""
 
 SHOWABLE = ("regions", "rings", "spots", "masked")
 """What lies upon the images and can be hidden."""

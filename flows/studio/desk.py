@@ -23,10 +23,11 @@ from flows.studio.choices import (
     Watchers,
 )
 from flows.studio.current_sum import CurrentSum
-from flows.studio.detector_hold import DetectorHold, DetectorShape
-from flows.studio.edits import crystal_at, pieces_apart, position_at, with_area
+from flows.studio.detector_hold import DetectorShape
+from flows.studio.edits import Seed, crystal_at, pieces_apart, position_at, with_area
 from flows.studio.sketch import BRUSHES, Mask, Mode, Point, Sketch, Tool, combined
-from tasks.drawing import Drawing, DrawingCrystal, History, Scene, VirtualDetector, grow
+from tasks.drawing import Drawing, DrawingCrystal, History, Scene, VirtualDetector, likeness_of, region_like
+from tasks.model import ScienceError
 
 
 class Desk:
@@ -54,8 +55,7 @@ class Desk:
         self.likeness = LIKENESS
         self.message: tuple[MessageKind, str] = ("info", "")
         self.sketch: Sketch | None = None
-        self._hold: DetectorHold | None = None
-        self._seed: tuple[Point, str | None, Mode] | None = None
+        self._seed: Seed | None = None
         self._watchers = Watchers()
         self.watch, self.changed = self._watchers.watch, self._watchers.changed
         self._sum = CurrentSum(scene)
@@ -164,10 +164,10 @@ class Desk:
         self.likeness = min(max(likeness, 0.0), 1.0)
         self.changed("tool")
         if self._seed is not None:
-            seed, target, mode = self._seed
+            seed, self._seed = self._seed, None
             self.history.undo()
-            self.crystal = target
-            self._grow(seed, target, mode)
+            self.crystal = seed.target
+            self._take(seed)
 
     # ---- drawing
 
@@ -291,20 +291,6 @@ class Desk:
         self.detector_shape = shape
         self.changed("view")
 
-    def begin_detector(self, point: Point, *, reach: float = 1.0) -> None:
-        """Press at a point (slow, fast) of the pattern: hold the detector there, or begin a new one."""
-        if self.drags_detector:
-            self._hold = DetectorHold(self.detector, self.detector_shape, point, reach)
-
-    def extend_detector(self, point: Point) -> None:
-        """Go on to a point of the pattern; the image of real space is what the detector sees."""
-        if self._hold is not None:
-            self.place_detector(self._hold.moved(point))
-
-    def end_detector(self) -> None:
-        """Let go of the detector."""
-        self._hold = None
-
     def place_detector(self, detector: VirtualDetector | None) -> None:
         """Put the virtual detector somewhere; the image of real space is then what it sees."""
         self.detector = detector
@@ -377,15 +363,25 @@ class Desk:
             self.do(f"{self.crystal}: {how}", drawing)
 
     def _grow(self, seed: Point, target: str | None, mode: Mode) -> None:
+        """Grow from a point, or say why nothing grows there."""
         position = position_at(seed, self.scene.scan_shape)
         if position is None:
             return
         self._let_go()
-        found = self.selected
-        base = np.zeros(self.scene.scan_shape, dtype=bool) if found is None else found.mask(self.tilt)
-        area = grow(self.scene, self.tilt, seed=position, likeness=self.likeness)
-        if self._put(target, combined(base, area, mode), "grown"):
-            self._seed = (seed, target, mode)
+        try:
+            like = likeness_of(self.scene, self.tilt, position)
+        except ScienceError as error:
+            self.say(str(error), "warning")
+        else:
+            found = self.selected
+            base = np.zeros(self.scene.scan_shape, dtype=bool) if found is None else found.mask(self.tilt)
+            self._take(Seed(position, like, target, base, mode))
+
+    def _take(self, seed: Seed) -> None:
+        """Put what grows from a seed into the drawing, for as much likeness as is chosen now."""
+        area = region_like(seed.like, seed.position, self.likeness)
+        if self._put(seed.target, combined(seed.base, area, seed.mode), "grown"):
+            self._seed = seed
         self._renewed()
 
     def _let_go(self) -> None:

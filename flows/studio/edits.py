@@ -1,10 +1,22 @@
 """What is done to a drawing at one tilt."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import ndimage
 
-from flows.studio.sketch import Mask, Point
-from tasks.drawing import Drawing
+from flows.studio.sketch import Mask, Mode, Point
+from tasks.drawing import Drawing, Likeness
+
+
+class Seed(NamedTuple):
+    """What an aperture was grown from, so that it can be grown anew with another likeness."""
+
+    position: tuple[int, int]
+    like: Likeness
+    target: str | None
+    base: Mask
+    mode: Mode
 
 
 def position_at(point: Point, shape: tuple[int, int]) -> tuple[int, int] | None:

@@ -29,10 +29,11 @@ USER_LENGTH_MAX = 100
 
 
 class Visitor(NamedTuple):
-    """Who looks, and whether he may change anything."""
+    """Who looks, whether he may change anything, and whether his name is that of a login, which he cannot choose."""
 
     name: str
     may_write: bool
+    vouched: bool = False
 
 
 class Asked(NamedTuple):
@@ -150,7 +151,7 @@ class ProxyGuard:
         user = "".join(letter for letter in asked.headers.get(USER_HEADER, "") if letter.isprintable())
         if not user:
             return Denial(DENIED, "Nobody is logged in", "Log in at the facility's pages.")
-        return Visitor(user[:USER_LENGTH_MAX], may_write=asked.headers.get(ROLE_HEADER) == OPERATOR)
+        return Visitor(user[:USER_LENGTH_MAX], may_write=asked.headers.get(ROLE_HEADER) == OPERATOR, vouched=True)
 
 
 def same(given: str, kept: str) -> bool:

@@ -16,6 +16,7 @@ from bokeh.palettes import Inferno256
 
 from flows.studio.choices import STRETCHES
 from flows.studio.desk import Desk
+from flows.studio.detector_hold import DetectorHold
 from flows.studio.plane import add_image, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
 from flows.studio.pulse import Pulse
 from flows.studio.sketch import Point
@@ -54,6 +55,7 @@ class ReciprocalSpace:
         )  # fmt: skip
         self.stretch.on_change("active", lambda _attr, _old, new: desk.choose_stretch(STRETCHES[new]))
         self._pointer: Point | None = None
+        self._hold: DetectorHold | None = None
         self._listen()
         self._tell()
         self.layout = column(
@@ -114,13 +116,16 @@ class ReciprocalSpace:
     # ---- from the pointer
 
     def _begin(self, point: Point, _event: Any) -> None:
-        self._desk.begin_detector(point, reach=reach_of(self.plot))
+        desk = self._desk
+        if desk.drags_detector:
+            self._hold = DetectorHold(desk.detector, desk.detector_shape, point, reach_of(self.plot))
 
     def _go_on(self, point: Point, _event: Any) -> None:
-        self._desk.extend_detector(point)
+        if self._hold is not None:
+            self._desk.place_detector(self._hold.moved(point))
 
     def _end(self, _point: Point, _event: Any) -> None:
-        self._desk.end_detector()
+        self._hold = None
 
     def _hover(self, point: Point | None) -> None:
         self._pointer = point

@@ -12,7 +12,7 @@ from flows.studio.reciprocal import ReciprocalSpace
 from flows.studio.tools import tools_panel
 
 
-def build(doc: Document, desk: Desk, deeds: Any = None) -> Pulse:
+def build(doc: Document, desk: Desk, deeds: Any = None) -> Pulse:  # noqa: ARG001 - the panels of judging and saving come with it
     """Put the window of one session on its page; return what sends its updates."""
     pulse = Pulse(doc)
     real, reciprocal = RealSpace(desk, pulse), ReciprocalSpace(desk, pulse)

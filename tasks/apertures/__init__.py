@@ -6,10 +6,16 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.apertures.all_positions import all_positions_aperture, has_more_positions, outline
-    from tasks.apertures.aperture_file import read_apertures, write_apertures
+    from tasks.apertures.aperture_file import (
+        ApertureNotes,
+        read_aperture_notes,
+        read_apertures,
+        write_apertures,
+    )
     from tasks.apertures.automatic import AutomaticApertures
     from tasks.apertures.drawn import ApertureFile
     from tasks.apertures.models import ApertureFigures, ApertureScores, ApertureSet, CrystalAperture
+    from tasks.apertures.output import write_drawn
     from tasks.apertures.ports import ApertureProposer
     from tasks.apertures.register import consistent_offsets
     from tasks.apertures.scan_spots import ScanSpots, spots_of_scan
@@ -21,6 +27,7 @@ else:
 __all__ = [
     "ApertureFigures",
     "ApertureFile",
+    "ApertureNotes",
     "ApertureProposer",
     "ApertureScores",
     "ApertureSet",
@@ -33,7 +40,9 @@ __all__ = [
     "has_more_positions",
     "outline",
     "propose_apertures",
+    "read_aperture_notes",
     "read_apertures",
     "spots_of_scan",
     "write_apertures",
+    "write_drawn",
 ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.integrate.crystals.same_axes import in_axes_of
     from tasks.integrate.frame_intensities import FrameIntensities, virtual_frames
     from tasks.integrate.hklf4 import hklf4_text, scale_for
+    from tasks.integrate.known_geometry import KnownGeometryIntegrator, keeps_geometry
     from tasks.integrate.merging.equivalents import merge_equivalents, observations_at
     from tasks.integrate.merging.resolution import significant_d_min
     from tasks.integrate.merging.statistics import merging_statistics
@@ -65,6 +66,7 @@ __all__ = [
     "DomainOverlaps",
     "FrameIntensities",
     "Integrator",
+    "KnownGeometryIntegrator",
     "LaueChoice",
     "Merged",
     "Particulars",
@@ -84,6 +86,7 @@ __all__ = [
     "hklf4_text",
     "in_axes_of",
     "integrate_frames",
+    "keeps_geometry",
     "laue_warnings",
     "match_crystals",
     "merge_equivalents",

@@ -3,6 +3,8 @@
 APERTURA_SCREENSHOTS=DIR keeps the pictures that the browser made.
 """
 
+import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -10,9 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import httpx
+import numpy as np
 import pytest
 
+from tasks.apertures import write_apertures
 from tests.system.facility_bench import Bench, bring_up, drop, drop_crystals, state, wait
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -23,6 +28,12 @@ pytestmark = [
 ]
 
 SOON_H = 1e-5
+ACCEPTING = """
+import sys
+from pathlib import Path
+from flows.studio.waiting import accept
+print(accept(Path(sys.argv[1]), Path(sys.argv[2]), who="ada").sha256)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +80,17 @@ def stamps(bench: Bench, source: Path) -> dict[str, int]:
     folder = bench.folder_of(source)
     assert folder is not None
     return {name: (folder / name / "document.json").stat().st_mtime_ns for name in ("ingest", "apertures")}
+
+
+def corrected(run: Path, path: Path) -> Path:
+    """Write the proposal of a run with half of its positions taken away, as a person might draw it."""
+    with h5py.File(run / "apertures/crystal-01.h5") as proposed:
+        masks, tilts = np.asarray(proposed["masks"]).astype(bool), np.asarray(proposed["tilt_deg"])
+    whole = masks.sum()
+    masks[:, ::2] = False
+    assert 0 < masks.sum() < whole
+    write_apertures({"crystal-01": masks}, tilts, path)
+    return path
 
 
 def opened(page: Any, address: str, shown: str) -> None:
@@ -148,6 +170,25 @@ def test_an_answer_in_the_browser_resumes_the_run_and_nothing_is_computed_again(
     page.goto(report.split("](")[1].rstrip(")"))
     assert "crystal-01" in page.inner_text("body")
     keep(page, "report")
+
+
+def test_a_run_goes_on_with_the_apertures_that_were_corrected_while_it_waited(bench: Bench, tmp_path: Path) -> None:
+    series = drop_crystals(bench.data / "incoming" / ".corrected", crystals=1)
+    run = suspend(bench, series, limit_h=72.0, default="accept")
+    folder = bench.folder_of(series)
+    assert folder is not None
+    drawn = corrected(folder, tmp_path / "drawn.h5")
+    done = bench.python("-c", ACCEPTING, str(folder), str(drawn))
+    assert done.stdout.strip() == hashlib.sha256(drawn.read_bytes()).hexdigest(), done.stderr
+    assert bench.ended(run)["state_type"] == "COMPLETED"
+    assert not (folder / "approval.json").exists()
+    used = json.loads((folder / "crystals/crystal-01/frames/document.json").read_text())["document"]
+    with h5py.File(drawn) as given, h5py.File(folder / "corrected/crystal-01.h5") as made:
+        mine = np.asarray(given["crystal-01/masks"])
+        assert np.array_equal(mine, np.asarray(made["masks"]))
+    assert used is not None
+    again = bench.python("-c", ACCEPTING, str(folder), str(drawn))
+    assert "waits for no answer" in again.stderr
 
 
 def test_a_refusal_fails_the_run_with_the_comment(bench: Bench, series: Path) -> None:

@@ -80,10 +80,10 @@ def test_only_its_own_names_its_own_pages_and_reading_methods_are_answered(guard
 
 
 def test_behind_the_proxy_its_secret_is_needed_and_the_role_decides() -> None:
-    assert FACILITY.admit(asked(headers=THROUGH_PROXY)) == Visitor("ada", may_write=True)
+    assert FACILITY.admit(asked(headers=THROUGH_PROXY)) == Visitor("ada", may_write=True, vouched=True)
     for role in ("viewer", "", "Operator", "operator "):
         found = FACILITY.admit(asked(headers={**THROUGH_PROXY, ROLE_HEADER: role}))
-        assert found == Visitor("ada", may_write=False), role
+        assert found == Visitor("ada", may_write=False, vouched=True), role
     assert status(FACILITY, asked(headers={**THROUGH_PROXY, PROXY_HEADER: "guessed"})) == 403
     assert status(FACILITY, asked(headers={**THROUGH_PROXY, PROXY_HEADER: ""})) == 403
     assert status(FACILITY, asked(headers={**THROUGH_PROXY, USER_HEADER: "\r\n"})) == 403

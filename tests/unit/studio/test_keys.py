@@ -61,7 +61,7 @@ def test_keys_are_named_as_on_a_keyboard(action: str, key: str) -> None:
 def test_the_page_of_keys_has_what_is_bound_and_nothing_else() -> None:
     keyboard = Keyboard(Document())
     keyboard.bind("judge", lambda: None)
-    panel = help_panel(keyboard)
+    _, panel = help_panel(keyboard)
     assert not panel.visible
     keyboard.hidden.value = "help#1"
     assert panel.visible
