@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from bokeh.events import DoubleTap, Tap
 from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, Div, HoverTool, Scatter
+from bokeh.models import ColumnDataSource, Div, HoverTool, Scatter, Text
 from bokeh.palettes import Inferno256
 
 from flows.studio.plane import add_image, at, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
@@ -71,9 +71,12 @@ class DetectorPicture:
             x="x", y="y", radius="radius", source=self._rings, fill_color=None, line_color=RING_COLOUR,
             line_dash="dashed",
         )  # fmt: skip
-        names = plot.text(
-            x="x", y="top", text="text", source=self._rings, text_color=RING_COLOUR, text_font_size="12px",
-            text_align="center", text_baseline="bottom", background_fill_color="black", background_fill_alpha=0.6,
+        names = plot.add_glyph(
+            self._rings,
+            Text(
+                x="x", y="top", text="text", text_color=RING_COLOUR, text_font_size="12px", text_align="center",
+                text_baseline="bottom", background_fill_color="black", background_fill_alpha=0.6,
+            ),
         )  # fmt: skip
         self._ring_marks = (rings, names)
         self._spot_marks = plot.add_glyph(

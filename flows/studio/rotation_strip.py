@@ -2,7 +2,7 @@
 
 import numpy as np
 from bokeh.events import Tap
-from bokeh.models import ColumnDataSource, Span
+from bokeh.models import ColumnDataSource, NumeralTickFormatter, Span
 from bokeh.plotting import figure
 
 from flows.studio.rotation_desk import RotationDesk
@@ -26,6 +26,7 @@ class FrameStrip:
             x_axis_label="goniometer angle / °",
             y_axis_label="electrons",
         )
+        self.plot.yaxis.formatter = NumeralTickFormatter(format="0.[0]a")
         self.plot.line("angle", "counts", source=self._data, line_color="#0072b2")
         self.plot.scatter("angle", "counts", source=self._data, size=4, color="#0072b2")
         self._here = Span(dimension="height", line_color="#d55e00", line_width=2)

@@ -3,6 +3,7 @@
 import threading
 from functools import partial
 from html import escape
+from typing import Any
 
 from bokeh.document import Document
 from bokeh.layouts import column, row
@@ -198,7 +199,7 @@ def _stepping(doc: Document, desk: RotationDesk, keyboard: Keyboard) -> Row:
         start=0, end=max(last, 1), value=desk.frame, step=1, title="", show_value=False, sizing_mode="stretch_width"
     )
     said = Div(name="which frame", width=SIDE_PX)
-    playing: list[object] = []
+    playing: list[Any] = []
 
     def show() -> None:
         one = desk.scene.frames[desk.frame]

@@ -1,5 +1,7 @@
 """Frames of a rotation series as bytes for a screen: in electrons that may be fractions, negative or missing."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,10 @@ SCREEN_PX = 1024
 def shaded(electrons: NDArray[np.float32], stretch: Stretch) -> NDArray[np.uint8]:
     """Return a frame (slow, fast) as bytes: what is missing or negative is 0, `TOP` of the pixels lie below 255."""
     known = np.maximum(np.nan_to_num(electrons, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
-    bent = {"log": np.log1p, "sqrt": np.sqrt, "linear": np.asarray}[stretch](known)
+    bend: Callable[[NDArray[np.float32]], NDArray[np.float32]] = {"log": np.log1p, "sqrt": np.sqrt}.get(
+        stretch, np.asarray
+    )
+    bent = bend(known)
     top = float(np.quantile(bent, TOP)) or float(bent.max()) or 1.0
     return np.rint(LEVELS * np.minimum(bent / top, 1.0)).astype(np.uint8)
 
