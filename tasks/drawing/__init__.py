@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from tasks.drawing.crystals import Drawing, DrawingCrystal
     from tasks.drawing.display import (
         Edges,
+        Stretch,
         binned,
         contrasted,
         edges_of,
@@ -16,9 +17,18 @@ if TYPE_CHECKING:
         resolution_rings,
         stretched,
     )
+    from tasks.drawing.frame_display import largest_of, screen_factor, shaded
     from tasks.drawing.growth import grow, likeness_of, region_like
     from tasks.drawing.history import History
     from tasks.drawing.likeness import Likeness
+    from tasks.drawing.rotation_scene import (
+        FrameImage,
+        OverAllFrames,
+        PredictedSpots,
+        ReadFrame,
+        RotationFrame,
+        RotationScene,
+    )
     from tasks.drawing.scene import Scene
     from tasks.drawing.shapes import (
         connected_part,
@@ -37,9 +47,16 @@ __all__ = [
     "Drawing",
     "DrawingCrystal",
     "Edges",
+    "FrameImage",
     "History",
     "Likeness",
+    "OverAllFrames",
+    "PredictedSpots",
+    "ReadFrame",
+    "RotationFrame",
+    "RotationScene",
     "Scene",
+    "Stretch",
     "VirtualDetector",
     "binned",
     "connected_part",
@@ -47,6 +64,7 @@ __all__ = [
     "edges_of",
     "ellipse_mask",
     "grow",
+    "largest_of",
     "likeness_of",
     "polygon_mask",
     "rectangle_mask",
@@ -54,6 +72,8 @@ __all__ = [
     "resolution_at",
     "resolution_radius_px",
     "resolution_rings",
+    "screen_factor",
+    "shaded",
     "sides_of_line",
     "stretched",
     "stroke_mask",
