@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tasks.drawing.crystals import Drawing, DrawingCrystal
     from tasks.drawing.display import (
         Edges,
+        Stretch,
         binned,
         contrasted,
         edges_of,
@@ -18,10 +19,19 @@ if TYPE_CHECKING:
         stretched,
     )
     from tasks.drawing.drift import Drift, drift_of_images, find_drift
+    from tasks.drawing.frame_display import largest_of, screen_factor, shaded
     from tasks.drawing.growth import grow, likeness_of, region_like
     from tasks.drawing.history import History
     from tasks.drawing.likeness import Likeness
     from tasks.drawing.outline_fill import OutlineFill
+    from tasks.drawing.rotation_scene import (
+        FrameImage,
+        OverAllFrames,
+        PredictedSpots,
+        ReadFrame,
+        RotationFrame,
+        RotationScene,
+    )
     from tasks.drawing.scene import Scene
     from tasks.drawing.shapes import (
         connected_part,
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
         sides_of_line,
         stroke_mask,
     )
+    from tasks.drawing.thumbnails import thumbnail
     from tasks.drawing.virtual_detector import VirtualDetector
 else:
     __getattr__ = open_face(__name__)
@@ -41,10 +52,17 @@ __all__ = [
     "DrawingCrystal",
     "Drift",
     "Edges",
+    "FrameImage",
     "History",
     "Likeness",
     "OutlineFill",
+    "OverAllFrames",
+    "PredictedSpots",
+    "ReadFrame",
+    "RotationFrame",
+    "RotationScene",
     "Scene",
+    "Stretch",
     "VirtualDetector",
     "binned",
     "carry",
@@ -55,6 +73,7 @@ __all__ = [
     "ellipse_mask",
     "find_drift",
     "grow",
+    "largest_of",
     "likeness_of",
     "polygon_mask",
     "rectangle_mask",
@@ -62,7 +81,10 @@ __all__ = [
     "resolution_at",
     "resolution_radius_px",
     "resolution_rings",
+    "screen_factor",
+    "shaded",
     "sides_of_line",
     "stretched",
     "stroke_mask",
+    "thumbnail",
 ]
