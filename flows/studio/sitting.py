@@ -13,9 +13,10 @@ from flows.studio.desk import Desk
 from flows.studio.guard import Visitor
 from flows.studio.opening import Place, open_place
 from flows.studio.places import Whereabouts
+from flows.studio.save_panel import Visiting
 from flows.studio.saving import Saved
 from flows.studio.sessions import Keep, Studio
-from flows.studio.waiting import accept
+from flows.studio.waiting import accept, waits
 from flows.studio.window import build
 from flows.studio.work_process import Tell
 from tasks.drawing import Drawing, Scene
@@ -93,9 +94,22 @@ def seat(doc: Page, place: Place, visitor: Visitor) -> Keep:
         spots=lambda crystal, tilt: [(one.slow, one.fast, one.h, one.k, one.l) for one in place.spots(crystal, tilt)],
     )
     doc.title = f"{place.title} - apertura"
-    build(doc, desk, deeds)
-    for note in place.notes:
-        desk.say(note, "warning")
+    if place.notes:
+        desk.say("\n".join(place.notes))
+    waiting = place.run is not None and waits(place.run) is not None
+    build(
+        doc,
+        desk,
+        deeds,
+        visitor=Visiting(
+            who=visitor.name,
+            title=place.title,
+            may_write=visitor.may_write,
+            vouched=visitor.vouched,
+            link_to=address_of,
+            accept=deeds.accept if waiting else None,
+        ),
+    )
     return deeds.close
 
 
