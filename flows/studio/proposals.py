@@ -8,7 +8,6 @@ from bokeh.layouts import column, row
 from bokeh.models import Button, Column, CustomJS, Div, Row, Select, TextInput, UIElement
 from bokeh.models.dom import HTML
 
-from flows.studio.copying import Copying
 from flows.studio.desk import Desk
 from flows.studio.keys import Keyboard
 from flows.studio.regions import label
@@ -38,7 +37,7 @@ def line_html(crystal: DrawingCrystal, tilt: int) -> str:
 class Proposals:
     """The list of crystals and what can be done to the chosen one."""
 
-    def __init__(self, desk: Desk, keyboard: Keyboard, copying: Copying, dress: Dress) -> None:
+    def __init__(self, desk: Desk, keyboard: Keyboard, dress: Dress) -> None:
         self._desk = desk
         self._dress = dress
         self._lines: dict[str, Button] = {}
@@ -67,7 +66,7 @@ class Proposals:
             "split": button("split", self.split),
             "clear": button("clear", self.clear),
             "delete": button("delete", self.delete, button_type="danger"),
-            "copy to all": button("copy to all", copying.start),
+            "copy to all": button("copy to all", self.copy_to_all),
         }
         self.merge = button("merge", self.merge_with)
         keyboard.bind("next crystal", lambda: self.step(1))
@@ -200,6 +199,11 @@ class Proposals:
         label = next(two.label for two in self._desk.history.now.crystals if two.id == other)
         self._do(f"{one.label}: merged with {label}", self._desk.history.now.merged([one.id, other]))
 
+    def copy_to_all(self) -> None:
+        """Carry the mask of this tilt to all others."""
+        if self.chosen is not None:
+            self._desk.copy_to_all_tilts()
+
     def clear(self) -> None:
         """Take all positions of this tilt away from the chosen crystal."""
         if (one := self.chosen) is None:
@@ -224,6 +228,6 @@ class Proposals:
         self._desk.say(f"{what}.", "done")
 
 
-def proposals_panel(desk: Desk, keyboard: Keyboard, copying: Copying, dress: Dress) -> Column:
+def proposals_panel(desk: Desk, keyboard: Keyboard, dress: Dress) -> Column:
     """Return the list of crystals; `dress` gives the style sheet to a line that is made later."""
-    return Proposals(desk, keyboard, copying, dress).layout()
+    return Proposals(desk, keyboard, dress).layout()

@@ -7,7 +7,6 @@ from bokeh.layouts import column, row
 from bokeh.models import Column, Div, Row, UIElement
 
 from flows.studio.bindings import bind_desk
-from flows.studio.copying import Copying
 from flows.studio.deeds import Deeds
 from flows.studio.desk import Desk
 from flows.studio.errands import Errands
@@ -57,7 +56,7 @@ def _page(doc: Document, desk: Desk, spaces: Row, deeds: Deeds | None, visitor: 
     look = Look(doc, keyboard)
     errands = Errands(doc, desk)
     bind_desk(keyboard, desk, errands)
-    beside = [proposals_panel(desk, keyboard, Copying(desk, errands), look.dress)]
+    beside = [proposals_panel(desk, keyboard, look.dress)]
     above: list[UIElement] = []
     if deeds is not None:
         saving, offer = save_panel(doc, desk, deeds, keyboard, errands, visitor=visitor)

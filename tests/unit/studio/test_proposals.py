@@ -1,7 +1,6 @@
 """The list of crystals: each control does to the drawing what it says, and says so."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,9 +37,7 @@ class Panel(Proposals):
         self.desk = Desk(scene, drawing)
         self.dressed: list[object] = []
         self.keyboard = Keyboard(Document())
-        copying = SimpleNamespace(start=lambda: self.copied.append(self.desk.crystal))
-        self.copied: list[object] = []
-        super().__init__(self.desk, self.keyboard, copying, self.dressed.append)
+        super().__init__(self.desk, self.keyboard, self.dressed.append)
 
     def press(self, action: str) -> None:
         self.keyboard.hidden.value = f"{action}#1"
@@ -161,14 +158,6 @@ def test_a_tilt_is_cleared_and_no_other(panel: Panel) -> None:
     counts = list(panel.first.positions_per_tilt)
     assert counts.pop(panel.desk.tilt) == 0
     assert counts == [12, 12]
-
-
-def test_copying_starts_for_a_chosen_crystal_only(panel: Panel) -> None:
-    panel.press("copy to all")
-    assert panel.copied == []
-    panel.press("next crystal")
-    panel.press("copy to all")
-    assert panel.copied == ["crystal-01"]
 
 
 def test_a_deleted_crystal_is_gone_from_list_and_choice(panel: Panel) -> None:
