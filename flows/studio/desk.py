@@ -6,10 +6,12 @@ as often as it can show.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.studio.carry_over import CarriedOver, CarryOver, carried_text
 from flows.studio.choices import (
     BRUSH_RADIUS,
     DETECTOR_IMAGE,
@@ -18,9 +20,11 @@ from flows.studio.choices import (
     SHOWABLE,
     SMALLEST_BRUSH,
     MessageKind,
+    RunBehind,
     Spots,
     Stretch,
     Watchers,
+    at_once,
 )
 from flows.studio.current_sum import CurrentSum
 from flows.studio.detector_hold import DetectorShape
@@ -55,6 +59,8 @@ class Desk:
         self.likeness = LIKENESS
         self.message: tuple[MessageKind, str] = ("info", "")
         self.sketch: Sketch | None = None
+        self.run_behind: RunBehind = at_once
+        self._carry = CarryOver(scene)
         self._seed: Seed | None = None
         self._watchers = Watchers()
         self.watch, self.changed = self._watchers.watch, self._watchers.changed
@@ -101,11 +107,15 @@ class Desk:
     @property
     def shown_image(self) -> NDArray[np.float32]:
         """The image of real space that is chosen, (ny, nx)."""
+        return self.image_maker()()
+
+    def image_maker(self) -> Callable[[], NDArray[np.float32]]:
+        """Return what makes the image that is chosen now, whatever is chosen meanwhile: it may take seconds."""
         if self.image == DETECTOR_IMAGE and self.detector is not None:
-            return self.scene.detector_image(self.tilt, self.detector)
+            return partial(self.scene.detector_image, self.tilt, self.detector)
         if self.image == "misorientation":
-            return self.scene.image(self.tilt, self.image, reference=self.live_mask)
-        return self.scene.image(self.tilt, self.image)
+            return partial(self.scene.image, self.tilt, self.image, reference=self.live_mask.copy())
+        return partial(self.scene.image, self.tilt, self.image)
 
     @property
     def image_names(self) -> tuple[str, ...]:
@@ -273,6 +283,25 @@ class Desk:
             self.say("Select the crystal first that is to be split.", "warning")
         else:
             self._split(lambda: pieces_apart(self.drawing, crystal, self.tilt), "split into its pieces")
+
+    def copy_to_all_tilts(self) -> None:
+        """Carry the mask of this tilt to all others; what the crystal has there is replaced."""
+        found = self.selected
+        if found is None or not found.mask(self.tilt).any():
+            self.say("Draw the crystal at this tilt first, or select one that has positions here.", "warning")
+            return
+        self.finish()
+        self.say("Carrying the mask to all tilts ...", "working")
+        mask, tilt = found.mask(self.tilt), self.tilt
+        self.run_behind((found.id, tilt), lambda: self._carry.all_tilts(found.id, mask, tilt), self._carried)
+
+    def _carried(self, made: CarriedOver | Exception) -> None:
+        if isinstance(made, Exception):
+            self.say(f"The mask was not carried: {made}", "error")
+        elif made.crystal in self.drawing.ids:
+            masks = self.drawing.with_masks(made.crystal, made.carried.masks)
+            self.do(f"{made.crystal}: carried to all tilts", masks)
+            self.say(carried_text(made.carried, self.scene.tilt_deg), "done")
 
     def crystal_at(self, point: Point) -> str | None:
         """Return the crystal at a point, the smallest of several; None if there is none."""
