@@ -79,12 +79,11 @@ def stamps(bench: Bench, source: Path) -> dict[str, int]:
 
 
 def corrected(run: Path, path: Path) -> NDArray[np.uint8]:
-    """Write the proposal of a run with every other row taken away, as a person might save it; return (n_tilts, y, x)."""
+    """Write the proposal of a run with every other row taken away, as a person might save it; return its masks."""
     proposed = read_document(run / "apertures", ApertureSet)
     (crystal,) = proposed.crystals
-    masks = np.zeros((len(proposed.tilt_deg), *proposed.scan_shape), dtype=bool)
-    for tilt, mask in zip(crystal.tilt_deg, crystal.positions, strict=True):
-        masks[proposed.tilt_deg.index(tilt), 1::2] = mask[1::2]
+    masks = crystal.positions
+    masks[:, ::2] = False
     assert 0 < masks.sum() < crystal.positions.sum()
     path.parent.mkdir()
     write_apertures({"crystal-01": masks}, proposed.tilt_deg, path)
