@@ -4,9 +4,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.studio.judge import Judgement, JudgeRequest, judge
+from flows.studio.judge import ApertureJudgement, JudgeRequest, judge
 from flows.studio.opening import Place
-from flows.studio.recovery import Recovery, UnsavedWork
+from flows.studio.recovery import UnsavedKeeper, UnsavedWork
 from flows.studio.saving import Saved, copy_name, file_key, read_saved, save_drawing
 from flows.studio.solving import SolveRequest, checked_source, new_run, settings_with, solve
 from flows.studio.work_process import Tell, in_own_process
@@ -25,7 +25,7 @@ class Deeds:
     def __init__(self, place: Place) -> None:
         self.place = place
         self._parent = file_key(place.aperture_file)
-        self._recovery = Recovery(place.work)
+        self._recovery = UnsavedKeeper(place.work)
         self._guard = threading.Lock()
 
     @property
@@ -93,7 +93,9 @@ class Deeds:
         """End the session: what is unsaved is kept for the next."""
         self._recovery.close()
 
-    def judge(self, drawing: Drawing, crystal: str, tell: Tell, *, stop: threading.Event | None = None) -> Judgement:
+    def judge(
+        self, drawing: Drawing, crystal: str, tell: Tell, *, stop: threading.Event | None = None
+    ) -> ApertureJudgement:
         """Integrate a crystal as it is drawn, beside the run's own choice and all positions of the crystal.
 
         Raises
