@@ -64,11 +64,11 @@ KEYS = (
     Key("image", "i", "Next image", "Look", "counts, bright field, dark field, Bragg, ..."),
     Key("stretch", "l", "Next grey scale", "Look", "log, square root, linear"),
     Key("detector", "v", "Virtual detector", "Look", "drag it on the pattern: it makes the image"),
-    Key("detector shape", "Shift+v", "Shape of the detector", "Look", "disc, ring, rectangle"),
+    Key("detector shape", ",", "Shape of the detector", "Look", "disc, ring, rectangle"),
     Key("regions", "z", "Regions", "Look", "show or hide the crystals on the image"),
     Key("rings", "k", "Resolution rings", "Look", "show or hide"),
     Key("spots", "w", "Indexed spots", "Look", "where the run has them"),
-    Key("masked", "Shift+m", "Masked pixels", "Look", "show or hide"),
+    Key("masked", ".", "Masked pixels", "Look", "show or hide"),
     Key("reset view", "0", "Whole view", "Look"),
     Key("switch scheme", "d", "Light / dark", "Look"),
     Key("help", "?", "Keys", "Look", "this page"),
@@ -172,7 +172,7 @@ class Keyboard:
         if not action:
             return
         button = self._buttons.get(action)
-        if action in self._actions and not (button is not None and button.disabled):
+        if action in self._actions and (button is None or (button.visible and not button.disabled)):
             self._actions[action]()
         self.hidden.value = ""
 

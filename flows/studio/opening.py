@@ -16,6 +16,7 @@ from flows.run_folder import CLAIM
 from flows.settings import Settings
 from flows.site import load_site
 from flows.storage import named_storage_errors
+from flows.studio.rotation_opening import OpenedRotation, open_rotation
 from flows.studio.run_contents import IndexedSpot, RunContents
 from flows.studio.saving import read_drawing
 from tasks.drawing import Drawing, Scene
@@ -46,7 +47,7 @@ class Place:
 
     ``drawing`` is what was saved last, else the proposals of the run, else empty. ``work`` never lies in a data
     folder. ``source`` is None where it is gone. ``scene``, ``series`` and ``drawing`` are None for a rotation series,
-    which `flows.studio.rotation_opening` opens from ``source`` and ``run``.
+    which has ``rotation``.
     """
 
     kind: Literal["tilt series", "rotation series"]
@@ -57,6 +58,7 @@ class Place:
     series: TiltSeries | None = None
     drawing: Drawing | None = None
     source: Path | None = None
+    rotation: OpenedRotation | None = None
     contents: RunContents | None = None
     in_progress: bool = False
     notes: tuple[str, ...] = ()
@@ -169,10 +171,13 @@ def _open_run(run: Path, work: Path | None, apertures: Path | None, tell: Tell) 
 
 
 def _rotation(path: Path, source: Path, run: Path | None, *, work: Path | None) -> Place:
-    sample = load_manifest(source).sample
+    opened = open_rotation(source, run=run)
+    title = f"{opened.scene.manifest.sample} ({path.name})"
     folder = _writable([work] if work else [*([run / WORK_NAME] if run else []), *_places_for(path, beside=path)])
     contents = None if run is None else RunContents(run)
-    return Place("rotation series", path, f"{sample} ({path.name})", folder, source=source, contents=contents)
+    return Place(
+        "rotation series", path, title, folder, source=source, rotation=opened, contents=contents, notes=opened.notes
+    )
 
 
 def ingested(document: SourceDocument, work: Path, tell: Tell) -> TiltSeries:

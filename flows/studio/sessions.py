@@ -70,8 +70,12 @@ class StudioSessions(Handler):
         elif isinstance(place, ApertureError):
             doc.add_root(_told(place.message, place.advice or ""))
         else:
-            visitor = Visitor(*_payload(context)[VISITOR_FIELD])
-            self._keeps[context.id] = self._studio.make_document(doc, place, visitor)
+            try:
+                visitor = Visitor(*_payload(context)[VISITOR_FIELD])
+                self._keeps[context.id] = self._studio.make_document(doc, place, visitor)
+            except ApertureError as error:
+                doc.clear()
+                doc.add_root(_told(error.message, error.advice or ""))
 
     async def on_session_destroyed(self, session_context: SessionContext) -> None:
         """Keep what was not saved."""

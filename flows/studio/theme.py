@@ -11,11 +11,9 @@ from bokeh.models import CustomJS, GlobalInlineStyleSheet, InlineStyleSheet, Tex
 from bokeh.themes import Theme
 
 from flows.studio.keys import Keyboard
+from flows.studio.regions import COLOURS, colour_number
 
 Scheme = Literal["light", "dark"]
-
-REGIONS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7", "#0072b2")
-"""Colours of crystals in turn: those of Okabe & Ito (2008), told apart by colour-blind readers; black is left out."""
 
 ONE_COLOUR = r"--(?P<name>[\w-]+): light-dark\((?P<light>#[0-9a-f]{6}), (?P<dark>#[0-9a-f]{6})\)"
 
@@ -45,7 +43,7 @@ def colours(scheme: Scheme) -> dict[str, str]:
 
 def region_colour(crystal: str) -> str:
     """Return the colour of the crystal ``crystal-NN``: the same for as long as it has this id."""
-    return REGIONS[(int(crystal.removeprefix("crystal-").partition("-")[0]) - 1) % len(REGIONS)]
+    return COLOURS[colour_number(crystal)]
 
 
 @cache

@@ -8,7 +8,8 @@ from bokeh.document import Document
 from bokeh.models import Button, Column
 
 from flows.studio.keys import Keyboard
-from flows.studio.theme import REGIONS, Look, colours, plot_theme, region_colour, style_sheet
+from flows.studio.regions import COLOURS
+from flows.studio.theme import Look, colours, plot_theme, region_colour, style_sheet
 
 PAPERS = ("paper", "wash", "raised", "accent-wash")
 TEXTS = ("ink", "soft", "accent", "good", "warn", "bad")
@@ -68,14 +69,14 @@ def seen_by_deuteranopes(colour: str) -> tuple[float, ...]:
 
 
 def test_two_regions_are_told_apart_by_who_sees_no_green() -> None:
-    for one, other in itertools.combinations(REGIONS, 2):
+    for one, other in itertools.combinations(COLOURS, 2):
         a, b = seen_by_deuteranopes(one), seen_by_deuteranopes(other)
         assert sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) ** 0.5 > 0.15, (one, other)
 
 
 def test_a_crystal_keeps_its_colour_and_neighbours_differ() -> None:
-    assert region_colour("crystal-02") == region_colour("crystal-02-all-positions") == REGIONS[1]
-    assert region_colour("crystal-08") == REGIONS[0]
+    assert region_colour("crystal-02") == region_colour("crystal-02-all-positions") == COLOURS[1]
+    assert region_colour("crystal-08") == COLOURS[0]
 
 
 def test_the_scheme_reaches_the_plots_and_every_widget() -> None:
