@@ -257,6 +257,3 @@ def _figures(aperture: CrystalAperture, data: Reflections, found: Agreement | No
         r1=None if found is None else found.r1,
         r1_reflections=None if found is None else found.reflections,
     )
-
-
-Judgement = ApertureJudgement
