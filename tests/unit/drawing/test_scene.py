@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.drawing import Scene, VirtualDetector
+from tasks.drawing.kept_images import KeptImages
 from tasks.model import SourceError
 from tests.synthetic.random_series import random_series
 
@@ -126,6 +127,26 @@ def test_no_more_tilts_stay_open_than_are_asked_for(series) -> None:
     assert scene.opened(0) is first
     scene.opened(1), scene.opened(2)
     assert scene.opened(0) is not first, "used longest ago: released"
+
+
+def test_going_through_all_tilts_releases_none_that_is_worked_on(series) -> None:
+    scene = Scene(series, open_tilts=1)
+    mine = scene.opened(1)
+    for tilt in range(3):
+        scene.counts(tilt), scene.image(tilt, "counts"), scene.centre(tilt)
+        scene.detector_image(tilt, VirtualDetector(shape="disc", centre_px=(5, 5), outer_px=2))
+    assert scene.opened(1) is mine
+
+
+def test_kept_images_are_bounded_shared_and_read_only() -> None:
+    kept = KeptImages(most_bytes=3 * 4 * 100)
+    for tilt in range(5):
+        kept.keep(tilt, "counts", np.full((10, 10), tilt, dtype=np.float32))
+        kept.get(0, "counts")
+    assert [kept.get(tilt, "counts") is not None for tilt in range(5)] == [True, False, False, True, True]
+    assert kept.get(4, "counts")[0, 0] == 4
+    with pytest.raises(ValueError, match="read-only"):
+        kept.get(4, "counts")[0, 0] = 5
 
 
 def test_several_threads_get_the_same_sums(series) -> None:
