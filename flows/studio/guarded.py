@@ -30,7 +30,7 @@ MESSAGE_BYTES_MAX = 4 * 2**20
 NOT_FOUND = 404  # of RFC 9110
 
 
-class GuardedTornado(BokehTornado):  # type: ignore[misc]
+class GuardedTornado(BokehTornado):  # type: ignore[misc]  # Bokeh's classes are untyped here
     """Bokeh's application behind a guard; it answers pages, their assets and their WebSocket, nothing else."""
 
     def __init__(self, studio: Studio, guard: Guard, *, names: Names, prefix: str) -> None:

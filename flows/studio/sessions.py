@@ -34,7 +34,7 @@ class Studio(NamedTuple):
     make_document: Callable[[Page, Any, Visitor], Keep]
 
 
-class StudioSessions(Handler):  # type: ignore[misc]
+class StudioSessions(Handler):  # type: ignore[misc]  # Bokeh's classes are untyped here
     """Makes the document of each browser session, and keeps its unsaved work when it ends."""
 
     def __init__(self, studio: Studio, guard: Guard) -> None:
