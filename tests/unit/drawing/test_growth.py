@@ -7,7 +7,9 @@ from scipy import ndimage
 from tasks.drawing import Scene, connected_part, grow, likeness_of, region_like
 from tasks.drawing.likeness import misorientation
 from tasks.model import ScienceError
+from tasks.simulate import ClusterPlan, Instrument, SimulationSettings, TiltPlan, uio66
 from tests.synthetic.random_series import random_series
+from tests.synthetic.simulated_store import simulated_store
 
 TILTS = (3, 8, 12)
 
@@ -69,6 +71,37 @@ def test_another_crystal_is_misoriented_and_the_reference_is_not(scene, drifting
     assert np.median(image[other]) > 0.6
     outside = ~ndimage.binary_dilation((drifting[1].thickness[8] > 0).any(axis=0), iterations=2)
     assert np.median(image[outside]) == 1.0
+
+
+def misoriented_part(folder, angle):
+    """Return a scene of one tilt, where a crystal and its misoriented part are alone, and a seed in the crystal."""
+    settings = SimulationSettings(
+        seed=5,
+        tilts=TiltPlan(angles_deg=(4.0,)),
+        cluster=ClusterPlan(crystals=1, size_nm=200, bad_fraction=0.4, bad_misorientation_deg=angle),
+        instrument=Instrument(shape_px=(384, 384), scan_shape=(36, 36)),
+    )
+    series, truth = simulated_store(uio66(), settings, folder)
+    here = truth.thickness[0] > 0
+    good, part = here & (here.sum(axis=0) == 1)
+    depth = ndimage.distance_transform_edt(good)
+    return Scene(series), good, part, tuple(int(n) for n in np.unravel_index(np.argmax(depth), depth.shape))
+
+
+def test_a_part_of_a_crystal_that_is_turned_is_not_taken_and_shows_by_how_much(tmp_path) -> None:
+    unlike = []
+    for angle in (1.5, 4.0):
+        folder = tmp_path / f"{angle}"
+        folder.mkdir()
+        scene, good, part, seed = misoriented_part(folder, angle)
+        mask = grow(scene, 0, seed)
+        assert part.sum() > 60
+        assert (mask & good).sum() > 0.75 * good.sum()
+        assert (mask & part).sum() < 0.05 * part.sum()
+        image = scene.image(0, "misorientation", reference=mask)
+        assert np.median(image[mask]) < 0.1
+        unlike.append(float(np.median(image[part])))
+    assert 0.25 < unlike[0] < unlike[1] - 0.1
 
 
 def test_without_bragg_electrons_nothing_grows(tmp_path) -> None:
