@@ -69,7 +69,9 @@ def brightest(spots: ScanSpots) -> NDArray[np.bool_]:
 def misorientation(spots: ScanSpots, reference: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return (ny, nx): the part of the Bragg electrons that the reference's pattern does not explain.
 
-    1 also where there are no sure Bragg electrons, or none in the reference.
+    1 also where there are no sure Bragg electrons, or none in the reference. No angle: what one degree does depends on
+    the mosaic spread, on thickness and cell. Of simulated UiO-66 with 0.3 degrees of mosaic spread a part that is
+    turned by 1.5 degrees has 0.4 to 0.75, by 4 degrees 0.8 to 1.
     """
     if bragg_significance(spots, reference) < LEAST_QUALITY:
         return np.ones(reference.shape, dtype=np.float32)

@@ -7,9 +7,11 @@ from scipy import ndimage
 from tasks.drawing import Scene, connected_part, grow, likeness_of, region_like
 from tasks.drawing.likeness import misorientation
 from tasks.model import ScienceError
+from tasks.simulate import ClusterPlan, Instrument, SimulationSettings, TiltPlan, uio66
 from tests.synthetic.random_series import random_series
+from tests.synthetic.simulated_store import simulated_store
 
-TILTS = (3, 8, 12)
+TILTS = (2, 5, 8)
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +57,46 @@ def test_where_crystals_overlap_more_likeness_takes_less_of_the_other(scene, dri
 
 
 def test_the_seeds_own_neighbourhood_is_like_itself(scene, drifting) -> None:
-    _, _, seed = next(insides(drifting[1], 8))
-    explained = likeness_of(scene, 8, seed).explained
+    _, _, seed = next(insides(drifting[1], 5))
+    explained = likeness_of(scene, 5, seed).explained
     rows, columns = slice(seed[0] - 1, seed[0] + 2), slice(seed[1] - 1, seed[1] + 2)
     assert explained[rows, columns].mean() == pytest.approx(1.0, abs=0.1)
 
 
 def test_another_crystal_is_misoriented_and_the_reference_is_not(scene, drifting) -> None:
-    (_, first, _), (_, second, _) = list(insides(drifting[1], 8))[:2]
+    (_, first, _), (_, second, _) = list(insides(drifting[1], 5))[:2]
     core, other = (ndimage.binary_erosion(one, iterations=2) for one in (first, second))
-    image = scene.image(8, "misorientation", reference=core)
+    image = scene.image(5, "misorientation", reference=core)
     assert np.median(image[core]) < 0.15
     assert np.median(image[other]) > 0.6
-    outside = ~ndimage.binary_dilation((drifting[1].thickness[8] > 0).any(axis=0), iterations=2)
+    outside = ~ndimage.binary_dilation((drifting[1].thickness[5] > 0).any(axis=0), iterations=2)
     assert np.median(image[outside]) == 1.0
+
+
+def misoriented_part(folder, angle):
+    """Return a scene of one tilt, where a crystal and its misoriented part are alone, and a seed in the crystal."""
+    settings = SimulationSettings(
+        seed=5,
+        tilts=TiltPlan(angles_deg=(4.0,)),
+        cluster=ClusterPlan(crystals=1, size_nm=200, bad_fraction=0.4, bad_misorientation_deg=angle),
+        instrument=Instrument(shape_px=(256, 256), scan_shape=(32, 32)),
+    )
+    series, truth = simulated_store(uio66(), settings, folder)
+    here = truth.thickness[0] > 0
+    good, part = here & (here.sum(axis=0) == 1)
+    depth = ndimage.distance_transform_edt(good)
+    return Scene(series), good, part, tuple(int(n) for n in np.unravel_index(np.argmax(depth), depth.shape))
+
+
+def test_a_part_of_a_crystal_that_is_turned_is_not_taken_and_shows_as_misoriented(tmp_path) -> None:
+    scene, good, part, seed = misoriented_part(tmp_path, 2.0)
+    mask = grow(scene, 0, seed)
+    assert part.sum() > 60
+    assert (mask & good).sum() > 0.75 * good.sum()
+    assert (mask & part).sum() < 0.05 * part.sum()
+    image = scene.image(0, "misorientation", reference=mask)
+    assert np.median(image[mask]) < 0.1
+    assert np.median(image[part]) > 0.3
 
 
 def test_without_bragg_electrons_nothing_grows(tmp_path) -> None:

@@ -36,7 +36,7 @@ def one_by_one(series, tilt, mask):
     return expected
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000), st.floats(0, 1), st.integers(0, 2))
 def test_a_pattern_counts_every_electron_of_its_positions(scene, series, seed, share, tilt) -> None:
     mask = np.random.default_rng(seed).random(SCAN) < share
@@ -45,7 +45,7 @@ def test_a_pattern_counts_every_electron_of_its_positions(scene, series, seed, s
     np.testing.assert_array_equal(pattern, one_by_one(series, tilt, mask))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000), st.lists(st.tuples(st.booleans(), st.floats(0, 0.6)), max_size=12))
 def test_a_pattern_changed_bit_by_bit_equals_the_whole_sum(scene, series, seed, edits) -> None:
     rng = np.random.default_rng(seed)
@@ -74,7 +74,7 @@ def test_the_image_of_counts_holds_all_electrons(scene, series) -> None:
         assert scene.image(tilt, "counts").shape == SCAN
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(
     st.sampled_from(["disc", "ring", "rectangle"]),
     st.tuples(st.floats(-3, 14), st.floats(-3, 16)),

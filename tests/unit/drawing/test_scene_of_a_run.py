@@ -64,7 +64,7 @@ def test_apertures_of_another_series_are_refused(run, tmp_path) -> None:
 
 def test_without_a_run_the_images_are_of_the_same_kind(drifting) -> None:
     """Bright and dark field part the electrons; the crystals are bright in the Bragg image and of good quality."""
-    scene, tilt = Scene(drifting[0]), 8
+    scene, tilt = Scene(drifting[0]), 5
     crystals = (drifting[1].thickness[tilt] > 0).any(axis=0)
     bright, dark, bragg, quality = (
         scene.image(tilt, name) for name in ("bright field", "dark field", "Bragg", "quality")

@@ -28,7 +28,7 @@ def distance_to_segment(place, start, stop) -> float:
     return float(np.hypot(*(place - start - part * (stop - start))))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(POINT, min_size=1, max_size=5), st.floats(0, 5))
 def test_a_stroke_takes_what_lies_within_its_radius(points, radius) -> None:
     mask = stroke_mask(SCAN, points, radius)
