@@ -24,7 +24,7 @@ class Deeds:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self._parent = file_key(place.aperture_file)
+        self._parent = place.saved_key
         self._recovery = UnsavedKeeper(place.work)
         self._guard = threading.Lock()
 
@@ -155,7 +155,8 @@ class Deeds:
         if self._parent is None or file_key(path) != self._parent:
             return False
         held = {one.id: (one.name, one.planes) for one in read_drawing(path, self._series).crystals}
-        return held == {one.id: (one.name, one.planes) for one in drawing.crystals if one.id in drawing.masks()}
+        kept = drawing.masks().keys()
+        return held == {one.id: (one.name, one.planes) for one in drawing.crystals if one.id in kept}
 
     def _fits(self, drawing: Drawing) -> bool:
         series = self.place.series

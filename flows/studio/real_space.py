@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from flows.studio.behind import Behind
 from flows.studio.choices import DETECTOR_IMAGE
 from flows.studio.desk import Desk
-from flows.studio.plane import add_image, at, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
+from flows.studio.plane import HEAD_PX, add_image, at, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
 from flows.studio.pulse import Pulse
 from flows.studio.regions import CURRENT, FILLS, LINES, Regions, current_fill, regions_of
 from flows.studio.sketch import BRUSHES, Mode, Point
@@ -65,7 +65,7 @@ class RealSpace:
         self._listen()
         self._tell()
         self.layout = column(
-            row(self.image, self.about, sizing_mode="stretch_width"),
+            row(self.image, self.about, sizing_mode="stretch_width", min_height=HEAD_PX),
             self.plot,
             self.readout,
             sizing_mode="stretch_width",
@@ -130,7 +130,7 @@ class RealSpace:
         desk.watch("tool", self._tell)
         desk.watch("tool", lambda: pulse.ask("current"))
         desk.watch("view", self._tell)
-        pulse.ask("image", "regions", "current")
+        pulse.ask("image", "regions", "current", "position")
 
     # ---- from the pointer
 
@@ -140,7 +140,8 @@ class RealSpace:
     def _go_on(self, point: Point, _event: Any) -> None:
         self._desk.extend_stroke(point)
 
-    def _end(self, _point: Point, _event: Any) -> None:
+    def _end(self, point: Point, _event: Any) -> None:
+        self._desk.extend_stroke(point)
         self._desk.end_stroke()
 
     def _hover(self, point: Point | None) -> None:

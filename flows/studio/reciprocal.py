@@ -17,7 +17,7 @@ from flows.studio.behind import Behind
 from flows.studio.choices import STRETCHES
 from flows.studio.desk import Desk
 from flows.studio.detector_hold import DetectorHold
-from flows.studio.plane import add_image, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
+from flows.studio.plane import HEAD_PX, add_image, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
 from flows.studio.pulse import Pulse
 from flows.studio.sketch import Point
 from flows.studio.texts import pattern_text, pixel_text
@@ -60,7 +60,7 @@ class ReciprocalSpace:
         self._listen()
         self._tell()
         self.layout = column(
-            row(self.stretch, self.caption, sizing_mode="stretch_width"),
+            row(self.stretch, self.caption, sizing_mode="stretch_width", min_height=HEAD_PX),
             self.plot,
             self.readout,
             sizing_mode="stretch_width",

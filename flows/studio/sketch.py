@@ -67,6 +67,17 @@ class Sketch:
         nearest = int(np.argmin(distance))
         return nearest if distance[nearest] <= reach else None
 
+    def closes_at(self, point: Point, reach: float) -> bool:
+        """Tell whether a click there closes the polygon: on its first corner, once it has three."""
+        return not self.closed and len(self.points) >= 3 and self.handle_at(point, reach) == 0
+
+    def take_back(self) -> bool:
+        """Take back the last corner of a polygon in the making; False if there is no other than the first."""
+        takes = self.tool == "polygon" and not self.closed and len(self.points) > 1
+        if takes:
+            self.points.pop()
+        return takes
+
     def begin(self, point: Point, reach: float) -> None:
         """Press at a point: hold the handle within reach, or put a corner and hold it."""
         self.moving = True

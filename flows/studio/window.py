@@ -42,7 +42,7 @@ def build(doc: Document, desk: Desk, deeds: Deeds | None = None, *, visitor: Vis
     page = _page(
         doc,
         desk,
-        row(real.layout, reciprocal.layout, sizing_mode="stretch_width", css_classes=["wraps"]),
+        row(real.layout, reciprocal.layout, sizing_mode="stretch_width", spacing=8, css_classes=["wraps"]),
         deeds,
         visitor or Visiting(),
     )

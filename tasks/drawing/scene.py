@@ -16,6 +16,7 @@ from tasks.drawing.open_tilt import OpenTilt
 from tasks.drawing.virtual_detector import VirtualDetector
 from tasks.events.disc import BeamDisc
 from tasks.events.position_sums import add_positions
+from tasks.events.repeated import repeated_positions
 from tasks.events.scan_beam import find_direct_beam, find_disc_beam
 from tasks.ingest import TiltSeries, disc_of_series
 from tasks.model import SourceError
@@ -97,16 +98,11 @@ class Scene:
     def centre(self, tilt: int) -> tuple[float, float]:
         """Return the direct beam of the scan's sum, (slow, fast) px; behind a beam stop the pattern's centre."""
         if tilt not in self._centres:
-            total, start, valid, disc = (
-                self.glimpse(tilt).total(),
-                self._start(),
-                self.valid(tilt),
-                self._disc_of_beam(),
-            )
+            total, disc = self.glimpse(tilt).total(), self._disc_of_beam()
             if disc is None:
-                beam = find_direct_beam(total, start=start, valid=valid)
+                beam = find_direct_beam(total, start=self._start(), valid=self.valid(tilt))
             else:
-                beam = find_disc_beam(total, start=start, disc=disc, valid=valid)
+                beam = find_disc_beam(total, start=self._start(), disc=disc, valid=self.valid(tilt))
             self._centres[tilt] = (float(beam.centre[0]), float(beam.centre[1]))
         return self._centres[tilt]
 
@@ -137,6 +133,13 @@ class Scene:
     def counts(self, tilt: int) -> NDArray[np.uint32]:
         """Return the electrons of every position, (ny, nx)."""
         return self.glimpse(tilt).counts()
+
+    def repeated(self, tilt: int) -> NDArray[np.bool_]:
+        """Return (ny, nx): positions whose electrons are those of the one before, written twice.
+
+        The pipeline sums them in no aperture, `pattern` does.
+        """
+        return repeated_positions(self.glimpse(tilt).events).reshape(self.scan_shape)
 
     def detector_image(self, tilt: int, detector: VirtualDetector) -> NDArray[np.float32]:
         """Return the electrons of every position that hit a virtual detector, (ny, nx)."""

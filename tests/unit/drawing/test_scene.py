@@ -163,6 +163,17 @@ def test_several_threads_get_the_same_sums(series) -> None:
                 np.testing.assert_array_equal(pattern, one_by_one(series, tilt % 3, masks[number]))
 
 
+def test_positions_written_twice_are_told(tmp_path) -> None:
+    series = random_series(tmp_path, tilts=1, mean=60)
+    scan = series.scans[0]
+    offsets, events = np.load(scan.offsets.path).astype(int), np.load(scan.events.path)
+    parts = [events[offsets[p] : offsets[p + 1]] for p in range(63)]
+    parts[10] = parts[9]
+    np.save(scan.events.path, np.concatenate(parts))
+    np.save(scan.offsets.path, np.cumsum([0, *map(len, parts)]).astype(np.uint64))
+    assert np.argwhere(Scene(series).repeated(0)).tolist() == [[1, 1]]
+
+
 def test_events_that_are_gone_are_named(tmp_path) -> None:
     series = random_series(tmp_path)
     scene = Scene(series)

@@ -272,6 +272,47 @@ def test_a_cut_divides_a_crystal_along_its_line(desk: Desk) -> None:
     assert desk.message[1].startswith("Not split:")
 
 
+def test_pieces_that_do_not_touch_become_crystals(desk: Desk) -> None:
+    desk.split_pieces()
+    assert desk.message[0] == "warning"
+    name = with_crystal(desk, box(1, 1, 2, 2) | box(5, 5, 8, 8))
+    desk.split_pieces()
+    parts = [one.mask(desk.tilt) for one in desk.drawing.crystals]
+    np.testing.assert_array_equal(parts, [box(5, 5, 8, 8), box(1, 1, 2, 2)])
+    desk.choose_crystal(name)
+    desk.split_pieces()
+    assert "one piece" in desk.message[1]
+
+
+def test_a_mask_is_carried_to_all_tilts_behind_the_page(desk: Desk) -> None:
+    desk.copy_to_all_tilts()
+    assert desk.message[0] == "warning"
+    name, mask = with_crystal(desk, box(3, 4, 7, 9)), box(3, 4, 7, 9)
+    waiting: list[tuple] = []
+    desk.run_behind = lambda _key, make, then: waiting.append((make, then))
+    desk.copy_to_all_tilts()
+    assert desk.message[0] == "working"
+    make, then = waiting[0]
+    then(make())
+    masks = desk.drawing.crystal(name).masks
+    np.testing.assert_array_equal(masks[desk.tilt], mask)
+    assert masks.any(axis=(1, 2)).sum() >= 2
+    assert (desk.message[0], desk.message[1][:10]) == ("done", "Carried to")
+    desk.undo()
+    assert desk.drawing.crystal(name).masks.any(axis=(1, 2)).sum() == 1
+    then(ValueError("the disk is full"))
+    assert desk.message == ("error", "The mask was not carried: the disk is full")
+
+
+def test_where_nothing_diffracts_nothing_grows_and_it_is_said(desk: Desk) -> None:
+    desk.choose_tool("grow")
+    desk.tap((5.0, 5.0))
+    assert desk.drawing.crystals == ()
+    assert desk.message[0] == "warning"
+    desk.tap((-9.0, 5.0))
+    assert not desk.history.can_undo
+
+
 def test_a_virtual_detector_makes_the_image(desk: Desk) -> None:
     desk.place_detector(VirtualDetector(shape="disc", centre_px=(10.0, 20.0), outer_px=6.0))
     assert desk.image == DETECTOR_IMAGE in desk.image_names

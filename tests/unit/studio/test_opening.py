@@ -204,6 +204,9 @@ def test_of_two_studios_on_one_run_the_second_save_is_refused_and_nothing_is_los
     copy = second.save_copy(other, (), who="grace")
     assert set(read_apertures(copy.path, scan_shape=SHAPE, tilt_deg=TILTS)) == {"crystal-02"}
     assert set(read_apertures(place.aperture_file, scan_shape=SHAPE, tilt_deg=TILTS)) == {"crystal-01", "crystal-02"}
+    late = Deeds(place)
+    with pytest.raises(SavedByAnotherError, match="saved by ada"):
+        late.save(other, (), who="eve")
     first.save(other, (), who="ada")
 
 
