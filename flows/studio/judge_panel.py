@@ -75,11 +75,11 @@ def _cell(figure: Figure, one: JudgedAperture, reference: float | None) -> str:
 
 
 def comparison(figure: Figure, value: float, reference: float) -> str:
-    """Return better, worse or the same, as the figure goes; nothing where neither way is better."""
+    """Return better, worse or same, as the figure goes; nothing where neither way is better."""
     if figure.better is None:
         return ""
     if abs(value - reference) < figure.matters:
-        return "the same"
+        return "same"
     return "better" if (value - reference) * figure.better > 0 else "worse"
 
 

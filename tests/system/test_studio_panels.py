@@ -13,7 +13,7 @@ from bokeh.document import Document
 from flows.studio.guard import Visitor
 from flows.studio.opening import Place
 from flows.studio.places import OnePlace
-from flows.studio.recovery import Recovery
+from flows.studio.recovery import UnsavedKeeper
 from flows.studio.save_panel import LEAVING
 from flows.studio.sitting import seat
 from flows.studio.theme import colours
@@ -286,7 +286,7 @@ def test_the_second_of_two_people_is_refused_and_saves_a_copy(visit: Open, serve
 
 
 def test_work_that_was_not_saved_is_offered_and_taken_up(visit: Open, served: OnSeries) -> None:
-    lost = Recovery(served.work)
+    lost = UnsavedKeeper(served.work)
     lost.keep(proposed().renamed("crystal-01", "not lost"), ("named it",), parent=None)
     lost.close()
     page = visit()
