@@ -239,7 +239,7 @@ class Tilts:
         if self._playing is None:
             self._playing = self._doc.add_periodic_callback(self._step, PLAY_MS)
         else:
-            self._doc.remove_periodic_callback(self._playing)  # type: ignore[arg-type]
+            self._doc.remove_periodic_callback(self._playing)
             self._playing = None
         self.play.label = "Play" if self._playing is None else "Stop playing"
 
