@@ -4,6 +4,7 @@ On resume the flow starts from the top; everything done before comes from the ru
 within the time limit is resumed by the janitor with the stated default.
 """
 
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -13,19 +14,26 @@ from typing import TypeVar, cast
 from prefect.exceptions import Pause
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
+from prefect.runtime import flow_run
 from pydantic import Field, create_model
 
 from flows.markdown import plain
 from flows.progress import PublishedSteps
+from flows.review import Redraw
 from flows.site import Site
 from tasks.apertures import ApertureSet
-from tasks.model import Document, InputError
+from tasks.model import Document, FileRef, InputError
 from tasks.solve import Solution, Solutions
 
 F = TypeVar("F", bound=RunInput)
 
 SUSPEND_S = 30 * 86400
 """Prefect's own limit lies far behind ours: at its end the run would fail instead of taking the default."""
+WAITING_NAME = "approval.json"
+APERTURES = "apertures"
+"""The key of the question about apertures."""
+ACCEPTED = re.compile(r"studio/accepted-([0-9a-f]{16})\.h5")
+"""Of a corrected aperture file, by its place in the run folder: the number begins the SHA-256 of its bytes."""
 
 
 class Ask(StrEnum):
@@ -59,6 +67,9 @@ class ApertureAnswer(RunInput):
     crystals: list[str] = Field(
         default_factory=list, description="Crystals to use: remove those that are bad; none named = all"
     )
+    corrected: str = Field(
+        default="", max_length=200, description="Aperture file of the run folder to use instead: the studio fills it in"
+    )
     comment: str = Field(default="", max_length=2000, description="Kept in the run's log, and in its error if refused")
 
 
@@ -68,6 +79,13 @@ class SpaceGroupAnswer(RunInput):
     approve: bool = Field(default=False, description="Go on with the space group below?")
     space_group: str = Field(default="", description="One of the candidates in the table above; empty = the best")
     comment: str = Field(default="", max_length=2000, description="Kept in the run's log, and in its error if refused")
+
+
+class WaitingApproval(Document):
+    """Lies in the folder of a run that waits for a person: which run it is, and what is asked."""
+
+    flow_run: str
+    asked: str
 
 
 def prefilled(form: type[F], description: str, **values: object) -> type[F]:
@@ -103,16 +121,18 @@ class PersonReview:
         self._lock = threading.Lock()
         self._suspended: Pause | None = None
 
-    def apertures(self, proposed: ApertureSet) -> ApertureSet:
+    def apertures(self, proposed: ApertureSet, redraw: Redraw) -> ApertureSet:
         """Show the crystals; if a person is to approve them, suspend until then; return those that were kept."""
         from flows.pictures import show_apertures  # matplotlib, which a flow's start need not wait for
 
         sheet = show_apertures(proposed, self._folder, self._site)
-        kept = self._approved(proposed, sheet)
+        kept = self._approved(proposed, sheet, redraw)
+        if kept.aperture_file != proposed.aperture_file:
+            show_apertures(kept, self._folder, self._site)
         self._steps.expect(len(kept.crystals))
         return kept
 
-    def _approved(self, proposed: ApertureSet, sheet: Path) -> ApertureSet:
+    def _approved(self, proposed: ApertureSet, sheet: Path, redraw: Redraw) -> ApertureSet:
         if self._approval.ask not in {Ask.apertures, Ask.both}:
             return proposed
         from flows.pictures import thumbnail
@@ -122,12 +142,14 @@ class PersonReview:
         table = "\n".join(["| crystal | tilts | positions |", "|-|-|-|", *rows])
         form = prefilled(
             ApertureAnswer,
-            self._text("apertures", f"{table}\n\n![{sheet.stem}]({thumbnail(sheet)})", sheet),
+            self._text(APERTURES, f"{table}\n\n![{sheet.stem}]({thumbnail(sheet)})", sheet),
             approve=True,
             crystals=[crystal.id for crystal in proposed.crystals],
         )
-        answer = self._ask(form, "apertures")
+        answer = self._ask(form, APERTURES)
         _refused(answer.approve, "the apertures", answer.comment)
+        if answer.corrected:
+            return redraw(accepted_file(self._folder, answer.corrected))
         wanted = answer.crystals or [crystal.id for crystal in proposed.crystals]
         kept = tuple(crystal for crystal in proposed.crystals if crystal.id in wanted)
         if not kept:
@@ -159,20 +181,47 @@ class PersonReview:
         with self._lock:
             if self._suspended is not None:
                 raise self._suspended
+            waiting = self._folder / WAITING_NAME
+            waiting.write_text(WaitingApproval(flow_run=str(flow_run.id), asked=key).model_dump_json(), "utf-8")
             try:
-                return suspend_flow_run(wait_for_input=form, timeout=SUSPEND_S, key=key)
+                answer = suspend_flow_run(wait_for_input=form, timeout=SUSPEND_S, key=key)
             except Pause as suspended:
                 self._suspended = suspended
                 raise
+            waiting.unlink(missing_ok=True)
+            return answer
 
     def _text(self, what: str, proposal: str, shown: Path) -> str:
         end = datetime.now(UTC) + timedelta(hours=self._approval.limit_h)
         taken = "accepted" if self._approval.default is Default.accept else "refused"
         limit = f"Without an answer by {end:%Y-%m-%d %H:%M} UTC this is **{taken}**."
         where = f"[{shown.name}]({self._site.url_of(shown)})"
-        return f"### {plain(self._folder.name)}: {what}\n\n{proposal}\n\nMore: {where}\n\n{limit}"
+        more = f"More: {where}"
+        if what == APERTURES and (studio := self._site.studio_of(self._folder)) is not None:
+            more += f"\n\nTo correct them, [open the studio]({studio}): *Accept* there answers this form."
+        return f"### {plain(self._folder.name)}: {what}\n\n{proposal}\n\n{more}\n\n{limit}"
 
 
 def _refused(approved: bool, what: str, comment: str) -> None:
     if not approved:
         raise InputError(f"a person refused {what}: {comment or 'no comment'}", "correct them and run it again")
+
+
+def accepted_file(run: Path, name: str) -> FileRef:
+    """Return the corrected aperture file of an answer.
+
+    Raises
+    ------
+    InputError
+        If it is not one that the studio put into this run folder, or its bytes are not those that were accepted.
+    """
+    found = ACCEPTED.fullmatch(name)
+    if found is None:
+        raise InputError(f"corrected: {name!r}: not an aperture file of this run", "leave it empty, or use the studio")
+    path = run / name
+    if path.is_symlink() or not path.is_file():
+        raise InputError(f"corrected: {path}: no such file", "accept it again in the studio")
+    file = FileRef.of(path)
+    if not file.sha256.startswith(found.group(1)):
+        raise InputError(f"corrected: {path}: changed since it was accepted", "accept it again in the studio")
+    return file

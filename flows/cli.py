@@ -114,6 +114,23 @@ def inspect(
 
 
 @app.command()
+def draw(
+    source: Annotated[Path, typer.Argument(help="source folder, or folder of a run")],
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="on loopback; by default a free one")] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open it in the browser")] = True,
+    apertures: Annotated[Path | None, typer.Option(help="aperture file to begin with")] = None,
+    work: Annotated[Path | None, typer.Option(help="folder for what is saved; by default `studio` in the run")] = None,
+) -> None:
+    """Open the aperture studio in a browser: look, draw, correct, judge, save and solve."""
+    from flows.studio.draw import draw as serve
+
+    def tell(text: str) -> None:
+        typer.echo(text, err=True)
+
+    serve(source, port=port, browser=browser, work=work, apertures=apertures, say=typer.echo, tell=tell)
+
+
+@app.command()
 def demo(out: Annotated[Path, typer.Option("--out", help="new folder")] = Path("apertura-demo")) -> None:
     """Make a small synthetic cluster and solve it with embedded engines only."""
     _one_thread_for_each_product()

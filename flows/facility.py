@@ -1,4 +1,4 @@
-"""A facility on one machine, by one command: server on loopback with SQLite, two workers, watcher.
+"""A facility on one machine, by one command: server on loopback with SQLite, two workers, watcher, studio.
 
 For trying it and for a single microscope; deployments/README.md says how a facility is run for good. The services are
 kept alive by supervisord, which alone starts and stops them: no process is ever ended by a number that was written
@@ -21,6 +21,8 @@ from adapters.host.runner import run_program
 from adapters.host.supervisor import Service, Supervisor
 from flows.server import HOSTS_VARIABLE, PASSWORD_VARIABLE, TOKEN_VARIABLE
 from flows.site import POOL, SITE_VARIABLE, UPKEEP_POOL
+from flows.studio.service import PORT_VARIABLE as STUDIO_PORT_VARIABLE
+from flows.studio.service import TOKEN_VARIABLE as STUDIO_TOKEN_VARIABLE
 from tasks.model import Document, ProgramFailedError, SettingsError
 
 STATE = "facility.json"
@@ -31,6 +33,10 @@ FOLDER_VARIABLE = "APERTURA_FACILITY"
 START_S = 300.0
 """A fresh database takes 37 s on two idle cores, and four times as long beside other work."""
 USER = "apertura"
+PAGES = ("plots_url", "studio_url")
+LOCAL = f"http://{LOOPBACK}:"
+PORTS_TRIED, PORT_MAX = 20, 65535
+"""Beside that of the server, for the studio. Chosen, not measured: a machine has rarely more programs in a row."""
 UPKEEP_AT_ONCE = 2
 """The janitor beside one other: each holds 150 MB for seconds."""
 QUEUES = (("urgent", 1), ("default", 2), ("reprocess", 3))
@@ -45,6 +51,7 @@ class Facility(Document):
     worker_pid: int
     upkeep_pid: int
     watcher_pid: int
+    studio_pid: int
 
 
 class Secrets(Document):
@@ -52,6 +59,7 @@ class Secrets(Document):
 
     password: str
     runs_token: str
+    studio_token: str
 
     @property
     def login(self) -> str:
@@ -81,8 +89,10 @@ def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> 
     (folder / "prefect").chmod(0o700)  # the server's database
     locks = keep_secrets(folder)
     url = f"http://{LOOPBACK}:{port}"
-    site = write_site(folder, f"{url}/runs/{locks.runs_token}")
-    environment = service_environment(folder, site, port)
+    studio_port = free_after(port)
+    studio = f"http://{LOOPBACK}:{studio_port}/?token={locks.studio_token}"
+    site = write_site(folder, plots_url=f"{url}/runs/{locks.runs_token}", studio_url=studio)
+    environment = service_environment(folder, site, port) | {STUDIO_PORT_VARIABLE: str(studio_port)}
     write_environment(folder, environment)
     with ExitStack() as started:
         supervisor.start(services(poll_s), environment)
@@ -96,6 +106,7 @@ def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> 
             upkeep_pid=supervisor.run("upkeep"),
             worker_pid=supervisor.run("worker"),
             watcher_pid=supervisor.run("watcher"),
+            studio_pid=supervisor.run("studio"),
         )
         (folder / STATE).write_text(facility.model_dump_json(indent=1), encoding="utf-8")
         started.pop_all()  # all are up: they stay
@@ -131,6 +142,20 @@ def load(data: Path) -> Facility | None:
         ) from error
 
 
+def free_after(port: int) -> int:
+    """Return a free port for the studio, near that of the server.
+
+    Raises
+    ------
+    SettingsError
+        If none of the next is free.
+    """
+    for near in range(port + 1, port + 1 + PORTS_TRIED):
+        if near <= PORT_MAX and not taken(near):
+            return near
+    raise SettingsError(f"--port {port}: none of the {PORTS_TRIED} ports after it is free", "name another port")
+
+
 def services(poll_s: float) -> tuple[Service, ...]:
     """Return the services in the order in which they start."""
     worker = [program("prefect"), "worker", "start", "--type", "process"]
@@ -139,18 +164,19 @@ def services(poll_s: float) -> tuple[Service, ...]:
         Service("server", [sys.executable, "-m", "flows.server"]),
         Service("upkeep", [sys.executable, "-m", "flows.upkeep"]),
         Service("worker", [*worker, "--pool", POOL, "--name", name]),
+        Service("studio", [sys.executable, "-m", "flows.studio.service"]),
         Service("watcher", [program("apertura"), "watch", "--poll-s", str(poll_s)]),
     )
 
 
 def keep_secrets(folder: Path) -> Secrets:
-    """Return the secrets of a facility; make them, readable by the user alone, where there are none."""
+    """Return the secrets of a facility; make those that are not there, readable by the user alone."""
     path = folder / SECRETS
-    if path.is_file():
-        return Secrets.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    made = Secrets(password=secrets.token_urlsafe(24), runs_token=secrets.token_urlsafe(24))
-    write_private(path, yaml.safe_dump(made.model_dump()))
-    return made
+    there = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = Secrets.model_validate({name: secrets.token_urlsafe(24) for name in Secrets.model_fields} | there)
+    if kept.model_dump() != there:
+        write_private(path, yaml.safe_dump(kept.model_dump()))
+    return kept
 
 
 def write_private(path: Path, text: str) -> None:
@@ -161,8 +187,8 @@ def write_private(path: Path, text: str) -> None:
         stream.write(text)
 
 
-def write_site(folder: Path, plots_url: str) -> Path:
-    """Write the site file of a local facility; of one that is there, change nothing but where the runs are served."""
+def write_site(folder: Path, *, plots_url: str, studio_url: str) -> Path:
+    """Write the site file of a local facility; of one that is there, change nothing but where its pages are served."""
     site = folder / "site.yaml"
     values = {
         "name": "local facility",
@@ -170,11 +196,13 @@ def write_site(folder: Path, plots_url: str) -> Path:
         "runs": str(folder / "runs"),
         "ledger": str(folder / "ledger.db"),
         "plots_url": plots_url,
+        "studio_url": studio_url,
     }
     if site.exists():
         values = yaml.safe_load(site.read_text(encoding="utf-8"))
-    if str(values.get("plots_url", "")).startswith(f"http://{LOOPBACK}:"):
-        values["plots_url"] = plots_url
+    local = [name for name in PAGES if str(values.get(name, LOCAL)).startswith(LOCAL)]
+    if local:
+        values |= {name: url for name, url in zip(PAGES, (plots_url, studio_url), strict=True) if name in local}
         write_private(site, yaml.safe_dump(values, sort_keys=False))
     return site
 
@@ -196,6 +224,7 @@ def service_environment(folder: Path, site: Path, port: int) -> dict[str, str]:
         FOLDER_VARIABLE: str(folder),
         SITE_VARIABLE: str(site),
         TOKEN_VARIABLE: locks.runs_token,
+        STUDIO_TOKEN_VARIABLE: locks.studio_token,
         HOSTS_VARIABLE: "",
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_URL": f"http://{LOOPBACK}:{port}/api",

@@ -34,6 +34,8 @@ def show_apertures(apertures: ApertureSet, folder: Path, site: Site) -> Path:
     partial.replace(sheet)
     url = site.url_of(sheet)
     text = f"![apertures]({thumbnail(sheet)})\n\n{len(apertures.crystals)} crystals; [the whole sheet]({url})"
+    if (studio := site.studio_of(folder)) is not None:
+        text += f"; [open them in the studio]({studio})"
     tell(lambda: create_markdown_artifact(text, key="apertures", description="where the crystals lie, at some tilts"))
     if url.startswith("http"):
         tell(lambda: create_image_artifact(url, key="contact-sheet", description="where the crystals lie"))

@@ -20,7 +20,7 @@ from flows.phases import PhaseOutcome, best_phase, best_with_solution
 from flows.progress import Steps
 from flows.review import NoReview, Review
 from flows.settings import Settings
-from tasks.apertures import ApertureSet, CrystalAperture, has_more_positions, propose_apertures
+from tasks.apertures import ApertureFile, ApertureSet, CrystalAperture, has_more_positions, propose_apertures
 from tasks.frames import DirectBeams, FrameSeries, find_beams, read_rotation, sum_frames
 from tasks.ingest import SourceDocument, TiltSeries, ingest_tilt_series
 from tasks.integrate import (
@@ -32,7 +32,14 @@ from tasks.integrate import (
     relation_text,
     relations_in,
 )
-from tasks.model import ApertureError, Composition, LicenceExpiredError, NoCrystalsError, ProgramNotFoundError
+from tasks.model import (
+    ApertureError,
+    Composition,
+    FileRef,
+    LicenceExpiredError,
+    NoCrystalsError,
+    ProgramNotFoundError,
+)
 from tasks.refine import refine_structure
 from tasks.report import CrystalOutcome, Failure
 from tasks.solve import in_stated_setting, solve_structure
@@ -77,7 +84,7 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
             apertures = propose_apertures(series, run.settings.apertures, workdir=run.folder / "apertures")
     except NoCrystalsError as error:
         return Found(series, None, (), (), failure=Failure.of("apertures", error))
-    apertures = run.review.apertures(apertures)
+    apertures = run.review.apertures(apertures, partial(corrected_apertures, run, series))
     workers = run.settings.workers
     with run.steps.step("beams"):
         beams = find_beams(series, run.settings.frames, workdir=run.folder / "beams")
@@ -97,6 +104,12 @@ def solve_rotation_series(run: Run, source: SourceDocument) -> Found:
         frames = read_rotation(source, FrameFileReader(), run.settings.frames, workdir=workdir, masks=MaskFileReader())
     crystal = structure(run, intensities(run, CrystalOutcome(id=frames.id, frames=frames), frames))
     return Found(None, None, (crystal,), ())
+
+
+def corrected_apertures(run: Run, series: TiltSeries, file: FileRef) -> ApertureSet:
+    """Return the apertures that a person corrected while the run waited: exactly those of the file."""
+    with run.steps.step("apertures", "corrected"):
+        return propose_apertures(series, ApertureFile(file=file), workdir=run.folder / "corrected")
 
 
 def frames_and_intensities(

@@ -43,6 +43,7 @@ def claimed(folder: Path, *, source_key: str, source_name: str, settings: "Setti
         "source": source_name,
         "source_key": source_key,
         "settings_key": fingerprint({"settings": settings}),
+        "settings": settings.changed(),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ def _lock(descriptor: int, folder: Path) -> None:
         ) from error
 
 
-def _check(folder: Path, claim: dict[str, str]) -> None:
+def _check(folder: Path, claim: dict[str, Any]) -> None:
     found = folder / CLAIM
     if not found.is_file():
         strangers = [path.name for path in folder.iterdir() if path.name != ".lock"]

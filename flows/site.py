@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError
@@ -64,6 +64,7 @@ class Site(Document):
     runs: Folder | None = Field(default=None, description="where run folders are made")
     ledger: Folder | None = Field(default=None, description="SQLite file of the watcher")
     plots_url: str | None = Field(default=None, description="URL under which the folder of runs is served")
+    studio_url: str | None = Field(default=None, description="URL of the studio that opens the folder of runs")
     instruments: dict[str, FolderRule] = Field(default={}, description="rules for data sets without a manifest")
     retention: Retention = Retention()
 
@@ -95,6 +96,14 @@ class Site(Document):
         if self.runs is not None and not resolved.is_relative_to(self.runs.resolve()):
             raise InputError(f"{folder}: outside the site's folder of runs", f"name a folder in {self.runs}")
         return resolved
+
+    def studio_of(self, folder: Path) -> str | None:
+        """Return the address at which the studio opens a run folder; None where the site has no studio for it."""
+        if not self.studio_url or not self.runs or not folder.resolve().is_relative_to(self.runs.resolve()):
+            return None
+        parts = urlsplit(self.studio_url)
+        query = [*parse_qsl(parts.query), ("run", folder.resolve().relative_to(self.runs.resolve()).as_posix())]
+        return parts._replace(path=parts.path or "/", query=urlencode(query)).geturl()
 
     def url_of(self, path: Path) -> str:
         """Return the URL of a file of a run: served by the site, or a file URL."""

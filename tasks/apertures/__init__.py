@@ -6,11 +6,20 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.apertures.all_positions import all_positions_aperture, has_more_positions, outline
-    from tasks.apertures.aperture_file import read_apertures, write_apertures
+    from tasks.apertures.aperture_file import (
+        ApertureNotes,
+        read_aperture_notes,
+        read_apertures,
+        write_apertures,
+    )
     from tasks.apertures.automatic import AutomaticApertures
     from tasks.apertures.drawn import ApertureFile
     from tasks.apertures.models import ApertureFigures, ApertureScores, ApertureSet, CrystalAperture
+    from tasks.apertures.output import write_drawn
     from tasks.apertures.ports import ApertureProposer
+    from tasks.apertures.register import consistent_offsets
+    from tasks.apertures.scan_spots import ScanSpots, spots_of_scan
+    from tasks.apertures.settings import ProposalSettings
     from tasks.apertures.task import propose_apertures
 else:
     __getattr__ = open_face(__name__)
@@ -18,15 +27,22 @@ else:
 __all__ = [
     "ApertureFigures",
     "ApertureFile",
+    "ApertureNotes",
     "ApertureProposer",
     "ApertureScores",
     "ApertureSet",
     "AutomaticApertures",
     "CrystalAperture",
+    "ProposalSettings",
+    "ScanSpots",
     "all_positions_aperture",
+    "consistent_offsets",
     "has_more_positions",
     "outline",
     "propose_apertures",
+    "read_aperture_notes",
     "read_apertures",
+    "spots_of_scan",
     "write_apertures",
+    "write_drawn",
 ]

@@ -3,7 +3,7 @@
 HDF5: attributes ``format`` = "apertura apertures" and ``version`` = 1 on the root, dataset ``tilt_deg`` (n_tilts,),
 and per crystal a group ``crystal-01`` with ``masks`` (n_tilts, ny, nx), or (ny, nx) for all tilts, of 0 and 1. A file
 with ``masks`` and ``tilt_deg`` on its root, as the pipeline writes for every crystal, is one crystal; the attributes
-may be absent.
+may be absent. Further attributes of the root, and ``name`` of a crystal's group, are notes: `read_aperture_notes`.
 
 JSON::
 
@@ -22,7 +22,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal, NamedTuple
 
 import h5py
 import numpy as np
@@ -96,14 +96,46 @@ def read_apertures(
     return masks
 
 
-def write_apertures(masks: Masks, tilt_deg: Sequence[float], path: Path) -> None:
-    """Write masks (n_tilts, ny, nx) per crystal; read back by `read_apertures`."""
+class ApertureNotes(NamedTuple):
+    """What an aperture file says beside its masks: texts about it, and what its crystals are called, by their ids."""
+
+    texts: dict[str, str]
+    names: dict[str, str]
+
+
+def write_apertures(
+    masks: Masks, tilt_deg: Sequence[float], path: Path | BinaryIO, *, notes: ApertureNotes | None = None
+) -> None:
+    """Write masks (n_tilts, ny, nx) per crystal; read back by `read_apertures`, the notes by `read_aperture_notes`."""
+    texts, names = notes or ApertureNotes({}, {})
     with h5py.File(path, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = 1
+        file.attrs.update(texts)
         file["tilt_deg"] = np.asarray(tilt_deg, dtype=np.float64)
         for name, mask in masks.items():
-            file.create_group(name).create_dataset("masks", data=mask.astype(np.uint8), compression="gzip")
+            group = file.create_group(name)
+            group.create_dataset("masks", data=mask.astype(np.uint8), compression="gzip")
+            group.attrs.update({"name": names[name]} if name in names else {})
+
+
+def read_aperture_notes(path: Path) -> ApertureNotes:
+    """Return the notes of an HDF5 aperture file; none of a JSON file.
+
+    Raises
+    ------
+    InputError
+        If the file is there and not readable.
+    """
+    if not h5py.is_hdf5(path):
+        return ApertureNotes({}, {})
+    try:
+        with h5py.File(path, "r") as file:
+            texts = {key: value for key, value in file.attrs.items() if isinstance(value, str) and key != "format"}
+            named = {key: file[key].attrs.get("name") for key in file}
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # as in `_read_hdf5`
+        raise InputError(f"{path}: not a readable HDF5 file: {error}", "correct apertures.file") from error
+    return ApertureNotes(texts, {key: value for key, value in named.items() if isinstance(value, str)})
 
 
 def _read_hdf5(

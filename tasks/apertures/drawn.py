@@ -1,20 +1,23 @@
 """Apertures that a user drew, or corrected, in a file."""
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from tasks.apertures.aperture_file import read_apertures
 from tasks.apertures.automatic import real_space_maps
 from tasks.apertures.faults import frame_faults, notes_of
-from tasks.apertures.models import ApertureSet
+from tasks.apertures.models import ApertureSet, CrystalAperture
 from tasks.apertures.output import write_aperture_file, write_drawn, write_maps
 from tasks.events.repeated import repeated_positions
 from tasks.ingest import TiltSeries, open_events
-from tasks.model import Document, FileRef, SettingsError
+from tasks.model import Document, FileRef, InputError, SettingsError
 from tasks.model.provenance import Provenance
+from tasks.stage import DOCUMENT_NAME, read_document
 
 
 def _file_reference(value: Any) -> Any:
@@ -33,6 +36,10 @@ class ApertureFile(Document):
     file: Annotated[FileRef, BeforeValidator(_file_reference)] = Field(
         description="aperture file of the user (HDF5 or JSON)"
     )
+    earlier: Annotated[FileRef, BeforeValidator(_file_reference)] | None = Field(
+        default=None,
+        description="document of the apertures of an earlier run: crystals whose masks are its own keep what it tells",
+    )
     seed: int = Field(default=0, ge=0, description="splits the events in two halves")
 
     def propose(self, series: TiltSeries, workdir: Path) -> ApertureSet:
@@ -48,7 +55,11 @@ class ApertureFile(Document):
             for masks in drawn.values():
                 masks[index] &= ~repeated
         maps = real_space_maps(series, seed=self.seed)
-        crystals = tuple(write_drawn(name, masks, np.array(tilts), workdir) for name, masks in drawn.items())
+        known = {} if self.earlier is None else _crystals_of(self.earlier)
+        crystals = tuple(
+            _kept(known.get(name), masks, workdir) or write_drawn(name, masks, np.array(tilts), workdir)
+            for name, masks in drawn.items()
+        )
         file, summary = write_aperture_file(crystals, list(drawn.values()), np.array(tilts), workdir)
         return ApertureSet(
             tilt_deg=tuple(tilts),
@@ -61,3 +72,18 @@ class ApertureFile(Document):
             notes=(f"{len(drawn)} crystals from {self.file.path.name}", *notes_of(faults)),
             provenance=Provenance(engine="aperture file", version="1", inputs={"apertures.file": self.file.sha256}),
         )
+
+
+def _crystals_of(document: FileRef) -> dict[str, CrystalAperture]:
+    """Return the apertures of an earlier run by their ids."""
+    if document.path.name != DOCUMENT_NAME or not document.unchanged():
+        raise InputError(f"apertures.earlier: {document.path}: gone or changed", "leave it out, or name it anew")
+    return {one.id: one for one in read_document(document.path.parent, ApertureSet).crystals}
+
+
+def _kept(earlier: CrystalAperture | None, masks: NDArray[np.bool_], workdir: Path) -> CrystalAperture | None:
+    """Return an aperture of an earlier run, its file beside the others; None if its masks (n_tilts, ny, nx) differ."""
+    if earlier is None or not earlier.masks.path.is_file() or not np.array_equal(earlier.positions, masks):
+        return None
+    copied = Path(shutil.copyfile(earlier.masks.path, workdir / f"{earlier.id}.h5"))
+    return earlier.model_copy(update={"masks": FileRef.of(copied)})

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.integrate.crystals.same_axes import in_axes_of
     from tasks.integrate.frame_intensities import FrameIntensities, virtual_frames
     from tasks.integrate.hklf4 import hklf4_text, scale_for
+    from tasks.integrate.known_geometry import KnownGeometryIntegrator, keeps_geometry
     from tasks.integrate.measurements import LEFT_OUT, SET_ASIDE, USED, Measurements, own_pixels, read_traces
     from tasks.integrate.merging.equivalents import merge_equivalents, observations_at, to_asymmetric_unit
     from tasks.integrate.merging.resolution import significant_d_min
@@ -69,6 +70,7 @@ __all__ = [
     "DomainOverlaps",
     "FrameIntensities",
     "Integrator",
+    "KnownGeometryIntegrator",
     "LaueChoice",
     "Measurements",
     "Merged",
@@ -89,6 +91,7 @@ __all__ = [
     "hklf4_text",
     "in_axes_of",
     "integrate_frames",
+    "keeps_geometry",
     "laue_warnings",
     "match_crystals",
     "merge_equivalents",

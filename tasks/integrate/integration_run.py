@@ -77,8 +77,7 @@ def run_integration(
     series: FrameSeries, settings: IntegrationSettings, workdir: Path, *, provenance: Provenance
 ) -> Reflections:
     """Run the whole chain; see `BuiltinIntegrator.integrate`."""
-    beam_px = np.array(series.direct_beam_px)
-    images, search = _spots(series, settings, beam_px)
+    images, search = find_spots(series, settings)
     solved = solve_lattice(geometry_of(series), search, len(series.frames), settings)
     solved, pixels, first, choice = _symmetry(series, settings, images, search, solved)
     freedom = _freedom(settings, choice, straight=solved.straight)
@@ -152,7 +151,7 @@ def _twin(
         scaled_in(series, part, each, choice.laue, final=True, model=model)
         for part, each in zip(parts, (refined, domain.refined), strict=True)
     ]
-    kept = [_rows(one.data, usable(one, choice.laue, _d_star(one.data, refined.crystal))[0]) for one in scaled]
+    kept = [rows_of(one.data, usable(one, choice.laue, _d_star(one.data, refined.crystal))[0]) for one in scaled]
     meets = partners(kept[0].hkl, *bases, within)
     singles = observations_at(kept[0], np.flatnonzero(~meets.any(axis=1)))
     matrix = chosen_indices(singles, kept[1], domain.choices, choice.laue)
@@ -179,8 +178,9 @@ def _counting(series: FrameSeries, pixels: Pixels, scaled: ScaledObservations) -
     )
 
 
-def _spots(series: FrameSeries, settings: IntegrationSettings, beam_px: Floats) -> tuple[Images, SpotSearch]:
+def find_spots(series: FrameSeries, settings: IntegrationSettings) -> tuple[Images, SpotSearch]:
     """Return the frames with their spots; discs are of counting cameras, whose noise is Poisson's."""
+    beam_px = np.array(series.direct_beam_px)
     if series.disc is not None:
         images = load_images(series)
         return images, search_disc_spots(images, beam_px, series.disc, threshold=settings.spot_significance)
@@ -274,8 +274,8 @@ def _laue_choice(scaled: ScaledObservations, refined: Refined, settings: Integra
     d_star = _d_star(scaled.data, refined.crystal)
     kept, _ = usable(scaled, gemmi.SpaceGroup("P -1"), d_star)
     # shells of noise would drown what the centring and the symmetry do to the intensities
-    kept &= d_star <= 1.0 / resolution_limit(_rows(scaled.data, kept), d_star[kept], settings.least_i_over_sigma)
-    return determine_laue_group(_rows(scaled.data, kept), UnitCell.of(_six(refined.cell)), seed=settings.seed)
+    kept &= d_star <= 1.0 / resolution_limit(rows_of(scaled.data, kept), d_star[kept], settings.least_i_over_sigma)
+    return determine_laue_group(rows_of(scaled.data, kept), UnitCell.of(_six(refined.cell)), seed=settings.seed)
 
 
 def _document(
@@ -299,12 +299,12 @@ def _document(
     kept, poor = usable(scaled, choice.laue, d_star)
     limit = settings.d_min_angstrom
     if limit is None:
-        limit = resolution_limit(_rows(scaled.data, kept), d_star[kept], settings.least_i_over_sigma)
+        limit = resolution_limit(rows_of(scaled.data, kept), d_star[kept], settings.least_i_over_sigma)
     kept &= d_star <= 1.0 / limit * (1 + 1e-9)
     traces = write_traces(series, moved, scaled, kept=kept, refined=refined, path=workdir / "traces.h5")
     halves = None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept])
     warnings = [*_warnings(settings, found, choice, refined), *scale_warnings(scale)]
-    warnings += halves_warnings(_rows(scaled.data, kept), halves, noise_factor=images.noise_factor)
+    warnings += halves_warnings(rows_of(scaled.data, kept), halves, noise_factor=images.noise_factor)
     warnings += damage_warnings(scaled.damage)
     if poor:
         warnings.append(f"{poor} of {len(kept)} observations left out: no frame came near the peak of their curve")
@@ -321,7 +321,7 @@ def _document(
         warnings.append(
             f"{overlapped} of {len(scaled.rows)} measurements share pixels with another strong spot: fitted together"
         )
-    data, overlaps = _rows(scaled.data, kept), None
+    data, overlaps = rows_of(scaled.data, kept), None
     if twin is not None:
         overlaps = twin.overlaps.chosen(_within(twin.overlaps, refined.crystal, limit))
         data, halves = separated(overlaps).data, None
@@ -373,7 +373,8 @@ def _warnings(
     return warnings
 
 
-def _rows(data: Unmerged, rows: NDArray[np.bool_]) -> Unmerged:
+def rows_of(data: Unmerged, rows: NDArray[np.bool_]) -> Unmerged:
+    """Return some of the observations."""
     return observations_at(data, np.flatnonzero(rows))
 
 

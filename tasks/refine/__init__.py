@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         solvent_in_words,
     )
     from tasks.refine.structure import RefinedStructure
+    from tasks.refine.structure_agreement import Agreement, CalculatedIntensities, agreement
     from tasks.refine.task import refine_structure
     from tasks.refine.twinning import twin_components
     from tasks.refine.weighting import best_weights
@@ -58,8 +59,10 @@ __all__ = [
     "SMALLEST_VOID_ANGSTROM3",
     "U_CEILING_ANGSTROM2",
     "U_FLOOR_ANGSTROM2",
+    "Agreement",
     "Alert",
     "AtomFit",
+    "CalculatedIntensities",
     "Contact",
     "DensityPeak",
     "Draft",
@@ -86,6 +89,7 @@ __all__ = [
     "TwinComponent",
     "UniqueIntensities",
     "Void",
+    "agreement",
     "best_weights",
     "bonds",
     "densest_liquid",

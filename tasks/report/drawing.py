@@ -46,7 +46,7 @@ COLOURS = {
 OTHER = "#b05a9a"
 
 
-class Scene(NamedTuple):
+class PlacedAtoms(NamedTuple):
     """Atoms to draw: Cartesian places (n, 3) in angstrom, and which atom of the model each is."""
 
     places: NDArray[np.float64]
@@ -66,21 +66,21 @@ def structure_svg(model: Refinement) -> Markup:
     return _draw(model.atoms, scene, turned, outline)
 
 
-def _scene(model: Refinement) -> Scene:
+def _scene(model: Refinement) -> PlacedAtoms:
     orthogonal = orthogonalisation(model.unit_cell)
     images, source = _images(model)
     radii = covalent_radii([model.atoms[index].element for index in source])
     molecule = _grow(len(model.atoms), images, source, radii, orthogonal)
     if molecule is not None:
-        return Scene(molecule[0] @ orthogonal.T, molecule[1], is_molecule=True)
+        return PlacedAtoms(molecule[0] @ orthogonal.T, molecule[1], is_molecule=True)
     places, owners = [], []
     for shift in np.array(np.meshgrid(*[(-1, 0, 1)] * 3)).reshape(3, -1).T:
         moved = images + shift
         inside = ((moved > -EDGE) & (moved < 1 + EDGE)).all(axis=1)
         places.append(moved[inside])
         owners.append(source[inside])
-    cell = Scene(np.vstack(places) @ orthogonal.T, np.concatenate(owners), is_molecule=False)
-    return Scene(cell.places[:CELL_LIMIT], cell.source[:CELL_LIMIT], is_molecule=False)
+    cell = PlacedAtoms(np.vstack(places) @ orthogonal.T, np.concatenate(owners), is_molecule=False)
+    return PlacedAtoms(cell.places[:CELL_LIMIT], cell.source[:CELL_LIMIT], is_molecule=False)
 
 
 def _images(model: Refinement) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -171,7 +171,7 @@ def _cell_edges(model: Refinement) -> NDArray[np.float64]:
 
 
 def _draw(
-    atoms: tuple[RefinedAtom, ...], scene: Scene, turned: NDArray[np.float64], outline: NDArray[np.float64]
+    atoms: tuple[RefinedAtom, ...], scene: PlacedAtoms, turned: NDArray[np.float64], outline: NDArray[np.float64]
 ) -> Markup:
     radii = covalent_radii([atoms[index].element for index in scene.source])
     flat = np.vstack([turned[:, :2], outline.reshape(-1, 3)[:, :2]]) * SCALE * np.array([1, -1])

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -17,12 +18,17 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
+from flows.studio.guard import Names, ProxyGuard
+from flows.studio.places import RunsBelow
 from tests.system.facility_bench import ROOT, free_port, wait
+from tests.system.studio_server_bench import Served
 
 pytestmark = pytest.mark.needs_nginx
 
 CONFIGURATION = ROOT / "deployments" / "nginx" / "apertura.conf"
+STUDIO_SECRET = "between-nginx-and-the-studio"
 SERVER_LOGIN = "Basic " + base64.b64encode(b"apertura:of-the-server").decode()
 
 
@@ -55,13 +61,18 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     users = [f"{name}:{{PLAIN}}{name}-password" for name in ("viewer", "operator", "somebody")]
     (folder / "users").write_text("\n".join(users) + "\n")
     (folder / "nginx-auth.conf").write_text(f'proxy_set_header Authorization "{SERVER_LOGIN}";\n')
-    (folder / "runs").mkdir()
+    (folder / "nginx-studio.conf").write_text(f'proxy_set_header X-Apertura-Proxy "{STUDIO_SECRET}";\n')
+    (folder / "runs" / "a-run").mkdir(parents=True)
+    (folder / "runs" / "a-run" / "run.json").write_text("{}")
+    names = Names.of_loopback(port)
+    studio = Served(RunsBelow(folder / "runs"), guard=ProxyGuard(names, STUDIO_SECRET), names=names, prefix="/studio")
     (folder / "runs" / "report.html").write_text("a report")
     (folder / "runs" / "out").symlink_to("/etc/passwd")
     text = CONFIGURATION.read_text()
     for old, new in (
         ("listen 443 ssl;", f"listen 127.0.0.1:{port};"),
         ("127.0.0.1:4200", f"127.0.0.1:{behind}"),
+        ("127.0.0.1:5110", f"127.0.0.1:{studio.port}"),
         ("alias /data/runs/", f"alias {folder}/runs/"),
         ("/etc/apertura/", f"{folder}/"),
     ):
@@ -82,6 +93,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield f"127.0.0.1:{port}"
     process.terminate()
     process.wait(20)
+    studio.close()
     server.should_exit = True
     thread.join(20)
 
@@ -90,7 +102,7 @@ def as_user(name: str) -> tuple[str, str]:
     return name, f"{name}-password"
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/", "/api/flow_runs/filter", "/runs/report.html", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/v2/", "/api/flow_runs/filter", "/runs/report.html", "/docs", "/studio/"])
 def test_nobody_enters_without_a_password(proxy: str, path: str) -> None:
     assert httpx.get(f"http://{proxy}{path}", timeout=10).status_code == 401
     assert httpx.get(f"http://{proxy}{path}", auth=("viewer", "guessed"), timeout=10).status_code == 401
@@ -137,3 +149,65 @@ def test_a_viewer_opens_only_the_websockets_that_tell(proxy: str) -> None:
 def test_links_in_the_served_runs_lead_nowhere(proxy: str) -> None:
     assert httpx.get(f"http://{proxy}/runs/report.html", auth=as_user("viewer"), timeout=10).text == "a report"
     assert httpx.get(f"http://{proxy}/runs/out", auth=as_user("viewer"), timeout=10).status_code == 403
+
+
+def studio_says(proxy: str, user: str, *, forged: dict[str, str] | None = None) -> str:
+    """Open a run in the studio as its page does; return what it shows of who looks."""
+    login = base64.b64encode(":".join(as_user(user)).encode()).decode()
+    page = httpx.get(
+        f"http://{proxy}/studio/", params={"run": "a-run"}, auth=as_user(user), headers=forged or {}, timeout=20
+    )
+    token = re.findall(r'"token":"([^"]+)"', page.text)[0]
+    with connect(
+        f"ws://{proxy}/studio/ws",
+        additional_headers={"Authorization": f"Basic {login}", **(forged or {})},
+        origin=Origin(f"http://{proxy}"),
+        subprotocols=[Subprotocol("bokeh"), Subprotocol(token)],
+    ) as found:
+        acknowledged = [str(found.recv(10)) for _ in range(3)]
+        assert "ACK" in acknowledged[0]
+        for fragment in ('{"msgid": "1", "msgtype": "PULL-DOC-REQ"}', "{}", "{}"):  # header, metadata, content
+            found.send(fragment)
+        return " ".join(str(found.recv(10)) for _ in range(3))
+
+
+def test_the_studio_is_told_by_the_proxy_who_looks_and_what_he_may(proxy: str) -> None:
+    assert "a-run: 0 of operator, who may write" in studio_says(proxy, "operator")
+    assert "a-run: 0 of viewer, who may look" in studio_says(proxy, "viewer")
+
+
+def test_nobody_makes_himself_an_operator_or_another_user_by_headers_of_his_own(proxy: str) -> None:
+    forged = {"X-Apertura-Role": "operator", "X-Forwarded-User": "operator", "X-Apertura-Proxy": STUDIO_SECRET}
+    assert "a-run: 0 of viewer, who may look" in studio_says(proxy, "viewer", forged=forged)
+
+
+def test_one_user_cannot_take_over_the_session_of_another(proxy: str) -> None:
+    def status(user: str) -> int:
+        login = base64.b64encode(":".join(as_user(user)).encode()).decode()
+        try:
+            with connect(
+                f"ws://{proxy}/studio/ws",
+                additional_headers={"Authorization": f"Basic {login}"},
+                origin=Origin(f"http://{proxy}"),
+                subprotocols=[Subprotocol("bokeh"), Subprotocol(token)],
+            ) as found:
+                found.recv(10)
+                return 101
+        except InvalidStatus as error:
+            return error.response.status_code
+
+    page = httpx.get(f"http://{proxy}/studio/", params={"run": "a-run"}, auth=as_user("operator"), timeout=20)
+    token = re.findall(r'"token":"([^"]+)"', page.text)[0]
+    assert status("viewer") == 403
+    assert status("somebody") == 403
+    assert status("operator") == 101
+
+
+def test_the_studio_lists_the_runs_and_opens_none_outside(proxy: str) -> None:
+    def page(path: str) -> httpx.Response:
+        return httpx.get(f"http://{proxy}/studio/{path}", auth=as_user("viewer"), timeout=20)
+
+    assert 'href="?run=a-run"' in page("").text
+    assert page("static/js/bokeh.min.js").status_code == 200
+    assert "nosniff" in page("").headers["x-content-type-options"]
+    assert "frame-ancestors 'none'" in page("").headers["content-security-policy"]

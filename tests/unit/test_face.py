@@ -9,7 +9,7 @@ import pytest
 
 import tasks
 
-STAGES = ("ingest", "apertures", "frames", "integrate", "solve", "refine", "report", "simulate")
+STAGES = ("ingest", "apertures", "drawing", "frames", "integrate", "solve", "refine", "report", "simulate")
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -50,6 +50,15 @@ def test_plots_are_linked_by_the_site_s_url(tmp_path: Path) -> None:
     assert site.url_of(tmp_path / "runs" / "a (b) #1" / "c.png") == "https://example.org/runs/a%20%28b%29%20%231/c.png"
 
 
+def test_a_run_is_linked_to_the_studio_by_its_place_in_the_folder_of_runs(tmp_path: Path) -> None:
+    site = Site(runs=tmp_path / "runs", studio_url="https://example.org/studio/")
+    assert site.studio_of(tmp_path / "runs/a & b/c") == "https://example.org/studio/?run=a+%26+b%2Fc"
+    assert site.studio_of(tmp_path / "elsewhere") is None
+    assert Site(runs=tmp_path / "runs").studio_of(tmp_path / "runs/a") is None
+    local = Site(runs=tmp_path / "runs", studio_url="http://127.0.0.1:4201/?token=abc")
+    assert local.studio_of(tmp_path / "runs/a") == "http://127.0.0.1:4201/?token=abc&run=a"
+
+
 def test_a_run_folder_lies_in_the_folder_of_runs_and_nowhere_else(tmp_path: Path) -> None:
     incoming, runs = tmp_path / "incoming", tmp_path / "runs"
     for folder in (incoming / "series", runs):

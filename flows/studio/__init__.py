@@ -1,0 +1,1 @@
+"""The aperture studio: draw, look, correct and approve in a browser."""

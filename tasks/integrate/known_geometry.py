@@ -1,0 +1,174 @@
+"""Integration with the geometry known: other scan positions of a crystal whose lattice a run has found already.
+
+Nothing is searched: axis, cell, orientation, Laue group and the shape of the rocking curve are those of the reference;
+orientation, beam and the frames' own corrections are refined from there against the spots of these frames. So two
+apertures of one crystal that are measured so differ in their positions only.
+"""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import gemmi
+import h5py
+import numpy as np
+
+from tasks.crystal.miller import centring_allows
+from tasks.crystal.symmetry import space_group
+from tasks.frames import FrameSeries
+from tasks.integrate.assemble import Particulars, assemble_reflections
+from tasks.integrate.counting_loss import counting_loss
+from tasks.integrate.geometry.mapping import Crystal, Geometry, geometry_of
+from tasks.integrate.geometry.refinement import Refined
+from tasks.integrate.geometry.state import Freedom
+from tasks.integrate.indexing.lattice_search import index_predicted, refine_lattice
+from tasks.integrate.integration_run import find_spots, rows_of, scaled_in
+from tasks.integrate.models import Reflections
+from tasks.integrate.pictures import write_pictures
+from tasks.integrate.profiles.pixels import pixels_of, predicted_spots
+from tasks.integrate.rocking.model import RockingModel, normalised_shape
+from tasks.integrate.rocking.scaling import first_model, illuminated, usable
+from tasks.integrate.settings import IntegrationSettings
+from tasks.integrate.spots.spot_search import Spots
+from tasks.integrate.symmetry.lattice_system import crystal_system
+from tasks.model import InputError, NotIndexedError
+from tasks.model.arrays import Floats
+from tasks.model.provenance import Provenance
+
+
+class KnownLattice(NamedTuple):
+    """What the pictures of a reference tell: columns of `basis` are a*, b*, c* at goniometer zero."""
+
+    basis: Floats
+    axis: Floats
+    width: float
+    spread: float
+    x: Floats
+    density: Floats
+
+
+class KnownGeometryIntegrator(IntegrationSettings):
+    """Integrate in the lattice, the geometry and the symmetry that a run of the built-in engine has found."""
+
+    engine: Literal["known-geometry"] = "known-geometry"
+    reference: Reflections
+
+    def integrate(self, frames: FrameSeries, workdir: Path) -> Reflections:
+        """Return merged intensities to the resolution of the reference, in its axes; files go into `workdir`.
+
+        Raises
+        ------
+        InputError
+            If the reference keeps no geometry: it is of another engine.
+        NotIndexedError
+            If too few spots are found, or too few lie on the lattice.
+        """
+        known = known_lattice(self.reference)
+        images, search = find_spots(frames, self)
+        if len(search.spots.frame) < self.min_spots:
+            raise NotIndexedError(
+                f"{len(search.spots.frame)} spots were found, {self.min_spots} are needed", "draw more positions"
+            )
+        laue = space_group(self.reference.laue_group)
+        refined, fraction = self._refined(frames, known, laue, search.spots)
+        d_min = self.d_min_angstrom or self.reference.d_min_angstrom
+        every = predicted_spots(frames, images, search, refined, d_min=d_min, d_max=self.d_max_angstrom)
+        allowed = every.where(np.flatnonzero(centring_allows(every.hkl, laue.operations())))
+        pixels = pixels_of(frames, images, search, refined, allowed)
+        model = _start_model(known, frames, refined)
+        scaled = scaled_in(frames, pixels, refined, laue, final=True, model=model)
+        kept, _ = usable(scaled, laue, np.linalg.norm(scaled.data.hkl @ refined.crystal.basis.T, axis=1))
+        particulars = Particulars(
+            wavelength_angstrom=frames.beam.wavelength_angstrom,
+            provenance=self._provenance(frames),
+            members=(frames.id,),
+            cell_scale=self.reference.cell_scale,
+            indexed_fraction=fraction,
+            spots=len(search.spots.frame),
+            pictures=write_pictures(pixels, scaled, refined, workdir / "pictures.h5"),
+            counting=counting_loss(
+                frames,
+                pixels.loss,
+                scaled.fit,
+                near=pixels.patches.near,
+                rows=scaled.rows,
+                group=scaled.group,
+                intensity=pixels.measured.intensity[scaled.rows],
+            ),
+            damage=scaled.damage,
+        )
+        return assemble_reflections(
+            frames.id,
+            rows_of(scaled.data, kept),
+            self.reference.unit_cell,
+            particulars,
+            laue=laue,
+            workdir=workdir,
+            space_group=self.reference.space_group,
+            halves=None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept]),
+        )
+
+    def _refined(
+        self, frames: FrameSeries, known: KnownLattice, laue: gemmi.SpaceGroup, spots: Spots
+    ) -> tuple[Refined, float]:
+        """Return the lattice refined against the spots, its cell held, and the share of the spots that lie on it."""
+        crystal = Crystal(known.basis, np.zeros((len(frames.frames), 3)))
+        free = Freedom(system=crystal_system(laue), cell=False, axis=self.refine_axis, ellipse=self.refine_ellipse)
+        refined = refine_lattice(self._geometry(frames, known), crystal, spots, free)
+        fraction = float(index_predicted(refined, spots)[1].mean())
+        if fraction < self.min_indexed_fraction:
+            raise NotIndexedError(
+                f"{fraction:.0%} of {len(spots.frame)} spots lie on the lattice of {self.reference.id}",
+                "the positions may be those of another crystal",
+            )
+        return refined, fraction
+
+    def _geometry(self, frames: FrameSeries, known: KnownLattice) -> Geometry:
+        geometry = geometry_of(frames)._replace(axis=known.axis)
+        if (scale := self.reference.cell_scale) is None:
+            return geometry
+        return geometry._replace(distance_px=scale.camera_length_mm / frames.detector.pixel_size_mm)
+
+    def _provenance(self, frames: FrameSeries) -> Provenance:
+        return Provenance(
+            engine=self.engine,
+            version=self.reference.provenance.version,
+            parameters={"reference": self.reference.id, "d_min_angstrom": self.reference.d_min_angstrom},
+            inputs={"stack": frames.stack.sha256, "reference": self.reference.unmerged.sha256},
+            seed=self.seed,
+        )
+
+
+def keeps_geometry(reference: Reflections) -> bool:
+    """Tell whether a result says how its crystal lay: those of the built-in engine do."""
+    if reference.pictures is None or not reference.pictures.path.is_file():
+        return False
+    with h5py.File(reference.pictures.path, "r") as file:
+        return "geometry" in file and "rocking" in file
+
+
+def known_lattice(reference: Reflections) -> KnownLattice:
+    """Return the lattice of a result in its orientation, and its rocking curve.
+
+    Raises
+    ------
+    InputError
+        If it is not kept.
+    """
+    if reference.pictures is None or not keeps_geometry(reference):
+        raise InputError(f"{reference.id}: the integration keeps no geometry", "integrate with the built-in engine")
+    with h5py.File(reference.pictures.path, "r") as file:
+        geometry, rocking = file["geometry"], file["rocking"]
+        return KnownLattice(
+            basis=np.asarray(geometry["basis"]),
+            axis=np.asarray(geometry.attrs["axis"]),
+            width=float(rocking.attrs["width_per_angstrom"]),
+            spread=float(np.radians(rocking.attrs["spread_deg"])),
+            x=np.asarray(rocking["x"]),
+            density=np.asarray(rocking["density"]),
+        )
+
+
+def _start_model(known: KnownLattice, frames: FrameSeries, refined: Refined) -> RockingModel:
+    """Return the rocking curve of the reference with frames of scales as their positions let expect."""
+    model = first_model(refined.rms_excitation, len(frames.frames), illuminated(frames))
+    return model._replace(width=known.width, spread=known.spread, shape=normalised_shape(known.x, known.density))

@@ -1,0 +1,185 @@
+"""The studio's server for real: what it answers to whom, and that a browser needs nothing from elsewhere.
+
+APERTURA_SCREENSHOTS=DIR keeps the pictures that the browser made.
+"""
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
+
+from flows.studio.places import OnePlace
+from flows.studio.server import FIRST_PORT, PORTS_TRIED, listen
+from tasks.model import SettingsError
+from tests.system.studio_server_bench import TOKEN, Served
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    made = Served(OnePlace(tmp_path_factory.mktemp("series")))
+    yield made
+    made.close()
+
+
+def token_in(page: str) -> str:
+    """Return the signed token of the session of a page."""
+    return re.findall(r'"token":"([^"]+)"', page)[0]
+
+
+def socket_status(served: Served, token: str, *, cookie: str | None, origin: str | None) -> int:
+    """Return the status that a WebSocket is answered with; 101 if it opens and Bokeh acknowledges."""
+    headers = {} if cookie is None else {"Cookie": f"{served.cookie_name}={cookie}"}
+    try:
+        with connect(
+            f"ws://127.0.0.1:{served.port}/ws",
+            additional_headers=headers,
+            origin=None if origin is None else Origin(origin),
+            subprotocols=[Subprotocol("bokeh"), Subprotocol(token)],
+        ) as found:
+            assert "ACK" in str(found.recv(10))
+            return 101
+    except InvalidStatus as error:
+        return error.response.status_code
+
+
+def test_the_token_becomes_a_cookie_that_no_script_reads_and_the_address_is_clean(served: Served) -> None:
+    answer = served.ask(params={"token": TOKEN, "tilt": "3"}, entered=False)
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/?tilt=3"
+    parts = answer.headers["set-cookie"].lower().split("; ")
+    assert {"httponly", "samesite=strict", "path=/"} <= set(parts)
+    assert TOKEN not in answer.headers["set-cookie"]
+    page = served.ask()
+    assert page.status_code == 200
+    assert TOKEN not in page.text
+    assert next(iter(served.cookie.values())) not in page.text
+
+
+@pytest.mark.parametrize("path", ["/", "/?token=guessed", "/static/js/bokeh.min.js", "/ws", "/favicon.ico", "/other"])
+def test_without_the_token_nothing_is_answered_but_what_to_do(served: Served, path: str) -> None:
+    answer = served.ask(path, entered=False)
+    assert answer.status_code == 403
+    assert "apertura draw" in answer.text
+    assert "bokeh" not in answer.text.lower()
+
+
+def test_only_pages_assets_and_the_websocket_are_there(served: Served) -> None:
+    assert served.ask("/static/js/bokeh.min.js").status_code == 200
+    for path in ("/autoload.js?bokeh-autoload-element=x", "/metadata", "/static/../run.json", "/other"):
+        assert served.ask(path).status_code in {403, 404}, path
+    assert served.ask(method="POST").status_code == 405
+    assert served.ask(headers={"Host": "evil.example"}).status_code == 421
+    assert served.ask(headers={"Origin": "http://evil.example"}).status_code == 403
+
+
+def test_every_answer_carries_the_headers_of_safety(served: Served) -> None:
+    for answer in (served.ask(), served.ask("/static/js/bokeh.min.js"), served.ask(entered=False)):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert "access-control-allow-origin" not in answer.headers
+    assert served.ask().headers["cache-control"] == "no-store"
+
+
+def test_a_websocket_opens_with_cookie_origin_and_its_own_session_only(served: Served) -> None:
+    cookie = served.cookie[served.cookie_name]
+    token = token_in(served.ask().text)
+    assert socket_status(served, token, cookie=None, origin=served.url) == 403
+    assert socket_status(served, token, cookie="guessed", origin=served.url) == 403
+    assert socket_status(served, token, cookie=cookie, origin=None) == 403
+    assert socket_status(served, token, cookie=cookie, origin="http://evil.example") == 403
+    base, signature = token.split(".")
+    forged = f"{base}.{signature[::-1]}"
+    for wrong in (forged, base, "x", f"{base}."):
+        assert socket_status(served, wrong, cookie=cookie, origin=served.url) == 403, wrong
+    assert socket_status(served, token, cookie=cookie, origin=served.url) == 101
+
+
+def test_a_page_cannot_join_a_session_that_is_there(served: Served) -> None:
+    token = token_in(served.ask().text)
+    assert served.ask(params={"bokeh-token": token}).status_code == 403
+    assert served.ask(params={"bokeh-session-id": "guessed"}).status_code == 403
+    assert served.ask(headers={"Bokeh-Session-Id": "guessed"}).status_code == 403
+
+
+def test_the_log_holds_no_token(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        served.ask(params={"token": TOKEN}, entered=False)
+        served.ask(params={"token": "guessed-token"}, entered=False)
+        served.ask()
+    told = [record.getMessage() for record in caplog.records if not record.name.startswith("httpx")]
+    assert any(line.startswith("303 GET /") for line in told)
+    assert not [line for line in told if TOKEN in line or "guessed-token" in line]
+
+
+def test_a_port_that_is_taken_is_said_and_by_default_another_is_found() -> None:
+    sockets, port = listen(None)
+    try:
+        with pytest.raises(SettingsError, match=f"--port {port}: taken by another program"):
+            listen(port)
+        others, second = listen(None)
+        assert second != port
+        for one in others:
+            one.close()
+        assert port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED) or port > 1023
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@pytest.mark.needs_browser
+def test_in_a_browser_no_request_leaves_the_machine_and_unsaved_work_is_kept(tmp_path: Path) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    (tmp_path / "series").mkdir()
+    served = Served(OnePlace(tmp_path / "series"))
+    try:
+        with sync_api.sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+            )
+            page = browser.new_page(viewport={"width": 1280, "height": 800})
+            asked: list[str] = []
+            said: list[str] = []
+            page.on("request", lambda request: asked.append(request.url))
+            page.on("websocket", lambda socket: asked.append(socket.url))
+            page.on("console", lambda message: said.append(message.text))
+            page.goto(served.url)
+            assert "lacks its token" in page.inner_text("h1")
+            if folder := os.environ.get("APERTURA_SCREENSHOTS"):
+                page.screenshot(path=f"{folder}/studio-denied.png")
+            said.clear()  # the browser speaks of the 403
+            page.goto(f"{served.url}/?token={TOKEN}")
+            assert page.url == f"{served.url}/"
+            page.get_by_text("0 of ada").wait_for()
+            page.get_by_role("button", name="count").click()
+            page.get_by_text("1 of ada").wait_for()
+            page.wait_for_function("document.title == 'by script'")
+            assert page.evaluate("document.cookie") == ""
+            page.wait_for_load_state("networkidle")
+            way = tmp_path / "way.html"
+            way.write_text(f'<meta http-equiv="refresh" content="0; url={served.url}/?token={TOKEN}">')
+            other = browser.new_context().new_page()
+            other.goto(way.as_uri())
+            other.get_by_text("0 of ada").wait_for()
+            assert other.url == f"{served.url}/", "from another site, too"
+            tmp_path.joinpath("series").rmdir()
+            page.reload()
+            page.get_by_text("no such folder").wait_for()
+            page.get_by_text("name the folder of a run").wait_for()
+            browser.close()
+        strangers = [
+            url for url in asked if not url.startswith((served.url, f"ws://127.0.0.1:{served.port}/", "data:"))
+        ]
+        assert strangers == []
+        assert [text for text in said if "refused" in text.lower() or "policy" in text.lower()] == []
+    finally:
+        served.close()
+    assert sorted(served.kept) == [0, 1]

@@ -1,0 +1,71 @@
+"""Integration in a lattice that is known: as good as from nothing, in the same axes, and no other crystal's."""
+
+import h5py
+import numpy as np
+import pytest
+
+from tasks.crystal.lattice import reciprocal_matrix
+from tasks.integrate.builtin import BuiltinIntegrator
+from tasks.integrate.known_geometry import KnownGeometryIntegrator, keeps_geometry
+from tasks.integrate.reflection_file import read_merged
+from tasks.model import Detector, FileRef, InputError, NotIndexedError
+from tests.synthetic.frame_series import Conditions, synthetic_frame_series
+from tests.synthetic.structures import forsterite
+
+ANGLES = np.arange(-21.0, 21.1, 1.5)
+SMALL = Detector(
+    name="4D Camera", shape_px=(288, 288), pixel_size_mm=0.02, camera_length_mm=110.0, direct_beam_px=(143.5, 143.5)
+)
+LIMIT = 1.0
+"""Of the resolution, in angstrom: fewer spots than the detector sees, and less to compute."""
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference")
+    made = synthetic_frame_series(forsterite(), ANGLES, folder, seed=21, detector=SMALL)
+    return made, BuiltinIntegrator(d_min_angstrom=LIMIT).integrate(made.series, folder)
+
+
+def test_weaker_frames_come_out_in_the_axes_of_the_reference_with_its_intensities(reference, tmp_path):
+    made, known = reference
+    same = made.ub @ np.linalg.inv(reciprocal_matrix(forsterite().cell))
+    weak = synthetic_frame_series(
+        forsterite(),
+        ANGLES[1:-1],
+        tmp_path,
+        seed=5,
+        conditions=Conditions(bragg=10_000.0),
+        detector=SMALL,
+        orientation=same,
+    ).series
+    found = KnownGeometryIntegrator(reference=known).integrate(weak, tmp_path)
+    symmetry = (known.unit_cell, known.laue_group, known.space_group)
+    assert (found.unit_cell, found.laue_group, found.space_group) == symmetry
+    assert found.d_min_angstrom == pytest.approx(LIMIT, rel=0.02)
+    assert found.indexed_fraction > 0.95
+    assert found.overall.cc_half > 0.95
+    one, other = read_merged(known.merged), read_merged(found.merged)
+    index = {tuple(hkl): row for row, hkl in enumerate(one.hkl.tolist())}
+    pairs = [(index[key], row) for row, key in enumerate(map(tuple, other.hkl.tolist())) if key in index]
+    here, there = np.array(pairs).T
+    assert len(pairs) > 0.9 * len(other.hkl)
+    assert np.corrcoef(one.intensity[here], other.intensity[there])[0, 1] > 0.99
+
+
+def test_positions_of_another_crystal_are_refused(reference, tmp_path):
+    _, known = reference
+    other = synthetic_frame_series(forsterite(), ANGLES, tmp_path, seed=99, detector=SMALL).series
+    with pytest.raises(NotIndexedError, match=r"lie on the lattice|left to refine"):
+        KnownGeometryIntegrator(reference=known).integrate(other, tmp_path)
+
+
+def test_a_result_that_keeps_no_geometry_cannot_be_the_reference(reference, tmp_path):
+    made, known = reference
+    with h5py.File(tmp_path / "pictures.h5", "w") as file:
+        file["frame"] = np.zeros(1)
+    bare = known.model_copy(update={"pictures": FileRef.of(tmp_path / "pictures.h5")})
+    assert keeps_geometry(known)
+    assert not keeps_geometry(bare)
+    with pytest.raises(InputError, match="keeps no geometry"):
+        KnownGeometryIntegrator(reference=bare).integrate(made.series, tmp_path)
