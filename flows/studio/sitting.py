@@ -13,12 +13,15 @@ from flows.studio.desk import Desk
 from flows.studio.guard import Visitor
 from flows.studio.opening import Place, open_place
 from flows.studio.places import Whereabouts
+from flows.studio.rotation_desk import RotationDesk
+from flows.studio.rotation_opening import OpenedRotation
+from flows.studio.rotation_window import build_rotation
 from flows.studio.saving import Saved
 from flows.studio.sessions import Keep, Studio
 from flows.studio.waiting import accept
 from flows.studio.window import build
 from flows.studio.work_process import Tell
-from tasks.drawing import Drawing, Scene
+from tasks.drawing import Drawing
 from tasks.model import InputError
 
 log = logging.getLogger("apertura.studio")
@@ -84,8 +87,10 @@ def studio_of(whereabouts: Whereabouts, open_folder: Callable[[Path], Place] = o
 
 def seat(doc: Page, place: Place, visitor: Visitor) -> Keep:
     """Make the page of one session; return what keeps its unsaved work at its end."""
-    if place.series is None or not isinstance(place.scene, Scene):
-        raise InputError(f"{place.title}: a rotation series has no apertures", "open a tilt series")
+    if place.rotation is not None:
+        return seat_at_rotation(doc, place, place.rotation, visitor)
+    if place.series is None or place.scene is None:
+        raise InputError(f"{place.title}: holds no scans", "open a tilt series or a rotation series")
     deeds = VisitorsDeeds(place, visitor)
     desk = Desk(
         place.scene,
@@ -97,6 +102,14 @@ def seat(doc: Page, place: Place, visitor: Visitor) -> Keep:
     for note in place.notes:
         desk.say(note, "warning")
     return deeds.close
+
+
+def seat_at_rotation(doc: Page, place: Place, opened: OpenedRotation, visitor: Visitor) -> Keep:
+    """Make the page of a session on a rotation series; its mask is kept at every change."""
+    desk = RotationDesk(opened, place.work if visitor.may_write else None, who=visitor.name)
+    build_rotation(doc, desk)
+    doc.title = f"{place.title} - apertura"
+    return lambda: None
 
 
 def address_of(path: Path) -> str | None:
