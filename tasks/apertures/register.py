@@ -1,5 +1,6 @@
 """Registration of scans: how the field moved between tilts, consistent over the whole series."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +72,9 @@ def register(
     return Registration(offsets, pairs)
 
 
-def consistent_offsets(shifts: dict[tuple[int, int], tuple[NDArray[np.int64], float]], n: int) -> NDArray[np.float64]:
+def consistent_offsets(
+    shifts: Mapping[tuple[int, int], tuple[NDArray[np.int64] | NDArray[np.float64], float]], n: int
+) -> NDArray[np.float64]:
     """Return offsets (n, 2) whose differences agree with most of the weighted shifts; the first is zero.
 
     Iteratively reweighted least squares with the L1 norm: gross errors do not count. Scans without any shift keep

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
+    from tasks.drawing.carrying import Carried, carry
     from tasks.drawing.crystals import Drawing, DrawingCrystal
     from tasks.drawing.display import (
         Edges,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         resolution_rings,
         stretched,
     )
+    from tasks.drawing.drift import Drift, drift_of_images, find_drift
     from tasks.drawing.frame_display import largest_of, screen_factor, shaded
     from tasks.drawing.growth import grow, likeness_of, region_like
     from tasks.drawing.history import History
@@ -44,8 +46,10 @@ else:
     __getattr__ = open_face(__name__)
 
 __all__ = [
+    "Carried",
     "Drawing",
     "DrawingCrystal",
+    "Drift",
     "Edges",
     "FrameImage",
     "History",
@@ -59,10 +63,13 @@ __all__ = [
     "Stretch",
     "VirtualDetector",
     "binned",
+    "carry",
     "connected_part",
     "contrasted",
+    "drift_of_images",
     "edges_of",
     "ellipse_mask",
+    "find_drift",
     "grow",
     "largest_of",
     "likeness_of",
