@@ -93,14 +93,10 @@ def seat(doc: Page, place: Place, visitor: Visitor) -> Keep:
         place.drawing,
         spots=lambda crystal, tilt: [(one.slow, one.fast, one.h, one.k, one.l) for one in place.spots(crystal, tilt)],
     )
-
-    def go_on(drawing: Drawing, _tell: Tell) -> str:
-        return deeds.accept(drawing, desk.history.changes, who=visitor.name)
-
     waiting = place.run is not None and waits(place.run) is not None
     visiting = Visiting(
         who=visitor.name, title=place.title, may_write=visitor.may_write, vouched=visitor.vouched,
-        link_to=address_of, accept=go_on if waiting else None,
+        link_to=address_of, accept=deeds.accept if waiting else None,
     )  # fmt: skip
     doc.title = f"{place.title} - apertura"
     build(doc, desk, deeds, visitor=visiting)
