@@ -54,7 +54,7 @@ def test_who_may_only_look_saves_solves_accepts_and_keeps_nothing(place: Place, 
 def test_a_login_s_name_is_kept_whatever_the_browser_says(place: Place, drawing: Drawing) -> None:
     assert VisitorsDeeds(place, OPERATOR).save(drawing, (), who="somebody else").who == "ada"
     own = VisitorsDeeds(place, Visitor("root", may_write=True))
-    assert own.save(drawing, (), who="Ada Lovelace").who == "Ada Lovelace"
+    assert own.save_copy(drawing, (), who="Ada Lovelace").who == "Ada Lovelace"
 
 
 def test_what_is_accepted_is_what_was_saved(
