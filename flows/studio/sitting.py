@@ -105,8 +105,13 @@ def seat(doc: Page, place: Place, visitor: Visitor) -> Keep:
         link_to=address_of, accept=deeds.accept if waiting else None,
     )  # fmt: skip
     build(doc, desk, deeds, visitor=visiting)
-    if notes := [*place.notes, *([] if visitor.may_write else [f"{visitor.name} may look, not save"])]:
-        desk.say(" ".join(notes), "warning" if place.in_progress or not visitor.may_write else "info")
+    notes = list(place.notes)
+    if waiting:
+        notes.append("this run waits for an answer: correct its apertures, then accept them for the run")
+    if not visitor.may_write:
+        notes.append(f"{visitor.name} may look, not save")
+    if notes:
+        desk.say("; ".join(notes) + ".", "warning" if place.in_progress or not visitor.may_write else "info")
     return deeds.close
 
 
