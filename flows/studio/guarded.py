@@ -68,8 +68,8 @@ class GuardedTornado(BokehTornado):  # type: ignore[misc]  # Bokeh's classes are
             return self.get_handler_delegate(request, DeniedPage, {"denial": denial})
         if path in {"", "/"} and isinstance(self._studio.whereabouts, RunsBelow) and RUN_FIELD not in request.arguments:
             return self.get_handler_delegate(request, RunsPage, {"runs": self._studio.whereabouts.newest()})
-        if (denial := self._absent(path, request)) is not None:
-            return self.get_handler_delegate(request, DeniedPage, {"denial": denial})
+        if (absent := self._absent(path, request)) is not None:
+            return self.get_handler_delegate(request, DeniedPage, {"denial": absent})
         return super().find_handler(request, **kwargs)
 
     def _absent(self, path: str, request: HTTPServerRequest) -> Denial | None:
