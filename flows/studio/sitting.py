@@ -13,13 +13,15 @@ from flows.studio.desk import Desk
 from flows.studio.guard import Visitor
 from flows.studio.opening import Place, open_place
 from flows.studio.places import Whereabouts
+from flows.studio.rotation_desk import RotationDesk
+from flows.studio.rotation_window import build_rotation
 from flows.studio.save_panel import Visiting
 from flows.studio.saving import Saved
 from flows.studio.sessions import Keep, Studio
 from flows.studio.waiting import accept, waits
 from flows.studio.window import build
 from flows.studio.work_process import Tell
-from tasks.drawing import Drawing, Scene
+from tasks.drawing import Drawing
 from tasks.model import InputError
 
 log = logging.getLogger("apertura.studio")
@@ -85,8 +87,12 @@ def studio_of(whereabouts: Whereabouts, open_folder: Callable[[Path], Place] = o
 
 def seat(doc: Page, place: Place, visitor: Visitor) -> Keep:
     """Make the page of one session; return what keeps its unsaved work at its end."""
-    if place.series is None or not isinstance(place.scene, Scene):
-        return _seat_at_rotation(doc, place, visitor)
+    doc.title = f"{place.title} - apertura"
+    if place.rotation is not None:
+        build_rotation(doc, RotationDesk(place.rotation, place.work if visitor.may_write else None, who=visitor.name))
+        return lambda: None  # that desk keeps what is unsaved at every change
+    if place.series is None or place.scene is None:
+        raise InputError(f"{place.title}: holds no scans", "open a tilt series or a rotation series")
     deeds = VisitorsDeeds(place, visitor)
     desk = Desk(
         place.scene,
@@ -98,23 +104,15 @@ def seat(doc: Page, place: Place, visitor: Visitor) -> Keep:
         who=visitor.name, title=place.title, may_write=visitor.may_write, vouched=visitor.vouched,
         link_to=address_of, accept=deeds.accept if waiting else None,
     )  # fmt: skip
-    doc.title = f"{place.title} - apertura"
     build(doc, desk, deeds, visitor=visiting)
-    if notes := [*place.notes, *([] if visitor.may_write else [f"{visitor.name} may look, not save"])]:
-        desk.say(" ".join(notes), "warning" if place.in_progress or not visitor.may_write else "info")
+    notes = list(place.notes)
+    if waiting:
+        notes.append("this run waits for an answer: correct its apertures, then accept them for the run")
+    if not visitor.may_write:
+        notes.append(f"{visitor.name} may look, not save")
+    if notes:
+        desk.say("; ".join(notes) + ".", "warning" if place.in_progress or not visitor.may_write else "info")
     return deeds.close
-
-
-def _seat_at_rotation(doc: Page, place: Place, visitor: Visitor) -> Keep:
-    from flows.studio.rotation_desk import RotationDesk
-    from flows.studio.rotation_opening import open_rotation
-    from flows.studio.rotation_window import build_rotation
-
-    if place.source is None:
-        raise InputError(f"{place.title}: its frames are gone", "put them back")
-    opened = open_rotation(place.source, run=place.run)
-    build_rotation(doc, RotationDesk(opened, place.work if visitor.may_write else None, who=visitor.name))
-    return lambda: None  # its desk keeps what is unsaved at every change
 
 
 def address_of(path: Path) -> str | None:
