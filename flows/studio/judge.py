@@ -8,6 +8,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from adapters.formats.fcf import read_fcf
+from flows.parallel import side_by_side
 from flows.studio.run_contents import CrystalContents, RunContents
 from tasks.apertures import CrystalAperture, all_positions_aperture, has_more_positions, write_drawn
 from tasks.crystal.symmetry import space_group
@@ -36,6 +38,9 @@ from tasks.refine import Agreement, agreement
 
 Column = Literal["drawn", "run's choice", "whole crystal"]
 Tell = Callable[[str], None]
+WORKERS = 2
+"""Columns measured at once. Chosen, not measured: the machines at hand have two cores, and a column holds a series of
+frames in memory."""
 KEPT = 8
 """Drawings whose intensities are kept, so that one judged before is told at once. Chosen, not measured: some tens of
 megabytes each."""
@@ -122,11 +127,17 @@ def judge(request: JudgeRequest, tell: Tell) -> ApertureJudgement:
     folder = request.work / "judge" / f"{request.crystal}-{key}"
     bench = _Bench(request, _beams(request, contents), reference, _engine(reference), folder)
     same = own is not None and np.array_equal(own.positions, request.masks)
-    columns = [] if same else [_drawn(bench, tell)]
+    jobs: list[Callable[[Tell], JudgedAperture]] = []
     if own is not None and reference is not None and reference.reflections is not None:
-        columns += _compared(bench, own, reference, tell)
-    if same:
-        columns = [columns[0].model_copy(update={"name": "drawn"}) if columns else _drawn(bench, tell), *columns]
+        jobs = [
+            partial(_chosen, bench, own, reference),
+            *([partial(_whole, bench, own)] if has_more_positions(own) else []),
+        ]
+    if not (same and jobs):
+        jobs.insert(0, partial(_drawn, bench))
+    columns = side_by_side(lambda job: job(tell), jobs, workers=WORKERS)
+    if columns[0].name != "drawn":
+        columns.insert(0, columns[0].model_copy(update={"name": "drawn"}))
     _forget_all_but_latest(folder)
     return ApertureJudgement(
         crystal=request.crystal,
@@ -193,13 +204,15 @@ def _drawn(bench: _Bench, tell: Tell) -> JudgedAperture:
     return _column("drawn", bench, aperture, tell)
 
 
-def _compared(bench: _Bench, own: CrystalAperture, reference: CrystalContents, tell: Tell) -> list[JudgedAperture]:
-    """Return the columns of the run's own positions and of all positions; a unit of work does neither twice."""
-    columns = [_column("run's choice", bench, own, tell, frames=reference.frames)]
-    if has_more_positions(own):
-        folder = bench.request.work / "judge" / "run" / own.id / "outline"
-        columns.append(_column("whole crystal", bench, all_positions_aperture(own, (), workdir=folder), tell))
-    return columns
+def _chosen(bench: _Bench, own: CrystalAperture, reference: CrystalContents, tell: Tell) -> JudgedAperture:
+    """Return the column of the run's own positions, whose frames it keeps; a unit of work does it once."""
+    return _column("run's choice", bench, own, tell, frames=reference.frames)
+
+
+def _whole(bench: _Bench, own: CrystalAperture, tell: Tell) -> JudgedAperture:
+    """Return the column of all positions within the crystal's outline; a unit of work does it once."""
+    folder = bench.request.work / "judge" / "run" / own.id / "outline"
+    return _column("whole crystal", bench, all_positions_aperture(own, (), workdir=folder), tell)
 
 
 def _column(

@@ -94,8 +94,14 @@ def main(descriptor: int) -> None:
     os.nice(NICENESS)
     with Connection(descriptor) as connection:
         function, request = connection.recv()
+        one_at_a_time = threading.Lock()
+
+        def tell(text: str) -> None:
+            with one_at_a_time:
+                connection.send(("tell", text))
+
         try:
-            done = function(request, lambda text: connection.send(("tell", text)))
+            done = function(request, tell)
         except ApertureError as error:
             connection.send(("failed", error))
         else:
