@@ -58,7 +58,8 @@ def solve_series(
         document = read_source(place)
         folder = site.run_place(Path(out)) if out is not None else run_folder(site, place, document, settings)
         if isinstance(settings.apertures, ApertureFile):
-            site.confined(settings.apertures.file.path)
+            for file in filter(None, (settings.apertures.file, settings.apertures.earlier)):
+                site.confined(file.path)
         steps = PublishedSteps()
         review = PersonReview(approval, folder=folder, site=site, steps=steps)
         run_pipeline(place, folder, settings, steps, review=review, document=document)

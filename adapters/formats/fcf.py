@@ -22,7 +22,8 @@ def read_fcf(path: Path) -> CalculatedIntensities:
     """
     try:
         block = gemmi.cif.read(str(path)).sole_block()
-        cell = UnitCell.of([float(gemmi.cif.as_number(block.find_value(f"_cell_{name}"))) for name in CELL])
+        a, b, c, alpha, beta, gamma = (float(gemmi.cif.as_number(block.find_value(f"_cell_{name}"))) for name in CELL)
+        cell = UnitCell(a=a, b=b, c=c, alpha=alpha, beta=beta, gamma=gamma)
         table = block.find("_refln_", list(COLUMNS))
         rows = np.array([[float(gemmi.cif.as_number(value)) for value in row] for row in table])
     except (OSError, RuntimeError, ValueError, TypeError) as error:

@@ -1,7 +1,7 @@
 """What can be chosen in the studio, what is told, and where choices begin."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Topic = Literal["tilt", "drawing", "pattern", "image", "crystal", "message", "tool", "detector", "view"]
 Stretch = Literal["log", "sqrt", "linear"]
@@ -20,6 +20,20 @@ SHOWABLE = ("regions", "rings", "spots", "masked")
 
 Spots = Callable[[str, int], list[tuple[float, float, int, int, int]]]
 """Crystal and tilt to the spots that the run indexed there: (slow, fast, h, k, l)."""
+
+
+RunBehind = Callable[[object, Callable[[], Any], Callable[[Any], None]], None]
+"""Key, what to make, and who is given it or the error: for what takes seconds. A page makes it in a thread."""
+
+
+def at_once(_key: object, make: Callable[[], Any], then: Callable[[Any], None]) -> None:
+    """Make it in the caller's turn, as where there is no page."""
+    try:
+        made = make()
+    except ValueError as error:
+        then(error)
+    else:
+        then(made)
 
 
 class Watchers:

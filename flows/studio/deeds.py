@@ -4,10 +4,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.studio.judge import Judgement, JudgeRequest, judge
+from flows.studio.judge import ApertureJudgement, JudgeRequest, judge
 from flows.studio.opening import Place
-from flows.studio.recovery import Recovery, UnsavedWork
-from flows.studio.saving import Saved, copy_name, file_key, read_saved, save_drawing
+from flows.studio.recovery import UnsavedKeeper, UnsavedWork
+from flows.studio.saving import Saved, copy_name, file_key, read_drawing, read_saved, save_drawing
 from flows.studio.solving import SolveRequest, checked_source, new_run, settings_with, solve
 from flows.studio.work_process import Tell, in_own_process
 from tasks.drawing import Drawing
@@ -24,8 +24,8 @@ class Deeds:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self._parent = file_key(place.aperture_file)
-        self._recovery = Recovery(place.work)
+        self._parent = place.saved_key
+        self._recovery = UnsavedKeeper(place.work)
         self._guard = threading.Lock()
 
     @property
@@ -93,7 +93,9 @@ class Deeds:
         """End the session: what is unsaved is kept for the next."""
         self._recovery.close()
 
-    def judge(self, drawing: Drawing, crystal: str, tell: Tell, *, stop: threading.Event | None = None) -> Judgement:
+    def judge(
+        self, drawing: Drawing, crystal: str, tell: Tell, *, stop: threading.Event | None = None
+    ) -> ApertureJudgement:
         """Integrate a crystal as it is drawn, beside the run's own choice and all positions of the crystal.
 
         Raises
@@ -120,7 +122,7 @@ class Deeds:
         changes: Sequence[str] = (),
         stop: threading.Event | None = None,
     ) -> Path:
-        """Save, and run the pipeline with the saved aperture in a new folder; return that folder.
+        """Save what is not saved, and run the pipeline with the saved aperture in a new folder; return that folder.
 
         On a run, the steps that do not depend on what was changed are taken from it.
 
@@ -133,10 +135,10 @@ class Deeds:
         """
         named = str(self.place.path if self.place.contents is None else self.place.contents.claim.get("source"))
         source = checked_source(self.place.source, named=named)
-        saved = self.save(drawing, changes, who=who)
+        path = self.place.aperture_file if self._is_saved(drawing) else self.save(drawing, changes, who=who).path
         out = new_run(self.place.work)
         aperture_file = out.with_suffix(".h5")
-        aperture_file.write_bytes(saved.path.read_bytes())
+        aperture_file.write_bytes(path.read_bytes())
         settings = settings_with(self.place.settings, aperture_file, self.place.run)
         request = SolveRequest(source, out, settings, self.place.run or self.place.work)
         return in_own_process(solve, request, tell=tell, stop=stop or threading.Event())
@@ -146,6 +148,15 @@ class Deeds:
         if self.place.series is None:
             raise InputError(f"{self.place.title}: no scans to draw apertures on", "open a tilt series")
         return self.place.series
+
+    def _is_saved(self, drawing: Drawing) -> bool:
+        """Tell whether the aperture file is this session's and holds this drawing already."""
+        path = self.place.aperture_file
+        if self._parent is None or file_key(path) != self._parent:
+            return False
+        held = {one.id: (one.name, one.planes) for one in read_drawing(path, self._series).crystals}
+        kept = drawing.masks().keys()
+        return held == {one.id: (one.name, one.planes) for one in drawing.crystals if one.id in kept}
 
     def _fits(self, drawing: Drawing) -> bool:
         series = self.place.series

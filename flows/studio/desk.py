@@ -6,22 +6,13 @@ as often as it can show.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.studio.choices import (
-    BRUSH_RADIUS,
-    DETECTOR_IMAGE,
-    LARGEST_BRUSH,
-    LIKENESS,
-    SHOWABLE,
-    SMALLEST_BRUSH,
-    MessageKind,
-    Spots,
-    Stretch,
-    Watchers,
-)
+from flows.studio import choices
+from flows.studio.carry_over import CarriedOver, CarryOver, carried_text
 from flows.studio.current_sum import CurrentSum
 from flows.studio.detector_hold import DetectorShape
 from flows.studio.edits import Seed, crystal_at, pieces_apart, position_at, with_area
@@ -36,7 +27,7 @@ class Desk:
     `spots` gives the indexed spots of a run, if it has some.
     """
 
-    def __init__(self, scene: Scene, drawing: Drawing | None = None, *, spots: Spots | None = None) -> None:
+    def __init__(self, scene: Scene, drawing: Drawing | None = None, *, spots: choices.Spots | None = None) -> None:
         self.scene = scene
         self.history = History(drawing if drawing is not None else Drawing(crystals=()))
         self.spots = spots
@@ -48,21 +39,21 @@ class Desk:
         self.detector: VirtualDetector | None = None
         self.detector_shape: DetectorShape = "disc"
         self.drags_detector = False
-        self.shown: frozenset[str] = frozenset(SHOWABLE)
+        self.shown: frozenset[str] = frozenset(choices.SHOWABLE)
         self.views = 0
-        self.stretch: Stretch = "log"
-        self.brush_radius = BRUSH_RADIUS
-        self.likeness = LIKENESS
-        self.message: tuple[MessageKind, str] = ("info", "")
+        self.stretch: choices.Stretch = "log"
+        self.brush_radius = choices.BRUSH_RADIUS
+        self.likeness = choices.LIKENESS
+        self.message: tuple[choices.MessageKind, str] = ("info", "")
         self.sketch: Sketch | None = None
+        self.run_behind: choices.RunBehind = choices.at_once
+        self._carry = CarryOver(scene)
         self._seed: Seed | None = None
-        self._watchers = Watchers()
+        self._watchers = choices.Watchers()
         self.watch, self.changed = self._watchers.watch, self._watchers.changed
         self._sum = CurrentSum(scene)
 
-    # ---- telling
-
-    def say(self, text: str, kind: MessageKind = "info") -> None:
+    def say(self, text: str, kind: choices.MessageKind = "info") -> None:
         """Show a message."""
         self.message = (kind, text)
         self.changed("message")
@@ -101,16 +92,19 @@ class Desk:
     @property
     def shown_image(self) -> NDArray[np.float32]:
         """The image of real space that is chosen, (ny, nx)."""
-        if self.image == DETECTOR_IMAGE and self.detector is not None:
-            return self.scene.detector_image(self.tilt, self.detector)
-        if self.image == "misorientation":
-            return self.scene.image(self.tilt, self.image, reference=self.live_mask)
-        return self.scene.image(self.tilt, self.image)
+        return self.image_maker()()
+
+    def image_maker(self) -> Callable[[], NDArray[np.float32]]:
+        """Return what makes the image that is chosen now, whatever is chosen meanwhile: it may take seconds."""
+        if self.image == choices.DETECTOR_IMAGE and self.detector is not None:
+            return partial(self.scene.detector_image, self.tilt, self.detector)
+        reference = {"reference": self.live_mask.copy()} if self.image == "misorientation" else {}
+        return partial(self.scene.image, self.tilt, self.image, **reference)
 
     @property
     def image_names(self) -> tuple[str, ...]:
         """The images that can be chosen; that of the virtual detector once there is one."""
-        return (*self.scene.image_names, *((DETECTOR_IMAGE,) if self.detector is not None else ()))
+        return (*self.scene.image_names, *((choices.DETECTOR_IMAGE,) if self.detector is not None else ()))
 
     # ---- choosing
 
@@ -145,7 +139,7 @@ class Desk:
 
     def choose_brush_radius(self, radius: float) -> None:
         """Make the brush larger or smaller, in positions."""
-        self.brush_radius = min(max(radius, SMALLEST_BRUSH), LARGEST_BRUSH)
+        self.brush_radius = min(max(radius, choices.SMALLEST_BRUSH), choices.LARGEST_BRUSH)
         self.changed("tool")
 
     def choose_image(self, name: str) -> None:
@@ -154,7 +148,7 @@ class Desk:
             self.image = name
             self.changed("image")
 
-    def choose_stretch(self, stretch: Stretch) -> None:
+    def choose_stretch(self, stretch: choices.Stretch) -> None:
         """Show the pattern on another scale of brightness."""
         self.stretch = stretch
         self.changed("view")
@@ -213,7 +207,7 @@ class Desk:
             self.choose_crystal(self.crystal_at(point))
         elif self.tool == "grow":
             self._grow(point, self.crystal, mode or self.mode)
-        elif self.tool == "polygon" and self._closes(point, reach):
+        elif self.tool == "polygon" and self.sketch is not None and self.sketch.closes_at(point, reach):
             self.finish()
         elif self.tool == "polygon" or self.tool in BRUSHES:
             self.begin_stroke(point, reach=reach, mode=mode)
@@ -237,26 +231,16 @@ class Desk:
     def undo(self) -> None:
         """Take back the last corner of a polygon in the making, or the last change of the drawing."""
         sketch = self.sketch
-        if sketch is not None and sketch.tool == "polygon" and not sketch.closed and len(sketch.points) > 1:
-            sketch.points.pop()
+        if sketch is not None and sketch.take_back():
             self.changed("pattern")
         elif sketch is not None and sketch.live:
             self.cancel()
-        elif self.history.can_undo:
-            self.history.undo()
-            self._let_go()
-            self._renewed()
         else:
-            self.say("There is nothing to undo.")
+            self._went(self.history.undo(), "There is nothing to undo.")
 
     def redo(self) -> None:
         """Do again what was undone last."""
-        if self.history.can_redo:
-            self.history.redo()
-            self._let_go()
-            self._renewed()
-        else:
-            self.say("There is nothing to do again.")
+        self._went(self.history.redo(), "There is nothing to do again.")
 
     def do(self, what: str, drawing: Drawing, *, crystal: str | None = None) -> None:
         """Put a changed drawing in place of the last one, `what` says in words what was changed; select `crystal`."""
@@ -273,6 +257,25 @@ class Desk:
             self.say("Select the crystal first that is to be split.", "warning")
         else:
             self._split(lambda: pieces_apart(self.drawing, crystal, self.tilt), "split into its pieces")
+
+    def copy_to_all_tilts(self) -> None:
+        """Carry the mask of this tilt to all others; what the crystal has there is replaced."""
+        found = self.selected
+        if found is None or not found.mask(self.tilt).any():
+            self.say("Draw the crystal at this tilt first, or select one that has positions here.", "warning")
+            return
+        self.finish()
+        self.say("Carrying the mask to all tilts ...", "working")
+        mask, tilt = found.mask(self.tilt), self.tilt
+        self.run_behind((found.id, tilt), lambda: self._carry.all_tilts(found.id, mask, tilt), self._carried)
+
+    def _carried(self, made: CarriedOver | Exception) -> None:
+        if isinstance(made, Exception):
+            self.say(f"The mask was not carried: {made}", "error")
+        elif made.crystal in self.drawing.ids:
+            masks = self.drawing.with_masks(made.crystal, made.carried.masks)
+            self.do(f"{made.crystal}: carried to all tilts", masks)
+            self.say(carried_text(made.carried, self.scene.tilt_deg), "done")
 
     def crystal_at(self, point: Point) -> str | None:
         """Return the crystal at a point, the smallest of several; None if there is none."""
@@ -294,13 +297,11 @@ class Desk:
     def place_detector(self, detector: VirtualDetector | None) -> None:
         """Put the virtual detector somewhere; the image of real space is then what it sees."""
         self.detector = detector
-        self.image = self.scene.image_names[0] if detector is None else DETECTOR_IMAGE
+        self.image = self.scene.image_names[0] if detector is None else choices.DETECTOR_IMAGE
         self.changed("detector", "image")
 
-    # ---- the view
-
     def show(self, name: str, *, shown: bool) -> None:
-        """Show or hide what lies upon the images, one of `SHOWABLE`."""
+        """Show or hide what lies upon the images, one of `choices.SHOWABLE`."""
         self.shown = self.shown | {name} if shown else self.shown - {name}
         self.changed("view")
 
@@ -319,11 +320,6 @@ class Desk:
         self._let_go()
         base = np.zeros(self.scene.scan_shape, dtype=bool) if found is None else found.mask(self.tilt)
         return Sketch(self.tool, base, mode=mode, radius=self.brush_radius, target=self.crystal, tilt=self.tilt)
-
-    def _closes(self, point: Point, reach: float) -> bool:
-        sketch = self.sketch
-        is_open = sketch is not None and not sketch.closed and len(sketch.points) >= 3
-        return is_open and sketch is not None and sketch.handle_at(point, reach) == 0
 
     def _commit(self, sketch: Sketch) -> None:
         """Put the shape into the drawing; one with handles stays at hand."""
@@ -383,6 +379,14 @@ class Desk:
         if self._put(seed.target, combined(seed.base, area, seed.mode), "grown"):
             self._seed = seed
         self._renewed()
+
+    def _went(self, step: str | None, nothing: str) -> None:
+        """Show the drawing after a step back or forth, or say that there was none."""
+        if step is None:
+            self.say(nothing)
+        else:
+            self._let_go()
+            self._renewed()
 
     def _let_go(self) -> None:
         self.sketch = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import getpass
 import logging
 import secrets
@@ -60,6 +61,7 @@ def draw(
 
         studio = studio_of(OnePlace(folder), Reopening(place, apertures))
         asyncio.run(run_studio(studio, guard, sockets, names=names, began=began))
+        gc.freeze()  # or the interpreter looks through all that numba and Bokeh made before it ends: seconds
 
 
 class Reopening:

@@ -85,7 +85,7 @@ class Errands:
         if self.running == name and not self._stop.is_set():
             self._desk.say(f"{name}: {text}", "working")
 
-    def _later(self, call: Callable[[], object]) -> None:
+    def _later(self, call: Callable[[], None]) -> None:
         if not self._closed:
             self._doc.add_next_tick_callback(call)
 

@@ -17,6 +17,7 @@ from flows.studio.answers import DeniedPage, EntrancePage, RunsPage, SafeHeaders
 from flows.studio.guard import DENIED, SECRET_BYTES, Denial, Entrance, Guard, Names, Visitor
 from flows.studio.places import RUN_FIELD, RunsBelow
 from flows.studio.sessions import VISITOR_FIELD, Studio, StudioSessions, asked_of
+from tasks.model import ApertureError
 
 log = logging.getLogger("apertura.studio")
 
@@ -30,7 +31,7 @@ MESSAGE_BYTES_MAX = 4 * 2**20
 NOT_FOUND = 404  # of RFC 9110
 
 
-class GuardedTornado(BokehTornado):
+class GuardedTornado(BokehTornado):  # type: ignore[misc]  # Bokeh's classes are untyped here
     """Bokeh's application behind a guard; it answers pages, their assets and their WebSocket, nothing else."""
 
     def __init__(self, studio: Studio, guard: Guard, *, names: Names, prefix: str) -> None:
@@ -67,10 +68,20 @@ class GuardedTornado(BokehTornado):
             return self.get_handler_delegate(request, DeniedPage, {"denial": denial})
         if path in {"", "/"} and isinstance(self._studio.whereabouts, RunsBelow) and RUN_FIELD not in request.arguments:
             return self.get_handler_delegate(request, RunsPage, {"runs": self._studio.whereabouts.newest()})
-        if not (path in {"", "/", "/ws", "/favicon.ico"} or path.startswith("/static/")):
-            denial = Denial(NOT_FOUND, "Nothing here", "Open the studio's own address.")
+        if (denial := self._absent(path, request)) is not None:
             return self.get_handler_delegate(request, DeniedPage, {"denial": denial})
         return super().find_handler(request, **kwargs)
+
+    def _absent(self, path: str, request: HTTPServerRequest) -> Denial | None:
+        """Return what to say of an address at which there is nothing; None where there is."""
+        if path in {"", "/"}:
+            try:
+                self._studio.whereabouts.find(asked_of(request).query.get(RUN_FIELD))
+            except ApertureError as error:
+                return Denial(NOT_FOUND, error.message, error.advice or "")
+        elif path not in {"/ws", "/favicon.ico"} and not path.startswith("/static/"):
+            return Denial(NOT_FOUND, "Nothing here", "Open the studio's own address.")
+        return None
 
     def resources(self, absolute_url: str | bool | None = None) -> Resources:  # noqa: ARG002 Bokeh's signature
         """Return where pages find BokehJS: here, whatever the environment says of other places."""

@@ -4,6 +4,7 @@ Where a run has found the crystal, all three are integrated alike with its geome
 positions only; else the drawn one is indexed from nothing. What the run's own positions come to is kept.
 """
 
+import hashlib
 import shutil
 import time
 from collections.abc import Callable
@@ -35,6 +36,9 @@ from tasks.refine import Agreement, agreement
 
 Column = Literal["drawn", "run's choice", "whole crystal"]
 Tell = Callable[[str], None]
+KEPT = 8
+"""Drawings whose intensities are kept, so that one judged before is told at once. Chosen, not measured: some tens of
+megabytes each."""
 
 
 class JudgedFigures(Document):
@@ -64,7 +68,7 @@ class JudgedAperture(Document):
     advice: str = ""
 
 
-class Judgement(Document):
+class ApertureJudgement(Document):
     """What was drawn for one crystal, beside what a run chose."""
 
     crystal: str
@@ -100,7 +104,7 @@ class _Bench(NamedTuple):
     folder: Path
 
 
-def judge(request: JudgeRequest, tell: Tell) -> Judgement:
+def judge(request: JudgeRequest, tell: Tell) -> ApertureJudgement:
     """Integrate the aperture as drawn, and beside it what the run chose and all positions of its crystal.
 
     What fails is told in its column.
@@ -114,12 +118,17 @@ def judge(request: JudgeRequest, tell: Tell) -> Judgement:
     contents = None if request.run is None else RunContents(request.run)
     own = None if contents is None else nearest_crystal(contents, request.masks, request.crystal)
     reference = None if contents is None or own is None else contents.crystal(own.id)
-    folder = request.work / "judge" / request.crystal
+    key = hashlib.sha256(np.packbits(request.masks).tobytes()).hexdigest()[:16]
+    folder = request.work / "judge" / f"{request.crystal}-{key}"
     bench = _Bench(request, _beams(request, contents), reference, _engine(reference), folder)
-    columns = [_drawn(bench, tell)]
+    same = own is not None and np.array_equal(own.positions, request.masks)
+    columns = [] if same else [_drawn(bench, tell)]
     if own is not None and reference is not None and reference.reflections is not None:
         columns += _compared(bench, own, reference, tell)
-    return Judgement(
+    if same:
+        columns = [columns[0].model_copy(update={"name": "drawn"}) if columns else _drawn(bench, tell), *columns]
+    _forget_all_but_latest(folder)
+    return ApertureJudgement(
         crystal=request.crystal,
         reference=None if reference is None else reference.id,
         method=_method(bench),
@@ -178,8 +187,7 @@ def _notes(reference: CrystalContents | None) -> tuple[str, ...]:
 def _drawn(bench: _Bench, tell: Tell) -> JudgedAperture:
     tell("drawn: summing its patterns")
     place = bench.folder / "aperture"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     tilts = np.array([scan.tilt_deg for scan in bench.request.series.scans])
     aperture = write_drawn(bench.request.crystal, bench.request.masks, tilts, place)
     return _column("drawn", bench, aperture, tell)
@@ -212,6 +220,13 @@ def _column(
     except ApertureError as error:
         return JudgedAperture(name=name, figures=None, failure=error.message, advice=error.advice)
     return JudgedAperture(name=name, figures=_figures(aperture, data, found))
+
+
+def _forget_all_but_latest(folder: Path) -> None:
+    """Remove what was kept of drawings that were judged long ago."""
+    judged = sorted(folder.parent.glob("crystal-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in judged[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _agreement(data: Reflections, reference: CrystalContents | None) -> Agreement | None:

@@ -11,7 +11,7 @@ from bokeh.models import Column, Div
 from flows.studio.deeds import Deeds
 from flows.studio.desk import Desk
 from flows.studio.errands import Errands, Tell
-from flows.studio.judge import JudgedAperture, JudgedFigures, Judgement
+from flows.studio.judge import ApertureJudgement, JudgedAperture, JudgedFigures
 from flows.studio.keys import Keyboard
 
 EMPTY = '<p class="soft">Judge integrates the chosen crystal as drawn, and what the run chose, in the same way.</p>'
@@ -46,7 +46,7 @@ FIGURES = (
 half a step of what two choices of positions in one crystal differ by; less is called the same."""
 
 
-def judgement_html(judgement: Judgement) -> str:
+def judgement_html(judgement: ApertureJudgement) -> str:
     """Return a judgement as a table; better and worse than the run's own choice stand there in words."""
     heads = "".join(f'<th scope="col">{escape(one.name)}</th>' for one in judgement.columns)
     rows = "".join(_row(figure, judgement) for figure in FIGURES)
@@ -58,7 +58,7 @@ def judgement_html(judgement: Judgement) -> str:
     )
 
 
-def _row(figure: Figure, judgement: Judgement) -> str:
+def _row(figure: Figure, judgement: ApertureJudgement) -> str:
     own = judgement.column("run's choice")
     reference = None if own is None or own.figures is None else figure.of(own.figures)
     cells = "".join(_cell(figure, one, reference) for one in judgement.columns)
@@ -125,10 +125,10 @@ class JudgePanel:
             return
         drawing = self._desk.drawing
 
-        def work(tell: Tell, stop: threading.Event) -> Judgement:
+        def work(tell: Tell, stop: threading.Event) -> ApertureJudgement:
             return self._deeds.judge(drawing, one.id, tell, stop=stop)
 
-        def done(judgement: Judgement) -> None:
+        def done(judgement: ApertureJudgement) -> None:
             self._judged = (one.id, one.planes)
             self.table.text = judgement_html(judgement)
             self._desk.say(f"{one.label} is judged, in {judgement.seconds:.1f} s.", "done")

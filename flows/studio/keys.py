@@ -172,7 +172,7 @@ class Keyboard:
         if not action:
             return
         button = self._buttons.get(action)
-        if action in self._actions and not (button is not None and button.disabled):
+        if action in self._actions and (button is None or (button.visible and not button.disabled)):
             self._actions[action]()
         self.hidden.value = ""
 

@@ -18,7 +18,7 @@ from flows.site import load_site
 from flows.storage import named_storage_errors
 from flows.studio.rotation_opening import OpenedRotation, open_rotation
 from flows.studio.run_contents import IndexedSpot, RunContents
-from flows.studio.saving import read_drawing
+from flows.studio.saving import file_key, read_drawing
 from tasks.drawing import Drawing, Scene
 from tasks.ingest import (
     MANIFEST_NAMES,
@@ -45,7 +45,8 @@ POLL_S = 0.5
 class Place:
     """What is drawn on, and where the studio keeps what it makes.
 
-    ``drawing`` is what was saved last, else the proposals of the run, else empty. ``work`` never lies in a data
+    ``drawing`` is what was saved last, else the proposals of the run, else empty; ``saved_key`` is the SHA-256 of the
+    aperture file as it was then. ``work`` never lies in a data
     folder. ``source`` is None where it is gone. ``scene``, ``series`` and ``drawing`` are None for a rotation series,
     which has ``rotation``.
     """
@@ -57,6 +58,7 @@ class Place:
     scene: Scene | None = None
     series: TiltSeries | None = None
     drawing: Drawing | None = None
+    saved_key: str | None = None
     source: Path | None = None
     rotation: OpenedRotation | None = None
     contents: RunContents | None = None
@@ -119,10 +121,19 @@ def _open_source(source: Path, work: Path | None, apertures: Path | None, tell: 
     document = read_source(source)
     folder = _writable([work] if work else _places_for(source, beside=source))
     series = ingested(document, folder, tell)
+    key = file_key(folder / APERTURES_NAME)
     drawing, notes = _drawn(series, folder, apertures, None)
-    title = f"{series.sample} ({source.name})"
     return Place(
-        "tilt series", source, title, folder, Scene(series), series=series, drawing=drawing, source=source, notes=notes
+        "tilt series",
+        source,
+        f"{series.sample} ({source.name})",
+        folder,
+        Scene(series),
+        series=series,
+        drawing=drawing,
+        saved_key=key,
+        source=source,
+        notes=notes,
     )
 
 
@@ -153,6 +164,7 @@ def _open_run(run: Path, work: Path | None, apertures: Path | None, tell: Tell) 
     settings = contents.settings
     if settings is None:
         notes.append("the run did not keep its settings: Solve takes the defaults")
+    key = file_key(folder / APERTURES_NAME)
     drawing, said = _drawn(series, folder, apertures, None if proposed is None else Drawing.of(proposed))
     return Place(
         "tilt series",
@@ -162,6 +174,7 @@ def _open_run(run: Path, work: Path | None, apertures: Path | None, tell: Tell) 
         Scene(series, apertures=proposed),
         series=series,
         drawing=drawing,
+        saved_key=key,
         source=source,
         contents=contents,
         in_progress=busy,

@@ -10,7 +10,7 @@ PATIENCE_MS = 1000
 """After which the next update is sent although nothing was heard: a tab in the background paints nothing and stays
 silent. Chosen, not measured: longer than any update takes, shorter than a person waits."""
 KEPT = 512
-"""Latencies that are remembered, for measurements."""
+"""Updates whose times are remembered, for measurements: some ten seconds of drawing."""
 SHOWN = """
 const number = beat.data.number[0]
 requestAnimationFrame(() => requestAnimationFrame(() => { echo.data = {number: [number]} }))
@@ -23,6 +23,13 @@ class Pulse:
 
     `parts` are in the order of sending. A part computes what it shows when it is sent, so that a pointer faster than
     the page costs updates, and never a queue of old ones.
+
+    Attributes
+    ----------
+    costs_s
+        Of the last updates: from the beginning of their computing until they were painted.
+    ages_s
+        The same from when they were first asked for: with the wait for the update before.
     """
 
     def __init__(self, doc: Document) -> None:
@@ -32,8 +39,11 @@ class Pulse:
         self._scheduled = False
         self._sent = 0
         self._shown = 0
-        self._at = 0.0
-        self.latencies_s: list[float] = []
+        self._asked_at = 0.0
+        self._sent_at = 0.0
+        self._oldest = 0.0
+        self.costs_s: list[float] = []
+        self.ages_s: list[float] = []
         self.beat = ColumnDataSource(data={"number": [0]}, name="beat")
         self.echo = ColumnDataSource(data={"number": [0]}, name="echo")
         self.beat.js_on_change("data", CustomJS(args={"beat": self.beat, "echo": self.echo}, code=SHOWN))
@@ -45,6 +55,8 @@ class Pulse:
 
     def ask(self, *parts: str) -> None:
         """Show these parts as they are by then, as soon as the page can."""
+        if not self._wanted:
+            self._asked_at = time.monotonic()
         self._wanted.update(parts)
         if not self._scheduled and self._sent == self._shown:
             self._scheduled = True
@@ -56,7 +68,7 @@ class Pulse:
         wanted, self._wanted = self._wanted, set()
         if not wanted:
             return
-        self._at = time.monotonic()
+        self._oldest, self._sent_at = self._asked_at, time.monotonic()
         self._doc.hold("combine")
         try:
             self._send(part for part in self._parts if part in wanted)
@@ -76,7 +88,9 @@ class Pulse:
         if number <= self._shown:
             return
         self._shown = number
-        self.latencies_s = [*self.latencies_s[1 - KEPT :], time.monotonic() - self._at]
+        now = time.monotonic()
+        self.costs_s = [*self.costs_s[1 - KEPT :], now - self._sent_at]
+        self.ages_s = [*self.ages_s[1 - KEPT :], now - self._oldest]
         if self._wanted and not self._scheduled:
             self._scheduled = True
             self._doc.add_next_tick_callback(self.flush)

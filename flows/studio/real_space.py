@@ -10,7 +10,6 @@ from bokeh.models import (
     ColumnDataSource,
     CustomJS,
     Div,
-    LayoutDOM,
     MetricLength,
     Range1d,
     ScaleBar,
@@ -21,14 +20,18 @@ from bokeh.palettes import Greys256
 from bokeh.transform import linear_cmap
 from numpy.typing import NDArray
 
+from flows.studio.behind import Behind
+from flows.studio.choices import DETECTOR_IMAGE
 from flows.studio.desk import Desk
-from flows.studio.plane import add_image, at, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
+from flows.studio.plane import HEAD_PX, add_image, at, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
 from flows.studio.pulse import Pulse
 from flows.studio.regions import CURRENT, FILLS, LINES, Regions, current_fill, regions_of
 from flows.studio.sketch import BRUSHES, Mode, Point
 from flows.studio.texts import image_text, position_text
 from tasks.drawing import contrasted
 
+AT_ONCE = frozenset({"counts", DETECTOR_IMAGE})
+"""Images that take milliseconds; the others need the spots of the scan."""
 FOLLOW = """
 ring.data = {x: [cb_obj.x], y: [cb_obj.y]}
 """
@@ -41,8 +44,8 @@ seen_nm.end = (cb_obj.end - cb_obj.start) * step_nm
 class RealSpace:
     """The plot of real space; `layout` is its part of the page."""
 
-    def __init__(self, desk: Desk, pulse: Pulse) -> None:
-        self._desk, self._pulse = desk, pulse
+    def __init__(self, desk: Desk, pulse: Pulse, behind: Behind) -> None:
+        self._desk, self._pulse, self._behind = desk, pulse, behind
         shape = desk.scene.scan_shape
         self.plot = empty_plane(shape, name="real space", label="Real space: image of the scan with its crystals")
         self._image, _ = add_image(self.plot, shape, Greys256, high=255)
@@ -62,7 +65,7 @@ class RealSpace:
         self._listen()
         self._tell()
         self.layout = column(
-            row(self.image, self.about, sizing_mode="stretch_width"),
+            row(self.image, self.about, sizing_mode="stretch_width", min_height=HEAD_PX),
             self.plot,
             self.readout,
             sizing_mode="stretch_width",
@@ -122,10 +125,12 @@ class RealSpace:
         desk.watch("drawing", lambda: pulse.ask("regions", "current"))
         desk.watch("crystal", lambda: pulse.ask("regions", "current"))
         desk.watch("pattern", lambda: pulse.ask("current"))
+        desk.watch("crystal", self._follow_reference)
+        desk.watch("drawing", self._follow_reference)
         desk.watch("tool", self._tell)
         desk.watch("tool", lambda: pulse.ask("current"))
         desk.watch("view", self._tell)
-        pulse.ask("image", "regions", "current")
+        pulse.ask("image", "regions", "current", "position")
 
     # ---- from the pointer
 
@@ -135,7 +140,8 @@ class RealSpace:
     def _go_on(self, point: Point, _event: Any) -> None:
         self._desk.extend_stroke(point)
 
-    def _end(self, _point: Point, _event: Any) -> None:
+    def _end(self, point: Point, _event: Any) -> None:
+        self._desk.extend_stroke(point)
         self._desk.end_stroke()
 
     def _hover(self, point: Point | None) -> None:
@@ -146,12 +152,28 @@ class RealSpace:
 
     def _send_image(self) -> None:
         desk = self._desk
-        show(self._image, contrasted(desk.shown_image))
         options = list(desk.image_names)
         if self.image.options != options:
             self.image.options = options
         self.image.value = desk.image
+        make = desk.image_maker()
+        if desk.image in AT_ONCE:
+            self._show_image(make())
+        else:
+            self.about.text = f"making the {desk.image} image of this tilt ..."
+            self._behind.want("image", object(), make, self._show_image)
+
+    def _show_image(self, made: NDArray[np.float32] | Exception) -> None:
+        desk = self._desk
+        if isinstance(made, Exception):
+            desk.say(f"There is no {desk.image} image of this tilt\n{made}", "error")
+        else:
+            show(self._image, contrasted(made))
         self.about.text = image_text(desk)
+
+    def _follow_reference(self) -> None:
+        if self._desk.image == "misorientation":
+            self._pulse.ask("image")
 
     def _send_regions(self) -> None:
         regions = regions_of(self._desk)
@@ -205,8 +227,3 @@ def _edges(regions: Regions) -> dict[str, NDArray[Any]]:
         "x0": regions.edges.column_0, "y0": regions.edges.row_0, "x1": regions.edges.column_1,
         "y1": regions.edges.row_1, "colour": regions.colours.astype(np.uint8),
     }  # fmt: skip
-
-
-def real_space_panel(desk: Desk, pulse: Pulse) -> LayoutDOM:
-    """Return the part of the page that shows real space."""
-    return RealSpace(desk, pulse).layout

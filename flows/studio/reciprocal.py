@@ -8,16 +8,16 @@ from bokeh.models import (
     ColumnDataSource,
     Div,
     HoverTool,
-    LayoutDOM,
     RadioButtonGroup,
     Scatter,
 )
 from bokeh.palettes import Inferno256
 
+from flows.studio.behind import Behind
 from flows.studio.choices import STRETCHES
 from flows.studio.desk import Desk
 from flows.studio.detector_hold import DetectorHold
-from flows.studio.plane import add_image, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
+from flows.studio.plane import HEAD_PX, add_image, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
 from flows.studio.pulse import Pulse
 from flows.studio.sketch import Point
 from flows.studio.texts import pattern_text, pixel_text
@@ -36,8 +36,9 @@ MASKED = ["#00000000", "#56789aff"]
 class ReciprocalSpace:
     """The plot of reciprocal space; `layout` is its part of the page."""
 
-    def __init__(self, desk: Desk, pulse: Pulse) -> None:
-        self._desk, self._pulse = desk, pulse
+    def __init__(self, desk: Desk, pulse: Pulse, behind: Behind) -> None:
+        self._desk, self._pulse, self._behind = desk, pulse, behind
+        self._centres: dict[int, Point] = {}
         shape = desk.scene.detector_shape
         self.plot = empty_plane(shape, name="reciprocal space", label="Reciprocal space: pattern of the aperture")
         self._image, _ = add_image(self.plot, shape, Inferno256, high=255)
@@ -59,7 +60,7 @@ class ReciprocalSpace:
         self._listen()
         self._tell()
         self.layout = column(
-            row(self.stretch, self.caption, sizing_mode="stretch_width"),
+            row(self.stretch, self.caption, sizing_mode="stretch_width", min_height=HEAD_PX),
             self.plot,
             self.readout,
             sizing_mode="stretch_width",
@@ -141,22 +142,20 @@ class ReciprocalSpace:
         self.caption.text = pattern_text(desk)
 
     def _send_marks(self) -> None:
-        desk = self._desk
-        scene, series = desk.scene, desk.scene.series
-        slow, fast = scene.centre(desk.tilt)
-        far = max(
-            float(np.hypot(slow - a, fast - b))
-            for a in (0, scene.detector_shape[0])
-            for b in (0, scene.detector_shape[1])
-        )
-        rings = resolution_rings(series.detector, series.beam.wavelength_angstrom, farthest_px=far)
-        radius = np.array([one[1] for one in rings])
-        self._rings.data = {
-            "x": np.full(len(rings), fast), "y": np.full(len(rings), slow), "radius": radius,
-            "top": slow - radius, "text": [f"{d:g} Å" for d, _ in rings],
-        }  # fmt: skip
-        show(self._masked, (~scene.valid(desk.tilt)).astype(np.uint8))
-        self._spots.data = spots_data(desk, centre=(slow, fast))
+        desk, tilt = self._desk, self._desk.tilt
+        show(self._masked, (~desk.scene.valid(tilt)).astype(np.uint8))
+        centre = self._centres.get(tilt)
+        self._rings.data = rings_data(desk, centre)
+        self._spots.data = spots_data(desk, centre)
+        if centre is None:
+            self._behind.want("centre", tilt, lambda: desk.scene.centre(tilt), lambda found: self._found(tilt, found))
+
+    def _found(self, tilt: int, centre: Point | Exception) -> None:
+        if isinstance(centre, Exception):
+            self._desk.say(f"The direct beam is not found at this tilt: no resolution rings\n{centre}", "warning")
+        else:
+            self._centres[tilt] = centre
+            self._pulse.ask("marks", "pixel")
 
     def _send_detector(self) -> None:
         one = self._desk.detector
@@ -172,7 +171,7 @@ class ReciprocalSpace:
         self._square.data = square
 
     def _send_pixel(self) -> None:
-        self.readout.text = pixel_text(self._desk, self._pointer)
+        self.readout.text = pixel_text(self._desk, self._pointer, self._centres.get(self._desk.tilt))
 
     def _tell(self) -> None:
         """Show what is hidden, and how the pattern is stretched."""
@@ -189,17 +188,27 @@ class ReciprocalSpace:
         whole_view(self.plot, self._desk.scene.detector_shape)
 
 
-def spots_data(desk: Desk, *, centre: Point) -> dict[str, Any]:
+def rings_data(desk: Desk, centre: Point | None) -> dict[str, Any]:
+    """Return the columns of the resolution rings; none as long as the direct beam is not known."""
+    if centre is None:
+        return {"x": [], "y": [], "radius": [], "top": [], "text": []}
+    series, (slow, fast) = desk.scene.series, desk.scene.detector_shape
+    farthest = max(float(np.hypot(centre[0] - row, centre[1] - column)) for row in (0, slow) for column in (0, fast))
+    rings = resolution_rings(series.detector, series.beam.wavelength_angstrom, farthest_px=farthest)
+    radius = np.array([one[1] for one in rings])
+    return {
+        "x": np.full(len(rings), centre[1]), "y": np.full(len(rings), centre[0]), "radius": radius,
+        "top": centre[0] - radius, "text": [f"{d:g} Å" for d, _ in rings],
+    }  # fmt: skip
+
+
+def spots_data(desk: Desk, centre: Point | None) -> dict[str, Any]:
     """Return the columns of the spots that the run indexed for the current crystal at this tilt."""
     spots = desk.spots(desk.crystal, desk.tilt) if desk.spots is not None and desk.crystal is not None else []
-    spots = sorted(spots, key=lambda spot: float(np.hypot(spot[0] - centre[0], spot[1] - centre[1])))
+    row, column = centre or np.divide(desk.scene.detector_shape, 2.0)
+    spots = sorted(spots, key=lambda spot: float(np.hypot(spot[0] - row, spot[1] - column)))
     hkl = [f"{h} {k} {l}" for _, _, h, k, l in spots]
     return {
         "x": [spot[1] for spot in spots], "y": [spot[0] for spot in spots], "hkl": hkl,
         "text": [one if number < HKL_SHOWN else "" for number, one in enumerate(hkl)],
     }  # fmt: skip
-
-
-def reciprocal_panel(desk: Desk, pulse: Pulse) -> LayoutDOM:
-    """Return the part of the page that shows reciprocal space."""
-    return ReciprocalSpace(desk, pulse).layout

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class UnsavedWork(NamedTuple):
     """SHA-256 of the aperture file that it was drawn upon; None: there was none."""
 
 
-class Recovery:
+class UnsavedKeeper:
     """Keeps the unsaved drawing of one session, and finds those of sessions that ended.
 
     A session holds the lock of its file as long as it lives: the work of a living one is offered to nobody.
@@ -168,10 +168,11 @@ def _packed(work: UnsavedWork) -> bytes:
             for one in crystals
         ],
     }
-    arrays = {one.id: np.packbits(one.masks, axis=None) for one in crystals}
-    tilts = {f"{one.id}-tilts": np.int64(len(one.masks)) for one in crystals}
+    arrays: dict[str, Any] = {"head": np.frombuffer(json.dumps(head).encode(), np.uint8)}
+    for one in crystals:
+        arrays |= {one.id: np.packbits(one.masks, axis=None), f"{one.id}-tilts": np.int64(len(one.planes))}
     content = io.BytesIO()
-    np.savez_compressed(content, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays, **tilts)
+    np.savez_compressed(content, **arrays)
     return content.getvalue()
 
 

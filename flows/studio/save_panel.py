@@ -2,11 +2,11 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bokeh.document import Document
 from bokeh.events import DocumentReady
@@ -36,6 +36,14 @@ def _no_address(_path: Path) -> str | None:
     return None
 
 
+class Accept(Protocol):
+    """Lets the run that waits for approval go on with a drawing, and says so."""
+
+    def __call__(self, drawing: Drawing, changes: Sequence[str], *, who: str) -> str:
+        """Save, and let the run go on; raises ApertureError if it cannot."""
+        ...
+
+
 class Visiting(NamedTuple):
     """Who looks, what he may, and how he gets further."""
 
@@ -46,8 +54,8 @@ class Visiting(NamedTuple):
     """Whether the name is that of a login: then it is not to be changed."""
     link_to: Callable[[Path], str | None] = _no_address
     """The address of a file of a run in this browser; None if it has none."""
-    accept: Callable[[Drawing, Tell], str] | None = None
-    """Lets the run that waits for approval go on with a drawing, and says so; None: no run waits."""
+    accept: Accept | None = None
+    """None: no run waits."""
 
 
 def changes_html(changes: tuple[str, ...]) -> str:
@@ -156,7 +164,7 @@ class SavePanel:
             button.disabled = not may_write or not drawing.crystals
         self.solve.disabled = not may_write or busy or not drawing.crystals
         self.accept.visible = self._visitor.accept is not None
-        self.accept.disabled = not may_write or busy
+        self.accept.disabled = not may_write or busy or self._visitor.accept is None
 
     def _changes(self) -> tuple[str, ...]:
         return (*self._done_before, *self._desk.history.changes[self._at_save :])
@@ -200,11 +208,16 @@ class SavePanel:
 
     def accept_now(self) -> None:
         """Let the run that waits go on with what is drawn."""
-        drawing, accept = self._desk.drawing, self._visitor.accept
-        if accept is not None:
-            self._errands.start("Accepting", lambda tell, _stop: accept(drawing, tell), self._accepted)
+        drawing, changes, who, accept = self._desk.drawing, self._changes(), self._name(), self._visitor.accept
 
-    def _accepted(self, said: str) -> None:
+        def work(_tell: Tell, _stop: threading.Event) -> str:
+            return accept(drawing, changes, who=who) if accept is not None else ""
+
+        self._errands.start("Accepting", work, lambda said: self._accepted(said, drawing), failed=self._refused)
+
+    def _accepted(self, said: str, drawing: Drawing) -> None:
+        if (saved := self._deeds.last_saved) is not None:
+            self._mark_saved(saved, drawing)
         self.accept.label = "Accepted"
         self._desk.say(said, "done")
 

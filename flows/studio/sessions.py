@@ -34,7 +34,7 @@ class Studio(NamedTuple):
     make_document: Callable[[Page, Any, Visitor], Keep]
 
 
-class StudioSessions(Handler):
+class StudioSessions(Handler):  # type: ignore[misc]  # Bokeh's classes are untyped here
     """Makes the document of each browser session, and keeps its unsaved work when it ends."""
 
     def __init__(self, studio: Studio, guard: Guard) -> None:
@@ -120,4 +120,5 @@ def _first(values: Sequence[bytes | str] | None) -> str | None:
 
 
 def _told(title: str, advice: str) -> Div:
-    return Div(text=f"<h1>{escape(title)}</h1><p>{escape(advice)}</p>", sizing_mode="stretch_width")
+    style = {"font": "16px/1.5 system-ui, sans-serif", "max-width": "42rem", "margin": "12vh auto"}
+    return Div(text=f"<h1>{escape(title)}</h1><p>{escape(advice)}</p>", sizing_mode="stretch_width", styles=style)

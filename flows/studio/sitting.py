@@ -14,11 +14,11 @@ from flows.studio.guard import Visitor
 from flows.studio.opening import Place, open_place
 from flows.studio.places import Whereabouts
 from flows.studio.rotation_desk import RotationDesk
-from flows.studio.rotation_opening import OpenedRotation
 from flows.studio.rotation_window import build_rotation
+from flows.studio.save_panel import Visiting
 from flows.studio.saving import Saved
 from flows.studio.sessions import Keep, Studio
-from flows.studio.waiting import accept
+from flows.studio.waiting import accept, waits
 from flows.studio.window import build
 from flows.studio.work_process import Tell
 from tasks.drawing import Drawing
@@ -87,8 +87,10 @@ def studio_of(whereabouts: Whereabouts, open_folder: Callable[[Path], Place] = o
 
 def seat(doc: Page, place: Place, visitor: Visitor) -> Keep:
     """Make the page of one session; return what keeps its unsaved work at its end."""
+    doc.title = f"{place.title} - apertura"
     if place.rotation is not None:
-        return seat_at_rotation(doc, place, place.rotation, visitor)
+        build_rotation(doc, RotationDesk(place.rotation, place.work if visitor.may_write else None, who=visitor.name))
+        return lambda: None  # that desk keeps what is unsaved at every change
     if place.series is None or place.scene is None:
         raise InputError(f"{place.title}: holds no scans", "open a tilt series or a rotation series")
     deeds = VisitorsDeeds(place, visitor)
@@ -97,19 +99,20 @@ def seat(doc: Page, place: Place, visitor: Visitor) -> Keep:
         place.drawing,
         spots=lambda crystal, tilt: [(one.slow, one.fast, one.h, one.k, one.l) for one in place.spots(crystal, tilt)],
     )
-    doc.title = f"{place.title} - apertura"
-    build(doc, desk, deeds)
-    for note in place.notes:
-        desk.say(note, "warning")
+    waiting = place.run is not None and waits(place.run) is not None
+    visiting = Visiting(
+        who=visitor.name, title=place.title, may_write=visitor.may_write, vouched=visitor.vouched,
+        link_to=address_of, accept=deeds.accept if waiting else None,
+    )  # fmt: skip
+    build(doc, desk, deeds, visitor=visiting)
+    notes = list(place.notes)
+    if waiting:
+        notes.append("this run waits for an answer: correct its apertures, then accept them for the run")
+    if not visitor.may_write:
+        notes.append(f"{visitor.name} may look, not save")
+    if notes:
+        desk.say("; ".join(notes) + ".", "warning" if place.in_progress or not visitor.may_write else "info")
     return deeds.close
-
-
-def seat_at_rotation(doc: Page, place: Place, opened: OpenedRotation, visitor: Visitor) -> Keep:
-    """Make the page of a session on a rotation series; its mask is kept at every change."""
-    desk = RotationDesk(opened, place.work if visitor.may_write else None, who=visitor.name)
-    build_rotation(doc, desk)
-    doc.title = f"{place.title} - apertura"
-    return lambda: None
 
 
 def address_of(path: Path) -> str | None:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.drawing import ellipse_mask, polygon_mask, rectangle_mask, stroke_mask
+from tasks.drawing import OutlineFill, ellipse_mask, polygon_mask, rectangle_mask, stroke_mask
 
 Point = tuple[float, float]
 """(row, column) of the scan, or (slow, fast) of the detector; integers are centres."""
@@ -29,8 +29,8 @@ pointer and no other."""
 class Sketch:
     """One shape in the making on one mask (ny, nx), which it adds to, takes from or replaces.
 
-    `target` is the crystal that is changed, None for a new one. A brush is swept point by point, so that a long stroke
-    costs no more at its end than at its beginning.
+    `target` is the crystal that is changed, None for a new one. Freehand outlines and brushes take in point by
+    point, so that a long stroke costs no more at its end than at its beginning.
     """
 
     def __init__(self, tool: Tool, base: Mask, *, mode: Mode, radius: float, target: str | None, tilt: int) -> None:
@@ -46,6 +46,7 @@ class Sketch:
         self.moving = False
         self.held: int | None = None
         self._swept = np.zeros(base.shape, dtype=bool)
+        self._fill = OutlineFill(self._shape)
         self._taken = 0
 
     @property
@@ -65,6 +66,17 @@ class Sketch:
         distance = np.hypot(*(np.array(self.handles) - point).T)
         nearest = int(np.argmin(distance))
         return nearest if distance[nearest] <= reach else None
+
+    def closes_at(self, point: Point, reach: float) -> bool:
+        """Tell whether a click there closes the polygon: on its first corner, once it has three."""
+        return not self.closed and len(self.points) >= 3 and self.handle_at(point, reach) == 0
+
+    def take_back(self) -> bool:
+        """Take back the last corner of a polygon in the making; False if there is no other than the first."""
+        takes = self.tool == "polygon" and not self.closed and len(self.points) > 1
+        if takes:
+            self.points.pop()
+        return takes
 
     def begin(self, point: Point, reach: float) -> None:
         """Press at a point: hold the handle within reach, or put a corner and hold it."""
@@ -90,15 +102,11 @@ class Sketch:
         """Return the positions of the shape itself, (ny, nx)."""
         if self.tool in BRUSHES:
             return self._sweep()
-        if len(self.points) < 2:
-            return stroke_mask(self._shape, self.points, THIN) if self.points else self._swept
-        if self.tool == "rectangle":
-            return rectangle_mask(self._shape, self.points[0], self.points[1])
-        if self.tool == "ellipse":
-            return self._ellipse()
+        if self.tool in SPANNED:
+            return self._spanned()
         if len(self.points) < 3:
             return stroke_mask(self._shape, self.points, THIN)
-        return polygon_mask(self._shape, self.points)
+        return self._outlined() if self.tool == "freehand" else polygon_mask(self._shape, self.points)
 
     def mask(self) -> Mask:
         """Return what the mask becomes, (ny, nx); a cut leaves it as it is until it is made."""
@@ -106,11 +114,19 @@ class Sketch:
             return self.base
         return combined(self.base, self.area(), self.mode)
 
-    def _ellipse(self) -> Mask:
-        """Return the ellipse in the box between two corners."""
+    def _spanned(self) -> Mask:
+        """Return the rectangle between two corners, or the ellipse in it."""
         (top, left), (bottom, right) = self.points[:2]
+        if self.tool == "rectangle":
+            return rectangle_mask(self._shape, (top, left), (bottom, right))
         half = (abs(bottom - top) / 2.0, abs(right - left) / 2.0)
         return ellipse_mask(self._shape, ((top + bottom) / 2.0, (left + right) / 2.0), half)
+
+    def _outlined(self) -> Mask:
+        for point in self.points[self._taken :]:
+            self._fill.add(point)
+        self._taken = len(self.points)
+        return self._fill.mask()
 
     def _sweep(self) -> Mask:
         begin = max(self._taken - 1, 0)

@@ -38,8 +38,8 @@ def pattern_text(desk: Desk) -> str:
     return f"<b>{whose}</b> at {tilt:+.2f}\u00b0 · <b class='electrons'>{desk.electrons:,}</b> electrons{many}"
 
 
-def pixel_text(desk: Desk, point: Point | None) -> str:
-    """Return what is at a point of the detector."""
+def pixel_text(desk: Desk, point: Point | None, centre: Point | None) -> str:
+    """Return what is at a point of the detector; the resolution where the direct beam (slow, fast) is known."""
     slow, fast = desk.scene.detector_shape
     if point is None:
         return f"{slow} × {fast} px"
@@ -49,7 +49,9 @@ def pixel_text(desk: Desk, point: Point | None) -> str:
     if not desk.scene.valid(desk.tilt)[row, column]:
         return f"slow {row}, fast {column} · not measured: masked"
     series = desk.scene.series
-    away = float(np.hypot(*np.subtract(point, desk.scene.centre(desk.tilt))))
+    said = f"slow {row}, fast {column} · {int(desk.pattern[row, column]):,} electrons"
+    if centre is None:
+        return said
+    away = float(np.hypot(*np.subtract(point, centre)))
     spacing = resolution_at(series.detector, series.beam.wavelength_angstrom, away)
-    d = f"d = {spacing:.3g} Å" if np.isfinite(spacing) else "direct beam"
-    return f"slow {row}, fast {column} · {int(desk.pattern[row, column]):,} electrons · {d}"
+    return f"{said} · d = {spacing:.3g} Å" if np.isfinite(spacing) else f"{said} · direct beam"

@@ -89,7 +89,7 @@ class Tilts:
         )
         self.strip = figure(
             height=STRIP_HEIGHT, sizing_mode="stretch_width", toolbar_location=None, tools="xpan", active_drag="xpan",
-            x_range=Range1d(-0.5, CELLS - 0.5), y_range=Range1d(-0.5, 0.5), name="strip",
+            x_range=Range1d(start=-0.5, end=CELLS - 0.5), y_range=Range1d(start=-0.5, end=0.5), name="strip",
             html_attributes={"role": "img", "aria-label": "Thumbnails of the tilts; a click chooses one"},
         )  # fmt: skip
         self.strip.image_rgba("picture", x="x", y="y", dw=0.92, dh=high, source=self.pictures)
@@ -117,7 +117,7 @@ class Tilts:
             x_axis_label="tilt (°)", y_axis_label="electrons",
             html_attributes={"role": "img", "aria-label": "Electrons, confidence and score against tilt"},
         )  # fmt: skip
-        self.course.extra_y_ranges = {"part": Range1d(-0.05, 1.08)}
+        self.course.extra_y_ranges = {"part": Range1d(start=-0.05, end=1.08)}
         self.course.add_layout(LinearAxis(y_range_name="part", axis_label="0 to 1"), "right")
         scatter = partial(self.course.scatter, "tilt", source=self.curves, size=6)
         electrons = scatter("electrons", color=ELECTRONS)

@@ -1,11 +1,13 @@
 """The page: its panels put together."""
 
+from functools import partial
 from html import escape
 
 from bokeh.document import Document
 from bokeh.layouts import column, row
 from bokeh.models import Column, Div, Row, UIElement
 
+from flows.studio.behind import Behind
 from flows.studio.bindings import bind_desk
 from flows.studio.deeds import Deeds
 from flows.studio.desk import Desk
@@ -25,8 +27,9 @@ from flows.studio.tools import tools_panel
 
 def build(doc: Document, desk: Desk, deeds: Deeds | None = None, *, visitor: Visiting | None = None) -> Pulse:
     """Put the window of one session on its page; return what sends its updates."""
-    pulse = Pulse(doc)
-    real, reciprocal = RealSpace(desk, pulse), ReciprocalSpace(desk, pulse)
+    pulse, behind = Pulse(doc), Behind(doc)
+    desk.run_behind = partial(behind.want, "errand of the desk")
+    real, reciprocal = RealSpace(desk, pulse, behind), ReciprocalSpace(desk, pulse, behind)
 
     def whole_views() -> None:
         if desk.views != seen[0]:
@@ -39,7 +42,7 @@ def build(doc: Document, desk: Desk, deeds: Deeds | None = None, *, visitor: Vis
     page = _page(
         doc,
         desk,
-        row(real.layout, reciprocal.layout, sizing_mode="stretch_width", css_classes=["wraps"]),
+        row(real.layout, reciprocal.layout, sizing_mode="stretch_width", spacing=8, css_classes=["wraps"]),
         deeds,
         visitor or Visiting(),
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tasks.drawing.growth import grow, likeness_of, region_like
     from tasks.drawing.history import History
     from tasks.drawing.likeness import Likeness
+    from tasks.drawing.outline_fill import OutlineFill
     from tasks.drawing.rotation_scene import (
         FrameImage,
         OverAllFrames,
@@ -54,6 +55,7 @@ __all__ = [
     "FrameImage",
     "History",
     "Likeness",
+    "OutlineFill",
     "OverAllFrames",
     "PredictedSpots",
     "ReadFrame",

@@ -1,6 +1,8 @@
 """Images for a screen: stretched to bytes, binned, outlined; rings of resolution on a detector."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,9 @@ from numpy.typing import NDArray
 from tasks.model import Detector
 
 Stretch = Literal["log", "sqrt", "linear"]
+BENDS: Mapping[Stretch, Callable[[Any], Any]] = MappingProxyType(
+    {"log": np.log1p, "sqrt": np.sqrt, "linear": np.asarray}
+)
 LEVELS = 255
 """Steps of a stretched image: those of a byte."""
 LINEAR_TOP = 0.998
@@ -37,7 +42,7 @@ def stretched(pattern: NDArray[np.uint32], stretch: Stretch) -> NDArray[np.uint8
         top = pattern.size - 1 - int(LINEAR_TOP * pattern.size)
         highest = max(int(np.partition(pattern.ravel(), -1 - top)[-1 - top]), 1)
     counts = np.minimum(pattern, highest) if stretch == "linear" else pattern
-    bend = {"log": np.log1p, "sqrt": np.sqrt, "linear": np.asarray}[stretch]
+    bend = BENDS[stretch]
     if highest < pattern.size:
         table = np.rint(LEVELS * bend(np.arange(highest + 1, dtype=np.float32)) / max(float(bend(highest)), 1e-9))
         return np.asarray(table.astype(np.uint8)[counts])

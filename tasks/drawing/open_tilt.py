@@ -14,7 +14,7 @@ from tasks.model import SourceError
 
 
 class OpenTilt:
-    """Events of one scan, mapped; its spots, its sum and images are made when asked for and kept while it is open."""
+    """Events of one scan, mapped; its spots and its sum are made when asked for and kept while it is open."""
 
     def __init__(self, series: TiltSeries, tilt: int) -> None:
         self._shape, self._scan_shape = series.detector.shape_px, series.scan.shape
@@ -26,8 +26,7 @@ class OpenTilt:
                 f"{scan.events.path.parent}: the events of {scan.source} are no longer there",
                 "bring the folder back, or open the source again",
             ) from error
-        self.images: dict[str, NDArray[np.float32]] = {}
-        self._lock = threading.Lock()
+        self._sum_lock, self._spots_lock = threading.Lock(), threading.Lock()
         self._spots: ScanSpots | None = None
         self._total: NDArray[np.uint32] | None = None
 
@@ -37,7 +36,7 @@ class OpenTilt:
 
     def total(self) -> NDArray[np.uint32]:
         """Return the sum of all positions, (slow, fast); not to be changed."""
-        with self._lock:
+        with self._sum_lock:
             if self._total is None:
                 self._total = np.zeros(self._shape, dtype=np.uint32)
                 add_positions(self.events, np.arange(self.events.offsets.size - 1), self._total)
@@ -59,7 +58,7 @@ class OpenTilt:
 
     def spots(self, start: NDArray[np.float64], valid: NDArray[np.bool_], disc: BeamDisc | None) -> ScanSpots:
         """Return the Bragg spots, found as the apertures stage finds them."""
-        with self._lock:
+        with self._spots_lock:
             if self._spots is None:
                 self._spots = spots_of_scan(
                     self.events, self._shape, self._scan_shape, start=start, settings=ProposalSettings(),

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.apertures import ApertureSet, ScanSpots
+from tasks.drawing.kept_images import KeptImages
 from tasks.drawing.likeness import brightest, misorientation
 from tasks.drawing.open_tilt import OpenTilt
 from tasks.drawing.virtual_detector import VirtualDetector
 from tasks.events.disc import BeamDisc
 from tasks.events.position_sums import add_positions
+from tasks.events.repeated import repeated_positions
 from tasks.events.scan_beam import find_direct_beam, find_disc_beam
 from tasks.ingest import TiltSeries, disc_of_series
 from tasks.model import SourceError
@@ -54,7 +56,8 @@ class Scene:
         self.series, self.apertures = series, apertures
         self._open: OrderedDict[int, OpenTilt] = OrderedDict()
         self._most = open_tilts
-        self._lock = threading.Lock()
+        self._lock, self._disc_lock = threading.Lock(), threading.Lock()
+        self._images = KeptImages()
         self._valid = series.valid_pixels()
         self._centres: dict[int, tuple[float, float]] = {}
         self._disc: tuple[BeamDisc | None] | None = None
@@ -95,11 +98,11 @@ class Scene:
     def centre(self, tilt: int) -> tuple[float, float]:
         """Return the direct beam of the scan's sum, (slow, fast) px; behind a beam stop the pattern's centre."""
         if tilt not in self._centres:
-            total, start, valid, disc = self.opened(tilt).total(), self._start(), self.valid(tilt), self._disc_of_beam()
+            total, disc = self.glimpse(tilt).total(), self._disc_of_beam()
             if disc is None:
-                beam = find_direct_beam(total, start=start, valid=valid)
+                beam = find_direct_beam(total, start=self._start(), valid=self.valid(tilt))
             else:
-                beam = find_disc_beam(total, start=start, disc=disc, valid=valid)
+                beam = find_disc_beam(total, start=self._start(), disc=disc, valid=self.valid(tilt))
             self._centres[tilt] = (float(beam.centre[0]), float(beam.centre[1]))
         return self._centres[tilt]
 
@@ -129,16 +132,23 @@ class Scene:
 
     def counts(self, tilt: int) -> NDArray[np.uint32]:
         """Return the electrons of every position, (ny, nx)."""
-        return self.opened(tilt).counts()
+        return self.glimpse(tilt).counts()
+
+    def repeated(self, tilt: int) -> NDArray[np.bool_]:
+        """Return (ny, nx): positions whose electrons are those of the one before, written twice.
+
+        The pipeline sums them in no aperture, `pattern` does.
+        """
+        return repeated_positions(self.glimpse(tilt).events).reshape(self.scan_shape)
 
     def detector_image(self, tilt: int, detector: VirtualDetector) -> NDArray[np.float32]:
         """Return the electrons of every position that hit a virtual detector, (ny, nx)."""
-        return self.opened(tilt).inside(detector.region(self.detector_shape)).astype(np.float32)
+        return self.glimpse(tilt).inside(detector.region(self.detector_shape)).astype(np.float32)
 
     def image(self, tilt: int, name: str, *, reference: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """Return an image (ny, nx) of a scan; `describe` says what it is.
 
-        Maps that the run has are the run's, the others are made from the events in the same way.
+        Maps that the run has are the run's, the others are made from the events in the same way. Read-only.
 
         Parameters
         ----------
@@ -156,14 +166,12 @@ class Scene:
             spots = self.spots(tilt)
             chosen = brightest(spots) if reference is None or not reference.any() else reference
             return misorientation(spots, chosen)
-        kept = self.opened(tilt).images
-        if name not in kept:
-            kept[name] = self._made(tilt, name)
-        return kept[name]
+        kept = self._images.get(tilt, name)
+        return self._made(tilt, name) if kept is None else kept
 
     def spots(self, tilt: int) -> ScanSpots:
         """Return the Bragg spots of a scan, and each position's electrons in them."""
-        return self.opened(tilt).spots(self._start(), self.valid(tilt), self._disc_of_beam())
+        return self._spots_of(self.opened(tilt), tilt)
 
     def opened(self, tilt: int) -> OpenTilt:
         """Return a tilt's events; the one that was used longest ago is released when there are too many."""
@@ -176,21 +184,35 @@ class Scene:
                 self._open.popitem(last=False)
             return self._open[tilt]
 
+    def glimpse(self, tilt: int) -> OpenTilt:
+        """Return a tilt's events for once: no other is released for them, so that all tilts may be gone through."""
+        with self._lock:
+            if tilt in self._open:
+                return self._open[tilt]
+            room = len(self._open) < self._most
+        return self.opened(tilt) if room else OpenTilt(self.series, tilt)
+
     def _made(self, tilt: int, name: str) -> NDArray[np.float32]:
         if name == "counts":
-            return self.counts(tilt).astype(np.float32)
+            return self._images.keep(tilt, name, self.counts(tilt).astype(np.float32))
         if self.apertures is not None:
             with h5py.File(self.apertures.maps.path, "r") as file:
                 if FROM_A_RUN[name] in file:
-                    return np.asarray(file[FROM_A_RUN[name]][tilt], dtype=np.float32)
-        return self.spots(tilt).maps[FROM_A_RUN[name]].astype(np.float32)
+                    return self._images.keep(tilt, name, np.asarray(file[FROM_A_RUN[name]][tilt], dtype=np.float32))
+        maps = self._spots_of(self.glimpse(tilt), tilt).maps
+        wanted = FROM_A_RUN if self.apertures is None else {name: FROM_A_RUN[name]}
+        made = {each: self._images.keep(tilt, each, maps[of].astype(np.float32)) for each, of in wanted.items()}
+        return made[name]
+
+    def _spots_of(self, opened: OpenTilt, tilt: int) -> ScanSpots:
+        return opened.spots(self._start(), self.valid(tilt), self._disc_of_beam())
 
     def _start(self) -> NDArray[np.float64]:
         middle = tuple((n - 1) / 2 for n in self.detector_shape)
         return np.array(self.series.detector.direct_beam_px or middle, dtype=np.float64)
 
     def _disc_of_beam(self) -> BeamDisc | None:
-        with self._lock:
+        with self._disc_lock:
             if self._disc is None:
                 self._disc = (disc_of_series(self.series)[0],)
             return self._disc[0]

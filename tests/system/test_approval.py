@@ -16,8 +16,10 @@ import h5py
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from tasks.apertures import write_apertures
+from tasks.apertures import ApertureSet, write_apertures
+from tasks.stage import read_document
 from tests.system.facility_bench import Bench, bring_up, drop, drop_crystals, state, wait
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -28,12 +30,6 @@ pytestmark = [
 ]
 
 SOON_H = 1e-5
-ACCEPTING = """
-import sys
-from pathlib import Path
-from flows.studio.waiting import accept
-print(accept(Path(sys.argv[1]), Path(sys.argv[2]), who="ada").sha256)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -82,15 +78,23 @@ def stamps(bench: Bench, source: Path) -> dict[str, int]:
     return {name: (folder / name / "document.json").stat().st_mtime_ns for name in ("ingest", "apertures")}
 
 
-def corrected(run: Path, path: Path) -> Path:
-    """Write the proposal of a run with half of its positions taken away, as a person might draw it."""
-    with h5py.File(run / "apertures/crystal-01.h5") as proposed:
-        masks, tilts = np.asarray(proposed["masks"]).astype(bool), np.asarray(proposed["tilt_deg"])
-    whole = masks.sum()
+def corrected(run: Path, path: Path) -> NDArray[np.uint8]:
+    """Write the proposal of a run with every other row taken away, as a person might save it; return its masks."""
+    proposed = read_document(run / "apertures", ApertureSet)
+    (crystal,) = proposed.crystals
+    masks = crystal.positions
     masks[:, ::2] = False
-    assert 0 < masks.sum() < whole
-    write_apertures({"crystal-01": masks}, tilts, path)
-    return path
+    assert 0 < masks.sum() < crystal.positions.sum()
+    path.parent.mkdir()
+    write_apertures({"crystal-01": masks}, proposed.tilt_deg, path)
+    return masks.astype(np.uint8)
+
+
+def studio_link(bench: Bench, run: str) -> str:
+    """Return the address of the studio in the form of a suspended run."""
+    keyset = bench.read(run)["state"]["state_details"]["run_input_keyset"]
+    form = bench.get(f"/flow_runs/{run}/input/{keyset['description']}").json()
+    return str(form).split("[open the studio](")[1].split(")")[0]
 
 
 def opened(page: Any, address: str, shown: str) -> None:
@@ -172,23 +176,28 @@ def test_an_answer_in_the_browser_resumes_the_run_and_nothing_is_computed_again(
     keep(page, "report")
 
 
-def test_a_run_goes_on_with_the_apertures_that_were_corrected_while_it_waited(bench: Bench, tmp_path: Path) -> None:
+def test_a_run_goes_on_with_the_apertures_that_were_accepted_in_the_studio(bench: Bench, page: Any) -> None:
     series = drop_crystals(bench.data / "incoming" / ".corrected", crystals=1)
     run = suspend(bench, series, limit_h=72.0, default="accept")
     folder = bench.folder_of(series)
     assert folder is not None
-    drawn = corrected(folder, tmp_path / "drawn.h5")
-    done = bench.python("-c", ACCEPTING, str(folder), str(drawn))
-    assert done.stdout.strip() == hashlib.sha256(drawn.read_bytes()).hexdigest(), done.stderr
-    assert bench.ended(run)["state_type"] == "COMPLETED"
+    drawn = corrected(folder, folder / "studio" / "apertures.h5")
+    address = studio_link(bench, run)
+    assert address in bench.artifact(run, "apertures")
+    page.goto(address)
+    page.get_by_role("button", name="Accept for the run").wait_for(timeout=120_000)
+    assert "token" not in page.url
+    keep(page, "studio-approval")
+    page.get_by_role("button", name="Accept for the run").click()
+    page.get_by_text("The run goes on with 1 crystals").first.wait_for(timeout=120_000)
+    assert bench.ended(run)["state_type"] == "COMPLETED", bench.error_of(run)
     assert not (folder / "approval.json").exists()
-    used = json.loads((folder / "crystals/crystal-01/frames/document.json").read_text())["document"]
-    with h5py.File(drawn) as given, h5py.File(folder / "corrected/crystal-01.h5") as made:
-        mine = np.asarray(given["crystal-01/masks"])
-        assert np.array_equal(mine, np.asarray(made["masks"]))
-    assert used is not None
-    again = bench.python("-c", ACCEPTING, str(folder), str(drawn))
-    assert "waits for no answer" in again.stderr
+    (accepted,) = (folder / "studio").glob("accepted-*.h5")
+    with h5py.File(accepted) as file, h5py.File(folder / "corrected" / "crystal-01.h5") as used:
+        assert np.array_equal(np.asarray(file["crystal-01/masks"]), drawn)
+        assert np.array_equal(np.asarray(used["masks"]), drawn)
+    inputs = json.loads((folder / "corrected" / "document.json").read_text())["document"]["provenance"]["inputs"]
+    assert inputs == {"apertures.file": hashlib.sha256(accepted.read_bytes()).hexdigest()}
 
 
 def test_a_refusal_fails_the_run_with_the_comment(bench: Bench, series: Path) -> None:

@@ -208,6 +208,13 @@ def test_the_studio_lists_the_runs_and_opens_none_outside(proxy: str) -> None:
         return httpx.get(f"http://{proxy}/studio/{path}", auth=as_user("viewer"), timeout=20)
 
     assert 'href="?run=a-run"' in page("").text
+    for outside in ("..", "../runs", "/etc", "out", "absent"):
+        assert (
+            httpx.get(
+                f"http://{proxy}/studio/", params={"run": outside}, auth=as_user("viewer"), timeout=20
+            ).status_code
+            == 404
+        ), outside
     assert page("static/js/bokeh.min.js").status_code == 200
     assert "nosniff" in page("").headers["x-content-type-options"]
     assert "frame-ancestors 'none'" in page("").headers["content-security-policy"]

@@ -7,9 +7,13 @@ import logging
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -18,6 +22,7 @@ from websockets.typing import Origin, Subprotocol
 from flows.studio.places import OnePlace
 from flows.studio.server import FIRST_PORT, PORTS_TRIED, listen
 from tasks.model import SettingsError
+from tests.system.facility_bench import ROOT, drop
 from tests.system.studio_server_bench import TOKEN, Served
 
 
@@ -183,3 +188,23 @@ def test_in_a_browser_no_request_leaves_the_machine_and_unsaved_work_is_kept(tmp
     finally:
         served.close()
     assert sorted(served.kept) == [0, 1]
+
+
+def test_the_command_prints_an_address_with_a_token_and_ends_cleanly(tmp_path: Path) -> None:
+    source = drop(tmp_path / "series", seed=3)
+    argv = [sys.executable, "-m", "flows.cli", "draw", str(source), "--no-browser", "--work", str(tmp_path / "work")]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}", address)
+        answer = httpx.get(address, timeout=60)
+        assert answer.status_code == 303
+        page = httpx.get(address.split("?")[0], cookies=dict(answer.cookies), timeout=60)
+        assert page.status_code == 200
+        process.send_signal(signal.SIGINT)
+        rest, told = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert rest == ""
+    assert "Traceback" not in told
+    assert "token" not in told
+    assert sorted(path.name for path in source.iterdir()) == [*(f"scan_{n}.h5" for n in range(6)), "tilt_series.json"]

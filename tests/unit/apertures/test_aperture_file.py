@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tasks.apertures.aperture_file import read_apertures, write_apertures
+from tasks.apertures.aperture_file import ApertureNotes, read_aperture_notes, read_apertures, write_apertures
 from tasks.apertures.drawn import ApertureFile
 from tasks.apertures.task import propose_apertures
 from tasks.model import InputError
@@ -163,3 +163,36 @@ def test_the_stage_reads_drawn_apertures_and_resumes_until_the_file_changes(tmp_
     content["crystals"][0]["apertures"][0]["polygon"][0] = [0, 0]
     written(tmp_path, content)
     assert propose_apertures(series, ApertureFile(file=path), tmp_path / "out") != first
+
+
+def test_crystals_unchanged_since_an_earlier_run_keep_what_it_knows_of_them(tmp_path):
+    series, _ = write_cluster(Cluster(scan=SHAPE, tilts=TILTS, crystals=1, radius=(2, 2.5), spread=0.5), tmp_path)
+    rng = np.random.default_rng(3)
+    masks = {f"crystal-0{n}": rng.random((3, *SHAPE)) > 0.5 for n in (1, 2)}
+    write_apertures(masks, TILTS, tmp_path / "first.h5")
+    first = propose_apertures(series, ApertureFile(file=tmp_path / "first.h5"), tmp_path / "run")
+    document = tmp_path / "run" / "document.json"
+    known = json.loads(document.read_text())
+    for crystal in known["document"]["crystals"]:
+        crystal["share_per_tilt"] = [0.25, 0.5, 0.75]
+    document.write_text(json.dumps(known))
+    masks["crystal-02"][1, 0, 0] ^= True
+    write_apertures(masks, TILTS, tmp_path / "second.h5")
+    engine = ApertureFile(file=tmp_path / "second.h5", earlier=document)
+    same, changed = propose_apertures(series, engine, tmp_path / "again").crystals
+    assert (same.share_per_tilt, changed.share_per_tilt) == ((0.25, 0.5, 0.75), ())
+    assert same.masks.sha256 == first.crystals[0].masks.sha256
+    assert same.masks.path.parent == tmp_path / "again"
+    assert np.array_equal(changed.positions, masks["crystal-02"])
+    document.write_text("{}")
+    with pytest.raises(InputError, match=r"apertures\.earlier: .* gone or changed"):
+        propose_apertures(series, engine, tmp_path / "third")
+
+
+def test_notes_of_a_file_are_read_back_and_a_json_file_has_none(tmp_path):
+    masks = {f"crystal-0{n}": np.ones((3, *SHAPE), dtype=bool) for n in (1, 2)}
+    notes = ApertureNotes({"who": "ada", "changes": "[]"}, {"crystal-02": "needle"})
+    write_apertures(masks, TILTS, tmp_path / "a.h5", notes=notes)
+    assert read_aperture_notes(tmp_path / "a.h5") == notes
+    assert list(read_apertures(tmp_path / "a.h5", scan_shape=SHAPE, tilt_deg=TILTS)) == list(masks)
+    assert read_aperture_notes(written(tmp_path, drawn())) == ApertureNotes({}, {})

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.drawing import Scene, VirtualDetector
+from tasks.drawing.kept_images import KeptImages
 from tasks.model import SourceError
 from tests.synthetic.random_series import random_series
 
@@ -128,6 +129,26 @@ def test_no_more_tilts_stay_open_than_are_asked_for(series) -> None:
     assert scene.opened(0) is not first, "used longest ago: released"
 
 
+def test_going_through_all_tilts_releases_none_that_is_worked_on(series) -> None:
+    scene = Scene(series, open_tilts=1)
+    mine = scene.opened(1)
+    for tilt in range(3):
+        scene.counts(tilt), scene.image(tilt, "counts"), scene.centre(tilt)
+        scene.detector_image(tilt, VirtualDetector(shape="disc", centre_px=(5, 5), outer_px=2))
+    assert scene.opened(1) is mine
+
+
+def test_kept_images_are_bounded_shared_and_read_only() -> None:
+    kept = KeptImages(most_bytes=3 * 4 * 100)
+    for tilt in range(5):
+        kept.keep(tilt, "counts", np.full((10, 10), tilt, dtype=np.float32))
+        kept.get(0, "counts")
+    assert [kept.get(tilt, "counts") is not None for tilt in range(5)] == [True, False, False, True, True]
+    assert kept.get(4, "counts")[0, 0] == 4
+    with pytest.raises(ValueError, match="read-only"):
+        kept.get(4, "counts")[0, 0] = 5
+
+
 def test_several_threads_get_the_same_sums(series) -> None:
     scene, wait = Scene(series, open_tilts=1), threading.Barrier(4)
     masks = [np.random.default_rng(seed).random(SCAN) < 0.5 for seed in range(4)]
@@ -140,6 +161,17 @@ def test_several_threads_get_the_same_sums(series) -> None:
         for number, found in enumerate(pool.map(sums, range(4))):
             for tilt, pattern in enumerate(found):
                 np.testing.assert_array_equal(pattern, one_by_one(series, tilt % 3, masks[number]))
+
+
+def test_positions_written_twice_are_told(tmp_path) -> None:
+    series = random_series(tmp_path, tilts=1, mean=60)
+    scan = series.scans[0]
+    offsets, events = np.load(scan.offsets.path).astype(int), np.load(scan.events.path)
+    parts = [events[offsets[p] : offsets[p + 1]] for p in range(63)]
+    parts[10] = parts[9]
+    np.save(scan.events.path, np.concatenate(parts))
+    np.save(scan.offsets.path, np.cumsum([0, *map(len, parts)]).astype(np.uint64))
+    assert np.argwhere(Scene(series).repeated(0)).tolist() == [[1, 1]]
 
 
 def test_events_that_are_gone_are_named(tmp_path) -> None:

@@ -306,8 +306,11 @@ def test_texts_say_what_is_under_the_pointer(desk: Desk) -> None:
     assert position_text(desk, (3.2, 2.9)) == f"row 3, column 3 · {counts:,} electrons · {name}"
     assert position_text(desk, (40.0, 3.0)) == "outside the scan"
     assert "10 nm" in position_text(desk, None)
-    assert f"{int(desk.pattern[4, 6]):,} electrons" in pixel_text(desk, (4.0, 6.0))
-    assert pixel_text(desk, (-4.0, 6.0)) == "outside the detector"
+    assert pixel_text(desk, (4.0, 6.0), None) == f"slow 4, fast 6 · {int(desk.pattern[4, 6]):,} electrons"
+    assert pixel_text(desk, (4.0, 6.0), (4.0, 6.0)).endswith("direct beam")
+    d_angstrom = 0.0196875 * 110.0 / (0.01 * 10)
+    assert pixel_text(desk, (4.0, 16.0), (4.0, 6.0)).endswith(f"d = {d_angstrom:.3g} Å")
+    assert pixel_text(desk, (-4.0, 6.0), None) == "outside the detector"
 
 
 def test_a_drawing_of_a_run_is_taken_up(scene: Scene) -> None:

@@ -9,7 +9,7 @@ from bokeh.document import Document
 
 from flows.studio.desk import Desk
 from flows.studio.errands import Errands
-from flows.studio.judge import JudgedAperture, JudgedFigures, Judgement
+from flows.studio.judge import ApertureJudgement, JudgedAperture, JudgedFigures
 from flows.studio.judge_panel import FIGURES, JudgePanel, comparison, judgement_html
 from flows.studio.keys import Keyboard
 from tasks.drawing import Drawing, Scene
@@ -26,13 +26,13 @@ def figures(**changed: object) -> JudgedFigures:
     return JudgedFigures(**{**values, **changed})
 
 
-def judgement(drawn: JudgedFigures | None = None, **failed: str) -> Judgement:
+def judgement(drawn: JudgedFigures | None = None, **failed: str) -> ApertureJudgement:
     columns = [
         JudgedAperture(name="drawn", figures=drawn, **failed),
         JudgedAperture(name="run's choice", figures=figures()),
         JudgedAperture(name="whole crystal", figures=figures(cc_half=None, r1=None)),
     ]
-    return Judgement(
+    return ApertureJudgement(
         crystal="crystal-01", reference="crystal-02", method="geometry of the run", columns=tuple(columns),
         seconds=4.25, notes=("a <note>",),
     )  # fmt: skip
@@ -88,7 +88,7 @@ class FakeDeeds:
     def __init__(self) -> None:
         self.asked: list[tuple[Drawing, str]] = []
 
-    def judge(self, drawing: Drawing, crystal: str, tell: object, *, stop: threading.Event) -> Judgement:
+    def judge(self, drawing: Drawing, crystal: str, tell: object, *, stop: threading.Event) -> ApertureJudgement:
         tell("drawn: integrating")
         self.asked.append((drawing, crystal))
         assert not stop.is_set()

@@ -25,11 +25,12 @@ def test_a_key_does_what_a_click_does() -> None:
     assert done == ["undone", "undone"]
 
 
-def test_the_key_of_a_disabled_button_does_nothing() -> None:
+@pytest.mark.parametrize("state", [{"disabled": True}, {"visible": False}])
+def test_the_key_of_a_button_that_cannot_be_pressed_does_nothing(state: dict[str, bool]) -> None:
     keyboard = Keyboard(Document())
     done: list[str] = []
     button = keyboard.button("save", lambda: done.append("saved"))
-    button.disabled = True
+    button.update(**state)
     keyboard.hidden.value = "save#1"
     assert done == []
 

@@ -113,11 +113,11 @@ def test_each_tool_masks_its_shape(bench: Bench) -> None:
         "brush": stroke_mask(SHAPE, corners, desk.brush_radius),
         "rectangle": rectangle_mask(SHAPE, *corners),
         "ellipse": ellipse_mask(SHAPE, (12.5, 18.0), (7.5, 12.0)),
-        "freehand": polygon_mask(SHAPE, [(5.0, 6.0), (5.0, 30.0), (20.0, 30.0)]),
+        "freehand": polygon_mask(SHAPE, [(5.5, 6.5), (5.5, 30.5), (20.5, 30.5)]),
     }
     for tool, mask in expected.items():
         desk.choose_tool(tool)
-        drag(desk, *(((5.0, 6.0), (5.0, 30.0), (20.0, 30.0)) if tool == "freehand" else corners))
+        drag(desk, *(((5.5, 6.5), (5.5, 30.5), (20.5, 30.5)) if tool == "freehand" else corners))
         desk.finish()
         np.testing.assert_array_equal(desk.mask, mask)
         assert mask.any()

@@ -187,17 +187,17 @@ def test_a_solve_whose_source_is_gone_says_so(bench: Bench) -> None:
 
 
 def test_a_run_that_waits_can_be_let_go_on(scene: Scene, tmp_path: Path) -> None:
-    accepted: list[Drawing] = []
+    accepted: list[object] = []
 
-    def accept(drawing: Drawing, _tell: object) -> str:
-        accepted.append(drawing)
+    def accept(drawing: Drawing, changes: object, *, who: str) -> str:
+        accepted.append((drawing, changes, who))
         return "The run goes on."
 
-    bench = Bench(scene, FakeDeeds(tmp_path), Visiting(accept=accept))
+    bench = Bench(scene, FakeDeeds(tmp_path), Visiting(who="Ada", accept=accept))
     assert bench.panel.accept.visible
     bench.press("accept run")
     bench.wait()
-    assert accepted == [bench.desk.drawing]
+    assert accepted == [(bench.desk.drawing, (), "Ada")]
     assert bench.desk.message == ("done", "The run goes on.")
 
 
