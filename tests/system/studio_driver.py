@@ -105,7 +105,11 @@ class Window:
             self.settle()
 
     def settle(self) -> None:
-        """Wait until the server has answered what was asked so far, and the page has shown it."""
+        """Wait until the server has answered what was asked so far, and the page has shown it.
+
+        A key that does nothing goes there and back after all other events; updates that it overtakes follow on the next
+        trips, and are painted when the number that comes with them is told back (1 is that of the page as it came).
+        """
         self.page.evaluate(SETTLED)
 
     def says(self, text: str | re.Pattern[str]) -> Any:
@@ -118,10 +122,6 @@ class Window:
     def electrons(self) -> int:
         """The electrons that the page says are in the pattern."""
         return int(self.page.locator("b.electrons").first.inner_text().replace(",", ""))
-
-    def image_values(self, name: str) -> list[list[int]]:
-        """Return what the first image of a plot holds in the browser."""
-        return self.page.evaluate(IMAGE, name)
 
 
 def polygon(*, centre: tuple[float, float], radius: float, corners: int = 16) -> Sequence[tuple[float, float]]:
@@ -138,12 +138,19 @@ def _own(url: str, address: str) -> bool:
 
 
 SETTLED = """
-() => new Promise(resolve => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(resolve)), 250))
-"""
-IMAGE = """
-name => {
-  const plot = Bokeh.documents[0].get_model_by_name(name)
-  const image = plot.renderers[0].data_source.data.image[0]
-  return Array.from(image)
+async () => {
+  const page = Bokeh.documents[0]
+  const [pressed, beat, echo] = ['pressed', 'beat', 'echo'].map(name => page.get_model_by_name(name))
+  const until = async done => {
+    for (let wait = 0; !done(); wait++) {
+      if (wait > 2000) throw new Error(`no answer: ${pressed.value}, ${beat.data.number[0]}, ${echo.data.number[0]}`)
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+  }
+  await until(() => pressed.value == '')
+  for (let trip = 0; trip < 3; trip++) {
+    pressed.value = `stop#${Math.random()}`
+    await until(() => pressed.value == '' && [1, echo.data.number[0]].includes(beat.data.number[0]))
+  }
 }
 """
