@@ -136,6 +136,7 @@ def serve(descriptor: int) -> None:
     os.chdir("/")
     gc.collect()
     gc.freeze()  # what is imported is never garbage: forks need not look, and share its memory
+    signal.signal(signal.SIGCHLD, _bury)
     control = socket.socket(fileno=descriptor)
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, ORDER_BYTES, 1)
@@ -146,11 +147,10 @@ def serve(descriptor: int) -> None:
             control.close()
             _keep(json.loads(message), answer)
         answer.close()
-        _bury()
 
 
-def _bury() -> None:
-    """Take note of keepers that have ended."""
+def _bury(*_: object) -> None:
+    """Take note of keepers that have ended, at once: the time they used then counts as the server's."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -159,6 +159,7 @@ def _bury() -> None:
 def _keep(order: dict[str, Any], answer: socket.socket) -> NoReturn:
     """Fork for the work and wait for its end; kill it if nobody waits for the answer any more; say how it ended."""
     try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         pid = os.fork()
         if pid == 0:
             answer.close()
