@@ -10,6 +10,9 @@ import pytest
 
 from tests.synthetic.real_data import real_data
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+"""As the command line does, before numpy is imported: two threads each of several processes wait for each other in
+loops, and took 71 CPU s for two tests of many beams that take 4 (two cores, load 20)."""
 PROGRAMS = {
     "needs_dials": "dials.import",
     "needs_xds": "xds",

@@ -26,7 +26,7 @@ from flows.run_folder import read_results
 from flows.runs import run_pipeline
 from flows.settings import load_settings
 from tasks.apertures import propose_apertures
-from tasks.frames import find_beams, sum_frames
+from tasks.frames import DirectBeams, sum_frames
 from tasks.ingest.models import TiltSeries
 from tasks.model import SettingsError
 from tasks.refine.models import Refinement
@@ -110,7 +110,7 @@ def test_every_electron_of_an_all_positions_aperture_is_in_the_frames(solved: Pa
         file["tilt_deg"] = [scan.tilt_deg for scan in series.scans]
     settings = load_settings(None, [f"apertures.file={masks}"])
     (aperture,) = propose_apertures(series, settings.apertures, workdir=tmp_path / "apertures").crystals
-    beams = find_beams(series, settings.frames, workdir=tmp_path / "beams")
+    beams = read_document(solved / "beams", DirectBeams)
     frames = sum_frames(series, aperture, settings.frames, workdir=tmp_path / "frames", beams=beams)
     assert sum(frame.counts for frame in frames.frames) == sum(scan.counts for scan in series.scans)
 
