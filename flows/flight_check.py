@@ -67,7 +67,7 @@ def flight_check() -> State[list[Check]]:
 
 
 def check(root: Path, integrate: str, solve: str, refine: str) -> Check:
-    """Run one chain on the tiny case and compare cell and space group with those it was made from."""
+    """Run one chain on the tiny case; compare cell and space group with those it was made from, and who integrated."""
     name = f"{integrate} + {solve} + {refine}"
     engines = [f"integrate.engine={integrate}", f"solve.engine={solve}", f"refine.engine={refine}"]
     settings: Settings = load_settings(None, [*engines, "compare_apertures=false"])  # nothing here reads the comparison
@@ -80,9 +80,9 @@ def check(root: Path, integrate: str, solve: str, refine: str) -> Check:
     if not solved:
         reasons = "; ".join(str(crystal["reason"]) for crystal in results["crystals"])
         return Check(engines=name, outcome=f"{results['status']}: {reasons}"[:300], passed=False)
-    cell = solved[0]["integration"]["unit_cell"]
+    used, cell = solved[0]["integration"]["engine"], solved[0]["integration"]["unit_cell"]
     group = solved[0]["solution"]["space_group"]
     known = uio66().cell.parameters
     close = all(abs(got - want) <= CELL_TOLERANCE * want for got, want in zip(cell, known, strict=True))
-    outcome = f"{group}, a {cell[0]:.3f}, R1 {solved[0]['refinement']['r1']:.3f}"
-    return Check(engines=name, outcome=outcome, passed=close and group == "F m -3 m")
+    outcome = f"{group}, a {cell[0]:.3f}, R1 {solved[0]['refinement']['r1']:.3f}, integrated by {used}"
+    return Check(engines=name, outcome=outcome, passed=close and group == "F m -3 m" and used == integrate)

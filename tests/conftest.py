@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 from tests.synthetic.real_data import real_data
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+"""As the command line does, before numpy is imported: two threads each of several processes wait for each other in
+loops, and took 71 CPU s for two tests of many beams that take 4 (two cores, load 20)."""
 PROGRAMS = {
     "needs_dials": "dials.import",
     "needs_xds": "xds",
@@ -31,19 +35,35 @@ def shared_data() -> Path:
     return folder
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that ask for the real data sets; skip those of programs that are not installed.
-
-    Tests of servers come first: they mostly wait, one after the other, and the other process has all else to do
-    meanwhile.
-    """
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Mark the tests that ask for the real data sets; skip those of absent programs; arrange the rest."""
     for item in items:
         if "shared_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.needs_shared)
         for marker, program in PROGRAMS.items():
             if item.get_closest_marker(marker) and shutil.which(program) is None:
                 item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
-    items.sort(key=lambda item: item.get_closest_marker("needs_server") is None)
+    yield
+    items[:] = arranged(items, processes=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def arranged(items: list[pytest.Item], *, processes: int) -> list[pytest.Item]:
+    """Return the tests with those of servers first: they mostly wait, while the other processes have all else to do.
+
+    `--dist worksteal` begins with equal shares of the list. With three processes or more the largest module of servers
+    begins the first share, and all others the second: two facilities wait at the same time, the third process works.
+    """
+    servers = [item for item in items if item.get_closest_marker("needs_server")]
+    others = [item for item in items if not item.get_closest_marker("needs_server")]
+    if processes < 3 or not servers:
+        return servers + others
+    modules = Counter(item.path for item in servers)
+    largest = max(modules, key=lambda path: modules[path])
+    first = [item for item in servers if item.path == largest]
+    second = [item for item in servers if item.path != largest]
+    rest = max(0, len(items) // processes - len(first))
+    return first + others[:rest] + second + others[rest:]
 
 
 @pytest.hookimpl(wrapper=True)

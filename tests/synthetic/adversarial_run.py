@@ -1,8 +1,9 @@
 """Run a case as ``apertura solve`` does, from its file; the truth is opened afterwards."""
 
-import resource
 import traceback
 from pathlib import Path
+
+import psutil
 
 from flows.commands import solve_intensities
 from flows.run_folder import read_results
@@ -40,5 +41,7 @@ def run_or_crash(case: Case, folder: Path, limit_s: float | None) -> Outcome:
 
 
 def _seconds() -> float:
-    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(item.ru_utime + item.ru_stime for item in used)
+    """Return the CPU time of this process and of its children: ended ones, and the one that forks for refinement."""
+    processes = [own := psutil.Process(), *own.children(recursive=True)]
+    used = [process.cpu_times() for process in processes]
+    return sum(item.user + item.system + item.children_user + item.children_system for item in used)

@@ -15,7 +15,6 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.cctbx.client import ROOT
 from adapters.formats.frame_reader import FrameFileReader
 from adapters.formats.read_intensities import read_intensity_file, reflections_from_file
 from adapters.formats.stempy_hdf5 import StempyReader
@@ -33,6 +32,7 @@ from tasks.model import ApertureError, UnitCell
 from tests.synthetic.hostile_files import mutated, no_longer_than
 from tests.system.facility_bench import drop, drop_rotation
 
+ROOT = Path(__file__).resolve().parents[2]
 HANG_S = 60
 EXIT_CODES = {0, 1, 2, 3, 4}
 SHAPE, TILTS = (8, 10), (-1.0, 0.0, 1.5)

@@ -1,4 +1,7 @@
-"""The main job on a small simulated series: files to structures, resumed, damaged, and by DIALS as well."""
+"""The main job on a small simulated series: files to structures, resumed, and damaged.
+
+With DIALS it goes through the flight check of test_facility.py.
+"""
 
 import json
 import os
@@ -24,7 +27,9 @@ from flows.run_folder import read_results
 from flows.runs import run_pipeline
 from flows.settings import load_settings
 from flows.tracing import trace
+from tasks.apertures import propose_apertures
 from tasks.apertures.models import ApertureSet
+from tasks.frames import DirectBeams, sum_frames
 from tasks.frames.models import FrameSeries
 from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries
@@ -104,18 +109,16 @@ def test_results_have_every_field_that_programs_rely_on(solved: Path) -> None:
     assert not re.search(r"(?:src|href)\s*=\s*['\"]?(?:https?:)?//|url\(\s*['\"]?https?:", page)
 
 
-def test_every_electron_of_an_all_positions_aperture_is_in_the_frames(
-    solved: Path, source: Path, tmp_path: Path
-) -> None:
+def test_every_electron_of_an_all_positions_aperture_is_in_the_frames(solved: Path, tmp_path: Path) -> None:
     series = read_document(solved / "ingest", TiltSeries)
     masks = tmp_path / "all.h5"
     with h5py.File(masks, "w") as file:
         file["masks"] = np.ones((len(series.scans), *series.scan.shape), dtype=bool)
         file["tilt_deg"] = [scan.tilt_deg for scan in series.scans]
-    settings = load_settings(None, [f"apertures.file={masks}", "integrate.d_min_angstrom=1.2"])
-    run = run_pipeline(source, tmp_path / "run", settings, QuietSteps())
-    (aperture,) = read_document(run / "apertures", ApertureSet).crystals
-    frames = read_document(run / "crystals" / aperture.id / "frames", FrameSeries)
+    settings = load_settings(None, [f"apertures.file={masks}"])
+    (aperture,) = propose_apertures(series, settings.apertures, workdir=tmp_path / "apertures").crystals
+    beams = read_document(solved / "beams", DirectBeams)
+    frames = sum_frames(series, aperture, settings.frames, workdir=tmp_path / "frames", beams=beams)
     assert sum(frame.counts for frame in frames.frames) == sum(scan.counts for scan in series.scans)
 
 
@@ -156,17 +159,6 @@ def test_damaged_scans_cost_their_tilts_and_are_named(source: Path, tmp_path: Pa
     assert {scan["source"] for scan in results["source"]["lost"]} == {first.name, second.name, third.name}
     assert results["status"] == "solved"
     assert first.name in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-
-
-@pytest.mark.needs_dials
-def test_dials_integrates_the_same_series_to_the_same_structure(source: Path, tmp_path: Path) -> None:
-    settings = load_settings(None, ["integrate.engine=dials", "compare_apertures=false"])
-    run = run_pipeline(source, tmp_path / "run", settings, QuietSteps())
-    crystal = read_results(run)["crystals"][0]
-    assert crystal["integration"]["engine"] == "dials"
-    assert crystal["integration"]["unit_cell"][0] == pytest.approx(uio66().cell.a, rel=0.01)
-    assert crystal["status"] == "solved", crystal["reason"]
-    assert refined(run).space_group == "F m -3 m"
 
 
 EXPORTS = {

@@ -11,11 +11,12 @@ from tasks.model import ProgramFailedError
 from tasks.simulate.demo_structure import uio66
 
 CELL = list(uio66().cell.parameters)
+DONE = {"unit_cell": CELL, "engine": "builtin"}
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, folder: Path, **crystal: object) -> None:
     solved = {"status": "solved", "solution": {"space_group": "F m -3 m"}, "refinement": {"r1": 0.03}, "reason": None}
-    content = {"status": "solved", "crystals": [{"integration": {"unit_cell": CELL}, **solved, **crystal}]}
+    content = {"status": "solved", "crystals": [{"integration": DONE, **solved, **crystal}]}
     (folder / "results.json").write_text(json.dumps(content))
     monkeypatch.setattr(flight_check, "run_pipeline", lambda *_: folder)
 
@@ -24,13 +25,14 @@ def answer(monkeypatch: pytest.MonkeyPatch, folder: Path, **crystal: object) -> 
     ("crystal", "passed"),
     [
         ({}, True),
-        ({"integration": {"unit_cell": [20.9, *CELL[1:]]}}, True),
-        ({"integration": {"unit_cell": [21.5, *CELL[1:]]}}, False),
+        ({"integration": {**DONE, "unit_cell": [20.9, *CELL[1:]]}}, True),
+        ({"integration": {**DONE, "unit_cell": [21.5, *CELL[1:]]}}, False),
+        ({"integration": {**DONE, "engine": "dials"}}, False),
         ({"solution": {"space_group": "F -4 3 m"}}, False),
         ({"status": "not-solved", "reason": "R1 0.5"}, False),
     ],
 )
-def test_cell_and_space_group_must_be_the_known_ones(
+def test_cell_space_group_and_engine_must_be_the_known_ones(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, crystal: dict[str, object], passed: bool
 ) -> None:
     answer(monkeypatch, tmp_path, **crystal)
