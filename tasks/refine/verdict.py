@@ -26,6 +26,7 @@ from tasks.refine import checks
 from tasks.refine.cell_check import Doubts, cell_doubts
 from tasks.refine.draft import ModelFit
 from tasks.refine.element_rivals import REFUTED, ElementRival, contradictions
+from tasks.refine.outliers import Outliers
 from tasks.refine.scale_doubt import ScaleDoubt
 from tasks.refine.validation import Recovery
 
@@ -64,6 +65,8 @@ class Grounds(NamedTuple):
     """Elements that the composition does not name, in place of those it does."""
     search: Mapping[str, float] = MappingProxyType({})
     """Figures of the solution: what other arrangements of the atoms few reflections leave open."""
+    outliers: Outliers | None = None
+    """Reflections to blame for what the model leaves unexplained."""
 
 
 class RefinedVerdict(NamedTuple):
@@ -101,7 +104,8 @@ def judge_refined(fit: ModelFit, grounds: Grounds) -> RefinedVerdict:
     agreed = grounds.composition is not None and doubts.scale is not None and doubts.scale.kinds >= AGREEING_KINDS
     said = (statement.text for statement in sorted(ruling.objections, key=partial(_gravity, agreed=agreed)))
     remarks = (*_about_radiation(fit, figures), *about_counting(grounds.counting))
-    return RefinedVerdict(ruling.verdict, (*said, *remarks), scale, ruling, figures)
+    blamed = () if grounds.outliers is None else (str(grounds.outliers),)
+    return RefinedVerdict(ruling.verdict, (*blamed, *said, *remarks), scale, ruling, figures)
 
 
 def _gravity(statement: Statement, *, agreed: bool) -> tuple[bool, ...]:

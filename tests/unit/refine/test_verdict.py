@@ -8,6 +8,7 @@ from tasks.model import Composition, DivergedError, FileRef, UnitCell
 from tasks.refine.cell_check import Doubts
 from tasks.refine.draft import AtomFit, Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.element_rivals import ElementRival
+from tasks.refine.outliers import Outliers
 from tasks.refine.scale_doubt import ScaleDoubt
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import refined
@@ -112,6 +113,13 @@ def test_what_chance_explains_tells_no_elements(draft: Draft, intensities: Uniqu
     found = judge_refined(plain_fit(draft, tmp_path), few)
     assert found.reasons[0] == "40.0% of sets of as few intensities, dealt out at random, are explained as well"
     assert found.verdict == "not-solved"
+
+
+def test_outliers_are_named_first(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
+    fit = plain_fit(draft, tmp_path, r1=0.35)
+    said = judge_refined(fit, grounds(intensities)._replace(outliers=Outliers(20, 300, 0.02))).reasons
+    assert "in 20 of 300 reflections, the others agree to R1 0.020: outliers" in said[0]
+    assert said[1] == "R1 0.350 is above 0.27"
 
 
 def test_a_right_structure_is_solved(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
