@@ -9,6 +9,7 @@ from tasks.crystal.miller import pack
 from tasks.crystal.scattering import d_star_squared
 from tasks.integrate import Merged
 from tasks.model import UnitCell
+from tasks.model.verdict import LEAST_UNIQUE
 from tasks.solve.data.normalise import WilsonFit
 
 MOST_UNITS = 5.0
@@ -155,6 +156,8 @@ def _trouble(figures: Diagnosis) -> list[str]:
         found.append(
             f"only {figures.unique} unique reflections, {100 * figures.completeness:.0f} % of all, were measured"
         )
+    elif figures.unique < LEAST_UNIQUE:
+        found.append(f"only {figures.unique} unique reflections: too few to tell a structure from others that fit")
     if figures.resolution_correlation < 0.15 and figures.wilson_b_angstrom2 < 0.5:
         found.append(
             "the intensities do not fall with resolution "

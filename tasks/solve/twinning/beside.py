@@ -29,6 +29,8 @@ BETTER = 0.75
 Of the same four it came to 0.2 and less; a subgroup with twice the parameters gains a tenth on real data, chosen."""
 SOUND = "look sound"
 """Of what is said of data that no model explains though their statistics show nothing."""
+NO_TROUBLE = (SOUND, "ended the search")
+"""Of what is said after all troubles of the data."""
 KEPT = 5
 """Candidates in the document, as of a single crystal."""
 
@@ -79,9 +81,9 @@ def _with_suspicions(found: Solutions, data: Reflections) -> Solutions:
     said = twin_suspicions(descents(data), l_test(merged.hkl, merged.intensity))
     likely = tuple(text for text in said if "is likely" in text)
     vague = tuple(text for text in said if text not in likely)
-    troubles = tuple(text for text in found.diagnosis if SOUND not in text)
-    sound = tuple(text for text in found.diagnosis if SOUND in text)
-    return found.model_copy(update={"diagnosis": (*likely, *troubles, *vague, *sound)})
+    told = found.diagnosis
+    place = next((number for number, text in enumerate(told) if any(mark in text for mark in NO_TROUBLE)), len(told))
+    return found.model_copy(update={"diagnosis": (*likely, *told[:place], *vague, *told[place:])})
 
 
 def _poor(found: Solutions, composition: Composition | None) -> bool:

@@ -44,9 +44,10 @@ def test_sound_intensities_put_the_blame_on_what_was_said_about_them() -> None:
     assert suspicions(("little signal",), None) == ()
 
 
-def trouble(*, background: float = 0.0, noise: float = 0.1, share: float = 1.0) -> tuple[str, ...]:
+def trouble(*, background: float = 0.0, noise: float = 0.1, share: float = 1.0, size: float = 1.0) -> tuple[str, ...]:
     """Return what is said of exponential intensities with a fall of B = 2 and a mean of 1 at the origin."""
-    cell, laue = UnitCell.of((7.1, 8.2, 9.3, 84.0, 97.0, 102.0)), laue_operations("P -1")
+    cell = UnitCell.of((7.1 * size, 8.2 * size, 9.3 * size, 84.0, 97.0, 102.0))
+    laue = laue_operations("P -1")
     hkl = sphere(cell, laue, 0.8)
     rng = np.random.default_rng(5)
     d_star_sq = cell.gemmi().calculate_1_d2_array(hkl)
@@ -74,3 +75,8 @@ def test_few_reflections_are_counted() -> None:
     count = int(said.split()[1])
     assert said == f"only {count} unique reflections, 3 % of all, were measured"
     assert 30 < count < 90
+
+
+def test_the_few_reflections_of_a_small_cell_are_counted() -> None:
+    (said,) = trouble(noise=0.01, size=0.26)
+    assert "unique reflections: too few to tell" in said
