@@ -18,13 +18,13 @@ and simulated sets 0.26 to 0.56, but for two of 0.17 and 0.19 that lack electron
 class Outliers(NamedTuple):
     """The fewest reflections that hold most of what a model leaves unexplained."""
 
-    count: int
+    number: int
     observed: int
     r1_of_others: float
 
     def __str__(self) -> str:
         return (
-            f"{MOST:.0%} of what the model leaves unexplained is in {self.count} of {self.observed} reflections, the "
+            f"{MOST:.0%} of what the model leaves unexplained is in {self.number} of {self.observed} reflections, the "
             f"others agree to R1 {self.r1_of_others:.3f}: outliers, such as a ring of ice, overlapped spots or "
             "saturated ones"
         )

@@ -20,7 +20,7 @@ def test_a_ring_that_is_much_too_strong_is_to_blame() -> None:
     factor[120:150] = 15.0
     found = outliers_of(table(factor))
     assert found is not None
-    assert 25 <= found.count <= 40
+    assert 25 <= found.number <= 40
     assert found.observed == 400
     assert found.r1_of_others == pytest.approx(0.03 * np.sqrt(2.0 / np.pi), rel=0.15)
     assert "outliers" in str(found)
