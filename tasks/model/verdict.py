@@ -20,6 +20,8 @@ ModelKind = Literal["first", "refined"]
 UNTESTED = "no reflections were left out of its fit: doubtful at most"
 SCALE_TOPIC = "scale"
 """Of the rule on the scale of all lengths: where that is wrong, other figures may be wrong for it alone."""
+CHANCE_TOPIC = "chance"
+"""Of the rule on what few reflections explain by chance: then they tell elements no more than places."""
 SHOWN = 3
 """Names of atoms that a reason lists: as many as fit in a line."""
 MOST_DOUBTS: Mapping[ModelKind, float] = {"first": float("inf"), "refined": 3}
@@ -313,7 +315,7 @@ FEW: tuple[Rule, ...] = (
     # the least that 199 deals can state is 0.005; shuffled intensities of the prototypes had 0.015 to 0.86
     Rule(
         "explained_by_chance", _alike(0.01, 0.1),
-        "{value:.1%} of sets of intensities dealt out at random are explained as well",
+        "{value:.1%} of sets of as few intensities, dealt out at random, are explained as well", topic=CHANCE_TOPIC,
     ),
     Rule("rivals", _alike(0), "{value:.0f} other arrangements of the same atoms explain the reflections as well"),
     # above 1 only where the data are sure of it (tasks/solve/search/enumeration.py)

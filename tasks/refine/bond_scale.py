@@ -58,6 +58,8 @@ is known, salts and small molecules, then come to factors of 0.96 in the mean wi
 VOLUME_TYPICAL, VOLUME_SPREAD = 1.007, 0.020
 """Factor of the lengths that the mean atomic volumes of Hofmann (tasks/crystal/contents.py) ask of right cells of
 molecules, and its spread: the 49 crystals that set MEAN_LENGTHS; the 51 others have 1.014 and 0.016."""
+ENDS = frozenset({"H", "D", "F", "Cl", "Br", "I"})
+"""Elements that end the bonds of carbon: the volumes were measured on formulas that name them."""
 WHOLE = 0.02
 """Of the atoms of the composition that a model may lack, or have too many, to be weighed by their volumes."""
 OUTLIER = 4.0
@@ -71,12 +73,21 @@ ROUNDS = 3
 class BondScale(NamedTuple):
     """By what all lengths should be multiplied to have usual bonds, its relative esd, and from how many sites.
 
-    ``sites`` zero: by the nearest neighbours alone, good to several per cent.
+    ``sites`` zero: by the nearest neighbours alone, good to several per cent; ``kinds``: elements at these sites.
     """
 
     factor: float
     esd: float
     sites: int
+    kinds: int = 0
+
+
+class SiteVote(NamedTuple):
+    """The logarithm of the factor that a site of this element asks for, and its spread."""
+
+    element: str
+    logarithm: float
+    spread: float
 
 
 def bond_scale(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> BondScale | None:
@@ -93,7 +104,7 @@ def bond_scale(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> BondSca
         votes = site_votes(heavy, environments(heavy, hall, scaled))
         if (rest := combined(votes)) is None:
             return found
-        found = BondScale(found.factor * rest.factor, rest.esd, rest.sites)
+        found = rest._replace(factor=found.factor * rest.factor)
         if abs(rest.factor - 1.0) < 1e-6:
             break
     return found
@@ -102,12 +113,17 @@ def bond_scale(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> BondSca
 def volume_scale(composition: Composition | None, atoms_in_cell: float, cell: UnitCell) -> BondScale | None:
     """Return by what factor the lengths differ from those that molecules have room in; None if that is not known.
 
+    Of a formula of carbon without hydrogen or halogen nothing is said: nearly all have some, which a user may have left
+    out, and which take up a third of the room.
+
     Parameters
     ----------
     atoms_in_cell
         Of the model, hydrogen apart: all of a whole number of formula units, or nothing is said.
     """
-    if composition is None or not (budget := atom_budget(composition, cell.volume_angstrom3)).molecular:
+    if composition is None or not ENDS & set(composition.counts):
+        return None
+    if not (budget := atom_budget(composition, cell.volume_angstrom3)).molecular:
         return None
     units = atoms_in_cell / not_hydrogen(composition)
     if round(units) < 1 or abs(units - round(units)) > WHOLE * units:
@@ -137,11 +153,11 @@ def _by_nearest(atoms: Sequence[DraftAtom], hall: str, cell: UnitCell) -> float 
     return COARSE_TYPICAL / float(np.median(known)) if len(known) else None
 
 
-def site_votes(atoms: Sequence[DraftAtom], sites: Sequence[Environment]) -> NDArray[np.float64]:
-    """Return (n, 2) the logarithm of the factor that each known site asks for, and its spread."""
+def site_votes(atoms: Sequence[DraftAtom], sites: Sequence[Environment]) -> list[SiteVote]:
+    """Return what the known sites ask for."""
     names = [atom.element for atom in atoms]
-    rows = [_vote(name, site, names) for name, site in zip(names, sites, strict=True)]
-    return np.array([row for row in rows if row is not None]).reshape(-1, 2)
+    rows = [(name, _vote(name, site, names)) for name, site in zip(names, sites, strict=True)]
+    return [SiteVote(name, *row) for name, row in rows if row is not None]
 
 
 def _vote(element: str, site: Environment, names: Sequence[str]) -> tuple[float, float] | None:
@@ -176,14 +192,14 @@ def _valence_vote(element: str, lengths: NDArray[np.float64]) -> tuple[float, fl
     return float(np.mean(factors)), float(np.hypot(scatter, np.ptp(factors) / 2.0))
 
 
-def combined(votes: NDArray[np.float64]) -> BondScale | None:
-    """Return the weighted mean of the votes (n, 2) without those far off; None without any.
+def combined(votes: Sequence[SiteVote]) -> BondScale | None:
+    """Return the weighted mean of the votes without those far off; None without any.
 
     The esd is by their spreads, or by their scatter if that is larger, and never below LEAST_ESD.
     """
-    if not len(votes):
+    if not votes:
         return None
-    value, spread = votes[:, 0], votes[:, 1]
+    value, spread = (np.array([getattr(vote, name) for vote in votes]) for name in ("logarithm", "spread"))
     centre = _weighted_median(value, spread**-2.0)
     off = (value - centre) / spread
     scatter = max(1.0, 1.4826 * float(np.median(np.abs(off))))
@@ -192,7 +208,8 @@ def combined(votes: NDArray[np.float64]) -> BondScale | None:
     mean = float(np.average(value[kept], weights=weight))
     chi = float((weight * (value[kept] - mean) ** 2).sum()) / max(int(kept.sum()) - 1, 1)
     esd = float(np.sqrt(max(chi, 1.0) / weight.sum()))
-    return BondScale(float(np.exp(mean)), float(np.hypot(esd, LEAST_ESD)), int(kept.sum()))
+    kinds = {vote.element for vote, good in zip(votes, kept, strict=True) if good}
+    return BondScale(float(np.exp(mean)), float(np.hypot(esd, LEAST_ESD)), int(kept.sum()), len(kinds))
 
 
 def _weighted_median(value: NDArray[np.float64], weight: NDArray[np.float64]) -> float:

@@ -23,6 +23,7 @@ from tasks.refine.element_rivals import ElementRival, element_rivals
 from tasks.refine.missed_symmetry import Standing, in_its_symmetry
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
+from tasks.refine.outliers import Outliers, outliers_of
 from tasks.refine.overlapped import with_overlaps
 from tasks.refine.ports import LeastSquares, StructureWriter
 from tasks.refine.refuted_centre import centre_doubts
@@ -84,6 +85,7 @@ def refinement(
         wavelength_angstrom=electron_wavelength(data),
         rivals=_rivals(numerics, progress.fit, intensities, composition),
         search=solution.figures,
+        outliers=_outliers(progress.fit),
     )
     made = Concluded(
         data=data,
@@ -106,6 +108,11 @@ def refinement(
         symmetry_doubts=(*doubts, *refuted),
     )
     return concluded(progress.fit, grounds, made)
+
+
+def _outliers(fit: DraftFit) -> Outliers | None:
+    with np.load(fit.table.path, allow_pickle=False) as file:
+        return outliers_of(file)
 
 
 def _rivals(

@@ -29,12 +29,16 @@ LEAST_CHANGE = 0.015
 
 
 class ScaleDoubt(NamedTuple):
-    """By which ``factor`` all lengths should be multiplied, with its relative esd, the cause, and all in words."""
+    """By which ``factor`` all lengths should be multiplied, with its relative esd, the cause, and all in words.
+
+    ``kinds``: elements whose bonds ask for it.
+    """
 
     factor: float
     esd: float
     cause: Cause
     text: str
+    kinds: int = 0
 
     def __str__(self) -> str:
         return self.text
@@ -66,7 +70,7 @@ def scale_doubt(
     factor = float(np.exp(strongest[0]))
     by = "the bonds" if found.sites else "the room for its atoms" if found.esd < COARSE_SPREAD else "the nearest atoms"
     text = _explained(factor, scale, wavelength_angstrom, size=f"{_size(factor, strongest[1])} by {by}")
-    return ScaleDoubt(factor, strongest[1], cause, text + VERDICTS[cause])
+    return ScaleDoubt(factor, strongest[1], cause, text + VERDICTS[cause], found.kinds)
 
 
 def _curvature(scale: CellScale | None) -> tuple[float, float] | None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from tasks.crystal.scattering import Radiation
 from tasks.integrate import CellScale, CountingLoss
 from tasks.model import Composition
 from tasks.model.verdict import (
+    CHANCE_TOPIC,
     R1_REFINED,
     SCALE_TOPIC,
     ModelFigures,
@@ -24,6 +26,7 @@ from tasks.refine import checks
 from tasks.refine.cell_check import Doubts, cell_doubts
 from tasks.refine.draft import ModelFit
 from tasks.refine.element_rivals import REFUTED, ElementRival, contradictions
+from tasks.refine.outliers import Outliers
 from tasks.refine.scale_doubt import ScaleDoubt
 from tasks.refine.validation import Recovery
 
@@ -39,6 +42,8 @@ QUALIFYING_FACTOR = 1.06
 """Of all lengths: up to this a wrong scale qualifies the cell and leaves the structure solved, as atoms and elements do
 not depend on it. Cameras are off by as much: published data of L-tyrosine by 3 %, of cinchonine by 5 %. Of the energies
 in use the nearest, 100 and 120 keV, differ by 10 % in wavelength: the verdict is doubtful then."""
+AGREEING_KINDS = 2
+"""Elements whose bonds ask for one factor of all lengths, from which these are wrong rather than the elements."""
 NO_COMPOSITION = "the elements are not known, as no composition was given: give --composition"
 NOT_RECOVERED = "the shaken structure could not be refined again"
 
@@ -60,6 +65,8 @@ class Grounds(NamedTuple):
     """Elements that the composition does not name, in place of those it does."""
     search: Mapping[str, float] = MappingProxyType({})
     """Figures of the solution: what other arrangements of the atoms few reflections leave open."""
+    outliers: Outliers | None = None
+    """Reflections to blame for what the model leaves unexplained."""
 
 
 class RefinedVerdict(NamedTuple):
@@ -94,14 +101,23 @@ def judge_refined(fit: ModelFit, grounds: Grounds) -> RefinedVerdict:
             ruling,
             figures,
         )
-    said = (statement.text for statement in sorted(ruling.objections, key=_gravity))
+    agreed = grounds.composition is not None and doubts.scale is not None and doubts.scale.kinds >= AGREEING_KINDS
+    said = (statement.text for statement in sorted(ruling.objections, key=partial(_gravity, agreed=agreed)))
     remarks = (*_about_radiation(fit, figures), *about_counting(grounds.counting))
-    return RefinedVerdict(ruling.verdict, (*said, *remarks), scale, ruling, figures)
+    blamed = () if grounds.outliers is None else (str(grounds.outliers),)
+    return RefinedVerdict(ruling.verdict, (*blamed, *said, *remarks), scale, ruling, figures)
 
 
-def _gravity(statement: Statement) -> tuple[bool, bool, bool]:
-    """Return what objections are sorted by: unknown elements, as wrong lengths follow, the cell, then the gravest."""
-    return not statement.caps, statement.topic != SCALE_TOPIC, not statement.hopeless
+def _gravity(statement: Statement, *, agreed: bool) -> tuple[bool, ...]:
+    """Return what objections are sorted by: unknown elements, as wrong lengths follow, the cell, then the gravest.
+
+    Before all comes chance, which elements and lengths of a model are by then. Where several of the elements told ask
+    for one factor of all lengths (`agreed`), that precedes what is said of elements: wrong ones would each ask for
+    their own, while wrong lengths give every atom a wrong scattering factor.
+    """
+    elements, lengths = not statement.caps, statement.topic != SCALE_TOPIC
+    first = (lengths, elements) if agreed else (elements, lengths)
+    return (statement.topic != CHANCE_TOPIC, *first, not statement.hopeless)
 
 
 def figures_of(fit: ModelFit, grounds: Grounds, doubts: Doubts) -> ModelFigures:

@@ -236,12 +236,17 @@ def reason_of(crystal: CrystalOutcome) -> str | None:
     said = last.reasons if isinstance(last, Refinement) else last.best.reasons
     diagnosis = () if crystal.solutions is None else crystal.solutions.diagnosis
     name = "the refined model" if isinstance(last, Refinement) else "the best candidate structure"
-    if isinstance(last, Refinement) and last.verdict == "doubtful":
+    if isinstance(last, Refinement) and last.verdict == "doubtful" and _explains(last):
         diagnosis = ()  # what data look like is no cause where a model explains them
     if crystal.phases and last.verdict != "doubtful":
         tried = ", ".join(trial.composition for trial in crystal.phases)
         diagnosis = (f"it fits none of the compositions ({tried})", *diagnosis)
     return "; ".join((*diagnosis, *said)) or f"{name} is {last.verdict.replace('-', ' ')}"
+
+
+def _explains(refinement: Refinement) -> bool:
+    """Tell whether a model predicts its data: where it does not, the places of its atoms are open."""
+    return refinement.claims is None or refinement.claims.positions.state != "open"
 
 
 def stage_provenance(outcome: RunOutcome) -> dict[str, Provenance]:

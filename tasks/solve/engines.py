@@ -18,6 +18,7 @@ from tasks.crystal.symmetry import (
 from tasks.integrate import Reflections, read_merged, read_unmerged
 from tasks.model import Composition, InputError, NoSolutionError
 from tasks.model.provenance import Provenance
+from tasks.model.verdict import LEFT_OUT_FIRST
 from tasks.solve.data.diagnosis import suspicions
 from tasks.solve.data.prepared import NormalisedHemisphere, normalised_to_find_atoms
 from tasks.solve.data.repeated import measurements_disagree
@@ -40,8 +41,6 @@ TABLE_ROWS = 12
 """Of space groups in the document: what a person reads at a glance. Chosen, not measured."""
 CANDIDATES_KEPT = 5
 """Structures in the document, one of each group, for a person to choose from. Chosen, not measured."""
-UNEXPLAINED_R_FREE = 0.3
-"""Beyond, no model explains the data."""
 
 
 class DirectMethods(SolveSettings):
@@ -171,7 +170,8 @@ def _document(
 ) -> Solutions:
     mixed = measurements_disagree(read_unmerged(data.unmerged))
     trouble = (*(() if mixed is None else (mixed,)), *prepared.diagnosis.trouble)
-    if best.judgement.verdict != "solved" and best.judgement.figures["r_free"] > UNEXPLAINED_R_FREE:
+    unexplained = best.judgement.figures["r_free"] > LEFT_OUT_FIRST[data.radiation].doubtful
+    if unexplained and best.judgement.verdict != "solved":
         units = room_for_units(prepared.composition, prepared.cell.volume_angstrom3)
         trouble = (*trouble, *suspicions(trouble, units))
     if progress.cut_short is not None:

@@ -160,7 +160,7 @@ HONEST: dict[str, Recipe] = {
     "flat-kyanite": Recipe("kyanite", how=How(d_min=0.7, u_scale=0.4, noise=0.03)),
     "flat-forsterite": Recipe("forsterite", how=How(d_min=0.65, u_scale=0.4, noise=0.03)),
     "molecule-p21c": Recipe("molecule P 1 21/c 1 9", how=How(d_min=0.85)),
-    "molecule-p212121": Recipe("molecule P 21 21 21 9", how=How(d_min=0.85)),
+    "molecule-p212121": Recipe("alanine", how=How(d_min=0.85)),
     "molecule-p-1": Recipe("molecule P -1 12", how=How(d_min=0.85)),
 }  # fmt: skip
 RECIPES = {**DECEIVING, **HONEST}

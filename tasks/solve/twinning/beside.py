@@ -27,6 +27,10 @@ FAIR_R1 = 0.1
 BETTER = 0.75
 """R1 of left-out reflections of a twin, over that of a single crystal that passes for solved, for the twin to be taken.
 Of the same four it came to 0.2 and less; a subgroup with twice the parameters gains a tenth on real data, chosen."""
+SOUND = "look sound"
+"""Of what is said of data that no model explains though their statistics show nothing."""
+NO_TROUBLE = (SOUND, "ended the search")
+"""Of what is said after all troubles of the data."""
 KEPT = 5
 """Candidates in the document, as of a single crystal."""
 
@@ -67,12 +71,19 @@ def solved_with_twins(
 
 
 def _with_suspicions(found: Solutions, data: Reflections) -> Solutions:
-    """Return the document with what the intensities say of twins, where no structure explains them."""
+    """Return the document with what the intensities say of twins, where no structure explains them.
+
+    Twins that are likely come first; what is only not excluded comes after troubles of the data, which upset the test.
+    """
     if found.verdict == "solved":
         return found
     merged = read_merged(data.merged)
     said = twin_suspicions(descents(data), l_test(merged.hkl, merged.intensity))
-    return found.model_copy(update={"diagnosis": (*said, *found.diagnosis)})
+    likely = tuple(text for text in said if "is likely" in text)
+    vague = tuple(text for text in said if text not in likely)
+    told = found.diagnosis
+    place = next((number for number, text in enumerate(told) if any(mark in text for mark in NO_TROUBLE)), len(told))
+    return found.model_copy(update={"diagnosis": (*likely, *told[:place], *vague, *told[place:])})
 
 
 def _poor(found: Solutions, composition: Composition | None) -> bool:
@@ -138,6 +149,6 @@ def _with_twin(twin: TwinFound, first: Solutions | None, settings: SolveSettings
             "space_groups": (row, *first.space_groups),
             "verdict": solution.verdict,
             "margin": margin,
-            "diagnosis": tuple(text for text in first.diagnosis if "look sound" not in text),
+            "diagnosis": tuple(text for text in first.diagnosis if SOUND not in text),
         }
     )

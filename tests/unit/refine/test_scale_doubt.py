@@ -42,6 +42,14 @@ def test_a_factor_of_the_cell_is_asked_back_exactly(made: Structure, wrong: floa
     assert found.factor * wrong == pytest.approx(right.factor, rel=1e-3)
 
 
+@pytest.mark.parametrize(("name", "kinds"), [("forsterite", 2), ("quartz", 1), ("naphthalene", 1), ("urea", 0)])
+def test_elements_that_ask_for_the_factor_are_counted(name: str, kinds: int) -> None:
+    (made,) = (made for made in all_structures() if made.name == name)
+    found = bond_scale(atoms_of(made), made.hall, scaled_cell(made.cell, 1.27))
+    assert found is not None
+    assert found.kinds == kinds
+
+
 def test_urea_alone_has_too_few_kinds_of_bonds_to_tell_more_than_a_tenth() -> None:
     (made,) = (made for made in all_structures() if made.name == "urea")
     found = bond_scale(atoms_of(made), made.hall, made.cell)
@@ -129,6 +137,7 @@ def test_a_molecule_has_room_in_its_cell_and_in_no_other() -> None:
     assert longer.factor * 1.274 == pytest.approx(right.factor)
     assert volume_scale(composition, 7, made.cell) is None
     assert volume_scale(Composition.parse("Zr6 C48 H28 O32"), 86, made.cell) is None
+    assert volume_scale(Composition.parse("C N2 O"), 8, made.cell) is None, "who names no hydrogen has left it out"
     doubt = scale_doubt(longer, None, LAMBDA_200)
     assert doubt is not None
     assert "the room for its atoms" in doubt.text

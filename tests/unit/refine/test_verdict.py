@@ -8,6 +8,7 @@ from tasks.model import Composition, DivergedError, FileRef, UnitCell
 from tasks.refine.cell_check import Doubts
 from tasks.refine.draft import AtomFit, Draft, DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.element_rivals import ElementRival
+from tasks.refine.outliers import Outliers
 from tasks.refine.scale_doubt import ScaleDoubt
 from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import refined
@@ -91,6 +92,34 @@ def test_where_lengths_are_wrong_elements_that_were_not_refuted_may_be(
     )
     assert known.reasons[0] == doubt.text
     assert open_.reasons[0] == f"{doubt.text}, or other elements than those told, such as S in place of Mg"
+
+
+@pytest.mark.parametrize(("kinds", "first"), [(1, "no N was found"), (2, "all lengths are 1.27 times")])
+def test_wrong_lengths_are_named_before_elements_where_several_elements_ask_for_them(
+    draft: Draft, intensities: UniqueIntensities, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    kinds: int, first: str,
+) -> None:  # fmt: skip
+    doubt = ScaleDoubt(1 / 1.27, 0.005, "either", "all lengths are 1.27 times too long", kinds)
+    monkeypatch.setattr("tasks.refine.verdict.cell_doubts", lambda *_: Doubts(doubt, None))
+    wanted, fit = Composition.parse("C4 O2 N"), plain_fit(draft, tmp_path)
+    assert judge_refined(fit, grounds(intensities, composition=wanted)).reasons[0].startswith(first)
+    untold = judge_refined(fit, grounds(intensities, composition=None))
+    assert untold.reasons[0].startswith("the elements are not known")
+
+
+def test_what_chance_explains_tells_no_elements(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
+    wanted = Composition.parse("C4 O2 N")
+    few = grounds(intensities, composition=wanted)._replace(search={"explained_by_chance": 0.4})
+    found = judge_refined(plain_fit(draft, tmp_path), few)
+    assert found.reasons[0] == "40.0% of sets of as few intensities, dealt out at random, are explained as well"
+    assert found.verdict == "not-solved"
+
+
+def test_outliers_are_named_first(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
+    fit = plain_fit(draft, tmp_path, r1=0.35)
+    said = judge_refined(fit, grounds(intensities)._replace(outliers=Outliers(20, 300, 0.02))).reasons
+    assert "in 20 of 300 reflections, the others agree to R1 0.020: outliers" in said[0]
+    assert said[1] == "R1 0.350 is above 0.27"
 
 
 def test_a_right_structure_is_solved(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:

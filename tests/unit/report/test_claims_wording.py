@@ -6,7 +6,7 @@ import pytest
 
 from tasks.model.claims import Claim, Claims
 from tasks.report.claims_wording import claim_rows, claims_sentence
-from tasks.report.results import results
+from tasks.report.results import reason_of, results
 from tasks.report.wording import headline
 from tests.synthetic.outcomes import example_outcome
 
@@ -60,3 +60,18 @@ def test_report_and_results_carry_the_claims(tmp_path: Path) -> None:
     solved = outcome.model_copy(update={"crystals": (first.model_copy(update={"refinement": made}),), "merged": None})
     assert f"is solved: Ca5 F O11 P3 in F m -3 m; {claims_sentence(CLAIMS)}; a = " in headline(solved)
     assert results(solved, tmp_path)["headline"] == headline(solved)
+
+
+def test_what_data_look_like_is_a_cause_unless_a_model_predicts_them(tmp_path: Path) -> None:
+    first = example_outcome(tmp_path).crystals[0]
+    assert first.refinement is not None
+    assert first.solutions is not None
+    trouble = first.solutions.diagnosis[0]
+
+    def reason(claims: Claims) -> str | None:
+        made = first.refinement.model_copy(update={"claims": claims, "verdict": "doubtful", "reasons": ("R1 0.38",)})
+        return reason_of(first.model_copy(update={"refinement": made}))
+
+    astray = CLAIMS.model_copy(update={"positions": Claim(state="open", why="it predicts nothing")})
+    assert reason(CLAIMS) == "R1 0.38"
+    assert reason(astray) == f"{trouble}; R1 0.38"

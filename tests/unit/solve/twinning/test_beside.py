@@ -15,7 +15,7 @@ from tasks.solve.building.ranking import Judgement
 from tasks.solve.models import Atom, Solution, Solutions, SpaceGroupTrial
 from tasks.solve.settings import SolveSettings
 from tasks.solve.twinning import beside
-from tasks.solve.twinning.beside import TRIALS_BEFORE_TWINS, solved_with_twins
+from tasks.solve.twinning.beside import SOUND, TRIALS_BEFORE_TWINS, solved_with_twins
 from tasks.solve.twinning.descents import Descent
 from tasks.solve.twinning.twin_campaign import TwinFound
 from tests.synthetic.solve_cases import reflections_document
@@ -126,3 +126,18 @@ def test_the_search_goes_on_where_no_twin_explains_the_data(data: Reflections, t
     found = solved_with_twins(search, SolveSettings(trials=100), data, COMPOSITION)
     assert search.asked == [TRIALS_BEFORE_TWINS, 100]
     assert found.verdict == "not-solved"
+
+
+def test_twins_that_are_only_not_excluded_are_named_after_troubles_of_the_data(
+    data: Reflections, twin_is: list[Solution | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(settings: SolveSettings) -> Solutions:
+        found = Search(solution(0.4, "not-solved"))(settings)
+        return found.model_copy(update={"diagnosis": ("little signal", SOUND, "the time limit ended the search")})
+
+    for said, place in (("twinning by the law k,h,-l is likely", 0), ("twinning is not excluded", 1)):
+        twin_is[:] = [None]
+        monkeypatch.setattr(beside, "twin_suspicions", lambda *_, said=said: (said,))
+        found = solved_with_twins(search, SolveSettings(), data, COMPOSITION)
+        assert found.diagnosis[place] == said
+        assert found.diagnosis[2:] == (SOUND, "the time limit ended the search")
