@@ -188,6 +188,25 @@ def export(
 
 
 @app.command()
+def region(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    crystal: Annotated[str, typer.Option(help="as in results.json: crystal-01")],
+    out: Out,
+    file: Annotated[Path | None, typer.Option(help="aperture file: regions drawn within the crystal")] = None,
+    split: Annotated[int | None, typer.Option(help="so many equal regions, which together are the crystal")] = None,
+    positions: Annotated[int | None, typer.Option(help="the best so many positions at every tilt")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure regions of a crystal in its known geometry, also those too small to be indexed, and solve them."""
+    from flows.progress import TerminalSteps
+    from flows.regions import RegionsAsked, measure_regions
+
+    with TerminalSteps() as steps:
+        folder = measure_regions(run, crystal, RegionsAsked(file, split, positions), out, steps)
+    _conclude(folder, as_json=as_json)
+
+
+@app.command()
 def trace(
     run: Annotated[Path, typer.Argument(help="folder of a finished run")],
     crystal: Annotated[str, typer.Option(help="as in results.json: crystal-01")],

@@ -50,7 +50,7 @@ class Replayed(Document):
     why: str = ""
 
 
-class _Finished(NamedTuple):
+class FinishedRun(NamedTuple):
     """A finished run: its folder, what its results.json says, its settings."""
 
     folder: Path
@@ -59,10 +59,12 @@ class _Finished(NamedTuple):
 
     @property
     def is_tilt_series(self) -> bool:
+        """Whether its source are scans."""
         return bool(self.results["source"]["kind"] == "tilt series")
 
     @property
     def compositions(self) -> tuple[Composition | None, ...]:
+        """The contents that a crystal was solved with, or may have been."""
         source = self.results["source"]
         texts = source.get("compositions") or [text for text in [source.get("composition")] if text]
         return tuple(Composition.parse(text) for text in self.settings.contents or texts) or (None,)
@@ -80,7 +82,7 @@ def replay(run: Path, stage: str | None = None, *, tell: Callable[[Replayed], No
     """
     if stage is not None and stage not in STAGES:
         raise SettingsError(f"--stage {stage!r}: no such stage", f"one of {', '.join(STAGES)}")
-    finished = _finished(run)
+    finished = finished_run(run)
     done = []
     for name in STAGES if stage is None else (stage,):
         for folder in _units(finished, name):
@@ -94,7 +96,14 @@ def replay(run: Path, stage: str | None = None, *, tell: Callable[[Replayed], No
     return done
 
 
-def _finished(run: Path) -> _Finished:
+def finished_run(run: Path) -> FinishedRun:
+    """Return a finished run with its settings.
+
+    Raises
+    ------
+    SourceError
+        If it is not finished, or its settings are not understood any more.
+    """
     results = read_results(run)
     settings = Settings.model_validate(results["provenance"]["settings_changed"])
     try:
@@ -106,10 +115,10 @@ def _finished(run: Path) -> _Finished:
             f"{run}: its settings are not those that this version of apertura would make of results.json",
             "replay it with the version that made it: `versions` in results.json",
         )
-    return _Finished(run.resolve(), results, settings)
+    return FinishedRun(run.resolve(), results, settings)
 
 
-def _units(run: _Finished, stage: str) -> Iterator[Path]:
+def _units(run: FinishedRun, stage: str) -> Iterator[Path]:
     """Yield the folders of a stage's finished units."""
     patterns = {
         "ingest": ["ingest"],
@@ -125,7 +134,7 @@ def _units(run: _Finished, stage: str) -> Iterator[Path]:
                 yield folder
 
 
-def _calls(run: _Finished, stage: str, folder: Path) -> Iterator[Call]:
+def _calls(run: FinishedRun, stage: str, folder: Path) -> Iterator[Call]:
     """Yield the calls of which one made a unit.
 
     Raises
@@ -160,7 +169,7 @@ def _calls(run: _Finished, stage: str, folder: Path) -> Iterator[Call]:
         yield from _calls_on_intensities(run, stage, folder)
 
 
-def _calls_on_scans(run: _Finished, stage: str, folder: Path) -> Iterator[Call]:
+def _calls_on_scans(run: FinishedRun, stage: str, folder: Path) -> Iterator[Call]:
     series = read_document(run.folder / "ingest", TiltSeries)
     if stage == "apertures":
         yield Call(propose_apertures, {"series": series, "engine": run.settings.apertures}, ApertureSet)
@@ -174,7 +183,7 @@ def _calls_on_scans(run: _Finished, stage: str, folder: Path) -> Iterator[Call]:
                 yield Call(sum_frames, arguments, FrameSeries)
 
 
-def _calls_on_intensities(run: _Finished, stage: str, folder: Path) -> Iterator[Call]:
+def _calls_on_intensities(run: FinishedRun, stage: str, folder: Path) -> Iterator[Call]:
     """Yield a call for each composition and, to refine, each candidate: the recorded hash tells which it was."""
     data = _intensities(run, folder)
     if data is None:
@@ -193,12 +202,12 @@ def _calls_on_intensities(run: _Finished, stage: str, folder: Path) -> Iterator[
                 yield Call(refine_structure, arguments, Refinement)
 
 
-def _crystal_folder(run: _Finished, folder: Path) -> Path:
+def _crystal_folder(run: FinishedRun, folder: Path) -> Path:
     """Return the folder of the crystal or merged set that a unit belongs to."""
     return run.folder.joinpath(*folder.relative_to(run.folder).parts[:2])
 
 
-def _intensities(run: _Finished, folder: Path) -> Reflections | None:
+def _intensities(run: FinishedRun, folder: Path) -> Reflections | None:
     """Return the intensities of a crystal or a merged set."""
     crystal = _crystal_folder(run, folder)
     if (crystal / "integrate" / DOCUMENT_NAME).is_file():
@@ -209,13 +218,13 @@ def _intensities(run: _Finished, folder: Path) -> Reflections | None:
     return next((each.merged for each in sets if each.merged is not None and each.merged.id == crystal.name), None)
 
 
-def _integrated(run: _Finished) -> list[Path]:
+def _integrated(run: FinishedRun) -> list[Path]:
     """Return the folders of the intensities that were merged, in the order of the crystals."""
     folders = [run.folder / "crystals" / one["id"] / "integrate" for one in run.results["crystals"]]
     return [folder for folder in folders if (folder / DOCUMENT_NAME).is_file()]
 
 
-def _replayed(run: _Finished, stage: str, folder: Path) -> Replayed:
+def _replayed(run: FinishedRun, stage: str, folder: Path) -> Replayed:
     unit = str(folder.relative_to(run.folder))
     recorded = recorded_key(folder)
     why = "its recorded inputs, settings or code are not those of now: changed since, or another version made it"

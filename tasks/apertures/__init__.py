@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tasks.apertures.models import ApertureFigures, ApertureScores, ApertureSet, CrystalAperture
     from tasks.apertures.output import write_drawn
     from tasks.apertures.ports import ApertureProposer
+    from tasks.apertures.regions import best_positions, require_parts, split_aperture
     from tasks.apertures.register import consistent_offsets
     from tasks.apertures.scan_spots import ScanSpots, spots_of_scan
     from tasks.apertures.settings import ProposalSettings
@@ -36,12 +37,15 @@ __all__ = [
     "ProposalSettings",
     "ScanSpots",
     "all_positions_aperture",
+    "best_positions",
     "consistent_offsets",
     "has_more_positions",
     "outline",
     "propose_apertures",
     "read_aperture_notes",
     "read_apertures",
+    "require_parts",
+    "split_aperture",
     "spots_of_scan",
     "write_apertures",
     "write_drawn",

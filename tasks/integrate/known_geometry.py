@@ -11,13 +11,15 @@ from typing import Literal, NamedTuple
 import gemmi
 import h5py
 import numpy as np
+from pydantic import Field
+from scipy.spatial.transform import Rotation
 
 from tasks.crystal.miller import centring_allows
 from tasks.crystal.symmetry import space_group
 from tasks.frames import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections
 from tasks.integrate.counting_loss import counting_loss
-from tasks.integrate.geometry.mapping import Crystal, Geometry, geometry_of
+from tasks.integrate.geometry.mapping import Crystal, Geometry, geometry_of, rotations
 from tasks.integrate.geometry.refinement import Refined
 from tasks.integrate.geometry.state import Freedom
 from tasks.integrate.indexing.lattice_search import index_predicted, refine_lattice
@@ -30,16 +32,27 @@ from tasks.integrate.rocking.scaling import first_model, illuminated, usable
 from tasks.integrate.settings import IntegrationSettings
 from tasks.integrate.spots.spot_search import Spots
 from tasks.integrate.symmetry.lattice_system import crystal_system
+from tasks.integrate.traces import write_traces
 from tasks.model import InputError, NotIndexedError
 from tasks.model.arrays import Floats
 from tasks.model.provenance import Provenance
 
+FARTHEST_DEG = 0.5
+"""Corrections of frames were below 0.3 degrees in all series seen; steps of tilt are 1 degree or more. Of finer steps
+the frame that lies nearest is taken, whose own correction is as good."""
+FIRST_WIDTH = 0.7
+"""Of the r.m.s. excitation error of spots: the width of a rocking curve that the integration starts from."""
+
 
 class KnownLattice(NamedTuple):
-    """What the pictures of a reference tell: columns of `basis` are a*, b*, c* at goniometer zero."""
+    """What the pictures of a reference tell: columns of `basis` are a*, b*, c* at goniometer zero.
+
+    ``setting`` (frames, 3, 3) takes hkl to the laboratory, frame by frame, in the orientations that intensities gave.
+    """
 
     basis: Floats
     axis: Floats
+    setting: Floats
     width: float
     spread: float
     x: Floats
@@ -51,6 +64,9 @@ class KnownGeometryIntegrator(IntegrationSettings):
 
     engine: Literal["known-geometry"] = "known-geometry"
     reference: Reflections
+    few_spots: Literal["refuse", "hold"] = Field(
+        default="refuse", description="what to do where too few are found to refine the geometry: hold the reference's"
+    )
 
     def integrate(self, frames: FrameSeries, workdir: Path) -> Reflections:
         """Return merged intensities to the resolution of the reference, in its axes; files go into `workdir`.
@@ -64,12 +80,13 @@ class KnownGeometryIntegrator(IntegrationSettings):
         """
         known = known_lattice(self.reference)
         images, search = find_spots(frames, self)
-        if len(search.spots.frame) < self.min_spots:
+        few = len(search.spots.frame) < self.min_spots
+        if few and self.few_spots == "refuse":
             raise NotIndexedError(
                 f"{len(search.spots.frame)} spots were found, {self.min_spots} are needed", "draw more positions"
             )
         laue = space_group(self.reference.laue_group)
-        refined, fraction = self._refined(frames, known, laue, search.spots)
+        refined, fraction = self._held(frames, known) if few else self._refined(frames, known, laue, search.spots)
         d_min = self.d_min_angstrom or self.reference.d_min_angstrom
         every = predicted_spots(frames, images, search, refined, d_min=d_min, d_max=self.d_max_angstrom)
         allowed = every.where(np.flatnonzero(centring_allows(every.hkl, laue.operations())))
@@ -77,6 +94,7 @@ class KnownGeometryIntegrator(IntegrationSettings):
         model = _start_model(known, frames, refined)
         scaled = scaled_in(frames, pixels, refined, laue, final=True, model=model)
         kept, _ = usable(scaled, laue, np.linalg.norm(scaled.data.hkl @ refined.crystal.basis.T, axis=1))
+        traces = write_traces(frames, pixels, scaled, kept=kept, refined=refined, path=workdir / "traces.h5")
         particulars = Particulars(
             wavelength_angstrom=frames.beam.wavelength_angstrom,
             provenance=self._provenance(frames),
@@ -85,6 +103,7 @@ class KnownGeometryIntegrator(IntegrationSettings):
             indexed_fraction=fraction,
             spots=len(search.spots.frame),
             pictures=write_pictures(pixels, scaled, refined, workdir / "pictures.h5"),
+            traces=traces,
             counting=counting_loss(
                 frames,
                 pixels.loss,
@@ -121,6 +140,21 @@ class KnownGeometryIntegrator(IntegrationSettings):
                 "the positions may be those of another crystal",
             )
         return refined, fraction
+
+    def _held(self, frames: FrameSeries, known: KnownLattice) -> tuple[Refined, None]:
+        """Return the lattice as the reference has it, each frame in the orientation of the reference's at that tilt."""
+        crystal = Crystal(known.basis, corrections_at(known, np.array(frames.angle_deg)))
+        cell = np.array(self.reference.unit_cell.parameters)
+        return Refined(
+            geometry=self._geometry(frames, known),
+            crystal=crystal,
+            cell=cell,
+            cell_esd=np.array(self.reference.unit_cell_esd or np.zeros(6)),
+            rmsd_px=0.0,
+            rms_excitation=known.width / FIRST_WIDTH,
+            rotation_spread_deg=0.0,
+            shift_spread_px=0.0,
+        ), None
 
     def _geometry(self, frames: FrameSeries, known: KnownLattice) -> Geometry:
         geometry = geometry_of(frames)._replace(axis=known.axis)
@@ -161,11 +195,30 @@ def known_lattice(reference: Reflections) -> KnownLattice:
         return KnownLattice(
             basis=np.asarray(geometry["basis"]),
             axis=np.asarray(geometry.attrs["axis"]),
+            setting=np.asarray(geometry["setting"]),
             width=float(rocking.attrs["width_per_angstrom"]),
             spread=float(np.radians(rocking.attrs["spread_deg"])),
             x=np.asarray(rocking["x"]),
             density=np.asarray(rocking["density"]),
         )
+
+
+def corrections_at(known: KnownLattice, angle_deg: Floats) -> Floats:
+    """Return, (n, 3) in radians, how the reference's frame at each angle is turned from where the axis brings it.
+
+    Which frame was taken at an angle is told by the orientations themselves: that of least turn. Zero where none is
+    nearer than FARTHEST_DEG: the reference has no frame there.
+    """
+    tilts = rotations(known.axis, angle_deg)
+    turned = known.setting @ np.linalg.inv(known.basis)
+    found = np.zeros((len(angle_deg), 3))
+    for number, tilt in enumerate(tilts):
+        vectors = Rotation.from_matrix(turned @ tilt.T).as_rotvec()
+        size = np.linalg.norm(vectors, axis=1)
+        nearest = int(np.argmin(size))
+        if np.degrees(size[nearest]) < FARTHEST_DEG:
+            found[number] = vectors[nearest]
+    return found
 
 
 def _start_model(known: KnownLattice, frames: FrameSeries, refined: Refined) -> RockingModel:

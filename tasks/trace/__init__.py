@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
-    from tasks.trace.electrons import ElectronSource
+    from tasks.trace.electrons import ElectronSource, bragg_by_position
     from tasks.trace.models import Trace, TracedObservation, TracedPixel, TracedPosition
     from tasks.trace.picture import draw_trace
     from tasks.trace.reflection import trace_reflection
@@ -18,6 +18,7 @@ __all__ = [
     "TracedObservation",
     "TracedPixel",
     "TracedPosition",
+    "bragg_by_position",
     "draw_trace",
     "trace_reflection",
 ]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tasks.apertures import CrystalAperture
 from tasks.frames import DirectBeams, FrameSeries, event_origins
 from tasks.ingest import TiltSeries, open_events
+from tasks.integrate import Reflections, own_pixels, read_traces
 from tasks.model import SourceError
 from tasks.trace.models import TracedPosition
 
@@ -69,3 +70,30 @@ class ElectronSource(NamedTuple):
                 )
             )
         return found
+
+
+def bragg_by_position(reflections: Reflections, frames: FrameSeries, electrons: ElectronSource) -> NDArray[np.float64]:
+    """Return the electrons, (n_tilts, ny, nx), in the own pixels of a crystal's reflections at its positions.
+
+    Of measurements that the rocking curve expects to hold anything; background is counted with them.
+
+    Raises
+    ------
+    SourceError
+        If the intensities keep no pixels: they are of another engine.
+    """
+    if reflections.traces is None:
+        raise SourceError(
+            f"{reflections.id}: integrated by {reflections.provenance.engine}", "only the built-in engine keeps pixels"
+        )
+    measured = read_traces(reflections.traces)
+    bright = measured.where(np.flatnonzero(np.nan_to_num(measured.predicted) > 1.0))
+    signal = np.zeros((len(electrons.series.scans), *electrons.series.scan.shape))
+    for frame in np.unique(bright.frame).tolist():
+        here = bright.where(np.flatnonzero(bright.frame == frame))
+        pixels = [own_pixels(centre, core) for centre, core in zip(here.centre, here.core, strict=True)]
+        every = np.concatenate([slow for slow, _ in pixels]), np.concatenate([fast for _, fast in pixels])
+        (found,) = electrons.by_position(frames, frame, [every])
+        for place in found:
+            signal[frames.frames[frame].number, place.row, place.column] = place.counts
+    return signal

@@ -22,6 +22,7 @@ from adapters.formats.simulated_series import write_simulated_series
 from flows.export import export_run
 from flows.flight_check import tiny_case
 from flows.progress import QuietSteps
+from flows.regions import RegionsAsked, measure_regions
 from flows.replay import replay
 from flows.run_folder import read_results
 from flows.runs import run_pipeline
@@ -301,3 +302,31 @@ def test_a_replay_without_its_inputs_says_so(solved: Path, tmp_path: Path) -> No
     (ingest,) = replay(run, "ingest")
     assert ingest.outcome == "not repeated"
     assert "gone" in ingest.why
+
+
+def test_a_region_too_small_to_be_indexed_is_measured_in_the_crystals_geometry(solved: Path, tmp_path: Path) -> None:
+    out = measure_regions(solved, "crystal-01", RegionsAsked(positions=4), tmp_path / "region", QuietSteps())
+    (region,) = read_results(out)["crystals"]
+    whole = read_document(solved / "crystals" / "crystal-01" / "integrate", Reflections)
+    part = read_document(out / "crystals" / "crystal-01" / "integrate", Reflections)
+    frames = read_document(out / "crystals" / "crystal-01" / "frames", FrameSeries)
+    assert all(frame.positions <= 4 for frame in frames.frames)
+    assert part.laue_group == whole.laue_group
+    assert region["integration"]["unit_cell"] == pytest.approx(whole.unit_cell.parameters, abs=1e-3)
+    known = {tuple(hkl): value for hkl, value in zip(whole.hkl.tolist(), whole.intensity, strict=True)}
+    pairs = [
+        (known[tuple(hkl)], value)
+        for hkl, value in zip(part.hkl.tolist(), part.intensity, strict=True)
+        if tuple(hkl) in known
+    ]
+    assert len(pairs) > 50
+    assert np.corrcoef(np.array(pairs).T)[0, 1] > 0.9
+
+
+def test_one_kind_of_region_is_asked_for(solved: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="give one of them"):
+        measure_regions(solved, "crystal-01", RegionsAsked(split=2, positions=4), tmp_path / "a", QuietSteps())
+    with pytest.raises(SettingsError, match="must be 1 or more"):
+        measure_regions(solved, "crystal-01", RegionsAsked(positions=0), tmp_path / "b", QuietSteps())
+    with pytest.raises(SettingsError, match="no such file"):
+        measure_regions(solved, "crystal-01", RegionsAsked(file=tmp_path / "none.h5"), tmp_path / "c", QuietSteps())
