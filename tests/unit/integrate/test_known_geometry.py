@@ -53,6 +53,20 @@ def test_weaker_frames_come_out_in_the_axes_of_the_reference_with_its_intensitie
     assert np.corrcoef(one.intensity[here], other.intensity[there])[0, 1] > 0.99
 
 
+def test_with_too_few_spots_the_geometry_is_held_if_asked_for(reference, tmp_path):
+    made, known = reference
+    few = {"reference": known, "min_spots": 100_000}
+    with pytest.raises(NotIndexedError, match="draw more positions"):
+        KnownGeometryIntegrator(**few).integrate(made.series, tmp_path)
+    held = KnownGeometryIntegrator(**few, few_spots="hold").integrate(made.series, tmp_path)
+    one, other = read_merged(known.merged), read_merged(held.merged)
+    index = {tuple(hkl): row for row, hkl in enumerate(one.hkl.tolist())}
+    pairs = [(index[key], row) for row, key in enumerate(map(tuple, other.hkl.tolist())) if key in index]
+    here, there = np.array(pairs).T
+    assert len(pairs) > 0.9 * len(other.hkl)
+    assert np.corrcoef(one.intensity[here], other.intensity[there])[0, 1] > 0.99
+
+
 def test_positions_of_another_crystal_are_refused(reference, tmp_path):
     _, known = reference
     other = synthetic_frame_series(forsterite(), ANGLES, tmp_path, seed=99, detector=SMALL).series
