@@ -24,8 +24,8 @@ from flows.studio.sketch import Point
 REACH_PX = 10.0
 """How near to a handle or rim the pointer must be to hold it, in pixels of the screen. Chosen, not measured: half of
 what accessibility rules ask for a target's size, so that a handle is a target of 20 px."""
-HEAD_PX = 58
-"""Height of what stands above a plane: a labelled choice. Both planes then begin at one height."""
+HEAD_PX = 68
+"""Height of what stands above a plane: a labelled choice, or three lines. Both planes then begin at one height."""
 Gesture = Callable[[Point, Any], None]
 
 
