@@ -150,7 +150,7 @@ async () => {
   }
   await until(() => pressed.value == '')
   for (let trip = 0; trip < 3; trip++) {
-    pressed.value = `stop#${Math.random()}`
+    pressed.value = `nothing#${Math.random()}`
     await until(() => pressed.value == '' && [window.cameWith, echo.data.number[0]].includes(beat.data.number[0]))
   }
 }
