@@ -10,6 +10,7 @@ from typing import TypeVar
 from bokeh.document import Document
 
 from flows.studio.desk import Desk
+from flows.studio.faults import contained, fault_text
 from flows.studio.messages import told
 from flows.studio.work_process import StoppedError
 from tasks.model.errors import ApertureError
@@ -95,15 +96,14 @@ class Errands:
         name, self.running = self.running, None
         error = future.exception()
         if error is None:
-            done(future.result())
+            contained(str(name), done, self._desk.say)(future.result())
         elif isinstance(error, StoppedError):
             self._desk.say(f"{name} was stopped.")
         elif isinstance(error, ApertureError):
             (failed or (lambda one: self._desk.say(told(one), "error")))(error)
         else:
             log.error("%s failed: a bug", name, exc_info=error)
-            advice = "the drawing is untouched; the studio's log has more"
-            self._desk.say(f"{name} failed by a fault of the program: {error!r}\n{advice}", "error")
+            self._desk.say(fault_text(str(name), error), "error")
         self._tell_changed()
 
     def _tell_changed(self) -> None:

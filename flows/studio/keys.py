@@ -10,6 +10,8 @@ from bokeh.events import DocumentReady
 from bokeh.layouts import column
 from bokeh.models import Button, Column, CustomJS, Div, TextInput, Toggle
 
+from flows.studio.faults import Say, contained, unheard
+
 Action = Callable[[], object]
 
 
@@ -124,9 +126,13 @@ def shown(action: str) -> str:
 
 
 class Keyboard:
-    """Binds keys of `KEYS` to what they do; `hidden` has to stand in the layout."""
+    """Binds keys of `KEYS` to what they do; `hidden` has to stand in the layout.
 
-    def __init__(self, doc: Document) -> None:
+    An action that fails says so with `say`, and blocks neither the keyboard nor what is done next.
+    """
+
+    def __init__(self, doc: Document, *, say: Say = unheard) -> None:
+        self._say = say
         self._actions: dict[str, Action] = {}
         self._buttons: dict[str, Button] = {}
         self.hidden = TextInput(name="pressed", visible=False)
@@ -151,7 +157,8 @@ class Keyboard:
 
     def bind(self, action: str, do: Action) -> None:
         """Let the key of `action` call `do`; KeyError if `KEYS` does not have it."""
-        self._actions[BY_ACTION[action].action] = do
+        key = BY_ACTION[action]
+        self._actions[key.action] = contained(key.label, do, self._say)
 
     def button(self, action: str, do: Action, *, button_type: str = "default") -> Button:
         """Return the button of an action, with its label and key; a press of the key does what a click does."""
@@ -164,7 +171,7 @@ class Keyboard:
         )
         self._buttons[action] = button
         self.bind(action, do)
-        button.on_click(lambda _event: do())
+        button.on_click(lambda _event: self._actions[action]())
         return button
 
     def _pressed(self, told: str) -> None:

@@ -18,13 +18,14 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
+from flows.studio.faults import Say, contained
 from flows.studio.sketch import Point
 
 REACH_PX = 10.0
 """How near to a handle or rim the pointer must be to hold it, in pixels of the screen. Chosen, not measured: half of
 what accessibility rules ask for a target's size, so that a handle is a target of 20 px."""
-HEAD_PX = 58
-"""Height of what stands above a plane: a labelled choice. Both planes then begin at one height."""
+HEAD_PX = 68
+"""Height of what stands above a plane: a labelled choice, or three lines. Both planes then begin at one height."""
 Gesture = Callable[[Point, Any], None]
 
 
@@ -93,11 +94,12 @@ def drags_view(plot: figure, moves: bool) -> None:
 
 
 def on_gestures(
-    plot: figure, *, begin: Gesture, go_on: Gesture, end: Gesture, hover: Callable[[Point | None], None]
+    plot: figure, *, begin: Gesture, go_on: Gesture, end: Gesture, hover: Callable[[Point | None], None], say: Say
 ) -> None:
     """Call these with (row, column) and the event as the pointer is pressed and moved, moved, let go, and moved freely.
 
-    A press of a while is no pan to Bokeh, whatever follows: until it ends, moves are those of a drag.
+    A press of a while is no pan to Bokeh, whatever follows: until it ends, moves are those of a drag. What fails is
+    said with `say`.
     """
     held = False
 
@@ -116,13 +118,16 @@ def on_gestures(
         held = False
         end(at(event), event)
 
-    plot.on_event(PanStart, lambda event: begin(at(event), event))
-    plot.on_event(Pan, lambda event: go_on(at(event), event))
-    plot.on_event(PanEnd, lambda event: end(at(event), event))
-    plot.on_event(Press, pressed)
-    plot.on_event(MouseMove, moved)
-    plot.on_event(PressUp, let_go)
-    plot.on_event(MouseLeave, lambda _event: hover(None))
+    for kind, do in (
+        (PanStart, lambda event: begin(at(event), event)),
+        (Pan, lambda event: go_on(at(event), event)),
+        (PanEnd, lambda event: end(at(event), event)),
+        (Press, pressed),
+        (MouseMove, moved),
+        (PressUp, let_go),
+        (MouseLeave, lambda _event: hover(None)),
+    ):
+        plot.on_event(kind, contained("What the pointer does", do, say))
 
 
 def at(event: Any) -> Point:

@@ -49,6 +49,8 @@ class Proposals:
             name="no crystals",
             sizing_mode="stretch_width",
         )
+        self._dress(self.empty)
+        self.list.children = [self.empty]  # Bokeh warns of a column that has none
         self.name = TextInput(
             title="Name of the crystal", name="crystal name", max_length=60, sizing_mode="stretch_width"
         )
@@ -82,7 +84,6 @@ class Proposals:
         return column(
             Div(text="<h2>Crystals</h2>"),
             self._row(self.new, self.undo, self.redo),
-            self.empty,
             self.list,
             self.name,
             self._row(of["accept"], of["reject"], of["rename"], of["split"]),
@@ -104,7 +105,7 @@ class Proposals:
         if tuple(self._lines) != tuple(one.id for one in crystals):
             self._lines = {one.id: self._lines.get(one.id) or self._line(one.id) for one in crystals}
             self._shown = {name: text for name, text in self._shown.items() if name in self._lines}
-            self.list.children = list(self._lines.values())
+            self.list.children = list(self._lines.values()) or [self.empty]
         for one in crystals:
             self._show_line(self._lines[one.id], one)
         chosen = self.chosen
@@ -116,7 +117,6 @@ class Proposals:
         self._show_merge(crystals, chosen)
         self.undo.disabled = not desk.history.can_undo
         self.redo.disabled = not desk.history.can_redo
-        self.empty.visible = not crystals
         self.of_chosen["accept"].label = "Taken" if chosen is not None and chosen.state == "accepted" else "Take"
         self.of_chosen["reject"].label = "Left out" if chosen is not None and chosen.state == "rejected" else "Reject"
 

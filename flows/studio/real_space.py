@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from flows.studio.behind import Behind
 from flows.studio.choices import DETECTOR_IMAGE
 from flows.studio.desk import Desk
+from flows.studio.faults import contained
 from flows.studio.plane import HEAD_PX, add_image, at, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
 from flows.studio.pulse import Pulse
 from flows.studio.regions import CURRENT, FILLS, LINES, Regions, current_fill, regions_of
@@ -107,8 +108,8 @@ class RealSpace:
 
     def _listen(self) -> None:
         desk, pulse = self._desk, self._pulse
-        on_gestures(self.plot, begin=self._begin, go_on=self._go_on, end=self._end, hover=self._hover)
-        self.plot.on_event(Tap, lambda event: desk.tap(at(event), reach=reach_of(self.plot), mode=mode_of(event)))
+        on_gestures(self.plot, begin=self._begin, go_on=self._go_on, end=self._end, hover=self._hover, say=desk.say)
+        self.plot.on_event(Tap, contained("What the pointer does", self._tap, desk.say))
         self.plot.on_event(DoubleTap, lambda _event: desk.finish())
         follow = CustomJS(args={"ring": self._ring}, code=FOLLOW)
         for brush in self._brushes:
@@ -133,6 +134,9 @@ class RealSpace:
         pulse.ask("image", "regions", "current", "position")
 
     # ---- from the pointer
+
+    def _tap(self, event: Any) -> None:
+        self._desk.tap(at(event), reach=reach_of(self.plot), mode=mode_of(event))
 
     def _begin(self, point: Point, event: Any) -> None:
         self._desk.begin_stroke(point, reach=reach_of(self.plot), mode=mode_of(event))

@@ -12,6 +12,7 @@ from bokeh.models import (
     Scatter,
 )
 from bokeh.palettes import Inferno256
+from numpy.typing import NDArray
 
 from flows.studio.behind import Behind
 from flows.studio.choices import STRETCHES
@@ -26,9 +27,9 @@ from tasks.drawing import binned, resolution_rings, stretched
 WIDE_PX = 300
 """Pixels of a detector's side from which on the pattern is binned by two while the pointer draws: 83 kB in place of
 332 kB for each update of 576 x 576. When it rests all pixels are shown."""
-HKL_SHOWN = 60
-"""Spots whose Miller indices are written beside them, those nearest to the direct beam; all are told under the pointer.
-Chosen, not measured: more hide the pattern."""
+HKL_ROOM = (0.045, 0.16)
+"""Height and width, in parts of the detector, that are kept free for the Miller indices beside a spot; all indices are
+told under the pointer. Measured on a plot of 400 px, the smallest: "-10 12 -10" in 10 px letters takes 0.03 by 0.14."""
 RING_COLOUR = "#56b4e9"
 MASKED = ["#00000000", "#56789aff"]
 
@@ -99,7 +100,7 @@ class ReciprocalSpace:
 
     def _listen(self) -> None:
         desk, pulse = self._desk, self._pulse
-        on_gestures(self.plot, begin=self._begin, go_on=self._go_on, end=self._end, hover=self._hover)
+        on_gestures(self.plot, begin=self._begin, go_on=self._go_on, end=self._end, hover=self._hover, say=desk.say)
         for part, send in (
             ("pattern", self._send_pattern),
             ("marks", self._send_marks),
@@ -208,7 +209,20 @@ def spots_data(desk: Desk, centre: Point | None) -> dict[str, Any]:
     row, column = centre or np.divide(desk.scene.detector_shape, 2.0)
     spots = sorted(spots, key=lambda spot: float(np.hypot(spot[0] - row, spot[1] - column)))
     hkl = [f"{h} {k} {l}" for _, _, h, k, l in spots]
+    written = apart([spot[:2] for spot in spots], np.multiply(desk.scene.detector_shape, HKL_ROOM))
     return {
         "x": [spot[1] for spot in spots], "y": [spot[0] for spot in spots], "hkl": hkl,
-        "text": [one if number < HKL_SHOWN else "" for number, one in enumerate(hkl)],
+        "text": [one if free else "" for one, free in zip(hkl, written, strict=True)],
     }  # fmt: skip
+
+
+def apart(points: list[Point], room: NDArray[np.float64]) -> list[bool]:
+    """Tell which points are named, the first ones first, so that no name lies on another."""
+    named: list[Point] = []
+    found: list[bool] = []
+    for point in points:
+        free = all((np.abs(np.subtract(point, other)) >= room).any() for other in named)
+        found.append(free)
+        if free:
+            named.append(point)
+    return found

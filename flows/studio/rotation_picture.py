@@ -9,6 +9,7 @@ from bokeh.layouts import column
 from bokeh.models import ColumnDataSource, Div, HoverTool, Scatter, Text
 from bokeh.palettes import Inferno256
 
+from flows.studio.faults import contained
 from flows.studio.plane import add_image, at, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
 from flows.studio.pulse import Pulse
 from flows.studio.real_space import mode_of
@@ -90,8 +91,8 @@ class DetectorPicture:
 
     def _listen(self) -> None:
         desk, pulse = self._desk, self._pulse
-        on_gestures(self.plot, begin=self._begin, go_on=self._go_on, end=self._end, hover=self._hover)
-        self.plot.on_event(Tap, lambda event: desk.tap(at(event), reach=reach_of(self.plot), mode=mode_of(event)))
+        on_gestures(self.plot, begin=self._begin, go_on=self._go_on, end=self._end, hover=self._hover, say=desk.say)
+        self.plot.on_event(Tap, contained("What the pointer does", self._tap, desk.say))
         self.plot.on_event(DoubleTap, lambda _event: desk.finish())
         parts = {
             "frame": self._send_frame,
@@ -107,6 +108,9 @@ class DetectorPicture:
         pulse.ask(*parts)
 
     # ---- from the pointer
+
+    def _tap(self, event: Any) -> None:
+        self._desk.tap(at(event), reach=reach_of(self.plot), mode=mode_of(event))
 
     def _begin(self, point: Point, event: Any) -> None:
         self._desk.begin_stroke(point, reach=reach_of(self.plot), mode=mode_of(event))

@@ -35,7 +35,7 @@ FASTER = 1.4
 
 def build_rotation(doc: Document, desk: RotationDesk) -> Pulse:
     """Fill the page of one browser session on a rotation series; return what sends its updates."""
-    keyboard = Keyboard(doc)
+    keyboard = Keyboard(doc, say=desk.say)
     look = Look(doc, keyboard)
     pulse = Pulse(doc)
     picture = DetectorPicture(desk, pulse)

@@ -55,7 +55,7 @@ def build(doc: Document, desk: Desk, deeds: Deeds | None = None, *, visitor: Vis
 
 def _page(doc: Document, desk: Desk, spaces: Row, deeds: Deeds | None, visitor: Visiting) -> Column:
     """Return the page: messages above, tools and spaces and crystals side by side, tilts below."""
-    keyboard = Keyboard(doc)
+    keyboard = Keyboard(doc, say=desk.say)
     look = Look(doc, keyboard)
     errands = Errands(doc, desk)
     bind_desk(keyboard, desk, errands)

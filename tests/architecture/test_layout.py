@@ -41,6 +41,7 @@ MAY_CATCH_ANYTHING = {
     "flows/cli.py",  # the last resort: a bug gets its own exit code
     "adapters/formats/scan_worker.py",  # it is raised again in the parent process
     "adapters/formats/frame_damage.py",  # libraries with errors of their own become one typed error
+    "flows/studio/faults.py",  # one action of a page: it is logged and told, and the page goes on
     "adapters/host/fork_server.py",  # a fork ends with it: its exit code and error stream tell the parent process
 }
 

@@ -62,7 +62,7 @@ def test_every_crystal_has_a_line_with_number_name_tilts_and_positions(panel: Pa
     assert "3 of 3 tilts · 12 positions here, 36 in all" in first
     assert "<b>2 the small one</b>" in second
     assert "1 of 3 tilts · 9 positions here, 9 in all" in second
-    assert panel.dressed == panel.lines
+    assert panel.dressed == [panel.empty, *panel.lines]
     assert panel.lines[0].styles["--region"] != panel.lines[1].styles["--region"]
 
 
@@ -183,7 +183,7 @@ def test_what_is_drawn_after_new_is_a_crystal_of_its_own(panel: Panel) -> None:
 
 def test_with_no_crystal_it_says_what_to_do_and_nothing_can_be_pressed(scene: Scene) -> None:
     panel = Panel(scene, Drawing())
-    assert panel.empty.visible
+    assert panel.lines == [panel.empty]
     assert all(button.disabled for button in (*panel.of_chosen.values(), panel.merge, panel.undo))
     for action in ("accept", "merge", "delete", "rename", "clear", "next crystal"):
         panel.press(action)
