@@ -252,7 +252,7 @@ class Bench:
         page.goto(f"{self.facility.url}/v2/login")
         page.locator("input").first.fill(":".join(self.login))
         page.keyboard.press("Enter")
-        page.wait_for_url(lambda url: "login" not in url, timeout=60_000)
+        page.wait_for_url(lambda url: "login" not in url)
 
     def post(self, path: str, **body: Any) -> Any:
         for _ in range(60):

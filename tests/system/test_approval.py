@@ -30,6 +30,8 @@ pytestmark = [
 ]
 
 SOON_H = 1e-5
+PAGE_MS = 180_000
+"""For a page of 64 scripts on a machine that has much else to do; 2 s on a quiet one."""
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,7 @@ def page(bench: Bench) -> Iterator[Any]:
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page(viewport={"width": 1400, "height": 1100}, base_url=bench.facility.url)
+        page.set_default_timeout(PAGE_MS)
         bench.sign_in(page)
         yield page
         browser.close()
@@ -100,7 +103,7 @@ def studio_link(bench: Bench, run: str) -> str:
 def opened(page: Any, address: str, shown: str) -> None:
     """Open a page and wait for a text on it."""
     page.goto(address)
-    page.get_by_text(shown, exact=False).first.wait_for(timeout=60_000)
+    page.get_by_text(shown, exact=False).first.wait_for()
 
 
 def answered(page: Any) -> None:
