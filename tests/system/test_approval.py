@@ -30,8 +30,6 @@ pytestmark = [
 ]
 
 SOON_H = 1e-5
-PAGE_MS = 180_000
-"""For a page of 64 scripts on a machine that has much else to do; 2 s on a quiet one."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +60,6 @@ def page(bench: Bench) -> Iterator[Any]:
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page(viewport={"width": 1400, "height": 1100}, base_url=bench.facility.url)
-        page.set_default_timeout(PAGE_MS)
         bench.sign_in(page)
         yield page
         browser.close()

@@ -1,5 +1,6 @@
 """What a person reads on the pages of a facility: forms, pictures, progress, the state of licences."""
 
+import asyncio
 import base64
 import http.server
 import io
@@ -10,10 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 from PIL import Image
+from starlette.types import Receive, Scope, Send
 
 from flows.approval import ApertureAnswer, Default, SpaceGroupAnswer, default_answer, prefilled
 from flows.facility import down, load
 from flows.pictures import contact_sheet, thumbnail
+from flows.server import uncompressed
 from flows.site import Site
 from flows.status import licences, studio
 from flows.studio.server import listen
@@ -96,6 +99,24 @@ def test_a_facility_that_a_version_without_a_studio_left_is_known_and_can_be_sto
     assert found.url == "http://127.0.0.1:4200"
     down(tmp_path)
     assert load(tmp_path) is None
+
+
+def test_only_the_scripts_of_pages_are_sent_uncompressed() -> None:
+    seen: list[bytes] = []
+
+    async def compressing(scope: Scope, _receive: Receive, send: Send) -> None:
+        seen.append(dict(scope["headers"]).get(b"accept-encoding", b"none"))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(app=uncompressed(compressing))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            for path in ("/v2/assets/index.js", "/api/flow_runs/filter"):
+                await client.get(path, headers={"Accept-Encoding": "gzip"})
+
+    asyncio.run(ask())
+    assert seen == [b"none", b"gzip"]
 
 
 class Forbidding(http.server.BaseHTTPRequestHandler):
