@@ -51,7 +51,8 @@ class Facility(Document):
     worker_pid: int
     upkeep_pid: int
     watcher_pid: int
-    studio_pid: int
+    studio_pid: int = 0
+    """0: of a version that had no studio."""
 
 
 class Secrets(Document):

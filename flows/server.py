@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 HOSTS_VARIABLE = "APERTURA_HOSTS"
 TOKEN_VARIABLE = "APERTURA_RUNS_TOKEN"  # noqa: S105 the name of a variable
 PASSWORD_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 the name of a variable
+ASSETS = "/assets/"
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
 TOKEN_LENGTH_MIN = 16
 """Characters; of 64 letters that is 96 bits, beyond any guessing over a network."""
@@ -58,7 +59,22 @@ def guarded() -> "ASGIApp":
         serve_runs(app, token)
     hosts = [name.strip() for name in os.environ.get(HOSTS_VARIABLE, "").split(",") if name.strip()]
     # around the application, not in it: its own services call it in this process, under a name of Prefect's
-    return TrustedHostMiddleware(app, allowed_hosts=[*LOOPBACK_HOSTS, *hosts], www_redirect=False)
+    return TrustedHostMiddleware(uncompressed(app), allowed_hosts=[*LOOPBACK_HOSTS, *hosts], www_redirect=False)
+
+
+def uncompressed(app: "ASGIApp") -> "ASGIApp":
+    """Return an application that sends the scripts of its pages as they are.
+
+    Prefect compresses each anew for every browser. Measured on the 64 of its first page (8.3 MB) over loopback, beside
+    much other work: 4.2 s of CPU time, against 0.6 s; two minutes, against seconds.
+    """
+
+    async def asked(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        if scope["type"] == "http" and ASSETS in scope["path"]:
+            scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]}
+        await app(scope, receive, send)
+
+    return asked
 
 
 def check_password(value: str) -> None:

@@ -4,10 +4,13 @@ import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.sorting import FlowRunSort
+from pydantic import Field
 
 from adapters.programs.probe import SHELXD, SHELXL, SHELXS, SHELXT, XDS, probe
 from flows.ledger import Ledger
@@ -18,6 +21,8 @@ SHOWN = 200
 """Runs counted by state: the most that Prefect gives at once."""
 LAST = 10
 """Ended runs listed: half a terminal of 24 lines."""
+STUDIO_S = 5.0
+"""For the studio to answer, be it that the token is missing. Chosen, not measured: a person waits for the status."""
 ACTIVE = {"PENDING", "RUNNING", "CANCELLING"}
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 """Types of state; what is neither is scheduled (also late, or to be tried again) or waits for a person."""
@@ -45,6 +50,7 @@ class Status(Document):
     """The answer of `apertura status`."""
 
     site: str
+    studio: str | None = Field(description="address of the studio, without its token, and whether it answers")
     states: dict[str, int]
     running: tuple[ListedRun, ...]
     last: tuple[ListedRun, ...]
@@ -69,6 +75,7 @@ def status() -> Status:
     disk = shutil.disk_usage(site.runs) if site.runs and site.runs.is_dir() else None
     return Status(
         site=site.name,
+        studio=studio(site),
         states=dict(Counter(run.state for run in runs)),
         running=tuple(run for run in runs if run.kind in ACTIVE),
         last=tuple(run for run in runs if run.kind in ENDED)[:LAST],
@@ -78,6 +85,18 @@ def status() -> Status:
         disk_free_gib=round(disk.free / 2**30, 1) if disk else None,
         disk_used_fraction=round(disk.used / disk.total, 3) if disk else None,
     )
+
+
+def studio(site: Site) -> str | None:
+    """Return where the studio is and whether it answers; None for a site without one."""
+    if site.studio_url is None:
+        return None
+    address = urlsplit(site.studio_url)._replace(query="").geturl()
+    try:
+        answers = httpx.get(address, timeout=STUDIO_S).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+    except (httpx.HTTPError, httpx.InvalidURL):
+        answers = False
+    return f"{address} {'answers' if answers else 'does not answer'}"
 
 
 def recent(client: SyncPrefectClient) -> list[ListedRun]:
@@ -131,6 +150,7 @@ def table(answer: Status) -> str:
     ]
     lines += [f"  now   {run.name}: {run.state}" for run in answer.running]
     lines += [f"  ended {run.name}: {run.state}: {run.message}" for run in answer.last]
+    lines.append("aperture studio: " + (answer.studio or "none: the site file names no `studio_url`"))
     if answer.waiting_to_be_announced is not None:
         lines.append(f"data sets that wait for the server: {answer.waiting_to_be_announced}")
     lines += [f"  no run for {one.path}: {one.reason}" for one in answer.refused]

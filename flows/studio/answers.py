@@ -26,9 +26,11 @@ class SafeHeaders(OutputTransform):
         """Add the headers, and the nonce to the scripts of a page."""
         for name, value in FIXED_HEADERS.items():
             headers[name] = value
+        headers.pop("Server", None)
+        if "Content-Security-Policy" in headers:  # of a report: its bytes stay as they are
+            return status_code, headers, chunk
         nonce = secrets.token_urlsafe(SECRET_BYTES)
         headers["Content-Security-Policy"] = policy(self._names, nonce)
-        headers.pop("Server", None)
         if headers.get("Content-Type", "").startswith("text/html"):
             headers["Cache-Control"] = "no-store"
             if finishing:

@@ -13,9 +13,11 @@ from adapters.host.http import LOOPBACK
 from flows.studio.guard import SECRET_BYTES, TOKEN_FIELD, Names, TokenGuard
 from flows.studio.opening import Place, open_place
 from flows.studio.places import OnePlace
+from flows.studio.reports import Reports
 from flows.studio.saving import file_key
 from flows.studio.server import browser_at, listen, run_studio
 from flows.studio.sitting import studio_of
+from flows.studio.solving import FOLDER
 
 
 def draw(
@@ -59,7 +61,7 @@ def draw(
             if browser:
                 stack.enter_context(browser_at(address))
 
-        studio = studio_of(OnePlace(folder), Reopening(place, apertures))
+        studio = studio_of(OnePlace(folder), Reopening(place, apertures), reports=Reports(place.work / FOLDER))
         asyncio.run(run_studio(studio, guard, sockets, names=names, began=began))
         gc.freeze()  # or the interpreter looks through all that numba and Bokeh made before it ends: seconds
 

@@ -16,6 +16,7 @@ from tornado.web import RequestHandler
 from flows.studio.answers import DeniedPage, EntrancePage, RunsPage, SafeHeaders
 from flows.studio.guard import DENIED, SECRET_BYTES, Denial, Entrance, Guard, Names, Visitor
 from flows.studio.places import RUN_FIELD, RunsBelow
+from flows.studio.reports import ReportFile, report_options
 from flows.studio.sessions import VISITOR_FIELD, Studio, StudioSessions, asked_of
 from tasks.model import ApertureError
 
@@ -32,7 +33,7 @@ NOT_FOUND = 404  # of RFC 9110
 
 
 class GuardedTornado(BokehTornado):  # type: ignore[misc]  # Bokeh's classes are untyped here
-    """Bokeh's application behind a guard; it answers pages, their assets and their WebSocket, nothing else."""
+    """Bokeh's application behind a guard; it answers pages, assets, their WebSocket and reports, nothing else."""
 
     def __init__(self, studio: Studio, guard: Guard, *, names: Names, prefix: str) -> None:
         self._guard = guard
@@ -68,9 +69,16 @@ class GuardedTornado(BokehTornado):  # type: ignore[misc]  # Bokeh's classes are
             return self.get_handler_delegate(request, DeniedPage, {"denial": denial})
         if path in {"", "/"} and isinstance(self._studio.whereabouts, RunsBelow) and RUN_FIELD not in request.arguments:
             return self.get_handler_delegate(request, RunsPage, {"runs": self._studio.whereabouts.newest()})
+        return self._report(path, request) or super().find_handler(request, **kwargs)
+
+    def _report(self, path: str, request: HTTPServerRequest) -> Any:
+        """Return what sends a file of what was solved here, or says that nothing is there; None of Bokeh's own."""
+        reports = self._studio.reports
+        if reports is not None and (place := reports.find(path)) is not None:
+            return self.get_handler_delegate(request, ReportFile, **report_options(reports, place))
         if (absent := self._absent(path, request)) is not None:
             return self.get_handler_delegate(request, DeniedPage, {"denial": absent})
-        return super().find_handler(request, **kwargs)
+        return None
 
     def _absent(self, path: str, request: HTTPServerRequest) -> Denial | None:
         """Return what to say of an address at which there is nothing; None where there is."""

@@ -16,6 +16,7 @@ from tornado.httputil import HTTPServerRequest
 
 from flows.studio.guard import PROXY_HEADER, ROLE_HEADER, USER_HEADER, Asked, Guard, Visitor
 from flows.studio.places import RUN_FIELD, Whereabouts
+from flows.studio.reports import Reports
 from tasks.model import ApertureError
 
 log = logging.getLogger("apertura.studio")
@@ -32,6 +33,8 @@ class Studio(NamedTuple):
     whereabouts: Whereabouts
     open_place: Callable[[Path], Any]
     make_document: Callable[[Page, Any, Visitor], Keep]
+    reports: Reports | None = None
+    """What was solved here, where no site serves it."""
 
 
 class StudioSessions(Handler):  # type: ignore[misc]  # Bokeh's classes are untyped here

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from bokeh.document import Document as Page
@@ -13,6 +14,7 @@ from flows.studio.desk import Desk
 from flows.studio.guard import Visitor
 from flows.studio.opening import Place, open_place
 from flows.studio.places import Whereabouts
+from flows.studio.reports import Reports
 from flows.studio.rotation_desk import RotationDesk
 from flows.studio.rotation_window import build_rotation
 from flows.studio.save_panel import Visiting
@@ -75,17 +77,26 @@ class VisitorsDeeds(Deeds):
         return self._visitor.name if self._visitor.vouched else who
 
 
+def address_of(path: Path) -> str | None:
+    """Return the address of a file of a run in a browser; None where no server serves it."""
+    url = load_site().url_of(path)
+    return url if url.startswith("http") else None
+
+
 def open_run(folder: Path) -> Place:
     """Open a run of a facility; what goes on is in the log."""
     return open_place(folder, tell=log.info)
 
 
-def studio_of(whereabouts: Whereabouts, open_folder: Callable[[Path], Place] = open_run) -> Studio:
-    """Return what the server serves of these folders."""
-    return Studio(whereabouts, open_folder, seat)
+def studio_of(
+    whereabouts: Whereabouts, open_folder: Callable[[Path], Place] = open_run, *, reports: Reports | None = None
+) -> Studio:
+    """Return what the server serves of these folders; `reports` are those that it serves itself."""
+    link_to = address_of if reports is None else reports.address_of
+    return Studio(whereabouts, open_folder, partial(seat, link_to=link_to), reports)
 
 
-def seat(doc: Page, place: Place, visitor: Visitor) -> Keep:
+def seat(doc: Page, place: Place, visitor: Visitor, *, link_to: Callable[[Path], str | None] = address_of) -> Keep:
     """Make the page of one session; return what keeps its unsaved work at its end."""
     doc.title = f"{place.title} - apertura"
     if place.rotation is not None:
@@ -102,7 +113,7 @@ def seat(doc: Page, place: Place, visitor: Visitor) -> Keep:
     waiting = place.run is not None and waits(place.run) is not None
     visiting = Visiting(
         who=visitor.name, title=place.title, may_write=visitor.may_write, vouched=visitor.vouched,
-        link_to=address_of, accept=deeds.accept if waiting else None,
+        link_to=link_to, accept=deeds.accept if waiting else None,
     )  # fmt: skip
     build(doc, desk, deeds, visitor=visiting)
     notes = list(place.notes)
@@ -113,9 +124,3 @@ def seat(doc: Page, place: Place, visitor: Visitor) -> Keep:
     if notes:
         desk.say("; ".join(notes) + ".", "warning" if place.in_progress or not visitor.may_write else "info")
     return deeds.close
-
-
-def address_of(path: Path) -> str | None:
-    """Return the address of a file of a run in a browser; None where no server serves it."""
-    url = load_site().url_of(path)
-    return url if url.startswith("http") else None

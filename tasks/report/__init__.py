@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         RunOutcome,
         SourceSummary,
     )
+    from tasks.report.script import script_hash
     from tasks.report.task import ReportFiles, write_report
 else:
     __getattr__ = open_face(__name__)
@@ -29,6 +30,7 @@ __all__ = [
     "RunOutcome",
     "SourceSummary",
     "colour_of",
+    "script_hash",
     "tilt_pictures",
     "write_report",
 ]

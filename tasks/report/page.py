@@ -20,6 +20,7 @@ from tasks.report.images import FramePicture, TiltPicture, colour_of, frame_pict
 from tasks.report.masked import masked_picture, masked_words, validity_entry
 from tasks.report.models import CrystalOutcome, RunOutcome
 from tasks.report.results import reason_of, stage_provenance
+from tasks.report.script import script_text
 
 HERE = Path(__file__).parent
 TILTS_MIN = 2
@@ -67,7 +68,7 @@ def render_page(outcome: RunOutcome, rundir: Path) -> str:
         total_s=outcome.timings_s.get("total", 0.0),
         failures=_failures(outcome),
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 # nosec B704 our own file
-        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),  # noqa: S704 # nosec B704 our own file
+        script=Markup(script_text()),  # noqa: S704 # nosec B704 our own file
     )
 
 

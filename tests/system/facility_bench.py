@@ -36,6 +36,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 """Crashed is not among them: the janitor tries again."""
 WAIT_S = float(os.environ.get("APERTURA_FAULT_WAIT_S", "600"))
+PAGE_MS = 180_000
+"""For a page of 64 scripts, beside much other work. Chosen, not measured: it fails late, and only where it must."""
 OBEYS_PERMISSIONS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
 """Root without the right to pass over file permissions: what a service user is."""
 ERROR = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Cancelled|NotFound|Exit|Interrupt)\b")
@@ -249,10 +251,11 @@ class Bench:
 
     def sign_in(self, page: Any) -> None:
         """Give the user interface in a browser its password, as a person does once."""
+        page.set_default_timeout(PAGE_MS)
         page.goto(f"{self.facility.url}/v2/login")
         page.locator("input").first.fill(":".join(self.login))
         page.keyboard.press("Enter")
-        page.wait_for_url(lambda url: "login" not in url, timeout=60_000)
+        page.wait_for_url(lambda url: "login" not in url)
 
     def post(self, path: str, **body: Any) -> Any:
         for _ in range(60):

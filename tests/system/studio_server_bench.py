@@ -12,6 +12,7 @@ from bokeh.plotting import figure
 
 from flows.studio.guard import Guard, Names, TokenGuard, Visitor
 from flows.studio.places import Whereabouts
+from flows.studio.reports import Reports
 from flows.studio.server import listen, run_studio
 from flows.studio.sessions import Studio
 from tasks.model import SourceError
@@ -23,8 +24,9 @@ class Served:
     """A studio in a thread, with a page that counts clicks, and what it kept at its end."""
 
     def __init__(
-        self, whereabouts: Whereabouts, *, guard: Guard | None = None, names: Names | None = None, prefix: str = ""
-    ) -> None:
+        self, whereabouts: Whereabouts, *, guard: Guard | None = None, names: Names | None = None, prefix: str = "",
+        reports: Reports | None = None,
+    ) -> None:  # fmt: skip
         self.sockets, self.port = listen(None)
         self.names = names or Names.of_loopback(self.port)
         self.cookie_name = f"apertura-{self.port}"
@@ -33,7 +35,7 @@ class Served:
         self.prefix = prefix
         self.kept: list[int] = []
         self.visitors: list[Visitor] = []
-        self.studio = Studio(whereabouts, self.open_place, self.make_document)
+        self.studio = Studio(whereabouts, self.open_place, self.make_document, reports)
         self.ended, self.began = asyncio.Event(), threading.Event()
         self.thread = threading.Thread(target=self._serve)
         self.thread.start()
@@ -75,6 +77,11 @@ class Served:
         doc.add_root(Column(said, button, plot))
         self.visitors.append(visitor)
         return lambda: self.kept.append(clicks[0])
+
+    @property
+    def reports(self) -> Path:
+        assert self.studio.reports is not None
+        return self.studio.reports.folder
 
     @property
     def cookie(self) -> dict[str, str]:

@@ -100,7 +100,7 @@ def studio_link(bench: Bench, run: str) -> str:
 def opened(page: Any, address: str, shown: str) -> None:
     """Open a page and wait for a text on it."""
     page.goto(address)
-    page.get_by_text(shown, exact=False).first.wait_for(timeout=60_000)
+    page.get_by_text(shown, exact=False).first.wait_for()
 
 
 def answered(page: Any) -> None:

@@ -20,15 +20,21 @@ from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from flows.studio.places import OnePlace
+from flows.studio.reports import Reports
 from flows.studio.server import FIRST_PORT, PORTS_TRIED, listen
 from tasks.model import SettingsError
+from tasks.report import write_report
+from tests.synthetic.outcomes import example_outcome
 from tests.system.facility_bench import ROOT, drop
 from tests.system.studio_server_bench import TOKEN, Served
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    made = Served(OnePlace(tmp_path_factory.mktemp("series")))
+    run = tmp_path_factory.mktemp("solved") / "run-01"
+    run.mkdir()
+    write_report(example_outcome(run, tilts=7), run)
+    made = Served(OnePlace(tmp_path_factory.mktemp("series")), reports=Reports(run.parent))
     yield made
     made.close()
 
@@ -92,6 +98,41 @@ def test_every_answer_carries_the_headers_of_safety(served: Served) -> None:
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert "access-control-allow-origin" not in answer.headers
     assert served.ask().headers["cache-control"] == "no-store"
+
+
+def test_what_was_solved_is_sent_to_who_has_the_cookie_and_only_the_report_is_a_page(served: Served) -> None:
+    page = served.ask("/solved/run-01/report.html")
+    assert page.status_code == 200
+    assert page.content == (served.reports / "run-01/report.html").read_bytes()
+    assert "unsafe" not in page.headers["content-security-policy"].split("script-src")[1].split(";")[0]
+    assert page.headers["x-content-type-options"] == "nosniff"
+    figures = served.ask("/solved/run-01/results.json")
+    assert figures.status_code == 200
+    assert figures.headers["content-disposition"] == "attachment"
+    assert served.ask("/solved/run-01/report.html", entered=False).status_code == 403
+    assert served.ask("/solved/run-01/report.html", headers={"Origin": "http://evil.example"}).status_code == 403
+    for path in ("/solved", "/solved/", "/solved/run-01", "/solved/run-01/%2e%2e/%2e%2e/x", "/solved/..%2f..%2fx"):
+        assert served.ask(path).status_code == 404, path
+
+
+@pytest.mark.needs_browser
+def test_the_slider_of_a_report_works_in_a_browser_and_a_script_in_its_text_does_not(served: Served) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = served.reports / "run-01/report.html"
+    path.write_text(path.read_text().replace("<h1", "<script>document.title = 'theirs'</script><h1", 1))
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page()
+        page.goto(f"{served.url}/?token={TOKEN}")
+        page.goto(f"{served.url}/solved/run-01/report.html")
+        page.locator("[data-scrub] input").first.wait_for()
+        assert page.title() != "theirs"
+        with page.expect_download() as kept:
+            page.get_by_role("link", name="results.json").click()
+        assert Path(kept.value.path()).read_bytes() == (served.reports / "run-01/results.json").read_bytes()
+        browser.close()
 
 
 def test_a_websocket_opens_with_cookie_origin_and_its_own_session_only(served: Served) -> None:

@@ -1,16 +1,25 @@
 """What a person reads on the pages of a facility: forms, pictures, progress, the state of licences."""
 
+import asyncio
 import base64
+import http.server
 import io
+import json
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
+from starlette.types import Receive, Scope, Send
 
 from flows.approval import ApertureAnswer, Default, SpaceGroupAnswer, default_answer, prefilled
+from flows.facility import down, load
 from flows.pictures import contact_sheet, thumbnail
-from flows.status import licences
+from flows.server import uncompressed
+from flows.site import Site
+from flows.status import licences, studio
+from flows.studio.server import listen
 from tasks.stage import tell
 from tests.synthetic.outcomes import example_outcome
 
@@ -64,3 +73,57 @@ def test_licences_say_until_when_or_what_is_absent(monkeypatch: pytest.MonkeyPat
     found = licences()
     assert found["XDS"] == "licensed until 31-Mar-2027"
     assert found["SHELXL"] == "not installed"
+
+
+def test_the_status_says_whether_the_studio_answers_and_not_its_token() -> None:
+    (one,), port = listen(None)
+    site = Site(studio_url=f"http://127.0.0.1:{port}/?token=a-secret")
+    with one:
+        server = http.server.HTTPServer(("127.0.0.1", port), Forbidding, bind_and_activate=False)
+        server.socket.close()
+        server.socket = one
+        one.setblocking(True)
+        answering = threading.Thread(target=server.handle_request)
+        answering.start()
+        assert studio(site) == f"http://127.0.0.1:{port}/ answers"
+        answering.join()
+    assert studio(site) == f"http://127.0.0.1:{port}/ does not answer"
+    assert studio(Site()) is None
+
+
+def test_a_facility_that_a_version_without_a_studio_left_is_known_and_can_be_stopped(tmp_path: Path) -> None:
+    left = {"url": "http://127.0.0.1:4200", "server_pid": 2, "worker_pid": 3, "upkeep_pid": 4, "watcher_pid": 5}
+    (tmp_path / "facility.json").write_text(json.dumps(left))
+    found = load(tmp_path)
+    assert found is not None
+    assert found.url == "http://127.0.0.1:4200"
+    down(tmp_path)
+    assert load(tmp_path) is None
+
+
+def test_only_the_scripts_of_pages_are_sent_uncompressed() -> None:
+    seen: list[bytes] = []
+
+    async def compressing(scope: Scope, _receive: Receive, send: Send) -> None:
+        seen.append(dict(scope["headers"]).get(b"accept-encoding", b"none"))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(app=uncompressed(compressing))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            for path in ("/v2/assets/index.js", "/api/flow_runs/filter"):
+                await client.get(path, headers={"Accept-Encoding": "gzip"})
+
+    asyncio.run(ask())
+    assert seen == [b"none", b"gzip"]
+
+
+class Forbidding(http.server.BaseHTTPRequestHandler):
+    """A studio, asked without its token."""
+
+    def do_GET(self) -> None:
+        self.send_error(403)
+
+    def log_message(self, *_: object) -> None:
+        pass
