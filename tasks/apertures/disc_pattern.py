@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.apertures.pattern import BraggSpots, regions
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.disc_background import DiscRings
 from tasks.events.disc_search import covered, find_discs
 from tasks.events.inversion import distances

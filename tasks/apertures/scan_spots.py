@@ -10,8 +10,8 @@ from scipy.sparse import csr_matrix
 from tasks.apertures.disc_pattern import find_bragg_discs
 from tasks.apertures.pattern import BraggSpots, find_bragg_spots
 from tasks.apertures.settings import ProposalSettings
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.canvas import canvas_for, measured
-from tasks.events.disc import BeamDisc
 from tasks.events.inversion import distances
 from tasks.events.repeated import repeated_positions
 from tasks.events.scan_beam import DirectBeam, find_direct_beam, find_disc_beam

@@ -13,7 +13,7 @@ from tasks.apertures.holes import fill_holes
 from tasks.apertures.pattern import BraggSpots
 from tasks.apertures.scan_spots import spots_of_scan
 from tasks.apertures.settings import ProposalSettings
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.scan_beam import DirectBeam
 from tasks.events.store import ScanEvents
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.apertures import ProposalSettings, ScanSpots, spots_of_scan
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.position_sums import add_positions, electrons_inside
 from tasks.events.store import ScanEvents
 from tasks.ingest import TiltSeries, open_events

@@ -14,7 +14,7 @@ from tasks.drawing.kept_images import KeptImages
 from tasks.drawing.likeness import brightest, misorientation
 from tasks.drawing.open_tilt import OpenTilt
 from tasks.drawing.virtual_detector import VirtualDetector
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.position_sums import add_positions
 from tasks.events.repeated import repeated_positions
 from tasks.events.scan_beam import find_direct_beam, find_disc_beam

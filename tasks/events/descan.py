@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
+from tasks.events.scan_motion import NO_DESCAN, Descan, beam_of_positions, descan_of, terms_of
 from tasks.events.store import ScanEvents
 from tasks.model.experiment import PixelPosition
 
@@ -30,27 +31,6 @@ SIGNIFICANCE = 5.0
 """Standard errors: by chance once in a million fits."""
 SMALLEST_PX = 0.3
 """Over the scan: electrons are shifted by whole pixels, so that a smaller motion would shift next to none."""
-
-
-class Descan(NamedTuple):
-    """How the beam moves over the scan, about its middle.
-
-    ``matrix`` (2, 2): px of (slow, fast) per scan step in (row, column); ``bend`` (2, 3): px of (slow, fast) per square
-    step in (row^2, row column, column^2); zero where no motion is seen.
-    """
-
-    matrix: NDArray[np.float64]
-    bend: NDArray[np.float64]
-    span_px: float
-    """Largest motion over the scan."""
-
-    def plus(self, more: "Descan", scan_shape: tuple[int, int]) -> "Descan":
-        """Return the sum of two motions."""
-        return descan_of(self.matrix + more.matrix, scan_shape, bend=self.bend + more.bend)
-
-
-NO_DESCAN = Descan(np.zeros((2, 2)), np.zeros((2, 3)), 0.0)
-"""A beam that stands still: zeros by definition."""
 
 
 class BlockBeams(NamedTuple):
@@ -105,7 +85,7 @@ def fit_descan(scans: list[BlockBeams], scan_shape: tuple[int, int]) -> Descan:
     usable = [scan for scan in scans if len(scan.place) >= 3]
     if sum(len(scan.place) for scan in usable) < PLACES_MIN:
         return NO_DESCAN
-    terms = np.concatenate([_centred(_terms(scan.place, scan_shape)) for scan in usable])
+    terms = np.concatenate([_centred(terms_of(scan.place, scan_shape)) for scan in usable])
     beam = np.concatenate([_centred(scan.beam_px) for scan in usable])
     place = np.concatenate([_centred(scan.place) for scan in usable])
     extent = np.array(scan_shape, dtype=np.float64) - 1.0
@@ -144,35 +124,8 @@ def _fitted(
     return found, (np.abs(found) > SIGNIFICANCE * error[None, :]) & (np.abs(found) * reach > SMALLEST_PX)
 
 
-def _terms(place: NDArray[np.float64], scan_shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Return row, column, row^2, row column and column^2 about the scan's middle, (n, 5)."""
-    row, column = (place - (np.array(scan_shape) - 1.0) / 2.0).T
-    return np.stack([row, column, row * row, row * column, column * column], axis=1)
-
-
 def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values - values.mean(axis=0)
-
-
-def descan_of(
-    matrix: NDArray[np.float64], scan_shape: tuple[int, int], *, bend: NDArray[np.float64] | None = None
-) -> Descan:
-    """Return the motion with its largest extent over the scan."""
-    if bend is None or not bend.any():
-        extent = np.array(scan_shape, dtype=np.float64) - 1.0
-        return Descan(matrix, np.zeros((2, 3)), float(np.abs(matrix * extent).sum(axis=1).max()))
-    beam = beam_of_positions(Descan(matrix, bend, 0.0), scan_shape, np.zeros(2))
-    return Descan(matrix, bend, float(np.ptp(beam, axis=0).max()))
-
-
-def beam_of_positions(descan: Descan, scan_shape: tuple[int, int], beam_px: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the direct beam seen from every scan position, (n_positions, 2), given that of the scan's middle."""
-    rows, columns = np.divmod(np.arange(scan_shape[0] * scan_shape[1]), scan_shape[1])
-    place = np.stack([rows, columns], axis=1)
-    linear = (place - (np.array(scan_shape) - 1.0) / 2.0) @ descan.matrix.T
-    if not descan.bend.any():
-        return beam_px + linear
-    return beam_px + linear + _terms(place.astype(np.float64), scan_shape)[:, 2:] @ descan.bend.T
 
 
 def _blocks(scan_shape: tuple[int, int], events: int) -> tuple[NDArray[np.int64], tuple[int, int]]:

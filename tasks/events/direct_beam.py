@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tasks.events.bad_pixels import HOT_RATIO
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.disc_centre import disc_centre, disc_contrast
 from tasks.events.inversion import distances, highest, self_convolution
 from tasks.model.experiment import PixelPosition

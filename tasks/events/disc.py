@@ -8,27 +8,17 @@ that edge times a quadratic surface, for a beam that is lit unevenly, plus a sur
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy import ndimage, optimize, special
 
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.inversion import distances, highest
 from tasks.model.arrays import Mask
-from tasks.model.document import Document
 from tasks.model.experiment import Beam, Detector, PixelPosition
 
-LEAST_RADIUS_PX = 2.0
-"""Smaller discs are points: the detector's blur (0.5 px and more) has made most of such a disc its edge, and a Gaussian
-is as good a model. Chosen, not measured; 0.18 mrad at 110 mm with pixels of 10 um."""
-EDGE_OF_RADIUS = 0.25
-"""A softer edge, over the radius, is that of a spot, not of a disc: a normal spot of a deviation of 4 px fits as 0.30
-(tests/unit/events/test_disc.py), a disc of 5.5 px behind the blur of half a pixel as 0.11."""
-EDGE_UNSEEN_PX = 0.6
-"""Of a disc that only the manifest states: the point spread of a counting camera, half a pixel, and the pixel itself
-(1 / sqrt(12))."""
 OUTLINE = 0.35
 """Of the height of the beam, where its outline is drawn: above any halo, below the dim side of a beam whose two sides
 differ by a factor of two. Chosen, not measured: the fit that follows does not depend on it."""
@@ -52,31 +42,6 @@ CONTRADICTION = 0.15
 some per cent each. Chosen, not measured."""
 CONTRADICTION_PX = 1.0
 """Smaller differences are none, whatever the share: the blur of the detector is of that size."""
-
-
-class BeamDisc(Document):
-    """The disc of the direct beam and of every reflection; ``edge_px``: standard deviation of its blurred edge."""
-
-    radius_px: float = Field(gt=0)
-    edge_px: float = Field(gt=0)
-    scatter_px: float = Field(default=0.0, ge=0, description="of the radius from scan to scan, standard deviation")
-    scans: int = Field(default=0, ge=0, description="in which it was measured; 0 = the manifest's")
-    stated_px: float | None = Field(default=None, description="radius that the manifest's convergence makes")
-
-    @property
-    def reach_px(self) -> float:
-        """The radius beyond which nothing of the disc lies."""
-        return self.radius_px + 3.0 * self.edge_px
-
-    @property
-    def is_point(self) -> bool:
-        """Whether spots are as good as points."""
-        return self.radius_px < LEAST_RADIUS_PX or self.edge_px > EDGE_OF_RADIUS * self.radius_px
-
-    @classmethod
-    def stated(cls, radius_px: float) -> Self:
-        """Return the disc of a manifest's convergence where no beam is seen."""
-        return cls(radius_px=radius_px, edge_px=EDGE_UNSEEN_PX, stated_px=radius_px)
 
 
 class DiscFit(NamedTuple):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.disc_search import box_sums
 from tasks.model.arrays import Floats, Integers, Mask
 

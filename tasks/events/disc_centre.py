@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.events.disc import BeamDisc, measure_disc
+from tasks.events.beam_disc import BeamDisc
+from tasks.events.disc import measure_disc
 from tasks.events.disc_fit import fit_discs
 from tasks.events.disc_search import box_sums
 from tasks.model.experiment import PixelPosition

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numba import njit
 
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.disc_fit import MISFIT, fit_discs
 from tasks.model.arrays import Floats, Image, Integers, Mask
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.cut_beam import is_hidden
-from tasks.events.disc import BeamDisc
 from tasks.events.disc_centre import disc_centre, disc_contrast
 from tasks.events.inversion import distances, highest, self_convolution
 

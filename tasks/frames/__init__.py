@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
-    from tasks.frames.centring import event_origins
     from tasks.frames.models import CountingFound, DirectBeams, Frame, FrameMasks, FrameSeries
     from tasks.frames.ports import FrameImages, FrameReader
     from tasks.frames.settings import FrameSettings
+    from tasks.frames.shifts import event_origins
     from tasks.frames.stack import each_corrected_frame, each_frame, stored_frame
     from tasks.frames.sweeps import STEP_TOLERANCE, Sweep, partition, usable_sweeps
     from tasks.frames.task import find_beams, read_rotation, sum_frames

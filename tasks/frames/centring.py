@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.cut_beam import beam_from_part, is_cut, is_hidden
-from tasks.events.descan import NO_DESCAN, PLACES_MIN, Descan, beam_of_positions, block_beams, descan_of, fit_descan
+from tasks.events.descan import PLACES_MIN, block_beams, fit_descan
 from tasks.events.direct_beam import BeamFit, centroid, find_beam
-from tasks.events.disc import BeamDisc
 from tasks.events.disc_centre import disc_centre
+from tasks.events.scan_motion import NO_DESCAN, Descan, beam_of_positions
 from tasks.events.sums import sum_pattern
 from tasks.frames.counting import scan_as_arrived
 from tasks.frames.models import CountingFound, DirectBeams
@@ -183,33 +184,3 @@ def _unmoved(
     if disc is not None:
         return fit._replace(centre=disc_centre(pattern.astype(np.float64), fit.centre, disc))
     return centroid(pattern.astype(np.float64), fit.centre) or fit
-
-
-def position_shifts(
-    beams: DirectBeams, index: int, scan_shape: tuple[int, int], target: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return whole-pixel shifts to `target` of every position of one scan, (n, 2), and what remains, (n, 2).
-
-    After the shift the beam of a position lies at ``target + remainder``; the remainder is at most half a pixel.
-    """
-    descan = descan_of(np.array(beams.descan_px), scan_shape, bend=np.array(beams.descan_bend_px))
-    beam = beam_of_positions(descan, scan_shape, np.array(beams.px[index]))
-    shifts = np.rint(target - beam)
-    return shifts.astype(np.int64), beam + shifts - target
-
-
-def event_origins(
-    beams: DirectBeams, index: int, scan_shape: tuple[int, int], direct_beam_px: PixelPosition
-) -> NDArray[np.int64]:
-    """Return what was added to slow and fast of every position's electrons in a frame, (n, 2).
-
-    Parameters
-    ----------
-    index
-        Number of the scan.
-    direct_beam_px
-        That of the frame series: it lies as far from the median of the beams as the canvas is wider than the detector.
-    """
-    target = np.median(np.array(beams.px), axis=0)
-    shifts, _ = position_shifts(beams, index, scan_shape, target)
-    return shifts + np.rint(np.array(direct_beam_px) - target).astype(np.int64)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.frames.stack import holds, stored
 from tasks.model import Beam, Detector, Document, FileRef, Vector
 from tasks.model.experiment import PixelPosition

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.events.descan import NO_DESCAN, Descan, descan_of
+from tasks.events.scan_motion import NO_DESCAN, Descan, descan_of
 from tasks.ingest import TiltSeries
 
 CONTRADICTION_PX = 1.0

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from tasks.events.canvas import Canvas, canvas_for, covered, measured
 from tasks.events.coin import coin_of_tilt
 from tasks.events.sums import sum_events
-from tasks.frames.centring import position_shifts
 from tasks.frames.counting import LEAST_LOSS, FrameLoss, camera_frames_per_position, frame_loss
 from tasks.frames.models import DirectBeams, Frame, FrameMasks
 from tasks.frames.packing import CountedFrame, measured_packing
 from tasks.frames.settings import FrameSettings
+from tasks.frames.shifts import position_shifts
 from tasks.ingest import TiltSeries, open_events
 from tasks.model.experiment import PixelPosition
 

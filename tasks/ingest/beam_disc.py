@@ -1,6 +1,7 @@
 """The disc of a series' direct beam, from the sums of some of its scans."""
 
-from tasks.events.disc import BeamDisc, disc_of_scans, spread_over, stated_radius_px
+from tasks.events.beam_disc import BeamDisc
+from tasks.events.disc import disc_of_scans, spread_over, stated_radius_px
 from tasks.events.sums import sum_pattern
 from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries

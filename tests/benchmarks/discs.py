@@ -17,7 +17,8 @@ from scipy import signal
 from tasks.apertures.automatic import AutomaticApertures
 from tasks.apertures.disc_pattern import find_bragg_discs
 from tasks.apertures.pattern import find_bragg_spots
-from tasks.events.disc import BeamDisc, edge_profile
+from tasks.events.beam_disc import BeamDisc
+from tasks.events.disc import edge_profile
 from tasks.events.scan_beam import DirectBeam
 from tasks.frames.centring import measure_beams
 from tasks.frames.settings import FrameSettings

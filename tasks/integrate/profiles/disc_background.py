@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.disc_fit import pattern_of_discs
 from tasks.events.disc_search import poor_rings
 from tasks.integrate.spots.background import ring_background

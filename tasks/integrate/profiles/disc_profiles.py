@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from tasks.events.disc import BeamDisc, edge_profile
+from tasks.events.beam_disc import BeamDisc
+from tasks.events.disc import edge_profile
 from tasks.integrate.geometry.prediction import Predictions
 from tasks.integrate.parallel import in_threads
 from tasks.integrate.profiles.overlaps import neighbours_of, one_spot, what_others_put

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.disc_background import DiscRings
 from tasks.events.disc_search import find_discs
 from tasks.integrate.parallel import in_threads

@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.apertures.automatic import AutomaticApertures
 from tasks.apertures.disc_pattern import find_bragg_discs
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.scan_beam import find_disc_beam
 from tasks.events.virtual_detectors import BACKGROUND, BEAM
 from tasks.ingest import disc_of_series

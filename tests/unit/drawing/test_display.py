@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.drawing import (
@@ -20,6 +20,7 @@ DETECTOR = Detector(name="d", shape_px=(576, 576), pixel_size_mm=0.01, camera_le
 WAVELENGTH = 0.0196875  # 300 keV
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.sampled_from([(1, 1), (7, 9), (16, 12)]))
 def test_bins_keep_every_electron(seed: int, factor: int, shape: tuple[int, int]) -> None:
     pattern = np.random.default_rng(seed).poisson(3.0, shape).astype(np.uint32)
@@ -68,6 +69,7 @@ def test_contrast_spans_black_to_white_whatever_single_positions_say() -> None:
     assert not contrasted(np.full((4, 4), np.nan, dtype=np.float32)).any()
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1))
 def test_edges_are_the_sides_between_a_mask_and_the_rest(seed: int) -> None:
     mask = np.random.default_rng(seed).random((6, 8)) < 0.5

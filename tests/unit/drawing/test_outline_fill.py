@@ -1,13 +1,14 @@
 """Filling an outline while it is drawn: as a polygon is filled, at every point."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 
 from tasks.drawing import OutlineFill, polygon_mask
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(3, 12))
 def test_it_is_the_polygon_of_its_points_each_time(seed: int, count: int) -> None:
     """Of outlines that cross themselves too; none of these goes through the centre of a position."""

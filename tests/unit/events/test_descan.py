@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tasks.events.descan import BlockBeams, beam_of_positions, block_beams, descan_of, fit_descan
+from tasks.events.descan import BlockBeams, block_beams, fit_descan
+from tasks.events.scan_motion import beam_of_positions, descan_of
 from tasks.events.store import ScanEvents
 
 SHAPE = (48, 40)

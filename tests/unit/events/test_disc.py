@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.direct_beam import find_beam
-from tasks.events.disc import BeamDisc, DiscFit, disc_of_scans, measure_disc, stated_radius_px
+from tasks.events.disc import DiscFit, disc_of_scans, measure_disc, stated_radius_px
 from tasks.model import Beam, Detector
 
 CENTRE = np.array([91.3, 87.6])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.events.disc_background import DiscRings
 from tasks.events.disc_search import FoundDiscs, box_sums, find_discs, poisson_deviation
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.integrate.builtin import BuiltinIntegrator
 from tasks.model import Detector
 from tests.synthetic.frame_series import Conditions, synthetic_frame_series

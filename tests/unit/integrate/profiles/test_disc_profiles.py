@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.events.disc import BeamDisc
+from tasks.events.beam_disc import BeamDisc
 from tasks.integrate.geometry.prediction import Predictions
 from tasks.integrate.profiles.disc_profiles import disc_profiles, overlaps_of, reach_of, separated_discs
 from tasks.integrate.profiles.patches import Patches
