@@ -113,10 +113,10 @@ class Window:
         """
         self.page.evaluate(SETTLED)
 
-    def says(self, text: str | re.Pattern[str]) -> Any:
+    def says(self, text: str | re.Pattern[str], *, wait_ms: float = ANSWER_MS) -> Any:
         """Return where the page says something, waited for."""
         found = self.page.get_by_text(text).first
-        found.wait_for()
+        found.wait_for(timeout=wait_ms)
         return found
 
     @property

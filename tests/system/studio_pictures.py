@@ -23,6 +23,8 @@ from tests.system.studio_driver import Window, polygon, studio
 
 WIDE, USUAL, ZOOMED = (1920, 1080), (1280, 960), (640, 900)
 """Windows; that of 640 px is one of 1280 px at 200 % zoom."""
+JUDGEMENT_MS = 900_000
+"""For a judgement: 20 s on a quiet machine; nothing is to be lost on one that has much else to do."""
 README_COLOURS = 256
 """Of the picture for a page: as many as a palette holds. With 128 the colours of the regions are seen to change."""
 
@@ -52,7 +54,7 @@ def main() -> None:
 
 
 def of_source(source: Path, work: Path, out: Path) -> None:
-    """Make pictures of a series that nothing was drawn on, and of a hand that draws."""
+    """Make pictures of a series that nothing was drawn on, of a hand that draws, and of the next start after it."""
     with windows(source, work, (48, 48)) as (window, _):
         keep(window, out / "empty.png")
         window.press("f")
@@ -60,6 +62,10 @@ def of_source(source: Path, work: Path, out: Path) -> None:
         window.settle()
         keep(window, out / "drawing.png")
         window.page.mouse.up()
+        window.settle()
+    with windows(source, work, (48, 48)) as (window, _):
+        window.says("Your unsaved drawing")
+        keep(window, out / "recovery.png")
 
 
 def of_run(run: Path, work: Path, out: Path) -> None:
@@ -74,7 +80,7 @@ def of_run(run: Path, work: Path, out: Path) -> None:
         window.settle()
         keep(window, out / "brushed.png")
         window.press("j")
-        window.says("CC½")
+        window.says("CC½", wait_ms=JUDGEMENT_MS)
         window.settle()
         keep(window, out / "judge.png")
         page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
