@@ -1,7 +1,6 @@
 """The command line. Progress goes to stderr, results to stdout; the exit code says what happened."""
 
 import json
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -9,6 +8,18 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_of_runs import add_commands
+from flows.command_ends import (
+    BUG,
+    MISSING,
+    NOT_SOLVED,
+    SOURCE,
+    USAGE,
+    AsJson,
+    Out,
+    conclude,
+    one_thread_for_each_product,
+)
 from tasks.model import (
     ApertureError,
     InputError,
@@ -16,9 +27,6 @@ from tasks.model import (
     ProgramNotFoundError,
     SettingsError,
 )
-
-SOLVED, NOT_SOLVED, USAGE, SOURCE, MISSING, BUG = 0, 1, 2, 3, 4, 70
-"""Exit codes that users rely on; 70 is EX_SOFTWARE of sysexits.h."""
 
 app = typer.Typer(
     name="apertura",
@@ -28,14 +36,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Out = Annotated[Path, typer.Option("--out", help="run folder: new, empty, or of the same run (resumed)")]
 Config = Annotated[Path | None, typer.Option("--config", help="settings as YAML")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", help="one setting, a.b=c; may be repeated")]
 Compositions = Annotated[
     list[str] | None,
     typer.Option("--composition", help='empirical contents, "C19 H22 N2 O"; repeated for several phases'),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="print results.json to stdout")]
 
 
 def with_compositions(assign: list[str] | None, given: list[str] | None) -> list[str]:
@@ -60,7 +66,7 @@ def run(
     from flows.commands import run_source
     from flows.settings import load_settings
 
-    _conclude(run_source(source, out, load_settings(config, with_compositions(assign, composition))), as_json=as_json)
+    conclude(run_source(source, out, load_settings(config, with_compositions(assign, composition))), as_json=as_json)
 
 
 @app.command()
@@ -95,7 +101,7 @@ def solve(
         energy_kev=energy_kev,
         block=block,
     )
-    _conclude(result, as_json=as_json)
+    conclude(result, as_json=as_json)
 
 
 @app.command()
@@ -133,10 +139,10 @@ def draw(
 @app.command()
 def demo(out: Annotated[Path, typer.Option("--out", help="new folder")] = Path("apertura-demo")) -> None:
     """Make a small synthetic cluster and solve it with embedded engines only."""
-    _one_thread_for_each_product()
+    one_thread_for_each_product()
     from flows.demo import run_demo
 
-    _conclude(run_demo(out), as_json=False)
+    conclude(run_demo(out), as_json=False)
 
 
 @app.command()
@@ -149,7 +155,7 @@ def simulate(
     assign: Assignments = None,
 ) -> None:
     """Write a synthetic tilt series of a structure, in the acquisition contract."""
-    _one_thread_for_each_product()
+    one_thread_for_each_product()
     from flows.demo import simulate_series
 
     options = (("seed", seed), ("cluster.crystals", crystals))
@@ -185,61 +191,6 @@ def export(
 
     for folder in export_run(run, to, out or run / f"export-{to}", crystal=crystal):
         typer.echo(str(folder))
-
-
-@app.command()
-def region(
-    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
-    crystal: Annotated[str, typer.Option(help="as in results.json: crystal-01")],
-    out: Out,
-    file: Annotated[Path | None, typer.Option(help="aperture file: regions drawn within the crystal")] = None,
-    split: Annotated[int | None, typer.Option(help="so many equal regions, which together are the crystal")] = None,
-    positions: Annotated[int | None, typer.Option(help="the best so many positions at every tilt")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Measure regions of a crystal in its known geometry, also those too small to be indexed, and solve them."""
-    from flows.progress import TerminalSteps
-    from flows.regions import RegionsAsked, measure_regions
-
-    with TerminalSteps() as steps:
-        folder = measure_regions(run, crystal, RegionsAsked(file, split, positions), out, steps)
-    _conclude(folder, as_json=as_json)
-
-
-@app.command()
-def trace(
-    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
-    crystal: Annotated[str, typer.Option(help="as in results.json: crystal-01")],
-    hkl: Annotated[str, typer.Option(help="h,k,l in the cell of the crystal; equivalents are traced with it")],
-    picture: Annotated[Path | None, typer.Option(help="also draw it: new .png, .svg or .pdf")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="as JSON, with all pixels and probe positions")] = False,
-) -> None:
-    """Follow a reflection back to the frames, the probe positions and the electrons that made it."""
-    from flows.tracing import table
-    from flows.tracing import trace as follow
-
-    traced = follow(run, crystal, hkl, picture=picture)
-    typer.echo(traced.model_dump_json() if as_json else table(traced))
-
-
-@app.command()
-def replay(
-    run: Annotated[Path, typer.Argument(help="folder of a finished run; nothing is written into it")],
-    stage: Annotated[
-        str | None, typer.Option(help="ingest, apertures, beams, frames, integrate, merge, solve or refine; else all")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
-) -> None:
-    """Repeat the work of a run from its recorded inputs, and say whether the results are the same byte for byte."""
-    _one_thread_for_each_product()
-    from flows.replay import replay as repeat
-    from flows.replay import sentence
-
-    done = repeat(run, stage, tell=lambda one: typer.echo(sentence(one), err=True))
-    if as_json:
-        typer.echo(json.dumps([one.model_dump(mode="json") for one in done]))
-    if any(one.outcome != "same" for one in done):
-        raise typer.Exit(NOT_SOLVED)
 
 
 @app.command()
@@ -354,13 +305,7 @@ def facility_down(data: Annotated[Path, typer.Option("--data", help="the folder 
     down(data)
 
 
-def _one_thread_for_each_product() -> None:
-    """Keep OpenBLAS to one thread, as scans are simulated side by side; it must be said before numpy is imported.
-
-    A scan of the demo with many-beam scattering takes 0.65 CPU s so, and 5 where two threads wait for each other on a
-    busy machine of two processors. The events are the same.
-    """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+add_commands(app)
 
 
 def _of_facility(data: Path | None) -> None:
@@ -368,18 +313,6 @@ def _of_facility(data: Path | None) -> None:
         from flows.facility import take_environment
 
         take_environment(data)
-
-
-def _conclude(rundir: Path, *, as_json: bool) -> None:
-    text = (rundir / "results.json").read_text(encoding="utf-8")
-    found = json.loads(text)
-    status = found["status"]
-    typer.echo(found["headline"], err=True)
-    typer.echo(f"{status}: {rundir / 'report.html'}", err=True)
-    if as_json:
-        typer.echo(text)
-    if status != "solved":
-        raise typer.Exit(NOT_SOLVED)
 
 
 def exit_code(error: ApertureError) -> int:
