@@ -1,4 +1,4 @@
-"""A hand on a series that `apertura draw` opened: drawn in a browser, summed exactly, saved, reshaped, taken back."""
+"""The whole way through the studio: a series is opened by `apertura draw`, drawn on in a browser, saved and solved."""
 
 import re
 from collections.abc import Iterator
@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from adapters.formats.simulated_series import write_simulated_series
+from tasks.apertures import ApertureSet
+from tasks.frames import FrameSeries
 from tasks.ingest import TiltSeries, open_events
 from tasks.simulate import ClusterPlan, Instrument, SimulationSettings, TiltPlan
 from tasks.simulate.demo_structure import uio66
@@ -20,8 +22,8 @@ sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.needs_browser, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 SCAN = (16, 16)
-TILTS = TiltPlan(start_deg=-6, stop_deg=6, step_deg=3)
-MIDDLE = 2
+TILTS = TiltPlan(start_deg=-3, stop_deg=3, step_deg=3)
+MIDDLE = 1
 
 
 class Bench(NamedTuple):
@@ -60,7 +62,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         chromium.close()
 
 
-def test_what_is_drawn_by_hand_is_summed_exactly_reshaped_and_taken_back(bench: Bench) -> None:
+def test_what_is_drawn_by_hand_is_summed_exactly_saved_and_used_bit_for_bit(bench: Bench) -> None:
     window = bench.window
     everything = window.electrons
     # freehand over the crystal: the sum follows while the pointer is still down
@@ -94,5 +96,32 @@ def test_what_is_drawn_by_hand_is_summed_exactly_reshaped_and_taken_back(bench: 
     assert window.electrons > dragged
     window.press("Control+z")
     assert window.electrons == dragged
+    # grow from the middle of the crystal, and carry the mask to all tilts
+    window.press("g", "2")
+    window.click((7.0, 7.0))
+    window.settle()
+    assert window.electrons >= dragged
+    window.press("c")
+    window.says(re.compile("Carried to"))
+    window.press("Control+s")
+    window.says(re.compile("Saved as apertures"))
+    window.says(re.compile("Nothing is changed since the last save"))
+    masks = bench.saved["crystal-01"]
+    assert bench.summed(masks)[MIDDLE] == window.electrons
+    # solve: the run uses the mask as it was drawn, and the rest of it, which takes minutes, is stopped
+    window.press("Control+Enter")
+    run = bench.work / "solved" / "run-01"
+    for _ in range(600):
+        if (run / "crystals" / "crystal-01" / "frames" / "document.json").is_file():
+            break
+        window.page.wait_for_timeout(500)
+    window.press("Shift+Escape")
+    window.says(re.compile("was stopped"))
+    apertures = read_document(run / "apertures", ApertureSet)
+    (crystal,) = apertures.crystals
+    with h5py.File(crystal.masks.path, "r") as file:
+        np.testing.assert_array_equal(np.asarray(file["masks"]).astype(bool), masks)
+    frames = read_document(run / "crystals" / "crystal-01" / "frames", FrameSeries)
+    assert [int(frame.counts) for frame in frames.frames] == [count for count in bench.summed(masks) if count]
     assert window.wrong == []
     assert window.elsewhere == []
