@@ -185,7 +185,7 @@ def _work(order: dict[str, Any]) -> NoReturn:
         for name, target in (("stdout", 1), ("stderr", 2)):
             os.dup2(os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), target)
         sys.argv = ["-c", *order["argv"]]
-        exec(order["code"], {"__name__": "__main__"})  # noqa: S102 - the owner's own code
+        exec(order["code"], {"__name__": "__main__"})  # noqa: S102 # nosec B102 - the owner's own code
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
