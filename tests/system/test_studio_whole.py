@@ -22,8 +22,8 @@ sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.needs_browser, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 SCAN = (16, 16)
-TILTS = TiltPlan(start_deg=-3, stop_deg=3, step_deg=3)
-MIDDLE = 1
+TILTS = TiltPlan(start_deg=-6, stop_deg=6, step_deg=3)
+MIDDLE = 2
 
 
 class Bench(NamedTuple):
