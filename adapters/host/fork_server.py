@@ -71,8 +71,9 @@ class ForkServer:
         order = {"code": code, "argv": argv, "workdir": str(workdir.absolute())}
         streams = {"stdout": str(stdout), "stderr": str(stderr)}
         started = time.monotonic()
-        with contextlib.closing(self._ordered(json.dumps(order | streams).encode())) as answer:
-            returncode = self._awaited(answer, timeout_s)
+        server, answer = self._ordered(json.dumps(order | streams).encode())
+        with answer:
+            returncode = self._awaited(server, answer, timeout_s)
         elapsed = time.monotonic() - started
         run = ProgramRun(argv=(log_name, *argv), returncode=-1, stdout=stdout, stderr=stderr, elapsed_s=elapsed)
         if returncode is None:
@@ -84,18 +85,20 @@ class ForkServer:
         with self._lock:
             self._stop()
 
-    def _ordered(self, order: bytes) -> socket.socket:
-        """Hand an order to the server, or to a new one if that has died; return where its answer comes."""
+    def _ordered(self, order: bytes) -> tuple[_Server, socket.socket]:
+        """Hand an order to the server, or to a new one if that has died; return it and where its answer comes."""
         here, there = socket.socketpair()
         with there, self._lock:
+            server = self._server or self._start()
             try:
-                socket.send_fds((self._server or self._start()).control, [order], [there.fileno()])
+                socket.send_fds(server.control, [order], [there.fileno()])
             except (BrokenPipeError, ConnectionResetError):
                 self._stop()
-                socket.send_fds(self._start().control, [order], [there.fileno()])
-        return here
+                server = self._start()
+                socket.send_fds(server.control, [order], [there.fileno()])
+        return server, here
 
-    def _awaited(self, answer: socket.socket, timeout_s: float) -> int | None:
+    def _awaited(self, server: _Server, answer: socket.socket, timeout_s: float) -> int | None:
         """Return the exit code, or None after the process was killed at the time limit."""
         answer.settimeout(timeout_s)
         try:
@@ -108,8 +111,9 @@ class ForkServer:
             return None
         if not told:
             with self._lock:
-                said = self._server.companion.tail() if self._server is not None else ""
-                self._stop()
+                said = server.companion.tail()
+                if self._server is server:  # not one that another thread has started since
+                    self._stop()
             raise ProgramFailedError(f"the process that imports {self._module} ended", said)
         return int(EXIT_CODE.unpack(told)[0])
 

@@ -16,12 +16,12 @@ from flows.studio.carry_over import CarriedOver, CarryOver, carried_text
 from flows.studio.current_sum import CurrentSum
 from flows.studio.detector_hold import DetectorShape
 from flows.studio.edits import Seed, crystal_at, pieces_apart, position_at, with_area
-from flows.studio.sketch import BRUSHES, Mask, Mode, Point, Sketch, Tool, combined
+from flows.studio.sketch import BRUSHES, Mask, Mode, Point, Sketch, Strokes, Tool, combined
 from tasks.drawing import Drawing, DrawingCrystal, History, Scene, VirtualDetector, likeness_of, region_like
 from tasks.model import ScienceError
 
 
-class Desk:
+class Desk(Strokes):
     """One person's working state.
 
     `spots` gives the indexed spots of a run, if it has some.
@@ -184,23 +184,6 @@ class Desk:
         sketch.begin(point, reach)
         self.changed("pattern")
 
-    def extend_stroke(self, point: Point) -> None:
-        """Go on to a point of the scan."""
-        if self.sketch is not None and self.sketch.moving:
-            self.sketch.go_on(point)
-            self.changed("pattern")
-
-    def end_stroke(self) -> None:
-        """Let go: the shape is put into the drawing, but for a polygon that waits for more corners."""
-        sketch = self.sketch
-        if sketch is None or not sketch.moving:
-            return
-        if sketch.tool == "polygon" and not sketch.closed:
-            sketch.rest()
-            self.changed("pattern")
-        else:
-            self._commit(sketch)
-
     def tap(self, point: Point, *, reach: float = 1.0, mode: Mode | None = None) -> None:
         """Click at a point: choose the crystal there, grow from there, dab with the brush, or put a corner."""
         if self.tool == "select":
@@ -320,6 +303,9 @@ class Desk:
         self._let_go()
         base = np.zeros(self.scene.scan_shape, dtype=bool) if found is None else found.mask(self.tilt)
         return Sketch(self.tool, base, mode=mode, radius=self.brush_radius, target=self.crystal, tilt=self.tilt)
+
+    def _sketched(self) -> None:
+        self.changed("pattern")
 
     def _commit(self, sketch: Sketch) -> None:
         """Put the shape into the drawing; one with handles stays at hand."""

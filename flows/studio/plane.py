@@ -1,10 +1,10 @@
 """What both plots have in common: an image in a frame without axes, the pointer's gestures, its view."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from bokeh.events import MouseLeave, MouseMove, Pan, PanEnd, PanStart, Press, PressUp
+from bokeh.events import MouseLeave, MouseMove, Pan, PanEnd, PanStart, Press, PressUp, Tap
 from bokeh.models import (
     BoxZoomTool,
     ColumnDataSource,
@@ -19,7 +19,7 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from flows.studio.faults import Say, contained
-from flows.studio.sketch import Point
+from flows.studio.sketch import Mode, Point
 
 REACH_PX = 10.0
 """How near to a handle or rim the pointer must be to hold it, in pixels of the screen. Chosen, not measured: half of
@@ -133,3 +133,60 @@ def on_gestures(
 def at(event: Any) -> Point:
     """Return where an event happened, (row, column)."""
     return float(event.y), float(event.x)
+
+
+class Drawer(Protocol):
+    """A desk on which the pointer draws."""
+
+    @property
+    def say(self) -> Say:
+        """Shows a message."""
+        ...
+
+    def begin_stroke(self, point: Point, *, reach: float = ..., mode: Mode | None = ...) -> None:
+        """Press the pointer."""
+        ...
+
+    def extend_stroke(self, point: Point) -> None:
+        """Move it."""
+        ...
+
+    def end_stroke(self) -> None:
+        """Let it go."""
+        ...
+
+    def tap(self, point: Point, *, reach: float = ..., mode: Mode | None = ...) -> None:
+        """Click."""
+        ...
+
+
+def draws(plot: figure, desk: Drawer, *, hover: Callable[[Point | None], None]) -> None:
+    """Let the pointer draw on a desk: shapes by dragging, corners and dabs by clicks."""
+
+    def end(point: Point, _event: Any) -> None:
+        desk.extend_stroke(point)
+        desk.end_stroke()
+
+    on_gestures(
+        plot,
+        begin=lambda point, event: desk.begin_stroke(point, reach=reach_of(plot), mode=mode_of(event)),
+        go_on=lambda point, _event: desk.extend_stroke(point),
+        end=end,
+        hover=hover,
+        say=desk.say,
+    )
+
+    def tap(event: Any) -> None:
+        desk.tap(at(event), reach=reach_of(plot), mode=mode_of(event))
+
+    plot.on_event(Tap, contained("What the pointer does", tap, desk.say))
+
+
+def mode_of(event: Any) -> Mode | None:
+    """Return what the keys held say: Shift adds, Alt takes away; None leaves it to the chosen mode."""
+    modifiers = getattr(event, "modifiers", None)
+    if modifiers is None:
+        return None
+    if modifiers["shift"]:
+        return "add"
+    return "remove" if modifiers["alt"] else None

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from bokeh.events import DoubleTap, MouseLeave, MouseMove, Pan, Tap
+from bokeh.events import DoubleTap, MouseLeave, MouseMove, Pan
 from bokeh.layouts import column, row
 from bokeh.models import (
     Circle,
@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 from flows.studio.behind import Behind
 from flows.studio.choices import DETECTOR_IMAGE
 from flows.studio.desk import Desk
-from flows.studio.faults import contained
-from flows.studio.plane import HEAD_PX, add_image, at, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
+from flows.studio.plane import HEAD_PX, add_image, drags_view, draws, empty_plane, show, whole_view
 from flows.studio.pulse import Pulse
 from flows.studio.regions import CURRENT, FILLS, LINES, Regions, current_fill, regions_of
-from flows.studio.sketch import BRUSHES, Mode, Point
+from flows.studio.sketch import BRUSHES, Point
 from flows.studio.texts import image_text, position_text
 from tasks.drawing import contrasted
 
@@ -108,8 +107,7 @@ class RealSpace:
 
     def _listen(self) -> None:
         desk, pulse = self._desk, self._pulse
-        on_gestures(self.plot, begin=self._begin, go_on=self._go_on, end=self._end, hover=self._hover, say=desk.say)
-        self.plot.on_event(Tap, contained("What the pointer does", self._tap, desk.say))
+        draws(self.plot, desk, hover=self._hover)
         self.plot.on_event(DoubleTap, lambda _event: desk.finish())
         follow = CustomJS(args={"ring": self._ring}, code=FOLLOW)
         for brush in self._brushes:
@@ -134,19 +132,6 @@ class RealSpace:
         pulse.ask("image", "regions", "current", "position")
 
     # ---- from the pointer
-
-    def _tap(self, event: Any) -> None:
-        self._desk.tap(at(event), reach=reach_of(self.plot), mode=mode_of(event))
-
-    def _begin(self, point: Point, event: Any) -> None:
-        self._desk.begin_stroke(point, reach=reach_of(self.plot), mode=mode_of(event))
-
-    def _go_on(self, point: Point, _event: Any) -> None:
-        self._desk.extend_stroke(point)
-
-    def _end(self, point: Point, _event: Any) -> None:
-        self._desk.extend_stroke(point)
-        self._desk.end_stroke()
 
     def _hover(self, point: Point | None) -> None:
         self._pointer = point
@@ -214,16 +199,6 @@ class RealSpace:
     def whole_view(self) -> None:
         """Show the whole scan."""
         whole_view(self.plot, self._desk.scene.scan_shape)
-
-
-def mode_of(event: Any) -> Mode | None:
-    """Return what the keys held say: Shift adds, Alt takes away; None leaves it to the chosen mode."""
-    modifiers = getattr(event, "modifiers", None)
-    if modifiers is None:
-        return None
-    if modifiers["shift"]:
-        return "add"
-    return "remove" if modifiers["alt"] else None
 
 
 def _edges(regions: Regions) -> dict[str, NDArray[Any]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flows.studio.messages import Kind
 from flows.studio.rotation_opening import OpenedRotation
 from flows.studio.rotation_saving import SavedMask, UnsavedMask, save_mask
-from flows.studio.sketch import BRUSHES, Mask, Mode, Point, Sketch, Tool
+from flows.studio.sketch import BRUSHES, Mask, Mode, Point, Sketch, Strokes, Tool
 from tasks.drawing import FrameImage, Stretch
 from tasks.model import ApertureError, SourceError
 
@@ -31,7 +31,7 @@ GREETING = (
 )
 
 
-class RotationDesk:
+class RotationDesk(Strokes):
     """The working state of one browser session on a rotation series.
 
     Parameters
@@ -153,23 +153,6 @@ class RotationDesk:
         sketch.begin(point, reach)
         self.changed("mask")
 
-    def extend_stroke(self, point: Point) -> None:
-        """Go on to a point of the detector."""
-        if self.sketch is not None and self.sketch.moving:
-            self.sketch.go_on(point)
-            self.changed("mask")
-
-    def end_stroke(self) -> None:
-        """Let go: the shape is taken into the mask, but for a polygon that waits for more corners."""
-        sketch = self.sketch
-        if sketch is None or not sketch.moving:
-            return
-        if sketch.tool == "polygon" and not sketch.closed:
-            sketch.rest()
-            self.changed("mask")
-        else:
-            self._commit(sketch)
-
     def tap(self, point: Point, *, reach: float = 1.0, mode: Mode | None = None) -> None:
         """Click at a point: dab with the brush, put a corner, or close the polygon at its first one."""
         sketch = self.sketch
@@ -257,6 +240,9 @@ class RotationDesk:
         self._unsaved.forget()
         self.say(f"Saved: {saved.masked_px} pixels in {saved.mask}. {saved.advice}", "done")
         return saved
+
+    def _sketched(self) -> None:
+        self.changed("mask")
 
     def _commit(self, sketch: Sketch) -> None:
         """Take the shape into the mask; one with corners stays at hand, to be reshaped."""

@@ -1,18 +1,15 @@
 """The detector of a rotation series on the page: frame, spots, rings, mask; the pointer draws on it."""
 
 import math
-from typing import Any
 
 import numpy as np
-from bokeh.events import DoubleTap, Tap
+from bokeh.events import DoubleTap
 from bokeh.layouts import column
 from bokeh.models import ColumnDataSource, Div, HoverTool, Scatter, Text
 from bokeh.palettes import Inferno256
 
-from flows.studio.faults import contained
-from flows.studio.plane import add_image, at, drags_view, empty_plane, on_gestures, reach_of, show, whole_view
+from flows.studio.plane import add_image, drags_view, draws, empty_plane, show, whole_view
 from flows.studio.pulse import Pulse
-from flows.studio.real_space import mode_of
 from flows.studio.reciprocal import RING_COLOUR
 from flows.studio.rotation_desk import RotationDesk
 from flows.studio.sketch import Point
@@ -91,8 +88,7 @@ class DetectorPicture:
 
     def _listen(self) -> None:
         desk, pulse = self._desk, self._pulse
-        on_gestures(self.plot, begin=self._begin, go_on=self._go_on, end=self._end, hover=self._hover, say=desk.say)
-        self.plot.on_event(Tap, contained("What the pointer does", self._tap, desk.say))
+        draws(self.plot, desk, hover=self._hover)
         self.plot.on_event(DoubleTap, lambda _event: desk.finish())
         parts = {
             "frame": self._send_frame,
@@ -108,18 +104,6 @@ class DetectorPicture:
         pulse.ask(*parts)
 
     # ---- from the pointer
-
-    def _tap(self, event: Any) -> None:
-        self._desk.tap(at(event), reach=reach_of(self.plot), mode=mode_of(event))
-
-    def _begin(self, point: Point, event: Any) -> None:
-        self._desk.begin_stroke(point, reach=reach_of(self.plot), mode=mode_of(event))
-
-    def _go_on(self, point: Point, _event: Any) -> None:
-        self._desk.extend_stroke(point)
-
-    def _end(self, _point: Point, _event: Any) -> None:
-        self._desk.end_stroke()
 
     def _hover(self, point: Point | None) -> None:
         self._pointer = point

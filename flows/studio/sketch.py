@@ -1,5 +1,6 @@
 """What the pointer is drawing: points and handles become positions of the scan."""
 
+from abc import ABC, abstractmethod
 from typing import Literal, get_args
 
 import numpy as np
@@ -141,3 +142,34 @@ def combined(base: Mask, area: Mask, mode: Mode) -> Mask:
     if mode == "add":
         return base | area
     return base & ~area if mode == "remove" else area
+
+
+class Strokes(ABC):
+    """What desks have in common: a shape in the making that follows the pointer."""
+
+    sketch: Sketch | None
+
+    def extend_stroke(self, point: Point) -> None:
+        """Go on to a point, (row, column) of the scan or (slow, fast) of the detector."""
+        if self.sketch is not None and self.sketch.moving:
+            self.sketch.go_on(point)
+            self._sketched()
+
+    def end_stroke(self) -> None:
+        """Let go: the shape is taken in, but for a polygon that waits for more corners."""
+        sketch = self.sketch
+        if sketch is None or not sketch.moving:
+            return
+        if sketch.tool == "polygon" and not sketch.closed:
+            sketch.rest()
+            self._sketched()
+        else:
+            self._commit(sketch)
+
+    @abstractmethod
+    def _sketched(self) -> None:
+        """Tell who looks that the shape has changed."""
+
+    @abstractmethod
+    def _commit(self, sketch: Sketch) -> None:
+        """Take the shape in."""

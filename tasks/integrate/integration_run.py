@@ -47,6 +47,7 @@ from tasks.integrate.profiles.pixels import (
 from tasks.integrate.reflection_file import Unmerged
 from tasks.integrate.rocking.model import RockingModel
 from tasks.integrate.rocking.scaling import (
+    FIRST_WIDTH,
     LEAST_SEEN,
     ScaledObservations,
     first_model,
@@ -244,9 +245,8 @@ def scaled_in(
     rows = np.flatnonzero(pixels.measured.seen > LEAST_SEEN)
     every, groups = observations_of(pixels.predictions, pixels.measured, refined.geometry, laue, loss=pixels.loss)
     observations = every.where(rows)
-    start = (
-        first_model(0.7 * refined.rms_excitation, len(series.frames), illuminated(series)) if model is None else model
-    )
+    width = FIRST_WIDTH * refined.rms_excitation
+    start = first_model(width, len(series.frames), illuminated(series)) if model is None else model
     damage = None
     if final:
         crossing = crossings(pixels.predictions.where(rows))

@@ -28,7 +28,7 @@ from tasks.integrate.models import Reflections
 from tasks.integrate.pictures import write_pictures
 from tasks.integrate.profiles.pixels import pixels_of, predicted_spots
 from tasks.integrate.rocking.model import RockingModel, normalised_shape
-from tasks.integrate.rocking.scaling import first_model, illuminated, usable
+from tasks.integrate.rocking.scaling import FIRST_WIDTH, first_model, illuminated, usable
 from tasks.integrate.settings import IntegrationSettings
 from tasks.integrate.spots.spot_search import Spots
 from tasks.integrate.symmetry.lattice_system import crystal_system
@@ -38,10 +38,8 @@ from tasks.model.arrays import Floats
 from tasks.model.provenance import Provenance
 
 FARTHEST_DEG = 0.5
-"""Corrections of frames were below 0.3 degrees in all series seen; steps of tilt are 1 degree or more. Of finer steps
-the frame that lies nearest is taken, whose own correction is as good."""
-FIRST_WIDTH = 0.7
-"""Of the r.m.s. excitation error of spots: the width of a rocking curve that the integration starts from."""
+"""Chosen, not measured: half of a step of tilt of 1 degree, so that no frame is taken for its neighbour. Of finer steps
+the frame that lies nearest is taken, and a correction that is larger is left out."""
 
 
 class KnownLattice(NamedTuple):

@@ -10,7 +10,7 @@ from tasks.apertures import CrystalAperture
 from tasks.frames import DirectBeams, FrameSeries, event_origins
 from tasks.ingest import TiltSeries, open_events
 from tasks.integrate import Reflections, own_pixels, read_traces
-from tasks.model import SourceError
+from tasks.model import FileRef, SourceError
 from tasks.trace.models import TracedPosition
 
 Pixels = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -72,6 +72,25 @@ class ElectronSource(NamedTuple):
         return found
 
 
+def kept_traces(reflections: Reflections) -> FileRef:
+    """Return the file of what intensities were measured from.
+
+    Raises
+    ------
+    SourceError
+        If none was kept, or it is gone.
+    """
+    if reflections.traces is None:
+        raise SourceError(
+            f"{reflections.id}: nothing is kept of the pixels of its reflections (integrated by "
+            f"{reflections.provenance.engine})",
+            "only the built-in integrator keeps them, since this version: run again with integrate.engine=builtin",
+        )
+    if not reflections.traces.path.is_file():
+        raise SourceError(f"{reflections.traces.path}: gone", "run again in a new folder")
+    return reflections.traces
+
+
 def bragg_by_position(reflections: Reflections, frames: FrameSeries, electrons: ElectronSource) -> NDArray[np.float64]:
     """Return the electrons, (n_tilts, ny, nx), in the own pixels of a crystal's reflections at its positions.
 
@@ -82,11 +101,7 @@ def bragg_by_position(reflections: Reflections, frames: FrameSeries, electrons: 
     SourceError
         If the intensities keep no pixels: they are of another engine.
     """
-    if reflections.traces is None:
-        raise SourceError(
-            f"{reflections.id}: integrated by {reflections.provenance.engine}", "only the built-in engine keeps pixels"
-        )
-    measured = read_traces(reflections.traces)
+    measured = read_traces(kept_traces(reflections))
     bright = measured.where(np.flatnonzero(np.nan_to_num(measured.predicted) > 1.0))
     signal = np.zeros((len(electrons.series.scans), *electrons.series.scan.shape))
     for frame in np.unique(bright.frame).tolist():

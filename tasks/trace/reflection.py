@@ -20,7 +20,7 @@ from tasks.integrate import (
     to_asymmetric_unit,
 )
 from tasks.model import InputError, SourceError
-from tasks.trace.electrons import ElectronSource
+from tasks.trace.electrons import ElectronSource, kept_traces
 from tasks.trace.models import State, Trace, TracedObservation, TracedPixel, TracedPosition
 
 STATES: dict[int, State] = {USED: "used", LEFT_OUT: "left out", SET_ASIDE: "set aside"}
@@ -46,14 +46,10 @@ def trace_reflection(
     SourceError
         If nothing was kept of what the intensities were measured from, or frames and store contradict each other.
     """
-    if reflections.traces is None:
-        raise SourceError(
-            f"{reflections.id}: its intensities were integrated by {reflections.provenance.engine}",
-            "only the built-in integrator keeps the pixels of every reflection: --set integrate.engine=builtin",
-        )
+    traces = kept_traces(reflections)
     laue = laue_group_of(reflections.laue_group)
     wanted = to_asymmetric_unit(np.array([hkl], dtype=np.int32), laue)[0]
-    every = read_traces(reflections.traces)
+    every = read_traces(traces)
     found = every.where(np.flatnonzero((to_asymmetric_unit(every.hkl, laue) == wanted).all(axis=1)))
     _require_measured(hkl, laue, reflections, frames, every=every, found=found)
     found = found.where(np.lexsort((*found.hkl.T, found.frame)))

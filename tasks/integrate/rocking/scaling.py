@@ -94,6 +94,11 @@ def observations_of(
     return observations, len(equivalents.unique)
 
 
+FIRST_WIDTH = 0.7
+"""Of the r.m.s. excitation error of the spots: the width of the rocking curve that its fit starts from. Chosen, not
+measured: spots are found on the flanks too, so that they scatter wider than the curve; the fit moves it."""
+
+
 def first_model(width: float, frames: int, prior: Floats | None = None) -> RockingModel:
     """Return a Gaussian rocking curve to start from; width in 1/angstrom; `prior` (frames,) the scales expected."""
     scale = np.ones(frames) if prior is None else prior
