@@ -40,13 +40,13 @@ PAGE_MS = 180_000
 """For a page of 64 scripts, beside much other work. Chosen, not measured: it fails late, and only where it must."""
 OBEYS_PERMISSIONS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
 """Root without the right to pass over file permissions: what a service user is."""
-ERROR = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Cancelled|NotFound|Exit|Interrupt)\b")
+ERROR = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Cancelled|NotFound|Exit|Interrupt|Disconnect|Disconnected)\b")
 """The line that ends a traceback."""
 CHAINED = re.compile(
-    r"^[\w.]+: .*\n(?:.*\n)?\n(?:The above exception was the direct cause|During handling of the above exception).*\n\n"
-    r"Traceback \(most recent call last\):\n",
-    re.MULTILINE,
+    r"\n(?:The above exception was the direct cause of the following|During handling of the above) exception.*\n\n"
+    r"Traceback \(most recent call last\):\n"
 )
+"""What joins the tracebacks of one chain of errors."""
 AFTER_KILLS = ("ObjectNotFound", "ConnectionRefusedError", "CancelledError")
 """What may still come of it after a test has deleted a run or killed a server: the services go on."""
 FAKE_XDS = """#!/bin/sh
@@ -162,15 +162,17 @@ class Bench:
     def tracebacks(self, *, allowed: tuple[str, ...] = ()) -> list[str]:
         """Return the end of every traceback in a log of the facility, of chained ones the last.
 
-        Left out are the typed errors that fail a run (Prefect logs them so), and one of SQLite's: written to by several
-        at once it may refuse one of them without waiting, which Prefect logs and tries again. PostgreSQL has none.
+        Left out are the typed errors that fail a run (Prefect logs them so), and one of SQLite's, with all that comes
+        of it: written to by several at once it may refuse one of them without waiting, which Prefect logs and tries
+        again, and a client that waits for that answer may leave. PostgreSQL has none.
         """
-        known = ("tasks.model.errors.", "database is locked", *allowed)
+        known = ("tasks.model.errors.", *allowed)
         found = []
         for path in self.logs():
             late = path.read_bytes()[self.forgiven.get(path, 0) :].decode(errors="replace")
             text = re.sub(CHAINED, "", late)
-            parts = text.split("Traceback (most recent call last):")[1:]
+            chains = text.split("Traceback (most recent call last):")[1:]
+            parts = [chain for chain in chains if "database is locked" not in chain]
             ends = [next((row for row in reversed(part.splitlines()) if ERROR.match(row)), part) for part in parts]
             found += [f"{path.name}: {row[:200]}" for row in ends if not any(name in row for name in known)]
         return found

@@ -79,7 +79,8 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 def visit(browser: Any, served: OnSeries) -> Iterator[Open]:
-    """Open the studio as a new visitor; what fails in a page fails the test."""
+    """Open the studio as a new visitor, where nobody has saved; what fails in a page fails the test."""
+    (served.work / "apertures.h5").unlink(missing_ok=True)
     contexts, wrong = [], []
 
     def opened(*, width: int = 1280, height: int = 800, scheme: str = "light") -> Any:
