@@ -19,6 +19,7 @@ from flows.storage import named_storage_errors
 from flows.studio.rotation_opening import OpenedRotation, open_rotation
 from flows.studio.run_contents import IndexedSpot, RunContents
 from flows.studio.saving import file_key, read_drawing
+from flows.studio.shared_scenes import SCENES
 from tasks.drawing import Drawing, Scene
 from tasks.ingest import (
     MANIFEST_NAMES,
@@ -128,7 +129,7 @@ def _open_source(source: Path, work: Path | None, apertures: Path | None, tell: 
         source,
         f"{series.sample} ({source.name})",
         folder,
-        Scene(series),
+        SCENES.of(series),
         series=series,
         drawing=drawing,
         saved_key=key,
@@ -171,7 +172,7 @@ def _open_run(run: Path, work: Path | None, apertures: Path | None, tell: Tell) 
         run,
         f"{series.sample} ({run.name})",
         folder,
-        Scene(series, apertures=proposed),
+        SCENES.of(series, proposed),
         series=series,
         drawing=drawing,
         saved_key=key,

@@ -1,9 +1,11 @@
 """Opening sources and runs in the studio: what is there is shown, what is not is said, data folders are only read."""
 
 import fcntl
+import gc
 import json
 import shutil
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +210,17 @@ def test_of_two_studios_on_one_run_the_second_save_is_refused_and_nothing_is_los
     with pytest.raises(SavedByAnotherError, match="saved by ada"):
         late.save(other, (), who="eve")
     first.save(other, (), who="ada")
+
+
+def test_pages_on_one_run_hold_its_open_tilts_once_and_let_them_go_after_the_last(run):
+    first, second = open_place(run, tell=told), open_place(run, tell=told)
+    assert first.scene is second.scene is not None
+    assert second.drawing is not first.drawing
+    kept = weakref.ref(first.scene)
+    del first, second
+    gc.collect()
+    assert kept() is None
+    assert open_place(run, tell=told).scene is not None
 
 
 def test_unsaved_work_of_a_closed_session_is_offered_and_gone_after_it_is_saved(run):
