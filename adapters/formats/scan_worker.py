@@ -1,4 +1,4 @@
-"""Reading scans in a process of its own, with a time limit.
+"""Reading scans in a process of its own, with a limit to the time that it takes itself.
 
 A damaged file can make the HDF5 library loop forever or crash (found by changing single bytes of good files); neither
 may cost more than that file. The process is a program of its own, not a child of `multiprocessing`: that would run
@@ -10,12 +10,14 @@ import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from adapters.host.processes import OwnTime
 from adapters.host.runner import Companion, start_companion
 from tasks.ingest import ScanData
 from tasks.model import ProgramFailedError, SourceError
@@ -25,9 +27,14 @@ ReadFunction = Callable[..., ScanData]
 BYTES_PER_SECOND_LEAST = 2_000_000
 """Slower than this a reader hangs. `StempyReader.read` takes 0.5 CPU s for 115 MB (262 144 frames of 100 electrons),
 240 MB/s: the rest is for network storage and busy machines."""
+LOOK_S = 1.0
+"""Between two looks at what a reading takes. Chosen, not measured: a look costs some 0.1 ms."""
+BUSY = 20
+"""Times the limit after which a reading ends however little the machine let it work. Chosen, not measured: ten others
+at work on each of two cores; past that a scan that was lost is better than a run that stands."""
 ALARM_MARGIN_S = 30
-"""After the limit, at which the parent has ended the reader: it only counts where the parent died. Chosen, not
-measured; less could end a reader that the parent still waits for."""
+"""After that, at which the parent has ended the reader: it only counts where the parent died. Chosen, not measured;
+less could end a reader that the parent still waits for."""
 START_S = 120.0
 """For starting Python and importing the reader: 1.5 s on a busy machine of two cores; the rest, chosen and not
 measured, is for cold network storage."""
@@ -77,11 +84,11 @@ class ScanWorker:
         ProgramFailedError
             If the process cannot be started: no file is to blame for that.
         """
-        _, connection = self._child or self._start()
+        companion, connection = self._child or self._start()
         limit = self._timeout_s + self._bytes_of(path) / BYTES_PER_SECOND_LEAST
         try:
-            connection.send((path, shapes, limit))
-            if not connection.poll(limit):
+            connection.send((path, shapes, BUSY * limit))
+            if not _answers(connection, companion.pid, limit):
                 self._stop()
                 raise SourceError(f"not a readable scan: reading took longer than {limit:.0f} s", ADVICE)
             answer = connection.recv()
@@ -116,6 +123,15 @@ class ScanWorker:
             connection.close()
             companion.kill()
             self._child = None
+
+
+def _answers(connection: Connection, pid: int, limit_s: float) -> bool:
+    """Wait for an answer for as long as the process takes less than the limit itself."""
+    taken, end = OwnTime(pid), time.monotonic() + BUSY * limit_s
+    while not connection.poll(min(LOOK_S, limit_s)):
+        if taken.taken_s() > limit_s or time.monotonic() > end:
+            return False
+    return True
 
 
 def serve(connection: Connection) -> None:

@@ -5,6 +5,7 @@ by a variable of its environment, which its user and root can read; psutil ends 
 """
 
 import os
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -51,3 +52,36 @@ def end(processes: list[psutil.Process], *, grace_s: float = GRACE_S) -> int:
             continue
     psutil.wait_procs(left, timeout=grace_s)
     return len(processes)
+
+
+class OwnTime:
+    """The time that a process takes itself: at work on a processor, or waiting for anything but a processor.
+
+    On a busy machine it is less than the time that passes: what others keep from its work does not hang.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._worked_s, self._looked_s = self._worked(), time.monotonic()
+        self._taken_s = 0.0
+
+    def taken_s(self) -> float:
+        """Return it in seconds, since this was made; what passed since the last call is judged by how it is now."""
+        worked_s, now_s = self._worked(), time.monotonic()
+        worked, passed = worked_s - self._worked_s, now_s - self._looked_s
+        self._worked_s, self._looked_s = worked_s, now_s
+        self._taken_s += min(worked, passed) if self._wants_to_work() else passed
+        return self._taken_s
+
+    def _worked(self) -> float:
+        try:
+            times = self._process.cpu_times()
+        except psutil.Error:  # it has ended: who waits for it hears of that otherwise
+            return self._worked_s
+        return float(times.user + times.system)
+
+    def _wants_to_work(self) -> bool:
+        try:
+            return bool(self._process.status() == psutil.STATUS_RUNNING)
+        except psutil.Error:
+            return False

@@ -121,6 +121,11 @@ class Companion:
         self._process = process
         self._errors = errors
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
     def tail(self) -> str:
         """Return the end of what it wrote to its error stream."""
         self._errors.seek(max(0, os.fstat(self._errors.fileno()).st_size - TAIL_BYTES))
