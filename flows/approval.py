@@ -4,7 +4,6 @@ On resume the flow starts from the top; everything done before comes from the ru
 within the time limit is resumed by the janitor with the stated default.
 """
 
-import re
 import threading
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -17,23 +16,19 @@ from prefect.input import RunInput
 from prefect.runtime import flow_run
 from pydantic import Field, create_model
 
+from flows.approval_files import APERTURES, WAITING_NAME, WaitingApproval, accepted_file
 from flows.markdown import plain
 from flows.progress import PublishedSteps
 from flows.review import Redraw
 from flows.site import Site
 from tasks.apertures import ApertureSet
-from tasks.model import Document, FileRef, InputError
+from tasks.model import Document, InputError
 from tasks.solve import Solution, Solutions
 
 F = TypeVar("F", bound=RunInput)
 
 SUSPEND_S = 30 * 86400
 """Prefect's own limit lies far behind ours: at its end the run would fail instead of taking the default."""
-WAITING_NAME = "approval.json"
-APERTURES = "apertures"
-"""The key of the question about apertures."""
-ACCEPTED = re.compile(r"studio/accepted-([0-9a-f]{16})\.h5")
-"""Of a corrected aperture file, by its place in the run folder: the number begins the SHA-256 of its bytes."""
 
 
 class Ask(StrEnum):
@@ -79,13 +74,6 @@ class SpaceGroupAnswer(RunInput):
     approve: bool = Field(default=False, description="Go on with the space group below?")
     space_group: str = Field(default="", description="One of the candidates in the table above; empty = the best")
     comment: str = Field(default="", max_length=2000, description="Kept in the run's log, and in its error if refused")
-
-
-class WaitingApproval(Document):
-    """Lies in the folder of a run that waits for a person: which run it is, and what is asked."""
-
-    flow_run: str
-    asked: str
 
 
 def prefilled(form: type[F], description: str, **values: object) -> type[F]:
@@ -205,23 +193,3 @@ class PersonReview:
 def _refused(approved: bool, what: str, comment: str) -> None:
     if not approved:
         raise InputError(f"a person refused {what}: {comment or 'no comment'}", "correct them and run it again")
-
-
-def accepted_file(run: Path, name: str) -> FileRef:
-    """Return the corrected aperture file of an answer.
-
-    Raises
-    ------
-    InputError
-        If it is not one that the studio put into this run folder, or its bytes are not those that were accepted.
-    """
-    found = ACCEPTED.fullmatch(name)
-    if found is None:
-        raise InputError(f"corrected: {name!r}: not an aperture file of this run", "leave it empty, or use the studio")
-    path = run / name
-    if path.is_symlink() or not path.is_file():
-        raise InputError(f"corrected: {path}: no such file", "accept it again in the studio")
-    file = FileRef.of(path)
-    if not file.sha256.startswith(found.group(1)):
-        raise InputError(f"corrected: {path}: changed since it was accepted", "accept it again in the studio")
-    return file

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from flows.approval import APERTURES, WAITING_NAME, WaitingApproval, accepted_file
+from flows.approval_files import APERTURES, WAITING_NAME, WaitingApproval, accepted_file
 from flows.storage import named_storage_errors
 from tasks.model import FileRef, InputError, ProgramFailedError, ProgramNotFoundError
 

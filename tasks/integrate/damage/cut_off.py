@@ -10,7 +10,6 @@ frames would.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from tasks.integrate.damage.exposure import ExposureAxis
 from tasks.integrate.rocking.decay import cluster_sums
@@ -102,6 +101,8 @@ def signed_rank(differences: Floats) -> float:
     Wilcoxon, Biometrics Bulletin 1, 80-83 (1945), with the normal approximation: a few reflections of any size do not
     decide.
     """
+    from scipy.stats import rankdata  # a quarter of a second that a start need not wait for
+
     told = differences[differences != 0]
     if not len(told):
         return 0.0

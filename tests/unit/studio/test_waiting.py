@@ -11,7 +11,7 @@ import pytest
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import SetStateStatus
 
-from flows.approval import WaitingApproval, accepted_file
+from flows.approval_files import WaitingApproval, accepted_file
 from flows.studio.waiting import accept, waits
 from tasks.model import InputError, ProgramFailedError, ProgramNotFoundError
 
