@@ -16,6 +16,8 @@ SHAKE_ANGSTROM = 0.15
 """Root mean square of the displacement along each axis."""
 HELD_OUT = 0.1
 """Part of the reflections: enough to tell, few enough that the fit is that of all."""
+TRIES = 2
+"""Shakes, each with another tenth left out. Chosen, not measured: one may come back by luck, more cost as much each."""
 CYCLES = 20
 """Of least squares after the shake: more than the way back takes."""
 
@@ -29,7 +31,9 @@ class Recovery(NamedTuple):
     displacement_angstrom: float
 
 
-def recovery(engine: LeastSquares, fit: ModelFit, intensities: UniqueIntensities, *, tries: int = 2) -> Recovery | None:
+def recovery(
+    engine: LeastSquares, fit: ModelFit, intensities: UniqueIntensities, *, tries: int = TRIES
+) -> Recovery | None:
     """Shake a refined structure, refine it isotropically without a tenth of the data, look at that tenth.
 
     A right structure falls back to where it was and predicts the reflections it has not seen; a wrong one that was

@@ -16,11 +16,13 @@ from tasks.refine.missed_symmetry import (
     missed_symmetry,
     newly_forbidden,
     off_its_lattice,
+    over_enough,
     solution_in,
 )
 from tasks.refine.observed import on_its_lattice, reindexed
 from tasks.refine.progress import RefineProgress
 from tasks.refine.settings import RefineSettings
+from tasks.refine.validation import Recovery
 from tasks.solve import Atom, Solution
 from tests.synthetic.drafts import fit_of, intensities_of
 from tests.synthetic.solve_cases import reflections_document
@@ -169,3 +171,26 @@ def test_reflections_between_the_points_of_a_smaller_cells_lattice_are_told_from
     after = in_its_symmetry(Unasked(), data_of(tmp_path, draft), before, composition=None, settings=RefineSettings())
     assert after.standing is before
     assert "between the points of its lattice have 20%" in after.remarks[0]
+
+
+class Scattering(Unasked):
+    """Least squares whose R1 of ten left-out reflections hangs on which they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "drawn.npz"
+
+    def fit(self, draft: Draft, *_: object, seed: int, **__: object) -> DraftFit:
+        return fit_of(draft, self.path, r1_free=0.10 if seed % 2 else 0.16, reflections_free=10)
+
+
+def test_few_left_out_reflections_are_drawn_again_before_groups_are_compared(tmp_path: Path) -> None:
+    before = standing(draft_of(ELEMENTS, PLACE, CELL), intensities_of(tmp_path / "i.npz"), tmp_path)
+    few = before._replace(recovery=Recovery(0.08, 0.16, 20, 0.01))
+    after = over_enough(Scattering(tmp_path), few)
+    assert after.recovery == Recovery(0.08, pytest.approx(0.13), 100, 0.01)
+
+
+def test_many_left_out_reflections_are_enough(tmp_path: Path) -> None:
+    before = standing(draft_of(ELEMENTS, PLACE, CELL), intensities_of(tmp_path / "i.npz"), tmp_path)
+    many = before._replace(recovery=Recovery(0.08, 0.16, 100, 0.01))
+    assert over_enough(Unasked(), many) is many
