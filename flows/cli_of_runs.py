@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,6 +22,10 @@ def region(
     file: Annotated[Path | None, typer.Option(help="aperture file: regions drawn within the crystal")] = None,
     split: Annotated[int | None, typer.Option(help="so many equal regions, which together are the crystal")] = None,
     positions: Annotated[int | None, typer.Option(help="the best so many positions at every tilt")] = None,
+    statistics: Annotated[
+        Literal["auto", "counts", "sums"],
+        typer.Option(help="counts: a Poisson likelihood, for few electrons; sums: profile fits; auto: by how few"),
+    ] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Measure regions of a crystal in its known geometry, also those too small to be indexed, and solve them."""
@@ -29,7 +33,7 @@ def region(
     from flows.regions import RegionsAsked, measure_regions
 
     with TerminalSteps() as steps:
-        folder = measure_regions(run, crystal, RegionsAsked(file, split, positions), out, steps)
+        folder = measure_regions(run, crystal, RegionsAsked(file, split, positions), out, steps, statistics=statistics)
     conclude(folder, as_json=as_json)
 
 

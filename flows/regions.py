@@ -3,7 +3,7 @@
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from tasks.stage import fingerprint, read_document
 from tasks.trace import ElectronSource, bragg_by_position
 
 Masks = NDArray[np.bool_]
+RegionStatistics = Literal["auto", "counts", "sums"]
 
 
 class RegionsAsked(NamedTuple):
@@ -53,8 +54,12 @@ class _Parent(NamedTuple):
     apertures: ApertureSet
 
 
-def measure_regions(run: Path, crystal: str, asked: RegionsAsked, out: Path, steps: Steps) -> Path:
+def measure_regions(
+    run: Path, crystal: str, asked: RegionsAsked, out: Path, steps: Steps, *, statistics: RegionStatistics = "auto"
+) -> Path:
     """Measure regions of a crystal; return their run folder, in which each region is a crystal.
+
+    `statistics` is that of `KnownGeometryIntegrator`.
 
     Raises
     ------
@@ -72,7 +77,7 @@ def measure_regions(run: Path, crystal: str, asked: RegionsAsked, out: Path, ste
     regions = _regions(parent, asked, crystal)  # before the folder is claimed: what cannot be measured is no run
     source = SourceSummary.model_validate(finished.results["source"])
     hashes = {name: hashlib.sha256(np.packbits(masks).tobytes()).hexdigest() for name, masks in regions.items()}
-    key = fingerprint({"run": source.sha256, "crystal": crystal, "regions": hashes})
+    key = fingerprint({"run": source.sha256, "crystal": crystal, "regions": hashes, "statistics": statistics})
     with (
         named_storage_errors(out),
         claimed(out, source_key=key, source_name=f"{run} {crystal}", settings=finished.settings) as folder,
@@ -84,7 +89,7 @@ def measure_regions(run: Path, crystal: str, asked: RegionsAsked, out: Path, ste
         tilts = np.array([scan.tilt_deg for scan in parent.electrons.series.scans])
         apertures = [write_drawn(name, masks, tilts, place) for name, masks in regions.items()]
         workers = finished.settings.workers
-        measured = side_by_side(partial(_measured, task, parent), apertures, workers=workers)
+        measured = side_by_side(partial(_measured, task, parent, statistics), apertures, workers=workers)
         crystals = tuple(side_by_side(partial(structure, task), measured, workers=workers))
         combined = combine(task, crystals)
         shown = parent.apertures.model_copy(
@@ -125,7 +130,7 @@ def _regions(parent: _Parent, asked: RegionsAsked, crystal: str) -> dict[str, Ma
     return regions
 
 
-def _measured(run: Run, parent: _Parent, region: CrystalAperture) -> CrystalOutcome:
+def _measured(run: Run, parent: _Parent, statistics: RegionStatistics, region: CrystalAperture) -> CrystalOutcome:
     """Sum the frames of a region and integrate them in the crystal's geometry."""
     outcome = CrystalOutcome(id=region.id, aperture=region)
     place = crystal_folder(run, region.id)
@@ -136,7 +141,7 @@ def _measured(run: Run, parent: _Parent, region: CrystalAperture) -> CrystalOutc
     except ApertureError as error:
         return failed(outcome, "frames", error)
     outcome = outcome.model_copy(update={"frames": frames})
-    engine = KnownGeometryIntegrator(reference=parent.crystal.reflections, few_spots="hold")
+    engine = KnownGeometryIntegrator(reference=parent.crystal.reflections, few_spots="hold", statistics=statistics)
     try:
         with run.steps.step("integrate", region.id):
             data = integrate_frames(frames, engine, workdir=place / "integrate")

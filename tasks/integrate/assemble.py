@@ -101,6 +101,7 @@ def assemble_reflections(
     workdir: Path,
     space_group: str | None = None,
     halves: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    consistent: NDArray[np.bool_] | None = None,
 ) -> Reflections:
     """Write unmerged.npz, merged.npz, the .hkl and the .mtz of observations in a known Laue group.
 
@@ -110,13 +111,15 @@ def assemble_reflections(
     ----------
     space_group
         Symbol that a user gave: put first among the candidates whatever the data say.
+    consistent
+        (n,) observations that agree with their equivalents; None = to be told from their scatter.
 
     Raises
     ------
     SourceError
         If no observation is left.
     """
-    data, halves, warnings = _clean(name, data, laue, halves)
+    data, halves, warnings = _clean(name, data, laue, halves, consistent)
     merged = merge_equivalents(data, laue)
     candidates = rank_space_groups(merged, laue, cell)
     if space_group is not None:
@@ -198,6 +201,7 @@ def _clean(
     data: Unmerged,
     laue: gemmi.SpaceGroup,
     halves: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    agreeing: NDArray[np.bool_] | None,
 ) -> tuple[Unmerged, tuple[NDArray[np.float64], NDArray[np.float64]] | None, tuple[str, ...]]:
     """Drop what the centring forbids, what has no meaning and outliers; say how many."""
     meaningful = np.isfinite(data.intensity) & (data.sigma > 0) & np.any(data.hkl != 0, axis=1)
@@ -206,7 +210,7 @@ def _clean(
     if not np.any(keep):
         raise SourceError(f"{name}: no usable reflection in {laue.xhm()}", "check the cell and the space group")
     first = np.flatnonzero(keep)
-    consistent = keep_consistent(observations_at(data, first), laue)
+    consistent = keep_consistent(observations_at(data, first), laue) if agreeing is None else agreeing[first]
     rows = first[consistent]
     counts = {
         "without a positive sigma or a finite intensity": int(np.count_nonzero(~meaningful)),

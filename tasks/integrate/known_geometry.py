@@ -20,16 +20,25 @@ from tasks.frames import FrameSeries
 from tasks.integrate.assemble import Particulars, assemble_reflections
 from tasks.integrate.counting_loss import counting_loss
 from tasks.integrate.geometry.mapping import Crystal, Geometry, geometry_of, rotations
+from tasks.integrate.geometry.prediction import Predictions
 from tasks.integrate.geometry.refinement import Refined
 from tasks.integrate.geometry.state import Freedom
 from tasks.integrate.indexing.lattice_search import index_predicted, refine_lattice
 from tasks.integrate.integration_run import find_spots, rows_of, scaled_in
 from tasks.integrate.models import Reflections
 from tasks.integrate.pictures import write_pictures
-from tasks.integrate.profiles.pixels import pixels_of, predicted_spots
+from tasks.integrate.profiles.pixels import REACH_FACTOR, Pixels, pixels_of, predicted_spots
+from tasks.integrate.profiles.pooled_patches import over_pooled_background
+from tasks.integrate.profiles.spot_profiles import Profiles
 from tasks.integrate.rocking.model import RockingModel, normalised_shape
 from tasks.integrate.rocking.scaling import FIRST_WIDTH, first_model, illuminated, usable
+from tasks.integrate.rocking.sparse import (
+    FEW_ELECTRONS,
+    electrons_per_spot,
+    scaled_by_counts,
+)
 from tasks.integrate.settings import IntegrationSettings
+from tasks.integrate.spots.images import Images, SpotSearch
 from tasks.integrate.spots.spot_search import Spots
 from tasks.integrate.symmetry.lattice_system import crystal_system
 from tasks.integrate.traces import write_traces
@@ -46,6 +55,8 @@ class KnownLattice(NamedTuple):
     """What the pictures of a reference tell: columns of `basis` are a*, b*, c* at goniometer zero.
 
     ``setting`` (frames, 3, 3) takes hkl to the laboratory, frame by frame, in the orientations that intensities gave.
+    ``errors``: relative, of an intensity and of its place on the curve in widths; they and ``profiles`` are None of
+    runs that did not keep them, profiles also where spots are discs.
     """
 
     basis: Floats
@@ -55,6 +66,8 @@ class KnownLattice(NamedTuple):
     spread: float
     x: Floats
     density: Floats
+    errors: tuple[float, float] | None = None
+    profiles: Profiles | None = None
 
 
 class KnownGeometryIntegrator(IntegrationSettings):
@@ -64,6 +77,11 @@ class KnownGeometryIntegrator(IntegrationSettings):
     reference: Reflections
     few_spots: Literal["refuse", "hold"] = Field(
         default="refuse", description="what to do where too few are found to refine the geometry: hold the reference's"
+    )
+    statistics: Literal["auto", "counts", "sums"] = Field(
+        default="auto",
+        description="how intensities follow from pixels: counts = a Poisson likelihood of all tilts in the curve of "
+        "the reference, sums = profile fits less the background, auto = counts where few electrons make a spot",
     )
 
     def integrate(self, frames: FrameSeries, workdir: Path) -> Reflections:
@@ -90,12 +108,17 @@ class KnownGeometryIntegrator(IntegrationSettings):
         allowed = every.where(np.flatnonzero(centring_allows(every.hkl, laue.operations())))
         pixels = pixels_of(frames, images, search, refined, allowed)
         model = _start_model(known, frames, refined)
-        scaled = scaled_in(frames, pixels, refined, laue, final=True, model=model)
+        few = self._counts_are_few(pixels)
+        if few:
+            pixels = self._in_known_profile(frames, images, (search, refined), known, allowed)
+            scaled = scaled_by_counts(pixels, refined, laue, model)
+        else:
+            scaled = scaled_in(frames, pixels, refined, laue, final=True, model=model)
         kept, _ = usable(scaled, laue, np.linalg.norm(scaled.data.hkl @ refined.crystal.basis.T, axis=1))
         traces = write_traces(frames, pixels, scaled, kept=kept, refined=refined, path=workdir / "traces.h5")
         particulars = Particulars(
             wavelength_angstrom=frames.beam.wavelength_angstrom,
-            provenance=self._provenance(frames),
+            provenance=self._provenance(frames, "counts" if few else "sums"),
             members=(frames.id,),
             cell_scale=self.reference.cell_scale,
             indexed_fraction=fraction,
@@ -122,7 +145,32 @@ class KnownGeometryIntegrator(IntegrationSettings):
             workdir=workdir,
             space_group=self.reference.space_group,
             halves=None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept]),
+            # of few counts the median is zero, and what lies far from it is the signal
+            consistent=np.ones(int(kept.sum()), dtype=bool) if few else None,
         )
+
+    def _counts_are_few(self, pixels: Pixels) -> bool:
+        if pixels.disc is not None:
+            return False
+        if self.statistics == "auto":
+            return electrons_per_spot(pixels) < FEW_ELECTRONS
+        return self.statistics == "counts"
+
+    def _in_known_profile(
+        self,
+        frames: FrameSeries,
+        images: Images,
+        found: tuple[SpotSearch, Refined],
+        known: KnownLattice,
+        predictions: Predictions,
+    ) -> Pixels:
+        """Return the pixels in the spot profiles of the reference, over the background of all frames."""
+        search, refined = found
+        if known.profiles is not None:
+            search = search._replace(spot_radius_px=known.profiles.reach_px / REACH_FACTOR)
+        pixels = pixels_of(frames, images, search, refined, predictions, profiles=known.profiles)
+        beam_px = np.array(frames.direct_beam_px)
+        return over_pooled_background(images, pixels, beam_px, search.beam_radius_px)
 
     def _refined(
         self, frames: FrameSeries, known: KnownLattice, laue: gemmi.SpaceGroup, spots: Spots
@@ -160,11 +208,15 @@ class KnownGeometryIntegrator(IntegrationSettings):
             return geometry
         return geometry._replace(distance_px=scale.camera_length_mm / frames.detector.pixel_size_mm)
 
-    def _provenance(self, frames: FrameSeries) -> Provenance:
+    def _provenance(self, frames: FrameSeries, statistics: str) -> Provenance:
         return Provenance(
             engine=self.engine,
             version=self.reference.provenance.version,
-            parameters={"reference": self.reference.id, "d_min_angstrom": self.reference.d_min_angstrom},
+            parameters={
+                "reference": self.reference.id,
+                "d_min_angstrom": self.reference.d_min_angstrom,
+                "statistics": statistics,
+            },
             inputs={"stack": frames.stack.sha256, "reference": self.reference.unmerged.sha256},
             seed=self.seed,
         )
@@ -198,7 +250,22 @@ def known_lattice(reference: Reflections) -> KnownLattice:
             spread=float(np.radians(rocking.attrs["spread_deg"])),
             x=np.asarray(rocking["x"]),
             density=np.asarray(rocking["density"]),
+            errors=_errors(rocking),
+            profiles=_profiles(file),
         )
+
+
+def _errors(rocking: h5py.Group) -> tuple[float, float] | None:
+    if "error_scale" not in rocking.attrs:
+        return None
+    return float(rocking.attrs["error_scale"]), float(rocking.attrs["error_excitation"])
+
+
+def _profiles(file: h5py.File) -> Profiles | None:
+    if "profile" not in file:
+        return None
+    profile = file["profile"]
+    return Profiles(np.asarray(profile["shape"]), np.asarray(profile["edges"]), int(profile.attrs["spots"]))
 
 
 def corrections_at(known: KnownLattice, angle_deg: Floats) -> Floats:
@@ -222,4 +289,6 @@ def corrections_at(known: KnownLattice, angle_deg: Floats) -> Floats:
 def _start_model(known: KnownLattice, frames: FrameSeries, refined: Refined) -> RockingModel:
     """Return the rocking curve of the reference with frames of scales as their positions let expect."""
     model = first_model(refined.rms_excitation, len(frames.frames), illuminated(frames))
+    if known.errors is not None:
+        model = model._replace(error_scale=known.errors[0], error_excitation=known.errors[1])
     return model._replace(width=known.width, spread=known.spread, shape=normalised_shape(known.x, known.density))

@@ -22,7 +22,8 @@ def write_pictures(pixels: Pixels, scaled: ScaledObservations, refined: Refined,
     (n,) in widths, ``intensity`` and ``expected`` (n,), ``scale`` (frames,); ``sigma`` (n,) of counting, and
     ``excitation`` (n,) in 1/angstrom in the orientations that the intensities gave. Group ``geometry``: ``setting``
     (frames, 3, 3) from hkl to the scattering vector in the laboratory in those orientations, ``basis`` (3, 3) the same
-    at goniometer zero without any frame's correction; attributes ``axis`` and ``wavelength_angstrom``.
+    at goniometer zero without any frame's correction; attributes ``axis`` and ``wavelength_angstrom``. Group
+    ``profile``, where spots are points: ``shape`` and ``edges`` of `Profiles`, attribute ``spots``.
     """
     used = pixels.predictions.where(scaled.rows)
     model = scaled.fit.model
@@ -51,6 +52,13 @@ def write_pictures(pixels: Pixels, scaled: ScaledObservations, refined: Refined,
         rocking["expected"] = scaled.fit.expected
         rocking.attrs["width_per_angstrom"] = model.width
         rocking.attrs["spread_deg"] = np.degrees(model.spread)
+        rocking.attrs["error_scale"] = model.error_scale
+        rocking.attrs["error_excitation"] = model.error_excitation
+        if pixels.disc is None:
+            profile = file.create_group("profile")
+            profile["shape"] = pixels.profiles.shape
+            profile["edges"] = pixels.profiles.edges
+            profile.attrs["spots"] = pixels.profiles.spots
         setting = file.create_group("geometry")
         setting["setting"] = turns @ orientations(geometry, refined.crystal)
         setting["basis"] = refined.crystal.basis

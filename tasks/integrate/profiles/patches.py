@@ -11,6 +11,7 @@ from tasks.integrate.geometry.prediction import Predictions
 from tasks.integrate.parallel import in_threads
 from tasks.integrate.spots.background import ring_background
 from tasks.integrate.spots.images import Images
+from tasks.integrate.spots.pooled_background import spot_mask
 from tasks.integrate.spots.spot_search import radii_px
 from tasks.model.arrays import Floats, Image, Integers, Mask
 
@@ -72,7 +73,6 @@ def cut_patches(
     correction = None if images.correction is None else np.ones_like(counts)
     saturated = None if images.saturated is None else np.zeros_like(valid)
     offsets = np.arange(-reach, reach + 1)
-    disc = np.argwhere(np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach) - reach
     order = np.argsort(predictions.frame, kind="stable")
     bounds = np.flatnonzero(np.diff(predictions.frame[order])) + 1
 
@@ -82,7 +82,7 @@ def cut_patches(
         frame = int(predictions.frame[rows[0]])
         centre = middle[rows]
         image, measured = images.counts[frame], images.valid_in(frame)
-        spots = _marked(image.shape, centre[masked[rows]], disc)
+        spots = spot_mask(image.shape, centre[masked[rows]], reach)
         radius = radii_px(image.shape, beam_px[frame])
         if between_spots is None:
             level = ring_background(image, measured & ~spots, radius)
@@ -107,14 +107,6 @@ def cut_patches(
 
     in_threads(cut, np.split(order, bounds))
     return Patches(middle, counts, background, valid, first, overlapped, masked, correction, saturated)
-
-
-def _marked(shape: tuple[int, ...], centre: Integers, disc: Integers) -> Mask:
-    marked = np.zeros(shape, dtype=bool)
-    pixel = (centre[:, None, :] + disc).reshape(-1, 2)
-    pixel = pixel[((pixel >= 0) & (pixel < np.array(shape))).all(axis=1)]
-    marked[pixel[:, 0], pixel[:, 1]] = True
-    return marked
 
 
 def _crowded(px: Floats, strong: Mask, distance: float) -> Mask:

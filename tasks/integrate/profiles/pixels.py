@@ -122,9 +122,15 @@ def predicted_spots(
 
 
 def pixels_of(
-    series: FrameSeries, images: Images, search: SpotSearch, refined: Refined, predictions: Predictions
+    series: FrameSeries,
+    images: Images,
+    search: SpotSearch,
+    refined: Refined,
+    predictions: Predictions,
+    *,
+    profiles: Profiles | None = None,
 ) -> Pixels:
-    """Cut out the pixels of predictions, learn the profiles and fit them."""
+    """Cut out the pixels of predictions, learn the profiles (if none are given) and fit them."""
     geometry = refined.geometry
     if series.disc is not None:
         return _disc_pixels(series, images, search, refined, predictions)
@@ -139,6 +145,8 @@ def pixels_of(
         half=series.half,
         offset=(series.pedestal, series.gain * images.noise_factor),
     )
+    if profiles is not None:
+        return measured_pixels(predictions, patches, profiles, geometry, series)
     total = np.where(patches.valid, patches.counts - patches.background, 0.0).sum(axis=(1, 2))
     strong = (total > STRONG_COUNTS) & (total > np.quantile(total, 0.8))
     profiles = learn_profiles(patches, predictions, geometry.beam_px, spot_radius=search.spot_radius_px, strong=strong)

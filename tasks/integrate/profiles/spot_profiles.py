@@ -37,6 +37,11 @@ class Profiles(NamedTuple):
     edges: Floats
     spots: int
 
+    @property
+    def reach_px(self) -> int:
+        """Pixels on either side of a spot's middle that the patches have that the shapes were learned from."""
+        return (self.shape.shape[1] // 2) // BINS_PER_PX - 1
+
 
 def _offsets(patches: Patches, predictions: Predictions, beam_px: Floats) -> tuple[Floats, Floats, Floats]:
     """Return radial and tangential offsets (n, m, m) of the pixels, and distances (n,) from the beam."""

@@ -46,7 +46,9 @@ MOST_SCALE, MOST_PLACE = 0.5, 0.7
 intensity says nothing, and a fit that fails would call all residuals its error."""
 
 
-def believable(merged: Floats, partial: Floats, observations: RockingObservations) -> Floats:
+def believable(
+    merged: Floats, partial: Floats, observations: RockingObservations, *, prior_counts: float = 0.5
+) -> Floats:
     """Return the intensities (groups,) to compute variances from: none counted does not mean none there.
 
     The mean of the posterior of a Poisson rate, with half a count more than was counted (Jeffreys, Proc. R. Soc. A186,
@@ -58,6 +60,8 @@ def believable(merged: Floats, partial: Floats, observations: RockingObservation
         (groups,).
     partial
         (n,) G p.
+    prior_counts
+        How many counts the prior weighs.
     """
     groups = len(merged)
     seen = np.bincount(observations.group, weights=partial, minlength=groups)
@@ -67,7 +71,7 @@ def believable(merged: Floats, partial: Floats, observations: RockingObservation
     prior = np.zeros(groups)
     for rows in np.array_split(np.argsort(length, kind="stable"), max(1, groups // PRIOR_GROUPS)):
         prior[rows] = max(float(counted[rows].sum()), 1.0) / max(float(seen[rows].sum()), 1e-30)
-    return np.asarray((counted + 0.5) / (seen + 0.5 / prior))
+    return np.asarray((counted + prior_counts) / (seen + prior_counts / prior))
 
 
 def counting_variance(observations: RockingObservations, expected: Floats) -> Floats:

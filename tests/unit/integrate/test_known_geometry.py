@@ -83,3 +83,31 @@ def test_a_result_that_keeps_no_geometry_cannot_be_the_reference(reference, tmp_
     assert not keeps_geometry(bare)
     with pytest.raises(InputError, match="keeps no geometry"):
         KnownGeometryIntegrator(reference=bare).integrate(made.series, tmp_path)
+
+
+def test_of_few_electrons_counts_are_asked_and_of_many_sums(reference, tmp_path):
+    made, known = reference
+    same = made.ub @ np.linalg.inv(reciprocal_matrix(forsterite().cell))
+    weak = synthetic_frame_series(
+        forsterite(),
+        ANGLES[1:-1],
+        tmp_path,
+        seed=6,
+        conditions=Conditions(bragg=20.0, direct=20.0, halo=6.0, background=3.0),
+        detector=SMALL,
+        orientation=same,
+    ).series
+    found = KnownGeometryIntegrator(reference=known, few_spots="hold").integrate(weak, tmp_path)
+    assert found.provenance.parameters["statistics"] == "counts"
+    one, other = read_merged(known.merged), read_merged(found.merged)
+    assert (other.intensity < 0).any()
+    index = {tuple(hkl): row for row, hkl in enumerate(one.hkl.tolist())}
+    pairs = [(index[key], row) for row, key in enumerate(map(tuple, other.hkl.tolist())) if key in index]
+    here, there = np.array(pairs).T
+    scale = np.sum(one.intensity[here] * other.intensity[there] / other.sigma[there] ** 2)
+    scale /= np.sum((one.intensity[here] / other.sigma[there]) ** 2)
+    deviation = (other.intensity[there] - scale * one.intensity[here]) / other.sigma[there]
+    assert abs(deviation.mean()) < 0.1 + 2.0 / np.sqrt(len(here))
+    assert 0.5 < deviation.std() < 1.25  # of those without a count a sigma is that of what may be there
+    many = KnownGeometryIntegrator(reference=known).integrate(made.series, tmp_path)
+    assert many.provenance.parameters["statistics"] == "sums"
