@@ -57,8 +57,8 @@ class CrystalScore(NamedTuple):
     words: str
 
 
-def score_intensities(reflections: Reflections, structure: Structure, truth: Unique) -> IntensityScore | None:
-    """Compare in the setting of the cell that agrees best; None if the lattice is another one."""
+def true_intensities(reflections: Reflections, structure: Structure, truth: Unique) -> tuple[float, np.ndarray]:
+    """Return correlation with, and values of, the truth in the setting that agrees best; -2 for another lattice."""
     merged = reflections.unique_reflections
     table = {tuple(row): value for row, value in zip(truth.hkl.tolist(), truth.value, strict=True)}
     best, expected = -2.0, np.zeros(0)
@@ -68,6 +68,13 @@ def score_intensities(reflections: Reflections, structure: Structure, truth: Uni
         agreement = float(np.corrcoef(values, merged.intensity)[0, 1])
         if agreement > best:
             best, expected = agreement, values
+    return best, expected
+
+
+def score_intensities(reflections: Reflections, structure: Structure, truth: Unique) -> IntensityScore | None:
+    """Compare in the setting of the cell that agrees best; None if the lattice is another one."""
+    merged = reflections.unique_reflections
+    best, expected = true_intensities(reflections, structure, truth)
     if not len(expected):
         return None
     inverse = np.array(reflections.unit_cell.gemmi().frac.mat.tolist())

@@ -49,10 +49,11 @@ sigmas that follow each estimate make those that chanced to be low look sure. In
 deviation at 0.5 electrons is -0.20, -0.13, -0.10, -0.08, -0.06 at 0.5, 2, 4, 8, 16; more deadens the sigmas of weak
 reflections (their spread 0.79, 0.68, 0.62, 0.58, 0.56; of all 1.02 to 0.91) and costs 1 to 3 % of the precision."""
 FEW_ELECTRONS = 10.0
-"""Mean of a spot near the sphere, below which counts are asked. Forsterite, 59 tilts, six seeds: the correlation of
-counts and of sums with the truth is 0.955 and 0.941 at 1.5 electrons, 0.973 and 0.976 at 2.5, 0.985 both at 4, 0.992
-both at 9, 0.994 and 0.997 at 14, 0.9965 and 0.998 at 25, where a curve refined from these frames is better than that of
-the reference. Up to 14 sums are off by -0.32 to +0.38 sigma in quarters of the intensities, counts -0.07 to +0.18."""
+"""Mean of a spot near the sphere, below which counts are asked. Forsterite, 59 tilts, seeds 100 to 105 of
+`python -m tests.benchmarks.few_electrons`: the correlation of counts and of sums with the truth is 0.955 and 0.941 at
+1.5 electrons, 0.973 and 0.976 at 2.5, 0.985 both at 4, 0.992 both at 9, 0.994 and 0.997 at 14, 0.9965 and 0.998 at 25,
+where a curve refined from these frames is better than that of the reference. Up to 14 sums are off by -0.32 to +0.38
+sigma in quarters of the intensities, counts by -0.07 to +0.18."""
 LEAST_INTENSITY = 1e-9
 """Of what is believed at first, so that a mean below zero is none. It decides nothing: the first cycle renews it."""
 LEAST_INFORMATION = 1e-12
