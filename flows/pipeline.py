@@ -16,6 +16,7 @@ from adapters.formats.mask_reader import MaskFileReader
 from adapters.formats.scans.scan_reader import ScanFileReader
 from flows.aperture_gain import Bench, aperture_gain
 from flows.parallel import side_by_side
+from flows.patchwork import Patch, gathered, require_known, with_failures
 from flows.phases import PhaseOutcome, best_phase, best_with_solution
 from flows.progress import Steps
 from flows.review import NoReview, Review
@@ -85,6 +86,7 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
     except NoCrystalsError as error:
         return Found(series, None, (), (), failure=Failure.of("apertures", error))
     apertures = run.review.apertures(apertures, partial(corrected_apertures, run, series))
+    require_known(run.settings.patchwork, [one.id for one in apertures.crystals])
     workers = run.settings.workers
     with run.steps.step("beams"):
         beams = find_beams(series, run.settings.frames, workdir=run.folder / "beams")
@@ -260,19 +262,32 @@ def axes_given(settings: Settings) -> bool:
 
 
 def combine(run: Run, crystals: tuple[CrystalOutcome, ...]) -> CombinedSets | None:
-    """Sort the crystals into forms and merge each form; None if there is nothing to merge."""
-    integrated = tuple(crystal.reflections for crystal in crystals if crystal.reflections is not None)
-    if not run.settings.merge_crystals or len(integrated) < 2:
+    """Sort the crystals into forms and merge each form; None if there is nothing to merge.
+
+    Crystals that do not index alone, or agree with no other, are measured in the lattice of the others first.
+    """
+    settings = run.settings
+    if not settings.merge_crystals or not any(one.reflections for one in crystals) or len(crystals) < 2:
+        return None
+    patch = Patch(run.folder, settings.patchwork, run.steps, settings.workers, settings.integrate)
+    found = gathered(patch, crystals)
+    if len(found.reflections) < 2:
         return None
     with run.steps.step("merge"):
-        combined = combine_crystals(integrated, workdir=run.folder / "merged" / "combine")
-    relations = relations_of(combined, crystals)
+        combined = combine_crystals(
+            tuple(found.reflections[one.id] for one in crystals if one.id in found.reflections),
+            workdir=run.folder / "merged" / "combine",
+            together=settings.patchwork.clusters,
+        )
+    combined = with_failures(combined, found.failed)
+    relations = relations_of(combined, crystals, found.reflections)
     return combined.model_copy(update={"relations": relations, "notes": (*combined.notes, *relation_text(relations))})
 
 
-def relations_of(combined: CombinedSets, crystals: tuple[CrystalOutcome, ...]) -> tuple[CrystalRelation, ...]:
+def relations_of(
+    combined: CombinedSets, crystals: tuple[CrystalOutcome, ...], reflections: Mapping[str, Reflections]
+) -> tuple[CrystalRelation, ...]:
     """Return which crystals are parts of others, form by form."""
-    reflections = {one.id: one.reflections for one in crystals if one.reflections is not None}
     frames = {one.id: one.frames for one in crystals if one.frames is not None}
     apertures = {one.id: one.aperture for one in crystals if one.aperture is not None}
     return tuple(chain.from_iterable(relations_in(one, reflections, frames, apertures) for one in combined.clusters))

@@ -28,7 +28,7 @@ from tasks.apertures import (
     write_drawn,
 )
 from tasks.frames import sum_frames
-from tasks.integrate import KnownGeometryIntegrator, integrate_frames
+from tasks.integrate import KnownGeometryIntegrator, PatchworkSettings, integrate_frames
 from tasks.model import ApertureError, SettingsError, SourceError
 from tasks.report import CrystalOutcome, SourceSummary
 from tasks.stage import fingerprint, read_document
@@ -77,18 +77,19 @@ def measure_regions(
     regions = _regions(parent, asked, crystal)  # before the folder is claimed: what cannot be measured is no run
     source = SourceSummary.model_validate(finished.results["source"])
     hashes = {name: hashlib.sha256(np.packbits(masks).tobytes()).hexdigest() for name, masks in regions.items()}
+    settings = finished.settings.model_copy(update={"patchwork": PatchworkSettings()})  # its names are not of regions
     key = fingerprint({"run": source.sha256, "crystal": crystal, "regions": hashes, "statistics": statistics})
     with (
         named_storage_errors(out),
-        claimed(out, source_key=key, source_name=f"{run} {crystal}", settings=finished.settings) as folder,
+        claimed(out, source_key=key, source_name=f"{run} {crystal}", settings=settings) as folder,
     ):
         told = tuple(contents for contents in finished.compositions if contents is not None)
-        task = Run(folder, finished.settings, steps, told, NoReview())
+        task = Run(folder, settings, steps, told, NoReview())
         place = folder / "apertures"
         place.mkdir(exist_ok=True)
         tilts = np.array([scan.tilt_deg for scan in parent.electrons.series.scans])
         apertures = [write_drawn(name, masks, tilts, place) for name, masks in regions.items()]
-        workers = finished.settings.workers
+        workers = settings.workers
         measured = side_by_side(partial(_measured, task, parent, statistics), apertures, workers=workers)
         crystals = tuple(side_by_side(partial(structure, task), measured, workers=workers))
         combined = combine(task, crystals)

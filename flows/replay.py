@@ -164,7 +164,8 @@ def _calls(run: FinishedRun, stage: str, folder: Path) -> Iterator[Call]:
         yield Call(integrate_frames, {"frames": frames, "engine": settings.integrate}, Reflections)
     elif stage == "merge":
         sets = [read_document(each, Reflections) for each in _integrated(run)]
-        yield Call(combine_crystals, {"crystals": tuple(sets)}, CombinedSets)
+        together = settings.patchwork.clusters
+        yield Call(combine_crystals, {"crystals": tuple(sets), "together": together}, CombinedSets)
     else:
         yield from _calls_on_intensities(run, stage, folder)
 
@@ -219,9 +220,15 @@ def _intensities(run: FinishedRun, folder: Path) -> Reflections | None:
 
 
 def _integrated(run: FinishedRun) -> list[Path]:
-    """Return the folders of the intensities that were merged, in the order of the crystals."""
-    folders = [run.folder / "crystals" / one["id"] / "integrate" for one in run.results["crystals"]]
-    return [folder for folder in folders if (folder / DOCUMENT_NAME).is_file()]
+    """Return the folders of the intensities that were merged, in the order of the crystals.
+
+    Those measured in the lattice of others stand in for those of a crystal alone.
+    """
+    found = []
+    for one in run.results["crystals"]:
+        places = [run.folder / "crystals" / one["id"] / name for name in ("neighbours", "integrate")]
+        found += [place for place in places if (place / DOCUMENT_NAME).is_file()][:1]
+    return found
 
 
 def _replayed(run: FinishedRun, stage: str, folder: Path) -> Replayed:

@@ -15,7 +15,7 @@ from flows.policies import AllIntegrators, AllRefiners, AllSolvers, AutoIntegrat
 from tasks.apertures import ApertureFile, AutomaticApertures
 from tasks.frames import FrameSettings
 from tasks.ingest import IngestSettings
-from tasks.integrate import BuiltinIntegrator
+from tasks.integrate import BuiltinIntegrator, PatchworkSettings
 from tasks.model import Composition, Document, InputError, SettingsError
 from tasks.solve import ChargeFlipping, DirectMethods
 
@@ -55,6 +55,7 @@ class Settings(Document):
     solve: SolverChoice = Field(default=DirectMethods(), description="intensities to a first structure")
     refine: RefinerChoice = Field(default=SmtbxRefiner(), description="least squares")
     merge_crystals: bool = Field(default=True, description="merge crystals of one lattice and solve the merged data")
+    patchwork: PatchworkSettings = Field(default=PatchworkSettings(), description="which crystals are joined, and how")
     compare_apertures: bool = Field(
         default=True, description="integrate and refine all positions of each crystal too, beside those chosen"
     )

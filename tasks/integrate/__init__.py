@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     )
     from tasks.integrate.builtin import BuiltinIntegrator
     from tasks.integrate.cell_scale import calibrated_scale, curvature_doubt, stated_scale, volume_esd, whole_esd
-    from tasks.integrate.crystals.combine import combine_crystals
+    from tasks.integrate.crystals.combine import combine_crystals, sorted_forms
     from tasks.integrate.crystals.crystal_match import amplitudes, averaged, match_crystals, reduced_crystal, row_keys
+    from tasks.integrate.crystals.reach import joint_d_min
     from tasks.integrate.crystals.relations import relation_text, relations_in
     from tasks.integrate.crystals.same_axes import in_axes_of
     from tasks.integrate.frame_intensities import FrameIntensities, virtual_frames
@@ -34,16 +35,21 @@ if TYPE_CHECKING:
         CombinedSets,
         CountingLoss,
         CrystalCluster,
+        CrystalLeftOut,
         CrystalRelation,
         Damage,
         DiscFigures,
+        JoiningEvidence,
+        NeighbourIndexing,
         Reflections,
         ShellStatistics,
         SpaceGroupCandidate,
     )
+    from tasks.integrate.neighbour_geometry import Neighbour, NeighbourGeometryIntegrator
     from tasks.integrate.overlaps import DomainOverlaps, Separated, read_overlaps, separated, write_overlaps
     from tasks.integrate.ports import Integrator
     from tasks.integrate.reflection_file import Merged, Unmerged, read_merged, read_unmerged, write_reflections
+    from tasks.integrate.settings import PatchworkSettings
     from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group, determine_laue_group_in_setting
     from tasks.integrate.symmetry.space_groups import rank_space_groups
     from tasks.integrate.symmetry.supercell import smaller_cell
@@ -64,17 +70,23 @@ __all__ = [
     "CombinedSets",
     "CountingLoss",
     "CrystalCluster",
+    "CrystalLeftOut",
     "CrystalRelation",
     "Damage",
     "DiscFigures",
     "DomainOverlaps",
     "FrameIntensities",
     "Integrator",
+    "JoiningEvidence",
     "KnownGeometryIntegrator",
     "LaueChoice",
     "Measurements",
     "Merged",
+    "Neighbour",
+    "NeighbourGeometryIntegrator",
+    "NeighbourIndexing",
     "Particulars",
+    "PatchworkSettings",
     "Reflections",
     "Separated",
     "ShellStatistics",
@@ -91,6 +103,7 @@ __all__ = [
     "hklf4_text",
     "in_axes_of",
     "integrate_frames",
+    "joint_d_min",
     "keeps_geometry",
     "laue_warnings",
     "match_crystals",
@@ -113,6 +126,7 @@ __all__ = [
     "separated",
     "significant_d_min",
     "smaller_cell",
+    "sorted_forms",
     "stated_scale",
     "to_asymmetric_unit",
     "virtual_frames",

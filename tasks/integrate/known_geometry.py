@@ -69,6 +69,10 @@ class KnownLattice(NamedTuple):
     errors: tuple[float, float] | None = None
     profiles: Profiles | None = None
 
+    def turned(self, basis: Floats) -> "KnownLattice":
+        """Return the lattice in another orientation, its frames off by as much as they were."""
+        return self._replace(basis=basis, setting=self.setting @ np.linalg.inv(self.basis) @ basis)
+
 
 class KnownGeometryIntegrator(IntegrationSettings):
     """Integrate in the lattice, the geometry and the symmetry that a run of the built-in engine has found."""
@@ -94,8 +98,12 @@ class KnownGeometryIntegrator(IntegrationSettings):
         NotIndexedError
             If too few spots are found, or too few lie on the lattice.
         """
-        known = known_lattice(self.reference)
-        images, search = find_spots(frames, self)
+        return self.measured(frames, known_lattice(self.reference), *find_spots(frames, self), workdir=workdir)
+
+    def measured(
+        self, frames: FrameSeries, known: KnownLattice, images: Images, search: SpotSearch, *, workdir: Path
+    ) -> Reflections:
+        """Return the intensities of frames whose spots are found, of a crystal that lies as `known` says."""
         few = len(search.spots.frame) < self.min_spots
         if few and self.few_spots == "refuse":
             raise NotIndexedError(

@@ -150,6 +150,17 @@ class Damage(Document):
     notes: tuple[str, ...] = ()
 
 
+class NeighbourIndexing(Document):
+    """How a crystal that does not index alone was laid on the lattice of others."""
+
+    reference: str = Field(description="the crystal whose cell, symmetry and geometry were taken")
+    start: str | None = Field(description="the crystal whose orientation it nearly has; None: found by the cell alone")
+    turn_deg: float | None = Field(default=None, ge=0, description="from that crystal's orientation")
+    spots: int = Field(ge=0, description="reflections that were found")
+    indexed: int = Field(ge=0, description="of these, on the lattice")
+    chance: float = Field(ge=0, description="expected number of orientations tried that index as many by chance")
+
+
 class Reflections(Document):
     """The intensities of one crystal, or of several merged.
 
@@ -191,6 +202,7 @@ class Reflections(Document):
     counting: CountingLoss | None = Field(default=None, description="None = not known")
     discs: DiscFigures | None = Field(default=None, description="None where spots are points")
     damage: Damage | None = Field(default=None, description="None = the engine does not look for it")
+    neighbour: NeighbourIndexing | None = Field(default=None, description="None = indexed from its own spots alone")
     overlaps: FileRef | None = Field(
         default=None,
         description=".npz of a non-merohedral twin's observations, see `DomainOverlaps`; the others are shares of them",
@@ -233,8 +245,28 @@ class Reflections(Document):
         return self.unique_reflections.sigma
 
 
+class JoiningEvidence(Document):
+    """What speaks for one crystal being of the form of others merged, and what joining it does to them."""
+
+    correlation: float | None = Field(description="of |E|, in the best indexing; None = too few in common")
+    without_noise: float | None = Field(
+        default=None, description="the same, less what the stated sigmas take from it; None = too noisy to tell"
+    )
+    reflections: int = Field(default=0, ge=0, description="unique, in common with the others merged")
+    deviations: float | None = Field(default=None, description="by how many sigma the correlation is above zero")
+    held_out: float | None = Field(
+        default=None, description="correlation over reflections that did not choose the indexing"
+    )
+    held_out_deviations: float | None = Field(default=None, description="by how many sigma that is above zero")
+    held_out_reflections: int = Field(default=0, ge=0)
+    delta_cc_half: float | None = Field(
+        default=None,
+        description="CC1/2 with it less that without, weighted, over the same reflections; None = too few repeated",
+    )
+
+
 class ClusterMember(Document):
-    """One crystal of a cluster."""
+    """One crystal of a cluster; the first is the seed, the others follow in the order in which they joined."""
 
     id: str
     reindex: tuple[Vector, Vector, Vector] = Field(
@@ -244,6 +276,18 @@ class ClusterMember(Document):
     runner_up: float | None = Field(description="the same for the best other indexing; None = the lattice has no other")
     scale: float = Field(gt=0, description="by which its intensities were multiplied")
     b_angstrom2: float = Field(description="relative temperature factor applied, exp(B / 2 d^2)")
+    joining: JoiningEvidence | None = Field(default=None, description="when it joined; None of the seed")
+    effect: JoiningEvidence | None = Field(default=None, description="against all others, at the end")
+    neighbour: NeighbourIndexing | None = Field(default=None, description="None = it indexed alone")
+
+
+class CrystalLeftOut(Document):
+    """A crystal that was tried and is not a member."""
+
+    id: str
+    reason: str
+    evidence: JoiningEvidence | None = Field(default=None, description="None = no intensities in this lattice")
+    neighbour: NeighbourIndexing | None = None
 
 
 class ClusterGrowth(Document):
@@ -264,6 +308,7 @@ class CrystalCluster(Document):
     members: tuple[ClusterMember, ...] = Field(min_length=1)
     merged: Reflections | None = Field(default=None, description="None for a cluster of one")
     growth: tuple[ClusterGrowth, ...] = ()
+    left_out: tuple[CrystalLeftOut, ...] = Field(default=(), description="crystals that were tried and did not join")
 
 
 class CrystalRelation(Document):

@@ -1,6 +1,8 @@
 """What the built-in integrator can be told."""
 
-from pydantic import Field
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
 
 from tasks.model import Document, UnitCell
 
@@ -33,3 +35,24 @@ class IntegrationSettings(Document):
         default=True, description="look for a second lattice of the same kind (a twin), and integrate both together"
     )
     seed: int = Field(default=0, ge=0, description="seed of random choices")
+
+
+class PatchworkSettings(Document):
+    """Which crystals are joined into one set of intensities."""
+
+    clusters: tuple[Annotated[tuple[str, ...], Field(min_length=2, max_length=1000)], ...] = Field(
+        default=(),
+        max_length=100,
+        description="names of crystals that may be joined, each set for itself; none: all are tried with each other",
+    )
+    index_faint: bool = Field(
+        default=True,
+        description="index crystals that join no others, or do not index alone, by the cell and orientation of others",
+    )
+
+    @model_validator(mode="after")
+    def _no_crystal_twice(self) -> Self:
+        named = [name for names in self.clusters for name in names]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)}: named more than once")
+        return self

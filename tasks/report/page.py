@@ -19,6 +19,7 @@ from tasks.report.drawing import legend, structure_svg
 from tasks.report.images import FramePicture, TiltPicture, colour_of, frame_pictures, tilt_pictures
 from tasks.report.masked import masked_picture, masked_words, validity_entry
 from tasks.report.models import CrystalOutcome, RunOutcome
+from tasks.report.patchwork_entries import STEP_HEADER, patchwork_entries, step_rows
 from tasks.report.results import reason_of, stage_provenance
 from tasks.report.script import script_text
 
@@ -62,6 +63,7 @@ def render_page(outcome: RunOutcome, rundir: Path) -> str:
         merged=merged,
         masked=() if masked is None else masked_words(masked),
         masked_picture=masked_picture(outcome),
+        patchwork=patchwork_entries(outcome.combined),
         growth_charts=_growth_charts(outcome.combined),
         tilts=pictures,
         stages=stage_provenance(outcome),
@@ -85,6 +87,7 @@ def _template() -> jinja2.Template:
         "plain": _plain,
     }
     environment.globals |= {"tables": tables, "legend": legend, "claim_rows": claim_rows}
+    environment.globals |= {"STEP_HEADER": STEP_HEADER, "step_rows": step_rows}
     return environment.get_template("page.html.j2")
 
 

@@ -25,6 +25,7 @@ from tasks.refine import Alert, Refinement, RestraintPull
 from tasks.report.disorder_entries import DisorderEntry, SolventEntry, beyond_whole_atoms
 from tasks.report.masked import ValidityEntry, validity_entry
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
+from tasks.report.patchwork_entries import PatchworkEntry, patchwork_entries
 from tasks.report.wording import headline
 from tasks.solve import Solutions
 
@@ -193,6 +194,7 @@ class Results(Document):
     crystals: tuple[CrystalEntry, ...]
     merged: MergedEntry | None
     merged_others: tuple[MergedEntry, ...]
+    patchwork: tuple[PatchworkEntry, ...] = Field(description="how crystals were joined, for each merged set")
 
 
 def results(outcome: RunOutcome, rundir: Path) -> dict[str, Any]:
@@ -218,6 +220,7 @@ def results(outcome: RunOutcome, rundir: Path) -> dict[str, Any]:
         crystals=tuple(_crystal(crystal, rundir, relations) for crystal in outcome.crystals),
         merged=None if outcome.merged is None else _merged(outcome.merged, rundir),
         merged_others=tuple(_merged(merged, rundir) for merged in outcome.merged_others),
+        patchwork=patchwork_entries(outcome.combined),
     )
     return document.model_dump(mode="json", by_alias=True, context={"root": rundir})
 

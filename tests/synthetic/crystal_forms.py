@@ -30,15 +30,15 @@ class Form:
         self.true *= np.exp(-2.0 * self.s_squared / 2)
 
 
-def crystal(name, form, folder: Path, *, seed, normal, basis=None, scale=1.0, b=0.0, noise=0.08):
-    """A wedge about a plane with this normal is measured, in the axes of `basis`."""
+def crystal(name, form, folder: Path, *, seed, normal, basis=None, scale=1.0, b=0.0, noise=0.08, background=0.02):
+    """A wedge about a plane with this normal is measured, in the axes of `basis`; mean intensities are 100."""
     rng = np.random.default_rng(seed)
     cartesian = form.hkl @ np.array(form.cell.gemmi().frac.mat.tolist())
     angle = np.abs(cartesian @ (np.array(normal) / np.linalg.norm(normal))) / np.sqrt(form.s_squared)
     seen = angle < 0.5
     basis = np.eye(3, dtype=int) if basis is None else np.array(basis)
     intensity = form.true[seen] * scale * np.exp(-b * form.s_squared[seen] / 2)
-    sigma = noise * intensity + 0.02 * scale * 100
+    sigma = noise * intensity + background * scale * 100
     data = Unmerged(
         hkl=(form.hkl[seen] @ basis).astype(np.int32),
         intensity=intensity + rng.normal(0, 1, sigma.size) * sigma,

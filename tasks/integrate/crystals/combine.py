@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.crystal.lattice import Matrix, cell_of_metric
+from tasks.crystal.scattering import d_star_squared
 from tasks.crystal.symmetry import space_group
 from tasks.integrate.assemble import Particulars, reflections_from_observations
 from tasks.integrate.cell_scale import common_scale
@@ -16,24 +17,33 @@ from tasks.integrate.crystals.common_scale import CommonScale, fit_common_scale,
 from tasks.integrate.crystals.crystal_match import (
     Match,
     ReducedCrystal,
-    Table,
     amplitudes,
-    averaged,
     match_crystals,
     mean_cell,
     reduced_crystal,
 )
+from tasks.integrate.crystals.joining import Joined, WeighedCrystal, joining, turned, weighed
 from tasks.integrate.merging.equivalents import observations_at
+from tasks.integrate.merging.resolution import significant_d_min
 from tasks.integrate.merging.statistics import merging_statistics
-from tasks.integrate.models import ClusterGrowth, ClusterMember, CombinedSets, CrystalCluster, Reflections
+from tasks.integrate.models import (
+    ClusterGrowth,
+    ClusterMember,
+    CombinedSets,
+    CrystalCluster,
+    CrystalLeftOut,
+    JoiningEvidence,
+    Reflections,
+)
 from tasks.integrate.reflection_file import Unmerged, read_unmerged
+from tasks.model import Vector
 from tasks.model.provenance import Provenance
 from tasks.stage import stage
 
 log = logging.getLogger("apertura.integrate")
 
-SAME_FORM = 0.35
-"""Least correlation of |E| between crystals of one form; unrelated data scatter about zero."""
+Indexing = tuple[Vector, Vector, Vector]
+"""Rows of the matrix by which indices of a crystal's own cell, as rows, are multiplied."""
 
 
 class _Cluster:
@@ -41,26 +51,33 @@ class _Cluster:
 
     def __init__(self, seed: ReducedCrystal) -> None:
         self.members: list[tuple[ReducedCrystal, Match]] = []
-        self.tables: list[Table] = []
-        self.add(seed, Match(np.eye(3, dtype=np.int64), None, None, 0))
+        self.weighed: list[WeighedCrystal] = []
+        self.joined: list[JoiningEvidence | None] = []
+        self.effects: dict[str, JoiningEvidence] = {}
+        self.left_out: tuple[CrystalLeftOut, ...] = ()
+        self.add(seed, Match(np.eye(3, dtype=np.int64), None, None, 0), None)
 
     @property
     def seed(self) -> ReducedCrystal:
         return self.members[0][0]
 
-    def add(self, crystal: ReducedCrystal, fit: Match) -> None:
+    def add(self, crystal: ReducedCrystal, fit: Match, evidence: JoiningEvidence | None) -> None:
         self.members.append((crystal, fit))
-        self.tables.append(amplitudes(reindexed(crystal, fit.basis)))
+        self.weighed.append(turned(weighed(crystal), fit.basis))
+        self.joined.append(evidence)
 
     def replace(self, number: int, fit: Match) -> None:
         crystal = self.members[number][0]
         self.members[number] = (crystal, fit)
-        self.tables[number] = amplitudes(reindexed(crystal, fit.basis))
+        self.weighed[number] = turned(weighed(crystal), fit.basis)
 
-    def table(self, *, without: int | None = None) -> Table:
-        """Return the mean |E| of the members."""
-        used = [table for number, table in enumerate(self.tables) if number != without]
-        return averaged(np.concatenate([one.hkl for one in used]), np.concatenate([one.value for one in used]))
+    def drop(self, number: int) -> None:
+        for column in (self.members, self.weighed, self.joined):
+            del column[number]
+
+    def others(self, number: int) -> list[WeighedCrystal]:
+        """Return the |E| of all members but one."""
+        return [one for place, one in enumerate(self.weighed) if place != number]
 
 
 def reindexed(crystal: ReducedCrystal, basis: Matrix) -> ReducedCrystal:
@@ -84,23 +101,55 @@ def _summary(sets: CombinedSets) -> str:
 
 
 @stage(name="combine crystals", summary=_summary)
-def combine_crystals(crystals: tuple[Reflections, ...], workdir: Path) -> CombinedSets:
+def combine_crystals(
+    crystals: tuple[Reflections, ...], workdir: Path, together: tuple[tuple[str, ...], ...] = ()
+) -> CombinedSets:
     """Sort the crystals of one series into forms and merge those of each form.
 
-    The crystal with the most unique reflections seeds a cluster; the others join in the order of their correlation,
-    in the indexing that agrees best with the merged members. What joins none seeds the next cluster.
+    The crystal with the most unique reflections seeds a cluster; the others join one by one, those that agree best
+    first, in the indexing that agrees best with the merged members, while `joining.reason_against` finds none. In the
+    end each member is judged against all others once more. What joins none seeds the next cluster.
+
+    Parameters
+    ----------
+    together
+        Names of the crystals that may be joined with each other, each set for itself; none: all are tried.
     """
-    reduced = [reduced_crystal(one) for one in crystals]
-    order = np.argsort([-one.overall.unique for one in crystals], kind="stable")
-    clusters = _clusters([reduced[index] for index in order])
+    reduced = {one.id: reduced_crystal(one) for one in crystals}
     documents = {one.id: one for one in crystals}
     made = tuple(
-        _document(f"cluster-{number:02d}", cluster, documents, workdir) for number, cluster in enumerate(clusters, 1)
+        _document(f"cluster-{number:02d}", cluster, documents, workdir)
+        for number, cluster in enumerate(_sorted(reduced, documents, together), 1)
     )
     notes = tuple(f"{one.id}: {', '.join(member.id for member in one.members)}" for one in made)
     for note in notes:
         log.info("%s", note)
-    return CombinedSets(clusters=made, pairs=_pairs(reduced), notes=notes)
+    return CombinedSets(clusters=made, pairs=_pairs(list(reduced.values())), notes=notes)
+
+
+def sorted_forms(
+    crystals: tuple[Reflections, ...], together: tuple[tuple[str, ...], ...] = ()
+) -> tuple[tuple[tuple[str, Indexing], ...], ...]:
+    """Return the crystals of each form, largest first, with their indexing, as `combine_crystals` would sort them."""
+    documents = {one.id: one for one in crystals}
+    clusters = _sorted({one.id: reduced_crystal(one) for one in crystals}, documents, together)
+    return tuple(
+        tuple((crystal.id, _vectors(crystal.basis @ fit.basis)) for crystal, fit in cluster.members)
+        for cluster in clusters
+    )
+
+
+def _sorted(
+    reduced: dict[str, ReducedCrystal], documents: dict[str, Reflections], together: tuple[tuple[str, ...], ...]
+) -> list[_Cluster]:
+    """Return clusters, largest first, of the crystals that may be joined."""
+    order = sorted(reduced, key=lambda name: -documents[name].overall.unique)
+    if not together:
+        return _clusters([reduced[name] for name in order])
+    named = {name for names in together for name in names}
+    found = [one for names in together for one in _clusters([reduced[name] for name in order if name in names])]
+    found += [_Cluster(reduced[name]) for name in order if name not in named]
+    return sorted(found, key=lambda one: -len(one.members))
 
 
 def _clusters(crystals: list[ReducedCrystal]) -> list[_Cluster]:
@@ -110,33 +159,48 @@ def _clusters(crystals: list[ReducedCrystal]) -> list[_Cluster]:
     while left:
         cluster = _Cluster(left.pop(0))
         while (best := _best_to_join(cluster, left)) is not None:
-            crystal, fit = best
-            cluster.add(crystal, fit)
+            crystal, fit, evidence = best
+            cluster.add(crystal, fit, evidence)
             left = [one for one in left if one.id != crystal.id]
-        _settle(cluster)
+        left = [*left, *_settle(cluster)]
+        cluster.left_out = tuple(_left_out(one, joining(one, cluster.weighed, cluster.seed.cell)) for one in left)
         clusters.append(cluster)
     return sorted(clusters, key=lambda one: -len(one.members))
 
 
-def _best_to_join(cluster: _Cluster, left: list[ReducedCrystal]) -> tuple[ReducedCrystal, Match] | None:
-    table = cluster.table()
-    found: tuple[ReducedCrystal, Match] | None = None
-    highest = SAME_FORM
-    for crystal in left:
-        fit = match_crystals(crystal, table, cluster.seed.cell)
-        if fit is not None and fit.correlation is not None and fit.correlation > highest:
-            found, highest = (crystal, fit), fit.correlation
-    return found
+def _best_to_join(
+    cluster: _Cluster, left: list[ReducedCrystal]
+) -> tuple[ReducedCrystal, Match, JoiningEvidence] | None:
+    tried = [(crystal, joining(crystal, cluster.weighed, cluster.seed.cell)) for crystal in left]
+    able = [(crystal, one) for crystal, one in tried if one.fit is not None and one.against is None]
+    if not able:
+        return None
+    crystal, best = max(able, key=lambda pair: pair[1].rank)
+    return None if best.fit is None else (crystal, best.fit, best.evidence)
 
 
-def _settle(cluster: _Cluster) -> None:
-    if len(cluster.members) == 1:
-        return
-    for number, (crystal, fit) in enumerate(cluster.members):
-        again = match_crystals(crystal, cluster.table(without=number), cluster.seed.cell)
-        if again is None or again.correlation is None:
+def _settle(cluster: _Cluster) -> list[ReducedCrystal]:
+    """Judge each member against all others; return those that do not belong after all, the seed never among them."""
+    dropped: list[ReducedCrystal] = []
+    number = 0
+    while number < len(cluster.members) and len(cluster.members) > 1:
+        crystal, fit = cluster.members[number]
+        again = joining(crystal, cluster.others(number), cluster.seed.cell)
+        if number and again.against is not None:
+            cluster.drop(number)
+            dropped.append(crystal)
             continue
-        cluster.replace(number, again._replace(basis=fit.basis) if number == 0 else again)
+        if again.fit is not None and again.fit.correlation is not None:
+            shown = again.fit._replace(correlation=again.evidence.correlation)
+            cluster.replace(number, shown._replace(basis=fit.basis) if number == 0 else shown)
+        cluster.effects[crystal.id] = again.evidence
+        number += 1
+    return dropped
+
+
+def _left_out(crystal: ReducedCrystal, tried: Joined) -> CrystalLeftOut:
+    reason = tried.against or "it does not agree with all others merged"
+    return CrystalLeftOut(id=crystal.id, reason=reason, evidence=tried.evidence)
 
 
 def _pairs(crystals: list[ReducedCrystal]) -> tuple[tuple[str, str, float | None], ...]:
@@ -160,17 +224,26 @@ def _document(name: str, cluster: _Cluster, documents: dict[str, Reflections], w
             runner_up=fit.runner_up,
             scale=scale.factor,
             b_angstrom2=scale.b_angstrom2,
+            joining=evidence,
+            effect=cluster.effects.get(crystal.id),
+            neighbour=documents[crystal.id].neighbour,
         )
-        for (crystal, fit), scale in zip(cluster.members, scales, strict=True)
+        for (crystal, fit), scale, evidence in zip(cluster.members, scales, cluster.joined, strict=True)
     )
+    left_out = tuple(one.model_copy(update={"neighbour": documents[one.id].neighbour}) for one in cluster.left_out)
     first = documents[cluster.seed.id]
     if len(members) == 1:
-        return CrystalCluster(id=name, unit_cell=first.unit_cell, members=members)
+        return CrystalCluster(id=name, unit_cell=first.unit_cell, members=members, left_out=left_out)
     folder = workdir / name
     folder.mkdir()
     merged = _merged(name, indexed, scales, documents, folder)
     return CrystalCluster(
-        id=name, unit_cell=merged.unit_cell, members=members, merged=merged, growth=_growth(merged, len(members))
+        id=name,
+        unit_cell=merged.unit_cell,
+        members=members,
+        merged=merged,
+        growth=_growth(merged, len(members)),
+        left_out=left_out,
     )
 
 
@@ -206,7 +279,9 @@ def _merged(
         counting=common_counting(sources),
         cell_scale=common_scale([one.cell_scale for one in sources]),
     )
-    return reflections_from_observations(name, data, cell, particulars, workdir=folder)
+    limit = significant_d_min(data, space_group("P -1"), cell)
+    within = observations_at(data, d_star_squared(data.hkl, cell) <= limit**-2 * (1 + 1e-9))
+    return reflections_from_observations(name, within, cell, particulars, workdir=folder)
 
 
 def _growth(merged: Reflections, n: int) -> tuple[ClusterGrowth, ...]:
@@ -232,8 +307,6 @@ def _growth(merged: Reflections, n: int) -> tuple[ClusterGrowth, ...]:
     return tuple(steps)
 
 
-def _vectors(
-    matrix: NDArray[np.float64],
-) -> tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]:
+def _vectors(matrix: NDArray[np.float64]) -> Indexing:
     rows = [(float(a), float(b), float(c)) for a, b, c in matrix]
     return rows[0], rows[1], rows[2]
