@@ -33,6 +33,7 @@ from tasks.integrate import (
     relation_text,
     relations_in,
 )
+from tasks.maps import map_crystal
 from tasks.model import (
     ApertureError,
     Composition,
@@ -125,7 +126,19 @@ def frames_and_intensities(
             frames = sum_frames(series, aperture, run.settings.frames, workdir=workdir, beams=beams)
     except ApertureError as error:
         return failed(crystal, "frames", error)
-    return intensities(run, crystal.model_copy(update={"frames": frames}), frames)
+    integrated = intensities(run, crystal.model_copy(update={"frames": frames}), frames)
+    return with_maps(run, series, beams, integrated) if run.settings.position_maps else integrated
+
+
+def with_maps(run: Run, series: TiltSeries, beams: DirectBeams, crystal: CrystalOutcome) -> CrystalOutcome:
+    """Map a crystal over its probe positions, where its integration keeps what it was measured from."""
+    aperture, frames, reflections = crystal.aperture, crystal.frames, crystal.reflections
+    if aperture is None or frames is None or reflections is None or reflections.traces is None:
+        return crystal
+    with run.steps.step("maps", crystal.id):
+        workdir = crystal_folder(run, crystal.id) / "maps"
+        maps = map_crystal(reflections, frames, aperture, series, beams, workdir=workdir)
+    return crystal.model_copy(update={"maps": maps})
 
 
 def intensities(run: Run, crystal: CrystalOutcome, frames: FrameSeries) -> CrystalOutcome:

@@ -59,6 +59,10 @@ class Settings(Document):
     compare_apertures: bool = Field(
         default=True, description="integrate and refine all positions of each crystal too, beside those chosen"
     )
+    position_maps: bool = Field(
+        default=False,
+        description="map misorientation, scale and strain of each crystal over its probe positions (built-in engine)",
+    )
     workers: int = Field(default=2, ge=1, le=256, description="crystals worked on at once")
 
     @model_validator(mode="before")

@@ -42,7 +42,7 @@ def against_resolution(edges_angstrom: Sequence[float], lines: Sequence[Line], a
         axes.set_ylim(*around.y_limits)
         rarely = np.unique(np.linspace(0, len(places) - 1, min(5, len(places))).astype(int))
         axes.set_xticks(places[rarely], [f"{edges_angstrom[index]:.2f}" for index in rarely])
-        return _svg(figure, around.title)
+        return svg_text(figure, around.title)
 
 
 def against_angle(angles_deg: Sequence[float], lines: Sequence[Line], around: ChartFrame) -> Markup:
@@ -51,7 +51,7 @@ def against_angle(angles_deg: Sequence[float], lines: Sequence[Line], around: Ch
         figure, axes = _axes(around)
         _plot(axes, np.asarray(angles_deg), lines, marker="")
         axes.set_ylim(*around.y_limits)
-        return _svg(figure, around.title)
+        return svg_text(figure, around.title)
 
 
 def against_count(counts: Sequence[int], lines: Sequence[Line], around: ChartFrame) -> Markup:
@@ -61,7 +61,7 @@ def against_count(counts: Sequence[int], lines: Sequence[Line], around: ChartFra
         _plot(axes, np.asarray(counts), lines, marker="o")
         axes.set_xticks(list(counts))
         axes.set_ylim(*around.y_limits)
-        return _svg(figure, around.title)
+        return svg_text(figure, around.title)
 
 
 def _axes(around: ChartFrame) -> tuple[Figure, mpl.axes.Axes]:
@@ -85,7 +85,8 @@ def _plot(axes: mpl.axes.Axes, places: np.ndarray, lines: Sequence[Line], *, mar
         axes.legend(frameon=False, fontsize=8, labelcolor=INK, borderaxespad=0.1)
 
 
-def _svg(figure: Figure, title: str) -> Markup:
+def svg_text(figure: Figure, title: str) -> Markup:
+    """Return a figure as SVG in the page's colours, its ids its own."""
     buffer = io.StringIO()
     figure.savefig(
         buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -8,6 +8,7 @@ from tasks.apertures import ApertureSet, CrystalAperture
 from tasks.frames import FrameSeries
 from tasks.ingest import LostScan, Validity
 from tasks.integrate import CombinedSets, Reflections
+from tasks.maps import CrystalMaps
 from tasks.model import ApertureError, Document, FileRef
 from tasks.model.verdict import Verdict
 from tasks.refine import Refinement
@@ -112,6 +113,7 @@ class CrystalOutcome(Document):
     aperture: CrystalAperture | None = None
     frames: FrameSeries | None = None
     reflections: Reflections | None = None
+    maps: CrystalMaps | None = Field(default=None, description="by probe position, where they were asked for")
     solutions: Solutions | None = None
     refinement: Refinement | None = None
     gain: ApertureGain | None = Field(default=None, description="None where the aperture leaves out no position")

@@ -17,6 +17,7 @@ from tasks.report.claims_wording import claim_rows
 from tasks.report.damage_charts import damage_charts
 from tasks.report.drawing import legend, structure_svg
 from tasks.report.images import FramePicture, TiltPicture, colour_of, frame_pictures, tilt_pictures
+from tasks.report.map_charts import map_charts, map_sentences
 from tasks.report.masked import masked_picture, masked_words, validity_entry
 from tasks.report.models import CrystalOutcome, RunOutcome
 from tasks.report.patchwork_entries import STEP_HEADER, patchwork_entries, step_rows
@@ -45,6 +46,7 @@ class CrystalView(NamedTuple):
     frames: tuple[FramePicture, ...]
     tilt_charts: tuple[Markup, ...]
     shell_charts: tuple[Markup, ...]
+    maps: Markup | None
     structure: Markup | None
     files: tuple[FileLink, ...]
 
@@ -87,7 +89,7 @@ def _template() -> jinja2.Template:
         "plain": _plain,
     }
     environment.globals |= {"tables": tables, "legend": legend, "claim_rows": claim_rows}
-    environment.globals |= {"STEP_HEADER": STEP_HEADER, "step_rows": step_rows}
+    environment.globals |= {"STEP_HEADER": STEP_HEADER, "step_rows": step_rows, "map_sentences": map_sentences}
     return environment.get_template("page.html.j2")
 
 
@@ -108,6 +110,7 @@ def _view(crystal: CrystalOutcome, index: int | None, rundir: Path, tilts_deg: t
         frames=() if frames is None else frame_pictures(frames, crystal.reflections),
         tilt_charts=_tilt_charts(crystal, tilts_deg),
         shell_charts=() if crystal.reflections is None else _shell_charts(crystal.id, crystal.reflections),
+        maps=None if crystal.maps is None else map_charts(crystal.maps),
         structure=None if crystal.refinement is None else structure_svg(crystal.refinement),
         files=_files(crystal, rundir),
     )
@@ -212,6 +215,8 @@ def _files(crystal: CrystalOutcome, rundir: Path) -> tuple[FileLink, ...]:
         references.append(("frames, HDF5", crystal.frames.stack))
     if crystal.aperture is not None:
         references.append(("aperture masks, HDF5", crystal.aperture.masks))
+    if crystal.maps is not None:
+        references.append(("maps by position, HDF5", crystal.maps.file))
     root = rundir.resolve()
     return tuple(
         FileLink(label, quote(Path(os.path.relpath(file.path, root)).as_posix())) for label, file in references

@@ -23,6 +23,7 @@ from tasks.model.provenance import Provenance
 from tasks.model.twin import Twin
 from tasks.refine import Alert, Refinement, RestraintPull
 from tasks.report.disorder_entries import DisorderEntry, SolventEntry, beyond_whole_atoms
+from tasks.report.map_entry import MapsEntry, map_entry
 from tasks.report.masked import ValidityEntry, validity_entry
 from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
 from tasks.report.patchwork_entries import PatchworkEntry, patchwork_entries
@@ -146,6 +147,7 @@ class CrystalEntry(Document):
     aperture: ApertureEntry | None
     frames: FramesEntry | None
     integration: IntegrationEntry | None
+    maps: MapsEntry | None = Field(description="over the probe positions; null where they were not asked for")
     solution: SolutionEntry | None
     refinement: RefinementEntry | None
 
@@ -297,6 +299,7 @@ def _crystal(crystal: CrystalOutcome, rundir: Path, relations: dict[str, Crystal
         if frames is None
         else FramesEntry(count=len(frames.frames), counts_total=sum(frame.counts for frame in frames.frames)),
         integration=_integration(crystal.reflections, rundir),
+        maps=None if crystal.maps is None else map_entry(crystal.maps, relative(crystal.maps.file.path, rundir)),
         solution=_solution(crystal.solutions),
         refinement=_refinement(crystal.refinement, rundir),
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
-    from tasks.trace.electrons import ElectronSource, bragg_by_position
+    from tasks.trace.electrons import ElectronSource, FrameElectrons, bragg_by_position, kept_traces
     from tasks.trace.models import Trace, TracedObservation, TracedPixel, TracedPosition
     from tasks.trace.picture import draw_trace
     from tasks.trace.reflection import trace_reflection
@@ -14,11 +14,13 @@ else:
 
 __all__ = [
     "ElectronSource",
+    "FrameElectrons",
     "Trace",
     "TracedObservation",
     "TracedPixel",
     "TracedPosition",
     "bragg_by_position",
     "draw_trace",
+    "kept_traces",
     "trace_reflection",
 ]

@@ -17,6 +17,19 @@ Pixels = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Slow and fast (k,) of some pixels of a frame."""
 
 
+class FrameElectrons(NamedTuple):
+    """Electrons (n,) of one frame: pixels ``slow`` and ``fast``, and ``owner``: the row of ``positions`` (flat).
+
+    ``tilt`` is the number of the scan that they are of.
+    """
+
+    tilt: int
+    positions: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    slow: NDArray[np.int64]
+    fast: NDArray[np.int64]
+
+
 class ElectronSource(NamedTuple):
     """What the frames of a crystal were summed from."""
 
@@ -29,8 +42,8 @@ class ElectronSource(NamedTuple):
         files = [self.aperture.masks, *(file for scan in self.series.scans for file in (scan.offsets, scan.events))]
         return next((str(file.path) for file in files if not file.path.exists()), None)
 
-    def by_position(self, frames: FrameSeries, frame: int, spots: Sequence[Pixels]) -> list[tuple[TracedPosition, ...]]:
-        """Return, spot by spot, the scan positions that gave electrons to its pixels on one frame.
+    def on_frame(self, frames: FrameSeries, frame: int) -> FrameElectrons:
+        """Return the electrons of one frame, each with the scan position that it came from.
 
         Raises
         ------
@@ -54,7 +67,12 @@ class ElectronSource(NamedTuple):
                 f"{self.series.scans[tilt].events.path}: electrons lie outside the frame of {frames.id}",
                 "frames and event store are of different runs: run again",
             )
-        columns = self.series.scan.shape[1]
+        return FrameElectrons(tilt, positions, owner, slow, fast)
+
+    def by_position(self, frames: FrameSeries, frame: int, spots: Sequence[Pixels]) -> list[tuple[TracedPosition, ...]]:
+        """Return, spot by spot, the scan positions that gave electrons to its pixels on one frame; see `on_frame`."""
+        _, positions, owner, slow, fast = self.on_frame(frames, frame)
+        shape, columns = frames.detector.shape_px, self.series.scan.shape[1]
         found = []
         for pixels in spots:
             inside = np.zeros(shape, dtype=bool)

@@ -1,0 +1,87 @@
+"""Maps of a crystal over its probe positions: misorientation, scale and strain, with colour bars."""
+
+from typing import Any
+
+import h5py
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from tasks.maps import CrystalMaps
+from tasks.model.arrays import Floats
+from tasks.report.charts import INK, STYLE, svg_text
+
+MARGIN = 1
+"""Positions shown around the crystal. Chosen, not measured: its edge is seen to be one."""
+PANELS = (
+    ("angle_deg", "misorientation (\u00b0)", 1.0, "viridis"),
+    ("angle_sigma_deg", "its sigma (\u00b0)", 1.0, "viridis"),
+    ("scale", "scale (mean 1)", 1.0, "viridis"),
+    ("strain", "strain (%)", 100.0, "coolwarm"),
+)
+"""Dataset, what the colour bar says, factor on the values, colours: those of strain have their middle at zero."""
+
+
+def map_charts(maps: CrystalMaps) -> Markup | None:
+    """Return the maps side by side, cut to the crystal; None where no position has values."""
+    with h5py.File(maps.file.path, "r") as file:
+        images = [np.asarray(file[name], dtype=np.float64) * factor for name, _, factor, _ in PANELS]
+    known = np.isfinite(images[0])
+    if not known.any():
+        return None
+    (top, left), (bottom, right) = np.argwhere(known).min(axis=0), np.argwhere(known).max(axis=0)
+    first = max(0, top - MARGIN), max(0, left - MARGIN)
+    part = slice(first[0], bottom + MARGIN + 1), slice(first[1], right + MARGIN + 1)
+    title = f"{maps.id}: maps by probe position"
+    with mpl.rc_context({**STYLE, "svg.hashsalt": title}):
+        figure = Figure(figsize=(3.1 * len(PANELS), 2.7), layout="constrained")
+        for axes, image, (_, label, _, colours) in zip(figure.subplots(1, len(PANELS)), images, PANELS, strict=True):
+            _panel(figure, axes, image[part], label=label, colours=colours, corner=first)
+        return svg_text(figure, title)
+
+
+def _panel(figure: Figure, axes: Any, image: Floats, *, label: str, colours: str, corner: tuple[int, int]) -> None:
+    values = image[np.isfinite(image)]
+    low, high = np.percentile(values, [1, 99]) if len(values) else (0.0, 1.0)
+    if colours == "coolwarm":
+        high = max(abs(low), abs(high))
+        low = -high
+    rows, columns = image.shape
+    extent = (corner[1] - 0.5, corner[1] + columns - 0.5, corner[0] + rows - 0.5, corner[0] - 0.5)
+    shown = axes.imshow(image, cmap=colours, vmin=low, vmax=high, extent=extent, interpolation="nearest")
+    bar = figure.colorbar(shown, ax=axes, shrink=0.9)
+    bar.set_label(label, color=INK)
+    bar.ax.tick_params(colors=INK)
+    bar.outline.set_edgecolor(INK)
+    axes.tick_params(colors=INK, length=3)
+    axes.set_xlabel("column", color=INK)
+    axes.set_ylabel("row", color=INK)
+    for spine in axes.spines.values():
+        spine.set_color(INK)
+
+
+def map_sentences(maps: CrystalMaps) -> tuple[str, ...]:
+    """Return what the maps say in words, every number with its sigma."""
+    at = f"{maps.tilt_deg:g}\u00b0"
+    if not maps.positions:
+        return (f"No probe position has enough electrons in the crystal's reflections for a map ({at}).",)
+    said = [
+        f"{maps.positions} positions on the scan at {at}, measured by the crystal's own reflections at all tilts"
+        + (f"; {maps.pooled} of them together with their 3 \u00d7 3 neighbours" if maps.pooled else "")
+        + (f"; {maps.left_out} more have too few electrons" if maps.left_out else "")
+        + "."
+    ]
+    if maps.bend_deg is not None and maps.bend_sigma_deg is not None:
+        said.append(
+            f"From end to end the lattice turns by {maps.bend_deg:.3g} \u00b1 {maps.bend_sigma_deg:.1g}\u00b0, were it "
+            f"to turn evenly; the misorientation of a position is known to {maps.angle_sigma_deg:.2g}\u00b0 (median)."
+        )
+    if maps.scale_sigma is not None and maps.strain_sigma is not None:
+        said.append(f"Median sigma of scale {maps.scale_sigma:.2g}, of strain {100 * maps.strain_sigma:.2g} %.")
+    said.append(
+        f"The rocking curve of a position is {maps.curve_ratio:.2f} \u00b1 {maps.curve_ratio_sigma:.1g} times as wide "
+        "as that of the whole crystal. Misorientation is against the crystal's mean orientation: noise alone gives an "
+        "angle of the size of its sigma, too."
+    )
+    return tuple(said)

@@ -1,0 +1,52 @@
+"""The maps of a crystal in the report."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from tasks.maps.models import CrystalMaps
+from tasks.model import FileRef
+from tasks.model.provenance import Provenance
+from tasks.report.map_charts import map_charts, map_sentences
+
+NAMES = ("angle_deg", "angle_sigma_deg", "scale", "strain")
+
+
+def maps_of(path: Path, known: np.ndarray, **changes) -> CrystalMaps:
+    values = np.where(known, np.linspace(0, 1, known.size).reshape(known.shape), np.nan)
+    with h5py.File(path, "w") as file:
+        for name in NAMES:
+            file[name] = values
+    document = CrystalMaps(
+        id="crystal-07", file=FileRef.of(path), tilt_deg=0.5, positions=int(known.sum()), pooled=2, left_out=3,
+        electrons=1e5, angle_sigma_deg=0.02, bend_deg=1.25, bend_sigma_deg=0.03, curve_ratio=0.7,
+        curve_ratio_sigma=0.01, spread=1.2, scale_sigma=0.05, strain_sigma=3e-4,
+        provenance=Provenance(engine="test", version="1"),
+    )  # fmt: skip
+    return document.model_copy(update=changes)
+
+
+def test_every_map_has_a_colour_bar_with_its_unit(tmp_path: Path) -> None:
+    known = np.zeros((20, 30), dtype=bool)
+    known[5:12, 8:20] = True
+    drawn = map_charts(maps_of(tmp_path / "maps.h5", known))
+    assert drawn is not None
+    for text in ("misorientation (°)", "its sigma (°)", "scale (mean 1)", "strain (%)", "column"):
+        assert text in drawn
+    assert drawn.count("<image") >= 8  # four maps, four bars
+
+
+def test_each_figure_is_said_with_its_sigma(tmp_path: Path) -> None:
+    said = " ".join(map_sentences(maps_of(tmp_path / "maps.h5", np.ones((4, 4), dtype=bool))))
+    assert "1.25 ± 0.03°" in said
+    assert "0.70 ± 0.01 times" in said
+    assert "strain 0.03 %" in said
+    assert "2 of them together" in said
+
+
+def test_nothing_is_drawn_where_nothing_is_known(tmp_path: Path) -> None:
+    maps = maps_of(tmp_path / "maps.h5", np.zeros((4, 4), dtype=bool), bend_deg=None, angle_sigma_deg=None)
+    assert map_charts(maps) is None
+    assert "too few" not in " ".join(map_sentences(maps))
+    assert "has enough electrons" in " ".join(map_sentences(maps))
