@@ -172,7 +172,7 @@ def _open_run(run: Path, work: Path | None, apertures: Path | None, tell: Tell) 
         run,
         f"{series.sample} ({run.name})",
         folder,
-        SCENES.of(series, proposed),
+        SCENES.of(series, proposed, contents.angle_maps),
         series=series,
         drawing=drawing,
         saved_key=key,

@@ -16,6 +16,7 @@ from tasks.apertures import ApertureSet
 from tasks.frames import DirectBeams, FrameSeries
 from tasks.ingest import TiltSeries
 from tasks.integrate import Reflections
+from tasks.maps import CrystalMaps
 from tasks.model import ApertureError, Document, InputError, SourceError
 from tasks.refine import Refinement
 from tasks.solve import Solutions
@@ -118,6 +119,12 @@ class RunContents(NamedTuple):
     def crystal_ids(self) -> tuple[str, ...]:
         """The crystals that the run has begun."""
         return tuple(sorted(path.name for path in (self.folder / "crystals").glob("crystal-*") if path.is_dir()))
+
+    @property
+    def angle_maps(self) -> tuple[Path, ...]:
+        """The files of the maps over probe positions that the run has of its crystals."""
+        found = (self._read(self.folder / "crystals" / name / "maps", CrystalMaps) for name in self.crystal_ids)
+        return tuple(one.file.path for one in found if one is not None and one.file.path.is_file())
 
     def crystal(self, name: str) -> CrystalContents:
         """Return what the run made of a crystal."""

@@ -46,7 +46,8 @@ class Tilts:
         self._drawn: tuple[DrawingCrystal, ...] = ()
         self._inner: dict[str, int] = {}
         self._names = [f"{tilt:.1f}°" for tilt in desk.scene.tilt_deg]
-        scene = overview or Scene(desk.scene.series, apertures=desk.scene.apertures, open_tilts=1)
+        shown = desk.scene
+        scene = overview or Scene(shown.series, apertures=shown.apertures, angle_maps=shown.angle_maps, open_tilts=1)
         self._overview = Overview(scene, self._later)
         self.previous = keyboard.button("previous tilt", lambda: desk.choose_tilt(desk.tilt - 1))
         self.next = keyboard.button("next tilt", lambda: desk.choose_tilt(desk.tilt + 1))

@@ -2,7 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 import h5py
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.apertures import ApertureSet, ScanSpots
+from tasks.drawing.angle_maps import angle_image
 from tasks.drawing.kept_images import KeptImages
 from tasks.drawing.likeness import brightest, misorientation
 from tasks.drawing.open_tilt import OpenTilt
@@ -35,6 +37,14 @@ IMAGES: Mapping[str, str] = MappingProxyType(
 )
 """What can be seen of a scan, and what each image is."""
 
+ANGLE = "misorientation angle"
+"""The image that only a run has whose crystals were mapped."""
+
+ANGLE_WORDS = (
+    "degrees by which a crystal's lattice is turned here against its mean orientation, by its own reflections at all "
+    "tilts; black where nothing is measured. Noise alone gives an angle of the size of its sigma: see the report"
+)
+
 FROM_A_RUN = {"bright field": "bright_field", "dark field": "dark_field", "Bragg": "bragg", "quality": "quality"}
 
 
@@ -45,7 +55,14 @@ class Scene:
     detector has them: nothing is shifted, corrected or masked.
     """
 
-    def __init__(self, series: TiltSeries, *, apertures: ApertureSet | None = None, open_tilts: int = 4) -> None:
+    def __init__(
+        self,
+        series: TiltSeries,
+        *,
+        apertures: ApertureSet | None = None,
+        angle_maps: Sequence[Path] = (),
+        open_tilts: int = 4,
+    ) -> None:
         if open_tilts < 1:
             raise ValueError(f"open_tilts is 1 at least, got {open_tilts}")
         if apertures is not None and (len(apertures.tilt_deg), apertures.scan_shape) != (
@@ -54,6 +71,7 @@ class Scene:
         ):
             raise SourceError("the run's apertures are of another series", "open the run's own series")
         self.series, self.apertures = series, apertures
+        self.angle_maps = tuple(angle_maps)
         self._open: OrderedDict[int, OpenTilt] = OrderedDict()
         self._most = open_tilts
         self._lock, self._disc_lock = threading.Lock(), threading.Lock()
@@ -85,11 +103,11 @@ class Scene:
     @property
     def image_names(self) -> tuple[str, ...]:
         """The images that can be made, for `image`."""
-        return tuple(IMAGES)
+        return (*IMAGES, *((ANGLE,) if self.angle_maps else ()))
 
     def describe(self, name: str) -> str:
         """Return what an image is, in words; raises KeyError if there is none of that name."""
-        return IMAGES[name]
+        return ANGLE_WORDS if name == ANGLE and self.angle_maps else IMAGES[name]
 
     def valid(self, tilt: int) -> NDArray[np.bool_]:
         """Return the detector's pixels that were measured, (slow, fast)."""
@@ -160,8 +178,10 @@ class Scene:
         KeyError
             If there is no image of that name.
         """
-        if name not in IMAGES:
-            raise KeyError(f"no image {name!r}: {', '.join(IMAGES)}")
+        if name not in self.image_names:
+            raise KeyError(f"no image {name!r}: {', '.join(self.image_names)}")
+        if name == ANGLE:
+            return angle_image(self.angle_maps, tilt, self.scan_shape)
         if name == "misorientation":
             spots = self.spots(tilt)
             chosen = brightest(spots) if reference is None or not reference.any() else reference

@@ -55,10 +55,17 @@ def _panel(figure: Figure, axes: Any, image: Floats, *, label: str, colours: str
     bar.ax.tick_params(colors=INK)
     bar.outline.set_edgecolor(INK)
     axes.tick_params(colors=INK, length=3)
+    axes.locator_params(integer=True, nbins=4)
     axes.set_xlabel("column", color=INK)
     axes.set_ylabel("row", color=INK)
     for spine in axes.spines.values():
         spine.set_color(INK)
+
+
+def _with_sigma(value: float, sigma: float) -> str:
+    """Return a value to the first digit of its sigma, or a hundredth."""
+    digits = int(np.clip(-np.floor(np.log10(max(sigma, 1e-6))), 2, 6))
+    return f"{value:.{digits}f} \u00b1 {sigma:.{digits}f}"
 
 
 def map_sentences(maps: CrystalMaps) -> tuple[str, ...]:
@@ -74,13 +81,13 @@ def map_sentences(maps: CrystalMaps) -> tuple[str, ...]:
     ]
     if maps.bend_deg is not None and maps.bend_sigma_deg is not None:
         said.append(
-            f"From end to end the lattice turns by {maps.bend_deg:.3g} \u00b1 {maps.bend_sigma_deg:.1g}\u00b0, were it "
+            f"From end to end the lattice turns by {_with_sigma(maps.bend_deg, maps.bend_sigma_deg)}\u00b0, were it "
             f"to turn evenly; the misorientation of a position is known to {maps.angle_sigma_deg:.2g}\u00b0 (median)."
         )
     if maps.scale_sigma is not None and maps.strain_sigma is not None:
         said.append(f"Median sigma of scale {maps.scale_sigma:.2g}, of strain {100 * maps.strain_sigma:.2g} %.")
     said.append(
-        f"The rocking curve of a position is {maps.curve_ratio:.2f} \u00b1 {maps.curve_ratio_sigma:.1g} times as wide "
+        f"The rocking curve of a position is {_with_sigma(maps.curve_ratio, maps.curve_ratio_sigma)} times as wide "
         "as that of the whole crystal. Misorientation is against the crystal's mean orientation: noise alone gives an "
         "angle of the size of its sigma, too."
     )

@@ -82,3 +82,25 @@ def test_every_image_is_described(drifting) -> None:
     assert all(scene.describe(name) for name in scene.image_names)
     with pytest.raises(KeyError, match="no image 'phase'"):
         scene.image(0, "phase")
+
+
+def test_a_run_with_maps_shows_the_angle_at_the_positions_of_every_tilt(run, tmp_path) -> None:
+    series, apertures = run
+    angle, cell = np.linspace(0, 3, 63).reshape(7, 9), np.full(FORM, -1)
+    cell[1, 2, 3:6] = [40, 41, 40]
+    with h5py.File(tmp_path / "angles.h5", "w") as file:
+        file["angle_deg"], file["cell"] = angle, cell
+    scene = Scene(series, apertures=apertures, angle_maps=[tmp_path / "angles.h5"])
+    image = scene.image(1, "misorientation angle")
+    assert image[2, 3:6] == pytest.approx(angle.ravel()[[40, 41, 40]])
+    assert np.isfinite(image).sum() == 3
+    assert np.isnan(scene.image(0, "misorientation angle")).all()
+    assert "degrees" in scene.describe("misorientation angle")
+    assert "misorientation angle" not in Scene(series, apertures=apertures).image_names
+
+
+def test_maps_of_another_series_are_refused(run, tmp_path) -> None:
+    with h5py.File(tmp_path / "angles.h5", "w") as file:
+        file["angle_deg"], file["cell"] = np.zeros((4, 4)), np.zeros((3, 4, 4), dtype=int)
+    with pytest.raises(SourceError, match="another series"):
+        Scene(run[0], angle_maps=[tmp_path / "angles.h5"]).image(0, "misorientation angle")

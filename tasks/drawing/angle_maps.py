@@ -1,0 +1,35 @@
+"""The angle of misorientation at every scan position of a tilt, from the maps that a run has of its crystals."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.model import SourceError
+
+
+def angle_image(files: Sequence[Path], tilt: int, scan_shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the angles (ny, nx) in degrees at one tilt, NaN where nothing is measured; of crystals that meet the last.
+
+    Parameters
+    ----------
+    files
+        HDF5, one for each crystal: ``angle_deg`` (ny, nx), and ``cell`` (n_tilts, ny, nx), the position of that map
+        that each scan position belongs to, -1 = none.
+
+    Raises
+    ------
+    SourceError
+        If the maps are of scans of another shape.
+    """
+    image = np.full(scan_shape, np.nan, dtype=np.float32)
+    for path in files:
+        with h5py.File(path, "r") as file:
+            if file["cell"].shape[1:] != scan_shape or not 0 <= tilt < len(file["cell"]):
+                raise SourceError(f"{path}: maps of another series", "open the run's own series")
+            angle, cell = np.asarray(file["angle_deg"], dtype=np.float32).ravel(), np.asarray(file["cell"][tilt])
+        own = cell >= 0
+        image[own] = angle[cell[own]]
+    return image
