@@ -7,12 +7,15 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.synthetic.real_data import real_data
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 """As the command line does, before numpy is imported: two threads each of several processes wait for each other in
 loops, and took 71 CPU s for two tests of many beams that take 4 (two cores, load 20)."""
+settings.register_profile("patient", deadline=None)  # how long an example takes, the machine's other work decides
+settings.load_profile("patient")
 PROGRAMS = {
     "needs_dials": "dials.import",
     "needs_xds": "xds",

@@ -63,7 +63,8 @@ def named(refinement: Refinement, published: Published, cell: UnitCell, start: i
     found, labels = whole_cell(positions, list(rated), gemmi.SpaceGroup(refinement.space_group))
     count = len(published.elements)
     share = {element: published.elements.count(element) / count for element in published.elements}
-    pairs = zip(partners(found, labels, published, cell), published.elements, strict=True)
+    elements = {label: atom.element for label, atom in rated.items()}
+    pairs = zip(partners(found, labels, published, cell, elements=elements), published.elements, strict=True)
     return [
         Named(
             rated[label].element_odds or 0.0, rated[label].element == true, share.get(rated[label].element, 0.0),

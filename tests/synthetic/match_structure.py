@@ -1,5 +1,6 @@
 """Compare a solved structure with a published one, whatever its origin, hand and choice of axes."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import gemmi
@@ -111,14 +112,21 @@ def _metric_symmetries(cell: UnitCell) -> list[NDArray[np.float64]]:
 
 
 def partners(
-    found: NDArray[np.float64], labels: list[str], published: Published, cell: UnitCell
+    found: NDArray[np.float64],
+    labels: list[str],
+    published: Published,
+    cell: UnitCell,
+    *,
+    elements: Mapping[str, str] | None = None,
 ) -> tuple[str | None, ...]:
     """Return the label of the atom of a whole cell (k, 3) that stands at each published atom, None where there is none.
 
-    The match is the best over origins, inversion and axes, whatever the elements.
+    The match is the best over origins, inversion and axes, whatever the elements; of equal ones that in which most are
+    right, if the elements of the labels are told: an origin that exchanges two kinds of sites names none wrongly.
     """
     orthogonal = np.array(cell.gemmi().orth.mat.tolist())
     best: tuple[str | None, ...] = (None,) * len(published.elements)
+    best_score, perfect = (0, 0), (len(published.elements), len(published.elements) if elements else 0)
     for axes in _metric_symmetries(cell):
         moved = found @ axes.T
         tree = cKDTree(_with_neighbours(moved) @ orthogonal.T)
@@ -129,8 +137,13 @@ def partners(
                 labels[int(place) % len(labels)] if near < TOLERANCE_ANGSTROM else None
                 for near, place in zip(distance, row, strict=True)
             )
-            if trial.count(None) < best.count(None):
-                best = trial
-            if None not in best:
+            right = sum(
+                label is not None and elements[label] == true
+                for label, true in zip(trial, published.elements, strict=True)
+            ) if elements else 0  # fmt: skip
+            score = (len(trial) - trial.count(None), right)
+            if score > best_score:
+                best, best_score = trial, score
+            if best_score == perfect:
                 return best
     return best
