@@ -33,7 +33,7 @@ from tests.synthetic.solve_dynamical import Quality, dynamical
 
 NAMES = (
     "B2O3", "MoO3-Molybdite", "CuO-Tenorite", "HfO2", "AgO", "SnO", "LiOH", "KOH", "Ca(OH)2-Portlandite",
-    "Mg(OH)2-Brucite", "FeCl3-Molysite", "CrCl3", "AlCl3", "HgCl-Calomel", "CdI2", "Sb2Se3-Antimonselite",
+    "Mg(OH)2-Brucite", "FeCl3-Molysite", "CrCl3", "HgCl-Calomel", "CdI2", "Sb2Se3-Antimonselite",
     "SnS-Herzenbergite", "Bi2Se3", "BiSe", "LaAlO3", "YBa2Cu3O6.9-YBCO", "Cu2MnAl-Heusler", "W2C", "NiAs-Nickeline",
     "CaC2O6.375H6-Oxalate-Weddellite",
 )  # fmt: skip
