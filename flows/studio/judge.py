@@ -172,7 +172,7 @@ def _engine(reference: CrystalContents | None) -> Integrator:
     if reference is None or (known := reference.reflections) is None:
         return BuiltinIntegrator()
     if keeps_geometry(known):
-        return KnownGeometryIntegrator(reference=known)
+        return KnownGeometryIntegrator(reference=known, statistics="sums")  # all columns alike, faint ones too
     return BuiltinIntegrator(known_cell=known.unit_cell, d_min_angstrom=known.d_min_angstrom)
 
 

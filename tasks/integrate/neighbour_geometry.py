@@ -58,6 +58,7 @@ class NeighbourGeometryIntegrator(IntegrationSettings):
         engine = KnownGeometryIntegrator(
             reference=self.reference,
             few_spots="hold",
+            statistics="sums",  # counts would take the rocking curve of the reference for its own
             **{name: getattr(self, name) for name in IntegrationSettings.model_fields},
         )
         images, search = find_spots(frames, self)
