@@ -131,13 +131,20 @@ def frames_and_intensities(
 
 
 def with_maps(run: Run, series: TiltSeries, beams: DirectBeams, crystal: CrystalOutcome) -> CrystalOutcome:
-    """Map a crystal over its probe positions, where its integration keeps what it was measured from."""
+    """Map a crystal over its probe positions, where its integration keeps what it was measured from.
+
+    A map that fails is told and left out: the structure does not wait for it.
+    """
     aperture, frames, reflections = crystal.aperture, crystal.frames, crystal.reflections
     if aperture is None or frames is None or reflections is None or reflections.traces is None:
         return crystal
-    with run.steps.step("maps", crystal.id):
-        workdir = crystal_folder(run, crystal.id) / "maps"
-        maps = map_crystal(reflections, frames, aperture, series, beams, workdir=workdir)
+    workdir = crystal_folder(run, crystal.id) / "maps"
+    try:
+        with run.steps.step("maps", crystal.id):
+            maps = map_crystal(reflections, frames, aperture, series, beams, workdir=workdir)
+    except ApertureError as error:
+        log.warning("%s: no maps: %s", crystal.id, error.message)
+        return crystal
     return crystal.model_copy(update={"maps": maps})
 
 

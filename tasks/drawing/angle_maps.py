@@ -22,14 +22,18 @@ def angle_image(files: Sequence[Path], tilt: int, scan_shape: tuple[int, int]) -
     Raises
     ------
     SourceError
-        If the maps are of scans of another shape.
+        If a file cannot be read, or its maps are of scans of another shape.
     """
     image = np.full(scan_shape, np.nan, dtype=np.float32)
     for path in files:
-        with h5py.File(path, "r") as file:
-            if file["cell"].shape[1:] != scan_shape or not 0 <= tilt < len(file["cell"]):
-                raise SourceError(f"{path}: maps of another series", "open the run's own series")
-            angle, cell = np.asarray(file["angle_deg"], dtype=np.float32).ravel(), np.asarray(file["cell"][tilt])
+        try:
+            with h5py.File(path, "r") as file:
+                cells, angle = np.asarray(file["cell"]), np.asarray(file["angle_deg"], dtype=np.float32).ravel()
+        except (OSError, KeyError) as error:
+            raise SourceError(f"{path}: no readable maps: {error}", "run again with position_maps=true") from error
+        if cells.shape[1:] != scan_shape or not 0 <= tilt < len(cells):
+            raise SourceError(f"{path}: maps of another series", "open the run's own series")
+        cell = cells[tilt]
         own = cell >= 0
         image[own] = angle[cell[own]]
     return image

@@ -116,8 +116,8 @@ class KnownGeometryIntegrator(IntegrationSettings):
         allowed = every.where(np.flatnonzero(centring_allows(every.hkl, laue.operations())))
         pixels = pixels_of(frames, images, search, refined, allowed)
         model = _start_model(known, frames, refined)
-        few = self._counts_are_few(pixels)
-        if few:
+        by_counts = self._counts_are_few(pixels)
+        if by_counts:
             pixels = self._in_known_profile(frames, images, (search, refined), known, allowed)
             scaled = scaled_by_counts(pixels, refined, laue, model)
         else:
@@ -126,7 +126,7 @@ class KnownGeometryIntegrator(IntegrationSettings):
         traces = write_traces(frames, pixels, scaled, kept=kept, refined=refined, path=workdir / "traces.h5")
         particulars = Particulars(
             wavelength_angstrom=frames.beam.wavelength_angstrom,
-            provenance=self._provenance(frames, "counts" if few else "sums"),
+            provenance=self._provenance(frames, "counts" if by_counts else "sums"),
             members=(frames.id,),
             cell_scale=self.reference.cell_scale,
             indexed_fraction=fraction,
@@ -154,7 +154,7 @@ class KnownGeometryIntegrator(IntegrationSettings):
             space_group=self.reference.space_group,
             halves=None if scaled.halves is None else (scaled.halves[0][kept], scaled.halves[1][kept]),
             # of few counts the median is zero, and what lies far from it is the signal
-            consistent=np.ones(int(kept.sum()), dtype=bool) if few else None,
+            consistent=np.ones(int(kept.sum()), dtype=bool) if by_counts else None,
         )
 
     def _counts_are_few(self, pixels: Pixels) -> bool:

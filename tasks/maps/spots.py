@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.spatial import cKDTree
 
 from tasks.crystal.symmetry import laue_group_of
 from tasks.frames import FrameSeries
@@ -147,6 +148,29 @@ def cell_counts(
     off = ((px - spots.px[spot]) * arm).sum(axis=1) / np.maximum(radius, 1e-9)
     positions = np.bincount(row, minlength=len(cells)).astype(np.float64)
     return CellCounts(cells, positions, table.toarray()), Displacements(cells[owner], radius, off)
+
+
+def neighbourhoods(where: Integers, electrons: Floats, *, enough: float) -> sparse.csr_array:
+    """Return (n, n): which cells count for each.
+
+    Itself where it has enough electrons, its 3 x 3 neighbours where they have enough together, or none.
+
+    Parameters
+    ----------
+    where
+        (n, 2): row and column of each cell on the map.
+    electrons
+        (n,) of each.
+    """
+    pairs = cKDTree(where).query_pairs(1, p=np.inf, output_type="ndarray")
+    itself = sparse.eye_array(len(where), format="csr")
+    one_way = sparse.csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=itself.shape)
+    near = itself + one_way + one_way.T
+    alone = electrons >= enough
+    together = ~alone & (np.asarray(near @ electrons) >= enough)
+    found = sparse.csr_array(sparse.diags_array(alone * 1.0) + sparse.diags_array(together * 1.0) @ near)
+    found.eliminate_zeros()
+    return found
 
 
 def pooled(counts: CellCounts, around: sparse.csr_array) -> CellCounts:

@@ -16,7 +16,7 @@ from tasks.maps.bend import bend_of
 from tasks.maps.models import CrystalMaps
 from tasks.maps.orientation_fit import CellCounts, OrientationFit, SpotModel, fit_orientations
 from tasks.maps.places import MapPlaces, axes_in_scan, map_places
-from tasks.maps.spots import cell_counts, pooled, rocking_pictures, spot_models
+from tasks.maps.spots import cell_counts, neighbourhoods, pooled, rocking_pictures, spot_models
 from tasks.maps.strain_fit import Displacements, cell_strains
 from tasks.model import FileRef
 from tasks.model.arrays import Floats, Integers, Mask
@@ -87,7 +87,8 @@ def map_crystal(
         If the integration keeps no pixels and orientations: only the built-in engine does.
     """
     seen = _measured(reflections, frames, ElectronSource(series, aperture, beams), places)
-    around = _around(seen)
+    where = np.stack(np.divmod(seen.cells, seen.places.shape[1]), axis=1)
+    around = neighbourhoods(where, seen.electrons, enough=ENOUGH)
     curve = rocking_pictures(reflections)
     counts = [pooled(one, around) for one in seen.counts]
     fit = fit_orientations(seen.models, counts, curve.curve, len(seen.cells))
@@ -151,16 +152,6 @@ def _true_places(kept: FileRef | None) -> Floats | None:
         return None
     with h5py.File(kept.path, "r") as file:
         return np.asarray(file["places"], dtype=np.float64)
-
-
-def _around(seen: _Measured) -> sparse.csr_array:
-    """Return (cells, cells): which cells count for each; itself, or its 3 x 3 neighbours, or none."""
-    where = np.stack(np.divmod(seen.cells, seen.places.shape[1]), axis=1)
-    near = np.abs(where[:, None] - where[None]).max(axis=2) <= 1
-    alone = seen.electrons >= ENOUGH
-    together = near @ seen.electrons >= ENOUGH
-    rows = np.where(alone[:, None], np.eye(len(where), dtype=bool), near & together[:, None])
-    return sparse.csr_array(rows.astype(np.float64))
 
 
 def _maps(seen: _Measured, fit: OrientationFit, around: sparse.csr_array) -> _Maps:

@@ -99,6 +99,13 @@ def test_a_run_with_maps_shows_the_angle_at_the_positions_of_every_tilt(run, tmp
     assert "misorientation angle" not in Scene(series, apertures=apertures).image_names
 
 
+def test_a_damaged_file_of_maps_is_named(run, tmp_path) -> None:
+    (tmp_path / "angles.h5").write_bytes(b"no maps")
+    scene = Scene(run[0], apertures=run[1], angle_maps=[tmp_path / "angles.h5"])
+    with pytest.raises(SourceError, match=r"angles\.h5: no readable maps"):
+        scene.image(0, "misorientation angle")
+
+
 def test_maps_of_another_series_are_refused(run, tmp_path) -> None:
     with h5py.File(tmp_path / "angles.h5", "w") as file:
         file["angle_deg"], file["cell"] = np.zeros((4, 4)), np.zeros((3, 4, 4), dtype=int)

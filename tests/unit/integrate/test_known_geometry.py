@@ -27,18 +27,24 @@ def reference(tmp_path_factory):
     return made, BuiltinIntegrator(d_min_angstrom=LIMIT).integrate(made.series, folder)
 
 
+def again(made, conditions, folder, *, seed):
+    """Return frames of the same crystal, as it lies, but for the first and the last angle."""
+    same = made.ub @ np.linalg.inv(reciprocal_matrix(forsterite().cell))
+    return synthetic_frame_series(
+        forsterite(), ANGLES[1:-1], folder, seed=seed, conditions=conditions, detector=SMALL, orientation=same
+    ).series
+
+
+def common(one, other):
+    """Return the rows of the reflections that both have, in each."""
+    index = {tuple(hkl): row for row, hkl in enumerate(one.hkl.tolist())}
+    pairs = [(index[key], row) for row, key in enumerate(map(tuple, other.hkl.tolist())) if key in index]
+    return np.array(pairs).T
+
+
 def test_weaker_frames_come_out_in_the_axes_of_the_reference_with_its_intensities(reference, tmp_path):
     made, known = reference
-    same = made.ub @ np.linalg.inv(reciprocal_matrix(forsterite().cell))
-    weak = synthetic_frame_series(
-        forsterite(),
-        ANGLES[1:-1],
-        tmp_path,
-        seed=5,
-        conditions=Conditions(bragg=10_000.0),
-        detector=SMALL,
-        orientation=same,
-    ).series
+    weak = again(made, Conditions(bragg=10_000.0), tmp_path, seed=5)
     found = KnownGeometryIntegrator(reference=known).integrate(weak, tmp_path)
     symmetry = (known.unit_cell, known.laue_group, known.space_group)
     assert (found.unit_cell, found.laue_group, found.space_group) == symmetry
@@ -46,10 +52,8 @@ def test_weaker_frames_come_out_in_the_axes_of_the_reference_with_its_intensitie
     assert found.indexed_fraction > 0.95
     assert found.overall.cc_half > 0.95
     one, other = read_merged(known.merged), read_merged(found.merged)
-    index = {tuple(hkl): row for row, hkl in enumerate(one.hkl.tolist())}
-    pairs = [(index[key], row) for row, key in enumerate(map(tuple, other.hkl.tolist())) if key in index]
-    here, there = np.array(pairs).T
-    assert len(pairs) > 0.9 * len(other.hkl)
+    here, there = common(one, other)
+    assert len(here) > 0.9 * len(other.hkl)
     assert np.corrcoef(one.intensity[here], other.intensity[there])[0, 1] > 0.99
 
 
@@ -60,10 +64,8 @@ def test_with_too_few_spots_the_geometry_is_held_if_asked_for(reference, tmp_pat
         KnownGeometryIntegrator(**few).integrate(made.series, tmp_path)
     held = KnownGeometryIntegrator(**few, few_spots="hold").integrate(made.series, tmp_path)
     one, other = read_merged(known.merged), read_merged(held.merged)
-    index = {tuple(hkl): row for row, hkl in enumerate(one.hkl.tolist())}
-    pairs = [(index[key], row) for row, key in enumerate(map(tuple, other.hkl.tolist())) if key in index]
-    here, there = np.array(pairs).T
-    assert len(pairs) > 0.9 * len(other.hkl)
+    here, there = common(one, other)
+    assert len(here) > 0.9 * len(other.hkl)
     assert np.corrcoef(one.intensity[here], other.intensity[there])[0, 1] > 0.99
 
 
@@ -87,23 +89,12 @@ def test_a_result_that_keeps_no_geometry_cannot_be_the_reference(reference, tmp_
 
 def test_of_few_electrons_counts_are_asked_and_of_many_sums(reference, tmp_path):
     made, known = reference
-    same = made.ub @ np.linalg.inv(reciprocal_matrix(forsterite().cell))
-    weak = synthetic_frame_series(
-        forsterite(),
-        ANGLES[1:-1],
-        tmp_path,
-        seed=6,
-        conditions=Conditions(bragg=20.0, direct=20.0, halo=6.0, background=3.0),
-        detector=SMALL,
-        orientation=same,
-    ).series
+    weak = again(made, Conditions(bragg=20.0, direct=20.0, halo=6.0, background=3.0), tmp_path, seed=6)
     found = KnownGeometryIntegrator(reference=known, few_spots="hold").integrate(weak, tmp_path)
     assert found.provenance.parameters["statistics"] == "counts"
     one, other = read_merged(known.merged), read_merged(found.merged)
     assert (other.intensity < 0).any()
-    index = {tuple(hkl): row for row, hkl in enumerate(one.hkl.tolist())}
-    pairs = [(index[key], row) for row, key in enumerate(map(tuple, other.hkl.tolist())) if key in index]
-    here, there = np.array(pairs).T
+    here, there = common(one, other)
     scale = np.sum(one.intensity[here] * other.intensity[there] / other.sigma[there] ** 2)
     scale /= np.sum((one.intensity[here] / other.sigma[there]) ** 2)
     deviation = (other.intensity[there] - scale * one.intensity[here]) / other.sigma[there]

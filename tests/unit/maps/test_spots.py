@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from tasks.integrate import Measurements
 from tasks.maps.orientation_fit import CellCounts, curve_of
-from tasks.maps.spots import RockingPictures, cell_counts, excitations, pooled
+from tasks.maps.spots import RockingPictures, cell_counts, excitations, neighbourhoods, pooled
 from tasks.trace import FrameElectrons
 
 
@@ -50,6 +50,17 @@ def test_a_cell_is_pooled_with_those_around_it() -> None:
     assert found.cells.tolist() == [0, 1]
     assert found.number.tolist() == [2.0, 2.0]
     assert found.counts.tolist() == [[4.0, 6.0], [4.0, 6.0]]
+
+
+def test_a_cell_of_few_electrons_takes_its_neighbours_if_they_have_enough() -> None:
+    rng = np.random.default_rng(3)
+    where = np.argwhere(rng.random((12, 9)) < 0.6)
+    electrons = rng.exponential(60.0, len(where))
+    found = neighbourhoods(where, electrons, enough=100.0).toarray()
+    near = (np.abs(where[:, None] - where[None]).max(axis=2) <= 1).astype(float)
+    expected = np.where((electrons >= 100.0)[:, None], np.eye(len(where)), near * (near @ electrons >= 100.0)[:, None])
+    assert {0, 1, 3} < set(expected.sum(axis=1).astype(int).tolist())
+    assert np.array_equal(found, expected)
 
 
 def test_the_lever_is_the_change_of_the_excitation_error_by_a_turn_of_the_specimen() -> None:

@@ -14,16 +14,7 @@ import pytest
 
 from tasks.ingest.models import MaskedPart, Validity
 from tasks.integrate.cell_scale import stated_scale, whole_esd, with_curvature
-from tasks.integrate.models import (
-    ClusterGrowth,
-    ClusterMember,
-    CombinedSets,
-    CrystalCluster,
-    CrystalLeftOut,
-    CrystalRelation,
-    JoiningEvidence,
-    NeighbourIndexing,
-)
+from tasks.integrate.models import CombinedSets, CrystalRelation
 from tasks.model import Detector, FileRef, UnitCell
 from tasks.refine.models import RefinedAtom
 from tasks.report import tables, wording
@@ -165,57 +156,6 @@ def test_a_part_is_named_with_its_parent(run: tuple[RunOutcome, Path], tmp_path:
     combined = CombinedSets(clusters=(), relations=(relation,))
     found = results(run[0].model_copy(update={"combined": combined}), tmp_path)
     assert [one["aperture"]["part_of"] for one in found["crystals"][:2]] == [None, relation.model_dump()]
-
-
-def joined(outcome: RunOutcome) -> CombinedSets:
-    """Two crystals joined, the second indexed by the first; a third left out."""
-    data = outcome.crystals[0].reflections
-    assert data is not None
-    evidence = JoiningEvidence(
-        correlation=0.31, without_noise=0.88, reflections=412, deviations=6.5, held_out=0.28, held_out_reflections=97,
-        delta_cc_half=0.012,
-    )  # fmt: skip
-    lain = NeighbourIndexing(
-        reference="crystal-01", start="crystal-01", turn_deg=2.5, spots=14, indexed=13, chance=1e-9
-    )
-    axes = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-    plain = {"reindex": axes, "correlation": 0.31, "runner_up": None, "scale": 1.5, "b_angstrom2": 0.2}
-    members = (
-        ClusterMember(id="crystal-01", **plain),
-        ClusterMember(id="crystal-02", **plain, joining=evidence, effect=evidence, neighbour=lain),
-    )
-    growth = tuple(
-        ClusterGrowth(crystals=n, completeness=0.4 * n, multiplicity=2.0, cc_half=0.9, r_meas=0.2) for n in (1, 2)
-    )
-    cluster = CrystalCluster(
-        id="cluster-01",
-        unit_cell=data.unit_cell,
-        members=members,
-        merged=data,
-        growth=growth,
-        left_out=(CrystalLeftOut(id="crystal-03", reason="its intensities <do not> agree"),),
-    )
-    return CombinedSets(clusters=(cluster,))
-
-
-def test_the_order_of_joining_the_effect_of_each_and_who_was_left_out_are_told(
-    run: tuple[RunOutcome, Path], tmp_path: Path
-) -> None:
-    outcome = run[0].model_copy(update={"combined": joined(run[0])})
-    (entry,) = results(outcome, tmp_path)["patchwork"]
-    assert [step["crystal"] for step in entry["joined"]] == ["crystal-01", "crystal-02"]
-    assert [step["indexed"] for step in entry["joined"]] == ["alone", "by neighbour"]
-    assert entry["joined"][1]["joining"]["delta_cc_half"] == 0.012
-    assert [one["id"] for one in entry["left_out"]] == ["crystal-03"]
-    write_report(outcome, tmp_path)
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "near crystal-01, turned by 2.5°: 13 of 14 reflections" in page
-    assert "+0.012" in page
-    assert "its intensities &lt;do not&gt; agree" in page
-
-
-def test_without_merged_crystals_there_is_no_patchwork(run: tuple[RunOutcome, Path], tmp_path: Path) -> None:
-    assert results(run[0], tmp_path)["patchwork"] == []
 
 
 def test_links_of_the_page_lead_to_files(page: str, run: tuple[RunOutcome, Path]) -> None:
