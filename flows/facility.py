@@ -239,6 +239,9 @@ def service_environment(folder: Path, site: Path, port: int) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
+        # SQLite lets a writer wait for up to 60 s: whoever asks waits longer, and asks again for some minutes
+        "PREFECT_API_REQUEST_TIMEOUT": "120",
+        "PREFECT_CLIENT_MAX_RETRIES": "7",
         **{f"PREFECT_SERVER_SERVICES_{name}": value for name, value in batches.items()},
     }
 

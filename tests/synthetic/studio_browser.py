@@ -13,6 +13,8 @@ from bokeh.server.server import Server
 from tornado.ioloop import IOLoop
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+WAIT_S = 180.0
+"""Patience with a machine that has much else to do: nothing takes as long on a quiet one."""
 PLANES = {"real": '[aria-label^="Real space"]', "reciprocal": '[aria-label^="Reciprocal space"]'}
 
 
@@ -36,12 +38,12 @@ def serving(make: Callable[[Document], object]) -> Iterator[str]:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    assert began.wait(30)
+    assert began.wait(WAIT_S)
     try:
         yield f"http://localhost:{ports[0]}/"
     finally:
         loops[0].add_callback(loops[0].stop)
-        thread.join(30)
+        thread.join(WAIT_S)
 
 
 @contextmanager

@@ -58,6 +58,18 @@ esac
 """
 
 
+class Patient(httpx.HTTPTransport):
+    """Asks again while the server says that its database is busy: nothing was done then."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(60):
+            answer = super().handle_request(request)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(0.5)
+        return answer
+
+
 @dataclass(frozen=True)
 class Row:
     """One injected fault."""
@@ -164,15 +176,16 @@ class Bench:
 
         Left out are the typed errors that fail a run (Prefect logs them so), and one of SQLite's, with all that comes
         of it: written to by several at once it may refuse one of them without waiting, which Prefect logs and tries
-        again, and a client that waits for that answer may leave. PostgreSQL has none.
+        again, and a client that waits for that answer may leave, or be told 503 too often. PostgreSQL has none.
         """
+        busy = () if self.database else ("database is locked", "'503 Service Unavailable'", "ReadTimeout")
         known = ("tasks.model.errors.", *allowed)
         found = []
         for path in self.logs():
             late = path.read_bytes()[self.forgiven.get(path, 0) :].decode(errors="replace")
             text = re.sub(CHAINED, "", late)
             chains = text.split("Traceback (most recent call last):")[1:]
-            parts = [chain for chain in chains if "database is locked" not in chain]
+            parts = [chain for chain in chains if not any(name in chain for name in busy)]
             ends = [next((row for row in reversed(part.splitlines()) if ERROR.match(row)), part) for part in parts]
             found += [f"{path.name}: {row[:200]}" for row in ends if not any(name in row for name in known)]
         return found
@@ -254,7 +267,7 @@ class Bench:
     @property
     def client(self) -> httpx.Client:
         """Return a client that knows the password."""
-        return httpx.Client(base_url=self.api, auth=self.login, timeout=60)
+        return httpx.Client(base_url=self.api, auth=self.login, timeout=WAIT_S, transport=Patient())
 
     def get(self, path: str) -> httpx.Response:
         with self.client as client:
@@ -269,13 +282,8 @@ class Bench:
         page.wait_for_url(lambda url: "login" not in url)
 
     def post(self, path: str, **body: Any) -> Any:
-        for _ in range(60):
-            with self.client as client:
-                answer = client.post(path, json=body)
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # its database is busy: nothing was done
-                break
-            time.sleep(0.5)
-        answer.raise_for_status()
+        with self.client as client:
+            answer = client.post(path, json=body).raise_for_status()
         return answer.json() if answer.content else None
 
     def pause(self, *, paused: bool) -> None:

@@ -18,6 +18,8 @@ from flows.studio.sessions import Studio
 from tasks.model import SourceError
 
 TOKEN = "of-this-test-and-long-enough"
+WAIT_S = 180.0
+"""Patience with a machine that has much else to do: nothing takes as long on a quiet one."""
 
 
 class Served:
@@ -39,7 +41,7 @@ class Served:
         self.ended, self.began = asyncio.Event(), threading.Event()
         self.thread = threading.Thread(target=self._serve)
         self.thread.start()
-        assert self.began.wait(30)
+        assert self.began.wait(WAIT_S)
 
     def _serve(self) -> None:
         async def served() -> None:
@@ -53,7 +55,7 @@ class Served:
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.ended.set)
-        self.thread.join(30)
+        self.thread.join(WAIT_S)
         assert not self.thread.is_alive()
 
     @staticmethod
@@ -90,5 +92,5 @@ class Served:
 
     def ask(self, path: str = "/", *, method: str = "GET", entered: bool = True, **options: Any) -> httpx.Response:
         return httpx.request(
-            method, f"{self.url}{path}", cookies=self.cookie if entered else None, timeout=20, **options
+            method, f"{self.url}{path}", cookies=self.cookie if entered else None, timeout=WAIT_S, **options
         )

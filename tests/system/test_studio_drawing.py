@@ -42,6 +42,12 @@ class Sitting(NamedTuple):
         self.page.get_by_role("button", name=f"{tool} (").first.click()
         self.until(lambda: self.desk.tool == tool.lower())
 
+    def lets_drag(self, plane: str) -> None:
+        """Wait until dragging in a plane no longer moves its view in the browser."""
+        self.page.wait_for_function(
+            "name => Bokeh.documents[0].get_model_by_name(name).toolbar.active_drag == null", arg=plane
+        )
+
     def until(self, true: Callable[[], bool]) -> None:
         """Wait until something is so in the working state."""
         for _ in range(PATIENCE_MS // 50):
@@ -208,6 +214,7 @@ def test_a_virtual_detector_dragged_on_the_pattern_makes_the_image(
     desk, scene = sitting.desk, cluster[0]
     sitting.page.get_by_role("button", name="Virtual detector").click()
     sitting.until(lambda: desk.drags_detector)
+    sitting.lets_drag("reciprocal space")
     sitting.hand.drag([(40.0, 40.0), (40.0, 50.0), (40.0, 60.0)], "reciprocal")
     sitting.until(lambda: desk.detector is not None and desk.detector.outer_px > 19.5)
     assert desk.image == DETECTOR_IMAGE

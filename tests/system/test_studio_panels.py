@@ -261,10 +261,10 @@ def test_leaving_with_unsaved_work_asks_and_saving_ends_that(visit: Open, served
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Backspace")
     page.get_by_text("1 change not saved").wait_for()
-    assert page.evaluate(asks)
+    page.wait_for_function(asks)  # of two things that come in one message, either may be shown first
     page.keyboard.press("Control+s")
     page.get_by_text("Saved as apertures.h5").wait_for()
-    assert not page.evaluate(asks)
+    page.wait_for_function(f"() => !({asks})()")
     assert (served.work / "apertures.h5").is_file()
     assert "beforeunload" in LEAVING
 
