@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
@@ -29,6 +30,8 @@ EVENT = "apertura.dataset.ready"
 REFUSED_EVENT = "apertura.dataset.refused"
 DEPTH_MAX = 4
 """Folders below an incoming one, as year/month/proposal/series: a deeper tree costs every poll on a network disk."""
+SIGN_S = 30.0
+"""Between two signs of life of the watcher in the ledger: far less than the ten minutes after which it is missed."""
 PIECE_BYTES, PIECES = 2**20, 64
 """Of a file above 64 MiB, 64 pieces of 1 MiB make its key: 0.3 s at 200 MB/s where 20 GiB would take two minutes."""
 
@@ -98,7 +101,11 @@ class Watcher:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         import_module("prefect.deployments")  # seconds that the first data set need not wait for
+        signed = -SIGN_S
         while not self._stop.is_set():
+            if time.monotonic() - signed >= SIGN_S:
+                self._ledger.sign("watcher")
+                signed = time.monotonic()
             self.look()
             self.announce()
             if once:

@@ -269,7 +269,7 @@ def take_environment(data: Path) -> None:
 
 
 def deploy(folder: Path, environment: dict[str, str], runs_at_once: int) -> None:
-    """Make the two work pools, the queues of the first, and all deployments of prefect.yaml."""
+    """Make the two work pools, the queues of the first, all deployments of prefect.yaml, the alarms of the site."""
     logs = folder / "logs" / "deploy"
     shutil.rmtree(logs, ignore_errors=True)
     place = deployments_folder()
@@ -287,6 +287,11 @@ def deploy(folder: Path, environment: dict[str, str], runs_at_once: int) -> None
             raise ProgramFailedError(f"prefect {' '.join(arguments[:2])} ended with {run.returncode}", run.tail())
         if arguments[1] == "create":
             limit_pools(environment, arguments[2], runs_at_once if arguments[2] == POOL else UPKEEP_AT_ONCE)
+    workdir = logs / "alarms"
+    workdir.mkdir()
+    run = run_program([sys.executable, "-m", "flows.alarms"], workdir=workdir, timeout_s=START_S, env=environment)
+    if run.returncode != 0:
+        raise ProgramFailedError("the alarms of the site file could not be made", run.tail())
 
 
 def limit_pools(environment: dict[str, str], pool: str, at_once: int) -> None:

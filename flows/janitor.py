@@ -33,6 +33,7 @@ from pydantic import Field
 from adapters.host.processes import end, variable_of, with_variable
 from flows.approval import Approval, default_answer
 from flows.arrivals import Watcher
+from flows.conditions import seen, tell
 from flows.engine import RUN_VARIABLE
 from flows.ledger import Ledger
 from flows.site import load_site
@@ -64,6 +65,7 @@ class JanitorReport(Document):
     unanswered: tuple[str, ...] = ()
     orphans: int = 0
     data_sets: int = 0
+    told: tuple[str, ...] = ()
 
 
 @flow(name="janitor")
@@ -112,6 +114,8 @@ def janitor(
         waiting = deployed(client, StateType.PAUSED)
         unanswered = tuple(answer_for(client, run) for run in waiting if overdue(run, now))
         orphans = end_orphans(client)
+        conditions = seen(load_site(), pipeline(deployed(client, StateType.SCHEDULED)), waiting, now)
+    tell(conditions)
     report = JanitorReport(
         zombies=tuple(run.name for run, state in buried if state is StateType.CRASHED),
         cancelled=tuple(run.name for run, state in buried if state is StateType.CANCELLED),
@@ -120,6 +124,7 @@ def janitor(
         unanswered=unanswered,
         orphans=orphans,
         data_sets=announce_waiting(),
+        told=tuple(f"{one.event}: {one.name}" for one in conditions),
     )
     log.info("%s", report)
     return report
@@ -198,6 +203,11 @@ def drop_late(client: SyncPrefectClient, now: datetime) -> None:
     for run in late:
         if str(run.id) != str(this_run.id):
             client.delete_flow_run(run.id)
+
+
+def pipeline(runs: list[FlowRun]) -> list[FlowRun]:
+    """Return the runs that somebody waits for: not those that a schedule makes."""
+    return [run for run in runs if not run.auto_scheduled]
 
 
 def is_maintenance(run: FlowRun) -> bool:

@@ -15,7 +15,8 @@ create table if not exists datasets (
 );
 create table if not exists refused (
     path text primary key, reason text not null, since real not null, told integer not null default 0
-)
+);
+create table if not exists signs (name text primary key, heard real not null)
 """
 
 
@@ -104,6 +105,19 @@ class Ledger:
         """Record that the server knows of a refusal."""
         with self._open() as connection:
             connection.execute("update refused set told = 1 where path = ?", (path,))
+
+    def sign(self, name: str) -> None:
+        """Record that a service is alive."""
+        with self._open() as connection:
+            connection.executescript(SCHEMA)
+            connection.execute("insert or replace into signs (name, heard) values (?, ?)", (name, time.time()))
+
+    def heard_of(self, name: str) -> float | None:
+        """Return when a service was last alive, in seconds since 1970; None if never."""
+        with self._open() as connection:
+            connection.executescript(SCHEMA)
+            row = connection.execute("select heard from signs where name = ?", (name,)).fetchone()
+        return None if row is None else float(row[0])
 
     def waiting(self) -> list[Entry]:
         """Return what is still to be announced, oldest first."""

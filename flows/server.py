@@ -15,6 +15,7 @@ Users and passwords are Prefect's (PREFECT_SERVER_API_AUTH_STRING). Without one 
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from flows.site import load_site
@@ -53,6 +54,7 @@ def guarded() -> "ASGIApp":
     from prefect.server.api.server import create_app
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+    import_module("flows.alarm_address")  # an automation sends to it
     check_password(os.environ.get(PASSWORD_VARIABLE, ""))
     app = create_app(final=True, webserver_only=bool(os.environ.get("PREFECT__SERVER_WEBSERVER_ONLY")))
     if token := os.environ.get(TOKEN_VARIABLE, ""):

@@ -3,11 +3,11 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 
 from tasks.model import Document, InputError, SettingsError
 
@@ -56,6 +56,53 @@ class Retention(Document):
     solved_days: float = Field(default=90.0, gt=0, description="intermediate files of solved runs older than this")
 
 
+AlarmName = Literal[
+    "failed", "crashed", "late", "approval", "refused", "worker", "watcher", "scheduler", "disk", "flight-check"
+]
+
+
+class Receiver(Document):
+    """Whom alarms are sent to: an address that apprise reads, here or (a secret) alone in a file."""
+
+    url: SecretStr | None = Field(default=None, description="mailtos://USER:PASSWORD@HOST?to=..., slack://..., json://")
+    url_file: Folder | None = Field(default=None, description="file that holds the address and nothing else")
+    about: tuple[AlarmName, ...] = Field(default=(), description="of what; empty: of everything")
+
+    @model_validator(mode="after")
+    def _one_address(self) -> "Receiver":
+        if (self.url is None) == (self.url_file is None):
+            raise ValueError("give `url` or `url_file`")
+        return self
+
+    def address(self) -> SecretStr:
+        """Return the address.
+
+        Raises
+        ------
+        SettingsError
+            If its file cannot be read.
+        """
+        if self.url is not None:
+            return self.url
+        path = self.url_file or Path()
+        try:
+            return SecretStr(path.read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"alarms: {path}: cannot be read", "name a file that holds one address") from error
+
+
+class Alarms(Document):
+    """Who is told what, and from when on."""
+
+    to: dict[Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")], Receiver] = Field(
+        default={}, description="receivers by name"
+    )
+    late_h: float = Field(default=4.0, gt=0, description="a run waits for a slot longer")
+    approval_h: float = Field(default=4.0, gt=0, description="so long before an approval takes its default")
+    disk_low_gib: float = Field(default=20.0, ge=0, description="less is free where the runs lie")
+    silent_min: float = Field(default=10.0, gt=0, description="the watcher was not heard of for so long")
+
+
 class Site(Document):
     """Folders, instruments and retention of one facility."""
 
@@ -67,6 +114,7 @@ class Site(Document):
     studio_url: str | None = Field(default=None, description="URL of the studio that opens the folder of runs")
     instruments: dict[str, FolderRule] = Field(default={}, description="rules for data sets without a manifest")
     retention: Retention = Retention()
+    alarms: Alarms = Alarms()
 
     def confined(self, path: Path) -> Path:
         """Return `path` with symbolic links resolved, if it lies in a folder of this site.

@@ -1,20 +1,30 @@
 """What goes on at a facility: queue, running, last outcomes, disk, arrivals, licences."""
 
 import shutil
+import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
 from pydantic import Field
 
 from adapters.programs.probe import SHELXD, SHELXL, SHELXS, SHELXT, XDS, probe
 from flows.ledger import Ledger
-from flows.site import Site, load_site
+from flows.site import POOL, UPKEEP_POOL, Site, load_site
 from tasks.model import Document
 
 SHOWN = 200
@@ -46,10 +56,18 @@ class Refused(Document):
     reason: str
 
 
+class Sign(Document):
+    """When a service was last heard of."""
+
+    service: str
+    seconds_ago: float | None = Field(description="None: never")
+
+
 class Status(Document):
     """The answer of `apertura status`."""
 
     site: str
+    signs: tuple[Sign, ...] = Field(description="of the watcher, of each pool's workers, of the scheduler's janitor")
     studio: str | None = Field(description="address of the studio, without its token, and whether it answers")
     states: dict[str, int]
     running: tuple[ListedRun, ...]
@@ -72,9 +90,11 @@ def status() -> Status:
     site = load_site()
     with get_client(sync_client=True) as client:
         runs = recent(client)
+        signs = (watcher_sign(site), *(worker_sign(client, pool) for pool in (POOL, UPKEEP_POOL)), janitor_sign(client))
     disk = shutil.disk_usage(site.runs) if site.runs and site.runs.is_dir() else None
     return Status(
         site=site.name,
+        signs=signs,
         studio=studio(site),
         states=dict(Counter(run.state for run in runs)),
         running=tuple(run for run in runs if run.kind in ACTIVE),
@@ -97,6 +117,44 @@ def studio(site: Site) -> str | None:
     except (httpx.HTTPError, httpx.InvalidURL):
         answers = False
     return f"{address} {'answers' if answers else 'does not answer'}"
+
+
+def watcher_sign(site: Site) -> Sign:
+    """Return when the watcher of this site's ledger was last alive."""
+    there = site.ledger is not None and site.ledger.is_file()
+    heard = Ledger(site.ledger).heard_of("watcher") if there and site.ledger else None
+    return Sign(service="watcher", seconds_ago=None if heard is None else round(time.time() - heard, 1))
+
+
+def worker_sign(client: SyncPrefectClient, pool: str) -> Sign:
+    """Return when any worker of a pool last sent its heartbeat."""
+    try:
+        workers = client.request(
+            "POST", "/work_pools/{work_pool_name}/workers/filter", path_params={"work_pool_name": pool}, json={}
+        ).json()
+    except ObjectNotFound:
+        workers = []
+    heard = [ago(datetime.fromisoformat(one["last_heartbeat_time"])) for one in workers if one["last_heartbeat_time"]]
+    return Sign(service=f"worker of {pool}", seconds_ago=min(heard, default=None))
+
+
+def janitor_sign(client: SyncPrefectClient) -> Sign:
+    """Return when a pass of the janitor last ended: the scheduler and the maintenance worker did their part."""
+    found = client.read_flow_runs(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=["janitor"])),
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED]))
+        ),
+        sort=FlowRunSort.END_TIME_DESC,
+        limit=1,
+    )
+    ended = found[0].end_time if found else None
+    return Sign(service="janitor", seconds_ago=None if ended is None else ago(ended))
+
+
+def ago(when: datetime) -> float:
+    """Return how many seconds ago something was."""
+    return round((datetime.now(UTC) - when).total_seconds(), 1)
 
 
 def recent(client: SyncPrefectClient) -> list[ListedRun]:
@@ -150,6 +208,8 @@ def table(answer: Status) -> str:
     ]
     lines += [f"  now   {run.name}: {run.state}" for run in answer.running]
     lines += [f"  ended {run.name}: {run.state}: {run.message}" for run in answer.last]
+    heard = [f"{one.service} {said_ago(one.seconds_ago)}" for one in answer.signs]
+    lines.append("last heard of: " + ", ".join(heard))
     lines.append("aperture studio: " + (answer.studio or "none: the site file names no `studio_url`"))
     if answer.waiting_to_be_announced is not None:
         lines.append(f"data sets that wait for the server: {answer.waiting_to_be_announced}")
@@ -160,3 +220,10 @@ def table(answer: Status) -> str:
     if absent := [name for name, said in answer.licences.items() if said == "not installed"]:
         lines.append(f"licensed programs that are not installed: {', '.join(absent)}")
     return "\n".join(lines)
+
+
+def said_ago(seconds: float | None) -> str:
+    """Return how long ago something was, as a person says it."""
+    if seconds is None:
+        return "never"
+    return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"

@@ -18,6 +18,7 @@ import pytest
 
 from adapters.host.processes import with_variable
 from flows.facility import FOLDER_VARIABLE
+from tests.synthetic.alarm_sinks import Told
 from tests.system.facility_bench import AFTER_KILLS, Bench, bring_up, drop, drop_crystals, kill, state, wait
 
 SCHEDULE_S = 150.0
@@ -30,9 +31,17 @@ pytestmark = [pytest.mark.needs_server, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
+def told() -> Iterator[Told]:
+    made = Told()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def bench(told: Told) -> Iterator[Bench]:
     data = Path(tempfile.mkdtemp(prefix="apertura-facility-"))
-    made = bring_up(data)
+    disk_always_low = {"disk_low_gib": 1e9}
+    made = bring_up(data, alarms={**disk_always_low, "to": told.receivers})
     yield made
     found = made.tracebacks(allowed=AFTER_KILLS)
     made.close()
@@ -140,7 +149,19 @@ def test_status_names_the_last_outcome(bench: Bench) -> None:
     assert asked.returncode == 0, asked.stderr
     answer = json.loads(asked.stdout)
     assert answer["states"]["No crystals"] >= 1
+    assert all(one["seconds_ago"] is not None for one in answer["signs"] if one["service"] != "janitor")
     assert answer["disk_free_gib"] > 0
+
+
+def test_what_goes_wrong_is_told_by_mail_and_to_a_webhook(bench: Bench, told: Told) -> None:
+    run = bench.ended(bench.submit(bench.data / "incoming" / "<b>nowhere"))
+    assert run["state_type"] == "FAILED"
+    wait(lambda: told.of("run failed") == {"mail": 1, "hook": 1}, "word of the failed run")
+    wait(lambda: told.of("disk is filling") == {"mail": 1, "hook": 0}, "word of the disk, which the janitor sees")
+    parts = told.contents("run failed")
+    assert "no such folder" in parts["text/plain"]
+    assert f"/runs/flow-run/{run['id']}" in parts["text/plain"]
+    assert "<b>" not in parts.get("text/html", "")
 
 
 def test_the_janitor_runs_by_its_schedule(bench: Bench) -> None:
