@@ -18,11 +18,9 @@ from pydantic import SecretStr
 
 from flows.alarm_address import AlarmAddress, sender
 from flows.conditions import APPROVAL_DUE, DISK_LOW, RUN_LATE, WATCHER_SILENT
-from flows.site import AlarmName, Site, load_site
+from flows.site import ALARM_PREFIX, AlarmName, Site, load_site
 from tasks.model import SettingsError
 
-PREFIX = "apertura alarm: "
-"""Of the names of our automations: those with it are ours to change and remove."""
 ONCE_A_DAY, ONCE_IN_SIX_HOURS = timedelta(days=1), timedelta(hours=6)
 """After it has fired for one thing an alarm is silent about it so long. Chosen, not measured: by shift, and by day."""
 PASSES_MISSED = timedelta(minutes=15)
@@ -98,7 +96,7 @@ def make_alarms(client: SyncPrefectClient, site: Site) -> tuple[str, ...]:
         for alarm in receiver.about or tuple(ALARMS):
             made = automation(site, name, alarm, SendNotification(block_document_id=document, subject="", body=""))
             wanted[made.name] = made
-    there = {one.name: one for one in client.read_automations() if one.name.startswith(PREFIX)}
+    there = {one.name: one for one in client.read_automations() if one.name.startswith(ALARM_PREFIX)}
     for name in there.keys() - wanted.keys():
         client.delete_automation(there[name].id)
     for name, core in wanted.items():
@@ -125,7 +123,7 @@ def automation(site: Site, receiver: str, name: AlarmName, send: SendNotificatio
     )
     told = send.model_copy(update={"subject": f"apertura at {literal(site.name)}: {alarm.subject}", "body": alarm.body})
     return AutomationCore(
-        name=f"{PREFIX}{name} to {receiver}", description="from the site file", trigger=trigger, actions=[told]
+        name=f"{ALARM_PREFIX}{name} to {receiver}", description="from the site file", trigger=trigger, actions=[told]
     )
 
 

@@ -5,6 +5,7 @@ kept alive by supervisord, which alone starts and stops them: no process is ever
 down. What a supervisord that was killed has left behind is known by a variable of its environment.
 """
 
+import json
 import os
 import secrets
 import shutil
@@ -15,12 +16,12 @@ from pathlib import Path
 
 import yaml
 
-from adapters.host.http import CONFLICT, LOOPBACK, send, taken, wait_for
+from adapters.host.http import CONFLICT, LOOPBACK, ask, send, taken, wait_for
 from adapters.host.processes import end, with_variable
 from adapters.host.runner import run_program
 from adapters.host.supervisor import Service, Supervisor
 from flows.server import HOSTS_VARIABLE, PASSWORD_VARIABLE, TOKEN_VARIABLE
-from flows.site import POOL, SITE_VARIABLE, UPKEEP_POOL
+from flows.site import ALARM_PREFIX, POOL, SITE_VARIABLE, UPKEEP_POOL, read_site
 from flows.studio.service import PORT_VARIABLE as STUDIO_PORT_VARIABLE
 from flows.studio.service import TOKEN_VARIABLE as STUDIO_TOKEN_VARIABLE
 from tasks.model import Document, ProgramFailedError, SettingsError
@@ -272,36 +273,37 @@ def deploy(folder: Path, environment: dict[str, str], runs_at_once: int) -> None
     """Make the two work pools, the queues of the first, all deployments of prefect.yaml, the alarms of the site."""
     logs = folder / "logs" / "deploy"
     shutil.rmtree(logs, ignore_errors=True)
-    place = deployments_folder()
-    template = ("--type", "process", "--base-job-template", str(place / "process-job.json"), "--overwrite")
-    commands = (
-        ("work-pool", "create", POOL, *template),
-        ("work-pool", "create", UPKEEP_POOL, *template),
-        ("--no-prompt", "deploy", "--all", "--prefect-file", str(place / "prefect.yaml")),
-    )
-    for number, arguments in enumerate(commands):
-        workdir = logs / f"{number}"
-        workdir.mkdir(parents=True)
-        run = run_program([program("prefect"), *arguments], workdir=workdir, timeout_s=START_S, env=environment)
+    make_pool(environment, POOL, runs_at_once)
+    make_pool(environment, UPKEEP_POOL, UPKEEP_AT_ONCE)
+    file = deployments_folder() / "prefect.yaml"
+    commands = {"deployments": [program("prefect"), "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]}
+    if read_site(Path(environment[SITE_VARIABLE])).alarms.to or has_alarms(environment):
+        commands["alarms"] = [sys.executable, "-m", "flows.alarms"]
+    for name, command in commands.items():
+        (logs / name).mkdir(parents=True)
+        run = run_program(command, workdir=logs / name, timeout_s=START_S, env=environment)
         if run.returncode != 0:
-            raise ProgramFailedError(f"prefect {' '.join(arguments[:2])} ended with {run.returncode}", run.tail())
-        if arguments[1] == "create":
-            limit_pools(environment, arguments[2], runs_at_once if arguments[2] == POOL else UPKEEP_AT_ONCE)
-    workdir = logs / "alarms"
-    workdir.mkdir()
-    run = run_program([sys.executable, "-m", "flows.alarms"], workdir=workdir, timeout_s=START_S, env=environment)
-    if run.returncode != 0:
-        raise ProgramFailedError("the alarms of the site file could not be made", run.tail())
+            raise ProgramFailedError(f"the {name} of the facility could not be made", run.tail())
 
 
-def limit_pools(environment: dict[str, str], pool: str, at_once: int) -> None:
-    """Set the limit of a work pool and make the queues of the first; those that are there stay."""
+def make_pool(environment: dict[str, str], pool: str, at_once: int) -> None:
+    """Make a work pool with its template and limit, and the queues of the first; of those that are there, set both."""
     password = environment["PREFECT_API_AUTH_STRING"]
-    url = f"{environment['PREFECT_API_URL']}/work_pools/{pool}"
-    send("PATCH", url, {"concurrency_limit": at_once}, password=password)
+    url = f"{environment['PREFECT_API_URL']}/work_pools/"
+    template = json.loads((deployments_folder() / "process-job.json").read_text(encoding="utf-8"))
+    wanted = {"base_job_template": template, "concurrency_limit": at_once}
+    if send("POST", url, {"name": pool, "type": "process", **wanted}, password=password) == CONFLICT:
+        send("PATCH", f"{url}{pool}", wanted, password=password)
     for name, rank in QUEUES if pool == POOL else ():
-        if send("POST", f"{url}/queues", {"name": name, "priority": rank}, password=password) == CONFLICT:
-            send("PATCH", f"{url}/queues/{name}", {"priority": rank}, password=password)
+        if send("POST", f"{url}{pool}/queues", {"name": name, "priority": rank}, password=password) == CONFLICT:
+            send("PATCH", f"{url}{pool}/queues/{name}", {"priority": rank}, password=password)
+
+
+def has_alarms(environment: dict[str, str]) -> bool:
+    """Tell whether the server has alarms of ours: those that the site file no longer asks for are to be removed."""
+    url = f"{environment['PREFECT_API_URL']}/automations/filter"
+    there = ask(url, {"limit": 200}, password=environment["PREFECT_API_AUTH_STRING"])
+    return any(str(one["name"]).startswith(ALARM_PREFIX) for one in there)
 
 
 def deployments_folder() -> Path:

@@ -56,6 +56,8 @@ class Retention(Document):
     solved_days: float = Field(default=90.0, gt=0, description="intermediate files of solved runs older than this")
 
 
+ALARM_PREFIX = "apertura alarm: "
+"""Of the names of our automations: those with it are ours to change and remove."""
 AlarmName = Literal[
     "failed", "crashed", "late", "approval", "refused", "worker", "watcher", "scheduler", "disk", "flight-check"
 ]

@@ -4,12 +4,18 @@ import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tasks.model import ProgramFailedError
+
+if TYPE_CHECKING:
+    import httpx
 
 LOOPBACK = "127.0.0.1"
 CONFLICT, BUSY = 409, 503
 """Status codes of RFC 9110: the thing exists already; the service is unavailable for now."""
+BUSY_S = 120.0
+"""SQLite lets a writer wait for up to 60 s."""
 BUSY_TRIES = 60
 """A second each: SQLite that is written to by the services of a starting server was busy for 20 s at most."""
 
@@ -49,14 +55,23 @@ def send(method: str, url: str, body: Mapping[str, object], *, password: str) ->
     ProgramFailedError
         If the server refuses it.
     """
+    return _answer(method, url, body, password).status_code
+
+
+def ask(url: str, body: Mapping[str, object], *, password: str) -> Any:
+    """Post one JSON question as `send` does; return the answer."""
+    return _answer("POST", url, body, password).json()
+
+
+def _answer(method: str, url: str, body: Mapping[str, object], password: str) -> "httpx.Response":
     import httpx
 
     user, _, secret = password.partition(":")
     for _ in range(BUSY_TRIES):
-        answer = httpx.request(method, url, json=dict(body), timeout=60, auth=(user, secret))
+        answer = httpx.request(method, url, json=dict(body), timeout=BUSY_S, auth=(user, secret))
         if answer.status_code != BUSY:
             break
         time.sleep(1.0)
     if answer.is_error and answer.status_code != CONFLICT:
         raise ProgramFailedError(f"the server refused {method} {url}: {answer.status_code}", answer.text[:300])
-    return answer.status_code
+    return answer
