@@ -32,12 +32,19 @@ DEPTH_MAX = 4
 """Folders below an incoming one, as year/month/proposal/series: a deeper tree costs every poll on a network disk."""
 SIGN_S = 30.0
 """Between two signs of life of the watcher in the ledger: far less than the ten minutes after which it is missed."""
+LISTED = 3
+"""Files named of those that a data set lacks: a line of a page."""
 PIECE_BYTES, PIECES = 2**20, 64
 """Of a file above 64 MiB, 64 pieces of 1 MiB make its key: 0.3 s at 200 MB/s where 20 GiB would take two minutes."""
 
 
 def complete_sources(incoming: Path) -> Iterator[Path]:
     """Yield the folders below `incoming` whose manifest is there and whose files all have their listed sizes."""
+    return (source for source, missing in sources(incoming) if not missing)
+
+
+def sources(incoming: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Yield the folders below `incoming` whose manifest is there, and what each still lacks."""
     for folder, names, files in os.walk(incoming, followlinks=False):
         here = Path(folder)
         names[:] = sorted(name for name in names if not name.startswith("."))
@@ -49,10 +56,7 @@ def complete_sources(incoming: Path) -> Iterator[Path]:
                 missing = completeness(here)
             except (OSError, RuntimeError):  # whoever enters it meets the same, and records it
                 missing = ()
-            if not missing:
-                yield here
-            else:
-                log.debug("%s: waits for %s", here, missing[0])
+            yield here, missing
 
 
 def content_key(source: Path) -> str:
@@ -94,6 +98,7 @@ class Watcher:
         self._site = site
         self._ledger = ledger
         self._seen: dict[Path, tuple[float, int]] = {}
+        self._lacking: dict[Path, str] | None = None
         self._stop = threading.Event()
 
     def watch(self, *, poll_s: float, once: bool = False) -> None:
@@ -119,15 +124,22 @@ class Watcher:
         wrong with one data set is no matter of the others.
         """
         new = 0
+        lacking: dict[Path, str] = {}
         for incoming in self._site.incoming:
-            for source in complete_sources(incoming):
+            for source, missing in sources(incoming):
                 if self._stop.is_set():
                     return new
-                new += self._enter(source, partial(Path, source))
+                if missing:
+                    lacking[source] = _listed(missing)
+                else:
+                    new += self._enter(source, partial(Path, source))
             if self._site.runs is None or not self._site.instruments:
                 continue
             for folder, rule in quiet_folders(incoming, self._site, depth=DEPTH_MAX):
                 new += self._enter(folder, partial(staged, folder, rule, self._site.runs))
+        if lacking != self._lacking:
+            self._ledger.set_incomplete(lacking)
+            self._lacking = lacking
         return new
 
     def _enter(self, folder: Path, source_of: Callable[[], Path | None]) -> int:
@@ -236,6 +248,12 @@ def emit_ready(source: Path, key: str) -> None:
         resource={"prefect.resource.id": f"apertura.dataset.{key}", "prefect.resource.name": source.name},
         payload={"path": str(source), "key": key},
     )
+
+
+def _listed(missing: tuple[str, ...]) -> str:
+    """Return what a data set lacks, in a line: the first three files, and how many more."""
+    more = len(missing) - LISTED
+    return "; ".join(missing[:LISTED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _check_name(folder: Path) -> None:

@@ -33,6 +33,7 @@ from pydantic import Field
 from adapters.host.processes import end, variable_of, with_variable
 from flows.approval import Approval, default_answer
 from flows.arrivals import Watcher
+from flows.arrivals_page import publish_arrivals
 from flows.conditions import seen, tell
 from flows.engine import RUN_VARIABLE
 from flows.ledger import Ledger
@@ -115,6 +116,8 @@ def janitor(
         unanswered = tuple(answer_for(client, run) for run in waiting if overdue(run, now))
         orphans = end_orphans(client)
         conditions = seen(load_site(), pipeline(deployed(client, StateType.SCHEDULED)), waiting, now)
+        announced = announce_waiting()
+        publish_arrivals(client, load_site())
     tell(conditions)
     report = JanitorReport(
         zombies=tuple(run.name for run, state in buried if state is StateType.CRASHED),
@@ -123,7 +126,7 @@ def janitor(
         gave_up=tuple(gave_up),
         unanswered=unanswered,
         orphans=orphans,
-        data_sets=announce_waiting(),
+        data_sets=announced,
         told=tuple(f"{one.event}: {one.name}" for one in conditions),
     )
     log.info("%s", report)

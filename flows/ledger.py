@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,10 @@ create table if not exists datasets (
 create table if not exists refused (
     path text primary key, reason text not null, since real not null, told integer not null default 0
 );
-create table if not exists signs (name text primary key, heard real not null)
+create table if not exists signs (name text primary key, heard real not null);
+create table if not exists incomplete (path text primary key, missing text not null, since real not null);
+create table if not exists copies (path text primary key, key text not null, seen real not null);
+create table if not exists pages (name text primary key, digest text not null)
 """
 
 
@@ -29,6 +32,15 @@ class Entry(NamedTuple):
     run: str | None
     previous: str | None
     error: str | None
+    seen: float
+
+
+class Incomplete(NamedTuple):
+    """A folder with a manifest whose files are not all there."""
+
+    path: str
+    missing: str
+    since: float
 
 
 class Refusal(NamedTuple):
@@ -65,7 +77,10 @@ class Ledger:
             connection.close()
 
     def add(self, key: str, path: Path) -> bool:
-        """Enter a complete data set; return whether it was new. An earlier version at the same path is linked."""
+        """Enter a complete data set; return whether it was new.
+
+        An earlier version at the same path is linked; the same content at another path is a copy.
+        """
         with self._open() as connection:
             connection.executescript(SCHEMA)
             before = connection.execute(
@@ -75,7 +90,51 @@ class Ledger:
                 "insert or ignore into datasets (key, path, seen, previous) values (?, ?, ?, ?)",
                 (key, str(path), time.time(), before[0] if before else None),
             )
-            return cursor.rowcount == 1
+            if cursor.rowcount == 1:
+                return True
+            connection.execute(
+                "insert or ignore into copies (path, key, seen) select ?, ?, ? where not exists"
+                " (select 1 from datasets where key = ? and path = ?)",
+                (str(path), key, time.time(), key, str(path)),
+            )
+            return False
+
+    def copies(self) -> dict[str, list[str]]:
+        """Return by key where else the same content was seen."""
+        with self._open() as connection:
+            connection.executescript(SCHEMA)
+            found: dict[str, list[str]] = {}
+            for path, key in connection.execute("select path, key from copies order by seen"):
+                found.setdefault(key, []).append(path)
+        return found
+
+    def set_incomplete(self, found: Mapping[Path, str]) -> None:
+        """Record what lacks files now, and what: a folder keeps the time since when it does."""
+        rows = {printable(path): missing for path, missing in found.items()}
+        with self._open() as connection:
+            connection.executescript(SCHEMA)
+            there = {row[0] for row in connection.execute("select path from incomplete")}
+            connection.executemany("delete from incomplete where path = ?", [(path,) for path in there - rows.keys()])
+            connection.executemany(
+                "insert into incomplete (path, missing, since) values (?, ?, ?)"
+                " on conflict (path) do update set missing = excluded.missing",
+                [(path, missing, time.time()) for path, missing in rows.items()],
+            )
+
+    def incomplete(self) -> list[Incomplete]:
+        """Return the folders that lack files, the oldest first."""
+        with self._open() as connection:
+            connection.executescript(SCHEMA)
+            rows = connection.execute("select path, missing, since from incomplete order by since").fetchall()
+        return [Incomplete(*row) for row in rows]
+
+    def page_changed(self, name: str, digest: str) -> bool:
+        """Record what a page shows; return whether it showed something else before."""
+        with self._open() as connection:
+            connection.executescript(SCHEMA)
+            row = connection.execute("select digest from pages where name = ?", (name,)).fetchone()
+            connection.execute("insert or replace into pages (name, digest) values (?, ?)", (name, digest))
+        return row is None or row[0] != digest
 
     def refuse(self, path: Path, reason: str) -> bool:
         """Record a folder that gives no run, and why; return whether that is new or the reason is another."""
@@ -150,7 +209,7 @@ class Ledger:
         with self._open() as connection:
             connection.executescript(SCHEMA)
             rows = connection.execute(
-                f"select key, path, state, run, previous, error from datasets {where}",  # noqa: S608 # nosec B608 constant text
+                f"select key, path, state, run, previous, error, seen from datasets {where}",  # noqa: S608 # nosec B608 constant text
                 values,
             ).fetchall()
         return [Entry(*row) for row in rows]

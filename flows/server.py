@@ -12,6 +12,8 @@ APERTURA_RUNS_TOKEN
 Users and passwords are Prefect's (PREFECT_SERVER_API_AUTH_STRING). Without one this server does not start.
 """
 
+import base64
+import hmac
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -31,6 +33,7 @@ HOSTS_VARIABLE = "APERTURA_HOSTS"
 TOKEN_VARIABLE = "APERTURA_RUNS_TOKEN"  # noqa: S105 the name of a variable
 PASSWORD_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 the name of a variable
 ASSETS = "/assets/"
+METRICS = "/apertura/metrics"
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
 TOKEN_LENGTH_MIN = 16
 """Characters; of 64 letters that is 96 bits, beyond any guessing over a network."""
@@ -57,6 +60,7 @@ def guarded() -> "ASGIApp":
     import_module("flows.alarm_address")  # an automation sends to it
     check_password(os.environ.get(PASSWORD_VARIABLE, ""))
     app = create_app(final=True, webserver_only=bool(os.environ.get("PREFECT__SERVER_WEBSERVER_ONLY")))
+    serve_metrics(app)
     if token := os.environ.get(TOKEN_VARIABLE, ""):
         serve_runs(app, token)
     hosts = [name.strip() for name in os.environ.get(HOSTS_VARIABLE, "").split(",") if name.strip()]
@@ -93,6 +97,28 @@ def check_password(value: str) -> None:
             f"{PASSWORD_VARIABLE}: must be USER:PASSWORD with a password of {PASSWORD_LENGTH_MIN} characters or more",
             "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(24))'",
         )
+
+
+def serve_metrics(app: "FastAPI") -> None:
+    """Serve the figures of this facility to who knows the password, as Prefect serves its own."""
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    def metrics(request: "Request") -> Response:
+        if not knows_password(request.headers.get("authorization", "")):
+            return Response("the password is missing", 401, {"WWW-Authenticate": "Basic"})
+        from flows.metrics import figures_now
+
+        return Response(figures_now(), media_type="text/plain; version=0.0.4")
+
+    app.router.routes.insert(0, Route(METRICS, metrics))
+
+
+def knows_password(header: str) -> bool:
+    """Tell whether an Authorization header holds the server's user and password."""
+    kind, _, value = header.partition(" ")
+    wanted = base64.b64encode(os.environ.get(PASSWORD_VARIABLE, "").encode())
+    return kind.lower() == "basic" and hmac.compare_digest(value.strip().encode(), wanted)
 
 
 def serve_runs(app: "FastAPI", token: str) -> None:

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,13 +91,13 @@ def status() -> Status:
     site = load_site()
     with get_client(sync_client=True) as client:
         runs = recent(client)
-        signs = (watcher_sign(site), *(worker_sign(client, pool) for pool in (POOL, UPKEEP_POOL)), janitor_sign(client))
+        signs = signs_of_life(client, site)
     disk = shutil.disk_usage(site.runs) if site.runs and site.runs.is_dir() else None
     return Status(
         site=site.name,
         signs=signs,
         studio=studio(site),
-        states=dict(Counter(run.state for run in runs)),
+        states=by_state(runs),
         running=tuple(run for run in runs if run.kind in ACTIVE),
         last=tuple(run for run in runs if run.kind in ENDED)[:LAST],
         waiting_to_be_announced=waiting(site),
@@ -117,6 +118,17 @@ def studio(site: Site) -> str | None:
     except (httpx.HTTPError, httpx.InvalidURL):
         answers = False
     return f"{address} {'answers' if answers else 'does not answer'}"
+
+
+def signs_of_life(client: SyncPrefectClient, site: Site) -> tuple[Sign, ...]:
+    """Return when each service was last heard of."""
+    workers = (worker_sign(client, pool) for pool in (POOL, UPKEEP_POOL))
+    return (watcher_sign(site), *workers, janitor_sign(client))
+
+
+def by_state(runs: Iterable[ListedRun]) -> dict[str, int]:
+    """Return how many runs are in each state, by the state's name."""
+    return dict(Counter(run.state for run in runs))
 
 
 def watcher_sign(site: Site) -> Sign:

@@ -87,6 +87,13 @@ def test_one_bad_folder_is_recorded_and_stops_no_other(bench: Bench) -> None:
     assert "not UTF-8" in refused[r"b-\xff\xfe"]
     assert "cannot be followed" in refused["c-itself"]
     assert bench.runs(itself) == [], "a refusal takes no slot"
+    wait(lambda: "a-link" in arrivals(bench) and "z-good" in arrivals(bench), "both on the page of arrivals")
+
+
+def arrivals(bench: Bench) -> str:
+    """Return what the page of arrivals shows now."""
+    found = bench.post("/artifacts/latest/filter", artifacts={"key": {"any_": ["arrivals"]}})
+    return str(found[0]["data"]).replace("\\", "") if found else ""
 
 
 def test_bad_manifests_are_shown_as_refused_and_take_no_slot(bench: Bench) -> None:
@@ -288,6 +295,15 @@ def test_the_commands_say_that_a_password_is_missing(bench: Bench) -> None:
     assert asked.returncode == 4
     assert "wants a password" in asked.stderr
     assert "refuses PREFECT_API_AUTH_STRING" in bench.run_apertura("doctor", env=without).stdout
+
+
+def test_prometheus_is_told_what_became_of_arrivals(bench: Bench) -> None:
+    url = f"{bench.facility.url}/apertura/metrics"
+    assert httpx.get(url, timeout=60).status_code == 401
+    told = httpx.get(url, timeout=60, auth=bench.login).raise_for_status().text
+    assert 'apertura_heard_seconds{service="watcher"}' in told
+    assert 'apertura_data_sets{state="announced"}' in told
+    assert 'apertura_stage_seconds{stage="ingest"}' in told
 
 
 def test_another_host_name_is_refused(bench: Bench) -> None:

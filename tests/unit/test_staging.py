@@ -13,7 +13,7 @@ from flows.site import FolderRule, Site, read_site
 from flows.staging import quiet_folders, scans_of, staged
 from tasks.ingest.manifest import completeness, load_manifest
 from tasks.model import SettingsError, SourceError
-from tests.unit.test_arrivals import MANIFEST
+from tests.synthetic.arriving_series import MANIFEST
 
 PATTERN = r"scan_(?P<tilt>[+-]?\d+(?:\.\d+)?)\.h5"
 

@@ -1,0 +1,93 @@
+"""The page of arrivals: every folder that was seen has its row, and text from outside is text."""
+
+from pathlib import Path
+
+import pytest
+
+from flows import arrivals
+from flows.arrivals import Watcher
+from flows.arrivals_page import page
+from flows.ledger import Ledger
+from flows.site import Site
+from tests.synthetic.arriving_series import drop
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger.db")
+
+
+@pytest.fixture
+def watch(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Watcher:
+    (tmp_path / "incoming").mkdir()
+    monkeypatch.setattr(arrivals, "announce_run", lambda source, key, **_: f"run-of-{source.name}")
+    monkeypatch.setattr(arrivals, "tell_refusal", lambda refusal: None)
+    return Watcher(Site(incoming=(tmp_path / "incoming",)), ledger)
+
+
+def rows(ledger: Ledger, states: dict[str, str] | None = None) -> dict[str, tuple[str, str]]:
+    shown = page(ledger, states or {})
+    return {row["folder"].replace("\\", "").rsplit("/", 1)[-1]: (row["state"], row["what"]) for row in shown}
+
+
+def test_a_folder_is_incomplete_until_its_files_are_there_and_then_has_its_run(
+    tmp_path: Path, watch: Watcher, ledger: Ledger
+) -> None:
+    folder = drop(tmp_path / "incoming" / "a", listed=11)
+    watch.look()
+    state, what = rows(ledger)["a"]
+    assert state == "incomplete"
+    assert "0" in what
+    assert "and 3 more" in what
+    since = ledger.incomplete()[0].since
+    for name in ("0.h5", "1.h5", "2.h5"):
+        (folder / name).write_bytes(b"0123456789a")
+    watch.look()
+    assert "more" not in rows(ledger)["a"][1]
+    assert ledger.incomplete()[0].since == since
+    for path in folder.glob("*.h5"):
+        path.write_bytes(b"0123456789a")
+    watch.look()
+    assert rows(ledger)["a"][0] == "waits for the server"
+    watch.announce()
+    assert rows(ledger, {"run-of-a": "Solved"})["a"][0] == "Solved"
+    assert rows(ledger)["a"][0] == "its run was deleted"
+
+
+def test_a_copy_and_a_new_version_are_said_beside_their_run(tmp_path: Path, watch: Watcher, ledger: Ledger) -> None:
+    drop(tmp_path / "incoming" / "a")
+    watch.look()
+    drop(tmp_path / "incoming" / "b")
+    watch.look()
+    assert "the same is at" in rows(ledger)["a"][1]
+    assert "b" not in rows(ledger)
+    drop(tmp_path / "incoming" / "a", b"another version")
+    watch.look()
+    assert any("version 2" in row["what"] for row in page(ledger, {}))
+
+
+def test_a_watcher_that_begins_anew_forgets_what_is_no_longer_incomplete(
+    tmp_path: Path, watch: Watcher, ledger: Ledger
+) -> None:
+    ledger.set_incomplete({tmp_path / "gone": "0.h5"})
+    watch.look()
+    assert ledger.incomplete() == []
+
+
+def test_a_refused_folder_comes_first_and_its_name_is_no_markdown(
+    tmp_path: Path, watch: Watcher, ledger: Ledger
+) -> None:
+    drop(tmp_path / "incoming" / "a")
+    ledger.refuse(tmp_path / "incoming" / "[x](http:example.org) | <img>", "because of `that` | and this")
+    watch.look()
+    first = page(ledger, {})[0]
+    assert first["state"] == "refused"
+    assert "<img>" not in first["folder"]
+    assert "](" not in first["folder"]
+    assert "\\|" in first["what"]
+
+
+def test_a_page_is_new_when_something_on_it_is(ledger: Ledger) -> None:
+    assert ledger.page_changed("arrivals", "one")
+    assert not ledger.page_changed("arrivals", "one")
+    assert ledger.page_changed("arrivals", "two")
