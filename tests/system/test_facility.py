@@ -87,13 +87,6 @@ def test_one_bad_folder_is_recorded_and_stops_no_other(bench: Bench) -> None:
     assert "not UTF-8" in refused[r"b-\xff\xfe"]
     assert "cannot be followed" in refused["c-itself"]
     assert bench.runs(itself) == [], "a refusal takes no slot"
-    wait(lambda: "a-link" in arrivals(bench) and "z-good" in arrivals(bench), "both on the page of arrivals")
-
-
-def arrivals(bench: Bench) -> str:
-    """Return what the page of arrivals shows now."""
-    found = bench.post("/artifacts/latest/filter", artifacts={"key": {"any_": ["arrivals"]}})
-    return str(found[0]["data"]).replace("\\", "") if found else ""
 
 
 def test_bad_manifests_are_shown_as_refused_and_take_no_slot(bench: Bench) -> None:
@@ -176,6 +169,20 @@ def test_the_janitor_runs_by_its_schedule(bench: Bench) -> None:
         return [state(run) for run in bench.runs_of("janitor") if run["auto_scheduled"] and run["start_time"]]
 
     wait(lambda: "Completed" in scheduled(), "a scheduled janitor to end", limit_s=SCHEDULE_S)
+
+
+def test_the_page_of_arrivals_shows_every_folder_that_was_seen(bench: Bench) -> None:
+    def all_there() -> bool:
+        page = arrivals(bench)
+        return all(f"/incoming/{name}" in page for name in ("half", "a-link", "z-good"))
+
+    wait(all_there, "all folders on the page of arrivals", limit_s=SCHEDULE_S)
+
+
+def arrivals(bench: Bench) -> str:
+    """Return what the page of arrivals shows now."""
+    found = bench.post("/artifacts/latest/filter", artifacts={"key": {"any_": ["arrivals"]}})
+    return str(found[0]["data"]).replace("\\", "") if found else ""
 
 
 @pytest.mark.parametrize("name", ["sweep", "prune"])
