@@ -82,7 +82,11 @@ def stage_seconds(runs: Path) -> dict[str, float]:
             continue
     times: dict[str, list[float]] = {}
     for _, path in sorted(dated)[-RUNS_TIMED:]:
-        for stage, seconds in _timings(path).items():
+        stages: dict[str, float] = {}
+        for step, seconds in _timings(path).items():
+            stage = step.split(" ", 1)[0]  # of all crystals
+            stages[stage] = stages.get(stage, 0.0) + seconds
+        for stage, seconds in stages.items():
             times.setdefault(stage, []).append(seconds)
     return {stage: statistics.median(found) for stage, found in sorted(times.items())}
 

@@ -9,6 +9,7 @@ from flows.pipeline import Found, Run, solve_rotation_series, solve_tilt_series
 from flows.progress import Steps
 from flows.review import NoReview, Review
 from flows.run_folder import claimed
+from flows.run_log import logged
 from flows.settings import Settings
 from flows.storage import named_storage_errors
 from tasks.ingest import SourceDocument, read_source
@@ -34,6 +35,7 @@ def run_pipeline(
     with (
         named_storage_errors(out),
         claimed(out, source_key=key, source_name=str(source), settings=settings) as folder,
+        logged(folder),
     ):
         run = Run(
             folder=folder,

@@ -502,7 +502,7 @@ def drop_rotation(folder: Path) -> Path:
 def differences(one: Path, other: Path) -> list[str]:
     """Return the names of files that two run folders of the same source and settings do not share byte for byte.
 
-    Left out: what says how long it took, the pictures that only a flow draws, and the path of the folder itself.
+    Left out: what says when, or how long it took, the pictures that only a flow draws, and the folder's own path.
     """
     skipped = {".lock", "report.html", "results.json"}
 
@@ -511,7 +511,7 @@ def differences(one: Path, other: Path) -> list[str]:
         return {
             str(name): (folder / name).read_bytes().replace(str(folder).encode(), b"RUN")
             for name in found
-            if name.name not in skipped and name.parts[0] != "pictures"
+            if name.name not in skipped and not name.name.startswith("run.log") and name.parts[0] != "pictures"
         }
 
     def figures(folder: Path) -> dict[str, Any]:

@@ -45,7 +45,12 @@ def test_a_site_without_folders_has_no_figures_of_them() -> None:
 
 
 def test_the_time_of_a_stage_is_the_median_of_finished_runs_and_a_damaged_one_is_none(tmp_path: Path) -> None:
-    contents = ['{"timings_s": {"ingest": 1, "solve": 5}}', '{"timings_s": {"ingest": 3}}', '{"timings_s": [', "[]"]
+    contents = [
+        '{"timings_s": {"ingest": 1, "solve crystal-01": 2, "solve crystal-02": 3}}',
+        '{"timings_s": {"ingest": 3}}',
+        '{"timings_s": [',
+        "[]",
+    ]
     for number, content in enumerate([*contents, '{"timings_s": {"ingest": 8}}']):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "results.json").write_text(content)
