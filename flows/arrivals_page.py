@@ -1,13 +1,13 @@
 """The page of arrivals in Prefect's UI: every folder that was seen, and what became of it."""
 
 import hashlib
-import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
@@ -18,6 +18,25 @@ from flows.site import Site
 KEY = "arrivals"
 SHOWN = 200
 """Rows of the page, the newest first: the most runs that Prefect gives at once."""
+LETTERS = 300
+"""Of what is said of a folder: three lines of a page. Its artifact has the whole reason."""
+
+
+class Arrival(NamedTuple):
+    """One row of the page."""
+
+    folder: str
+    state: str
+    since: float
+    what: str
+    run: str | None = None
+
+    def markdown(self) -> str:
+        """Return the row of a table; text from outside is escaped."""
+        when = datetime.fromtimestamp(self.since, UTC)
+        link = f"[run](/runs/flow-run/{UUID(self.run)})" if self.run else ""
+        said = self.what if len(self.what) <= LETTERS else f"{self.what[:LETTERS]} ..."
+        return f"| {plain(self.folder)} | {plain(self.state)} | {when:%F %H:%M} | {link} | {plain(said)} |"
 
 
 def publish_arrivals(client: SyncPrefectClient, site: Site) -> bool:
@@ -26,9 +45,11 @@ def publish_arrivals(client: SyncPrefectClient, site: Site) -> bool:
         return False
     ledger = Ledger(site.ledger)
     rows = page(ledger, run_states(client, ledger.everything()[-SHOWN:]))
-    if not ledger.page_changed(KEY, hashlib.sha256(json.dumps(rows).encode()).hexdigest()):
+    head = "| folder | state | since (UTC) | run | what is known |\n|---|---|---|---|---|"
+    text = "\n".join([head, *(row.markdown() for row in rows)])
+    if not ledger.page_changed(KEY, hashlib.sha256(text.encode()).hexdigest()):
         return False
-    create_table_artifact(key=KEY, table=rows, description="every data set that was seen, and what became of it")
+    create_markdown_artifact(text, key=KEY, description="every data set that was seen, and what became of it")
     return True
 
 
@@ -41,32 +62,21 @@ def run_states(client: SyncPrefectClient, entries: list[Entry]) -> dict[str, str
     return {str(run.id): run.state.name if run.state and run.state.name else "unknown" for run in runs}
 
 
-def page(ledger: Ledger, states: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the rows, what needs somebody first: refused, incomplete, then the data sets from the newest on.
-
-    Text from outside is escaped: cells are shown as Markdown.
-    """
-    rows = [_row(one.path, "refused", one.since, one.reason) for one in reversed(ledger.refused())]
-    rows += [_row(one.path, "incomplete", one.since, f"waits for {one.missing}") for one in ledger.incomplete()]
-    versions: dict[str, int] = {}
+def page(ledger: Ledger, states: Mapping[str, str]) -> list[Arrival]:
+    """Return the rows, what needs somebody first: refused, incomplete, then the data sets from the newest on."""
+    rows = [Arrival(one.path, "refused", one.since, one.reason) for one in reversed(ledger.refused())]
+    rows += [Arrival(one.path, "incomplete", one.since, f"waits for {one.missing}") for one in ledger.incomplete()]
+    entries, copies = ledger.everything(), ledger.copies()
+    versions: Counter[str] = Counter()
     numbers: dict[str, int] = {}
-    entries = ledger.everything()
     for entry in entries:
-        numbers[entry.key] = versions[entry.path] = versions.get(entry.path, 0) + 1
-    copies = ledger.copies()
+        versions[entry.path] += 1
+        numbers[entry.key] = versions[entry.path]
     for entry in reversed(entries):
-        if entry.state == "ready":
-            state, said = "waits for the server", entry.error or ""
-        else:
-            state, said = states.get(entry.run or "", "its run was deleted"), f"run {entry.run}"
-        notes = [said] if said else []
-        if numbers[entry.key] > 1:
-            notes.append(f"version {numbers[entry.key]}")
+        waits = entry.state == "ready"
+        state = "waits for the server" if waits else states.get(entry.run or "", "its run was deleted")
+        notes = [entry.error] if entry.error else []
+        notes += [f"version {numbers[entry.key]}"] if numbers[entry.key] > 1 else []
         notes += [f"the same is at {path}" for path in copies.get(entry.key, [])]
-        rows.append(_row(entry.path, state, entry.seen, "; ".join(notes)))
+        rows.append(Arrival(entry.path, state, entry.seen, "; ".join(notes), entry.run))
     return rows[:SHOWN]
-
-
-def _row(path: str, state: str, since: float, what: str) -> dict[str, Any]:
-    when = datetime.fromtimestamp(since, UTC)
-    return {"folder": plain(path), "state": plain(state), "since (UTC)": f"{when:%F %H:%M}", "what": plain(what)}

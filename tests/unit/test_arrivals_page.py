@@ -1,5 +1,6 @@
 """The page of arrivals: every folder that was seen has its row, and text from outside is text."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from flows.ledger import Ledger
 from flows.site import Site
 from tests.synthetic.arriving_series import drop
 
+RUN = "01a22d3b-32b4-776e-80ff-eac8ce27123c"
+
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
@@ -20,14 +23,13 @@ def ledger(tmp_path: Path) -> Ledger:
 @pytest.fixture
 def watch(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Watcher:
     (tmp_path / "incoming").mkdir()
-    monkeypatch.setattr(arrivals, "announce_run", lambda source, key, **_: f"run-of-{source.name}")
+    monkeypatch.setattr(arrivals, "announce_run", lambda source, key, **_: RUN)
     monkeypatch.setattr(arrivals, "tell_refusal", lambda refusal: None)
     return Watcher(Site(incoming=(tmp_path / "incoming",)), ledger)
 
 
 def rows(ledger: Ledger, states: dict[str, str] | None = None) -> dict[str, tuple[str, str]]:
-    shown = page(ledger, states or {})
-    return {row["folder"].replace("\\", "").rsplit("/", 1)[-1]: (row["state"], row["what"]) for row in shown}
+    return {row.folder.rsplit("/", 1)[-1]: (row.state, row.what) for row in page(ledger, states or {})}
 
 
 def test_a_folder_is_incomplete_until_its_files_are_there_and_then_has_its_run(
@@ -50,8 +52,9 @@ def test_a_folder_is_incomplete_until_its_files_are_there_and_then_has_its_run(
     watch.look()
     assert rows(ledger)["a"][0] == "waits for the server"
     watch.announce()
-    assert rows(ledger, {"run-of-a": "Solved"})["a"][0] == "Solved"
+    assert rows(ledger, {RUN: "Solved"})["a"][0] == "Solved"
     assert rows(ledger)["a"][0] == "its run was deleted"
+    assert f"[run](/runs/flow-run/{RUN})" in page(ledger, {})[0].markdown()
 
 
 def test_a_copy_and_a_new_version_are_said_beside_their_run(tmp_path: Path, watch: Watcher, ledger: Ledger) -> None:
@@ -63,7 +66,7 @@ def test_a_copy_and_a_new_version_are_said_beside_their_run(tmp_path: Path, watc
     assert "b" not in rows(ledger)
     drop(tmp_path / "incoming" / "a", b"another version")
     watch.look()
-    assert any("version 2" in row["what"] for row in page(ledger, {}))
+    assert any("version 2" in row.what for row in page(ledger, {}))
 
 
 def test_a_watcher_that_begins_anew_forgets_what_is_no_longer_incomplete(
@@ -81,10 +84,11 @@ def test_a_refused_folder_comes_first_and_its_name_is_no_markdown(
     ledger.refuse(tmp_path / "incoming" / "[x](http:example.org) | <img>", "because of `that` | and this")
     watch.look()
     first = page(ledger, {})[0]
-    assert first["state"] == "refused"
-    assert "<img>" not in first["folder"]
-    assert "](" not in first["folder"]
-    assert "\\|" in first["what"]
+    assert first.state == "refused"
+    row = first.markdown()
+    assert "<img>" not in row
+    assert "](" not in row
+    assert len(re.findall(r"(?<!\\)\|", row)) == 6, "five cells"
 
 
 def test_a_page_is_new_when_something_on_it_is(ledger: Ledger) -> None:
