@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 
 from adapters.formats.simulated_series import write_simulated_series
-from flows.flight_check import tiny_case
 from flows.progress import QuietSteps
 from flows.run_folder import read_results
 from flows.runs import run_pipeline
 from flows.settings import load_settings
 from tasks.simulate.demo_structure import uio66
 from tasks.simulate.models import ClusterPlan
+from tests.synthetic.coarse_series import coarse_case
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("overlap")
     cluster = ClusterPlan(crystals=2, size_nm=110.0, bad_fraction=0.0, overlap=0.4)
-    write_simulated_series(uio66(), tiny_case().model_copy(update={"cluster": cluster}), folder / "source")
+    write_simulated_series(uio66(), coarse_case().model_copy(update={"cluster": cluster}), folder / "source")
     return run_pipeline(folder / "source", folder / "run", load_settings(None, []), QuietSteps())
 
 

@@ -20,7 +20,6 @@ import pytest
 
 from adapters.formats.simulated_series import write_simulated_series
 from flows.export import export_run
-from flows.flight_check import tiny_case
 from flows.progress import QuietSteps
 from flows.regions import RegionsAsked, measure_regions
 from flows.replay import replay
@@ -40,6 +39,7 @@ from tasks.model import InputError, SettingsError, SourceError
 from tasks.refine.models import Refinement
 from tasks.simulate.demo_structure import uio66
 from tasks.stage import read_document
+from tests.synthetic.coarse_series import coarse_case
 
 ROOT = Path(__file__).resolve().parents[2]
 ZIRCONIUM_TOLERANCE_ANGSTROM = 0.02
@@ -48,7 +48,7 @@ ZIRCONIUM_TOLERANCE_ANGSTROM = 0.02
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("series") / "source"
-    write_simulated_series(uio66(), tiny_case(), folder)
+    write_simulated_series(uio66(), coarse_case(), folder)
     return folder
 
 

@@ -8,9 +8,9 @@ import pytest
 
 import tasks
 from adapters.formats.simulated_series import write_simulated_series
-from flows.flight_check import tiny_case
 from tasks.model.screen import LINES
 from tasks.simulate import uio66
+from tests.synthetic.coarse_series import coarse_case
 
 README = Path(tasks.__file__).resolve().parents[1] / "README.md"
 
@@ -22,7 +22,7 @@ def blocks() -> list[str]:
 def test_the_examples_run_and_print_a_screenful(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_simulated_series(uio66(), tiny_case(), tmp_path / "SOURCE")
+    write_simulated_series(uio66(), coarse_case(), tmp_path / "SOURCE")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for block in blocks():
@@ -31,7 +31,7 @@ def test_the_examples_run_and_print_a_screenful(
     assert printed.startswith("Reflections(")
     assert len(printed.split("Solution(")[0].splitlines()) <= LINES
     assert names["solutions"].best.space_group == "F m -3 m"
-    assert names["apertures"].masks["crystal-01"].shape == (54, 16, 16)
+    assert names["apertures"].masks["crystal-01"].shape == (33, 16, 16)
     assert len(names["frames"].images) == 54
     assert names["reflections"].hkl.shape == (len(names["reflections"].intensity), 3)
     assert len(names["again"].sigma) < len(names["reflections"].sigma)
