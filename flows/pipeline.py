@@ -73,6 +73,7 @@ class Found:
     merged: tuple[CrystalOutcome, ...]
     combined: CombinedSets | None = None
     failure: Failure | None = None
+    beams: DirectBeams | None = None
 
 
 def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
@@ -97,7 +98,7 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
     if run.settings.compare_apertures:
         parts = parts_of(combined, crystals)
         crystals = tuple(side_by_side(partial(with_gain, run, series, beams, parts), crystals, workers=workers))
-    return Found(series, apertures, crystals, merged_structures(run, combined), combined)
+    return Found(series, apertures, crystals, merged_structures(run, combined), combined, beams=beams)
 
 
 def solve_rotation_series(run: Run, source: SourceDocument) -> Found:

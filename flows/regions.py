@@ -97,7 +97,8 @@ def measure_regions(
             update={"crystals": tuple(apertures), "aperture_file": None, "aperture_summary": None}
         )
         said = source.model_copy(update={"sha256": key, "metadata": {**source.metadata, "regions of": crystal}})
-        report(task, Found(parent.electrons.series, shown, crystals, merged_structures(task, combined), combined), said)
+        merged, beams = merged_structures(task, combined), parent.electrons.beams
+        report(task, Found(parent.electrons.series, shown, crystals, merged, combined, beams=beams), said)
     return folder
 
 

@@ -51,8 +51,11 @@ def run_pipeline(
 
 def report(run: Run, found: Found, source: SourceSummary) -> RunOutcome:
     """Write results.json and report.html."""
+    from flows.worst_fitting import with_worst_fitting
     from tasks.report import write_report
 
+    with run.steps.step("trace"):
+        found = with_worst_fitting(run, found)
     outcome = RunOutcome(
         source=source,
         apertures=found.apertures,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from tasks.refine.geometry import Contact, bonds
     from tasks.refine.hydrogens import with_hydrogens
+    from tasks.refine.misfits import FittedIntensities, Misfit, worst_fits
     from tasks.refine.models import RefinedAtom, Refinement, StructureFiles
     from tasks.refine.observed import ReindexedIntensities
     from tasks.refine.parameters import U_CEILING_ANGSTROM2, U_FLOOR_ANGSTROM2
@@ -68,7 +69,9 @@ __all__ = [
     "Draft",
     "DraftAtom",
     "DraftFit",
+    "FittedIntensities",
     "LeastSquares",
+    "Misfit",
     "ModelFit",
     "RefineSettings",
     "RefinedAtom",
@@ -104,4 +107,5 @@ __all__ = [
     "tetrahedra",
     "twin_components",
     "with_hydrogens",
+    "worst_fits",
 ]

@@ -17,20 +17,28 @@ if TYPE_CHECKING:
     )
     from tasks.report.script import script_hash
     from tasks.report.task import ReportFiles, write_report
+    from tasks.report.worst_list import MeasuredCrystal, worst_fitting
+    from tasks.report.worst_models import CrossingEntry, CrossingMap, WorstFitting, WorstReflection
 else:
     __getattr__ = open_face(__name__)
 
 __all__ = [
     "ApertureGain",
     "ApertureQuality",
+    "CrossingEntry",
+    "CrossingMap",
     "CrystalOutcome",
     "Failure",
+    "MeasuredCrystal",
     "PhaseTrial",
     "ReportFiles",
     "RunOutcome",
     "SourceSummary",
+    "WorstFitting",
+    "WorstReflection",
     "colour_of",
     "script_hash",
     "tilt_pictures",
+    "worst_fitting",
     "write_report",
 ]

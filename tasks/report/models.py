@@ -10,8 +10,10 @@ from tasks.ingest import LostScan, Validity
 from tasks.integrate import CombinedSets, Reflections
 from tasks.maps import CrystalMaps
 from tasks.model import ApertureError, Document, FileRef
+from tasks.model.claims import Claims
 from tasks.model.verdict import Verdict
-from tasks.refine import Refinement
+from tasks.refine import Misfit, Refinement
+from tasks.report.worst_models import WorstFitting
 from tasks.solve import Solutions
 
 Status = Literal["solved", "not-solved", "not-indexed", "no-crystals"]
@@ -117,6 +119,7 @@ class CrystalOutcome(Document):
     solutions: Solutions | None = None
     refinement: Refinement | None = None
     gain: ApertureGain | None = Field(default=None, description="None where the aperture leaves out no position")
+    worst: WorstFitting | None = Field(default=None, description="of the refined structure; None without one")
     failure: Failure | None = None
 
     @property
@@ -125,6 +128,16 @@ class CrystalOutcome(Document):
         if self.reflections is None:
             return "not-indexed"
         return "solved" if self.refinement is not None and self.refinement.verdict == "solved" else "not-solved"
+
+    @property
+    def claims(self) -> Claims | None:
+        """What is claimed of the structure; None without a model."""
+        return None if self.refinement is None else self.refinement.claims
+
+    @property
+    def misfits(self) -> tuple[Misfit, ...]:
+        """The reflections that the structure fits worst."""
+        return () if self.worst is None else tuple(one.misfit for one in self.worst.reflections)
 
 
 class RunOutcome(Document):

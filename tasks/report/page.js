@@ -18,4 +18,4 @@ for (const button of document.querySelectorAll("[data-toggle-spots]")) {
     button.textContent = off ? "Show predicted spots" : "Hide predicted spots";
   });
 }
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));
+addEventListener("beforeprint", () => document.querySelectorAll("details:not(.worst details)").forEach((part) => (part.open = true)));

@@ -23,6 +23,7 @@ from tasks.report.models import CrystalOutcome, RunOutcome
 from tasks.report.patchwork_entries import STEP_HEADER, patchwork_entries, step_rows
 from tasks.report.results import reason_of, stage_provenance
 from tasks.report.script import script_text
+from tasks.report.worst_charts import reflection_views
 
 HERE = Path(__file__).parent
 TILTS_MIN = 2
@@ -90,6 +91,7 @@ def _template() -> jinja2.Template:
     }
     environment.globals |= {"tables": tables, "legend": legend, "claim_rows": claim_rows}
     environment.globals |= {"STEP_HEADER": STEP_HEADER, "step_rows": step_rows, "map_sentences": map_sentences}
+    environment.globals |= {"reflection_views": reflection_views}
     return environment.get_template("page.html.j2")
 
 

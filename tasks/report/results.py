@@ -21,7 +21,7 @@ from tasks.model import Document
 from tasks.model.claims import Claims
 from tasks.model.provenance import Provenance
 from tasks.model.twin import Twin
-from tasks.refine import Alert, Refinement, RestraintPull
+from tasks.refine import Alert, Misfit, Refinement, RestraintPull
 from tasks.report.disorder_entries import DisorderEntry, SolventEntry, beyond_whole_atoms
 from tasks.report.map_entry import MapsEntry, map_entry
 from tasks.report.masked import ValidityEntry, validity_entry
@@ -150,6 +150,7 @@ class CrystalEntry(Document):
     maps: MapsEntry | None = Field(description="over the probe positions; null where they were not asked for")
     solution: SolutionEntry | None
     refinement: RefinementEntry | None
+    worst_fitting: tuple[Misfit, ...] = Field(default=(), description="reflections of the refined structure")
 
 
 class MergedEntry(Document):
@@ -165,6 +166,7 @@ class MergedEntry(Document):
     integration: IntegrationEntry | None
     solution: SolutionEntry | None
     refinement: RefinementEntry | None
+    worst_fitting: tuple[Misfit, ...] = Field(default=(), description="as of a crystal")
 
 
 class RunProvenance(Document):
@@ -281,7 +283,7 @@ def _crystal(crystal: CrystalOutcome, rundir: Path, relations: dict[str, Crystal
         id=crystal.id,
         status=crystal.status,
         reason=reason_of(crystal),
-        claims=_claims(crystal),
+        claims=crystal.claims,
         failure=crystal.failure,
         phases=crystal.phases,
         aperture=None
@@ -302,11 +304,8 @@ def _crystal(crystal: CrystalOutcome, rundir: Path, relations: dict[str, Crystal
         maps=None if crystal.maps is None else map_entry(crystal.maps, relative(crystal.maps.file.path, rundir)),
         solution=_solution(crystal.solutions),
         refinement=_refinement(crystal.refinement, rundir),
+        worst_fitting=crystal.misfits,
     )
-
-
-def _claims(crystal: CrystalOutcome) -> Claims | None:
-    return None if crystal.refinement is None else crystal.refinement.claims
 
 
 def _merged(merged: CrystalOutcome, rundir: Path) -> MergedEntry:
@@ -314,13 +313,14 @@ def _merged(merged: CrystalOutcome, rundir: Path) -> MergedEntry:
         id=merged.id,
         status=merged.status,
         reason=reason_of(merged),
-        claims=_claims(merged),
+        claims=merged.claims,
         failure=merged.failure,
         phases=merged.phases,
         members=() if merged.reflections is None else merged.reflections.members,
         integration=_integration(merged.reflections, rundir),
         solution=_solution(merged.solutions),
         refinement=_refinement(merged.refinement, rundir),
+        worst_fitting=merged.misfits,
     )
 
 

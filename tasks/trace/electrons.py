@@ -71,23 +71,29 @@ class ElectronSource(NamedTuple):
 
     def by_position(self, frames: FrameSeries, frame: int, spots: Sequence[Pixels]) -> list[tuple[TracedPosition, ...]]:
         """Return, spot by spot, the scan positions that gave electrons to its pixels on one frame; see `on_frame`."""
-        _, positions, owner, slow, fast = self.on_frame(frames, frame)
-        shape, columns = frames.detector.shape_px, self.series.scan.shape[1]
-        found = []
-        for pixels in spots:
-            inside = np.zeros(shape, dtype=bool)
-            inside[pixels] = True
-            number = np.bincount(owner[inside[slow, fast]], minlength=len(positions))
-            rows = np.flatnonzero(number)
-            found.append(
-                tuple(
-                    TracedPosition(
-                        row=int(positions[k]) // columns, column=int(positions[k]) % columns, counts=int(number[k])
-                    )
-                    for k in rows
+        _, positions, numbers = self.counted(frames, frame, spots)
+        columns = self.series.scan.shape[1]
+        return [
+            tuple(
+                TracedPosition(
+                    row=int(positions[k]) // columns, column=int(positions[k]) % columns, counts=int(number[k])
                 )
+                for k in np.flatnonzero(number)
             )
-        return found
+            for number in numbers
+        ]
+
+    def counted(
+        self, frames: FrameSeries, frame: int, spots: Sequence[Pixels]
+    ) -> tuple[int, NDArray[np.int64], list[NDArray[np.int64]]]:
+        """Return the scan of a frame, the crystal's positions there (n,), flat, and the electrons (n,) of each spot."""
+        tilt, positions, owner, slow, fast = self.on_frame(frames, frame)
+        numbers = []
+        for pixels in spots:
+            inside = np.zeros(frames.detector.shape_px, dtype=bool)
+            inside[pixels] = True
+            numbers.append(np.bincount(owner[inside[slow, fast]], minlength=len(positions)))
+        return tilt, positions, numbers
 
 
 def kept_traces(reflections: Reflections) -> FileRef:

@@ -27,6 +27,7 @@ from tasks.simulate.models import Instrument, ScatteringPlan, SimulationSettings
 from tasks.simulate.specimen import prepare_specimen
 from tasks.solve.models import Atom, Solution, Solutions, SpaceGroupTrial
 from tests.synthetic.frame_series import DETECTOR, SyntheticSeries, synthetic_frame_series
+from tests.synthetic.worst_reflections import example_worst
 
 MADE = Provenance(engine="embedded", version="0.1.0", parameters={"d_min_angstrom": 0.8}, seed=11)
 
@@ -51,7 +52,8 @@ def example_outcome(folder: Path, *, structure: Structure | None = None, tilts: 
         frames=frames.series,
         reflections=data,
         solutions=solutions,
-        refinement=_refinement(folder, structure, "crystal-01"),
+        refinement=example_refinement(folder, structure, "crystal-01"),
+        worst=example_worst("crystal-01"),
         gain=ApertureGain(
             d_min_angstrom=0.9,
             chosen=_quality(positions=1200, cc_half=0.9987, r1=0.0312),
@@ -63,6 +65,7 @@ def example_outcome(folder: Path, *, structure: Structure | None = None, tilts: 
             "id": "crystal-02",
             "aperture": apertures.crystals[1],
             "refinement": None,
+            "worst": None,
             "failure": Failure(
                 stage="refine",
                 code="S404",
@@ -83,7 +86,8 @@ def example_outcome(folder: Path, *, structure: Structure | None = None, tilts: 
         id="merged-01",
         reflections=data.model_copy(update={"id": "merged-01", "members": ("crystal-01", "crystal-02")}),
         solutions=solutions,
-        refinement=_refinement(folder, structure, "merged-01"),
+        refinement=example_refinement(folder, structure, "merged-01"),
+        worst=example_worst("crystal-02", reflections=3),
     )
     return RunOutcome(
         source=_source(structure, maps),
@@ -257,7 +261,8 @@ def _solutions(structure: Structure) -> Solutions:
     )
 
 
-def _refinement(folder: Path, structure: Structure, name: str) -> Refinement:
+def example_refinement(folder: Path, structure: Structure, name: str) -> Refinement:
+    """Return a refinement of a structure whose files lie in `folder`."""
     files = {}
     for suffix in ("cif", "res", "ins", "hkl", "fcf"):
         path = folder / f"{name}-refined.{suffix}"

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import pytest
 
+from adapters.formats.fcf import read_fit
 from adapters.formats.simulated_series import write_simulated_series
 from flows.export import export_run
 from flows.progress import QuietSteps
@@ -35,10 +36,12 @@ from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries
 from tasks.integrate.measurements import USED, read_traces
 from tasks.integrate.models import Reflections
-from tasks.model import InputError, SettingsError, SourceError
+from tasks.model import FileRef, InputError, SettingsError, SourceError
 from tasks.refine.models import Refinement
+from tasks.report import MeasuredCrystal, worst_fitting
 from tasks.simulate.demo_structure import uio66
 from tasks.stage import read_document
+from tasks.trace import ElectronSource
 from tests.synthetic.coarse_series import coarse_case
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -247,6 +250,61 @@ def test_a_trace_is_drawn(solved: Path, tmp_path: Path) -> None:
     assert (tmp_path / "spot.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(SettingsError, match="--picture"):
         trace(solved, "crystal-01", "2,2,0", picture=tmp_path / "spot.nonsense")
+
+
+@pytest.fixture(scope="module")
+def measured(solved: Path) -> MeasuredCrystal:
+    folder = solved / "crystals" / "crystal-01"
+    series, beams = read_document(solved / "ingest", TiltSeries), read_document(solved / "beams", DirectBeams)
+    (aperture,) = read_document(solved / "apertures", ApertureSet).crystals
+    return MeasuredCrystal(
+        read_document(folder / "integrate", Reflections),
+        read_document(folder / "frames", FrameSeries),
+        ElectronSource(series, aperture, beams),
+    )
+
+
+def test_the_worst_fitting_reflections_of_the_report_are_those_of_a_trace(
+    solved: Path, measured: MeasuredCrystal
+) -> None:
+    model = refined(solved)
+    found = worst_fitting(read_fit(model.fcf.path), model, measured.reflections, [measured])
+    assert found.notes == ()
+    (told,) = (one["worst_fitting"] for one in read_results(solved)["crystals"])
+    assert [tuple(one["hkl"]) for one in told] == [one.misfit.hkl for one in found.reflections]
+    assert len(told) == 10
+    for one in found.reflections[:3]:
+        ((_, hkl),) = one.traced_as
+        traced = trace(solved, "crystal-01", ",".join(map(str, hkl)))
+        known = {(each.hkl, each.tilt_deg): each for each in traced.observations}
+        assert one.crossings
+        for crossing in one.crossings:
+            for place, tilt_deg in enumerate(crossing.tilt_deg):
+                there = known[crossing.hkl, tilt_deg]
+                assert (crossing.counts[place], crossing.predicted[place]) == (
+                    there.counts,
+                    pytest.approx(there.predicted, abs=0.01),
+                )
+            brightest = known[crossing.hkl, crossing.map.tilt_deg]
+            assert crossing.map.electrons == brightest.counts == max(crossing.counts)
+            assert crossing.map.positions_with_electrons == len(brightest.positions)
+    page = (solved / "report.html").read_text(encoding="utf-8")
+    assert page.count('class="rocking"') == sum(len(one.crossings) for one in found.reflections)
+
+
+def test_without_the_event_store_the_report_shows_the_rocking_curves_alone(
+    solved: Path, measured: MeasuredCrystal, tmp_path: Path
+) -> None:
+    model, electrons = refined(solved), measured.electrons
+    assert electrons is not None
+    gone = FileRef(path=tmp_path / "gone.npy", sha256=electrons.series.scans[0].events.sha256)
+    first = electrons.series.scans[0].model_copy(update={"events": gone})
+    series = electrons.series.model_copy(update={"scans": (first, *electrons.series.scans[1:])})
+    bare = measured._replace(electrons=electrons._replace(series=series))
+    found = worst_fitting(read_fit(model.fcf.path), model, measured.reflections, [bare])
+    assert all(each.map is None for one in found.reflections for each in one.crossings)
+    assert sum(len(one.crossings) for one in found.reflections) > 10
+    assert found.notes == (f"crystal-01: no probe positions: {gone.path} is gone",)
 
 
 def test_without_the_event_store_a_trace_shows_the_frames_alone(solved: Path, tmp_path: Path) -> None:

@@ -63,6 +63,62 @@ def test_the_slider_shows_one_tilt_at_a_time(browser: Any, report: str) -> None:
     page.close()
 
 
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_click_on_a_reflection_shows_its_rocking_curves_and_its_probe_positions(
+    browser: Any, report: str, scripts: bool
+) -> None:
+    context = browser.new_context(java_script_enabled=scripts)
+    page = context.new_page()
+    page.goto(report)
+    lines = page.locator("#crystal-01 .worst details")
+    assert lines.count() == 9  # one of ten was seen nowhere, and is no more than a line
+    first = lines.nth(0)
+    curve, place = first.locator("svg.rocking").first, first.locator("img").first
+    assert not curve.is_visible()
+    first.locator("summary").click()
+    assert curve.is_visible()
+    assert place.is_visible()
+    assert first.locator("svg.rocking").count() == first.locator("img").count() == 6
+    assert "predicted 80" in str(curve.get_attribute("aria-label"))
+    assert place.evaluate("image => image.naturalWidth") == 14
+    first.locator("summary").click()
+    assert not curve.is_visible()
+    context.close()
+
+
+def test_the_list_is_used_with_the_keyboard_alone(browser: Any, report: str) -> None:
+    page = browser.new_page()
+    page.goto(report)
+    page.locator("#crystal-01 .worst summary").nth(0).focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    opened = page.locator("#crystal-01 .worst details[open]")
+    assert opened.count() == 1
+    assert opened.locator("summary").inner_text().split()[:3] == ["reflection", "1", "−2"]
+    page.keyboard.press("Space")
+    assert opened.count() == 0
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1300, 390])
+def test_what_is_opened_stays_within_the_page(browser: Any, report: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(report)
+    page.evaluate("document.querySelectorAll('.worst details').forEach(part => (part.open = true))")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+def test_paper_gets_the_list_and_only_what_the_reader_opened_of_it(browser: Any, report: str) -> None:
+    page = browser.new_page()
+    page.goto(report)
+    page.locator("#crystal-01 .worst summary").nth(2).click()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(".worst details[open]").count() == 1
+    assert page.locator("details:not(.worst details):not([open])").count() == 0
+    page.close()
+
+
 def test_without_scripts_all_tilts_stand_side_by_side(browser: Any, report: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
