@@ -139,7 +139,6 @@ def draw(
 @app.command()
 def demo(out: Annotated[Path, typer.Option("--out", help="new folder")] = Path("apertura-demo")) -> None:
     """Make a small synthetic cluster and solve it with embedded engines only."""
-    one_thread_for_each_product()
     from flows.demo import run_demo
 
     conclude(run_demo(out), as_json=False)
@@ -155,7 +154,6 @@ def simulate(
     assign: Assignments = None,
 ) -> None:
     """Write a synthetic tilt series of a structure, in the acquisition contract."""
-    one_thread_for_each_product()
     from flows.demo import simulate_series
 
     options = (("seed", seed), ("cluster.crystals", crystals))
@@ -328,6 +326,7 @@ def exit_code(error: ApertureError) -> int:
 
 def main() -> None:
     """Run the command line; every end has one of the documented exit codes."""
+    one_thread_for_each_product()
     try:
         app(standalone_mode=True)
     except ApertureError as error:

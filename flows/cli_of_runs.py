@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.command_ends import NOT_SOLVED, AsJson, Out, conclude, one_thread_for_each_product
+from flows.command_ends import NOT_SOLVED, AsJson, Out, conclude
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -60,7 +60,6 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
     """Repeat the work of a run from its recorded inputs, and say whether the results are the same byte for byte."""
-    one_thread_for_each_product()
     from flows.replay import replay as repeat
     from flows.replay import sentence
 

@@ -15,10 +15,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="print results.json to stdo
 
 
 def one_thread_for_each_product() -> None:
-    """Keep OpenBLAS to one thread, as scans are simulated side by side; it must be said before numpy is imported.
+    """Keep OpenBLAS to one thread in this process and those it starts; to be said before numpy is imported.
 
-    A scan of the demo with many-beam scattering takes 0.65 CPU s so, and 5 where two threads wait for each other on a
-    busy machine of two processors. The events are the same.
+    Crystals and scans are worked on side by side, and what is multiplied is small: threads wait for each other. A scan
+    of the demo with many-beam scattering takes 0.65 CPU s so, and 5 with two threads on a busy machine of two
+    processors; a run of one crystal takes 38 CPU s for 42. The last digit of some results depends on the number of
+    threads: so it is one on every machine, and a run is replayed byte for byte on another.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

@@ -11,6 +11,7 @@ import runpy
 import time
 from pathlib import Path
 
+from flows.command_ends import one_thread_for_each_product
 from flows.site import load_site
 from tasks.model import ApertureError
 
@@ -22,7 +23,8 @@ KEPT_S = 30 * 86400
 
 
 def main() -> None:
-    """Send the output to the file of the day, then run the flow."""
+    """Send the output to the file of the day, then run the flow, as the command line would."""
+    one_thread_for_each_product()
     # where that cannot be, the flow itself says what is wrong with the site or its disk, where people look
     with contextlib.suppress(ApertureError, OSError):
         write_to(log_of_today())
