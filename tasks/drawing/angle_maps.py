@@ -28,12 +28,12 @@ def angle_image(files: Sequence[Path], tilt: int, scan_shape: tuple[int, int]) -
     for path in files:
         try:
             with h5py.File(path, "r") as file:
-                cells, angle = np.asarray(file["cell"]), np.asarray(file["angle_deg"], dtype=np.float32).ravel()
-        except (OSError, KeyError) as error:
+                cells, angle = file["cell"], np.asarray(file["angle_deg"], dtype=np.float32).ravel()
+                if cells.shape[1:] != scan_shape or not 0 <= tilt < len(cells):
+                    raise SourceError(f"{path}: maps of another series", "open the run's own series")
+                cell = np.asarray(cells[tilt], dtype=np.int64)
+            own = cell >= 0
+            image[own] = angle[cell[own]]
+        except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise SourceError(f"{path}: no readable maps: {error}", "run again with position_maps=true") from error
-        if cells.shape[1:] != scan_shape or not 0 <= tilt < len(cells):
-            raise SourceError(f"{path}: maps of another series", "open the run's own series")
-        cell = cells[tilt]
-        own = cell >= 0
-        image[own] = angle[cell[own]]
     return image

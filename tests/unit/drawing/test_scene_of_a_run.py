@@ -106,6 +106,23 @@ def test_a_damaged_file_of_maps_is_named(run, tmp_path) -> None:
         scene.image(0, "misorientation angle")
 
 
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"angle_deg": np.zeros(3), "cell": np.full(FORM, 3)},  # positions of a larger map
+        {"angle_deg": np.zeros(3)},
+        {"angle_deg": np.array([b"many"]), "cell": np.zeros(FORM, int)},
+    ],
+)
+def test_maps_that_contradict_themselves_are_no_readable_maps(run, tmp_path, held: dict) -> None:
+    with h5py.File(tmp_path / "angles.h5", "w") as file:
+        for name, values in held.items():
+            file[name] = values
+    scene = Scene(run[0], apertures=run[1], angle_maps=[tmp_path / "angles.h5"])
+    with pytest.raises(SourceError, match=r"angles\.h5: no readable maps"):
+        scene.image(0, "misorientation angle")
+
+
 def test_maps_of_another_series_are_refused(run, tmp_path) -> None:
     with h5py.File(tmp_path / "angles.h5", "w") as file:
         file["angle_deg"], file["cell"] = np.zeros((4, 4)), np.zeros((3, 4, 4), dtype=int)
