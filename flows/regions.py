@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from flows.parallel import side_by_side
 from flows.pipeline import Found, Run, combine, crystal_folder, failed, merged_structures, structure
 from flows.progress import Steps
-from flows.replay import finished_run
+from flows.replay import FinishedRun, finished_run
 from flows.review import NoReview
+from flows.run_files import named_damage
 from flows.run_folder import claimed
 from flows.runs import report
 from flows.storage import named_storage_errors
@@ -74,15 +75,28 @@ def measure_regions(
         raise SettingsError("--file, --split, --positions: give one of them", "for example --split 4")
     finished = finished_run(run)
     parent = _parent(finished.folder, crystal)
-    regions = _regions(parent, asked, crystal)  # before the folder is claimed: what cannot be measured is no run
+    with named_damage(finished.folder, *parent.crystal.documents):
+        regions = _regions(parent, asked, crystal)  # before the folder is claimed: what cannot be measured is no run
+        return _measured_run(finished, parent, regions, out, steps, statistics=statistics)
+
+
+def _measured_run(
+    finished: FinishedRun,
+    parent: _Parent,
+    regions: dict[str, Masks],
+    out: Path,
+    steps: Steps,
+    *,
+    statistics: RegionStatistics,
+) -> Path:
+    """Measure regions in a run folder of their own."""
+    crystal = parent.electrons.aperture.id
     source = SourceSummary.model_validate(finished.results["source"])
     hashes = {name: hashlib.sha256(np.packbits(masks).tobytes()).hexdigest() for name, masks in regions.items()}
     settings = finished.settings.model_copy(update={"patchwork": PatchworkSettings()})  # its names are not of regions
     key = fingerprint({"run": source.sha256, "crystal": crystal, "regions": hashes, "statistics": statistics})
-    with (
-        named_storage_errors(out),
-        claimed(out, source_key=key, source_name=f"{run} {crystal}", settings=settings) as folder,
-    ):
+    named = f"{finished.folder} {crystal}"
+    with named_storage_errors(out), claimed(out, source_key=key, source_name=named, settings=settings) as folder:
         told = tuple(contents for contents in finished.compositions if contents is not None)
         task = Run(folder, settings, steps, told, NoReview())
         place = folder / "apertures"
@@ -113,11 +127,17 @@ def _parent(run: Path, crystal: str) -> _Parent:
 
 def _regions(parent: _Parent, asked: RegionsAsked, crystal: str) -> dict[str, Masks]:
     own = parent.electrons.aperture.positions
+    for name, number in (("split", asked.split), ("positions", asked.positions)):
+        if number is not None and number < 1:
+            raise SettingsError(f"--{name} {number}: must be 1 or more", f"for example --{name} 9")
     if asked.split is not None:
         return split_aperture(own, asked.split)
     if asked.positions is not None:
-        if asked.positions < 1:
-            raise SettingsError(f"--positions {asked.positions}: must be 1 or more", "for example --positions 9")
+        most = int(own.sum(axis=(1, 2)).max())
+        if asked.positions > most:
+            raise SettingsError(
+                f"--positions {asked.positions}: {crystal} has at most {most} at one tilt", "ask for fewer"
+            )
         signal = bragg_by_position(parent.crystal.reflections, parent.crystal.frames, parent.electrons)
         return {"crystal-01": best_positions(own, signal, asked.positions)}
     if asked.file is None or not asked.file.is_file():

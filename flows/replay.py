@@ -16,7 +16,8 @@ from adapters.formats.frame_reader import FrameFileReader
 from adapters.formats.mask_reader import MaskFileReader
 from adapters.formats.scans.scan_reader import ScanFileReader
 from flows.pipeline import axes_given
-from flows.run_folder import CLAIM, read_results
+from flows.run_files import first_damaged
+from flows.run_folder import CLAIM, read_whole_results
 from flows.settings import Settings
 from tasks.apertures import ApertureSet, propose_apertures
 from tasks.frames import DirectBeams, FrameSeries, find_beams, read_rotation, sum_frames
@@ -84,9 +85,10 @@ def replay(run: Path, stage: str | None = None, *, tell: Callable[[Replayed], No
         raise SettingsError(f"--stage {stage!r}: no such stage", f"one of {', '.join(STAGES)}")
     finished = finished_run(run)
     done = []
+    read: dict[Path, bool] = {}
     for name in STAGES if stage is None else (stage,):
         for folder in _units(finished, name):
-            replayed = _replayed(finished, name, folder)
+            replayed = _replayed(finished, name, folder, read)
             tell(replayed)
             done.append(replayed)
     if not done:
@@ -104,8 +106,14 @@ def finished_run(run: Path) -> FinishedRun:
     SourceError
         If it is not finished, or its settings are not understood any more.
     """
-    results = read_results(run)
-    settings = Settings.model_validate(results["provenance"]["settings_changed"])
+    results = read_whole_results(run)
+    try:
+        settings = Settings.model_validate(results["provenance"].get("settings_changed"))
+    except ValueError as error:
+        raise SourceError(
+            f"{run / 'results.json'}: its settings are not known to this version of apertura",
+            "read it with the version that made it: `versions` in results.json",
+        ) from error
     try:
         claimed = json.loads((run / CLAIM).read_text(encoding="utf-8"))["settings_key"]
     except (OSError, ValueError, KeyError) as error:
@@ -231,7 +239,8 @@ def _integrated(run: FinishedRun) -> list[Path]:
     return found
 
 
-def _replayed(run: FinishedRun, stage: str, folder: Path) -> Replayed:
+def _replayed(run: FinishedRun, stage: str, folder: Path, read: dict[Path, bool]) -> Replayed:
+    """Do one unit again; `read` keeps which files were found to be what they were."""
     unit = str(folder.relative_to(run.folder))
     recorded = recorded_key(folder)
     why = "its recorded inputs, settings or code are not those of now: changed since, or another version made it"
@@ -243,6 +252,9 @@ def _replayed(run: FinishedRun, stage: str, folder: Path) -> Replayed:
         why = error.message
     if call is None:
         return Replayed(stage=stage, unit=unit, outcome="not repeated", why=why)
+    if (damaged := first_damaged(run.folder, call.arguments, seen=read)) is not None:
+        gone = "damaged: not what the run wrote" if damaged.exists() else "gone"
+        return Replayed(stage=stage, unit=unit, outcome="not repeated", why=f"its input {damaged} is {gone}")
     with tempfile.TemporaryDirectory(prefix="apertura-replay-") as scratch:
         again = Path(scratch) / folder.name
         try:

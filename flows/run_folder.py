@@ -68,13 +68,62 @@ def read_results(folder: Path) -> dict[str, Any]:
         If there is none, or it is damaged.
     """
     path = folder / "results.json"
+    if not path.is_file():
+        raise _no_results(folder)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SourceError(f"{path}: not the results of a finished run", "run it, or name another folder") from error
+        raise SourceError(
+            f"{path}: not the results of a finished run: {error}", "repeat the run's command: it writes them again"
+        ) from error
     if not isinstance(content, dict) or "status" not in content:
         raise SourceError(f"{path}: not the results of a run", "name the folder of a finished run")
     return content
+
+
+def read_whole_results(folder: Path) -> dict[str, Any]:
+    """Return the same, where it has the source, the crystals and the provenance that work on a finished run relies on.
+
+    Raises
+    ------
+    SourceError
+        If it has not.
+    """
+    content = read_results(folder)
+    kinds = {"source": dict, "provenance": dict, "crystals": list}
+    whole = all(isinstance(content.get(name), kind) for name, kind in kinds.items())
+    whole = whole and all(isinstance(one, dict) and isinstance(one.get("id"), str) for one in content["crystals"])
+    if not whole or not all(isinstance(content["source"].get(name), str) for name in ("kind", "path")):
+        raise SourceError(
+            f"{folder / 'results.json'}: not the results of a run, or not whole", "name the folder of a finished run"
+        )
+    return content
+
+
+def _no_results(folder: Path) -> SourceError:
+    """Return what says why a folder has no results.json."""
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "no such folder"
+        return SourceError(f"{folder}: {what}", "name the folder of a finished run")
+    if not (folder / CLAIM).is_file():
+        return SourceError(f"{folder}: not the results of a finished run", "run it, or name another folder")
+    if in_progress(folder):
+        return SourceError(f"{folder}: its run is still going on", "wait until it has ended")
+    return SourceError(f"{folder}: its run did not come to its end", "repeat its command: it goes on where it stopped")
+
+
+def in_progress(folder: Path) -> bool:
+    """Tell whether a run is going on in a folder."""
+    import fcntl
+
+    try:
+        with (folder / ".lock").open("rb") as lock:
+            fcntl.flock(lock.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _lock(descriptor: int, folder: Path) -> None:

@@ -3,14 +3,18 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.run_folder import read_results
+from flows.run_files import named_damage
+from flows.run_folder import read_whole_results
 from tasks.apertures import ApertureSet
 from tasks.frames import DirectBeams, FrameSeries
 from tasks.ingest import TiltSeries
 from tasks.integrate import Reflections
-from tasks.model import SettingsError, SourceError
+from tasks.model import Document, SettingsError, SourceError
 from tasks.stage import read_document
 from tasks.trace import ElectronSource, Trace, draw_trace, trace_reflection
+
+INDEX_MAX = 9999
+"""Chosen, not measured: the last of an axis of 1000 A at 0.1 A."""
 
 
 class TracedCrystal(NamedTuple):
@@ -19,6 +23,12 @@ class TracedCrystal(NamedTuple):
     reflections: Reflections
     frames: FrameSeries
     electrons: ElectronSource | None
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """All that name files."""
+        electrons = () if self.electrons is None else tuple(self.electrons)
+        return (self.reflections, self.frames, *electrons)
 
 
 def trace(run: Path, crystal: str, hkl: str, *, picture: Path | None = None) -> Trace:
@@ -35,7 +45,8 @@ def trace(run: Path, crystal: str, hkl: str, *, picture: Path | None = None) -> 
     """
     index = parse_hkl(hkl)
     found = crystal_of(run, crystal)
-    traced = trace_reflection(index, found.reflections, found.frames, found.electrons)
+    with named_damage(run, *found.documents):
+        traced = trace_reflection(index, found.reflections, found.frames, found.electrons)
     if picture is not None:
         shape = None if found.electrons is None else found.electrons.series.scan.shape
         _draw(traced, found.frames, shape, picture)
@@ -51,7 +62,7 @@ def _draw(traced: Trace, frames: FrameSeries, shape: tuple[int, int] | None, pic
 
 def crystal_of(run: Path, crystal: str) -> TracedCrystal:
     """Return the documents of one crystal of a finished run."""
-    results = read_results(run)
+    results = read_whole_results(run)
     names = [one["id"] for one in results["crystals"]]
     folder = run / "crystals" / crystal
     if crystal not in names or not folder.is_dir():
@@ -81,6 +92,8 @@ def parse_hkl(text: str) -> tuple[int, int, int]:
         h, k, l = (int(part) for part in text.split(","))
     except ValueError as error:
         raise SettingsError(f"--hkl {text!r}: not a reflection", "give three whole numbers: --hkl 2,1,-1") from error
+    if max(abs(h), abs(k), abs(l)) > INDEX_MAX:
+        raise SettingsError(f"--hkl {text!r}: beyond any cell", f"no index is larger than {INDEX_MAX}")
     return h, k, l
 
 

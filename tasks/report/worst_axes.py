@@ -71,7 +71,8 @@ def axes_of_member(merged: Reflections, member: Reflections) -> Axes | None:
     if member.id not in merged.members:
         return None
     together, alone = read_unmerged(merged.unmerged), read_unmerged(member.unmerged)
-    here = together.crystal == merged.members.index(member.id)
+    here = np.flatnonzero(together.crystal == merged.members.index(member.id))
+    here = here[np.unique(np.linspace(0, max(len(here) - 1, 0), SAMPLE).astype(int))] if len(here) else here
     laue, own = laue_group_of(merged.laue_group), laue_group_of(member.laue_group)
     known = {
         (round(angle, DECIMALS), *row) for angle, row in zip(alone.angle_deg.tolist(), alone.hkl.tolist(), strict=True)

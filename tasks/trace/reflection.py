@@ -150,7 +150,8 @@ def _require_measured(
         return
     name = f"{reflections.id}: {' '.join(map(str, hkl))} was not measured"
     if len(found.frame):
-        at = f"at the {len(found.frame)} places where it was expected"
+        places = "one place" if len(found.frame) == 1 else f"{len(found.frame)} places"
+        at = f"at the {places} where it was expected"
         if not found.core.any():
             raise InputError(f"{name}: masked {at}", "the report shows which pixels are not used")
         raise InputError(

@@ -241,6 +241,8 @@ def test_what_was_not_measured_is_refused_with_the_reason(solved: Path, hkl: str
 def test_a_trace_wants_a_reflection_and_a_crystal_of_the_run(solved: Path) -> None:
     with pytest.raises(SettingsError, match="not a reflection"):
         trace(solved, "crystal-01", "2,1")
+    with pytest.raises(SettingsError, match="beyond any cell"):
+        trace(solved, "crystal-01", "2,2,99999999999")
     with pytest.raises(SourceError, match="no crystal 'crystal-77'"):
         trace(solved, "crystal-77", "2,2,0")
 
@@ -330,6 +332,39 @@ def test_a_changed_event_store_is_noticed_by_the_trace(solved: Path, tmp_path: P
         trace(run, "crystal-01", "2,2,0")
 
 
+@pytest.mark.parametrize("name", ["integrate/traces.h5", "integrate/merged.npz", "frames/frames.h5"])
+@pytest.mark.parametrize("content", [b"", None])
+def test_a_damaged_file_of_a_run_is_named(solved: Path, tmp_path: Path, name: str, content: bytes | None) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(solved, run)
+    file = run / "crystals" / "crystal-01" / name
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    said = "gone" if content is None else "damaged"
+    with pytest.raises(SourceError, match=f"{file.name}: {said}"):
+        trace(run, "crystal-01", "2,2,0")
+    if name.startswith("integrate"):
+        (solve,) = replay(run, "solve")
+        assert (solve.outcome, said in solve.why) == ("not repeated", True)
+
+
+def test_a_run_of_another_version_is_not_taken_for_one_of_this(solved: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(solved, run)
+    results = json.loads((run / "results.json").read_text())
+    results["provenance"]["settings_changed"] = {"integrate.spell": 3}
+    (run / "results.json").write_text(json.dumps(results))
+    with pytest.raises(SourceError, match="not known to this version"):
+        replay(run)
+    document = run / "crystals" / "crystal-01" / "integrate" / "document.json"
+    record = json.loads(document.read_text())
+    record["document"]["spell"] = 3
+    document.write_text(json.dumps(record))
+    with pytest.raises(SourceError, match="not the document of a finished step"):
+        trace(run, "crystal-01", "2,2,0")
+
+
 def test_a_run_is_replayed_byte_for_byte(solved: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in solved.rglob("*")}
     for stage in ("ingest", "beams", "frames", "integrate", "solve"):
@@ -386,5 +421,9 @@ def test_one_kind_of_region_is_asked_for(solved: Path, tmp_path: Path) -> None:
         measure_regions(solved, "crystal-01", RegionsAsked(split=2, positions=4), tmp_path / "a", QuietSteps())
     with pytest.raises(SettingsError, match="must be 1 or more"):
         measure_regions(solved, "crystal-01", RegionsAsked(positions=0), tmp_path / "b", QuietSteps())
+    with pytest.raises(SettingsError, match="must be 1 or more"):
+        measure_regions(solved, "crystal-01", RegionsAsked(split=0), tmp_path / "b", QuietSteps())
+    with pytest.raises(SettingsError, match=r"has at most \d+ at one tilt"):
+        measure_regions(solved, "crystal-01", RegionsAsked(positions=5000), tmp_path / "b", QuietSteps())
     with pytest.raises(SettingsError, match="no such file"):
         measure_regions(solved, "crystal-01", RegionsAsked(file=tmp_path / "none.h5"), tmp_path / "c", QuietSteps())

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.run_folder import claimed
+from flows.run_folder import claimed, read_results, read_whole_results
 from flows.settings import Settings
-from tasks.model import SettingsError
+from tasks.model import SettingsError, SourceError
 
 
 def claim(folder: Path, *, key: str = "k", settings: Settings | None = None) -> None:
@@ -69,3 +69,50 @@ def test_a_run_of_version_0_1_is_refused_and_left_as_it_is(tmp_path: Path) -> No
     with pytest.raises(SettingsError, match=r"holds a run of apertura 0\.1: apertura 0\.2 computes its steps by other"):
         claim(tmp_path / "run")
     assert json.loads(path.read_text()) == earlier
+
+
+RESULTS = {"status": "solved", "source": {"kind": "tilt series", "path": "/s"}, "provenance": {}}
+
+
+def test_the_results_of_a_finished_run_are_read(tmp_path: Path) -> None:
+    claim(tmp_path)
+    content = {**RESULTS, "crystals": [{"id": "crystal-01"}]}
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    assert read_whole_results(tmp_path) == content
+
+
+def test_a_folder_without_results_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    claim(tmp_path / "stopped")
+    for name, why in {
+        "none": "no such folder",
+        "file": "is a file",
+        "empty": "not the results of a finished run",
+        "stopped": "did not come to its end",
+    }.items():
+        with pytest.raises(SourceError, match=f"{name}: .*{why}"):
+            read_results(tmp_path / name)
+    with (
+        claimed(tmp_path / "going", source_key="k", source_name="s", settings=Settings()) as going,
+        pytest.raises(SourceError, match="going: its run is still going on"),
+    ):
+        read_results(going)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({**RESULTS, "crystals": []})[:-9],
+        "[]",
+        json.dumps({"status": "solved"}),
+        json.dumps({**RESULTS, "crystals": {"id": "crystal-01"}}),
+        json.dumps({**RESULTS, "crystals": [{"name": "crystal-01"}]}),
+        json.dumps({**RESULTS, "crystals": [], "source": {"kind": "tilt series"}}),
+    ],
+)
+def test_results_that_are_damaged_or_of_something_else_are_refused(tmp_path: Path, text: str) -> None:
+    claim(tmp_path)
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(SourceError, match=r"results\.json: not the results"):
+        read_whole_results(tmp_path)

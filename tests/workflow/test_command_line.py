@@ -204,3 +204,41 @@ def test_simulate_names_the_field_that_it_refuses(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "cluster.cristals" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+THREADS = """
+import os, sys
+import flows.cli
+early = [name for name in ("numpy", "scipy") if name in sys.modules]
+sys.argv = ["apertura", "run"]
+try:
+    flows.cli.main()
+finally:
+    print(os.environ["OPENBLAS_NUM_THREADS"], early)
+"""
+
+
+@pytest.mark.parametrize(("own", "used"), [(None, "1"), ("3", "3")])
+def test_products_have_one_thread_unless_the_user_says_otherwise(own: str | None, used: str) -> None:
+    """It must be said before numpy is imported, which reads it then and never again."""
+    known = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    known |= {"PYTHONPATH": str(ROOT), **({} if own is None else {"OPENBLAS_NUM_THREADS": own})}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], capture_output=True, text=True, timeout=300, check=False, cwd=ROOT, env=known
+    )
+    assert done.returncode == 2
+    assert done.stdout.strip() == f"{used} []"
+
+
+def test_a_folder_that_is_no_finished_run_is_exit_3_for_all_that_work_on_one(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"status": "solved"')
+    for arguments in (
+        ("trace", str(tmp_path), "--crystal", "crystal-01", "--hkl", "2,2,0"),
+        ("region", str(tmp_path), "--crystal", "crystal-01", "--split", "2", "--out", str(tmp_path / "new")),
+        ("replay", str(tmp_path)),
+    ):
+        done = apertura(*arguments)
+        assert done.returncode == 3, done.stderr
+        assert "results.json: not the results of a finished run" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "new").exists()

@@ -1,42 +1,30 @@
 """Crossings of reflections, from the file of what was measured."""
 
-import h5py
 import numpy as np
 import pytest
 
 from tasks.crystal.symmetry import laue_group_of
-from tasks.integrate.measurements import LEFT_OUT, USED, read_traces
-from tasks.model import FileRef, SourceError
+from tasks.integrate.measurements import LEFT_OUT, read_traces
+from tasks.model import SourceError
 from tasks.trace import glimpses, kept_traces
 from tests.synthetic.outcomes import example_outcome
+from tests.synthetic.traced import Row, traces_file
 
-ROWS = [  # hkl, frame, counts, background, predicted, state
-    ((2, 0, 0), 0, 9, 2.0, 6.5, USED),
-    ((2, 0, 0), 1, 52, 2.0, 49.0, USED),
-    ((2, 0, 0), 4, 3, 2.0, 1.0, LEFT_OUT),
-    ((0, 0, -2), 2, 30, 2.0, 70.0, USED),
-    ((0, 2, 2), 3, 99, 2.0, 90.0, USED),
-]
 LAUE = laue_group_of("F m -3 m")
-CORE = np.ones((3, 3), dtype=bool)
+ROWS = (
+    Row((2, 0, 0), 0, counts=9, predicted=6.5),
+    Row((2, 0, 0), 1, counts=52, predicted=49.0),
+    Row((0, 0, -2), 2, counts=30, predicted=70.0),
+    Row((0, 2, 2), 3, counts=99, predicted=90.0),
+    Row((2, 0, 0), 4, counts=3, state=LEFT_OUT),
+)
 
 
 @pytest.fixture(scope="module")
 def crystal(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("traced")
     outcome = example_outcome(folder, tilts=5).crystals[0]
-    path = folder / "traces.h5"
-    hkl, frame, counts, background, predicted, state = zip(*ROWS)
-    n = len(ROWS)
-    with h5py.File(path, "w") as file:
-        file["hkl"], file["frame"] = np.array(hkl, np.int32), np.array(frame)
-        file["px"], file["centre"] = np.full((n, 2), 9.0), np.full((n, 2), 9)
-        file["core"] = np.packbits(np.broadcast_to(CORE, (n, 3, 3)).reshape(n, -1), axis=1)
-        file["counts"], file["background"], file["predicted"] = np.array(counts), np.array(background), predicted
-        file["excitation"], file["state"] = np.zeros(n), np.array(state, np.uint8)
-        file["overlapped"] = np.zeros(n, dtype=bool)
-        file.attrs["side_px"] = 3
-    kept = outcome.reflections.model_copy(update={"traces": FileRef.of(path)})
+    kept = outcome.reflections.model_copy(update={"traces": traces_file(folder / "traces.h5", ROWS)})
     return kept, outcome.frames
 
 

@@ -1,0 +1,58 @@
+"""Why a reflection was not measured."""
+
+import h5py
+import numpy as np
+import pytest
+
+from tasks.integrate.measurements import SET_ASIDE
+from tasks.model import FileRef, InputError
+from tasks.trace import trace_reflection
+from tests.synthetic.outcomes import example_outcome
+from tests.synthetic.traced import Row, traces_file
+
+ROWS = (
+    Row((2, 0, 0), 0, counts=9),
+    Row((2, 2, 0), 1, counts=0, state=SET_ASIDE, core=False),
+    Row((1, 1, 1), 2, counts=5, state=SET_ASIDE),
+    Row((8, 8, 0), 3, counts=9),
+)
+WAVELENGTH = 0.02
+
+
+@pytest.fixture(scope="module")
+def crystal(tmp_path_factory: pytest.TempPathFactory):
+    """A crystal whose 6 0 0 lies on the Ewald sphere at the second of five tilts, 0 0 6 near it at none."""
+    folder = tmp_path_factory.mktemp("traced")
+    outcome = example_outcome(folder, tilts=5).crystals[0]
+    a = outcome.reflections.unit_cell.a
+    below = np.arcsin(WAVELENGTH * 6 / a / 2)  # 6 0 0 meets the sphere so far above the plane of the detector
+    flat = np.array([[np.cos(below), 0, 0], [0, 0.3, 0.95], [np.sin(below), 0.95, -0.3]]) / a
+    along_beam = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]) / a
+    settings = np.array([along_beam] * 5)
+    settings[1] = flat
+    with h5py.File(folder / "pictures.h5", "w") as file:
+        file["geometry/setting"] = settings
+        file["geometry"].attrs["wavelength_angstrom"] = WAVELENGTH
+    update = {
+        "traces": traces_file(folder / "traces.h5", ROWS),
+        "pictures": FileRef.of(folder / "pictures.h5"),
+        "laue_group": "F m m m",
+    }
+    return outcome.reflections.model_copy(update=update), outcome.frames
+
+
+@pytest.mark.parametrize(
+    ("hkl", "why"),
+    [
+        ((2, -2, 0), "masked at the one place where it was expected"),
+        ((-1, 1, 1), "overlapped, cut by a mask or too full at the one place"),
+        ((6, 0, 0), r"outside the detector where it meets the Ewald sphere \(at -30 deg\)"),
+        ((0, 0, 6), "no tilt brings it near the Ewald sphere"),
+        ((2, 1, 0), "the centring of F m m m forbids it"),
+        ((10, 10, 0), "to which spots were looked for"),
+        ((0, 0, 0), "it is the direct beam"),
+    ],
+)
+def test_the_reason_is_said(crystal, hkl: tuple[int, int, int], why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        trace_reflection(hkl, *crystal, None)
