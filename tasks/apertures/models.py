@@ -57,6 +57,13 @@ class CrystalAperture(Document):
         with h5py.File(self.masks.path, "r") as file:
             return np.asarray(file["masks"], dtype=bool)
 
+    def positions_at(self, scan: int) -> NDArray[np.bool_]:
+        """Return those of one scan, (ny, nx)."""
+        import h5py
+
+        with h5py.File(self.masks.path, "r") as file:
+            return np.asarray(file["masks"][scan], dtype=bool)
+
 
 class ScanFault(Document):
     """What is wrong with one scan, and what was done about it."""

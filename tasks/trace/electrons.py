@@ -51,7 +51,7 @@ class ElectronSource(NamedTuple):
             If an electron of the store lies outside the frame: they do not belong together.
         """
         tilt = frames.frames[frame].number
-        positions = np.flatnonzero(self.aperture.positions[tilt].ravel())
+        positions = np.flatnonzero(self.aperture.positions_at(tilt).ravel())
         origins = event_origins(self.beams, tilt, self.series.scan.shape, frames.direct_beam_px)[positions]
         scan = open_events(self.series.scans[tilt])
         bounds = scan.offsets.astype(np.int64)
@@ -88,9 +88,14 @@ class ElectronSource(NamedTuple):
     ) -> tuple[int, NDArray[np.int64], list[NDArray[np.int64]]]:
         """Return the scan of a frame, the crystal's positions there (n,), flat, and the electrons (n,) of each spot."""
         tilt, positions, owner, slow, fast = self.on_frame(frames, frame)
+        inside = np.zeros(frames.detector.shape_px, dtype=bool)
+        for pixels in spots:
+            inside[pixels] = True
+        near = np.flatnonzero(inside[slow, fast])  # of all electrons few: the spots look at these alone
+        owner, slow, fast = owner[near], slow[near], fast[near]
         numbers = []
         for pixels in spots:
-            inside = np.zeros(frames.detector.shape_px, dtype=bool)
+            inside[:] = False
             inside[pixels] = True
             numbers.append(np.bincount(owner[inside[slow, fast]], minlength=len(positions)))
         return tilt, positions, numbers
