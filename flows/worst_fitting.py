@@ -34,9 +34,10 @@ def _with_list(outcome: CrystalOutcome, measured: Sequence[MeasuredCrystal | Non
     try:
         crystals = [one for one in measured if one is not None]
         worst = worst_fitting(read_fit(model.fcf.path), model, data, crystals)
-    except ApertureError as error:
-        log.warning("%s: no list of its worst-fitting reflections: %s", outcome.id, error.message)
-        worst = WorstFitting(reflections=(), notes=(error.message,))
+    except (ApertureError, OSError, ValueError) as error:  # a structure is not lost for want of a list
+        why = error.message if isinstance(error, ApertureError) else str(error)
+        log.warning("%s: no list of its worst-fitting reflections: %s", outcome.id, why)
+        worst = WorstFitting(reflections=(), notes=(f"There is no such list: {why}",))
     return outcome.model_copy(update={"worst": worst})
 
 

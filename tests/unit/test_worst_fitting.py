@@ -38,6 +38,20 @@ def test_a_list_that_cannot_be_made_costs_no_report(outcome: RunOutcome, tmp_pat
     assert first.model_copy(update={"worst": outcome.crystals[0].worst}) == outcome.crystals[0]
 
 
+def test_axes_that_cannot_be_reduced_cost_no_report_either(
+    outcome: RunOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_arguments: object) -> WorstFitting:
+        raise ValueError("no reduction of the cell")
+
+    monkeypatch.setattr(flows.worst_fitting, "read_fit", lambda _path: None)
+    monkeypatch.setattr(flows.worst_fitting, "worst_fitting", fails)
+    told = with_worst_fitting(run_in(tmp_path), found_of(outcome))
+    assert told.merged[0].worst == WorstFitting(
+        reflections=(), notes=("There is no such list: no reduction of the cell",)
+    )
+
+
 def test_merged_data_are_looked_for_in_what_was_merged(
     outcome: RunOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
