@@ -196,10 +196,11 @@ def test_a_reflection_leads_back_to_its_electrons(solved: Path) -> None:
     assert reflections.traces is not None
     measured = read_traces(reflections.traces)
     chosen = reflections.hkl[np.argsort(-reflections.intensity)[:: max(1, len(reflections.hkl) // 12)]]
-    seen = 0
+    seen = electrons = 0
     for hkl in chosen.tolist():
         traced = trace(solved, "crystal-01", ",".join(map(str, hkl)))
-        assert traced.counts_total == sum(one.counts for one in traced.observations) > 0
+        assert traced.counts_total == sum(one.counts for one in traced.observations)
+        electrons += traced.counts_total
         for one in traced.observations:
             row = np.flatnonzero((measured.hkl == one.hkl).all(axis=1) & (measured.frame == one.frame))
             assert one.counts == measured.counts[row[0]] == sum(pixel.counts for pixel in one.pixels)
@@ -213,6 +214,7 @@ def test_a_reflection_leads_back_to_its_electrons(solved: Path) -> None:
                 assert 0 < place.counts <= int(offsets[here + 1]) - int(offsets[here])
             seen += 1
     assert seen > 100
+    assert electrons > 1000
 
 
 def test_what_was_counted_is_what_the_rocking_curve_predicts(solved: Path) -> None:
