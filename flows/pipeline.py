@@ -15,6 +15,7 @@ from adapters.formats.frame_reader import FrameFileReader
 from adapters.formats.mask_reader import MaskFileReader
 from adapters.formats.scans.scan_reader import ScanFileReader
 from flows.aperture_gain import Bench, aperture_gain
+from flows.bent import PartsBench, measured_by_parts
 from flows.parallel import side_by_side
 from flows.patchwork import Patch, gathered, require_known, with_failures
 from flows.phases import PhaseOutcome, best_phase, best_with_solution
@@ -92,7 +93,8 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
     workers = run.settings.workers
     with run.steps.step("beams"):
         beams = find_beams(series, run.settings.frames, workdir=run.folder / "beams")
-    integrated = side_by_side(partial(frames_and_intensities, run, series, beams), apertures.crystals, workers=workers)
+    measure = partial(frames_and_intensities, run, series, beams, places=apertures.places)
+    integrated = side_by_side(measure, apertures.crystals, workers=workers)
     crystals = tuple(side_by_side(partial(structure, run), integrated, workers=workers))
     combined = combine(run, crystals)
     if run.settings.compare_apertures:
@@ -117,9 +119,12 @@ def corrected_apertures(run: Run, series: TiltSeries, file: FileRef) -> Aperture
 
 
 def frames_and_intensities(
-    run: Run, series: TiltSeries, beams: DirectBeams, aperture: CrystalAperture
+    run: Run, series: TiltSeries, beams: DirectBeams, aperture: CrystalAperture, *, places: FileRef | None = None
 ) -> CrystalOutcome:
-    """Sum the frames of one aperture and integrate them."""
+    """Sum the frames of one aperture and integrate them; with maps, a crystal that bends by parts.
+
+    `places` is that of the `ApertureSet`.
+    """
     crystal = CrystalOutcome(id=aperture.id, aperture=aperture)
     try:
         with run.steps.step("frames", aperture.id):
@@ -128,10 +133,17 @@ def frames_and_intensities(
     except ApertureError as error:
         return failed(crystal, "frames", error)
     integrated = intensities(run, crystal.model_copy(update={"frames": frames}), frames)
-    return with_maps(run, series, beams, integrated) if run.settings.position_maps else integrated
+    if not run.settings.position_maps:
+        return integrated
+    mapped = with_maps(run, series, beams, integrated, places=places)
+    return measured_by_parts(
+        mapped, PartsBench(series, beams, run.settings, run.steps, crystal_folder(run, aperture.id))
+    )
 
 
-def with_maps(run: Run, series: TiltSeries, beams: DirectBeams, crystal: CrystalOutcome) -> CrystalOutcome:
+def with_maps(
+    run: Run, series: TiltSeries, beams: DirectBeams, crystal: CrystalOutcome, *, places: FileRef | None = None
+) -> CrystalOutcome:
     """Map a crystal over its probe positions, where its integration keeps what it was measured from.
 
     A map that fails is told and left out: the structure does not wait for it.
@@ -142,7 +154,7 @@ def with_maps(run: Run, series: TiltSeries, beams: DirectBeams, crystal: Crystal
     workdir = crystal_folder(run, crystal.id) / "maps"
     try:
         with run.steps.step("maps", crystal.id):
-            maps = map_crystal(reflections, frames, aperture, series, beams, workdir=workdir)
+            maps = map_crystal(reflections, frames, aperture, series, beams, workdir=workdir, places=places)
     except ApertureError as error:
         log.warning("%s: no maps: %s", crystal.id, error.message)
         return crystal
@@ -260,6 +272,8 @@ def with_gain(
     mine = parts.get(crystal.id, ())
     if aperture is None or own is None or not (mine or has_more_positions(aperture)):
         return crystal
+    if crystal.parts is not None and crystal.parts.better:
+        return crystal  # by parts and in one orientation: that would not compare the positions
     solution = None
     if solved and crystal.solutions is not None:
         solution = run.review.solution(crystal.id, crystal.solutions)

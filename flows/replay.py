@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from adapters.formats.frame_reader import FrameFileReader
 from adapters.formats.mask_reader import MaskFileReader
 from adapters.formats.scans.scan_reader import ScanFileReader
+from flows.bent import joined_parts
 from flows.pipeline import axes_given
 from flows.run_files import first_damaged
 from flows.run_folder import CLAIM, read_whole_results
@@ -171,7 +172,7 @@ def _calls(run: FinishedRun, stage: str, folder: Path) -> Iterator[Call]:
         frames = read_document(folder.parent / "frames", FrameSeries)
         yield Call(integrate_frames, {"frames": frames, "engine": settings.integrate}, Reflections)
     elif stage == "merge":
-        sets = [read_document(each, Reflections) for each in _integrated(run)]
+        sets = list(_merged_sets(run))
         together = settings.patchwork.clusters
         yield Call(combine_crystals, {"crystals": tuple(sets), "together": together}, CombinedSets)
     else:
@@ -219,6 +220,8 @@ def _crystal_folder(run: FinishedRun, folder: Path) -> Path:
 def _intensities(run: FinishedRun, folder: Path) -> Reflections | None:
     """Return the intensities of a crystal or a merged set."""
     crystal = _crystal_folder(run, folder)
+    if (joined := joined_parts(crystal)) is not None:
+        return joined.used
     if (crystal / "integrate" / DOCUMENT_NAME).is_file():
         return read_document(crystal / "integrate", Reflections)
     if not (run.folder / "merged" / "combine" / DOCUMENT_NAME).is_file():
@@ -227,16 +230,17 @@ def _intensities(run: FinishedRun, folder: Path) -> Reflections | None:
     return next((each.merged for each in sets if each.merged is not None and each.merged.id == crystal.name), None)
 
 
-def _integrated(run: FinishedRun) -> list[Path]:
-    """Return the folders of the intensities that were merged, in the order of the crystals.
+def _merged_sets(run: FinishedRun) -> Iterator[Reflections]:
+    """Yield the intensities that were merged, in the order of the crystals.
 
-    Those measured in the lattice of others stand in for those of a crystal alone.
+    Those measured in the lattice of others, or by parts, stand in for those of a crystal alone.
     """
-    found = []
     for one in run.results["crystals"]:
-        places = [run.folder / "crystals" / one["id"] / name for name in ("neighbours", "integrate")]
-        found += [place for place in places if (place / DOCUMENT_NAME).is_file()][:1]
-    return found
+        crystal = run.folder / "crystals" / one["id"]
+        if (crystal / "neighbours" / DOCUMENT_NAME).is_file():
+            yield read_document(crystal / "neighbours", Reflections)
+        elif (found := _intensities(run, crystal / "integrate")) is not None:
+            yield found
 
 
 def _replayed(run: FinishedRun, stage: str, folder: Path, read: dict[Path, bool]) -> Replayed:

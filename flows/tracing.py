@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from flows.bent import joined_parts
 from flows.run_files import named_damage
 from flows.run_folder import read_whole_results
 from tasks.apertures import ApertureSet
@@ -13,6 +14,10 @@ from tasks.model import Document, SettingsError, SourceError
 from tasks.stage import read_document
 from tasks.trace import ElectronSource, Trace, draw_trace, trace_reflection
 
+BY_PARTS = (
+    "the crystal bends: the structure's intensities are those of {parts} parts joined, each in its own orientation; "
+    "what is shown here is the whole crystal in one"
+)
 INDEX_MAX = 9999
 """Chosen, not measured: the last of an axis of 1000 A at 0.1 A."""
 
@@ -47,6 +52,9 @@ def trace(run: Path, crystal: str, hkl: str, *, picture: Path | None = None) -> 
     found = crystal_of(run, crystal)
     with named_damage(run, *found.documents):
         traced = trace_reflection(index, found.reflections, found.frames, found.electrons)
+    joined = joined_parts(run / "crystals" / crystal)
+    if joined is not None and joined.better:
+        traced = traced.model_copy(update={"notes": (*traced.notes, BY_PARTS.format(parts=joined.parts))})
     if picture is not None:
         shape = None if found.electrons is None else found.electrons.series.scan.shape
         _draw(traced, found.frames, shape, picture)

@@ -37,7 +37,7 @@ class CrystalAperture(Document):
     `positions` opens this file anew every time.
     """
 
-    id: str = Field(pattern=r"^crystal-\d{2,}(-all-positions)?$")
+    id: str = Field(pattern=r"^crystal-\d{2,}(-all-positions|-part-\d+)?$")
     origin: Literal["automatic", "user"]
     masks: FileRef
     positions_per_tilt: tuple[int, ...]

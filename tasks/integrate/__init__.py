@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tasks.integrate.cell_scale import calibrated_scale, curvature_doubt, stated_scale, volume_esd, whole_esd
     from tasks.integrate.crystals.combine import combine_crystals, sorted_forms
     from tasks.integrate.crystals.crystal_match import amplitudes, averaged, match_crystals, reduced_crystal, row_keys
+    from tasks.integrate.crystals.parts import join_parts
     from tasks.integrate.crystals.reach import joint_d_min
     from tasks.integrate.crystals.relations import relation_text, relations_in
     from tasks.integrate.crystals.same_axes import in_axes_of
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         CrystalRelation,
         Damage,
         DiscFigures,
+        JoinedParts,
         JoiningEvidence,
         NeighbourIndexing,
         Reflections,
@@ -77,6 +79,7 @@ __all__ = [
     "DomainOverlaps",
     "FrameIntensities",
     "Integrator",
+    "JoinedParts",
     "JoiningEvidence",
     "KnownGeometryIntegrator",
     "LaueChoice",
@@ -103,6 +106,7 @@ __all__ = [
     "hklf4_text",
     "in_axes_of",
     "integrate_frames",
+    "join_parts",
     "joint_d_min",
     "keeps_geometry",
     "laue_warnings",

@@ -42,7 +42,7 @@ from tasks.integrate.spots.images import Images, SpotSearch
 from tasks.integrate.spots.spot_search import Spots
 from tasks.integrate.symmetry.lattice_system import crystal_system
 from tasks.integrate.traces import write_traces
-from tasks.model import InputError, NotIndexedError
+from tasks.model import InputError, NotIndexedError, Vector
 from tasks.model.arrays import Floats
 from tasks.model.provenance import Provenance
 
@@ -79,6 +79,10 @@ class KnownGeometryIntegrator(IntegrationSettings):
 
     engine: Literal["known-geometry"] = "known-geometry"
     reference: Reflections
+    turn_deg: Vector = Field(
+        default=(0.0, 0.0, 0.0),
+        description="rotation vector at goniometer zero, by which the positions lie off the reference's orientation",
+    )
     few_spots: Literal["refuse", "hold"] = Field(
         default="refuse", description="what to do where too few are found to refine the geometry: hold the reference's"
     )
@@ -98,7 +102,10 @@ class KnownGeometryIntegrator(IntegrationSettings):
         NotIndexedError
             If too few spots are found, or too few lie on the lattice.
         """
-        return self.measured(frames, known_lattice(self.reference), *find_spots(frames, self), workdir=workdir)
+        known = known_lattice(self.reference)
+        if any(self.turn_deg):
+            known = known.turned(Rotation.from_rotvec(self.turn_deg, degrees=True).as_matrix() @ known.basis)
+        return self.measured(frames, known, *find_spots(frames, self), workdir=workdir)
 
     def measured(
         self, frames: FrameSeries, known: KnownLattice, images: Images, search: SpotSearch, *, workdir: Path
@@ -217,6 +224,7 @@ class KnownGeometryIntegrator(IntegrationSettings):
         return geometry._replace(distance_px=scale.camera_length_mm / frames.detector.pixel_size_mm)
 
     def _provenance(self, frames: FrameSeries, statistics: str) -> Provenance:
+        turn = {"turn_deg": " ".join(f"{angle:.6g}" for angle in self.turn_deg)} if any(self.turn_deg) else {}
         return Provenance(
             engine=self.engine,
             version=self.reference.provenance.version,
@@ -224,6 +232,7 @@ class KnownGeometryIntegrator(IntegrationSettings):
                 "reference": self.reference.id,
                 "d_min_angstrom": self.reference.d_min_angstrom,
                 "statistics": statistics,
+                **turn,
             },
             inputs={"stack": frames.stack.sha256, "reference": self.reference.unmerged.sha256},
             seed=self.seed,

@@ -245,6 +245,30 @@ class Reflections(Document):
         return self.unique_reflections.sigma
 
 
+class JoinedParts(Document):
+    """A crystal that bends, measured part by part, each in its own orientation, beside the whole taken in one.
+
+    ``half_sets_one`` and ``half_sets_parts``: correlation of |F| between halves of the crossings, the mean of many
+    halves; None where too few reflections were met twice to tell.
+    """
+
+    id: str
+    parts: int = Field(ge=2)
+    scales: tuple[float, ...] = Field(description="by which the intensities of each part were multiplied")
+    half_sets_one: float | None
+    half_sets_parts: float | None
+    half_sets_reflections: int = Field(ge=0, description="that both measurements have in both halves")
+    half_sets_won: float | None = Field(description="share of the halves drawn in which the parts agree better")
+    better: bool = Field(description="whether the parts' intensities are used")
+    joined: Reflections
+    one: Reflections
+
+    @property
+    def used(self) -> Reflections:
+        """The intensities that the structure is solved from."""
+        return self.joined if self.better else self.one
+
+
 class JoiningEvidence(Document):
     """What speaks for one crystal being of the form of others merged, and what joining it does to them."""
 

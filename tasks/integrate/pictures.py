@@ -12,6 +12,7 @@ from tasks.integrate.profiles.pixels import Pixels
 from tasks.integrate.rocking.model import widths
 from tasks.integrate.rocking.scaling import ScaledObservations
 from tasks.model import FileRef
+from tasks.model.arrays import Floats
 
 
 def write_pictures(pixels: Pixels, scaled: ScaledObservations, refined: Refined, path: Path) -> FileRef:
@@ -64,4 +65,18 @@ def write_pictures(pixels: Pixels, scaled: ScaledObservations, refined: Refined,
         setting["basis"] = refined.crystal.basis
         setting.attrs["axis"] = geometry.axis
         setting.attrs["wavelength_angstrom"] = geometry.wavelength
+    return FileRef.of(path)
+
+
+def in_other_axes(kept: FileRef, basis: Floats, path: Path) -> FileRef:
+    """Write pictures or traces with the indices ``hkl @ basis`` and, of pictures, the lattice in those axes."""
+    with h5py.File(kept.path, "r") as source, h5py.File(path, "w") as file:
+        for name in source:
+            source.copy(name, file)
+        file.attrs.update(source.attrs)
+        for group in (file, *(file[name] for name in ("rocking",) if name in file)):
+            group["hkl"][...] = np.rint(np.asarray(group["hkl"]) @ basis).astype(np.int32)
+        if "geometry" in file:
+            for name in ("basis", "setting"):
+                file["geometry"][name][...] = np.asarray(file["geometry"][name]) @ np.linalg.inv(basis.T)
     return FileRef.of(path)

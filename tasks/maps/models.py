@@ -7,12 +7,13 @@ from tasks.model.provenance import Provenance
 
 
 class CrystalMaps(Document):
-    """Misorientation, scale and strain of a crystal by probe position.
+    """Misorientation, scale, strain and width of the rocking curve of a crystal by probe position.
 
     ``file`` is HDF5, on the scan positions (ny, nx) of the tilt ``tilt_deg``, NaN where nothing is measured:
     ``angle_deg`` and ``angle_sigma_deg``; ``rotation_deg`` (ny, nx, 3), rotation vector in the laboratory at tilt 0
     against the crystal's mean orientation, and its ``rotation_covariance_deg2`` (ny, nx, 3, 3); ``scale`` and
     ``scale_sigma``, 1 on average; ``strain`` and ``strain_sigma``, isotropic, against the crystal's mean;
+    ``curve`` and ``curve_sigma``, width of the rocking curve (mosaicity and thickness) over the mean of the positions;
     ``electrons`` in the own pixels, above background; ``pooled`` where 3 x 3 positions stand for one; ``cell``
     (n_tilts, ny, nx), which position of the maps each scan position of each tilt belongs to, -1 = none.
     """
@@ -34,4 +35,5 @@ class CrystalMaps(Document):
     spread: float = Field(description="squared deviations of counts over Poisson's; sigmas are raised by its root")
     scale_sigma: float | None = Field(description="median of the sigmas of scale")
     strain_sigma: float | None = Field(description="median of the sigmas of strain")
+    curve_sigma: float | None = Field(description="median of the sigmas of the positions' relative widths")
     provenance: Provenance

@@ -18,9 +18,10 @@ import numpy as np
 
 from tasks.model.arrays import Floats, Integers
 
-Block = Literal["cells", "curve", "intensities", "frames"]
+Block = Literal["cells", "curve", "intensities", "frames", "widths"]
 FIRST: tuple[Block, ...] = ("cells",) * 3
 ROUND: tuple[Block, ...] = ("cells", "curve", "intensities", "cells", "frames")
+LAST: tuple[Block, ...] = ("widths",) * 3
 ROUNDS = 4
 """Blocks of parameters in the order in which they are stepped, one after another: intensities and scales that are
 raised at once are raised twice, and the fit swings. Chosen, not measured: Gauss-Newton doubles its digits with each
@@ -31,6 +32,9 @@ the rocking curve of most crystals, 0.7 is a factor of two, 0.2 a fifth of the w
 PRIOR_DEG, PRIOR_SCALE = 5.0, 2.0
 """Standard deviations of a rotation and of a log scale before any count. Chosen, not measured: so wide that a cell with
 a hundred electrons does not feel them."""
+PRIOR_WIDTH = 1.0
+"""Standard deviation of the logarithm of a cell's width before any count. Chosen, not measured: e times as wide or as
+narrow as the others is one sigma, so that a cell with a hundred electrons hardly feels it."""
 NARROWEST, WIDEST = 0.2, 1.2
 """Of the crystal's curve, that of a cell. It can hardly be wider; a fifth is a bend of five times the curve, beyond
 which a lattice is not integrated as one crystal. Chosen, not measured."""
@@ -76,6 +80,7 @@ class Curve(NamedTuple):
 class OrientationFit(NamedTuple):
     """Per cell (n,): ``rotation`` (n, 3) radians at tilt 0, ``log_scale``, ``covariance`` (n, 4, 4), scale first.
 
+    ``log_width``: of a cell's curve over that of all cells, and ``width_sigma``; fitted when all else is.
     ``narrower``: width of a cell's curve over that of the crystal, with its sigma; ``intensity`` (groups,) and
     ``scale`` (frames,): factors on what the integration had. ``spread``: squared deviations over Poisson's, 1 where
     the model holds.
@@ -89,10 +94,16 @@ class OrientationFit(NamedTuple):
     intensity: Floats
     scale: Floats
     spread: float
+    log_width: Floats
+    width_sigma: Floats
 
 
 class _Sums(NamedTuple):
-    """What one pass over the frames gathers; ``scatter``: products of the gradients of single frames."""
+    """What one pass over the frames gathers; ``scatter``: products of the gradients of single frames.
+
+    ``width`` (cells, 3): gradient by the logarithm of a cell's width, its information, and its scatter; ``across``
+    (cells, 4): information that it shares with scale and rotation.
+    """
 
     gradient: Floats
     information: Floats
@@ -101,6 +112,8 @@ class _Sums(NamedTuple):
     group: Floats
     frame: Floats
     deviation: Floats
+    width: Floats
+    across: Floats
 
 
 def curve_of(x: Floats, density: Floats) -> Curve:
@@ -131,13 +144,19 @@ def fit_orientations(models: list[SpotModel], counts: list[CellCounts], curve: C
         np.ones(groups),
         np.ones(len(models)),
         1.0,
+        np.zeros(cells),
+        np.zeros(cells),
     )
     for block in (*FIRST, *ROUND * ROUNDS, *FIRST):
         fit = _stepped(fit, _sums(models, counts, curve, fit), block)
     sums = _sums(models, counts, curve, fit)
     spread = float(sums.deviation[0] / max(sums.deviation[1], LEAST_EXPECTED))
     sigma = fit.narrower * float(np.sqrt(max(spread, 1.0) / max(sums.curve[1], LEAST_EXPECTED)))
-    return fit._replace(covariance=_covariance(sums, spread), spread=spread, narrower_sigma=sigma)
+    fit = fit._replace(covariance=_covariance(sums, spread), spread=spread, narrower_sigma=sigma)
+    for block in LAST:
+        sums = _sums(models, counts, curve, fit)
+        fit = _stepped(fit, sums, block)
+    return fit._replace(width_sigma=_width_sigma(sums, spread))
 
 
 def _covariance(sums: _Sums, spread: float) -> Floats:
@@ -148,6 +167,18 @@ def _covariance(sums: _Sums, spread: float) -> Floats:
     traces = (np.trace(one[:, 1:, 1:], axis1=1, axis2=2) for one in (counted, scattered))
     larger = np.less(*traces)
     return np.where(larger[:, None, None], scattered, counted)
+
+
+def _width_sigma(sums: _Sums, spread: float) -> Floats:
+    """Return the sigma (cells,) of log widths, by the counts or by the frames' gradients, whichever is larger."""
+    information = _width_information(sums)
+    return np.sqrt(np.maximum(max(spread, 1.0) / information, sums.width[:, 2] / information**2))
+
+
+def _width_information(sums: _Sums) -> Floats:
+    """Return the information (cells,) of log widths that scale and rotation do not share."""
+    shared = np.linalg.solve(sums.information + _prior(), sums.across[:, :, None])[:, :, 0]
+    return np.asarray(sums.width[:, 1] + PRIOR_WIDTH**-2 - np.einsum("ci,ci->c", sums.across, shared))
 
 
 def _prior() -> Floats:
@@ -161,6 +192,8 @@ def _stepped(fit: OrientationFit, sums: _Sums, block: Block) -> OrientationFit:
     if block == "curve":
         step = float(np.clip(sums.curve[0] / max(sums.curve[1], LEAST_EXPECTED), -MOST_STEP_CURVE, MOST_STEP_CURVE))
         return fit._replace(narrower=float(np.clip(fit.narrower * np.exp(step), NARROWEST, WIDEST)))
+    if block == "widths":
+        return _widened(fit, sums)
     if block == "intensities":
         return fit._replace(intensity=_held(fit.intensity, sums.group))
     return fit._replace(scale=_held(fit.scale, sums.frame))
@@ -176,6 +209,15 @@ def _turned(fit: OrientationFit, sums: _Sums) -> OrientationFit:
     return fit._replace(rotation=fit.rotation + turn, log_scale=fit.log_scale + scale)
 
 
+def _widened(fit: OrientationFit, sums: _Sums) -> OrientationFit:
+    """Return the fit after a step of the cells' widths, as if scale and rotation, which stay, moved along."""
+    present = np.concatenate([fit.log_scale[:, None], fit.rotation], axis=1)
+    others = np.linalg.solve(sums.information + _prior(), (sums.gradient - present @ _prior())[:, :, None])[:, :, 0]
+    gradient = sums.width[:, 0] - fit.log_width * PRIOR_WIDTH**-2 - np.einsum("ci,ci->c", sums.across, others)
+    step = np.clip(gradient / _width_information(sums), -MOST_STEP_CURVE, MOST_STEP_CURVE)
+    return fit._replace(log_width=fit.log_width + step)
+
+
 def _held(intensity: Floats, sums: Floats) -> Floats:
     """Return the factors (groups,) of the largest posterior, with a gamma prior about 1 (Gelman et al., 2013, 2.6)."""
     at_one = sums[1] / intensity
@@ -186,7 +228,7 @@ def _sums(models: list[SpotModel], counts: list[CellCounts], curve: Curve, fit: 
     n = len(fit.log_scale)
     sums = _Sums(
         np.zeros((n, 4)), np.zeros((n, 4, 4)), np.zeros((n, 4, 4)), np.zeros(2), np.zeros((2, len(fit.intensity))),
-        np.zeros((2, len(fit.scale))), np.zeros(2),
+        np.zeros((2, len(fit.scale))), np.zeros(2), np.zeros((n, 3)), np.zeros((n, 4)),
     )  # fmt: skip
     for frame, (model, seen) in enumerate(zip(models, counts, strict=True)):
         if len(seen.cells) and len(model.width):
@@ -198,10 +240,11 @@ def _add_frame(
     sums: _Sums, frame: int, model: SpotModel, seen: CellCounts, *, curve: Curve, fit: OrientationFit
 ) -> None:
     """Add the gradients and the Fisher information of one frame's counts."""
-    width = model.width * fit.narrower
+    own = np.exp(fit.log_width[seen.cells])[:, None]
+    width = model.width * fit.narrower * own
     place = (model.excitation + fit.rotation[seen.cells] @ model.lever.T) / width
     height = model.strength * fit.intensity[model.group] * fit.scale[frame] / fit.narrower
-    amount = seen.number[:, None] * np.exp(fit.log_scale[seen.cells])[:, None] * height
+    amount = seen.number[:, None] * np.exp(fit.log_scale[seen.cells])[:, None] * height / own
     signal = amount * np.interp(place, curve.x, curve.density)
     slope = amount * np.interp(place, curve.x, curve.slope)
     expected = np.maximum(signal + seen.number[:, None] * model.background, LEAST_EXPECTED)
@@ -218,6 +261,10 @@ def _add_frame(
     sums.information[seen.cells] += information
     wider = -signal - place * slope
     sums.curve[:] += (residual * wider).sum(), (wider**2 / expected).sum()
+    pull, weighted = (residual * wider).sum(axis=1), wider / expected
+    sums.width[seen.cells] += np.stack([pull, (weighted * wider).sum(axis=1), pull**2], axis=1)
+    sums.across[seen.cells, 0] += (weighted * signal).sum(axis=1)
+    sums.across[seen.cells, 1:] += (weighted * change) @ lever
     of_signal = signal / expected * seen.counts  # each count is the reflection's by this chance
     groups = len(fit.intensity)
     for row, part in enumerate((of_signal, signal)):

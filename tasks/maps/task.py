@@ -54,6 +54,8 @@ class _Maps(NamedTuple):
     scale_sigma: Floats
     strain: Floats
     strain_sigma: Floats
+    curve: Floats
+    curve_sigma: Floats
     pooled: Mask
     electrons: Floats
 
@@ -74,7 +76,7 @@ def map_crystal(
     workdir: Path,
     places: FileRef | None = None,
 ) -> CrystalMaps:
-    """Map misorientation, scale and strain of a crystal over its probe positions.
+    """Map misorientation, scale, strain and rocking curve of a crystal over its probe positions.
 
     Parameters
     ----------
@@ -111,8 +113,9 @@ def map_crystal(
         spread=fit.spread,
         scale_sigma=_median(maps.scale_sigma),
         strain_sigma=_median(maps.strain_sigma),
+        curve_sigma=_median(maps.curve_sigma),
         provenance=Provenance(
-            engine="apertura maps", version="1", inputs={"reflections": reflections.unmerged.sha256}, seed=0
+            engine="apertura maps", version="2", inputs={"reflections": reflections.unmerged.sha256}, seed=0
         ),
     )
     log.info("%s", _summary(document))
@@ -167,6 +170,9 @@ def _maps(seen: _Measured, fit: OrientationFit, around: sparse.csr_array) -> _Ma
         scale /= scale[known].mean()
     pairs = np.stack(around.nonzero(), axis=1).astype(np.int64)
     strain, strain_sigma = cell_strains(seen.off, pairs, len(uses))
+    curve = np.exp(fit.log_width)
+    if known.any():
+        curve /= np.exp(np.average(fit.log_width[known], weights=fit.width_sigma[known] ** -2.0))
     return _Maps(
         rotation * missing[:, None],
         fit.covariance[:, 1:, 1:] * missing[:, None, None],
@@ -174,6 +180,8 @@ def _maps(seen: _Measured, fit: OrientationFit, around: sparse.csr_array) -> _Ma
         scale * np.sqrt(fit.covariance[:, 0, 0]) * missing,
         strain * missing,
         strain_sigma * missing,
+        curve * missing,
+        curve * fit.width_sigma * missing,
         known & (uses > 1),
         seen.electrons,
     )
@@ -207,6 +215,8 @@ def _write(seen: _Measured, maps: _Maps, path: Path, tilt_deg: Floats) -> FileRe
             "scale_sigma": maps.scale_sigma,
             "strain": maps.strain,
             "strain_sigma": maps.strain_sigma,
+            "curve": maps.curve,
+            "curve_sigma": maps.curve_sigma,
             "electrons": maps.electrons,
             "pooled": maps.pooled,
         }.items():

@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from tasks.integrate import JoinedParts
 from tasks.maps import CrystalMaps
 from tasks.model.arrays import Floats
 from tasks.report.charts import INK, STYLE, svg_text
@@ -19,6 +20,7 @@ PANELS = (
     ("angle_sigma_deg", "its sigma (\u00b0)", 1.0, "viridis"),
     ("scale", "scale (mean 1)", 1.0, "viridis"),
     ("strain", "strain (%)", 100.0, "coolwarm"),
+    ("curve", "curve's width (mean 1)", 1.0, "viridis"),
 )
 """Dataset, what the colour bar says, factor on the values, colours: those of strain have their middle at zero."""
 
@@ -85,10 +87,33 @@ def map_sentences(maps: CrystalMaps) -> tuple[str, ...]:
             f"to turn evenly; the misorientation of a position is known to {maps.angle_sigma_deg:.2g}\u00b0 (median)."
         )
     if maps.scale_sigma is not None and maps.strain_sigma is not None:
-        said.append(f"Median sigma of scale {maps.scale_sigma:.2g}, of strain {100 * maps.strain_sigma:.2g} %.")
+        said.append(
+            f"Median sigma of scale {maps.scale_sigma:.2g}, of strain {100 * maps.strain_sigma:.2g} %"
+            + ("." if maps.curve_sigma is None else f", of the width of the rocking curve {maps.curve_sigma:.2g}.")
+        )
     said.append(
         f"The rocking curve of a position is {_with_sigma(maps.curve_ratio, maps.curve_ratio_sigma)} times as wide "
         "as that of the whole crystal. Misorientation is against the crystal's mean orientation: noise alone gives an "
         "angle of the size of its sigma, too."
     )
     return tuple(said)
+
+
+def parts_sentence(joined: JoinedParts) -> str:
+    """Return which intensities of a crystal that bends are used, and by what evidence."""
+    head = (
+        f"As it bends, the crystal was measured again in {joined.parts} parts, each of nearly one orientation and in "
+        "its own, and their observations joined. "
+    )
+    if joined.half_sets_one is None or joined.half_sets_parts is None:
+        return head + "Too few reflections were met twice to compare: the intensities are those in one orientation."
+    agree = (
+        f"Between halves of the crossings |F| agrees to {joined.half_sets_parts:.4f} by parts and to "
+        f"{joined.half_sets_one:.4f} in one orientation ({joined.half_sets_reflections} reflections): "
+    )
+    if not joined.better:
+        return f"{head}{agree}the intensities are those in one orientation."
+    return (
+        f"{head}{agree}the intensities are those of the parts. Pictures and traces of reflections are of the whole "
+        "crystal in one orientation."
+    )

@@ -7,7 +7,7 @@ from pydantic import Field
 from tasks.apertures import ApertureSet, CrystalAperture
 from tasks.frames import FrameSeries
 from tasks.ingest import LostScan, Validity
-from tasks.integrate import CombinedSets, Reflections
+from tasks.integrate import CombinedSets, JoinedParts, Reflections
 from tasks.maps import CrystalMaps
 from tasks.model import ApertureError, Document, FileRef
 from tasks.model.claims import Claims
@@ -116,9 +116,12 @@ class CrystalOutcome(Document):
     frames: FrameSeries | None = None
     reflections: Reflections | None = None
     maps: CrystalMaps | None = Field(default=None, description="by probe position, where they were asked for")
+    parts: JoinedParts | None = Field(default=None, description="of a crystal whose maps show that it bends")
     solutions: Solutions | None = None
     refinement: Refinement | None = None
-    gain: ApertureGain | None = Field(default=None, description="None where the aperture leaves out no position")
+    gain: ApertureGain | None = Field(
+        default=None, description="None where the aperture leaves out no position, and by parts"
+    )
     worst: WorstFitting | None = Field(default=None, description="of the refined structure; None without one")
     failure: Failure | None = None
 

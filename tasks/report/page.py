@@ -17,7 +17,7 @@ from tasks.report.claims_wording import claim_rows
 from tasks.report.damage_charts import damage_charts
 from tasks.report.drawing import legend, structure_svg
 from tasks.report.images import FramePicture, TiltPicture, colour_of, frame_pictures, tilt_pictures
-from tasks.report.map_charts import map_charts, map_sentences
+from tasks.report.map_charts import map_charts, map_sentences, parts_sentence
 from tasks.report.masked import masked_picture, masked_words, validity_entry
 from tasks.report.models import CrystalOutcome, RunOutcome
 from tasks.report.patchwork_entries import STEP_HEADER, patchwork_entries, step_rows
@@ -91,7 +91,7 @@ def _template() -> jinja2.Template:
     }
     environment.globals |= {"tables": tables, "legend": legend, "claim_rows": claim_rows}
     environment.globals |= {"STEP_HEADER": STEP_HEADER, "step_rows": step_rows, "map_sentences": map_sentences}
-    environment.globals |= {"reflection_views": reflection_views}
+    environment.globals |= {"parts_sentence": parts_sentence, "reflection_views": reflection_views}
     return environment.get_template("page.html.j2")
 
 

@@ -301,7 +301,9 @@ def _crystal(crystal: CrystalOutcome, rundir: Path, relations: dict[str, Crystal
         if frames is None
         else FramesEntry(count=len(frames.frames), counts_total=sum(frame.counts for frame in frames.frames)),
         integration=_integration(crystal.reflections, rundir),
-        maps=None if crystal.maps is None else map_entry(crystal.maps, relative(crystal.maps.file.path, rundir)),
+        maps=None
+        if crystal.maps is None
+        else map_entry(crystal.maps, relative(crystal.maps.file.path, rundir), crystal.parts),
         solution=_solution(crystal.solutions),
         refinement=_refinement(crystal.refinement, rundir),
         worst_fitting=crystal.misfits,

@@ -11,8 +11,11 @@ GRID = np.linspace(-8, 8, 321)
 NORMAL = curve_of(GRID, np.exp(-0.5 * GRID**2))
 
 
-def drawn(turns_deg: np.ndarray, scale: np.ndarray, *, electrons: float, narrower: float = 1.0, seed: int = 0):
+def drawn(
+    turns_deg: np.ndarray, scale: np.ndarray, *, electrons: float, narrower: float | np.ndarray = 1.0, seed: int = 0
+):
     """Return models and counts of 31 tilts about x: spots near the sphere, intensities that vary tenfold."""
+    narrow = np.broadcast_to(narrower, len(scale))[:, None]
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(4000, 3))
     vectors *= (rng.uniform(0.2, 0.9, 4000) / np.linalg.norm(vectors, axis=1))[:, None]
@@ -30,8 +33,8 @@ def drawn(turns_deg: np.ndarray, scale: np.ndarray, *, electrons: float, narrowe
             excitation[rows], np.full(len(rows), WIDTH), lever, electrons * intensity[rows],
             np.full(len(rows), 0.02), rows,
         )  # fmt: skip
-        place = (excitation[rows] + np.radians(turns_deg) @ lever.T) / (WIDTH * narrower)
-        expected = scale[:, None] * model.strength / narrower * np.interp(place, NORMAL.x, NORMAL.density) + 0.02
+        place = (excitation[rows] + np.radians(turns_deg) @ lever.T) / (WIDTH * narrow)
+        expected = scale[:, None] * model.strength / narrow * np.interp(place, NORMAL.x, NORMAL.density) + 0.02
         models.append(model)
         counts.append(CellCounts(np.arange(len(scale)), np.ones(len(scale)), rng.poisson(expected).astype(float)))
     return models, counts
@@ -75,3 +78,14 @@ def test_sigmas_grow_as_counts_fall() -> None:
         for electrons in (0.2, 3.2)
     )
     assert np.median(np.sqrt(few / many)) == pytest.approx(4.0, rel=0.3)
+
+
+@pytest.mark.parametrize("electrons", [0.4, 4.0])
+def test_a_curve_that_widens_over_the_crystal_comes_out_within_sigma(electrons: float) -> None:
+    widths = np.linspace(0.7, 1.1, CELLS)
+    fit = fit_orientations(
+        *drawn(bent(1.0), np.linspace(0.5, 1.5, CELLS), electrons=electrons, narrower=widths), NORMAL, CELLS
+    )
+    off = fit.log_width - np.log(widths)
+    assert 0.75 < np.sqrt(np.mean(((off - off.mean()) / fit.width_sigma) ** 2)) < 1.3
+    assert np.corrcoef(fit.log_width, widths)[0, 1] > (0.6 if electrons < 1 else 0.95)

@@ -10,7 +10,7 @@ from tasks.model import FileRef
 from tasks.model.provenance import Provenance
 from tasks.report.map_charts import map_charts, map_sentences
 
-NAMES = ("angle_deg", "angle_sigma_deg", "scale", "strain")
+NAMES = ("angle_deg", "angle_sigma_deg", "scale", "strain", "curve")
 
 
 def maps_of(path: Path, known: np.ndarray, **changes) -> CrystalMaps:
@@ -21,7 +21,7 @@ def maps_of(path: Path, known: np.ndarray, **changes) -> CrystalMaps:
     document = CrystalMaps(
         id="crystal-07", file=FileRef.of(path), tilt_deg=0.5, positions=int(known.sum()), pooled=2, left_out=3,
         electrons=1e5, angle_sigma_deg=0.02, bend_deg=1.25, bend_sigma_deg=0.03, curve_ratio=0.7,
-        curve_ratio_sigma=0.01, spread=1.2, scale_sigma=0.05, strain_sigma=3e-4,
+        curve_ratio_sigma=0.01, spread=1.2, scale_sigma=0.05, strain_sigma=3e-4, curve_sigma=0.04,
         provenance=Provenance(engine="test", version="1"),
     )  # fmt: skip
     return document.model_copy(update=changes)
@@ -32,9 +32,9 @@ def test_every_map_has_a_colour_bar_with_its_unit(tmp_path: Path) -> None:
     known[5:12, 8:20] = True
     drawn = map_charts(maps_of(tmp_path / "maps.h5", known))
     assert drawn is not None
-    for text in ("misorientation (°)", "its sigma (°)", "scale (mean 1)", "strain (%)", "column"):
+    for text in ("misorientation (°)", "its sigma (°)", "scale (mean 1)", "strain (%)", "curve's width", "column"):
         assert text in drawn
-    assert drawn.count("<image") >= 8  # four maps, four bars
+    assert drawn.count("<image") >= 10  # five maps, five bars
 
 
 def test_each_figure_is_said_with_its_sigma(tmp_path: Path) -> None:
