@@ -11,7 +11,14 @@ from flows.settings import Settings
 from tasks.apertures import CrystalAperture, write_drawn
 from tasks.frames import DirectBeams, sum_frames
 from tasks.ingest import TiltSeries
-from tasks.integrate import JoinedParts, KnownGeometryIntegrator, Reflections, integrate_frames, join_parts
+from tasks.integrate import (
+    JoinedParts,
+    KnownGeometryIntegrator,
+    Reflections,
+    integrate_frames,
+    join_parts,
+    whole_in_shown_symmetry,
+)
 from tasks.maps import OrientationPart, number_of_parts, parts_by_orientation
 from tasks.model import ApertureError
 from tasks.report import CrystalOutcome
@@ -51,37 +58,54 @@ def measured_by_parts(crystal: CrystalOutcome, bench: PartsBench) -> CrystalOutc
     parts = parts_by_orientation(maps, aperture.positions, number) if number > 1 else ()
     if len(parts) < 2:
         return crystal
-    folder = bench.folder / FOLDER
-    tilts = np.array([scan.tilt_deg for scan in bench.series.scans])
-    place = folder / "apertures"
-    place.mkdir(parents=True, exist_ok=True)
     try:
         with bench.steps.step("parts", crystal.id):
-            measured = []
-            for one, part in enumerate(parts, 1):
-                drawn = write_drawn(f"{aperture.id}-part-{one}", part.masks, tilts, place)
-                measured.append(_intensities(drawn, part, whole, bench, folder / f"part-{one}"))
-            step = float(np.median(np.diff(np.unique(tilts))))
-            given = getattr(bench.settings.integrate, "known_cell", None) is not None
-            joined = join_parts(tuple(measured), whole, step, workdir=folder / "joined", keep_axes=given)
+            joined = _joined(aperture, parts, whole, bench)
     except ApertureError as error:
         log.warning("%s: bends by %.2f degrees, but not measured by parts: %s", crystal.id, maps.bend_deg, error)
         return crystal
     return crystal.model_copy(update={"reflections": joined.used, "parts": joined})
 
 
-def _intensities(
-    aperture: CrystalAperture, part: OrientationPart, whole: Reflections, bench: PartsBench, folder: Path
-) -> Reflections:
-    """Sum the frames of a part and integrate them in the lattice of the whole, in the orientation of the part."""
-    frames = sum_frames(bench.series, aperture, bench.settings.frames, workdir=folder / "frames", beams=bench.beams)
+def _joined(
+    aperture: CrystalAperture, parts: tuple[OrientationPart, ...], whole: Reflections, bench: PartsBench
+) -> JoinedParts:
+    """Measure every part, once more where they show a symmetry that the bend hid from the whole, and join them."""
+    folder = bench.folder / FOLDER
+    tilts = np.array([scan.tilt_deg for scan in bench.series.scans])
+    place = folder / "apertures"
+    place.mkdir(parents=True, exist_ok=True)
+    drawn = [write_drawn(f"{aperture.id}-part-{n}", part.masks, tilts, place) for n, part in enumerate(parts, 1)]
+    frames = [
+        sum_frames(bench.series, one, bench.settings.frames, workdir=folder / one.id / "frames", beams=bench.beams)
+        for one in drawn
+    ]
+
+    def measured(reference: Reflections, name: str) -> tuple[Reflections, ...]:
+        return tuple(
+            integrate_frames(one, _engine(reference, part, bench.settings), workdir=folder / one.id / name)
+            for one, part in zip(frames, parts, strict=True)
+        )
+
+    found, shown = measured(whole, "integrate"), whole
+    if getattr(bench.settings.integrate, "known_cell", None) is None:  # otherwise the axes are the user's
+        shown = whole_in_shown_symmetry(found, whole, workdir=folder / "whole")
+    if shown.laue_group != whole.laue_group:
+        found = measured(shown, "integrate-again")
+    step = float(np.median(np.diff(np.unique(tilts))))
+    return join_parts(found, shown, whole, step, workdir=folder / "joined")
+
+
+def _engine(reference: Reflections, part: OrientationPart, settings: Settings) -> KnownGeometryIntegrator:
+    """Return what measures a part in the lattice of the whole, in an orientation of its own.
+
+    By sums: counts would take the rocking curve of the whole, as wide as the bend makes it, for that of a part.
+    """
     told = {
-        name: getattr(bench.settings.integrate, name)
+        name: getattr(settings.integrate, name)
         for name in KnownGeometryIntegrator.model_fields.keys() - {"engine", "d_min_angstrom"}
-        if hasattr(bench.settings.integrate, name)
+        if hasattr(settings.integrate, name)
     }
-    # sums: counts would take the rocking curve of the whole, as wide as the bend makes it, for that of a part
-    engine = KnownGeometryIntegrator(
-        **told, reference=whole, turn_deg=part.turn_deg, few_spots="hold", statistics="sums"
+    return KnownGeometryIntegrator(
+        **told, reference=reference, turn_deg=part.turn_deg, few_spots="hold", statistics="sums"
     )
-    return integrate_frames(frames, engine, workdir=folder / "integrate")

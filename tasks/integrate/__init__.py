@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tasks.integrate.cell_scale import calibrated_scale, curvature_doubt, stated_scale, volume_esd, whole_esd
     from tasks.integrate.crystals.combine import combine_crystals, sorted_forms
     from tasks.integrate.crystals.crystal_match import amplitudes, averaged, match_crystals, reduced_crystal, row_keys
-    from tasks.integrate.crystals.parts import join_parts
+    from tasks.integrate.crystals.parts import join_parts, whole_in_shown_symmetry
     from tasks.integrate.crystals.reach import joint_d_min
     from tasks.integrate.crystals.relations import relation_text, relations_in
     from tasks.integrate.crystals.same_axes import in_axes_of
@@ -136,6 +136,7 @@ __all__ = [
     "virtual_frames",
     "volume_esd",
     "whole_esd",
+    "whole_in_shown_symmetry",
     "write_overlaps",
     "write_reflections",
 ]

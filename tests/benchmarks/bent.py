@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0)
     options = parser.parse_args()
-    known = {one.name.lower(): one for one in (uio66(), *all_structures())}
+    known = {one.name.lower().replace("-", ""): one for one in (uio66(), *all_structures())}
     print(f"{HEAD}\n{'|---' * (HEAD.count('|') - 1)}|")
     for name in options.structures:
         for bend in map(float, options.bends.split(",")):

@@ -7,9 +7,7 @@ where its scattering vector lies along the axis of the bend and wide across it. 
 import logging
 from pathlib import Path
 
-import gemmi
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.crystal.miller import rotations_of
 from tasks.crystal.symmetry import space_group
@@ -20,7 +18,7 @@ from tasks.integrate.merging.half_sets import HalfSets, compare_half_sets
 from tasks.integrate.models import JoinedParts, Reflections
 from tasks.integrate.pictures import in_other_axes
 from tasks.integrate.reflection_file import Unmerged, read_unmerged
-from tasks.integrate.symmetry.laue import LaueChoice, determine_laue_group
+from tasks.integrate.symmetry.laue import determine_laue_group
 from tasks.model.provenance import Provenance
 from tasks.stage import stage
 
@@ -46,120 +44,132 @@ def summary(joined: JoinedParts) -> str:
     )
 
 
+@stage(name="symmetry of parts of {whole.id}", summary=lambda found: f"{found.id}: Laue group {found.laue_group}")
+def whole_in_shown_symmetry(parts: tuple[Reflections, ...], whole: Reflections, workdir: Path) -> Reflections:
+    """Return the whole crystal in the Laue group and the axes that its parts show, which a bend may have hidden.
+
+    Where they show none clearly, or the same, that is the whole as it was. Parts are in its axes.
+    """
+    choice = determine_laue_group(_on_one_scale(parts, whole)[0], whole.unit_cell)
+    if choice.laue.xhm() == whole.laue_group or choice.probability < MIN_PROBABILITY:
+        return whole
+    said = (
+        f"the Laue group is {choice.laue.xhm()} by parts of nearly one orientation (probability "
+        f"{choice.probability:.2f}), {whole.laue_group} for the bent crystal as a whole"
+    )
+    log.info("%s: %s", whole.id, said)
+    pictures, traces = (
+        None if file is None else in_other_axes(file, choice.basis, workdir / name)
+        for file, name in ((whole.pictures, "pictures.h5"), (whole.traces, "traces.h5"))
+    )
+    data = whole.observations
+    return assemble_reflections(
+        whole.id,
+        data._replace(hkl=choice.reindex(data.hkl)),
+        choice.cell,
+        _particulars(whole)._replace(
+            unit_cell_esd=None,
+            pictures=pictures,
+            traces=traces,
+            warnings=(*(text for text in _lasting(whole) if not text.startswith("the Laue group")), said),
+        ),
+        laue=choice.laue,
+        workdir=workdir,
+    )
+
+
 @stage(name="join parts of {reference.id}", summary=summary)
 def join_parts(
-    parts: tuple[Reflections, ...], reference: Reflections, step_deg: float, workdir: Path, *, keep_axes: bool = False
+    parts: tuple[Reflections, ...], reference: Reflections, whole: Reflections, step_deg: float, workdir: Path
 ) -> JoinedParts:
     """Bring the observations of a crystal's parts to one scale, merge them, and compare them with those of the whole.
-
-    Where the parts show another Laue group clearly, which a bend may hide, they are merged in that, in its axes.
 
     Parameters
     ----------
     parts
-        In the axes and to the resolution of `reference`, the whole crystal taken in one orientation.
+        In the axes and to the resolution of `reference`: what `whole_in_shown_symmetry` made of `whole`.
     step_deg
         Between neighbouring tilts.
-    keep_axes
-        Whether the axes are a user's own: no other Laue group is looked for then.
     """
     laue = space_group(reference.laue_group)
-    sets = [read_unmerged(part.unmerged) for part in parts]
-    scales = fit_common_scale(sets, reference.unit_cell, _rotations(laue))
-    data = _together([scaled(one, scale, reference.unit_cell) for one, scale in zip(sets, scales, strict=True)])
-    choice = None if keep_axes else _other_group(data, reference)
-    whole = reference.observations
-    if choice is not None:
-        laue = choice.laue
-        data, whole = (one._replace(hkl=choice.reindex(one.hkl)) for one in (data, whole))
+    data, scales = _on_one_scale(parts, reference)
     joined = assemble_reflections(
         reference.id,
         data,
-        reference.unit_cell if choice is None else choice.cell,
-        _particulars(parts, reference, choice, workdir),
+        reference.unit_cell,
+        _particulars(reference)._replace(
+            provenance=Provenance(
+                engine="apertura parts",
+                version=reference.provenance.version,
+                parameters={"parts": len(parts)},
+                inputs={"whole": whole.unmerged.sha256} | {part.id: part.unmerged.sha256 for part in parts},
+                seed=0,
+            ),
+            counting=common_counting(parts),
+        ),
         laue=laue,
         workdir=workdir,
-        space_group=reference.space_group if choice is None else None,
+        space_group=reference.space_group if reference.laue_group == whole.laue_group else None,
     )
-    halves = compare_half_sets(whole, joined.observations, laue, apart_deg=APART_STEPS * step_deg, seed=0)
+    halves = compare_half_sets(
+        reference.observations, joined.observations, laue, apart_deg=APART_STEPS * step_deg, seed=0
+    )
     document = JoinedParts(
-        id=reference.id,
+        id=whole.id,
         parts=len(parts),
-        scales=tuple(one.factor for one in scales),
+        scales=scales,
         half_sets_one=None if halves is None else halves.first,
         half_sets_parts=None if halves is None else halves.second,
         half_sets_reflections=0 if halves is None else halves.reflections,
         half_sets_won=None if halves is None else halves.won,
         better=_better(halves),
         joined=joined,
-        one=reference,
+        one=whole,
     )
     log.info("%s", summary(document))
     return document
 
 
-def _other_group(data: Unmerged, reference: Reflections) -> LaueChoice | None:
-    """Return the Laue group that joined observations show clearly, if it is not that of the reference."""
-    choice = determine_laue_group(data, reference.unit_cell)
-    if choice.laue.xhm() == reference.laue_group or choice.probability < MIN_PROBABILITY:
-        return None
-    return choice
+def _on_one_scale(parts: tuple[Reflections, ...], reference: Reflections) -> tuple[Unmerged, tuple[float, ...]]:
+    """Return all observations of the parts, as those of one crystal, and by what each part's were multiplied."""
+    rotations = [one.astype(np.int64) for one in rotations_of(space_group(reference.laue_group).operations())]
+    sets = [read_unmerged(part.unmerged) for part in parts]
+    scales = fit_common_scale(sets, reference.unit_cell, rotations)
+    scaled_sets = [scaled(one, scale, reference.unit_cell) for one, scale in zip(sets, scales, strict=True)]
+    columns = (np.concatenate([getattr(one, name) for one in scaled_sets]) for name in Unmerged._fields[:4])
+    hkl, intensity, sigma, angle_deg = columns
+    data = Unmerged(hkl, intensity, sigma, angle_deg, np.zeros(len(hkl), dtype=np.int32))
+    return data, tuple(one.factor for one in scales)
 
 
 def _better(halves: HalfSets | None) -> bool:
     return halves is not None and halves.second > halves.first and halves.won >= MOSTLY
 
 
-def _rotations(laue: gemmi.SpaceGroup) -> list[NDArray[np.int64]]:
-    return [rotation.astype(np.int64) for rotation in rotations_of(laue.operations())]
+def _lasting(whole: Reflections) -> tuple[str, ...]:
+    """Return the warnings of lattice and frames: what was left out of the whole is not left out of the parts."""
+    return tuple(text for text in whole.warnings if "observations left out" not in text)
 
 
-def _together(sets: list[Unmerged]) -> Unmerged:
-    """Return all observations as those of one crystal."""
-    columns = (np.concatenate([getattr(one, name) for one in sets]) for name in Unmerged._fields[:4])
-    hkl, intensity, sigma, angle_deg = columns
-    return Unmerged(hkl, intensity, sigma, angle_deg, np.zeros(len(hkl), dtype=np.int32))
-
-
-def _particulars(
-    parts: tuple[Reflections, ...], reference: Reflections, choice: LaueChoice | None, workdir: Path
-) -> Particulars:
-    """Return what the whole crystal tells of lattice and frames, and the parts of what was measured.
+def _particulars(whole: Reflections) -> Particulars:
+    """Return what the whole crystal tells of lattice and frames.
 
     Pictures and traces are those of the whole, in one orientation: of its frames, not of the parts'.
     """
-    kept = tuple(text for text in reference.warnings if "observations left out" not in text)
-    pictures, traces = reference.pictures, reference.traces
-    if choice is not None:
-        said = (
-            f"the Laue group is {choice.laue.xhm()} by parts of nearly one orientation (probability "
-            f"{choice.probability:.2f}), {reference.laue_group} for the bent crystal as a whole"
-        )
-        kept = (*(text for text in kept if not text.startswith("the Laue group")), said)
-        pictures, traces = (
-            None if file is None else in_other_axes(file, choice.basis, workdir / name)
-            for file, name in ((pictures, "pictures.h5"), (traces, "traces.h5"))
-        )
     return Particulars(
-        wavelength_angstrom=reference.wavelength_angstrom,
-        provenance=Provenance(
-            engine="apertura parts",
-            version=reference.provenance.version,
-            parameters={"parts": len(parts)},
-            inputs={"whole": reference.unmerged.sha256} | {part.id: part.unmerged.sha256 for part in parts},
-            seed=0,
-        ),
-        members=reference.members,
-        radiation=reference.radiation,
-        unit_cell_esd=reference.unit_cell_esd if choice is None else None,
-        cell_scale=reference.cell_scale,
-        indexed_fraction=reference.indexed_fraction,
-        spots=reference.spots,
-        axis_test=reference.axis_test,
-        pictures=pictures,
-        traces=traces,
-        counting=common_counting(parts),
-        discs=reference.discs,
-        damage=reference.damage,
-        warnings=kept,
+        wavelength_angstrom=whole.wavelength_angstrom,
+        provenance=whole.provenance,
+        members=whole.members,
+        radiation=whole.radiation,
+        unit_cell_esd=whole.unit_cell_esd,
+        cell_scale=whole.cell_scale,
+        indexed_fraction=whole.indexed_fraction,
+        spots=whole.spots,
+        axis_test=whole.axis_test,
+        pictures=whole.pictures,
+        traces=whole.traces,
+        counting=whole.counting,
+        discs=whole.discs,
+        damage=whole.damage,
+        warnings=_lasting(whole),
     )
