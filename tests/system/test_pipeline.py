@@ -159,10 +159,19 @@ def test_damaged_scans_cost_their_tilts_and_are_named(source: Path, tmp_path: Pa
     content = bytearray(third.read_bytes())
     content[:512] = bytes(512)
     third.write_bytes(bytes(content))
-    results = read_results(run_pipeline(damaged, tmp_path / "run", load_settings(None, []), QuietSteps()))
+    settings = load_settings(None, ["position_maps=true"])
+    results = read_results(run_pipeline(damaged, tmp_path / "run", settings, QuietSteps()))
     assert {scan["source"] for scan in results["source"]["lost"]} == {first.name, second.name, third.name}
     assert results["status"] == "solved"
-    assert first.name in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert first.name in page
+    for crystal in results["crystals"]:  # straight, and mapped with the tilts that are left
+        maps = crystal["maps"]
+        assert maps["bend_deg"] < 0.2
+        assert maps["by_parts"] is None
+        with h5py.File(tmp_path / "run" / maps["file"], "r") as file:
+            assert np.isfinite(file["angle_deg"][()]).sum() == maps["positions"] > 0
+    assert "From position to position" in page
 
 
 EXPORTS = {
