@@ -22,6 +22,7 @@ from tasks.model import Document
 INTERMEDIATE = (
     "ingest",
     "crystals/*/frames",
+    "crystals/*/parts/*/frames",
     "crystals/*/integrate/frames",
     "crystals/*/integrate/dials",
     "crystals/*/gain",

@@ -61,7 +61,8 @@ class Settings(Document):
     )
     position_maps: bool = Field(
         default=False,
-        description="map misorientation, scale and strain of each crystal over its probe positions (built-in engine)",
+        description="map misorientation, scale, strain and rocking curve of each crystal over its probe positions, and "
+        "measure one that bends by parts of nearly one orientation each (built-in engine)",
     )
     workers: int = Field(default=2, ge=1, le=256, description="crystals worked on at once")
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from tasks.integrate.models import JoinedParts
 from tasks.maps.models import CrystalMaps
 from tasks.model import FileRef
 from tasks.model.provenance import Provenance
-from tasks.report.map_charts import map_charts, map_sentences
+from tasks.report.map_charts import map_charts, map_sentences, parts_sentence
+from tasks.report.map_entry import map_entry
 
 NAMES = ("angle_deg", "angle_sigma_deg", "scale", "strain", "curve")
 
@@ -25,6 +27,11 @@ def maps_of(path: Path, known: np.ndarray, **changes) -> CrystalMaps:
         provenance=Provenance(engine="test", version="1"),
     )  # fmt: skip
     return document.model_copy(update=changes)
+
+
+def by_parts(*, better: bool, **changes) -> JoinedParts:
+    figures = {"half_sets_one": 0.82, "half_sets_parts": 0.9871, "half_sets_reflections": 319, "half_sets_won": 1.0}
+    return JoinedParts.model_construct(id="crystal-07", parts=7, better=better, **{**figures, **changes})
 
 
 def test_every_map_has_a_colour_bar_with_its_unit(tmp_path: Path) -> None:
@@ -50,3 +57,17 @@ def test_nothing_is_drawn_where_nothing_is_known(tmp_path: Path) -> None:
     assert map_charts(maps) is None
     assert "too few" not in " ".join(map_sentences(maps))
     assert "has enough electrons" in " ".join(map_sentences(maps))
+
+
+def test_a_crystal_that_bends_says_whose_intensities_are_used_and_why(tmp_path: Path) -> None:
+    said = parts_sentence(by_parts(better=True))
+    assert "in 7 parts" in said
+    assert "0.9871 by parts and to 0.8200 in one orientation (319 reflections)" in said
+    assert "the intensities are those of the parts" in said
+    assert "are those in one orientation." in parts_sentence(by_parts(better=False))
+    assert "Too few reflections" in parts_sentence(by_parts(better=False, half_sets_one=None, half_sets_parts=None))
+    maps = maps_of(tmp_path / "maps.h5", np.ones((4, 4), dtype=bool))
+    entry = map_entry(maps, "maps.h5", by_parts(better=True)).by_parts
+    assert entry is not None
+    assert (entry.parts, entry.used, entry.half_sets_parts) == (7, "parts", 0.9871)
+    assert map_entry(maps, "maps.h5", None).by_parts is None
