@@ -44,14 +44,22 @@ def summary(joined: JoinedParts) -> str:
     )
 
 
-@stage(name="symmetry of parts of {whole.id}", summary=lambda found: f"{found.id}: Laue group {found.laue_group}")
+def laue_summary(found: Reflections) -> str:
+    """Return in a sentence which Laue group the parts show."""
+    return f"{found.id}: Laue group {found.laue_group}"
+
+
+@stage(name="symmetry of parts of {whole.id}", summary=laue_summary)
 def whole_in_shown_symmetry(parts: tuple[Reflections, ...], whole: Reflections, workdir: Path) -> Reflections:
     """Return the whole crystal in the Laue group and the axes that its parts show, which a bend may have hidden.
 
-    Where they show none clearly, or the same, that is the whole as it was. Parts are in its axes.
+    Where they show the same, or none more clearly than the whole shows its own, that is the whole as it was. Parts are
+    in its axes.
     """
     choice = determine_laue_group(_on_one_scale(parts, whole)[0], whole.unit_cell)
-    if choice.laue.xhm() == whole.laue_group or choice.probability < MIN_PROBABILITY:
+    if choice.laue.xhm() == whole.laue_group:
+        return whole
+    if choice.probability < min(MIN_PROBABILITY, determine_laue_group(whole.observations, whole.unit_cell).probability):
         return whole
     said = (
         f"the Laue group is {choice.laue.xhm()} by parts of nearly one orientation (probability "

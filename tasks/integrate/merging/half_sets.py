@@ -1,7 +1,9 @@
 """Two measurements of the same reflections, judged by how well one half of each foretells the other half.
 
 Halves are drawn among crossings of the Ewald sphere, not among observations: those of one crossing share their errors
-of orientation and curve, whatever parts of a crystal they are of. Amplitudes are compared, as a few strong reflections
+of orientation and curve, whatever parts of a crystal they are of. Friedel mates cross at nearly the same tilt, but the
+curvature of the sphere has them on different places of their curves: they count as two, or a crystal of low symmetry,
+which meets most reflections once, would have nothing to compare. Amplitudes are compared, as a few strong reflections
 would decide a correlation of intensities. Idea: CC1/2 (Karplus & Diederichs, Science 336, 1030-1033, 2012).
 Departures: the weighted means that are used are compared, over the same reflections for both, and many halves drawn.
 """
@@ -12,7 +14,6 @@ import gemmi
 import numpy as np
 
 from tasks.crystal.correlation import correlation
-from tasks.crystal.symmetry import space_group
 from tasks.integrate.merging.equivalents import group_equivalents, inverse_variance
 from tasks.integrate.reflection_file import Unmerged
 from tasks.model.arrays import Floats, Integers
@@ -45,7 +46,7 @@ def compare_half_sets(
     Parameters
     ----------
     apart_deg
-        Observations of a reflection (or its Friedel mate) that lie farther apart in tilt are of different crossings.
+        Observations of one reflection that lie farther apart in tilt are of different crossings.
     """
     group = group_equivalents(np.concatenate([first.hkl, second.hkl]), laue)
     members = group.member[: len(first.hkl)], group.member[len(first.hkl) :]
@@ -70,7 +71,7 @@ def compare_half_sets(
 
 def _crossings(data: Unmerged, apart_deg: float) -> Integers:
     """Return the number (n,) of the crossing that each observation is of."""
-    reflection = group_equivalents(data.hkl, space_group("P -1")).member
+    reflection = np.unique(data.hkl, axis=0, return_inverse=True)[1].ravel()
     order = np.lexsort((data.angle_deg, reflection))
     begins = np.ones(len(order), dtype=bool)
     begins[1:] = (np.diff(reflection[order]) != 0) | (np.diff(data.angle_deg[order]) > apart_deg)

@@ -43,5 +43,5 @@ def test_an_error_seen_many_times_in_one_crossing_is_one_error() -> None:
 
 def test_what_was_met_once_says_nothing() -> None:
     one = measured(0.1, 1)
-    alone = Unmerged(*(column[:: len(SIGNS)] for column in one))
+    alone = Unmerged(*(column[:: len(SIGNS)] for column in one))  # one equivalent of each
     assert compare_half_sets(alone, alone, LAUE, apart_deg=5.0, seed=0) is None
