@@ -114,6 +114,7 @@ def join_parts(
                 seed=0,
             ),
             counting=common_counting(parts),
+            warnings=(*_lasting(reference), *_damage_in_doubt(parts, whole)),
         ),
         laue=laue,
         workdir=workdir,
@@ -157,6 +158,18 @@ def _better(halves: HalfSets | None) -> bool:
 def _lasting(whole: Reflections) -> tuple[str, ...]:
     """Return the warnings of lattice and frames: what was left out of the whole is not left out of the parts."""
     return tuple(text for text in whole.warnings if "observations left out" not in text)
+
+
+def _damage_in_doubt(parts: tuple[Reflections, ...], whole: Reflections) -> tuple[str, ...]:
+    """Return in words where parts judge damage in another way than the whole, whose figures are shown."""
+    if whole.damage is None:
+        return ()
+    states = [part.damage.state for part in parts if part.damage is not None]
+    others = sorted({state for state in states if state != whole.damage.state})
+    if not others:
+        return ()
+    told = ", ".join(f"{state} in {states.count(state)}" for state in others)
+    return (f"damage: {whole.damage.state} for the whole crystal, {told} of {len(parts)} parts",)
 
 
 def _particulars(whole: Reflections) -> Particulars:
