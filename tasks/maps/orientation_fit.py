@@ -4,7 +4,8 @@ A cell's electrons of reflection h at tilt t are expected to be N (A K p(s + l .
 scale, K from the intensity and the scale of the frame that the integration found, p the rocking curve at the
 excitation error s turned by w, b the background. Gauss-Newton with the expected (Fisher) information from
 w = 0. The curve of a cell is narrower than that of a crystal that bends: one factor for all cells is fitted with them,
-and so are the intensities and the scales of the frames, by expectation and maximisation.
+and so are the intensities and the scales of the frames, by expectation and maximisation. Last comes the width of each
+cell's own curve against that of all, as if scale and rotation, which stay as they are, moved with it.
 
 Departure from textbook maximum likelihood (McCullagh & Nelder, Generalized Linear Models, 1989, chapter 2): a wide
 normal prior keeps cells that say nothing about an axis finite. The covariance is the inverse of the information, raised

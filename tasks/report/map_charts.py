@@ -1,4 +1,4 @@
-"""Maps of a crystal over its probe positions: misorientation, scale and strain, with colour bars."""
+"""Maps of a crystal over its probe positions: misorientation, scale, strain and rocking curve, with colour bars."""
 
 from typing import Any
 

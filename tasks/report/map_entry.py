@@ -23,7 +23,7 @@ class PartsEntry(Document):
 
 
 class MapsEntry(Document):
-    """Maps over the probe positions: misorientation, scale, strain; the HDF5 file has them with their sigmas."""
+    """Maps over the probe positions: misorientation, scale, strain, rocking curve; the HDF5 file has their sigmas."""
 
     file: str = Field(description="path in the run folder")
     tilt_deg: float = Field(description="of the scan that the maps lie on")

@@ -7,6 +7,7 @@ import pytest
 
 import flows.bent
 from flows.bent import PartsBench, joined_parts, measured_by_parts
+from flows.export import FinishedCrystal
 from flows.progress import QuietSteps
 from flows.settings import Settings
 from tasks.frames.models import FrameSeries
@@ -57,6 +58,7 @@ def test_parts_know_the_intensities_better_and_hold_every_electron_once(bent, ca
     ends = np.array([[float(angle) for angle in str(turn).split()] for turn in (turns[0], turns[-1])])
     assert 0.5 < np.linalg.norm(ends[1] - ends[0]) < 1.5
     assert joined_parts(bench.folder) == found.parts
+    assert FinishedCrystal(bench.folder, {}, {}).reflections == found.reflections  # what an export takes
 
 
 def test_a_crystal_that_does_not_bend_is_handed_back_as_it_is(bent, tmp_path) -> None:
