@@ -28,6 +28,10 @@ log = logging.getLogger("apertura.bent")
 
 FOLDER = "parts"
 """Within the folder of a crystal."""
+BY_PARTS = (
+    "the crystal bends: the structure's intensities are those of {parts} parts joined, each in its own orientation; "
+    "what is shown here is the whole crystal in one"
+)
 
 
 def joined_parts(folder: Path) -> JoinedParts | None:

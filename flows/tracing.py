@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.bent import joined_parts
+from flows.bent import BY_PARTS, joined_parts
 from flows.run_files import named_damage
 from flows.run_folder import read_whole_results
 from tasks.apertures import ApertureSet
@@ -14,10 +14,6 @@ from tasks.model import Document, SettingsError, SourceError
 from tasks.stage import read_document
 from tasks.trace import ElectronSource, Trace, draw_trace, trace_reflection
 
-BY_PARTS = (
-    "the crystal bends: the structure's intensities are those of {parts} parts joined, each in its own orientation; "
-    "what is shown here is the whole crystal in one"
-)
 INDEX_MAX = 9999
 """Chosen, not measured: the last of an axis of 1000 A at 0.1 A."""
 

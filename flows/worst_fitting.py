@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.formats.fcf import read_fit
+from flows.bent import BY_PARTS
 from flows.pipeline import Found, Run
 from tasks.integrate import Reflections
 from tasks.model import ApertureError
@@ -38,6 +39,8 @@ def _with_list(outcome: CrystalOutcome, measured: Sequence[MeasuredCrystal | Non
         why = error.message if isinstance(error, ApertureError) else str(error)
         log.warning("%s: no list of its worst-fitting reflections: %s", outcome.id, why)
         worst = WorstFitting(reflections=(), notes=(f"There is no such list: {why}",))
+    if outcome.parts is not None and outcome.parts.better:
+        worst = worst.model_copy(update={"notes": (*worst.notes, f"{BY_PARTS.format(parts=outcome.parts.parts)}.")})
     return outcome.model_copy(update={"worst": worst})
 
 
