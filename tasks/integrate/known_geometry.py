@@ -86,6 +86,11 @@ class KnownGeometryIntegrator(IntegrationSettings):
     few_spots: Literal["refuse", "hold"] = Field(
         default="refuse", description="what to do where too few are found to refine the geometry: hold the reference's"
     )
+    few_electrons: Literal["refine", "hold"] = Field(
+        default="refine",
+        description="what to do with the orientations where few electrons make a spot: refine them against the spots, "
+        "or hold the reference's, which is for parts of a crystal that lie as the whole does",
+    )
     statistics: Literal["auto", "counts", "sums"] = Field(
         default="auto",
         description="how intensities follow from pixels: counts = a Poisson likelihood of all tilts in the curve of "
@@ -118,14 +123,14 @@ class KnownGeometryIntegrator(IntegrationSettings):
             )
         laue = space_group(self.reference.laue_group)
         refined, fraction = self._held(frames, known) if few else self._refined(frames, known, laue, search.spots)
-        d_min = self.d_min_angstrom or self.reference.d_min_angstrom
-        every = predicted_spots(frames, images, search, refined, d_min=d_min, d_max=self.d_max_angstrom)
-        allowed = every.where(np.flatnonzero(centring_allows(every.hkl, laue.operations())))
-        pixels = pixels_of(frames, images, search, refined, allowed)
+        every, pixels = self._pixels(frames, images, search, refined, laue)
+        if not few and self.few_electrons == "hold" and electrons_per_spot(pixels) < FEW_ELECTRONS:
+            refined, _ = self._held(frames, known)
+            every, pixels = self._pixels(frames, images, search, refined, laue)
         model = _start_model(known, frames, refined)
         by_counts = self._counts_are_few(pixels)
         if by_counts:
-            pixels = self._in_known_profile(frames, images, (search, refined), known, allowed)
+            pixels = self._in_known_profile(frames, images, (search, refined), known, every)
             scaled = scaled_by_counts(pixels, refined, laue, model)
         else:
             scaled = scaled_in(frames, pixels, refined, laue, final=True, model=model)
@@ -163,6 +168,15 @@ class KnownGeometryIntegrator(IntegrationSettings):
             # of few counts the median is zero, and what lies far from it is the signal
             consistent=np.ones(int(kept.sum()), dtype=bool) if by_counts else None,
         )
+
+    def _pixels(
+        self, frames: FrameSeries, images: Images, search: SpotSearch, refined: Refined, laue: gemmi.SpaceGroup
+    ) -> tuple[Predictions, Pixels]:
+        """Return the reflections that the centring allows where they are predicted, and their pixels."""
+        d_min = self.d_min_angstrom or self.reference.d_min_angstrom
+        every = predicted_spots(frames, images, search, refined, d_min=d_min, d_max=self.d_max_angstrom)
+        allowed = every.where(np.flatnonzero(centring_allows(every.hkl, laue.operations())))
+        return allowed, pixels_of(frames, images, search, refined, allowed)
 
     def _counts_are_few(self, pixels: Pixels) -> bool:
         if pixels.disc is not None:

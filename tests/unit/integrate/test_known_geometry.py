@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from tasks.crystal.lattice import reciprocal_matrix
+from tasks.integrate import known_geometry
 from tasks.integrate.builtin import BuiltinIntegrator
-from tasks.integrate.known_geometry import KnownGeometryIntegrator, keeps_geometry
+from tasks.integrate.known_geometry import KnownGeometryIntegrator, keeps_geometry, known_lattice
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import Detector, FileRef, InputError, NotIndexedError
 from tests.synthetic.frame_series import Conditions, synthetic_frame_series
@@ -102,3 +103,17 @@ def test_of_few_electrons_counts_are_asked_and_of_many_sums(reference, tmp_path)
     assert 0.5 < deviation.std() < 1.25  # of those without a count a sigma is that of what may be there
     many = KnownGeometryIntegrator(reference=known).integrate(made.series, tmp_path)
     assert many.provenance.parameters["statistics"] == "sums"
+
+
+def test_of_few_electrons_the_orientations_of_the_reference_are_held_if_asked_for(reference, tmp_path, monkeypatch):
+    made, known = reference
+    monkeypatch.setattr(known_geometry, "FEW_ELECTRONS", 1e9)  # so that spots to refine by are found, too
+    weak = again(made, Conditions(bragg=2000.0), tmp_path, seed=6)
+    found = []
+    for each in ("refine", "hold"):
+        (tmp_path / each).mkdir()
+        engine = KnownGeometryIntegrator(reference=known, few_electrons=each)
+        found.append(known_lattice(engine.integrate(weak, tmp_path / each)).setting)
+    setting = known_lattice(known).setting[1:-1]  # the reference has a frame more at either end
+    refined, held = (np.abs(each - setting).max() for each in found)
+    assert held < 0.2 * refined
