@@ -16,6 +16,7 @@ from adapters.formats.mask_reader import MaskFileReader
 from adapters.formats.scans.scan_reader import ScanFileReader
 from flows.aperture_gain import Bench, aperture_gain
 from flows.bent import PartsBench, measured_by_parts
+from flows.nested import RegionBench, nested_study
 from flows.parallel import side_by_side
 from flows.patchwork import Patch, gathered, require_known, with_failures
 from flows.phases import PhaseOutcome, best_phase, best_with_solution
@@ -42,6 +43,7 @@ from tasks.model import (
     LicenceExpiredError,
     NoCrystalsError,
     ProgramNotFoundError,
+    SettingsError,
 )
 from tasks.refine import refine_structure
 from tasks.report import CrystalOutcome, Failure
@@ -100,11 +102,15 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
     if run.settings.compare_apertures:
         parts = parts_of(combined, crystals)
         crystals = tuple(side_by_side(partial(with_gain, run, series, beams, parts), crystals, workers=workers))
+    if run.settings.study.nested:
+        crystals = tuple(side_by_side(partial(with_nested, run, series, beams), crystals, workers=workers))
     return Found(series, apertures, crystals, merged_structures(run, combined), combined, beams=beams)
 
 
 def solve_rotation_series(run: Run, source: SourceDocument) -> Found:
     """Go from the frames of one crystal to its structure."""
+    if run.settings.study.nested:
+        raise SettingsError("study.nested: a rotation series has no probe positions", "leave it false")
     with run.steps.step("frames", "crystal-01"):
         workdir = crystal_folder(run, "crystal-01") / "frames"
         frames = read_rotation(source, FrameFileReader(), run.settings.frames, workdir=workdir, masks=MaskFileReader())
@@ -281,6 +287,22 @@ def with_gain(
     bench = Bench(own, solution, contents_of(run, crystal), run.settings, mine, folder)
     with run.steps.step("gain", crystal.id):
         return crystal.model_copy(update={"gain": aperture_gain(crystal, series, beams, bench)})
+
+
+def with_nested(run: Run, series: TiltSeries, beams: DirectBeams, crystal: CrystalOutcome) -> CrystalOutcome:
+    """Solve ever smaller parts of a crystal: how much of it would have sufficed."""
+    if crystal.reflections is None:
+        return crystal
+    alone = replace(run, review=NoReview())  # a person is asked about the crystal, not about its parts
+    contents = contents_of(run, crystal)
+
+    def solve(part: CrystalOutcome, folder: Path) -> CrystalOutcome:
+        return structure_of(alone, part, part.reflections, contents, folder=folder) if part.reflections else part
+
+    bench = RegionBench(series, beams, crystal.reflections, run.settings.frames, run.steps)
+    folder = crystal_folder(run, crystal.id) / "nested"
+    nested = nested_study(crystal, bench, solve, sizes=run.settings.study.positions, folder=folder)
+    return crystal.model_copy(update={"nested": nested})
 
 
 def contents_of(run: Run, crystal: CrystalOutcome) -> Composition | None:

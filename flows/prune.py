@@ -26,6 +26,7 @@ INTERMEDIATE = (
     "crystals/*/integrate/frames",
     "crystals/*/integrate/dials",
     "crystals/*/gain",
+    "crystals/*/nested/*/frames",
 )
 """Folders below a run folder that can be made again from the source; results, hkl, CIF and report stay."""
 

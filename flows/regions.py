@@ -3,13 +3,14 @@
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.nested import RegionBench, RegionStatistics, measured_region
 from flows.parallel import side_by_side
-from flows.pipeline import Found, Run, combine, crystal_folder, failed, merged_structures, structure
+from flows.pipeline import Found, Run, combine, crystal_folder, merged_structures, structure
 from flows.progress import Steps
 from flows.replay import FinishedRun, finished_run
 from flows.review import NoReview
@@ -28,15 +29,13 @@ from tasks.apertures import (
     split_aperture,
     write_drawn,
 )
-from tasks.frames import sum_frames
-from tasks.integrate import KnownGeometryIntegrator, PatchworkSettings, integrate_frames
-from tasks.model import ApertureError, SettingsError, SourceError
+from tasks.integrate import PatchworkSettings
+from tasks.model import SettingsError, SourceError
 from tasks.report import CrystalOutcome, SourceSummary
 from tasks.stage import fingerprint, read_document
 from tasks.trace import ElectronSource, bragg_by_position
 
 Masks = NDArray[np.bool_]
-RegionStatistics = Literal["auto", "counts", "sums"]
 
 
 class RegionsAsked(NamedTuple):
@@ -104,7 +103,8 @@ def _measured_run(
         tilts = np.array([scan.tilt_deg for scan in parent.electrons.series.scans])
         apertures = [write_drawn(name, masks, tilts, place) for name, masks in regions.items()]
         workers = settings.workers
-        measured = side_by_side(partial(_measured, task, parent, statistics), apertures, workers=workers)
+        bench = _bench(task, parent, asked, statistics)
+        measured = side_by_side(partial(_measured, task, bench), apertures, workers=workers)
         crystals = tuple(side_by_side(partial(structure, task), measured, workers=workers))
         combined = combine(task, crystals)
         shown = parent.apertures.model_copy(
@@ -152,21 +152,18 @@ def _regions(parent: _Parent, asked: RegionsAsked, crystal: str) -> dict[str, Ma
     return regions
 
 
-def _measured(run: Run, parent: _Parent, statistics: RegionStatistics, region: CrystalAperture) -> CrystalOutcome:
-    """Sum the frames of a region and integrate them in the crystal's geometry."""
-    outcome = CrystalOutcome(id=region.id, aperture=region)
-    place = crystal_folder(run, region.id)
-    series, beams = parent.electrons.series, parent.electrons.beams
-    try:
-        with run.steps.step("frames", region.id):
-            frames = sum_frames(series, region, run.settings.frames, workdir=place / "frames", beams=beams)
-    except ApertureError as error:
-        return failed(outcome, "frames", error)
-    outcome = outcome.model_copy(update={"frames": frames})
-    engine = KnownGeometryIntegrator(reference=parent.crystal.reflections, few_spots="hold", statistics=statistics)
-    try:
-        with run.steps.step("integrate", region.id):
-            data = integrate_frames(frames, engine, workdir=place / "integrate")
-    except ApertureError as error:
-        return failed(outcome, "integrate", error)
-    return outcome.model_copy(update={"reflections": data})
+def _bench(run: Run, parent: _Parent, asked: RegionsAsked, statistics: RegionStatistics) -> RegionBench:
+    """Return what regions are measured with: the best positions lie as the crystal does, its ends may be turned."""
+    return RegionBench(
+        series=parent.electrons.series,
+        beams=parent.electrons.beams,
+        reference=parent.crystal.reflections,
+        frames=run.settings.frames,
+        steps=run.steps,
+        statistics=statistics,
+        few_electrons="refine" if asked.positions is None else "hold",
+    )
+
+
+def _measured(run: Run, bench: RegionBench, region: CrystalAperture) -> CrystalOutcome:
+    return measured_region(bench, region, region.id, crystal_folder(run, region.id))

@@ -37,6 +37,22 @@ CONFIG_BYTES_MAX = 2**20
 """All settings with their defaults are 1 kB: what is far larger is another file."""
 
 
+class StudySettings(Document):
+    """What a run finds out about its crystals beside their structures."""
+
+    nested: bool = Field(
+        default=False,
+        description="solve ever smaller parts of each solved crystal, in its geometry: how much of it would have "
+        "sufficed (built-in engine)",
+    )
+    positions: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(),
+        max_length=20,
+        description="of these parts, at every tilt; none: powers of two from half of the crystal downwards. The "
+        "largest is tried first, and none after one that did not suffice",
+    )
+
+
 class Settings(Document):
     """What a run does. Every field has a default that is meant to work on data nobody has seen."""
 
@@ -64,6 +80,7 @@ class Settings(Document):
         description="map misorientation, scale, strain and rocking curve of each crystal over its probe positions, and "
         "measure one that bends by parts of nearly one orientation each (built-in engine)",
     )
+    study: StudySettings = Field(default=StudySettings(), description="how much of a crystal would have sufficed")
     workers: int = Field(default=2, ge=1, le=256, description="crystals worked on at once")
 
     @model_validator(mode="before")
@@ -89,6 +106,15 @@ class Settings(Document):
                 Composition.parse(text)
         except InputError as error:
             raise SettingsError(*error.args) from error
+        return self
+
+    @model_validator(mode="after")
+    def _nested_has_an_engine(self) -> "Settings":
+        if self.study.nested and self.integrate.engine not in ("builtin", "auto", "all"):
+            raise SettingsError(
+                f"study.nested: integrate.engine={self.integrate.engine} keeps no geometry to measure parts in",
+                "set integrate.engine=builtin",
+            )
         return self
 
     @property

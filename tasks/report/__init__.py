@@ -11,10 +11,14 @@ if TYPE_CHECKING:
         ApertureQuality,
         CrystalOutcome,
         Failure,
+        NestedRegion,
+        NestedStudy,
         PhaseTrial,
         RunOutcome,
         SourceSummary,
     )
+    from tasks.report.nested_rows import sufficient
+    from tasks.report.reasons import reason_of
     from tasks.report.script import script_hash
     from tasks.report.task import ReportFiles, write_report
     from tasks.report.worst_list import MeasuredCrystal, worst_fitting
@@ -30,6 +34,8 @@ __all__ = [
     "CrystalOutcome",
     "Failure",
     "MeasuredCrystal",
+    "NestedRegion",
+    "NestedStudy",
     "PhaseTrial",
     "ReportFiles",
     "RunOutcome",
@@ -37,7 +43,9 @@ __all__ = [
     "WorstFitting",
     "WorstReflection",
     "colour_of",
+    "reason_of",
     "script_hash",
+    "sufficient",
     "tilt_pictures",
     "worst_fitting",
     "write_report",

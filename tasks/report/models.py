@@ -106,6 +106,33 @@ class PhaseTrial(Document):
     reason: str = ""
 
 
+class NestedRegion(Document):
+    """A part of a crystal, measured in its geometry and solved by itself."""
+
+    positions: int = Field(description="at every tilt; where the crystal has fewer, all of them")
+    electrons: float = Field(description="in its frames at all tilts")
+    unit_cells: float = Field(description="under it at one tilt, were the crystal as thick as it is wide")
+    unique: int | None = Field(default=None, description="unique reflections; null: it was not measured")
+    cc_half: float | None = None
+    d_min_angstrom: float | None = Field(default=None, description="as far as its own intensities are significant")
+    r1: float | None = Field(default=None, description="of its refined structure; null without one")
+    status: Literal["solved", "not-solved", "not-indexed"]
+    sufficed: bool = Field(description="solved, by the structure that explains the whole crystal")
+    reason: str = Field(default="", description="why it did not suffice")
+
+
+class NestedStudy(Document):
+    """The regions of one crystal, the largest first, until one did not suffice."""
+
+    positions: int = Field(description="of the crystal at a tilt, median")
+    electrons: float = Field(description="of the crystal, in its frames at all tilts")
+    regions: tuple[NestedRegion, ...] = ()
+    fraction: float | None = Field(
+        default=None, description="of its electrons that would have sufficed; null: no part that was tried did"
+    )
+    note: str = Field(default="", description="why nothing was tried")
+
+
 class CrystalOutcome(Document):
     """One crystal: whatever its chain of stages produced, and why it stopped if it did."""
 
@@ -123,6 +150,7 @@ class CrystalOutcome(Document):
         default=None, description="None where the aperture leaves out no position, and by parts"
     )
     worst: WorstFitting | None = Field(default=None, description="of the refined structure; None without one")
+    nested: NestedStudy | None = Field(default=None, description="parts of it solved alone, where they were asked for")
     failure: Failure | None = None
 
     @property

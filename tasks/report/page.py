@@ -20,8 +20,10 @@ from tasks.report.images import FramePicture, TiltPicture, colour_of, frame_pict
 from tasks.report.map_charts import map_charts, map_sentences, parts_sentence
 from tasks.report.masked import masked_picture, masked_words, validity_entry
 from tasks.report.models import CrystalOutcome, RunOutcome
+from tasks.report.nested_rows import NESTED_HEADER, nested_rows, nested_sentence
 from tasks.report.patchwork_entries import STEP_HEADER, patchwork_entries, step_rows
-from tasks.report.results import reason_of, stage_provenance
+from tasks.report.reasons import reason_of
+from tasks.report.results import stage_provenance
 from tasks.report.script import script_text
 from tasks.report.worst_charts import reflection_views
 
@@ -92,6 +94,11 @@ def _template() -> jinja2.Template:
     environment.globals |= {"tables": tables, "legend": legend, "claim_rows": claim_rows}
     environment.globals |= {"STEP_HEADER": STEP_HEADER, "step_rows": step_rows, "map_sentences": map_sentences}
     environment.globals |= {"parts_sentence": parts_sentence, "reflection_views": reflection_views}
+    environment.globals |= {
+        "NESTED_HEADER": NESTED_HEADER,
+        "nested_rows": nested_rows,
+        "nested_sentence": nested_sentence,
+    }
     return environment.get_template("page.html.j2")
 
 

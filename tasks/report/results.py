@@ -25,8 +25,18 @@ from tasks.refine import Alert, Misfit, Refinement, RestraintPull
 from tasks.report.disorder_entries import DisorderEntry, SolventEntry, beyond_whole_atoms
 from tasks.report.map_entry import MapsEntry, map_entry
 from tasks.report.masked import ValidityEntry, validity_entry
-from tasks.report.models import ApertureGain, CrystalOutcome, Failure, PhaseTrial, RunOutcome, SourceSummary, Status
+from tasks.report.models import (
+    ApertureGain,
+    CrystalOutcome,
+    Failure,
+    NestedStudy,
+    PhaseTrial,
+    RunOutcome,
+    SourceSummary,
+    Status,
+)
 from tasks.report.patchwork_entries import PatchworkEntry, patchwork_entries
+from tasks.report.reasons import reason_of
 from tasks.report.wording import headline
 from tasks.solve import Solutions
 
@@ -148,6 +158,7 @@ class CrystalEntry(Document):
     frames: FramesEntry | None
     integration: IntegrationEntry | None
     maps: MapsEntry | None = Field(description="over the probe positions; null where they were not asked for")
+    nested: NestedStudy | None = Field(description="parts of it solved alone; null where they were not asked for")
     solution: SolutionEntry | None
     refinement: RefinementEntry | None
     worst_fitting: tuple[Misfit, ...] = Field(default=(), description="reflections of the refined structure")
@@ -229,33 +240,6 @@ def results(outcome: RunOutcome, rundir: Path) -> dict[str, Any]:
     return document.model_dump(mode="json", by_alias=True, context={"root": rundir})
 
 
-def reason_of(crystal: CrystalOutcome) -> str | None:
-    """Return in words why a crystal is not solved; None if it is."""
-    if crystal.status == "solved":
-        return None
-    if crystal.failure is not None:
-        known = () if crystal.solutions is None else crystal.solutions.diagnosis  # why, where refinement stopped
-        return "; ".join((*known, crystal.failure.message))
-    verdicts = [stage for stage in (crystal.refinement, crystal.solutions) if stage is not None]
-    if not verdicts:
-        return "the work on it did not begin" if crystal.frames is None else "its frames were not integrated"
-    last = verdicts[0]
-    said = last.reasons if isinstance(last, Refinement) else last.best.reasons
-    diagnosis = () if crystal.solutions is None else crystal.solutions.diagnosis
-    name = "the refined model" if isinstance(last, Refinement) else "the best candidate structure"
-    if isinstance(last, Refinement) and last.verdict == "doubtful" and _explains(last):
-        diagnosis = ()  # what data look like is no cause where a model explains them
-    if crystal.phases and last.verdict != "doubtful":
-        tried = ", ".join(trial.composition for trial in crystal.phases)
-        diagnosis = (f"it fits none of the compositions ({tried})", *diagnosis)
-    return "; ".join((*diagnosis, *said)) or f"{name} is {last.verdict.replace('-', ' ')}"
-
-
-def _explains(refinement: Refinement) -> bool:
-    """Tell whether a model predicts its data: where it does not, the places of its atoms are open."""
-    return refinement.claims is None or refinement.claims.positions.state != "open"
-
-
 def stage_provenance(outcome: RunOutcome) -> dict[str, Provenance]:
     """Return the provenance of every stage of every crystal, keyed ``crystal/stage``."""
     found: dict[str, Provenance] = {}
@@ -304,6 +288,7 @@ def _crystal(crystal: CrystalOutcome, rundir: Path, relations: dict[str, Crystal
         maps=None
         if crystal.maps is None
         else map_entry(crystal.maps, relative(crystal.maps.file.path, rundir), crystal.parts),
+        nested=crystal.nested,
         solution=_solution(crystal.solutions),
         refinement=_refinement(crystal.refinement, rundir),
         worst_fitting=crystal.misfits,

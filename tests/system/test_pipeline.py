@@ -46,6 +46,7 @@ from tests.synthetic.coarse_series import coarse_case
 
 ROOT = Path(__file__).resolve().parents[2]
 ZIRCONIUM_TOLERANCE_ANGSTROM = 0.02
+ASKED = ["study.nested=true", "study.positions=[4]"]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def solved(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_pipeline(source, tmp_path_factory.mktemp("runs") / "run", load_settings(None, []), QuietSteps())
+    return run_pipeline(source, tmp_path_factory.mktemp("runs") / "run", load_settings(None, ASKED), QuietSteps())
 
 
 def refined(run: Path) -> Refinement:
@@ -113,6 +114,17 @@ def test_results_have_every_field_that_programs_rely_on(solved: Path) -> None:
     assert not re.search(r"(?:src|href)\s*=\s*['\"]?(?:https?:)?//|url\(\s*['\"]?https?:", page)
 
 
+def test_a_run_says_how_much_of_a_crystal_would_have_sufficed(solved: Path) -> None:
+    (crystal,) = [one for one in read_results(solved)["crystals"] if one["status"] == "solved"]
+    (part,) = crystal["nested"]["regions"]
+    assert part["positions"] == 4
+    assert part["sufficed"], part["reason"]
+    assert is_uio66(read_document(solved / "crystals" / crystal["id"] / "nested" / "positions-0004/refine", Refinement))
+    assert crystal["nested"]["fraction"] == pytest.approx(part["electrons"] / crystal["frames"]["counts_total"])
+    assert crystal["nested"]["fraction"] < 0.15
+    assert "of its electrons would have sufficed: its best 4 of" in (solved / "report.html").read_text(encoding="utf-8")
+
+
 def test_every_electron_of_an_all_positions_aperture_is_in_the_frames(solved: Path, tmp_path: Path) -> None:
     series = read_document(solved / "ingest", TiltSeries)
     masks = tmp_path / "all.h5"
@@ -128,7 +140,8 @@ def test_every_electron_of_an_all_positions_aperture_is_in_the_frames(solved: Pa
 
 def test_a_finished_run_is_taken_from_its_folder(solved: Path, source: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in solved.rglob("document.json")}
-    again = run_pipeline(source, solved, load_settings(None, []), QuietSteps())
+    assert any("nested" in path.parts for path in before)
+    again = run_pipeline(source, solved, load_settings(None, ASKED), QuietSteps())
     assert {path: path.stat().st_mtime_ns for path in again.rglob("document.json")} == before
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from tasks.model.claims import Claim, Claims
 from tasks.report.claims_wording import claim_rows, claims_sentence
-from tasks.report.results import reason_of, results
+from tasks.report.reasons import reason_of
+from tasks.report.results import results
 from tasks.report.wording import headline
 from tests.synthetic.outcomes import example_outcome
 
