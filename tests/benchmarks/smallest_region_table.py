@@ -1,0 +1,140 @@
+"""The table, the sentences and the plots of `tests.benchmarks.smallest_region`, from its lines."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Row = dict[str, Any]
+CONDITION = ("structure", "size_nm", "dose", "model", "kind")
+HEAD = (
+    "| structure | nm | electrons a position | of | whole ones solved | smallest solved: positions | electrons "
+    "| unit cells | unsolved below it: electrons | CC / allowed | d_min / allowed (A) "
+    "| counts would need | wrong called solved |"
+)
+
+
+class Nest(NamedTuple):
+    """One crystal, or one patchwork: its ``whole`` and, if there are any, the ``smallest`` that is solved and the
+    largest ``unsolved`` one below it; ``false``: how many of its regions are called solved with a wrong structure.
+    """
+
+    whole: Row
+    smallest: Row | None
+    unsolved: Row | None
+    false: int
+
+
+def nests(rows: list[Row]) -> dict[tuple[Any, ...], list[Nest]]:
+    """Return what each crystal and patchwork came to, by condition."""
+    members: dict[tuple[Any, ...], dict[int, Row]] = defaultdict(dict)
+    for row in rows:  # a series that was stopped leaves rows that come again
+        members[(*(row[name] for name in CONDITION), row["seed"], row["crystals"], row["crystal"])][
+            row["positions"]
+        ] = row
+    found = defaultdict(list)
+    for key, several in members.items():
+        ordered = [several[positions] for positions in sorted(several)]
+        whole = next((row for row in ordered if row["whole"]), None)
+        if whole is None:
+            continue  # interrupted
+        smallest = next((row for row in ordered if row["solved"]), None) if whole["solved"] else None
+        below = [row for row in ordered if smallest is not None and row["positions"] < smallest["positions"]]
+        false = sum(row["false"] for row in ordered)
+        found[key[: len(CONDITION)]].append(Nest(whole, smallest, below[-1] if below else None, false))
+    return dict(found)
+
+
+def table(rows: list[Row]) -> str:
+    """Return a row for each condition, medians and ranges over its crystals, then a sentence for each structure."""
+    lines = [HEAD, f"{'|---' * HEAD.count(' |')}|"]
+    found = nests(rows)
+    for condition, several in found.items():
+        structure, size, dose, model, kind = condition
+        solved = [nest.smallest for nest in several if nest.smallest is not None]
+        unsolved = [nest.unsolved for nest in several if nest.unsolved is not None]
+        name = structure if model == "kinematical" else f"{structure}, {model}"
+        cells = [
+            name,
+            f"{size:g}",
+            f"{dose:g}",
+            kind if kind == "crystal" else "2 crystals",
+            f"{sum(nest.whole['solved'] for nest in several)} of {len(several)}",
+            _range(solved, "positions"),
+            _range(solved, "electrons"),
+            _range(solved, "unit_cells"),
+            _range(unsolved, "electrons"),
+            f"{_middle(solved, 'correlation'):.3f} / {_middle(solved, 'allowed'):.3f}",
+            f"{_middle(solved, 'd_min'):.2f} / {_middle(solved, 'd_min_allowed'):.2f}",
+            f"{100 * _middle(solved, 'share_needed'):.0f} %",
+            str(sum(nest.false for nest in several)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *sentences(found)])
+
+
+def sentences(found: dict[tuple[Any, ...], list[Nest]]) -> list[str]:
+    """Return what region of a single crystal has the fewest unit cells, by structure, where most of its kind solve."""
+    said = []
+    for structure in dict.fromkeys(condition[0] for condition in found):
+        best: list[Row] = []
+        for condition, several in found.items():
+            solved = [nest.smallest for nest in several if nest.smallest is not None]
+            mine = condition[0] == structure and condition[-1] == "crystal" and 2 * len(solved) > len(several)
+            if mine and (not best or _middle(solved, "unit_cells") < _middle(best, "unit_cells")):
+                best = solved
+        if best:
+            crystals = "1 crystal" if len(best) == 1 else f"{len(best)} crystals"
+            said.append(
+                f"The smallest region that solves {structure} here is {_range(best, 'positions')} positions, "
+                f"{_range(best, 'unit_cells')} unit cells, {_range(best, 'electrons')} electrons: {crystals} of "
+                f"{best[0]['size_nm']:g} nm at {best[0]['dose']:g} electrons a position."
+            )
+    return said
+
+
+def draw(rows: list[Row], folder: Path) -> None:
+    """Draw the share solved by electrons, and the correlation beside what the counts allow."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5))
+    for condition, several in nests(rows).items():
+        structure, size, dose, _model, kind = condition
+        needed = sorted(nest.smallest["electrons"] for nest in several if nest.smallest is not None)
+        if needed:
+            share = np.arange(1, len(needed) + 1) / len(several)
+            label = f"{structure}, {size:g} nm, {dose:g} e, {kind}"
+            left.step(needed, share, where="post", marker="o", label=label, linestyle="-" if kind == "crystal" else ":")
+    left.set(xscale="log", ylim=(0, 1.05), xlabel="electrons of a region at all tilts", ylabel="share solved")
+    if left.lines:
+        left.legend(fontsize=7)
+    for structure in dict.fromkeys(row["structure"] for row in rows):
+        known = [row for row in rows if row["structure"] == structure and row.get("allowed") is not None]
+        right.plot(
+            [1 - row["allowed"] for row in known], [1 - row["correlation"] for row in known], "o", label=structure
+        )
+    right.axline((1e-3, 1e-3), slope=1, color="0.6")
+    right.set(xscale="log", yscale="log", xlabel="1 - CC that the counts allow", ylabel="1 - CC with the truth")
+    if rows:
+        right.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(folder / "smallest-region.png", dpi=150)
+    plt.close(figure)
+
+
+def _middle(rows: list[Row], name: str) -> float:
+    values = [row[name] for row in rows if row.get(name) is not None]
+    return float(np.median(values)) if values else float("nan")
+
+
+def _range(rows: list[Row], name: str) -> str:
+    """Return the median, and the extremes where they differ."""
+    values = [row[name] for row in rows if row.get(name) is not None]
+    if not values:
+        return "-"
+    low, middle, high = min(values), float(np.median(values)), max(values)
+    return f"{middle:,.0f}" if low == high else f"{middle:,.0f} ({low:,.0f} to {high:,.0f})"
