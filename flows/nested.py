@@ -22,6 +22,7 @@ from tasks.trace import ElectronSource, bragg_by_position
 log = logging.getLogger("apertura.nested")
 
 RegionStatistics = Literal["auto", "counts", "sums"]
+FewElectrons = Literal["refine", "hold"]
 Structure = Callable[[CrystalOutcome, Path], CrystalOutcome]
 """Solves and refines what has intensities, in a folder."""
 EXPLAINED = 0.1
@@ -44,7 +45,7 @@ class RegionBench(NamedTuple):
     frames: FrameSettings
     steps: Steps
     statistics: RegionStatistics = "sums"
-    few_electrons: Literal["refine", "hold"] = "hold"
+    few_electrons: FewElectrons = "hold"
 
 
 def measured_region(bench: RegionBench, region: CrystalAperture, name: str, folder: Path) -> CrystalOutcome:

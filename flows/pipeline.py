@@ -291,8 +291,8 @@ def with_gain(
 
 def with_nested(run: Run, series: TiltSeries, beams: DirectBeams, crystal: CrystalOutcome) -> CrystalOutcome:
     """Solve ever smaller parts of a crystal: how much of it would have sufficed."""
-    if crystal.reflections is None:
-        return crystal
+    if crystal.reflections is None or (crystal.parts is not None and crystal.parts.better):
+        return crystal  # the geometry of one that bends is that of its parts
     alone = replace(run, review=NoReview())  # a person is asked about the crystal, not about its parts
     contents = contents_of(run, crystal)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.nested import RegionBench, RegionStatistics, measured_region
+from flows.nested import FewElectrons, RegionBench, RegionStatistics, measured_region
 from flows.parallel import side_by_side
 from flows.pipeline import Found, Run, combine, crystal_folder, merged_structures, structure
 from flows.progress import Steps
@@ -76,34 +76,35 @@ def measure_regions(
     parent = _parent(finished.folder, crystal)
     with named_damage(finished.folder, *parent.crystal.documents):
         regions = _regions(parent, asked, crystal)  # before the folder is claimed: what cannot be measured is no run
-        return _measured_run(finished, parent, regions, out, steps, statistics=statistics)
+        # the best positions lie as the crystal does; its ends may be turned
+        few: FewElectrons = "refine" if asked.positions is None else "hold"
+        bench = _bench(finished, parent, steps, statistics, few)
+        return _measured_run(finished, parent, regions, bench, out)
 
 
 def _measured_run(
     finished: FinishedRun,
     parent: _Parent,
     regions: dict[str, Masks],
+    bench: RegionBench,
     out: Path,
-    steps: Steps,
-    *,
-    statistics: RegionStatistics,
 ) -> Path:
     """Measure regions in a run folder of their own."""
     crystal = parent.electrons.aperture.id
     source = SourceSummary.model_validate(finished.results["source"])
     hashes = {name: hashlib.sha256(np.packbits(masks).tobytes()).hexdigest() for name, masks in regions.items()}
     settings = finished.settings.model_copy(update={"patchwork": PatchworkSettings()})  # its names are not of regions
-    key = fingerprint({"run": source.sha256, "crystal": crystal, "regions": hashes, "statistics": statistics})
+    how = {"statistics": bench.statistics, "few_electrons": bench.few_electrons}
+    key = fingerprint({"run": source.sha256, "crystal": crystal, "regions": hashes, **how})
     named = f"{finished.folder} {crystal}"
     with named_storage_errors(out), claimed(out, source_key=key, source_name=named, settings=settings) as folder:
         told = tuple(contents for contents in finished.compositions if contents is not None)
-        task = Run(folder, settings, steps, told, NoReview())
+        task = Run(folder, settings, bench.steps, told, NoReview())
         place = folder / "apertures"
         place.mkdir(exist_ok=True)
         tilts = np.array([scan.tilt_deg for scan in parent.electrons.series.scans])
         apertures = [write_drawn(name, masks, tilts, place) for name, masks in regions.items()]
         workers = settings.workers
-        bench = _bench(task, parent, asked, statistics)
         measured = side_by_side(partial(_measured, task, bench), apertures, workers=workers)
         crystals = tuple(side_by_side(partial(structure, task), measured, workers=workers))
         combined = combine(task, crystals)
@@ -152,16 +153,17 @@ def _regions(parent: _Parent, asked: RegionsAsked, crystal: str) -> dict[str, Ma
     return regions
 
 
-def _bench(run: Run, parent: _Parent, asked: RegionsAsked, statistics: RegionStatistics) -> RegionBench:
-    """Return what regions are measured with: the best positions lie as the crystal does, its ends may be turned."""
+def _bench(
+    finished: FinishedRun, parent: _Parent, steps: Steps, statistics: RegionStatistics, few_electrons: FewElectrons
+) -> RegionBench:
     return RegionBench(
         series=parent.electrons.series,
         beams=parent.electrons.beams,
         reference=parent.crystal.reflections,
-        frames=run.settings.frames,
-        steps=run.steps,
+        frames=finished.settings.frames,
+        steps=steps,
         statistics=statistics,
-        few_electrons="refine" if asked.positions is None else "hold",
+        few_electrons=few_electrons,
     )
 
 
