@@ -20,6 +20,7 @@ from tasks.refine.disorder import odds_of_places
 from tasks.refine.draft import DraftFit, ModelFit, UniqueIntensities
 from tasks.refine.element_odds import ElementOdds, element_odds
 from tasks.refine.element_rivals import ElementRival, element_rivals
+from tasks.refine.measured_exchanges import exchanged_names, measured_exchanges
 from tasks.refine.missed_symmetry import Standing, in_its_symmetry
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
@@ -32,7 +33,7 @@ from tasks.refine.settings import RefineSettings
 from tasks.refine.strategy import refined, scaled_by_direction, start_of
 from tasks.refine.structure import RefinedStructure, electron_wavelength, esd_in_axes_of, formula_of, structure_of
 from tasks.refine.validation import recovery
-from tasks.refine.verdict import NOT_RECOVERED, Grounds, hides_extinction
+from tasks.refine.verdict import NOT_RECOVERED, Grounds, hides_extinction, r1_by_chance
 from tasks.solve import Solution
 
 log = logging.getLogger("apertura.refine")
@@ -73,7 +74,7 @@ def refinement(
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
     refuted = centre_doubts(numerics, progress.fit, intensities) if settings.missed_symmetry else ()
     structure = structure.model_copy(update={"warnings": (*structure.warnings, *remarks, *refuted)})
-    odds = odds_of_places(progress.fit, element_odds(progress.fit, intensities, composition))
+    odds = _odds(numerics, progress.fit, intensities, composition)
     structure = validated(structure, composition, odds, remarks)
     grounds = Grounds(
         radiation=intensities.radiation,
@@ -85,6 +86,7 @@ def refinement(
         wavelength_angstrom=electron_wavelength(data),
         rivals=_rivals(numerics, progress.fit, intensities, composition),
         search=solution.figures,
+        odds=odds,
         outliers=_outliers(progress.fit),
     )
     made = Concluded(
@@ -113,6 +115,20 @@ def refinement(
 def _outliers(fit: DraftFit) -> Outliers | None:
     with np.load(fit.table.path, allow_pickle=False) as file:
         return outliers_of(file)
+
+
+def _odds(
+    numerics: LeastSquares, fit: DraftFit, intensities: UniqueIntensities, composition: Composition | None
+) -> tuple[ElementOdds, ...]:
+    measured = measured_exchanges(numerics, fit, intensities, composition)
+    found = element_odds(
+        fit,
+        intensities,
+        composition,
+        exchanged=exchanged_names(fit, measured),
+        unexplained=(fit.r1 / max(r1_by_chance(fit), fit.r1)) ** 2,
+    )
+    return odds_of_places(fit, found)
 
 
 def _rivals(

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from tasks.refine.bond_geometry import Environment, site_cost
 from tasks.refine.site_evidence import Evidence, Option
+from tasks.refine.unlike import NOTHING_NEAR, Shell, like_cost
 
 SWEEPS = 300
 """Samples per site. Chosen, not measured, for time: odds are good to some 0.1, as the least odds of tyrosine (tests'
@@ -42,6 +43,8 @@ class ElementEnergy:
         Atoms in the cell by element, None if the composition is not known.
     penalty
         For one site of the typical weight too many or too few of an element.
+    shells
+        The nearest atoms of each site, bonded or not; without them nothing is said of what is like or unlike.
     """
 
     def __init__(
@@ -55,15 +58,20 @@ class ElementEnergy:
         wanted: Mapping[str, float] | None,
         penalty: float,
         scale: float,
+        shells: Sequence[Shell] = (),
     ) -> None:
         self.options, self._evidence, self._site_cost = options, evidence, site_cost
         self._sites, self._scale, self._weights = sites, scale, weights
+        self._shells = shells or [NOTHING_NEAR] * len(sites)
         self.first = np.concatenate([[0], np.cumsum([len(row) for row in options])[:-1]]).astype(np.int64)
         self._elements = sorted({option.element for row in options for option in row})
         self._number = [[self._elements.index(option.element) for option in row] for row in options]
         self._wanted = None if wanted is None else np.array([wanted.get(name, 0.0) for name in self._elements])
         self._penalty = 0.0 if wanted is None else penalty / float(np.median(weights))
-        self._around = [tuple(sorted({i, *site.neighbours})) for i, site in enumerate(sites)]
+        self._near = [
+            tuple(sorted({*site.neighbours, *shell.atoms})) for site, shell in zip(sites, self._shells, strict=True)
+        ]
+        self._around = [tuple(sorted({i, *row})) for i, row in enumerate(self._near)]
         self._known: dict[tuple[int, ...], float] = {}
 
     def element(self, i: int, option: int) -> str:
@@ -103,11 +111,12 @@ class ElementEnergy:
         return change + float(self._site_cost[new] - self._site_cost[old])
 
     def _site(self, i: int, state: Names) -> float:
-        site = self._sites[i]
-        key = (i, self._number[i][state[i]], *(self._number[j][state[j]] for j in site.neighbours))
+        key = (i, self._number[i][state[i]], *(self._number[j][state[j]] for j in self._near[i]))
         if key not in self._known:
-            around = {j: self._elements[number] for j, number in zip(site.neighbours, key[2:], strict=True)}
-            self._known[key] = site_cost(self._elements[key[1]], site, around, scale=self._scale)
+            around = {j: self._elements[number] for j, number in zip(self._near[i], key[2:], strict=True)}
+            element = self._elements[key[1]]
+            bonds = site_cost(element, self._sites[i], around, scale=self._scale)
+            self._known[key] = bonds + like_cost(element, self._shells[i], around)
         return self._known[key]
 
     def _counts(self, state: Names) -> NDArray[np.float64]:

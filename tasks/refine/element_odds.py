@@ -1,6 +1,7 @@
 """How sure the name of each atom is: the odds of its element against the others of the composition."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import gemmi
@@ -14,6 +15,7 @@ from tasks.refine.draft import DraftAtom, DraftFit, UniqueIntensities
 from tasks.refine.element_energy import ElementEnergy, sample
 from tasks.refine.hydrogens import hydrogen_places
 from tasks.refine.site_evidence import Option, evidence_of
+from tasks.refine.unlike import like_cost, shells
 
 SETTLED = 0.8
 """Odds below which a name is called unsettled: wrong once in five. Chosen, not measured; it only words a warning."""
@@ -25,6 +27,8 @@ SEED = 0
 """Of the samples: any fixed number, so that the same data give the same odds."""
 MISTAKEN = {True: 0.015, False: 0.002}
 """How often an atom is something else although nothing speaks against its name: where others scatter alike, or not."""
+UNEXPLAINED = 1.0
+"""Of the part of the intensities that a model says nothing of, by how much of it any name is no surer than a guess."""
 ALIKE = 3
 """Atomic numbers apart."""
 
@@ -72,7 +76,7 @@ def energy_of(
     sites = environments(atoms, hall, cell)
     energy = ElementEnergy(
         evidence, options, sites, site_cost=np.array(cost), weights=weights, wanted=wanted,
-        penalty=elements.COMPOSITION_WEIGHT, scale=best_scale(sites, names),
+        penalty=elements.COMPOSITION_WEIGHT, scale=best_scale(sites, names), shells=shells(atoms, hall, cell),
     )  # fmt: skip
     return energy, np.zeros(len(atoms), dtype=np.int64)
 
@@ -141,6 +145,8 @@ def naming_cost(fit: DraftFit, composition: Composition | None, candidates: Sequ
     listed = sorted({*candidates, *names})
     own = [listed.index(name) for name in names]
     cost = total_cost(sites, names, scale=best_scale(sites, names))
+    near = shells(atoms, hall, cell)
+    cost += sum(like_cost(name, shell, names) for name, shell in zip(names, near, strict=True))
     cost += float(elements.crowding_costs(atoms, listed, hall, cell)[np.arange(len(own)), own].sum())
     if composition is None:
         return cost
@@ -167,13 +173,26 @@ def candidate_elements(fit: DraftFit, composition: Composition | None) -> list[s
 
 
 def element_odds(
-    fit: DraftFit, intensities: UniqueIntensities, composition: Composition | None
+    fit: DraftFit,
+    intensities: UniqueIntensities,
+    composition: Composition | None,
+    *,
+    exchanged: Mapping[str, tuple[float, str]] = MappingProxyType({}),
+    unexplained: float = 0.0,
 ) -> tuple[ElementOdds, ...]:
     """Return the odds of the name of each atom but hydrogen; none where there is no choice.
 
     How often a site has an element in assignments drawn in proportion to exp(-cost / 2): the costs are twice negative
     log-likelihoods, tempered for electron data. Assignments as a whole keep to the composition and to the bonds, so
-    that two atoms that may be exchanged are both in doubt.
+    that two atoms that may be exchanged are both in doubt. What remains by chance, and what exchanges measured in least
+    squares leave open, lower the odds.
+
+    Parameters
+    ----------
+    exchanged
+        By label, how likely it is that an atom has the other name of an exchange, and that name.
+    unexplained
+        R1 over that by chance, squared: the part of the intensities that the model says nothing of.
     """
     atoms = [atom for atom in fit.draft.atoms if atom.element not in {"H", "D"}]
     candidates = sorted({*candidate_elements(fit, composition), *(atom.element for atom in atoms)})
@@ -183,10 +202,13 @@ def element_odds(
     found = []
     for atom, odds in zip(atoms, sample(energy, state, np.random.default_rng(SEED)), strict=True):
         others = {name: odds.get(name, 0.0) for name in candidates if name != atom.element}
-        other = max(others, key=lambda name: others[name])
+        share, name = exchanged.get(atom.label, (0.0, max(others, key=lambda name: others[name])))
+        others = {other: (1.0 - share) * value for other, value in others.items()}
+        others[name] = others.get(name, 0.0) + share
         mistaken = MISTAKEN[any(_alike(atom.element, name) for name in others)]
-        sure = (1.0 - mistaken) * odds.get(atom.element, 0.0) + mistaken / len(candidates)
-        found.append(ElementOdds(atom.label, atom.element, sure, other))
+        mistaken += (1.0 - mistaken) * min(UNEXPLAINED * unexplained, 1.0)
+        sure = (1.0 - mistaken) * (1.0 - share) * odds.get(atom.element, 0.0) + mistaken / len(candidates)
+        found.append(ElementOdds(atom.label, atom.element, sure, max(others, key=lambda name: others[name])))
     return tuple(found)
 
 

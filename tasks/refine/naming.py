@@ -1,5 +1,8 @@
 """Which element each atom is: trials in least squares of what the costs of single sites propose."""
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from tasks.model import Composition
@@ -31,6 +34,9 @@ GAIN = 0.5
 """Of twice the log-likelihood, so that names do not go to and fro."""
 R1_TOLERANCE = 0.0005
 """Weights let a worse R1 pass for a better fit."""
+R1_CHANCE = 0.38
+"""Of R1 over the square root of the number of reflections: what is no clear gain, and what names that bonds prefer may
+cost. Half a standard error of R1, as the standard deviation of absolute normal errors is 0.756 of their mean."""
 SEED = 0
 """Of the annealing: any fixed number, so that the same data give the same names."""
 
@@ -60,11 +66,22 @@ def _likelier(
     return change + naming_cost(after, composition, candidates) - naming_cost(before, composition, candidates) < -GAIN
 
 
-def swapped(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
-    """Return the progress with the elements of pairs of atoms exchanged where their looseness or room asks for it."""
+def swapped(
+    engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities, composition: Composition | None
+) -> RefineProgress:
+    """Return the progress with the elements of pairs of atoms exchanged where their looseness or room asks for it.
+
+    Unless R1 gains more than by chance, looseness gives way to bonds: elements of a salt that scatter alike look
+    exchanged by it when they are not.
+    """
+
+    def likelier(before: DraftFit, after: DraftFit) -> bool:
+        clear = before.r1 - after.r1 > _r1_by_chance(before.r1, before)
+        return after.wr2 < before.wr2 and (clear or _likelier(before, after, intensities, composition))
+
     for pair in elements.suspicious_swaps(progress.fit, most=SWAPS):
         reason = "the heavy one far looser than the light one"
-        progress = _exchanged(engine, progress, intensities, pair, gain=SWAP_GAIN, reason=reason)
+        progress = _exchanged(engine, progress, intensities, pair, gain=SWAP_GAIN, reason=reason, only_if=likelier)
     draft = progress.fit.draft
     for pair in elements.resolving_swaps(draft.atoms, draft.hall, draft.unit_cell, most=2 * SWAPS):
         reason = "one of them too large for its neighbours"
@@ -80,6 +97,7 @@ def _exchanged(
     *,
     gain: float,
     reason: str,
+    only_if: Callable[[DraftFit, DraftFit], bool] = lambda _before, _after: True,
 ) -> RefineProgress:
     """Return the progress with the elements of two atoms exchanged, if R1 gains so much; no pair is tried twice."""
     fit = progress.fit
@@ -96,8 +114,12 @@ def _exchanged(
         for old, new in zip(fit.draft.atoms, draft.atoms, strict=True)
     )
     trial = tried_fit(engine, draft.model_copy(update={"atoms": tuple(atoms)}), intensities)
-    accepted = trial is not None and trial.r1 < fit.r1 - gain and (gain < 0 or trial.wr2 < fit.wr2)
+    accepted = trial is not None and trial.r1 < fit.r1 - gain and only_if(fit, trial)
     return progress.tried(f"exchanged the elements of {pair[0]} and {pair[1]}", reason, trial, accepted=accepted)
+
+
+def _r1_by_chance(r1: float, fit: DraftFit) -> float:
+    return R1_CHANCE * r1 / math.sqrt(fit.reflections)
 
 
 def assigned_elements(
@@ -157,7 +179,8 @@ def _with_names(
     if fit.draft.riding:
         draft = with_hydrogens(draft, intensities.radiation, composition)
     trial = tried_fit(engine, draft, intensities)
-    accepted = trial is not None and not trial.riding_refused and trial.r1_all < fit.r1_all + R1_TOLERANCE
+    tolerance = max(R1_TOLERANCE, _r1_by_chance(fit.r1_all, fit))
+    accepted = trial is not None and not trial.riding_refused and trial.r1_all < fit.r1_all + tolerance
     accepted = accepted and trial is not None and _likelier(fit, trial, intensities, composition)
     pairs = zip(heavy, chosen, strict=True)
     changed = ", ".join(f"{atom.label} to {element}" for atom, element in pairs if atom.element != element)

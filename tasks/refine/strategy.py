@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.model import Composition, DivergedError
+from tasks.model import Composition, DivergedError, ProgramFailedError
 from tasks.model.provenance import Attempt
 from tasks.refine import completion, parameters, twinning
 from tasks.refine.assembly import tidied
@@ -39,6 +39,7 @@ HYDROGEN_GAIN = 0.001
 """Of R1 of all data: what the first placing may cost, and what a new one must gain; by judgement."""
 EXTINCTION_START = 0.001
 """Any small value: least squares takes it where the data want it."""
+TO_THE_END = "refined to the end"
 LEAST_PARAMETERS = 2
 """The scale and one more, without which there is nothing to refine: of diamond that is the displacement."""
 EXTINCTION_ESDS = 3.0
@@ -94,7 +95,7 @@ def refined(
     progress = RefineProgress(engine.fit(start, intensities, cycles=QUICK_CYCLES), ())
     unbounded, engine = engine, BoundedLeastSquares(engine, most=settings.fits)
     progress = _completed(engine, progress, intensities, composition, settings)
-    progress = progress._replace(fit=unbounded.fit(tidied(progress.fit.draft), intensities, cycles=QUICK_CYCLES))
+    progress = progress._replace(fit=tried_fit(unbounded, tidied(progress.fit.draft), intensities) or progress.fit)
     if settings.twins:
         progress = twinning.settled(engine, twinning.twinned(engine, progress, intensities), intensities)
     progress = with_solvent(engine, progress, intensities, settings)
@@ -171,7 +172,7 @@ def _completed(
         progress = _dropped(engine, progress, intensities)
         if settings.reassign:
             progress = reassigned(engine, progress, intensities, composition)
-            progress = swapped(engine, progress, intensities)
+            progress = swapped(engine, progress, intensities, composition)
         progress = _added(engine, progress, intensities, composition)
         if progress.fit is before:
             break
@@ -288,13 +289,24 @@ def _extinction(engine: LeastSquares, progress: RefineProgress, intensities: Uni
 
 
 def _finished(engine: LeastSquares, progress: RefineProgress, intensities: UniqueIntensities) -> RefineProgress:
-    final = _to_the_end(engine, progress.fit.draft, intensities)
+    """Return the progress refined to the end; where that fails, as it was, which is then not called converged."""
+    try:
+        final = _to_the_end(engine, progress.fit.draft, intensities)
+    except (DivergedError, ProgramFailedError) as error:
+        final = progress.fit.model_copy(update={"converged": False})
+        attempts = [Attempt(change=TO_THE_END, reason="with weights of its own", outcome=f"undone: {error}")]
+        return progress._replace(fit=final, attempts=(*progress.attempts, *attempts))
     attempts = [_ended(final, "with weights of its own")]
     if final.draft.extinction is not None and not final.converged:
         # with displacements, scale and extinction at odds, the extinction stands for something else
-        again = _to_the_end(engine, final.draft.model_copy(update={"extinction": None}), intensities)
-        attempts.append(_ended(again, "without extinction, which did not settle"))
-        final = again if again.converged else final
+        reason = "without extinction, which did not settle"
+        try:
+            again = _to_the_end(engine, final.draft.model_copy(update={"extinction": None}), intensities)
+        except (DivergedError, ProgramFailedError) as error:
+            attempts.append(Attempt(change=TO_THE_END, reason=reason, outcome=f"undone: {error}"))
+        else:
+            attempts.append(_ended(again, reason))
+            final = again if again.converged else final
     return progress._replace(fit=final, attempts=(*progress.attempts, *attempts))
 
 
@@ -313,7 +325,7 @@ def _to_the_end(engine: LeastSquares, draft: Draft, intensities: UniqueIntensiti
 
 def _ended(fit: DraftFit, reason: str) -> Attempt:
     outcome = f"R1 {fit.r1:.4f}, wR2 {fit.wr2:.4f}, shift/esd {fit.shift_over_esd_max:.3f}"
-    return Attempt(change="refined to the end", reason=reason, outcome=outcome)
+    return Attempt(change=TO_THE_END, reason=reason, outcome=outcome)
 
 
 def held_at_floor(fit: DraftFit) -> Draft:
