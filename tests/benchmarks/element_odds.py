@@ -1,10 +1,11 @@
-"""How honest the odds of elements are: ``python -m tests.benchmarks.element_odds FOLDER... [--names NAME ...]``.
+"""How honest the odds of elements are: ``python -m tests.benchmarks.element_odds FOLDER... [--half judging]``.
 
-FOLDERs are searched for the CIFs named in ``NAMES``: minerals and salts of Debian's libavogadro-data that no other
-test, benchmark or constant here uses. Intensities are simulated with dynamical flattening, leaking absences, noise and
-a missing wedge (`tests.synthetic.solve_dynamical`), solved and refined with the composition told: once from the
-solution, and ``--misnamed`` times with its names dealt out anew to its atoms. Each name that the refinement gives to an
-atom of the true structure is right or wrong, and it has stated odds.
+FOLDERs are searched for the CIFs named in ``NAMES``: minerals and salts of Debian's libavogadro-data. The constants of
+the odds were set on one half of them, by the hash of the name; ``--half judging`` runs the other. Intensities are
+simulated with dynamical flattening, leaking absences, noise and a missing wedge (`tests.synthetic.solve_dynamical`),
+solved and refined with the composition told: once from the solution, and ``--misnamed`` times with its names dealt out
+anew to its atoms. Each name that the refinement gives to an atom of the true structure is right or wrong, and it has
+stated odds.
 
 The Brier score is the mean of (odds - right)^2: 0 at best, 0.25 for odds of a half everywhere. Tables by stated odds
 follow, for the starts apart: mean odds and how often they were right, of all models and of those called solved.
@@ -36,11 +37,21 @@ NAMES = (
     "Mg(OH)2-Brucite", "FeCl3-Molysite", "CrCl3", "HgCl-Calomel", "CdI2", "Sb2Se3-Antimonselite",
     "SnS-Herzenbergite", "Bi2Se3", "BiSe", "LaAlO3", "YBa2Cu3O6.9-YBCO", "Cu2MnAl-Heusler", "W2C", "NiAs-Nickeline",
     "CaC2O6.375H6-Oxalate-Weddellite",
+    "CdCl2", "Bi2Te3", "PbFCl-Matlockite", "Na2CO3-Natrite", "PbO", "VO2", "FeS", "SrSO4-Celestine", "B6O",
+    "CrCl2", "Sb2S3-Stibnite", "V2O5-Shcherbinaite", "MoO2-Tugarinovite", "Si3N4-beta", "MgSO4", "PbSO4-Anglesite",
+    "PbO2-Scrutinyite", "Zn2SiO5H2-Hemimorphite", "FeS2-Pyrite", "Ag2O", "Sc2O3", "Al2Si2O9H4-Kaolinite",
 )  # fmt: skip
+MENDED = frozenset({"CdI2"})
+"""What faults were mended on: of the half that sets, whatever its name."""
 QUALITY = Quality(0.8, 0.15, 60, 0.6, 0.04)
-EDGES = (0.0, 0.5, 0.8, 0.95, 1.01)
+EDGES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.01)
 LIMIT_S = 40.0
 """CPU seconds of a search."""
+
+
+def judges(name: str) -> bool:
+    """Tell whether a structure is of the half that judges, by the hash of its name."""
+    return crc32(name.encode()) % 2 == 1 and name not in MENDED
 
 
 class Named(NamedTuple):
@@ -158,12 +169,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--names", nargs="*", default=list(NAMES))
+    parser.add_argument("--half", choices=["setting", "judging", "both"], default="both", help="by hash of the name")
     parser.add_argument("--misnamed", type=int, default=1, help="starts with names dealt out anew")
     arguments = parser.parse_args()
     paths = {path.stem: path for folder in arguments.folders for path in sorted(folder.rglob("*.cif"))}
     print("| structure | start | group | R1 | verdict | elements | right | odds of the wrong |\n" + "|---" * 8 + "|")
     atoms: list[Named] = []
-    for name in (name for name in arguments.names if name in paths):
+    halves = {"setting": (False,), "judging": (True,), "both": (False, True)}[arguments.half]
+    for name in (name for name in arguments.names if name in paths and judges(name) in halves):
         try:
             atoms += run(paths[name], arguments.misnamed)
         except ApertureError as error:

@@ -7,6 +7,7 @@ import pytest
 from tasks.model import Composition, DivergedError, FileRef, UnitCell
 from tasks.refine.cell_check import Doubts
 from tasks.refine.draft import AtomFit, Draft, DraftAtom, DraftFit, UniqueIntensities
+from tasks.refine.element_odds import ElementOdds
 from tasks.refine.element_rivals import ElementRival
 from tasks.refine.outliers import Outliers
 from tasks.refine.scale_doubt import ScaleDoubt
@@ -226,6 +227,47 @@ def test_extinction_that_does_not_settle_is_taken_back(
     assert (progress.fit.draft.extinction is not None) == settles
     assert progress.fit.converged
     assert sum(attempt.change == "refined to the end" for attempt in progress.attempts) == (1 if settles else 2)
+
+
+class Failing(Scripted):
+    """Least squares that fails with weights of its own, or only when extinction is taken back as well."""
+
+    only_without_extinction = False
+
+    def fit(self, draft: Draft, intensities: UniqueIntensities, **how) -> DraftFit:
+        fit = super().fit(draft, intensities, **how)
+        if draft.extinction is None:
+            if how.get("update_weights"):
+                raise DivergedError("the normal equations cannot be solved")
+            return fit.model_copy(update={"r1_free": 0.2})
+        if how.get("update_weights") and not self.only_without_extinction:
+            raise DivergedError("the normal equations cannot be solved")
+        gain = {"wr2": 0.2, "r1": 0.1, "r1_free": 0.1, "extinction_esd": draft.extinction / 10, "converged": False}
+        return fit.model_copy(update=gain)
+
+
+@pytest.mark.parametrize("only_without_extinction", [True, False])
+def test_a_model_whose_last_least_squares_fail_is_kept_as_it_was(
+    draft: Draft, intensities: UniqueIntensities, tmp_path: Path, only_without_extinction: bool
+) -> None:
+    engine = Failing(tmp_path)
+    engine.only_without_extinction = only_without_extinction
+    settings = RefineSettings(completion_rounds=0, reassign=False, hydrogens=False, anisotropic=False)
+    progress = refined(engine, draft, intensities, composition=None, settings=settings)
+    assert not progress.fit.converged
+    assert progress.fit.r1 == 0.1
+    assert "cannot be solved" in progress.attempts[-1].outcome
+
+
+def test_names_that_are_as_likely_others_are_no_solution(
+    draft: Draft, intensities: UniqueIntensities, tmp_path: Path
+) -> None:
+    even, sure = (ElementOdds("Mg1", "Mg", odds, "Al") for odds in (0.45, 0.55))
+    fit = plain_fit(draft, tmp_path)
+    assert judge_refined(fit, grounds(intensities)._replace(odds=(sure,))).verdict == "solved"
+    found = judge_refined(fit, grounds(intensities)._replace(odds=(even,)))
+    assert found.verdict == "doubtful"
+    assert found.reasons[0] == "which atom is which is not decided: Mg1 (or Al)"
 
 
 def test_a_solution_without_atoms_is_refused(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
