@@ -4,8 +4,8 @@ FOLDERs are searched for the CIFs named in ``NAMES``: minerals and salts of Debi
 the odds were set on one half of them, by the hash of the name; ``--half judging`` runs the other. Intensities are
 simulated with dynamical flattening, leaking absences, noise and a missing wedge (`tests.synthetic.solve_dynamical`),
 solved and refined with the composition told: once from the solution, and ``--misnamed`` times with its names dealt out
-anew to its atoms. Each name that the refinement gives to an atom of the true structure is right or wrong, and it has
-stated odds.
+anew to its atoms. ``--near-charge`` runs salts made to be misnamed. Each name that the refinement gives to an atom of
+the true structure is right or wrong, and it has stated odds.
 
 The Brier score is the mean of (odds - right)^2: 0 at best, 0.25 for odds of a half everywhere. Tables by stated odds
 follow, for the starts apart: mean odds and how often they were right, of all models and of those called solved.
@@ -29,6 +29,7 @@ from tasks.refine import Refinement
 from tasks.solve import Solution
 from tasks.solve.engines import DirectMethods
 from tests.synthetic.match_structure import partners, whole_cell
+from tests.synthetic.near_charge import near_charge_cifs
 from tests.synthetic.solve_cases import Published, reflections_document
 from tests.synthetic.solve_dynamical import Quality, dynamical
 
@@ -164,23 +165,34 @@ def table(title: str, atoms: Sequence[Named]) -> str:
     return "\n".join(lines)
 
 
+def measured(paths: Sequence[Path], starts: int) -> list[Named]:
+    """Run structures, print their rows, return their atoms; what cannot be solved or refined is told."""
+    print("| structure | start | group | R1 | verdict | elements | right | odds of the wrong |\n" + "|---" * 8 + "|")
+    atoms: list[Named] = []
+    for path in paths:
+        try:
+            atoms += run(path, starts)
+        except ApertureError as error:
+            print(f"| {path.stem} | | | | {error.message} | | | |", flush=True)
+    return atoms
+
+
 def main() -> None:
     """Run the structures found in the folders."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--names", nargs="*", default=list(NAMES))
     parser.add_argument("--half", choices=["setting", "judging", "both"], default="both", help="by hash of the name")
+    parser.add_argument("--near-charge", action="store_true", help="salts whose names are easily exchanged, no folders")
     parser.add_argument("--misnamed", type=int, default=1, help="starts with names dealt out anew")
     arguments = parser.parse_args()
-    paths = {path.stem: path for folder in arguments.folders for path in sorted(folder.rglob("*.cif"))}
-    print("| structure | start | group | R1 | verdict | elements | right | odds of the wrong |\n" + "|---" * 8 + "|")
-    atoms: list[Named] = []
     halves = {"setting": (False,), "judging": (True,), "both": (False, True)}[arguments.half]
-    for name in (name for name in arguments.names if name in paths and judges(name) in halves):
-        try:
-            atoms += run(paths[name], arguments.misnamed)
-        except ApertureError as error:
-            print(f"| {name} | | | | {error.message} | | | |", flush=True)
+    found = {path.stem: path for folder in arguments.folders for path in sorted(folder.rglob("*.cif"))}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [found[name] for name in arguments.names if name in found and judges(name) in halves]
+        if arguments.near_charge:
+            paths = near_charge_cifs(Path(folder))
+        atoms = measured(paths, arguments.misnamed)
     if not atoms:
         sys.exit("none of the structures was found in the folders")
     for title, some in (("as solved", [one for one in atoms if one.start == 0]),
