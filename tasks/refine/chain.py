@@ -20,7 +20,7 @@ from tasks.refine.disorder import odds_of_places
 from tasks.refine.draft import DraftFit, ModelFit, UniqueIntensities
 from tasks.refine.element_odds import ElementOdds, element_odds
 from tasks.refine.element_rivals import ElementRival, element_rivals
-from tasks.refine.measured_exchanges import exchanged_names, measured_exchanges
+from tasks.refine.measured_exchanges import MeasuredExchange, exchanged_names, measured_exchanges, undecided
 from tasks.refine.missed_symmetry import Standing, in_its_symmetry
 from tasks.refine.models import Refinement, StructureFiles
 from tasks.refine.observed import reindexed, useful_limit
@@ -74,7 +74,8 @@ def refinement(
     structure = structure_of(data, solution, progress.fit, intensities, composition, program=numerics.program)
     refuted = centre_doubts(numerics, progress.fit, intensities) if settings.missed_symmetry else ()
     structure = structure.model_copy(update={"warnings": (*structure.warnings, *remarks, *refuted)})
-    odds = _odds(numerics, progress.fit, intensities, composition)
+    measured = measured_exchanges(numerics, progress.fit, intensities, composition)
+    odds = _odds(progress.fit, intensities, composition, measured)
     structure = validated(structure, composition, odds, remarks)
     grounds = Grounds(
         radiation=intensities.radiation,
@@ -86,7 +87,7 @@ def refinement(
         wavelength_angstrom=electron_wavelength(data),
         rivals=_rivals(numerics, progress.fit, intensities, composition),
         search=solution.figures,
-        odds=odds,
+        undecided=undecided(measured),
         outliers=_outliers(progress.fit),
     )
     made = Concluded(
@@ -118,9 +119,11 @@ def _outliers(fit: DraftFit) -> Outliers | None:
 
 
 def _odds(
-    numerics: LeastSquares, fit: DraftFit, intensities: UniqueIntensities, composition: Composition | None
+    fit: DraftFit,
+    intensities: UniqueIntensities,
+    composition: Composition | None,
+    measured: tuple[MeasuredExchange, ...],
 ) -> tuple[ElementOdds, ...]:
-    measured = measured_exchanges(numerics, fit, intensities, composition)
     found = element_odds(
         fit,
         intensities,

@@ -25,7 +25,6 @@ from tasks.model.verdict import (
 from tasks.refine import checks
 from tasks.refine.cell_check import Doubts, cell_doubts
 from tasks.refine.draft import ModelFit
-from tasks.refine.element_odds import ElementOdds
 from tasks.refine.element_rivals import REFUTED, ElementRival, contradictions
 from tasks.refine.outliers import Outliers
 from tasks.refine.scale_doubt import ScaleDoubt
@@ -45,10 +44,6 @@ not depend on it. Cameras are off by as much: published data of L-tyrosine by 3 
 in use the nearest, 100 and 120 keV, differ by 10 % in wavelength: the verdict is doubtful then."""
 AGREEING_KINDS = 2
 """Elements whose bonds ask for one factor of all lengths, from which these are wrong rather than the elements."""
-EVEN = 0.5
-"""Odds of a name below which it is as likely another: then it is not known which atom is which."""
-NAMED = 4
-"""Atoms that are listed in words."""
 NO_COMPOSITION = "the elements are not known, as no composition was given: give --composition"
 NOT_RECOVERED = "the shaken structure could not be refined again"
 
@@ -70,8 +65,8 @@ class Grounds(NamedTuple):
     """Elements that the composition does not name, in place of those it does."""
     search: Mapping[str, float] = MappingProxyType({})
     """Figures of the solution: what other arrangements of the atoms few reflections leave open."""
-    odds: tuple[ElementOdds, ...] = ()
-    """Of the names of the atoms."""
+    undecided: str | None = None
+    """Which atoms may as well have each other's names, in words."""
     outliers: Outliers | None = None
     """Reflections to blame for what the model leaves unexplained."""
 
@@ -213,8 +208,7 @@ def _unknown_elements(grounds: Grounds) -> tuple[str, ...]:
     nowhere = (f"no {', '.join(absent)} was found: is the composition right?",) if absent else ()
     many = checks.elements_in_surplus(grounds.formula, grounds.composition)
     surplus = (f"the model has {', '.join(many)}: some are misnamed",) if many else ()
-    open_ = [f"{one.label} (or {one.other})" for one in grounds.odds if one.odds < EVEN]
-    undecided = (f"which atom is which is not decided: {', '.join(open_[:NAMED])}",) if open_ else ()
+    undecided = () if grounds.undecided is None else (grounds.undecided,)
     return (*nowhere, *surplus, *contradictions(grounds.rivals), *undecided)
 
 

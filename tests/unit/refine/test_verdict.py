@@ -7,8 +7,8 @@ import pytest
 from tasks.model import Composition, DivergedError, FileRef, UnitCell
 from tasks.refine.cell_check import Doubts
 from tasks.refine.draft import AtomFit, Draft, DraftAtom, DraftFit, UniqueIntensities
-from tasks.refine.element_odds import ElementOdds
 from tasks.refine.element_rivals import ElementRival
+from tasks.refine.measured_exchanges import MeasuredExchange, undecided
 from tasks.refine.outliers import Outliers
 from tasks.refine.scale_doubt import ScaleDoubt
 from tasks.refine.settings import RefineSettings
@@ -259,15 +259,15 @@ def test_a_model_whose_last_least_squares_fail_is_kept_as_it_was(
     assert "cannot be solved" in progress.attempts[-1].outcome
 
 
-def test_names_that_are_as_likely_others_are_no_solution(
+def test_names_that_may_as_well_be_exchanged_are_no_solution(
     draft: Draft, intensities: UniqueIntensities, tmp_path: Path
 ) -> None:
-    even, sure = (ElementOdds("Mg1", "Mg", odds, "Al") for odds in (0.45, 0.55))
     fit = plain_fit(draft, tmp_path)
-    assert judge_refined(fit, grounds(intensities)._replace(odds=(sure,))).verdict == "solved"
-    found = judge_refined(fit, grounds(intensities)._replace(odds=(even,)))
+    clear, even = (undecided([MeasuredExchange("Mg1", "Al1", cost)]) for cost in (2.0, 0.5))
+    assert judge_refined(fit, grounds(intensities)._replace(undecided=clear)).verdict == "solved"
+    found = judge_refined(fit, grounds(intensities)._replace(undecided=even))
     assert found.verdict == "doubtful"
-    assert found.reasons[0] == "which atom is which is not decided: Mg1 (or Al)"
+    assert found.reasons[0] == "which atom is which is not decided: Mg1 and Al1 may be exchanged"
 
 
 def test_a_solution_without_atoms_is_refused(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
