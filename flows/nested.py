@@ -61,6 +61,7 @@ def measured_region(bench: RegionBench, region: CrystalAperture, name: str, fold
             few_spots="hold",
             few_electrons=bench.few_electrons,
             statistics=bench.statistics,
+            part_of_reference=True,
         )
         with bench.steps.step("integrate", name):
             data = integrate_frames(frames, engine, workdir=folder / "integrate")

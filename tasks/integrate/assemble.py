@@ -68,6 +68,7 @@ def reflections_from_observations(
     *,
     workdir: Path,
     halves: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    consistent: NDArray[np.bool_] | None = None,
 ) -> Reflections:
     """Find the Laue group, bring the observations to the conventional cell and assemble the document.
 
@@ -77,6 +78,8 @@ def reflections_from_observations(
         Observations on one scale in any primitive or centred cell; indices refer to `cell`.
     halves
         See `merging_statistics`.
+    consistent
+        See `assemble_reflections`.
     """
     choice = determine_laue_group(data, cell)
     said = reindexed(particulars, choice)._replace(warnings=(*particulars.warnings, *laue_warnings(choice)))
@@ -88,6 +91,7 @@ def reflections_from_observations(
         laue=choice.laue,
         workdir=workdir,
         halves=halves,
+        consistent=consistent,
     )
 
 

@@ -23,8 +23,9 @@ def write_pictures(pixels: Pixels, scaled: ScaledObservations, refined: Refined,
     (n,) in widths, ``intensity`` and ``expected`` (n,), ``scale`` (frames,); ``sigma`` (n,) of counting, and
     ``excitation`` (n,) in 1/angstrom in the orientations that the intensities gave. Group ``geometry``: ``setting``
     (frames, 3, 3) from hkl to the scattering vector in the laboratory in those orientations, ``basis`` (3, 3) the same
-    at goniometer zero without any frame's correction; attributes ``axis`` and ``wavelength_angstrom``. Group
-    ``profile``, where spots are points: ``shape`` and ``edges`` of `Profiles`, attribute ``spots``.
+    at goniometer zero without any frame's correction, ``beam_px`` (frames, 2); attributes ``axis``, ``ellipse`` and
+    ``wavelength_angstrom``. Group ``profile``, where spots are points: ``shape`` and ``edges`` of `Profiles`, attribute
+    ``spots``.
     """
     used = pixels.predictions.where(scaled.rows)
     model = scaled.fit.model
@@ -63,7 +64,9 @@ def write_pictures(pixels: Pixels, scaled: ScaledObservations, refined: Refined,
         setting = file.create_group("geometry")
         setting["setting"] = turns @ orientations(geometry, refined.crystal)
         setting["basis"] = refined.crystal.basis
+        setting["beam_px"] = geometry.beam_px
         setting.attrs["axis"] = geometry.axis
+        setting.attrs["ellipse"] = geometry.ellipse
         setting.attrs["wavelength_angstrom"] = geometry.wavelength
     return FileRef.of(path)
 

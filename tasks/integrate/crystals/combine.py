@@ -281,7 +281,10 @@ def _merged(
     )
     limit = significant_d_min(data, space_group("P -1"), cell)
     within = observations_at(data, d_star_squared(data.hkl, cell) <= limit**-2 * (1 + 1e-9))
-    return reflections_from_observations(name, within, cell, particulars, workdir=folder)
+    # of few counts the median is zero, and what lies far from it is the signal
+    counted = all(one.provenance.parameters.get("statistics") == "counts" for one in sources)
+    every = np.ones(len(within.hkl), dtype=bool) if counted else None
+    return reflections_from_observations(name, within, cell, particulars, workdir=folder, consistent=every)
 
 
 def _growth(merged: Reflections, n: int) -> tuple[ClusterGrowth, ...]:

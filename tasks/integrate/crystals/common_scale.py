@@ -37,10 +37,12 @@ def scaled(data: Unmerged, scale: CommonScale, cell: UnitCell) -> Unmerged:
 
 
 def fit_common_scale(sets: Sequence[Unmerged], cell: UnitCell, rotations: Sequence[Matrix]) -> list[CommonScale]:
-    """Bring several sets in one indexing to the first one's scale.
+    """Bring several sets in one indexing to the first one's scale, and to the mean of their fall-offs.
 
-    Alternates the mean of each unique reflection over the sets with a robust fit of ln(mean / own) = a + B s^2 / 2
-    to the strong common ones (Hamilton, Rollett & Sparks, Acta Cryst. 18, 129 (1965), on logarithms).
+    The mean is weighted by what sets measured, the sum of (I / sigma)^2: merged, the parts of a crystal fall off as the
+    whole does, however the first of them does. Alternates the mean of each unique reflection over the sets with a
+    robust fit of ln(mean / own) = a + B s^2 / 2 to the strong common ones (Hamilton, Rollett & Sparks, Acta Cryst. 18,
+    129 (1965), on logarithms).
 
     Parameters
     ----------
@@ -64,7 +66,9 @@ def fit_common_scale(sets: Sequence[Unmerged], cell: UnitCell, rotations: Sequen
             reference = np.nansum(stack, axis=0) / np.maximum(counted, 1)
             scales[number] = _fit(value[number], np.where(counted > 0, reference, np.nan), s_squared, scales[number])
         scales = [CommonScale(s.factor / scales[0].factor, s.b_angstrom2 - scales[0].b_angstrom2) for s in scales]
-    return scales
+    measured = [float(((data.intensity / data.sigma) ** 2).sum()) for data in sets]
+    mean = float(np.average([scale.b_angstrom2 for scale in scales], weights=measured)) if sum(measured) > 0 else 0.0
+    return [scale._replace(b_angstrom2=scale.b_angstrom2 - mean) for scale in scales]
 
 
 def _multiplier(scale: CommonScale, s_squared: NDArray[np.float64]) -> NDArray[np.float64]:

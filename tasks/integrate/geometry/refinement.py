@@ -47,7 +47,7 @@ class Refined(NamedTuple):
     ``cell`` (6,), ``cell_esd`` (6,), ``rmsd_px`` of positions, ``rms_excitation`` in 1/angstrom,
     ``rotation_spread_deg`` of the frames' corrections. ``distance_esd`` is that of the camera length or, where the
     curvature was free, of the factor of that, relative; zero where neither moved. No esd of the cell holds the error of
-    a camera length that did not move.
+    a camera length that did not move. ``turn_esd`` (3,): of the rotation vector of the crystal, radians.
     """
 
     geometry: Geometry
@@ -59,6 +59,7 @@ class Refined(NamedTuple):
     rotation_spread_deg: float
     shift_spread_px: float
     distance_esd: float = 0.0
+    turn_esd: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def refine_geometry(
@@ -168,4 +169,11 @@ def _figures(
         rotation_spread_deg=float(np.degrees(spread_rotation)),
         shift_spread_px=spread_shift,
         distance_esd=distance_esd,
+        turn_esd=_turn_esd(names, solution),
     )
+
+
+def _turn_esd(names: list[tuple[str, tuple[int, ...]]], solution: LeastSquaresStep) -> tuple[float, float, float]:
+    rotation = [kind == "rotation" for kind, _ in names]
+    first, second, third = np.sqrt(solution.shared_variance[rotation]).tolist()
+    return first, second, third

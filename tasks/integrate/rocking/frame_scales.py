@@ -55,9 +55,49 @@ def moved_scales(
     free
         (frames, k): courses of the log scales that the prior does not hold; None = it holds all.
     """
-    frames = len(log_scale)
-    normal, gradient = eliminated(observations, partial, expected, weight, frames=frames, groups=groups)
+    normal, gradient = eliminated(observations, partial, expected, weight, frames=len(log_scale), groups=groups)
     present = np.unique(observations.frame)
+    return _stepped(normal, gradient, present, log_scale=log_scale, prior=prior, spreads=spreads, free=free)
+
+
+def scales_of_known(
+    observations: RockingObservations,
+    *,
+    log_scale: Floats,
+    prior: Floats | None,
+    expected: Floats,
+    weight: Floats,
+    spreads: ScaleSpreads,
+) -> FrameScales:
+    """Return the scales after a Gauss-Newton step on the residuals of intensities that are known but for one factor.
+
+    Nothing is eliminated: each frame's electrons tell its scale, and no few links between frames let scales drift.
+
+    Parameters
+    ----------
+    expected, weight
+        (n,) p G I and the inverse variances of what was measured.
+    """
+    frame, frames = observations.frame, len(log_scale)
+    own = np.bincount(frame, weights=weight * expected**2, minlength=frames)
+    residual = observations.intensity - expected
+    gradient = np.asarray(np.bincount(frame, weights=weight * residual * expected, minlength=frames), dtype=np.float64)
+    present = np.unique(frame)
+    return _stepped(np.diag(own), gradient, present, log_scale=log_scale, prior=prior, spreads=spreads, free=None)
+
+
+def _stepped(
+    normal: Floats,
+    gradient: Floats,
+    present: Integers,
+    *,
+    log_scale: Floats,
+    prior: Floats | None,
+    spreads: ScaleSpreads,
+    free: Floats | None,
+) -> FrameScales:
+    """Return the scales after the step that normal equations (frames, frames) and their gradient (frames,) ask for."""
+    frames = len(log_scale)
     off = away_from_expected(log_scale, prior, present)
     course = None if free is None else free[present]
     held = prior_precision(len(present), spreads, course)

@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from tasks.crystal.lattice import reciprocal_matrix
 from tasks.integrate import known_geometry
@@ -28,9 +29,13 @@ def reference(tmp_path_factory):
     return made, BuiltinIntegrator(d_min_angstrom=LIMIT).integrate(made.series, folder)
 
 
-def again(made, conditions, folder, *, seed):
-    """Return frames of the same crystal, as it lies, but for the first and the last angle."""
-    same = made.ub @ np.linalg.inv(reciprocal_matrix(forsterite().cell))
+FAINT = Conditions(bragg=20.0, direct=20.0, halo=6.0, background=3.0)
+
+
+def again(made, conditions, folder, *, seed, turn_deg=(0.0, 0.0, 0.0)):
+    """Return frames of the same crystal, as it lies or turned, but for the first and the last angle."""
+    turn = Rotation.from_rotvec(turn_deg, degrees=True).as_matrix()
+    same = turn @ made.ub @ np.linalg.inv(reciprocal_matrix(forsterite().cell))
     return synthetic_frame_series(
         forsterite(), ANGLES[1:-1], folder, seed=seed, conditions=conditions, detector=SMALL, orientation=same
     ).series
@@ -90,7 +95,7 @@ def test_a_result_that_keeps_no_geometry_cannot_be_the_reference(reference, tmp_
 
 def test_of_few_electrons_counts_are_asked_and_of_many_sums(reference, tmp_path):
     made, known = reference
-    weak = again(made, Conditions(bragg=20.0, direct=20.0, halo=6.0, background=3.0), tmp_path, seed=6)
+    weak = again(made, FAINT, tmp_path, seed=6)
     found = KnownGeometryIntegrator(reference=known, few_spots="hold").integrate(weak, tmp_path)
     assert found.provenance.parameters["statistics"] == "counts"
     one, other = read_merged(known.merged), read_merged(found.merged)
@@ -117,3 +122,19 @@ def test_of_few_electrons_the_orientations_of_the_reference_are_held_if_asked_fo
     setting = known_lattice(known).setting[1:-1]  # the reference has a frame more at either end
     refined, held = (np.abs(each - setting).max() for each in found)
     assert held < 0.2 * refined
+
+
+def turned_from(known, found):
+    """Return by how many degrees a crystal was found turned."""
+    basis = [known_lattice(one).basis for one in (known, found)]
+    return Rotation.from_matrix(basis[1] @ np.linalg.inv(basis[0])).as_rotvec(degrees=True)
+
+
+def test_a_part_lies_as_its_crystal_does_unless_its_spots_show_a_turn(reference, tmp_path):
+    made, known = reference
+    engine = KnownGeometryIntegrator(reference=known, min_spots=10, part_of_reference=True)
+    straight = engine.integrate(again(made, FAINT, tmp_path, seed=7), tmp_path)
+    assert np.linalg.norm(turned_from(known, straight)) < 0.12
+    turn = (0.4, 0.0, 0.3)
+    bent = engine.integrate(again(made, Conditions(bragg=200.0), tmp_path, seed=8, turn_deg=turn), tmp_path)
+    np.testing.assert_allclose(turned_from(known, bent), turn, atol=0.1)

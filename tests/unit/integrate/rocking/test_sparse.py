@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tasks.integrate.profiles.count_fit import CountPixels, fit_counts
+from tasks.integrate.reflection_file import Merged
 from tasks.integrate.rocking.model import RockingModel, RockingObservations, gaussian_shape, response
-from tasks.integrate.rocking.sparse import SparseData, fit_sparse
+from tasks.integrate.rocking.sparse import SparseData, fit_sparse, whole_showed
 
 GROUPS, TILTS, SPOTS = 400, 30, 12
 """Reflections, tilts, and spots of each reflection."""
@@ -55,11 +56,13 @@ def drawn(electrons, seed, *, absent=0.1):
     return SparseData(pixels, np.arange(number), observations, GROUPS), model, truth
 
 
-def found(electrons, seeds):
-    """Return I, sigma and truth of all reflections, on the scale that the model fixes."""
+def found(electrons, seeds, *, as_whole=False):
+    """Return I, sigma and truth of all reflections on the scale that the model fixes; the whole's units are its own."""
     columns = []
     for seed in seeds:
         data, model, truth = drawn(electrons, seed)
+        if as_whole:
+            data = data._replace(whole=7.0 * truth + 1e-6 * truth.mean())
         fit = fit_sparse(data, model).fit
         scale = np.exp(np.log(fit.model.scale).mean())  # what all scales have in common is in the intensities
         columns.append((fit.merged * scale, scale / np.sqrt(fit.information), truth))
@@ -75,6 +78,55 @@ def test_intensities_are_unbiased_and_sigmas_right_however_few_the_electrons(ele
     for part in np.array_split(np.argsort(truth), 3):
         bias = (intensity - truth)[part].mean() / np.sqrt((sigma[part] ** 2).mean())
         assert abs(bias) < 0.1 + 2.0 / np.sqrt(len(part))
+
+
+@pytest.mark.parametrize("electrons", [0.5, 5.0])
+def test_sigmas_of_a_part_are_right_for_weak_and_strong_alike_where_the_whole_crystal_is_known(electrons):
+    intensity, sigma, truth = found(electrons, seeds=(5, 6), as_whole=True)
+    deviation = (intensity - truth) / sigma
+    assert abs(deviation.mean()) < 0.1
+    for part in np.array_split(np.argsort(truth), 3):
+        assert abs(deviation[part].mean()) < 0.1 + 2.0 / np.sqrt(len(part))
+        assert 0.8 < deviation[part].std() < 1.25
+
+
+def test_what_the_whole_did_not_show_is_believed_by_its_own_counts():
+    data, model, truth = drawn(5.0, 7)
+    strong = truth > 2 * truth.mean()
+    known = fit_sparse(data._replace(whole=truth), model).fit
+    denied = fit_sparse(data._replace(whole=np.where(strong, 1e-6 * truth.mean(), truth)), model).fit
+    np.testing.assert_allclose(denied.information[strong], known.information[strong], rtol=0.5)
+
+
+def test_the_whole_shows_no_less_than_nothing_and_nothing_of_what_it_did_not_measure():
+    whole = Merged(np.array([[1, 0, 0], [2, 0, 0]]), np.array([0.0, 50.0]), np.array([2.0, 1.0]), np.array([1, 1]))
+    shown = whole_showed(whole, np.array([[2, 0, 0], [0, 1, 0], [1, 0, 0]]))
+    np.testing.assert_allclose(shown, [50.0, np.nan, 2.0 * np.sqrt(2 / np.pi)], rtol=1e-6)
+
+
+def test_scales_of_frames_that_share_no_reflection_follow_from_the_whole():
+    data, model, truth = drawn(20.0, 8)
+    own = data.observations.group % TILTS  # each reflection on one frame only
+    alone = data._replace(observations=data.observations._replace(frame=own), whole=truth)
+    bright = own < TILTS // 2
+    for pixels in (alone.pixels.counts, alone.pixels.half):
+        pixels[bright] *= 2.0
+    scale = fit_sparse(alone, model).fit.model.scale
+    assert np.median(scale[: TILTS // 2]) / np.median(scale[TILTS // 2 :]) == pytest.approx(2.0, rel=0.15)
+
+
+def test_the_parts_of_a_crystal_merged_again_are_the_whole():
+    data, model, truth = drawn(3.0, 9)
+    whole = fit_sparse(data._replace(whole=truth), model).fit
+    total, weight = np.zeros(GROUPS), np.zeros(GROUPS)
+    for counts in (data.pixels.half, data.pixels.counts - data.pixels.half):
+        pixels = data.pixels._replace(counts=counts, background=data.pixels.background / 2, half=None)
+        part = fit_sparse(data._replace(pixels=pixels, whole=truth), model).fit
+        total += part.information * part.merged
+        weight += part.information
+    merged, sigma = total / weight, 1 / np.sqrt(whole.information)
+    scale = np.sum(merged * whole.merged / sigma**2) / np.sum((merged / sigma) ** 2)
+    assert (np.abs(scale * merged - whole.merged) < sigma).mean() > 0.95
 
 
 def test_a_reflection_without_a_count_is_below_zero_by_its_background_with_a_finite_sigma():
