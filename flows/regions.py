@@ -78,8 +78,6 @@ def measure_regions(
         regions = _regions(parent, asked, crystal)  # before the folder is claimed: what cannot be measured is no run
         # the best positions lie as the crystal does; its ends may be turned
         few: FewElectrons = "refine" if asked.positions is None else "hold"
-        if asked.positions is not None and statistics == "auto":
-            statistics = "sums"  # they are the thickest, too: `RegionBench` says what counts come to then
         bench = _bench(finished, parent, steps, statistics, few)
         return _measured_run(finished, parent, regions, bench, out)
 
