@@ -87,7 +87,7 @@ def refinement(
         wavelength_angstrom=electron_wavelength(data),
         rivals=_rivals(numerics, progress.fit, intensities, composition),
         search=solution.figures,
-        undecided=undecided(measured),
+        undecided=undecided(measured, progress.fit),
         outliers=_outliers(progress.fit),
     )
     made = Concluded(

@@ -10,6 +10,7 @@ from tasks.refine import elements
 from tasks.refine.draft import DraftFit, UniqueIntensities
 from tasks.refine.element_energy import exchanges
 from tasks.refine.element_odds import candidate_elements, energy_of, naming_cost
+from tasks.refine.geometry import electropositive
 from tasks.refine.ports import LeastSquares
 from tasks.refine.progress import QUICK_CYCLES, tried_fit
 
@@ -94,7 +95,14 @@ def exchanged_names(fit: DraftFit, measured: Sequence[MeasuredExchange]) -> dict
     return found
 
 
-def undecided(measured: Sequence[MeasuredExchange]) -> str | None:
-    """Return in words which names may as well be exchanged; None if there are none."""
-    pairs = [f"{row.first} and {row.second}" for row in sorted(measured, key=lambda row: row.cost) if row.cost < EVEN]
+def undecided(measured: Sequence[MeasuredExchange], fit: DraftFit) -> str | None:
+    """Return in words which names may as well be exchanged; None if there are none.
+
+    Of two non-metals nothing is said here: which of the light atoms of a molecule is carbon, nitrogen or oxygen may be
+    open, as the odds say, and the molecule is found all the same. A metal in the place of another element is another
+    structure.
+    """
+    metal = {atom.label: electropositive(atom.element) for atom in fit.draft.atoms}
+    even = sorted((row for row in measured if row.cost < EVEN), key=lambda row: row.cost)
+    pairs = [f"{row.first} and {row.second}" for row in even if metal[row.first] or metal[row.second]]
     return f"which atom is which is not decided: {', '.join(pairs)} may be exchanged" if pairs else None

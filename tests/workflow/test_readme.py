@@ -32,7 +32,7 @@ def test_the_examples_run_and_print_a_screenful(
     assert len(printed.split("Solution(")[0].splitlines()) <= LINES
     assert names["solutions"].best.space_group == "F m -3 m"
     assert names["apertures"].masks["crystal-01"].shape == (33, 16, 16)
-    assert len(names["frames"].images) == 54
+    assert len(names["frames"].images) == 33
     assert names["reflections"].hkl.shape == (len(names["reflections"].intensity), 3)
     assert len(names["again"].sigma) < len(names["reflections"].sigma)
 

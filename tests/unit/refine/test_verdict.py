@@ -263,11 +263,20 @@ def test_names_that_may_as_well_be_exchanged_are_no_solution(
     draft: Draft, intensities: UniqueIntensities, tmp_path: Path
 ) -> None:
     fit = plain_fit(draft, tmp_path)
-    clear, even = (undecided([MeasuredExchange("Mg1", "Al1", cost)]) for cost in (2.0, 0.5))
+    first, second = (atom.label for atom in draft.atoms[:2])
+    salt = fit.model_copy(
+        update={"draft": draft.model_copy(update={"atoms": (atom_of(draft.atoms[0], "Cd"), *draft.atoms[1:])})}
+    )
+    clear, even = (undecided([MeasuredExchange(first, second, cost)], salt) for cost in (2.0, 0.5))
     assert judge_refined(fit, grounds(intensities)._replace(undecided=clear)).verdict == "solved"
     found = judge_refined(fit, grounds(intensities)._replace(undecided=even))
     assert found.verdict == "doubtful"
-    assert found.reasons[0] == "which atom is which is not decided: Mg1 and Al1 may be exchanged"
+    assert found.reasons[0] == f"which atom is which is not decided: {first} and {second} may be exchanged"
+    assert undecided([MeasuredExchange(first, second, 0.5)], fit) is None, "of a molecule the odds say it"
+
+
+def atom_of(atom: DraftAtom, element: str) -> DraftAtom:
+    return atom.model_copy(update={"element": element})
 
 
 def test_a_solution_without_atoms_is_refused(draft: Draft, intensities: UniqueIntensities, tmp_path: Path) -> None:
