@@ -11,6 +11,7 @@ import sys
 from datetime import timedelta
 from typing import NamedTuple
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
@@ -176,6 +177,9 @@ def main() -> None:
                 print(name)  # noqa: T201 the answer of the command
     except SettingsError as error:
         sys.exit(f"apertura: {error.message}\n  {error.advice}")
+    except httpx.HTTPError as error:
+        print(f"apertura: the server does not take it: {error}\n  see PREFECT_API_URL, PREFECT_API_AUTH_STRING")  # noqa: T201 the answer of the command
+        sys.exit(4)
 
 
 if __name__ == "__main__":

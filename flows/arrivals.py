@@ -99,6 +99,7 @@ class Watcher:
         self._ledger = ledger
         self._seen: dict[Path, tuple[float, int]] = {}
         self._lacking: dict[Path, str] | None = None
+        self._signed = -SIGN_S
         self._stop = threading.Event()
 
     def watch(self, *, poll_s: float, once: bool = False) -> None:
@@ -106,16 +107,19 @@ class Watcher:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         import_module("prefect.deployments")  # seconds that the first data set need not wait for
-        signed = -SIGN_S
         while not self._stop.is_set():
-            if time.monotonic() - signed >= SIGN_S:
-                self._ledger.sign("watcher")
-                signed = time.monotonic()
+            self._sign()
             self.look()
             self.announce()
             if once:
                 return
             self._stop.wait(poll_s)
+
+    def _sign(self) -> None:
+        """Tell that it lives, also between two data sets, which may take minutes to read."""
+        if time.monotonic() - self._signed >= SIGN_S:
+            self._ledger.sign("watcher")
+            self._signed = time.monotonic()
 
     def look(self) -> int:
         """Enter what is complete and new into the ledger; return how many.
@@ -144,6 +148,8 @@ class Watcher:
 
     def _enter(self, folder: Path, source_of: Callable[[], Path | None]) -> int:
         """Enter the data set that a folder gives, if something in the folder has changed; return how many are new."""
+        if self._signed >= 0.0:  # one that looks once is no watcher
+            self._sign()
         try:
             stamp = _stamp(folder)
             if self._seen.get(folder) == stamp:

@@ -47,9 +47,11 @@ def publish_arrivals(client: SyncPrefectClient, site: Site) -> bool:
     rows = page(ledger, run_states(client, ledger.everything()[-SHOWN:]))
     head = "| folder | state | since (UTC) | run | what is known |\n|---|---|---|---|---|"
     text = "\n".join([head, *(row.markdown() for row in rows)])
-    if not ledger.page_changed(KEY, hashlib.sha256(text.encode()).hexdigest()):
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    if ledger.shown(KEY) == digest:
         return False
     create_markdown_artifact(text, key=KEY, description="every data set that was seen, and what became of it")
+    ledger.page_shown(KEY, digest)
     return True
 
 
@@ -63,9 +65,10 @@ def run_states(client: SyncPrefectClient, entries: list[Entry]) -> dict[str, str
 
 
 def page(ledger: Ledger, states: Mapping[str, str]) -> list[Arrival]:
-    """Return the rows, what needs somebody first: refused, incomplete, then the data sets from the newest on."""
+    """Return the rows: refused and incomplete ones, at most half of all, then the data sets from the newest on."""
     rows = [Arrival(one.path, "refused", one.since, one.reason) for one in reversed(ledger.refused())]
     rows += [Arrival(one.path, "incomplete", one.since, f"waits for {one.missing}") for one in ledger.incomplete()]
+    rows = rows[: SHOWN // 2]
     entries, copies = ledger.everything(), ledger.copies()
     versions: Counter[str] = Counter()
     numbers: dict[str, int] = {}

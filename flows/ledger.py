@@ -128,13 +128,18 @@ class Ledger:
             rows = connection.execute("select path, missing, since from incomplete order by since").fetchall()
         return [Incomplete(*row) for row in rows]
 
-    def page_changed(self, name: str, digest: str) -> bool:
-        """Record what a page shows; return whether it showed something else before."""
+    def shown(self, page: str) -> str | None:
+        """Return the digest of what a page shows; None if it was never made."""
         with self._open() as connection:
             connection.executescript(SCHEMA)
-            row = connection.execute("select digest from pages where name = ?", (name,)).fetchone()
-            connection.execute("insert or replace into pages (name, digest) values (?, ?)", (name, digest))
-        return row is None or row[0] != digest
+            row = connection.execute("select digest from pages where name = ?", (page,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def page_shown(self, page: str, digest: str) -> None:
+        """Record what a page shows now."""
+        with self._open() as connection:
+            connection.executescript(SCHEMA)
+            connection.execute("insert or replace into pages (name, digest) values (?, ?)", (page, digest))
 
     def refuse(self, path: Path, reason: str) -> bool:
         """Record a folder that gives no run, and why; return whether that is new or the reason is another."""

@@ -7,7 +7,7 @@ import pytest
 
 from flows import arrivals
 from flows.arrivals import Watcher
-from flows.arrivals_page import page
+from flows.arrivals_page import SHOWN, page
 from flows.ledger import Ledger
 from flows.site import Site
 from tests.synthetic.arriving_series import drop
@@ -91,7 +91,18 @@ def test_a_refused_folder_comes_first_and_its_name_is_no_markdown(
     assert len(re.findall(r"(?<!\\)\|", row)) == 6, "five cells"
 
 
-def test_a_page_is_new_when_something_on_it_is(ledger: Ledger) -> None:
-    assert ledger.page_changed("arrivals", "one")
-    assert not ledger.page_changed("arrivals", "one")
-    assert ledger.page_changed("arrivals", "two")
+def test_what_a_page_shows_is_remembered(ledger: Ledger) -> None:
+    assert ledger.shown("arrivals") is None
+    for digest in ("one", "two"):
+        ledger.page_shown("arrivals", digest)
+        assert ledger.shown("arrivals") == digest
+
+
+def test_many_refusals_leave_room_for_the_data_sets(tmp_path: Path, watch: Watcher, ledger: Ledger) -> None:
+    drop(tmp_path / "incoming" / "a")
+    watch.look()
+    for number in range(SHOWN):
+        ledger.refuse(tmp_path / str(number), "why")
+    shown = page(ledger, {})
+    assert len(shown) <= SHOWN
+    assert shown[-1].folder.endswith("/a")

@@ -9,26 +9,11 @@ from pathlib import Path
 import h5py
 import pytest
 
+from tests.synthetic.arriving_series import MANIFEST as ARRIVING
+
 ROOT = Path(__file__).resolve().parents[2]
 
-MANIFEST = {
-    "format": "4D-STEM tilt series",
-    "version": 1,
-    "sample": "nothing",
-    "composition": None,
-    "beam": {"energy_kev": 300.0},
-    "detector": {
-        "name": "4D Camera",
-        "shape_px": [64, 64],
-        "pixel_size_mm": 0.01,
-        "camera_length_mm": 110.0,
-        "direct_beam_px": None,
-    },
-    "scan": {"shape": [4, 4], "step_nm": 10.0, "flyback_columns": 1, "rotation_deg": 0.0},
-    "tilt_axis": [1.0, 0.0, 0.0],
-    "scans": [{"file": "a.h5", "tilt_deg": 0.0, "bytes": 10}],
-    "notes": {},
-}
+MANIFEST = {**ARRIVING, "sample": "nothing", "scans": [{"file": "a.h5", "tilt_deg": 0.0, "bytes": 10}]}
 
 
 def apertura(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
