@@ -17,7 +17,8 @@ from flows.site import Site
 
 KEY = "arrivals"
 SHOWN = 200
-"""Rows of the page, the newest first: the most runs that Prefect gives at once."""
+"""Refused folders, incomplete ones and data sets on the page, the newest of each: the most runs that Prefect gives at
+once."""
 LETTERS = 300
 """Of what is said of a folder: three lines of a page. Its artifact has the whole reason."""
 
@@ -65,21 +66,21 @@ def run_states(client: SyncPrefectClient, entries: list[Entry]) -> dict[str, str
 
 
 def page(ledger: Ledger, states: Mapping[str, str]) -> list[Arrival]:
-    """Return the rows: refused and incomplete ones, at most half of all, then the data sets from the newest on."""
-    rows = [Arrival(one.path, "refused", one.since, one.reason) for one in reversed(ledger.refused())]
-    rows += [Arrival(one.path, "incomplete", one.since, f"waits for {one.missing}") for one in ledger.incomplete()]
-    rows = rows[: SHOWN // 2]
+    """Return the rows: what is refused, what is incomplete, then the data sets, each from the newest on."""
+    refused, incomplete = ledger.refused()[-SHOWN:], ledger.incomplete()[-SHOWN:]
+    rows = [Arrival(one.path, "refused", one.since, one.reason) for one in reversed(refused)]
+    rows += [Arrival(one.path, "incomplete", one.since, f"waits for {one.missing}") for one in reversed(incomplete)]
     entries, copies = ledger.everything(), ledger.copies()
     versions: Counter[str] = Counter()
     numbers: dict[str, int] = {}
     for entry in entries:
         versions[entry.path] += 1
         numbers[entry.key] = versions[entry.path]
-    for entry in reversed(entries):
+    for entry in reversed(entries[-SHOWN:]):
         waits = entry.state == "ready"
         state = "waits for the server" if waits else states.get(entry.run or "", "its run was deleted")
         notes = [entry.error] if entry.error else []
         notes += [f"version {numbers[entry.key]}"] if numbers[entry.key] > 1 else []
         notes += [f"the same is at {path}" for path in copies.get(entry.key, [])]
         rows.append(Arrival(entry.path, state, entry.seen, "; ".join(notes), entry.run))
-    return rows[:SHOWN]
+    return rows

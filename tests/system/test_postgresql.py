@@ -20,7 +20,6 @@ BURST = 8
 def bench() -> Iterator[Bench]:
     with on_postgresql() as made:
         yield made
-        assert made.tracebacks() == []
 
 
 def test_from_drop_to_body(bench: Bench, record_property) -> None:
@@ -42,3 +41,7 @@ def test_a_burst_gives_each_data_set_its_one_run(bench: Bench) -> None:
     outcomes = [bench.outcome(source) for source in sources]
     assert outcomes == ["1 run: Completed, No crystals"] * BURST
     assert not (bench.data / "prefect" / "prefect.db").exists(), "the server ran on SQLite"
+
+
+def test_no_log_holds_a_traceback(bench: Bench) -> None:
+    bench.no_tracebacks()
