@@ -264,16 +264,22 @@ def status(
 def drain(
     pool: Annotated[str, typer.Option(help="work pool")] = "apertura",
     limit_s: Annotated[float, typer.Option(help="how long to wait for running flows")] = 86400.0,
-    resume: Annotated[bool, typer.Option(help="accept work again afterwards")] = True,
+    opened: Annotated[bool, typer.Option("--open", help="open the pool again, and wait for nothing")] = False,
+    no_resume: Annotated[bool, typer.Option("--no-resume", hidden=True)] = False,  # noqa: ARG001 of earlier versions: what is done now
     data: Annotated[Path | None, typer.Option("--data", help="the folder of `facility up`")] = None,
 ) -> None:
-    """Let the running flows of a pool end and start no new ones: before its worker is stopped."""
+    """Close a pool and let its running flows end, before its worker is stopped; the next start opens it, or --open."""
     _of_facility(data)
     from flows.commands import needs_server
     from flows.drain import drain as wait
+    from flows.drain import open_again
 
-    ended = needs_server(lambda: wait(pool, limit_s=limit_s, resume=resume))
-    typer.echo(f"{pool}: {ended} active runs ended", err=True)
+    if opened:
+        needs_server(lambda: open_again(pool))
+        typer.echo(f"{pool}: open", err=True)
+        return
+    ended = needs_server(lambda: wait(pool, limit_s=limit_s))
+    typer.echo(f"{pool}: {ended} active runs ended; closed until the next start, or `apertura drain --open`", err=True)
 
 
 facility = typer.Typer(help="A facility on this machine: server, worker and watcher.", no_args_is_help=True)

@@ -1,4 +1,8 @@
-"""Draining a work pool before its worker is stopped: a flow whose worker is stopped stays "running" for ever."""
+"""Draining a work pool before its worker is stopped: a flow whose worker is stopped stays "running" for ever.
+
+The pool stays closed: opened before the worker is gone, it would give it one more run, which is lost. It is opened by
+the next start (`facility up`, the worker's unit) or by ``apertura drain --open``.
+"""
 
 import time
 
@@ -16,10 +20,13 @@ from prefect.client.schemas.objects import StateType
 from tasks.model import ProgramTimeoutError
 
 ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+LOOK_S, IDLE_LOOKS = 1.0, 5
+"""A worker that was given a run just before its pool was closed says so within a second: looked at for five. Chosen,
+not measured."""
 
 
-def drain(pool: str, *, limit_s: float, resume: bool) -> int:
-    """Pause a work pool and wait until none of its runs is active; return how many there were at the start.
+def drain(pool: str, *, limit_s: float) -> int:
+    """Close a work pool and wait until none of its runs is active; return how many there were at the start.
 
     Parameters
     ----------
@@ -27,25 +34,29 @@ def drain(pool: str, *, limit_s: float, resume: bool) -> int:
         Name of the work pool.
     limit_s
         How long to wait.
-    resume
-        Let the pool accept work again afterwards (its worker then takes it up when started again).
 
     Raises
     ------
     ProgramTimeoutError
-        If runs are still active at the end; the pool stays paused.
+        If runs are still active at the end; the pool stays closed then, too.
     """
     pools = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
     active = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=ACTIVE)))
     with get_client(sync_client=True) as client:
         client.update_work_pool(pool, WorkPoolUpdate(is_paused=True))
         first = left = client.count_flow_runs(flow_run_filter=active, work_pool_filter=pools)
-        end = time.monotonic() + limit_s
-        while left and time.monotonic() < end:
-            time.sleep(1.0)
+        idle, end = 0, time.monotonic() + limit_s
+        while idle < IDLE_LOOKS and (time.monotonic() < end or not left):
+            time.sleep(LOOK_S)
             left = client.count_flow_runs(flow_run_filter=active, work_pool_filter=pools)
+            idle = 0 if left else idle + 1
+            first = max(first, left)
         if left:
-            raise ProgramTimeoutError(f"{left} runs of pool {pool} are still active", "the pool stays paused")
-        if resume:
-            client.update_work_pool(pool, WorkPoolUpdate(is_paused=False))
+            raise ProgramTimeoutError(f"{left} runs of pool {pool} are still active", "the pool stays closed")
     return first
+
+
+def open_again(pool: str) -> None:
+    """Let a pool accept work again."""
+    with get_client(sync_client=True) as client:
+        client.update_work_pool(pool, WorkPoolUpdate(is_paused=False))

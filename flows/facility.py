@@ -293,7 +293,7 @@ def make_pool(environment: dict[str, str], pool: str, at_once: int) -> None:
     template = json.loads((deployments_folder() / "process-job.json").read_text(encoding="utf-8"))
     wanted = {"base_job_template": template, "concurrency_limit": at_once}
     if send("POST", url, {"name": pool, "type": "process", **wanted}, password=password) == CONFLICT:
-        send("PATCH", f"{url}{pool}", wanted, password=password)
+        send("PATCH", f"{url}{pool}", {**wanted, "is_paused": False}, password=password)  # `drain` closed it
     for name, rank in QUEUES if pool == POOL else ():
         if send("POST", f"{url}{pool}/queues", {"name": name, "priority": rank}, password=password) == CONFLICT:
             send("PATCH", f"{url}{pool}/queues/{name}", {"priority": rank}, password=password)

@@ -265,15 +265,17 @@ def test_the_process_of_a_deleted_run_is_ended(bench: Bench) -> None:
 
 
 def test_a_drained_pool_takes_nothing_up_until_it_is_opened_and_who_waits_has_a_name(bench: Bench) -> None:
-    drained = bench.run_apertura("drain", "--data", str(bench.data), "--no-resume")
+    drained = bench.run_apertura("drain", "--data", str(bench.data))
     assert drained.returncode == 0, drained.stderr
+    assert "closed until the next start" in drained.stderr
     source = drop(bench.data / "incoming" / "drained", seed=30)
     run = bench.run(source)["id"]
     time.sleep(8)
     waiting = bench.read(run)
     assert (waiting["state_type"], waiting["name"]) == ("SCHEDULED", "drained")
     assert {"sample:drained", "instrument:4D Camera"} <= set(waiting["tags"])
-    bench.pause(paused=False)
+    opened = bench.run_apertura("drain", "--data", str(bench.data), "--open")
+    assert opened.returncode == 0, opened.stderr
     assert state(bench.ended(run)) == "Completed, No crystals"
 
 
