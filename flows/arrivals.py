@@ -16,11 +16,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from flows.content import content_of
 from flows.ledger import Ledger, Refusal, printable
 from flows.markdown import fenced, plain
 from flows.site import Site
 from flows.staging import quiet_folders, staged
-from tasks.ingest import MANIFEST_NAMES, completeness, listed_files, load_manifest
+from tasks.ingest import MANIFEST_NAMES, completeness, load_manifest
 from tasks.model import ApertureError, SourceError
 
 log = logging.getLogger("apertura.arrivals")
@@ -34,8 +35,14 @@ SIGN_S = 30.0
 """Between two signs of life of the watcher in the ledger: far less than the ten minutes after which it is missed."""
 LISTED = 3
 """Files named of those that a data set lacks: a line of a page."""
-PIECE_BYTES, PIECES = 2**20, 64
-"""Of a file above 64 MiB, 64 pieces of 1 MiB make its key: 0.3 s at 200 MB/s where 20 GiB would take two minutes."""
+DEPTH_SEEN = 8
+"""How deep a data set is seen that lies too deep: to say so. Chosen, not measured: twice as deep."""
+SELDOM_S = 30.0
+"""Between two looks at what changes seldom and costs a walk through all folders, or a question for each."""
+AGAIN_S = 5.0
+"""Between two questions what became of the run of a data set that came again."""
+TELL_S = 1.0
+"""For refusals to be shown, between two looks at what arrived: a hundred of them keep no good one waiting."""
 
 
 def complete_sources(incoming: Path) -> Iterator[Path]:
@@ -59,36 +66,18 @@ def sources(incoming: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
             yield here, missing
 
 
-def content_key(source: Path) -> str:
-    """Return a key of what a source holds: names, sizes and contents of its manifest and of every file it lists.
-
-    The same data set copied again has the same key; a changed one has another. Of a file above 64 MiB, 64 pieces of
-    1 MiB are read, evenly spread from its first byte to its last.
-
-    Raises
-    ------
-    SourceError
-        If there is no manifest, or it is wrong.
-    OSError
-        If a listed file is not there or cannot be read.
-    """
-    digest = hashlib.sha256()
-    root = source.resolve()
-    for path in listed_files(source):
-        size = path.stat().st_size
-        digest.update(f"{path.resolve().relative_to(root).as_posix()}\0{size}\0".encode())
-        with path.open("rb") as stream:
-            for place in _pieces(size):
-                stream.seek(place)
-                digest.update(stream.read(PIECE_BYTES))
-    return digest.hexdigest()[:32]
-
-
-def _pieces(size: int) -> list[int]:
-    """Return where the pieces of a file begin that its key is made of."""
-    if size <= PIECES * PIECE_BYTES:
-        return list(range(0, size, PIECE_BYTES))
-    return [place * (size - PIECE_BYTES) // (PIECES - 1) for place in range(PIECES)]
+def too_deep(incoming: Path) -> Iterator[Path]:
+    """Yield the folders with a manifest that lie too deep to be found by `sources`."""
+    for folder, names, files in os.walk(incoming, followlinks=False):
+        here = Path(folder)
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        depth = len(here.relative_to(incoming).parts)
+        if set(files) & set(MANIFEST_NAMES):
+            names[:] = []
+            if depth > DEPTH_MAX:
+                yield here
+        if depth >= DEPTH_SEEN:
+            names[:] = []
 
 
 class Watcher:
@@ -100,6 +89,9 @@ class Watcher:
         self._seen: dict[Path, tuple[float, int]] = {}
         self._lacking: dict[Path, str] | None = None
         self._signed = -SIGN_S
+        self._looked_deep = -SELDOM_S
+        self._reconsidered = -AGAIN_S
+        self._more_to_tell = False
         self._stop = threading.Event()
 
     def watch(self, *, poll_s: float, once: bool = False) -> None:
@@ -113,7 +105,8 @@ class Watcher:
             self.announce()
             if once:
                 return
-            self._stop.wait(poll_s)
+            if not self._more_to_tell:
+                self._stop.wait(poll_s)
 
     def _sign(self) -> None:
         """Tell that it lives, also between two data sets, which may take minutes to read."""
@@ -144,7 +137,26 @@ class Watcher:
         if lacking != self._lacking:
             self._ledger.set_incomplete(lacking)
             self._lacking = lacking
+        if time.monotonic() - self._looked_deep >= SELDOM_S:
+            self._look_deep()
+            self._looked_deep = time.monotonic()
         return new
+
+    def _look_deep(self) -> None:
+        """Refuse what lies too deep, forget refusals of what is gone, and follow data sets that were moved."""
+        deep = {folder: incoming for incoming in self._site.incoming for folder in too_deep(incoming)}
+        for folder, incoming in deep.items():
+            levels = len(folder.relative_to(incoming).parts)
+            reason = (
+                f"lies {levels} folders below {incoming}: data sets are looked for in the first {DEPTH_MAX} only: "
+                "move it up, or name a folder nearer to it under `incoming`"
+            )
+            if self._ledger.refuse(folder, reason):
+                log.warning("%s: no run: %s", printable(folder), reason)
+        for refusal in self._ledger.refused():
+            if _gone(refusal.path):
+                self._ledger.accept(Path(refusal.path))
+        self._ledger.moved_from_under_copies()
 
     def _enter(self, folder: Path, source_of: Callable[[], Path | None]) -> int:
         """Enter the data set that a folder gives, if something in the folder has changed; return how many are new."""
@@ -155,8 +167,10 @@ class Watcher:
             if self._seen.get(folder) == stamp:
                 return 0
             _check_name(folder)
-            source = source_of()
-            new = 0 if source is None else int(self._ledger.add(content_key(source), source))
+            new = 0
+            if (source := source_of()) is not None:
+                content = content_of(source)
+                new = int(self._ledger.add(content.key, source, files=content.files, delivery=content.delivery))
         except FileNotFoundError as error:  # it vanished, or is still being written: looked at again
             log.debug("%s: %s", printable(folder), error)
             return 0
@@ -174,11 +188,12 @@ class Watcher:
     def announce(self) -> int:
         """Ask the server for a run of everything that waits; return how many it acknowledged."""
         done = 0
+        self._reconsider()
         for entry in self._ledger.waiting():
             if self._stop.is_set():
                 return done
             try:
-                run = announce_run(Path(entry.path), entry.key, previous=entry.previous)
+                run = announce_run(Path(entry.path), entry.key, previous=entry.previous, delivery=entry.deliveries)
             except _announcement_errors() as error:
                 self._ledger.failed(entry.key, f"{type(error).__name__}: {error}")
                 log.warning("%s: not announced (%s); tried again", entry.path, type(error).__name__)
@@ -191,8 +206,22 @@ class Watcher:
         self._tell_refusals()
         return done
 
+    def _reconsider(self) -> None:
+        """Look at the runs of what came again, if anything did."""
+        if time.monotonic() - self._reconsidered < AGAIN_S or not self._ledger.again():
+            return
+        from flows.deliveries import reconsider
+
+        try:
+            reconsider(self._ledger)
+        except _announcement_errors() as error:
+            log.warning("what came again is looked at later (%s)", type(error).__name__)
+        self._reconsidered = time.monotonic()
+
     def _tell_refusals(self) -> None:
-        """Show on the server what is refused, after all that can be run."""
+        """Show on the server what is refused, after all that can be run, and for no longer than that can wait."""
+        end = time.monotonic() + TELL_S
+        self._more_to_tell = False
         for refusal in self._ledger.refused():
             if refusal.told or self._stop.is_set():
                 continue
@@ -202,16 +231,22 @@ class Watcher:
                 log.warning("%s: its refusal is not shown (%s); tried again", refusal.path, type(error).__name__)
                 return
             self._ledger.refusal_told(refusal.path)
+            if time.monotonic() > end:
+                self._more_to_tell = True
+                return
 
 
-def announce_run(source: Path, key: str, *, previous: str | None = None) -> str:
-    """Make the run of a data set, or find the one that is there; return its id. Raises when the server is away."""
+def announce_run(source: Path, key: str, *, previous: str | None = None, delivery: int = 1) -> str:
+    """Make the run of a data set, or find the one that is there; return its id. Raises when the server is away.
+
+    Each delivery after a failure has a run of its own.
+    """
     from prefect.deployments import run_deployment
 
     run: Any = run_deployment(
         DEPLOYMENT,
         parameters={"source": str(source), "dataset_key": key, "previous_key": previous},
-        idempotency_key=f"dataset:{key}",
+        idempotency_key=f"dataset:{key}" if delivery == 1 else f"dataset:{key}:{delivery}",
         flow_run_name=source.name,
         tags=[f"dataset:{key[:8]}", *birth_tags(source)],
         timeout=0,
@@ -260,6 +295,17 @@ def _listed(missing: tuple[str, ...]) -> str:
     """Return what a data set lacks, in a line: the first three files, and how many more."""
     more = len(missing) - LISTED
     return "; ".join(missing[:LISTED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _gone(path: str) -> bool:
+    """Tell whether a folder that `printable` named is not there; one whose name that is not counts as there."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return "\\x" not in path
+    except OSError:
+        return False
+    return False
 
 
 def _check_name(folder: Path) -> None:

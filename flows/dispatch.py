@@ -4,7 +4,8 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.arrivals import announce_run, content_key
+from flows.arrivals import announce_run
+from flows.content import content_key
 from flows.site import load_site
 from tasks.ingest import completeness
 from tasks.model import SourceError

@@ -35,6 +35,7 @@ from flows.approval import Approval, default_answer
 from flows.arrivals import Watcher
 from flows.arrivals_page import publish_arrivals
 from flows.conditions import seen, tell
+from flows.deliveries import ATTEMPTS_MAX, NO_RETRY_TAG
 from flows.engine import RUN_VARIABLE
 from flows.ledger import Ledger
 from flows.site import load_site
@@ -44,7 +45,6 @@ PAGE = 200
 """Runs asked for at once: the most that Prefect 3.8 gives."""
 FORGET_S = 86400.0
 """A crash that old is history: somebody has looked at it, or nobody wants it."""
-NO_RETRY_TAG = "no-retry"
 MAINTENANCE = ("janitor", "sweep")
 """Flows of which the next scheduled run does what a lost one would have done."""
 ENGINE = "flows.engine"
@@ -80,7 +80,9 @@ def janitor(
     pending_after_s: float = Field(
         default=120.0, gt=0, description="taken by a worker, but not begun: the worker died between the two"
     ),
-    max_attempts: int = Field(default=4, ge=1, description="runs of a flow in all: the first and the retries"),
+    max_attempts: int = Field(
+        default=ATTEMPTS_MAX, ge=1, description="runs of a flow in all: the first and the retries"
+    ),
     retry_delay_s: float = Field(default=10.0, ge=0),
     settle_s: float = Field(default=20.0, ge=0, description="a crash is left to its worker for so long"),
 ) -> JanitorReport:

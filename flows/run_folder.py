@@ -59,6 +59,15 @@ def claimed(folder: Path, *, source_key: str, source_name: str, settings: "Setti
         yield folder
 
 
+def version_of(folder: Path) -> str | None:
+    """Return the version of apertura that claimed a run folder; None if nobody did, or it cannot be read."""
+    try:
+        claim = json.loads((folder / CLAIM).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return str(claim.get("version", FIRST_VERSION)) if isinstance(claim, dict) else None
+
+
 def read_results(folder: Path) -> dict[str, Any]:
     """Return the content of the results.json of a finished run.
 

@@ -12,10 +12,11 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import Field
 
+from flows.announced import as_announced, check_announced
 from flows.approval import Approval, PersonReview
 from flows.markdown import fenced, plain
 from flows.progress import PublishedSteps
-from flows.run_folder import read_results
+from flows.run_folder import VERSION, read_results, version_of
 from flows.runs import run_pipeline
 from flows.settings import Settings
 from flows.site import Site, load_site
@@ -24,6 +25,8 @@ from tasks.ingest import SourceDocument, read_source
 from tasks.model import ApertureError, ProgramFailedError, ProgramTimeoutError
 from tasks.stage import fingerprint, tell
 
+NAME_BYTES_MAX = 200
+"""Of a source's name in that of its run folder: file systems take 255, with both keys and what is put behind them."""
 STATE_NAMES = {
     "solved": "Solved",
     "not-solved": "Merged only",
@@ -55,6 +58,7 @@ def solve_series(
     site = load_site()
     try:
         place = site.confined(Path(source))
+        check_announced(place, dataset_key, site)
         document = read_source(place)
         folder = site.run_place(Path(out)) if out is not None else run_folder(site, place, document, settings)
         if isinstance(settings.apertures, ApertureFile):
@@ -62,7 +66,8 @@ def solve_series(
                 site.confined(file.path)
         steps = PublishedSteps()
         review = PersonReview(approval, folder=folder, site=site, steps=steps)
-        run_pipeline(place, folder, settings, steps, review=review, document=document)
+        with as_announced(place, dataset_key, site, folder):
+            run_pipeline(place, folder, settings, steps, review=review, document=document)
     except ApertureError as error:
         show_error(error)
         raise
@@ -77,10 +82,17 @@ def solve_series(
 
 
 def run_folder(site: Site, source: Path, document: SourceDocument, settings: Settings) -> Path:
-    """Return where the run lives: the same for the same data and settings, so that a retry resumes."""
+    """Return where the run lives: the same for the same data and settings, so that a retry resumes.
+
+    One that a run of another version of apertura has begun is left to it.
+    """
     runs = site.runs or Path.cwd() / "apertura-runs"
     data, how = fingerprint({"source": document}), fingerprint({"settings": settings})
-    return site.run_place(runs / f"{source.name}-{data[:8]}-{how[:8]}")
+    name = source.name.encode()[:NAME_BYTES_MAX].decode(errors="ignore")
+    folder = runs / f"{name}-{data[:8]}-{how[:8]}"
+    if version_of(folder) not in {None, VERSION}:
+        folder = folder.with_name(f"{folder.name}-v{VERSION}")
+    return site.run_place(folder)
 
 
 def engine_failure(results: dict[str, Any]) -> ProgramFailedError | None:

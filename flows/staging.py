@@ -89,7 +89,7 @@ def staged(folder: Path, rule: FolderRule, runs: Path) -> Path | None:
         return final
     if (final.parent / PRUNED).is_file():
         return None
-    partial = final.with_name(f".{folder.name}.partial-{os.getpid()}")
+    partial = final.with_name(f".partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     (partial / TILT_SERIES_NAME).write_text(text, encoding="utf-8")

@@ -3,6 +3,7 @@
 from tasks.model.document import Document, FileRef
 from tasks.model.errors import (
     ApertureError,
+    ChangedSourceError,
     DivergedError,
     InputError,
     LicenceExpiredError,
@@ -22,6 +23,7 @@ from tasks.model.experiment import Beam, Composition, Counting, Detector, UnitCe
 __all__ = [
     "ApertureError",
     "Beam",
+    "ChangedSourceError",
     "Composition",
     "Counting",
     "Detector",

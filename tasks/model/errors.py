@@ -60,6 +60,12 @@ class SourceError(InputError):
     code = "I110"
 
 
+class ChangedSourceError(SourceError):
+    """The source is no longer what a run of it was asked for."""
+
+    code = "I111"
+
+
 class SettingsError(InputError):
     """A setting or a command-line argument is wrong."""
 

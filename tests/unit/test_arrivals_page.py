@@ -82,7 +82,9 @@ def test_a_refused_folder_comes_first_and_its_name_is_no_markdown(
     tmp_path: Path, watch: Watcher, ledger: Ledger
 ) -> None:
     drop(tmp_path / "incoming" / "a")
-    ledger.refuse(tmp_path / "incoming" / "[x](http:example.org) | <img>", "because of `that` | and this")
+    bad = tmp_path / "incoming" / "[x](http:example.org) | <img>"
+    bad.mkdir()
+    ledger.refuse(bad, "because of `that` | and this")
     watch.look()
     first = page(ledger, {})[0]
     assert first.state == "refused"

@@ -1,0 +1,91 @@
+"""What ran is what was announced: a run asks, before it reads its source and at its end, whether that is still so."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from flows.content import content_of, differences, readable_content
+from flows.ledger import announced_files
+from flows.site import Site
+from tasks.model import ChangedSourceError, SourceError
+
+log = logging.getLogger("apertura.arrivals")
+
+ADVICE = (
+    "what is there now gets its own run, as soon as it is complete (see the page of arrivals); to run what was "
+    "announced, deliver that again"
+)
+
+
+@contextmanager
+def as_announced(source: Path, key: str | None, site: Site, folder: Path) -> Iterator[None]:
+    """Look at the source when its run ends, and when it fails: what was made of other files is set aside.
+
+    Parameters
+    ----------
+    key
+        With which the data set was announced; None: nobody did, and nothing is looked at.
+    folder
+        The run folder: of files that changed meanwhile it holds no result.
+    """
+    try:
+        yield
+    except Exception:
+        _look_again(source, key, site, folder)
+        raise
+    else:
+        _look_again(source, key, site, folder)
+
+
+def check_announced(source: Path, key: str | None, site: Site) -> None:
+    """Refuse a source that does not have the key with which it was announced.
+
+    Raises
+    ------
+    SourceError
+        If it is not there any more.
+    ChangedSourceError
+        Saying which files are others.
+    """
+    if key is None:
+        return
+    try:
+        now = content_of(source)
+    except (SourceError, OSError) as error:
+        said = error.message if isinstance(error, SourceError) else f"{error.strerror}: {error.filename}"
+        raise _refusal(source, key, site, said) from error
+    if now.key != key:
+        raise _refusal(source, key, site, "", now.files)
+
+
+def _look_again(source: Path, key: str | None, site: Site, folder: Path) -> None:
+    try:
+        check_announced(source, key, site)
+    except ChangedSourceError as error:
+        place = set_aside(folder)
+        kept = f"; what was made of both lies in {place}, and is no result" if place else ""
+        raise ChangedSourceError(f"{error.message} (while it was read{kept})", error.advice) from error
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Rename a run folder that was made of changing files; return its new place, None if it is not there."""
+    if not folder.is_dir():
+        return None
+    free = (folder.with_name(f"{folder.name}.changed-{number}") for number in count(1))
+    place = next(path for path in free if not path.exists())
+    folder.rename(place)
+    (place / "results.json").unlink(missing_ok=True)
+    log.warning("%s: set aside as %s", folder, place.name)
+    return place
+
+
+def _refusal(source: Path, key: str, site: Site, said: str, files: dict[str, str] | None = None) -> SourceError:
+    if not source.is_dir():
+        gone = f"{source}: no such folder: it was removed, renamed or moved after it was announced"
+        return SourceError(gone, "under its new name it gets its own run, if it lies in a folder that is watched")
+    before = announced_files(site.ledger, key) if site.ledger is not None else {}
+    now = files if files is not None else readable_content(source, before)
+    what = (differences(before, now) if before else "") or said or "its manifest or a file that it lists is another"
+    return ChangedSourceError(f"{source}: not what was announced: {what}", ADVICE)
