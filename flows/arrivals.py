@@ -20,7 +20,7 @@ from flows.content import content_of
 from flows.ledger import Ledger, Refusal, printable
 from flows.markdown import fenced, plain
 from flows.site import Site
-from flows.staging import quiet_folders, staged
+from flows.staging import quiet_folders, staged_by_one
 from tasks.ingest import MANIFEST_NAMES, completeness, load_manifest
 from tasks.model import ApertureError, SourceError
 
@@ -132,8 +132,8 @@ class Watcher:
                     new += self._enter(source, partial(Path, source))
             if self._site.runs is None or not self._site.instruments:
                 continue
-            for folder, rule in quiet_folders(incoming, self._site, depth=DEPTH_MAX):
-                new += self._enter(folder, partial(staged, folder, rule, self._site.runs))
+            for folder, rules in quiet_folders(incoming, self._site, depth=DEPTH_MAX):
+                new += self._enter(folder, partial(staged_by_one, folder, rules, self._site.runs))
         if lacking != self._lacking:
             self._ledger.set_incomplete(lacking)
             self._lacking = lacking

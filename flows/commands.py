@@ -164,6 +164,7 @@ def watch_site(incoming: Path | None, ledger: Path | None, *, poll_s: float, onc
     """Watch the folders of the site file and `incoming`."""
     from flows.arrivals import Watcher
     from flows.ledger import Ledger
+    from flows.preflight import check_password
     from flows.site import load_site
 
     site = load_site()
@@ -176,6 +177,7 @@ def watch_site(incoming: Path | None, ledger: Path | None, *, poll_s: float, onc
     where = ledger or site.ledger
     if where is None:
         raise SettingsError("no ledger", "give --ledger FILE, or name it in the site file (APERTURA_SITE)")
+    check_password()
     needs_server(lambda: Watcher(site, Ledger(where)).watch(poll_s=poll_s, once=once))
 
 

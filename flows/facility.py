@@ -20,6 +20,7 @@ from adapters.host.http import CONFLICT, LOOPBACK, ask, send, taken, wait_for
 from adapters.host.processes import end, with_variable
 from adapters.host.runner import run_program
 from adapters.host.supervisor import Service, Supervisor
+from flows.preflight import SAID, WRONG, check_room
 from flows.server import HOSTS_VARIABLE, PASSWORD_VARIABLE, TOKEN_VARIABLE
 from flows.site import ALARM_PREFIX, POOL, SITE_VARIABLE, UPKEEP_POOL, read_site
 from flows.studio.service import PORT_VARIABLE as STUDIO_PORT_VARIABLE
@@ -28,6 +29,7 @@ from tasks.model import Document, ProgramFailedError, SettingsError
 
 STATE = "facility.json"
 SECRETS = "secrets.yaml"
+SITE = "site.yaml"
 ENVIRONMENT = "facility.env"
 FOLDER_VARIABLE = "APERTURA_FACILITY"
 """In the environment of every process of a facility: its folder."""
@@ -86,6 +88,9 @@ def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> 
     end(list(with_variable(FOLDER_VARIABLE, str(folder))))  # of a supervisord that was killed
     if taken(port):
         raise SettingsError(f"--port {port}: taken by another program", "name another port")
+    check_room(folder)
+    if (folder / SITE).exists():
+        read_site(folder / SITE)
     for name in ("incoming", "runs", "logs", "prefect"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "prefect").chmod(0o700)  # the server's database
@@ -100,8 +105,10 @@ def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> 
         supervisor.start(services(poll_s), environment)
         started.callback(supervisor.shut_down)
         server = supervisor.run("server")
-        wait_for(f"{url}/api/ready", limit_s=START_S, log=folder / "logs/server.log")
+        log = folder / "logs/server.log"
+        wait_for(f"{url}/api/ready", limit_s=START_S, log=log, gave_up=lambda: why_it_ended(supervisor, log))
         deploy(folder, environment, runs_at_once)
+        send("PATCH", f"{url}/api/work_pools/{POOL}", {"is_paused": False}, password=locks.login)  # closed by `drain`
         facility = Facility(
             url=url,
             server_pid=server,
@@ -113,6 +120,14 @@ def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> 
         (folder / STATE).write_text(facility.model_dump_json(indent=1), encoding="utf-8")
         started.pop_all()  # all are up: they stay
     return facility
+
+
+def why_it_ended(supervisor: Supervisor, log: Path) -> str | None:
+    """Return what the server said when it found its configuration wrong; None while it may still come up."""
+    if supervisor.exit_code("server") != WRONG:
+        return None
+    said = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.startswith(SAID)]
+    return said[-1].removeprefix(SAID) if said else "the server's configuration is wrong"
 
 
 def down(data: Path) -> None:
@@ -191,7 +206,7 @@ def write_private(path: Path, text: str) -> None:
 
 def write_site(folder: Path, *, plots_url: str, studio_url: str) -> Path:
     """Write the site file of a local facility; of one that is there, change nothing but where its pages are served."""
-    site = folder / "site.yaml"
+    site = folder / SITE
     values = {
         "name": "local facility",
         "incoming": [str(folder / "incoming")],
@@ -293,7 +308,7 @@ def make_pool(environment: dict[str, str], pool: str, at_once: int) -> None:
     template = json.loads((deployments_folder() / "process-job.json").read_text(encoding="utf-8"))
     wanted = {"base_job_template": template, "concurrency_limit": at_once}
     if send("POST", url, {"name": pool, "type": "process", **wanted}, password=password) == CONFLICT:
-        send("PATCH", f"{url}{pool}", {**wanted, "is_paused": False}, password=password)  # `drain` closed it
+        send("PATCH", f"{url}{pool}", wanted, password=password)
     for name, rank in QUEUES if pool == POOL else ():
         if send("POST", f"{url}{pool}/queues", {"name": name, "priority": rank}, password=password) == CONFLICT:
             send("PATCH", f"{url}{pool}/queues/{name}", {"priority": rank}, password=password)

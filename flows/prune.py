@@ -14,7 +14,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
-from flows.run_folder import CLAIM
+from flows.run_folder import CLAIM, in_progress
 from flows.site import load_site
 from flows.staging import STAGED, expendable, remove_copy
 from tasks.model import Document
@@ -43,10 +43,14 @@ class Removal(Document):
 def prune(
     dry_run: bool = True,
     older_than_days: float | None = Field(default=None, gt=0, description="by default the site's retention"),
+    by_schedule: bool = Field(default=False, description="set by the schedule: then the site file decides"),
 ) -> list[Removal]:
     """List the intermediate files of old solved runs; remove them unless it is a dry run."""
     site = load_site()
     if site.runs is None:
+        return []
+    if by_schedule and not site.retention.nightly:
+        get_run_logger().info("nothing is removed: the site file does not say `retention: {nightly: true}`")
         return []
     days = older_than_days if older_than_days is not None else site.retention.solved_days
     intermediate, copies = removable(site.runs, days), removable_copies(site.runs, days)
@@ -70,6 +74,8 @@ def removable(runs: Path, days: float) -> list[Removal]:
         age_days = (now - results.stat().st_mtime) / 86400.0
         folder = results.parent
         if age_days < days or not (folder / CLAIM).is_file() or status_of(results) != "solved":
+            continue
+        if in_progress(folder):  # run again, or a region of it
             continue
         for pattern in INTERMEDIATE:
             found += [

@@ -15,11 +15,11 @@ Users and passwords are Prefect's (PREFECT_SERVER_API_AUTH_STRING). Without one 
 import base64
 import hmac
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from flows.preflight import check_database, check_port, check_room, stop_with
 from flows.site import load_site
 from tasks.model import SettingsError
 
@@ -160,17 +160,22 @@ def main() -> None:
     import uvicorn
     from prefect.settings import get_current_settings
 
-    settings = get_current_settings().server
+    settings = get_current_settings()
+    api = settings.server.api
     try:
+        load_site()
+        check_room(settings.home)
+        check_port(api.host, api.port)
         app = guarded()
+        check_database()
     except SettingsError as error:
-        sys.exit(f"apertura: {error.message}\n  {error.advice}")
+        stop_with(error)
     uvicorn.run(
         app,
-        host=settings.api.host,
-        port=settings.api.port,
-        timeout_keep_alive=settings.api.keepalive_timeout,
-        log_level=settings.logging_level.lower(),
+        host=api.host,
+        port=api.port,
+        timeout_keep_alive=api.keepalive_timeout,
+        log_level=settings.server.logging_level.lower(),
         server_header=False,
     )
 

@@ -54,6 +54,9 @@ class Retention(Document):
     """What `prune` may remove, and when."""
 
     solved_days: float = Field(default=90.0, gt=0, description="intermediate files of solved runs older than this")
+    nightly: bool = Field(
+        default=False, description="`prune` removes them every night; otherwise only when it is asked"
+    )
 
 
 ALARM_PREFIX = "apertura alarm: "
@@ -117,6 +120,22 @@ class Site(Document):
     instruments: dict[str, FolderRule] = Field(default={}, description="rules for data sets without a manifest")
     retention: Retention = Retention()
     alarms: Alarms = Alarms()
+
+    @model_validator(mode="after")
+    def _data_are_only_read(self) -> "Site":
+        for incoming in self.incoming:
+            for name, place in (("runs", self.runs), ("ledger", self.ledger)):
+                if place is not None and (place.is_relative_to(incoming) or incoming.is_relative_to(place)):
+                    raise ValueError(f"`{name}` {place} and `incoming` {incoming}: one lies in the other")
+        return self
+
+    @model_validator(mode="after")
+    def _instruments_differ(self) -> "Site":
+        patterns: dict[str, str] = {}
+        for name, rule in self.instruments.items():
+            if (other := patterns.setdefault(rule.file_pattern, name)) != name:
+                raise ValueError(f"instruments {other} and {name}: one `file_pattern` for both")
+        return self
 
     def confined(self, path: Path) -> Path:
         """Return `path` with symbolic links resolved, if it lies in a folder of this site.

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flows.site import FolderRule, Site
@@ -26,12 +26,17 @@ ORIGIN = ".origin"
 """In a copy: the folder that it was made of."""
 PRUNED = ".pruned"
 """Beside where a copy was: it is not made again."""
+SAMPLE_LENGTH_MAX = 200
+"""Characters, as the manifest's `sample` has them (tasks/ingest/README.md); a folder's name may be longer."""
 TEMPLATE_BYTES_MAX = 2**20
 """A manifest without scans is a page of text."""
 
 
-def quiet_folders(incoming: Path, site: Site, *, depth: int) -> Iterator[tuple[Path, FolderRule]]:
-    """Yield the folders without a manifest that hold scans of an instrument and have not changed for its quiet time."""
+def quiet_folders(incoming: Path, site: Site, *, depth: int) -> Iterator[tuple[Path, dict[str, FolderRule]]]:
+    """Yield the folders without a manifest that hold scans of an instrument and have not changed for its quiet time.
+
+    With the rules of all instruments that take files of the folder for theirs.
+    """
     for name, names, files in os.walk(incoming, followlinks=False):
         here = Path(name)
         names[:] = sorted(item for item in names if not item.startswith("."))
@@ -40,12 +45,26 @@ def quiet_folders(incoming: Path, site: Site, *, depth: int) -> Iterator[tuple[P
         if set(files) & set(MANIFEST_NAMES):
             names[:] = []
             continue
-        for rule in site.instruments.values():
-            if scans_of(here, rule):
-                names[:] = []
-                if time.time() - changed(here) >= rule.quiet_s:
-                    yield here, rule
-                break
+        if rules := {name: rule for name, rule in site.instruments.items() if scans_of(here, rule)}:
+            names[:] = []
+            if time.time() - changed(here) >= max(rule.quiet_s for rule in rules.values()):
+                yield here, rules
+
+
+def staged_by_one(folder: Path, rules: Mapping[str, FolderRule], runs: Path) -> Path | None:
+    """Return what `staged` does by the only rule there is.
+
+    Raises
+    ------
+    SettingsError
+        If there are more: which instrument wrote the folder is not to be guessed.
+    """
+    if len(rules) > 1:
+        raise SettingsError(
+            f"{folder}: its files are those of two instruments of the site file: {' and '.join(sorted(rules))}",
+            "make their `file_pattern`s differ, or put a manifest into the folder",
+        )
+    return staged(folder, next(iter(rules.values())), runs)
 
 
 def scans_of(folder: Path, rule: FolderRule) -> dict[str, float]:
@@ -78,7 +97,7 @@ def staged(folder: Path, rule: FolderRule, runs: Path) -> Path | None:
     """
     scans = scans_of(folder, rule)
     content = template(rule.manifest)
-    content.setdefault("sample", folder.name)
+    content.setdefault("sample", folder.name[:SAMPLE_LENGTH_MAX])
     content["scans"] = [
         {"file": name, "tilt_deg": tilt, "bytes": (folder / name).stat().st_size}
         for name, tilt in sorted(scans.items(), key=lambda item: (item[1], item[0]))

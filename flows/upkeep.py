@@ -16,7 +16,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 
 from flows.janitor import SignsOfLife, bury, deployed
+from flows.preflight import check_password, stop_with
 from flows.site import UPKEEP_POOL
+from tasks.model import ProgramNotFoundError
 
 log = logging.getLogger("apertura.upkeep")
 
@@ -41,8 +43,11 @@ def main() -> None:
     """Free the slots, then become the worker."""
     while True:
         try:
+            check_password()
             free_slots()
             break
+        except ProgramNotFoundError as error:
+            stop_with(error)
         except httpx.HTTPError as error:
             log.warning("the server does not answer (%s); asked again", type(error).__name__)
             time.sleep(ASK_AGAIN_S)

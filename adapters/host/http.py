@@ -2,11 +2,11 @@
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.model import ProgramFailedError
+from tasks.model import ProgramFailedError, SettingsError
 
 if TYPE_CHECKING:
     import httpx
@@ -26,13 +26,15 @@ def taken(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def wait_for(url: str, *, limit_s: float, log: Path) -> None:
-    """Return when a server answers a URL with 200.
+def wait_for(url: str, *, limit_s: float, log: Path, gave_up: Callable[[], str | None] = lambda: None) -> None:
+    """Return when a server answers a URL with 200; `gave_up` says why one that has ended will not.
 
     Raises
     ------
     ProgramFailedError
         If it does not in time.
+    SettingsError
+        If it gave up.
     """
     import httpx
 
@@ -43,6 +45,8 @@ def wait_for(url: str, *, limit_s: float, log: Path) -> None:
                 return
         except httpx.HTTPError:
             pass
+        if (said := gave_up()) is not None:
+            raise SettingsError(said, f"see {log}")
         time.sleep(0.5)
     raise ProgramFailedError(f"{url} does not answer after {limit_s:g} s", f"see {log}")
 

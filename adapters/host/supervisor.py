@@ -86,6 +86,11 @@ class Supervisor:
         """Return the process number of one service; 0 if it does not run."""
         return int(self._call("getProcessInfo", name)["pid"])
 
+    def exit_code(self, name: str) -> int | None:
+        """Return with which code one service ended; None if it runs or never did."""
+        found = self._call("getProcessInfo", name)
+        return int(found["exitstatus"]) if not found["pid"] and found["stop"] else None
+
     def states(self) -> dict[str, str]:
         """Return the state of every service in supervisord's words: RUNNING, STARTING, BACKOFF, STOPPED, FATAL ..."""
         return {str(row["name"]): str(row["statename"]) for row in self._call("getAllProcessInfo")}

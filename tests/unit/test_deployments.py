@@ -86,6 +86,8 @@ def test_a_flow_does_not_depend_on_the_folder_that_was_deployed_from() -> None:
 
 def test_pruning_is_a_dry_run_unless_asked() -> None:
     assert DEPLOYMENTS["prune"]["parameters"] == {"dry_run": True}
+    (nightly,) = DEPLOYMENTS["prune"]["schedules"]
+    assert nightly["parameters"] == {"dry_run": False, "by_schedule": True}, "and then the site file decides"
 
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "systemd").glob("*.service")), ids=lambda path: path.name)

@@ -1,6 +1,9 @@
 """What may be removed: intermediate files and copies of solved, old runs; nothing else."""
 
+import fcntl
+import importlib
 import json
+import logging
 import os
 import time
 from pathlib import Path
@@ -10,11 +13,14 @@ import pytest
 from flows.arrivals import Watcher
 from flows.ledger import Ledger
 from flows.prune import removable, removable_copies
-from flows.site import Site
+from flows.site import Retention, Site
 from flows.staging import remove_copy, staged
+from tests.synthetic.arriving_series import drop
 from tests.unit.test_staging import scans, site
 
 __all__ = ["site"]
+
+prune_module = importlib.import_module("flows.prune")
 
 DAY_S = 86400.0
 
@@ -38,6 +44,32 @@ def test_intermediate_files_of_old_solved_runs_may_go(tmp_path: Path, status: st
     found = removable(tmp_path / "runs", 90.0)
     assert len(found) == count
     assert all(removal.path.endswith("a/ingest") for removal in found)
+
+
+def test_a_run_that_goes_on_keeps_its_files(tmp_path: Path) -> None:
+    folder = run_of(tmp_path / "s", tmp_path / "runs" / "a")
+    with (folder / ".lock").open("a+b") as lock:
+        fcntl.flock(lock.fileno(), fcntl.LOCK_EX)
+        assert removable(tmp_path / "runs", 90.0) == []
+    assert len(removable(tmp_path / "runs", 90.0)) == 1
+
+
+@pytest.mark.parametrize(("nightly", "by_schedule", "left"), [(False, True, True), (True, True, False)])
+def test_by_its_schedule_it_removes_what_the_site_file_says_and_no_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nightly: bool, by_schedule: bool, left: bool
+) -> None:
+    source = drop(tmp_path / "incoming" / "s")
+    solved = run_of(source, tmp_path / "runs" / "a")
+    unsolved = run_of(source, tmp_path / "runs" / "b", status="not-solved")
+    of_site = Site(runs=tmp_path / "runs", retention=Retention(nightly=nightly))
+    monkeypatch.setattr(prune_module, "load_site", lambda: of_site)
+    monkeypatch.setattr(prune_module, "get_run_logger", lambda: logging.getLogger("test"))
+    monkeypatch.setattr(prune_module, "create_table_artifact", lambda **_: None)
+    prune_module.prune.fn(dry_run=False, older_than_days=None, by_schedule=by_schedule)
+    assert (solved / "ingest").exists() is left
+    assert (solved / "results.json").exists()
+    assert (unsolved / "ingest").exists()
+    assert len(list(source.iterdir())) == 7
 
 
 def test_a_folder_that_is_no_run_of_ours_is_left_alone(tmp_path: Path) -> None:

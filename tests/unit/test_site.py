@@ -35,7 +35,17 @@ def test_without_a_site_file_nothing_is_confined(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "content", ["incoming: [relative/folder]", "unknown: 1", "incoming: [", "retention: {solved_days: 0}"]
+    "content",
+    [
+        "incoming: [relative/folder]",
+        "unknown: 1",
+        "incoming: [",
+        "retention: {solved_days: 0}",
+        "{incoming: [/data], runs: /data/runs}",
+        "{incoming: [/data/new], runs: /data}",
+        "{incoming: [/data], ledger: /data/ledger.db}",
+        "instruments: {a: {file_pattern: '(?P<tilt>.)', manifest: /m}, b: {file_pattern: '(?P<tilt>.)', manifest: /n}}",
+    ],
 )
 def test_a_wrong_site_file_is_refused_with_its_field(tmp_path: Path, content: str) -> None:
     path = tmp_path / "site.yaml"

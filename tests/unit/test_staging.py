@@ -85,6 +85,26 @@ def test_the_watcher_enters_it_once(site: Site, tmp_path: Path) -> None:
     assert Path(entry.path).name == "a"
 
 
+def test_a_folder_that_two_instruments_take_for_theirs_is_refused_with_both(site: Site, tmp_path: Path) -> None:
+    rule = site.instruments["4D Camera"]
+    other = rule.model_copy(update={"file_pattern": r"scan_(?P<tilt>[-+0-9.]+)\.h5"})
+    both = Site(incoming=site.incoming, runs=site.runs, instruments={**site.instruments, "hybrid pixel": other})
+    scans(site.incoming[0] / "a", age_s=100)
+    ledger = Ledger(tmp_path / "ledger.db")
+    assert Watcher(both, ledger).look() == 0
+    (refused,) = ledger.refused()
+    assert "those of two instruments of the site file: 4D Camera and hybrid pixel" in refused.reason
+    assert Watcher(site, ledger).look() == 1
+    assert ledger.refused() == []
+
+
+def test_a_folder_with_the_longest_name_there_is_is_copied(site: Site, tmp_path: Path) -> None:
+    folder = scans(site.incoming[0] / ("n" * 255), age_s=100)
+    source = staged(folder, site.instruments["4D Camera"], tmp_path / "runs")
+    assert source is not None
+    assert completeness(source) == ()
+
+
 def test_a_wrong_template_is_named_and_stops_no_other_data_set(site: Site, tmp_path: Path) -> None:
     folder, rule = scans(site.incoming[0] / "a", age_s=100), site.instruments["4D Camera"]
     rule.manifest.write_text("[]")
