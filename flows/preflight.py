@@ -82,7 +82,7 @@ def check_database() -> None:
     versions = f"%(here)s/_migrations/versions/{url.get_backend_name()}"
     config.set_main_option("version_locations", versions)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    revision = asyncio.run(_revision(stated.get_secret_value(), name))
+    revision = asyncio.run(revision_of(stated.get_secret_value(), name))
     if revision is not None and revision not in known:
         raise SettingsError(
             f"database {name}: of a newer Prefect (revision {revision} is not known here)",
@@ -90,7 +90,7 @@ def check_database() -> None:
         )
 
 
-async def _revision(url: str, name: str) -> str | None:
+async def revision_of(url: str, name: str) -> str | None:
     """Return the revision of a database's schema; None if it is empty."""
     from sqlalchemy import text
     from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError

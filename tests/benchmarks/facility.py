@@ -1,9 +1,12 @@
 """What a server costs: from drop to the flow's body, and a run on a server beside the same run without one.
 
-``python tests/benchmarks/facility.py [--postgresql] [--arrivals 5] [--pairs 2]``. Wall-clock seconds: state the load.
+``python tests/benchmarks/facility.py [--postgresql] [--arrivals 5] [--pairs 2] [--bad 100] [--alarms]``. Wall-clock
+seconds: state the load. ``--bad`` drops so many bad manifests at once, with a good one among them; ``--alarms`` lets
+every alarm fire, by what it is about, and waits for the mail (half an hour).
 """
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -20,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from adapters.formats.simulated_series import write_simulated_series
 from flows.flight_check import tiny_case
 from tasks.simulate.demo_structure import uio66
-from tests.system.facility_bench import Bench, bring_up, drop
+from tests.benchmarks.facility_alarms import let_all_fire
+from tests.system.facility_bench import Bench, bring_up, drop, wait
 from tests.system.postgresql_bench import on_postgresql
 
 LIMIT_S, LIMIT_FRACTION = 15.0, 0.05
@@ -72,13 +76,46 @@ def overhead(bench: Bench, count: int) -> None:
     print(f"overhead: median {statistics.median(extra):+.1f} s")
 
 
+def bad_manifests(bench: Bench, count: int) -> None:
+    """Drop many bad manifests at once, then a good data set: when all are shown, and when the good one begins."""
+    incoming = bench.data / "incoming"
+    made = [drop(bench.data / f"bad-{number:03d}", seed=0) for number in range(count)]
+    for folder in made:
+        manifest = json.loads((folder / "tilt_series.json").read_text())
+        (folder / "tilt_series.json").write_text(json.dumps({**manifest, "beam": {"energy_kev": -1.0}}))
+        folder.rename(incoming / folder.name)
+    dropped = time.time()
+    good = drop(incoming / "zz-good", seed=900)
+    shown: list[float] = []
+
+    def all_shown() -> bool:
+        found = bench.post("/artifacts/filter", artifacts={"key": {"like_": "refused-"}}, limit=200)
+        shown.append(time.time() - dropped)
+        return sum("bad-" in str(one["data"]) for one in found) >= count
+
+    wait(all_shown, "all refusals to be shown")
+    begun = seconds(bench.ended(bench.run(good)["id"])["start_time"]) - dropped
+    print(
+        f"{count} bad manifests: all shown after {shown[-1]:.1f} s; a good one dropped after them begins after "
+        f"{begun:.1f} s, load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--postgresql", action="store_true")
     parser.add_argument("--arrivals", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=2)
+    parser.add_argument("--bad", type=int, default=0)
+    parser.add_argument("--alarms", action="store_true")
     asked = parser.parse_args()
+    if asked.alarms:
+        let_all_fire()
+        return
     with on_postgresql() if asked.postgresql else on_sqlite() as bench:
+        if asked.bad:
+            bad_manifests(bench, asked.bad)
         if asked.arrivals:
             drop_to_body(bench, asked.arrivals)
         if asked.pairs:

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.host.processes import with_variable
 from flows.facility import FOLDER_VARIABLE
-from tests.system.facility_bench import ROOT, free_port
+from tests.system.facility_bench import ROOT, free_port, wait
 
 pytestmark = [pytest.mark.needs_server, pytest.mark.timeout(900)]
 
@@ -66,4 +66,4 @@ def test_a_facility_that_cannot_start_says_why_and_leaves_nothing(
     first, *advice = ended.stderr.splitlines()
     assert said in first
     assert len(advice) <= 1, ended.stderr
-    assert list(with_variable(FOLDER_VARIABLE, str(data))) == []
+    wait(lambda: not list(with_variable(FOLDER_VARIABLE, str(data))), "the supervisor to be gone", limit_s=60)
