@@ -1,8 +1,6 @@
 """What ran is what was announced: a run asks, before it reads its source and at its end, whether that is still so."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -19,9 +17,10 @@ ADVICE = (
 )
 
 
-@contextmanager
-def as_announced(source: Path, key: str | None, site: Site, folder: Path) -> Iterator[None]:
-    """Look at the source when its run ends, and when it fails: what was made of other files is set aside.
+class AsAnnounced:
+    """Around a run: looks at the source when it ends, and when it fails; what was made of other files is set aside.
+
+    A run that is suspended has not ended: it looks when it begins again.
 
     Parameters
     ----------
@@ -30,13 +29,17 @@ def as_announced(source: Path, key: str | None, site: Site, folder: Path) -> Ite
     folder
         The run folder: of files that changed meanwhile it holds no result.
     """
-    try:
-        yield
-    except Exception:
-        _look_again(source, key, site, folder)
-        raise
-    else:
-        _look_again(source, key, site, folder)
+
+    def __init__(self, source: Path, key: str | None, site: Site, folder: Path) -> None:
+        self._source, self._key, self._site, self._folder = source, key, site, folder
+
+    def __enter__(self) -> None:
+        """Begin; the source was looked at before."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Look again. Raises as `check_announced` does, in place of what came of the change."""
+        if kind is None or issubclass(kind, Exception):
+            _look_again(self._source, self._key, self._site, self._folder)
 
 
 def check_announced(source: Path, key: str | None, site: Site) -> None:

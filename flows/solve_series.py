@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.announced import as_announced, check_announced
+from flows.announced import AsAnnounced, check_announced
 from flows.approval import Approval, PersonReview
 from flows.markdown import fenced, plain
 from flows.progress import PublishedSteps
@@ -66,7 +66,7 @@ def solve_series(
                 site.confined(file.path)
         steps = PublishedSteps()
         review = PersonReview(approval, folder=folder, site=site, steps=steps)
-        with as_announced(place, dataset_key, site, folder):
+        with AsAnnounced(place, dataset_key, site, folder):
             run_pipeline(place, folder, settings, steps, review=review, document=document)
     except ApertureError as error:
         show_error(error)

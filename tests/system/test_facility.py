@@ -49,13 +49,21 @@ def bench(told: Told) -> Iterator[Bench]:
 
 def test_a_dropped_data_set_is_run_once_and_ends_with_a_truthful_state(bench: Bench) -> None:
     source = drop(bench.data / "incoming" / "first", seed=1)
+    before = listing(source)
     assert bench.outcome(source) == "1 run: Completed, No crystals"
+    assert listing(source) == before, "something was written into the data"
     (run,) = bench.runs(source)
     assert run["name"].startswith("first: ")
     assert {"sample:first", "outcome:No crystals", "instrument:4D Camera"} <= set(run["tags"])
     folder = bench.folder_of(source)
     assert folder is not None
     assert (folder / "report.html").is_file()
+
+
+def listing(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Return of a folder and all in it when and what was written: a file that came and went changes its folder."""
+    found = {path: path.stat() for path in (folder, *folder.rglob("*"))}
+    return {str(path): (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size) for path, stat in found.items()}
 
 
 def test_a_half_written_data_set_never_starts(bench: Bench) -> None:
@@ -264,7 +272,9 @@ def test_the_process_of_a_deleted_run_is_ended(bench: Bench) -> None:
         wait(lambda: bench.flow_process(run) is None, "its process to end", limit_s=SCHEDULE_S)
 
 
-def test_a_drained_pool_takes_nothing_up_until_it_is_opened_and_who_waits_has_a_name(bench: Bench) -> None:
+def test_a_drained_pool_takes_nothing_up_until_it_is_opened_and_then_what_was_announced_and_nothing_else(
+    bench: Bench,
+) -> None:
     drained = bench.run_apertura("drain", "--data", str(bench.data))
     assert drained.returncode == 0, drained.stderr
     assert "closed until the next start" in drained.stderr
@@ -274,9 +284,20 @@ def test_a_drained_pool_takes_nothing_up_until_it_is_opened_and_who_waits_has_a_
     waiting = bench.read(run)
     assert (waiting["state_type"], waiting["name"]) == ("SCHEDULED", "drained")
     assert {"sample:drained", "instrument:4D Camera"} <= set(waiting["tags"])
+    replaced = drop(bench.data / "incoming" / "replaced", seed=31)
+    first = bench.run(replaced)["id"]
+    shutil.rmtree(replaced)
+    drop(replaced, seed=32)
+    wait(lambda: len(bench.runs(replaced)) == 2, "the run of the new version")
+    moved = source.rename(source.with_name("m" * 245))
     opened = bench.run_apertura("drain", "--data", str(bench.data), "--open")
     assert opened.returncode == 0, opened.stderr
-    assert state(bench.ended(run)) == "Completed, No crystals"
+    assert state(bench.ended(run)) == "Failed"
+    assert "removed, renamed or moved" in bench.error_of(run)
+    assert bench.outcome(moved) == "1 run: Completed, No crystals"
+    assert state(bench.ended(first)) == "Failed"
+    assert "scan_0.h5 is another" in bench.error_of(first).replace("\\", "")
+    wait(lambda: {state(one) for one in bench.runs(replaced)} == {"Failed", "Completed, No crystals"}, "both versions")
 
 
 def test_the_flight_check_finds_the_known_answer_with_every_installed_engine(bench: Bench) -> None:

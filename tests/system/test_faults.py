@@ -231,12 +231,36 @@ def every_data_set_has_its_one_run(bench: Bench, sources: dict[str, Path]) -> No
     bench.outcome(sources["vanishes"])
     (run,) = bench.runs(sources["vanishes"])
     bench.record("source vanishes between announcement and run", "Failed, I110", judged(bench, run["id"]))
-    bench.record("file cut off between announcement and run", ONCE, bench.outcome(sources["cut"]))
-    folder = bench.folder_of(sources["cut"])
-    assert folder is not None
-    lost = json.loads((folder / "results.json").read_text())["source"]["lost"]
-    bench.record("file cut off: said in the results", "1 scan lost", f"{len(lost)} scan lost")
+    (run,) = bench.runs(sources["cut"])
+    bench.record("file cut off between announcement and run", "Failed, I111", judged(bench, run["id"]))
+    named = "scan_2.h5 is another" in bench.error_of(run["id"]).replace("\\", "")
+    bench.record("file cut off: said on the run's page", "named", "named" if named else "not named")
+    moved_again(bench)
     check(bench)
+
+
+def moved_again(bench: Bench) -> None:
+    """Data sets that come again: renamed under a run, and delivered anew after a failure."""
+    source = drop_crystals(bench.data / "incoming" / ".renamed", crystals=1, seed=20)
+    source = source.rename(bench.data / "incoming" / "renamed")
+    run = bench.run(source)["id"]
+    reached(bench, source, "run.json")
+    other = source.rename(bench.data / "incoming" / "renamed-since")
+    bench.record("data set renamed under its run", "Failed, I110", judged(bench, run))
+    bench.ended(bench.run(other)["id"])
+    bench.record("the same: under its new name", "1 run: Completed, Solved", bench.outcome(other))
+
+    again = drop(bench.data / "incoming" / "again", seed=21)
+    bench.pause(paused=True)
+    first = bench.run(again)["id"]
+    kept = again.rename(bench.data / "again")
+    bench.pause(paused=False)
+    judged(bench, first)
+    shutil.copytree(kept, again)
+    wait(lambda: len(bench.runs(again)) == 2, "another run of what was delivered anew")
+    wait(lambda: all(one["state_type"] in ENDED for one in bench.runs(again)), "its end")
+    states = ", ".join(sorted(state(one) for one in bench.runs(again)))
+    bench.record("data set delivered anew after its run failed", "Completed, No crystals, Failed", states)
 
 
 def run_folders_and_engines_go_wrong(bench: Bench, sources: dict[str, Path]) -> None:

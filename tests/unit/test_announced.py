@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.announced import as_announced, check_announced
+from flows.announced import AsAnnounced, check_announced
 from flows.content import content_of
 from flows.ledger import Ledger
 from flows.site import Site
@@ -32,7 +32,7 @@ def key_of(site: Site) -> str:
     return Ledger(site.ledger).everything()[0].key
 
 
-def test_what_was_announced_is_let_through_and_what_nobody_announced_too(source: Path, site: Site) -> None:
+def test_what_wAsAnnounced_is_let_through_and_what_nobody_announced_too(source: Path, site: Site) -> None:
     check_announced(source, key_of(site), site)
     check_announced(source / "nowhere", None, site)
 
@@ -81,7 +81,7 @@ def test_what_was_made_of_files_that_changed_meanwhile_is_set_aside(
         key = key_of(site)
         with (
             pytest.raises(ChangedSourceError, match=r"0\.h5 is another \(while it was read; .* is no result"),
-            as_announced(source, key, site, folder),
+            AsAnnounced(source, key, site, folder),
         ):
             replaced(source / "0.h5", fails=fails)
         assert not folder.exists()
@@ -96,7 +96,7 @@ def replaced(path: Path, *, fails: bool) -> None:
 
 
 def test_an_error_of_a_run_whose_source_is_as_it_was_stays_what_it_is(source: Path, site: Site, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="of its own"), as_announced(source, key_of(site), site, tmp_path / "run"):
+    with pytest.raises(OSError, match="of its own"), AsAnnounced(source, key_of(site), site, tmp_path / "run"):
         raise OSError("of its own")
 
 
@@ -105,6 +105,6 @@ def test_what_was_moved_when_all_was_read_fails_and_keeps_what_was_made(
 ) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    with pytest.raises(SourceError, match="renamed or moved"), as_announced(source, key_of(site), site, folder):
+    with pytest.raises(SourceError, match="renamed or moved"), AsAnnounced(source, key_of(site), site, folder):
         shutil.move(source, tmp_path / "b")
     assert folder.is_dir()
