@@ -48,7 +48,7 @@ def check_announced(source: Path, key: str | None, site: Site) -> None:
     Raises
     ------
     SourceError
-        If it is not there any more.
+        If it is not there any more, or cannot be read.
     ChangedSourceError
         Saying which files are others.
     """
@@ -56,9 +56,12 @@ def check_announced(source: Path, key: str | None, site: Site) -> None:
         return
     try:
         now = content_of(source)
-    except (SourceError, OSError) as error:
-        said = error.message if isinstance(error, SourceError) else f"{error.strerror}: {error.filename}"
-        raise _refusal(source, key, site, said) from error
+    except SourceError as error:
+        raise _refusal(source, key, site, error.message) from error
+    except FileNotFoundError as error:
+        raise _refusal(source, key, site, f"{error.filename} is gone") from error
+    except OSError as error:
+        raise SourceError(f"{error.filename}: cannot be read: {error.strerror}", "check its permissions") from error
     if now.key != key:
         raise _refusal(source, key, site, "", now.files)
 

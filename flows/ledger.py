@@ -278,9 +278,9 @@ class Ledger:
         """Record that a data set that came again is to be announced once more; of two watchers one does."""
         with self._open() as connection:
             connection.execute(
-                "update datasets set state = 'ready', note = ?, deliveries = deliveries + 1"
+                "update datasets set state = 'ready', note = ?, deliveries = deliveries + 1, seen = ?"
                 " where key = ? and state = 'again' and deliveries = ?",
-                (note, entry.key, entry.deliveries),
+                (note, time.time(), entry.key, entry.deliveries),
             )
 
     def announced(self, key: str, run: str) -> None:

@@ -66,7 +66,8 @@ def arrivals(ledger: Ledger) -> Iterator[GaugeMetricFamily]:
     """Yield how many data sets are in which state, and how long the oldest has waited for its run."""
     waiting = ledger.waiting()
     states = {"incomplete": len(ledger.incomplete()), "refused": len(ledger.refused()), "waiting": len(waiting)}
-    states |= {"announced": Counter(one.state for one in ledger.everything())["announced"]}
+    counted = Counter(one.state for one in ledger.everything())
+    states |= {"announced": counted["announced"] + counted["again"]}
     yield _family("data_sets", "that were seen, by what became of them", "state", states)
     oldest = time.time() - waiting[0].seen if waiting else 0.0
     yield GaugeMetricFamily("apertura_oldest_wait_seconds", "of a data set for its run", value=oldest)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import announced
 from flows.announced import AsAnnounced, check_announced
 from flows.content import content_of
 from flows.ledger import Ledger
@@ -61,6 +62,16 @@ def test_without_a_ledger_it_is_still_refused(source: Path, site: Site) -> None:
     (source / "3.h5").write_bytes(b"9876543210")
     with pytest.raises(ChangedSourceError, match="a file that it lists is another"):
         check_announced(source, key, Site())
+
+
+def test_what_cannot_be_read_is_not_called_changed(source: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(source / "3.h5"))
+
+    monkeypatch.setattr(announced, "content_of", denied)
+    with pytest.raises(SourceError, match=r"3\.h5: cannot be read: Permission denied") as refused:
+        check_announced(source, key_of(site), site)
+    assert not isinstance(refused.value, ChangedSourceError)
 
 
 def test_what_is_no_longer_there_is_said_to_be_gone(source: Path, site: Site, tmp_path: Path) -> None:
