@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from flows.parts import FOLDER
 from flows.progress import Steps
 from flows.settings import Settings
 from tasks.apertures import CrystalAperture, write_drawn
@@ -22,22 +23,8 @@ from tasks.integrate import (
 from tasks.maps import OrientationPart, number_of_parts, parts_by_orientation
 from tasks.model import ApertureError
 from tasks.report import CrystalOutcome
-from tasks.stage import DOCUMENT_NAME, read_document
 
 log = logging.getLogger("apertura.bent")
-
-FOLDER = "parts"
-"""Within the folder of a crystal."""
-BY_PARTS = (
-    "the crystal bends: the structure's intensities are those of {parts} parts joined, each in its own orientation; "
-    "what is shown here is the whole crystal in one"
-)
-
-
-def joined_parts(folder: Path) -> JoinedParts | None:
-    """Return what a finished run's crystal, of this folder, came to by parts; None if it was not measured so."""
-    joined = folder / FOLDER / "joined"
-    return read_document(joined, JoinedParts) if (joined / DOCUMENT_NAME).is_file() else None
 
 
 class PartsBench(NamedTuple):

@@ -41,6 +41,9 @@ def trace(
     run: Annotated[Path, typer.Argument(help="folder of a finished run")],
     crystal: Annotated[str, typer.Option(help="as in results.json: crystal-01")],
     hkl: Annotated[str, typer.Option(help="h,k,l in the cell of the crystal; equivalents are traced with it")],
+    merged: Annotated[
+        bool, typer.Option("--merged", help="as measured to be merged with others, in their lattice, where it was")
+    ] = False,
     picture: Annotated[Path | None, typer.Option(help="also draw it: new .png, .svg or .pdf")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON, with all pixels and probe positions")] = False,
 ) -> None:
@@ -48,7 +51,7 @@ def trace(
     from flows.tracing import table
     from flows.tracing import trace as follow
 
-    traced = follow(run, crystal, hkl, picture=picture)
+    traced = follow(run, crystal, hkl, merged=merged, picture=picture)
     typer.echo(traced.model_dump_json() if as_json else table(traced))
 
 

@@ -13,7 +13,7 @@ from adapters.programs.export_data import export_cif_pets
 from adapters.programs.export_deposit import Deposited, export_deposit
 from adapters.programs.export_frames import export_nxmx, export_stacks
 from adapters.programs.export_scans import export_raw_csr
-from flows.bent import joined_parts
+from flows.parts import joined_parts
 from flows.run_folder import read_results
 from tasks.frames import FrameSeries
 from tasks.ingest import MANIFEST_NAMES, IngestSettings, TiltSeries, ingest_tilt_series, read_source

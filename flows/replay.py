@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from adapters.formats.frame_reader import FrameFileReader
 from adapters.formats.mask_reader import MaskFileReader
 from adapters.formats.scans.scan_reader import ScanFileReader
-from flows.bent import joined_parts
+from flows.parts import joined_parts
 from flows.pipeline import axes_given
 from flows.run_files import first_damaged
 from flows.run_folder import CLAIM, read_whole_results

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.bent import BY_PARTS, joined_parts
+from flows.parts import BY_PARTS, joined_parts
 from flows.run_files import named_damage
 from flows.run_folder import read_whole_results
 from tasks.apertures import ApertureSet
@@ -11,9 +11,19 @@ from tasks.frames import DirectBeams, FrameSeries
 from tasks.ingest import TiltSeries
 from tasks.integrate import Reflections
 from tasks.model import Document, SettingsError, SourceError
-from tasks.stage import read_document
+from tasks.stage import DOCUMENT_NAME, read_document
 from tasks.trace import ElectronSource, Trace, draw_trace, trace_reflection
 
+ALONE, BESIDE = "integrate", "neighbours"
+"""Folders of a crystal: its intensities in its own lattice, and those in the lattice of others, to be merged."""
+NOT_ALONE = (
+    "has no intensities of its own: this is what was measured in the lattice of its neighbours, to be merged with them"
+)
+ALSO_BESIDE = (
+    "to be merged with others it was measured once more, in their lattice or to another resolution: "
+    "`--merged` shows that"
+)
+AS_MERGED = "as it was measured to be merged with others"
 INDEX_MAX = 9999
 """Chosen, not measured: the last of an axis of 1000 A at 0.1 A."""
 
@@ -32,8 +42,11 @@ class TracedCrystal(NamedTuple):
         return (self.reflections, self.frames, *electrons)
 
 
-def trace(run: Path, crystal: str, hkl: str, *, picture: Path | None = None) -> Trace:
+def trace(run: Path, crystal: str, hkl: str, *, merged: bool = False, picture: Path | None = None) -> Trace:
     """Return what a reflection of a crystal was measured from; draw it, too, if a file for that is given.
+
+    Of a crystal that was measured in the lattice of its neighbours only, this is what is shown; of one that was so
+    measured, too, if it is asked for by `merged`.
 
     Raises
     ------
@@ -45,12 +58,17 @@ def trace(run: Path, crystal: str, hkl: str, *, picture: Path | None = None) -> 
         If the reflection was not measured.
     """
     index = parse_hkl(hkl)
-    found = crystal_of(run, crystal)
+    folder = run / "crystals" / crystal
+    alone, beside = (_finished(folder / name) for name in (ALONE, BESIDE))
+    taken = BESIDE if beside and (merged or not alone) else ALONE
+    found = crystal_of(run, crystal, measured=taken)
     with named_damage(run, *found.documents):
         traced = trace_reflection(index, found.reflections, found.frames, found.electrons)
-    joined = joined_parts(run / "crystals" / crystal)
-    if joined is not None and joined.better:
-        traced = traced.model_copy(update={"notes": (*traced.notes, BY_PARTS.format(parts=joined.parts))})
+    said = [] if not beside else [AS_MERGED if taken == BESIDE else ALSO_BESIDE] if alone else [NOT_ALONE]
+    if taken == ALONE and (joined := joined_parts(folder)) is not None and joined.better:
+        said.append(BY_PARTS.format(parts=joined.parts))
+    if said:
+        traced = traced.model_copy(update={"notes": (*traced.notes, *said)})
     if picture is not None:
         shape = None if found.electrons is None else found.electrons.series.scan.shape
         _draw(traced, found.frames, shape, picture)
@@ -64,8 +82,14 @@ def _draw(traced: Trace, frames: FrameSeries, shape: tuple[int, int] | None, pic
         raise SettingsError(f"--picture {picture}: {error}", "name a new .png, .svg or .pdf") from error
 
 
-def crystal_of(run: Path, crystal: str) -> TracedCrystal:
-    """Return the documents of one crystal of a finished run."""
+def crystal_of(run: Path, crystal: str, *, measured: str = ALONE) -> TracedCrystal:
+    """Return the documents of one crystal of a finished run, its intensities those that it has `ALONE` or `BESIDE`.
+
+    Raises
+    ------
+    SourceError
+        If the run is not finished, or has no such crystal or no such intensities of it.
+    """
     results = read_whole_results(run)
     names = [one["id"] for one in results["crystals"]]
     folder = run / "crystals" / crystal
@@ -74,11 +98,11 @@ def crystal_of(run: Path, crystal: str) -> TracedCrystal:
         raise SourceError(
             f"{run}: has no crystal {crystal!r}{merged}", f"it has: {', '.join(names) if names else 'none'}"
         )
-    for stage in ("frames", "integrate"):
-        if not (folder / stage / "document.json").is_file():
+    for stage in ("frames", measured):
+        if not _finished(folder / stage):
             raise SourceError(f"{folder / stage}: {crystal} did not come so far", "the report says where it stopped")
     reflections, frames = (
-        read_document(folder / "integrate", Reflections),
+        read_document(folder / measured, Reflections),
         read_document(folder / "frames", FrameSeries),
     )
     if results["source"]["kind"] != "tilt series":
@@ -88,6 +112,10 @@ def crystal_of(run: Path, crystal: str) -> TracedCrystal:
     return TracedCrystal(
         reflections, frames, ElectronSource(series, aperture, read_document(run / "beams", DirectBeams))
     )
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / DOCUMENT_NAME).is_file()
 
 
 def parse_hkl(text: str) -> tuple[int, int, int]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.formats.fcf import read_fit
-from flows.bent import BY_PARTS
+from flows.parts import BY_PARTS
 from flows.pipeline import Found, Run
 from tasks.integrate import Reflections
 from tasks.model import ApertureError

@@ -43,10 +43,10 @@ class ReflectionView(NamedTuple):
 
 def reflection_views(worst: WorstFitting) -> tuple[ReflectionView, ...]:
     """Return the list as the page shows it."""
-    return tuple(_view(one) for one in worst.reflections)
+    return tuple(_view(one, merged=worst.merged) for one in worst.reflections)
 
 
-def _view(one: WorstReflection) -> ReflectionView:
+def _view(one: WorstReflection, *, merged: bool) -> ReflectionView:
     misfit = one.misfit
     limits = _limits(one.crossings)
     shown = f"{len(one.crossings)} of {one.crossings_in_all} crossings of the Ewald sphere, those of most electrons"
@@ -62,15 +62,17 @@ def _view(one: WorstReflection) -> ReflectionView:
         deviation=f"{misfit.deviation:+.1f}".replace("-", MINUS),
         crossings=tuple(_crossing(each, limits) for each in one.crossings),
         shown=shown,
-        command=_command(one),
+        command=_command(one, merged=merged),
     )
 
 
-def _command(one: WorstReflection) -> str:
+def _command(one: WorstReflection, *, merged: bool) -> str:
     """Return the options of `apertura trace` that show all of it; empty if it is traced nowhere."""
     seen = {each.crystal for each in one.crossings}
     named = [(name, hkl) for name, hkl in one.traced_as if name in seen] or list(one.traced_as)
-    return "" if not named else f"--crystal {named[0][0]} --hkl {','.join(map(str, named[0][1]))}"
+    if not named:
+        return ""
+    return f"--crystal {named[0][0]} --hkl {','.join(map(str, named[0][1]))}{' --merged' if merged else ''}"
 
 
 def _crossing(one: CrossingEntry, limits: tuple[float, float]) -> CrossingView:

@@ -81,7 +81,8 @@ def worst_fitting(
         )
         for k, misfit in enumerate(misfits)
     )
-    return WorstFitting(reflections=reflections, notes=_notes(notes))
+    merged = any(one.reflections.id != data.id for one in crystals)
+    return WorstFitting(reflections=reflections, notes=_notes(notes), merged=merged)
 
 
 def _seen(

@@ -47,3 +47,4 @@ class WorstFitting(Document):
 
     reflections: tuple[WorstReflection, ...]
     notes: tuple[str, ...] = ()
+    merged: bool = Field(default=False, description="of merged data: seen in the crystals as measured to be merged")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import flows.bent
-from flows.bent import PartsBench, joined_parts, measured_by_parts
+from flows.bent import PartsBench, measured_by_parts
 from flows.export import FinishedCrystal
+from flows.parts import joined_parts
 from flows.progress import QuietSteps
 from flows.settings import Settings
 from tasks.frames.models import FrameSeries

@@ -29,9 +29,10 @@ def test_what_a_face_does_not_offer_is_an_error() -> None:
 
 def test_a_document_is_found_without_the_modules_that_compute() -> None:
     """A crystallographer's document must not bring numba and scikit-image with it, nor must following a reflection."""
-    heavy = ("numba", "skimage", "scipy.optimize", "scipy.ndimage")
+    heavy = ("numba", "skimage", "scipy.optimize", "scipy.ndimage", "cctbx", "flows.settings")
     code = (
         "import sys; from tasks.integrate import Reflections; from tasks.trace import ElectronSource, trace_reflection;"
+        "from flows.tracing import trace;"
         f"print(*(name for name in {heavy} if name in sys.modules))"
     )
     root = Path(tasks.__file__).resolve().parents[1]

@@ -27,6 +27,11 @@ def test_a_line_says_what_was_measured_and_what_the_structure_has() -> None:
     assert reflection_views(WORST)[-1].command == ""
 
 
+def test_a_reflection_of_merged_data_is_traced_as_its_crystal_was_merged() -> None:
+    first = reflection_views(WORST.model_copy(update={"merged": True}))[0]
+    assert first.command == "--crystal crystal-07 --hkl 0,-2,14 --merged"
+
+
 def test_a_chart_has_a_point_a_bar_and_a_prediction_for_each_frame_and_says_them() -> None:
     entry = WORST.reflections[0].crossings[0]
     chart = str(reflection_views(WORST)[0].crossings[0].chart)
