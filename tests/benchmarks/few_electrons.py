@@ -8,7 +8,12 @@ a frame is integrated from nothing, and frames of so many Bragg electrons (and a
 background in proportion) in its geometry, as a part of it. Columns: electrons of a spot near the sphere by the truth;
 correlation of the merged intensities with it, beside what the counts allow (`count_limits`); mean and spread of
 (I - truth) / sigma, and both by quarters of the truth; spread of I - truth over the least sigma possible (Cramer and
-Rao). The truth is scaled with weights that follow from itself: those of the sigmas found make it small by the share by
+Rao), and, median and 5 to 95 %, the spread that counts drawn from the truth have in these least sigmas, which are exact
+there: below one where most reflections expect a fraction of an electron, as such counts deviate by next to nothing or,
+seldom, by many sigmas; last, by quarters, the root of all squared errors over that of all squared sigmas, which counts
+that seldom come rule less than they do the spread.
+
+The truth is scaled with weights that follow from itself: those of the sigmas found make it small by the share by
 which low intensities look sure.
 """
 
@@ -63,12 +68,12 @@ def true_table(structure: Structure) -> Unique:
     return Unique(keys, table.f_squared[first])
 
 
-def row(structure: Structure, drawn: int, bragg: float, statistics: str, seeds: list[int], folder: Path) -> str:
+def row(structure: Structure, drawn_from: int, bragg: float, statistics: str, seeds: list[int], folder: Path) -> str:
     """Return what frames of so many Bragg electrons give, all seeds together."""
-    orientation, known = reference(structure, drawn, folder)
+    orientation, known = reference(structure, drawn_from, folder)
     share = bragg / FULL
     conditions = Conditions(bragg=bragg, direct=FULL * share, halo=6000 * share, background=3000 * share)
-    figures, deviations, errors, truths = [], [], [], []
+    figures, deviations, errors, squares, drawn_ones, truths = [], [], [], [], [], []
     for seed in seeds:
         place = Path(tempfile.mkdtemp(dir=folder))
         made = synthetic_frame_series(
@@ -93,16 +98,21 @@ def row(structure: Structure, drawn: int, bragg: float, statistics: str, seeds: 
         figures.append((limit.electrons, correlation, limit.correlation))
         deviations.append((error / merged.sigma)[used])
         errors.append((error / limit.sigma)[used])
+        squares.append((np.stack([error, merged.sigma])[:, used] / scale) ** 2)
+        drawn_ones.append(limit.drawn[:, used])
         truths.append(truth[used])
     deviation = np.concatenate(deviations)
     quarters = np.array_split(np.argsort(np.concatenate(truths)), 4)
     electrons, correlation, allowed = np.mean(figures, axis=0)
     means = " ".join(f"{deviation[part].mean():+.2f}" for part in quarters)
     spreads = " ".join(f"{deviation[part].std():.2f}" for part in quarters)
+    error, variance = np.concatenate(squares, axis=1)
+    pooled = " ".join(f"{np.sqrt(error[part].sum() / variance[part].sum()):.2f}" for part in quarters)
+    low, middle, high = np.quantile(np.concatenate(drawn_ones, axis=1).std(axis=1), [0.05, 0.5, 0.95])
     return (
-        f"| {structure.name} {drawn} | {bragg:g} | {statistics} | {electrons:.2f} | {correlation:.4f} / {allowed:.4f} "
-        f"| {deviation.mean():+.3f} | {deviation.std():.2f} | {means} | {spreads} "
-        f"| {np.concatenate(errors).std():.2f} |"
+        f"| {structure.name} {drawn_from} | {bragg:g} | {statistics} | {electrons:.2f} "
+        f"| {correlation:.4f} / {allowed:.4f} | {deviation.mean():+.3f} | {deviation.std():.2f} | {means} | {spreads} "
+        f"| {np.concatenate(errors).std():.2f} | {middle:.2f} ({low:.2f} to {high:.2f}) | {pooled} |"
     )
 
 
@@ -121,7 +131,8 @@ def main() -> None:
         "| crystal | Bragg e / frame | statistics | e / spot | CC / allowed | mean | spread | means by quarters ",
         end="",
     )
-    print(f"| spreads by quarters | over the limit |\n|{'---|' * 10}", flush=True)
+    print("| spreads by quarters | over the limit | drawn | pooled, by quarters |")
+    print("|---" * 12 + "|", flush=True)
     seeds = [int(seed) for seed in chosen.seeds.split(",")]
     for name, bragg, statistics in product(
         chosen.structures.split(","), map(float, chosen.bragg.split(",")), chosen.statistics.split(",")

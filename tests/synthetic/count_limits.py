@@ -15,20 +15,23 @@ from tasks.integrate.measurements import SET_ASIDE, USED, read_traces
 from tasks.integrate.merging.equivalents import to_asymmetric_unit
 from tasks.integrate.models import Reflections
 
-DRAWS = 20
+DRAWS = 100
 
 
 class CountLimit(NamedTuple):
     """Per unique reflection (m,) of the merged ones: ``sigma``, infinite where nothing was measured.
 
     ``correlation`` with the truth of intensities from counts drawn anew; ``electrons``: mean of the signal in a
-    measurement near the sphere, ``measured`` (m,) tells of reflections with measurements.
+    measurement near the sphere, ``measured`` (m,) tells of reflections with measurements. ``drawn`` (DRAWS, m): the
+    same intensities' deviations from the truth in units of ``sigma``, which is exact there: what deviations of so few
+    counts look like where nothing is wrong.
     """
 
     sigma: np.ndarray
     correlation: float
     electrons: float
     measured: np.ndarray
+    drawn: np.ndarray
 
 
 def count_limit(reflections: Reflections, truth: np.ndarray, *, seed: int) -> CountLimit:
@@ -49,18 +52,15 @@ def count_limit(reflections: Reflections, truth: np.ndarray, *, seed: int) -> Co
     information = np.bincount(unique, weights=weight * seen, minlength=size)
     measured = information > 0
     rng = np.random.default_rng(seed)
-    agreements = []
+    sigma = np.where(measured, 1.0 / np.sqrt(np.maximum(information, 1e-30)), np.inf)
+    agreements, deviations = [], []
     for _ in range(DRAWS):
         net = rng.poisson(background + signal) - background
         found = np.bincount(unique, weights=weight * net, minlength=size) / np.maximum(information, 1e-30)
         agreements.append(np.corrcoef(found[measured], truth[measured])[0, 1])
+        deviations.append((found - np.maximum(scale * truth, 0.0)) / sigma)
     near = seen > 0.14 * seen.max()  # two widths of a normal curve
-    return CountLimit(
-        np.where(measured, 1.0 / np.sqrt(np.maximum(information, 1e-30)), np.inf),
-        float(np.mean(agreements)),
-        float(signal[near].mean()),
-        measured,
-    )
+    return CountLimit(sigma, float(np.mean(agreements)), float(signal[near].mean()), measured, np.array(deviations))
 
 
 def _measurements(reflections: Reflections) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -24,6 +24,13 @@ LEAST_SPREAD, MOST_OFF, MOST_NEXT = 0.003, 1.5, 0.7
 0.001 nothing changes. The others, factors of 4.5 and 2, are chosen, not measured: half and twice change nothing."""
 
 
+KNOWN_LEARNINGS = 10
+"""Of the spreads in a step of scales of known intensities. Few counts move them slowly, and spreads that are still wide
+let a frame's scale follow its brightest spot: the intensity then is the one that was known. Drawn counts of 150
+reflections on 60 frames of one scale, 8 electrons a spot (seeds 20 to 27): scales are off by 0.042 after 8 steps of one
+learning each, by 0.017, 0.015, 0.017 with 10, 30, 100; of scales that scatter or drift all four do alike."""
+
+
 class FrameScales(NamedTuple):
     """Log scales (frames,), their covariance (frames, frames) but for a common factor, and the spreads learned."""
 
@@ -71,7 +78,8 @@ def scales_of_known(
 ) -> FrameScales:
     """Return the scales after a Gauss-Newton step on the residuals of intensities that are known but for one factor.
 
-    Nothing is eliminated: each frame's electrons tell its scale, and no few links between frames let scales drift.
+    Nothing is eliminated: each frame's electrons tell its scale, and no few links between frames let scales drift. The
+    spreads are learned to their end before the step.
 
     Parameters
     ----------
@@ -82,8 +90,11 @@ def scales_of_known(
     own = np.bincount(frame, weights=weight * expected**2, minlength=frames)
     residual = observations.intensity - expected
     gradient = np.asarray(np.bincount(frame, weights=weight * residual * expected, minlength=frames), dtype=np.float64)
-    present = np.unique(frame)
-    return _stepped(np.diag(own), gradient, present, log_scale=log_scale, prior=prior, spreads=spreads, free=None)
+    present, normal = np.unique(frame), np.diag(own)
+    for _ in range(KNOWN_LEARNINGS):
+        found = _stepped(normal, gradient, present, log_scale=log_scale, prior=prior, spreads=spreads, free=None)
+        spreads = found.spreads
+    return found
 
 
 def _stepped(

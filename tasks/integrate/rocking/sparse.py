@@ -262,8 +262,17 @@ def _as_the_whole(whole: Floats, merged: Floats, seen: Floats, below: Floats, li
 
 
 def _fitted(state: _SparseState, data: SparseData) -> RockingFit:
-    """Return the fit with variances that hold the reference's errors of scale and curve beside those of counting."""
+    """Return the fit with variances that hold the reference's errors of scale and curve beside those of counting.
+
+    Scales that follow from what the whole showed add no variance: where the counts of a frame are high by chance, its
+    scale is, too. To first order an intensity's relative variance is that of its counts less s C s, by its shares s of
+    the frames and the covariance C of their log scales, where with scales of their own it would be that much more
+    (drawn counts, seeds 20 to 27: spreads of 0.97 to 1.06 with less, 0.94 to 1.01 with neither, 0.90 to 1.01 with
+    more). It is not taken off: the errors of the whole are not known here.
+    """
     model = state.model._replace(width_covariance=np.zeros((2, 2)))
+    if data.whole is not None:
+        model = model._replace(scale_covariance=None)
     observations = data.observations._replace(intensity=state.counted.electrons[data.rows])
     believed = state.believed[data.rows]
     slope = slope_of(model, observations) * believed / np.maximum(response(model, observations), 1e-30)

@@ -176,3 +176,15 @@ def test_a_neighbour_in_the_same_pixels_is_taken_off():
         moved[max(shift, 0) : 9 + min(shift, 0)] = near.share[other][max(-shift, 0) : 9 + min(-shift, 0)]
         near.counts[one] += true[other] * moved
     np.testing.assert_allclose(fit_counts(near, true).electrons, true, rtol=1e-5)
+
+
+def test_scales_of_one_size_do_not_follow_the_brightest_spot_of_each_frame():
+    """Where they do, intensities are those of the whole again, surer than their counts."""
+    data, model, truth = drawn(8.0, 12)
+    few = data.observations.group % 8 == 0  # 50 reflections on 30 frames
+    partial = response(model, data.observations)
+    rows = np.flatnonzero(few & (partial > 0.1 * partial.max()))
+    data = data._replace(rows=rows, observations=data.observations.where(rows), whole=truth)
+    fit = fit_sparse(data, model).fit
+    assert np.log(fit.model.scale).std() < 0.05
+    assert fit.model.scale_covariance is None
