@@ -19,9 +19,10 @@ from typing import Any
 from flows.content import content_of
 from flows.ledger import Ledger, Refusal, printable
 from flows.markdown import fenced, plain
-from flows.site import Site
+from flows.proposals import Quotas, belonging, conditions
+from flows.site import Site, load_site
 from flows.staging import quiet_folders, staged_by_one
-from tasks.ingest import MANIFEST_NAMES, completeness, load_manifest
+from tasks.ingest import MANIFEST_NAMES, completeness
 from tasks.model import ApertureError, SourceError
 
 log = logging.getLogger("apertura.arrivals")
@@ -92,6 +93,7 @@ class Watcher:
         self._looked_deep = -SELDOM_S
         self._reconsidered = -AGAIN_S
         self._more_to_tell = False
+        self._quotas = Quotas(site)
         self._stop = threading.Event()
 
     def watch(self, *, poll_s: float, once: bool = False) -> None:
@@ -193,6 +195,9 @@ class Watcher:
             if self._stop.is_set():
                 return done
             try:
+                if (reason := self._quotas.held_back(Path(entry.path), entry.key)) is not None:
+                    self._ledger.hold(entry.key, reason)
+                    continue
                 run = announce_run(Path(entry.path), entry.key, previous=entry.previous, delivery=entry.deliveries)
             except _announcement_errors() as error:
                 self._ledger.failed(entry.key, f"{type(error).__name__}: {error}")
@@ -201,6 +206,7 @@ class Watcher:
                     continue
                 break  # the server is away: the others would only wait for the same time-out
             self._ledger.announced(entry.key, run)
+            self._quotas.begun(entry.key)
             done += 1
             log.info("%s: run %s", entry.path, run)
         self._tell_refusals()
@@ -243,12 +249,15 @@ def announce_run(source: Path, key: str, *, previous: str | None = None, deliver
     """
     from prefect.deployments import run_deployment
 
+    site = load_site()
+    who = belonging(site, source)
     run: Any = run_deployment(
         DEPLOYMENT,
         parameters={"source": str(source), "dataset_key": key, "previous_key": previous},
         idempotency_key=f"dataset:{key}" if delivery == 1 else f"dataset:{key}:{delivery}",
         flow_run_name=source.name,
-        tags=[f"dataset:{key[:8]}", *birth_tags(source)],
+        tags=[f"dataset:{key[:8]}", *who.tags],
+        work_queue_name=conditions(site, who).queue,
         timeout=0,
         as_subflow=False,
     )
@@ -269,15 +278,6 @@ def tell_refusal(refusal: Refusal) -> None:
         resource={"prefect.resource.id": f"apertura.refused.{name}", "prefect.resource.name": refusal.path},
         payload={"path": refusal.path, "reason": refusal.reason},
     )
-
-
-def birth_tags(source: Path) -> list[str]:
-    """Return what the manifest says of a data set, so that its run can be found before it begins."""
-    try:
-        manifest = load_manifest(source)
-    except SourceError:
-        return []  # the run itself says what is wrong
-    return [f"sample:{manifest.sample}", f"instrument:{manifest.detector.name}"]
 
 
 def emit_ready(source: Path, key: str) -> None:

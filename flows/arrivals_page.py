@@ -78,8 +78,12 @@ def page(ledger: Ledger, states: Mapping[str, str]) -> list[Arrival]:
         numbers[entry.key] = versions[entry.path]
     for entry in reversed(entries[-SHOWN:]):
         waits = entry.state == "ready"
-        state = "waits for the server" if waits else states.get(entry.run or "", "its run was deleted")
-        notes = [said for said in (entry.error, entry.note) if said]
+        state = (
+            ("waits for room" if entry.held else "waits for the server")
+            if waits
+            else states.get(entry.run or "", "its run was deleted")
+        )
+        notes = [said for said in (entry.held or entry.error, entry.note) if said]
         notes += [f"version {numbers[entry.key]}"] if numbers[entry.key] > 1 else []
         notes += [f"the same is at {path}" for path in copies.get(entry.key, [])]
         rows.append(Arrival(entry.path, state, entry.seen, "; ".join(notes), entry.run))

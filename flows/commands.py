@@ -165,9 +165,11 @@ def watch_site(incoming: Path | None, ledger: Path | None, *, poll_s: float, onc
     from flows.arrivals import Watcher
     from flows.ledger import Ledger
     from flows.preflight import check_password
+    from flows.proposals import check_groups
     from flows.site import load_site
 
     site = load_site()
+    check_groups(site)
     if incoming is not None:
         if not incoming.is_dir():
             raise SettingsError(f"{incoming}: no such folder", "give the folder that data sets arrive in")

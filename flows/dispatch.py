@@ -6,6 +6,8 @@ from prefect import flow
 
 from flows.arrivals import announce_run
 from flows.content import content_key
+from flows.ledger import HELD, Ledger
+from flows.proposals import Quotas
 from flows.site import load_site
 from tasks.ingest import completeness
 from tasks.model import SourceError
@@ -14,7 +16,14 @@ from tasks.model import SourceError
 @flow(name="dispatch")
 def dispatch(path: str) -> str:
     """Make the run of the data set at `path`: the same call with the same key as the watcher's."""
-    source = load_site().confined(Path(path))
+    site = load_site()
+    source = site.confined(Path(path))
     if missing := completeness(source):
         raise SourceError(f"{source}: not complete: {missing[0]}", "post the event when the manifest is in place")
-    return announce_run(source, content_key(source))
+    key = content_key(source)
+    if site.ledger is not None and (reason := Quotas(site).held_back(source, key)) is not None:
+        ledger = Ledger(site.ledger)
+        ledger.add(key, source)
+        ledger.hold(key, reason)
+        return f"{HELD}{reason}"  # the janitor announces it
+    return announce_run(source, key)

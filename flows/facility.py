@@ -21,6 +21,7 @@ from adapters.host.processes import end, with_variable
 from adapters.host.runner import run_program
 from adapters.host.supervisor import Service, Supervisor
 from flows.preflight import SAID, WRONG, check_room
+from flows.proposals import check_groups
 from flows.server import HOSTS_VARIABLE, PASSWORD_VARIABLE, TOKEN_VARIABLE
 from flows.site import ALARM_PREFIX, POOL, SITE_VARIABLE, UPKEEP_POOL, read_site
 from flows.studio.service import PORT_VARIABLE as STUDIO_PORT_VARIABLE
@@ -99,6 +100,7 @@ def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> 
     studio_port = free_after(port)
     studio = f"http://{LOOPBACK}:{studio_port}/?token={locks.studio_token}"
     site = write_site(folder, plots_url=f"{url}/runs/{locks.runs_token}", studio_url=studio)
+    check_groups(read_site(site))
     environment = service_environment(folder, site, port) | {STUDIO_PORT_VARIABLE: str(studio_port)}
     write_environment(folder, environment)
     with ExitStack() as started:

@@ -36,6 +36,10 @@ create table if not exists pages (name text primary key, digest text not null)
 """
 
 
+HELD = "waits: "
+"""Before the reason why a data set is not announced, though it could be: its proposal has no room."""
+
+
 class Entry(NamedTuple):
     """One version of one data set."""
 
@@ -49,6 +53,12 @@ class Entry(NamedTuple):
     deliveries: int = 1
     """Of which it got a run: the first, and each after a failure."""
     note: str | None = None
+
+    @property
+    def held(self) -> str | None:
+        """Return why it waits for room of its proposal; None if it does not."""
+        waits = self.state == "ready" and self.error is not None and self.error.startswith(HELD)
+        return self.error.removeprefix(HELD) if waits and self.error else None
 
 
 class Incomplete(NamedTuple):
@@ -249,6 +259,12 @@ class Ledger:
         with self._open() as connection:
             row = connection.execute("select heard from signs where name = ?", (name,)).fetchone()
         return None if row is None else float(row[0])
+
+    def hold(self, key: str, reason: str) -> None:
+        """Record why a data set is not announced yet; it stays ready."""
+        with self._open() as connection:
+            said = f"{HELD}{reason}"[:300]
+            connection.execute("update datasets set error = ? where key = ? and error is not ?", (said, key, said))
 
     def waiting(self) -> list[Entry]:
         """Return what is still to be announced, oldest first."""

@@ -67,6 +67,7 @@ def arrivals(ledger: Ledger) -> Iterator[GaugeMetricFamily]:
     waiting = ledger.waiting()
     states = {"incomplete": len(ledger.incomplete()), "refused": len(ledger.refused()), "waiting": len(waiting)}
     counted = Counter(one.state for one in ledger.everything())
+    states |= {"held": sum(one.held is not None for one in waiting)}
     states |= {"announced": counted["announced"] + counted["again"]}
     yield _family("data_sets", "that were seen, by what became of them", "state", states)
     oldest = time.time() - waiting[0].seen if waiting else 0.0

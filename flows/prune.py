@@ -7,6 +7,7 @@ it was made of still holds every scan.
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
+from flows.proposals import conditions, owner_of
 from flows.run_folder import CLAIM, in_progress
-from flows.site import load_site
+from flows.site import Site, load_site
 from flows.staging import STAGED, expendable, remove_copy
 from tasks.model import Document
 
@@ -42,7 +44,9 @@ class Removal(Document):
 @flow(name="prune")
 def prune(
     dry_run: bool = True,
-    older_than_days: float | None = Field(default=None, gt=0, description="by default the site's retention"),
+    older_than_days: float | None = Field(
+        default=None, gt=0, description="by default what the site's rules and retention say"
+    ),
     by_schedule: bool = Field(default=False, description="set by the schedule: then the site file decides"),
 ) -> list[Removal]:
     """List the intermediate files of old solved runs; remove them unless it is a dry run."""
@@ -52,7 +56,7 @@ def prune(
     if by_schedule and not site.retention.nightly:
         get_run_logger().info("nothing is removed: the site file does not say `retention: {nightly: true}`")
         return []
-    days = older_than_days if older_than_days is not None else site.retention.solved_days
+    days = days_of(site, older_than_days)
     intermediate, copies = removable(site.runs, days), removable_copies(site.runs, days)
     found = [*intermediate, *copies]
     if not dry_run:
@@ -66,14 +70,25 @@ def prune(
     return found
 
 
-def removable(runs: Path, days: float) -> list[Removal]:
-    """Return the folders that may go: of runs that are solved and whose results are older than `days`."""
+def days_of(site: Site, told: float | None) -> Callable[[Path], float]:
+    """Return how many days a run folder keeps its intermediate files: as told, by rules or by retention."""
+
+    def days(folder: Path) -> float:
+        if told is not None:
+            return told
+        return conditions(site, owner_of(site, folder)).solved_days or site.retention.solved_days
+
+    return days
+
+
+def removable(runs: Path, days: Callable[[Path], float]) -> list[Removal]:
+    """Return the folders that may go: of runs that are solved and whose results are older than their `days`."""
     now = time.time()
     found = []
     for results in sorted(runs.glob("*/results.json")):
         age_days = (now - results.stat().st_mtime) / 86400.0
         folder = results.parent
-        if age_days < days or not (folder / CLAIM).is_file() or status_of(results) != "solved":
+        if age_days < days(folder) or not (folder / CLAIM).is_file() or status_of(results) != "solved":
             continue
         if in_progress(folder):  # run again, or a region of it
             continue
@@ -86,19 +101,22 @@ def removable(runs: Path, days: float) -> list[Removal]:
     return found
 
 
-def removable_copies(runs: Path, days: float) -> list[Removal]:
+def removable_copies(runs: Path, days: Callable[[Path], float]) -> list[Removal]:
     """Return the staged copies that may go: all runs of one are solved and old, and its scans are where they were."""
     now = time.time()
     ages: dict[str, list[float]] = {}
+    kept = set()
     for claim in sorted(runs.glob(f"*/{CLAIM}")):
         results = claim.with_name("results.json")
         solved = results.is_file() and status_of(results) == "solved"
         age_days = (now - results.stat().st_mtime) / 86400.0 if solved else -1.0
         ages.setdefault(source_of(claim), []).append(age_days)
+        kept |= set() if age_days >= days(claim.parent) else {source_of(claim)}
     found = []
     for copy in sorted(runs.glob(f"{STAGED}/*/[!.]*")):
-        youngest = min(ages.get(str(copy.resolve()), [-1.0]))
-        if youngest >= days and expendable(copy):
+        source = str(copy.resolve())
+        if source in ages and source not in kept and expendable(copy):
+            youngest = min(ages[source])
             found.append(Removal(path=str(copy), mebibytes=size_of(copy) / 2**20, age_days=youngest))
     return found
 

@@ -12,7 +12,8 @@ from tasks.stage import fingerprint
 if TYPE_CHECKING:
     from flows.settings import Settings  # every engine, which reading results need not wait for
 
-CLAIM = "run.json"
+CLAIM, OWNER = "run.json", ".owner.json"
+"""In a run folder: what it is a run of, and whose it is (`flows.ownership`)."""
 VERSION = "0.2"
 """Of the claim and of the documents beside it: steps of another version are not taken up, but can be read."""
 FIRST_VERSION = "0.1"
@@ -149,7 +150,7 @@ def _lock(descriptor: int, folder: Path) -> None:
 def _check(folder: Path, claim: dict[str, Any]) -> None:
     found = folder / CLAIM
     if not found.is_file():
-        strangers = [path.name for path in folder.iterdir() if path.name != ".lock"]
+        strangers = [path.name for path in folder.iterdir() if path.name not in {".lock", OWNER}]
         if strangers:
             raise SettingsError(
                 f"--out {folder}: holds files that are not of a run ({strangers[0]})", "choose a new or empty folder"

@@ -1,7 +1,6 @@
 """The site file: what one facility decides once, for all its deployments."""
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -9,6 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import yaml
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 
+from flows.site_rules import DataRule, Folder, ProposalPattern, with_group
 from tasks.model import Document, InputError, SettingsError
 
 SITE_VARIABLE = "APERTURA_SITE"
@@ -18,23 +18,8 @@ POOL, UPKEEP_POOL = "apertura", "apertura-upkeep"
 """Work pools: of the pipeline, whose limit is the machine's memory, and of maintenance, which waits for no run."""
 
 
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError(f"{path} is not an absolute path")
-    return path
-
-
 def _with_tilt(pattern: str) -> str:
-    try:
-        groups = re.compile(pattern).groupindex
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
-    if "tilt" not in groups:
-        raise ValueError(f"{pattern!r} has no group (?P<tilt>...)")
-    return pattern
-
-
-Folder = Annotated[Path, AfterValidator(_absolute)]
+    return with_group(pattern, "tilt")
 
 
 class FolderRule(Document):
@@ -62,7 +47,16 @@ class Retention(Document):
 ALARM_PREFIX = "apertura alarm: "
 """Of the names of our automations: those with it are ours to change and remove."""
 AlarmName = Literal[
-    "failed", "crashed", "late", "approval", "refused", "worker", "watcher", "scheduler", "disk", "flight-check"
+    "failed",
+    "crashed",
+    "late",
+    "approval",
+    "refused",
+    "worker",
+    "watcher",
+    "scheduler",
+    "disk",
+    "flight-check",
 ]
 
 
@@ -118,6 +112,8 @@ class Site(Document):
     plots_url: str | None = Field(default=None, description="URL under which the folder of runs is served")
     studio_url: str | None = Field(default=None, description="URL of the studio that opens the folder of runs")
     instruments: dict[str, FolderRule] = Field(default={}, description="rules for data sets without a manifest")
+    proposals: ProposalPattern | None = Field(default=None, description="how the proposal of a data set is found")
+    rules: tuple[DataRule, ...] = Field(default=(), description="of each condition the first that fits and states it")
     retention: Retention = Retention()
     alarms: Alarms = Alarms()
 
@@ -135,6 +131,12 @@ class Site(Document):
         for name, rule in self.instruments.items():
             if (other := patterns.setdefault(rule.file_pattern, name)) != name:
                 raise ValueError(f"instruments {other} and {name}: one `file_pattern` for both")
+        return self
+
+    @model_validator(mode="after")
+    def _kept_while_it_waits(self) -> "Site":
+        if self.ledger is None and any(rule.runs_at_once or rule.quota_gib for rule in self.rules):
+            raise ValueError("rules with `runs_at_once` or `quota_gib` need a `ledger`: what waits is kept there")
         return self
 
     def confined(self, path: Path) -> Path:

@@ -1,6 +1,7 @@
 """The deployable flow around the pipeline: one data set, from its source folder to structures and a report."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from pydantic import Field
 from flows.announced import AsAnnounced, check_announced
 from flows.approval import Approval, PersonReview
 from flows.markdown import fenced, plain
+from flows.ownership import owned
 from flows.progress import PublishedSteps
+from flows.proposals import belonging
 from flows.run_folder import VERSION, read_results, version_of
 from flows.runs import run_pipeline
 from flows.settings import Settings
@@ -59,6 +62,8 @@ def solve_series(
     try:
         place = site.confined(Path(source))
         check_announced(place, dataset_key, site)
+        who = belonging(site, place)
+        carry_tags(who.tags)
         document = read_source(place)
         folder = site.run_place(Path(out)) if out is not None else run_folder(site, place, document, settings)
         if isinstance(settings.apertures, ApertureFile):
@@ -66,7 +71,7 @@ def solve_series(
                 site.confined(file.path)
         steps = PublishedSteps()
         review = PersonReview(approval, folder=folder, site=site, steps=steps)
-        with AsAnnounced(place, dataset_key, site, folder):
+        with AsAnnounced(place, dataset_key, site, folder), owned(site, folder, who):
             run_pipeline(place, folder, settings, steps, review=review, document=document)
     except ApertureError as error:
         show_error(error)
@@ -74,7 +79,7 @@ def solve_series(
     results = read_results(folder)
     publish(results, site.url_of(folder / "report.html"), dataset_key, previous_key)
     broken = engine_failure(results)
-    mark_run(results, STATE_NAMES[results["status"]] if broken is None else "Engine failed")
+    mark_run(results, STATE_NAMES[results["status"]] if broken is None else "Engine failed", who.tags)
     if broken is not None:
         show_error(broken)
         raise broken
@@ -155,19 +160,26 @@ def crystal_row(crystal: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def mark_run(results: dict[str, Any], outcome: str) -> None:
+def carry_tags(tags: Iterable[str]) -> None:
+    """Give the run tags that it lacks: of one that the watcher made they are there from its birth."""
+    run_id, there = flow_run.id, set(flow_run.tags)
+    if run_id is None or set(tags) <= there:
+        return
+
+    def tag_it() -> None:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(run_id, tags=sorted({*there, *tags}))
+
+    tell(tag_it)
+
+
+def mark_run(results: dict[str, Any], outcome: str, whose: Iterable[str]) -> None:
     """Put sample and outcome into the name and the tags of the run."""
     run_id = flow_run.id
     if run_id is None:
         return
     sample = str(results["source"].get("sample", ""))
-    instrument = str(results["source"].get("metadata", {}).get("instrument", ""))
-    tags = [
-        *flow_run.tags,
-        f"sample:{sample}",
-        f"outcome:{outcome}",
-        *([f"instrument:{instrument}"] if instrument else []),
-    ]
+    tags = [*flow_run.tags, *whose, f"outcome:{outcome}"]
 
     def name_it() -> None:
         with get_client(sync_client=True) as client:

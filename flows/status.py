@@ -31,7 +31,7 @@ from tasks.model import Document
 SHOWN = 200
 """Runs counted by state: the most that Prefect gives at once."""
 LAST = 10
-"""Ended runs listed: half a terminal of 24 lines."""
+"""Ended runs, and data sets that wait for room, listed: half a terminal of 24 lines."""
 STUDIO_S = 5.0
 """For the studio to answer, be it that the token is missing. Chosen, not measured: a person waits for the status."""
 ACTIVE = {"PENDING", "RUNNING", "CANCELLING"}
@@ -57,6 +57,13 @@ class Refused(Document):
     reason: str
 
 
+class HeldBack(Document):
+    """A data set that waits until its proposal has room."""
+
+    path: str
+    reason: str
+
+
 class Sign(Document):
     """When a service was last heard of."""
 
@@ -75,6 +82,7 @@ class Status(Document):
     last: tuple[ListedRun, ...]
     waiting_to_be_announced: int | None
     refused: tuple[Refused, ...]
+    held_back: tuple[HeldBack, ...] = Field(description="of those that wait: for room of their proposals")
     licences: dict[str, str]
     disk_free_gib: float | None
     disk_used_fraction: float | None
@@ -102,6 +110,7 @@ def status() -> Status:
         last=tuple(run for run in runs if run.kind in ENDED)[:LAST],
         waiting_to_be_announced=waiting(site),
         refused=refused(site),
+        held_back=held_back(site),
         licences=licences(),
         disk_free_gib=round(disk.free / 2**30, 1) if disk else None,
         disk_used_fraction=round(disk.used / disk.total, 3) if disk else None,
@@ -202,6 +211,13 @@ def refused(site: Site) -> tuple[Refused, ...]:
     return tuple(Refused(path=one.path, reason=one.reason) for one in Ledger(site.ledger).refused())
 
 
+def held_back(site: Site) -> tuple[HeldBack, ...]:
+    """Return the data sets that wait until their proposals have room, and why."""
+    if site.ledger is None or not Path(site.ledger).is_file():
+        return ()
+    return tuple(HeldBack(path=one.path, reason=one.held) for one in Ledger(site.ledger).waiting() if one.held)
+
+
 def licences() -> dict[str, str]:
     """Return what is known of the licensed programs: until when, or that they are absent or cannot be used."""
     found = {}
@@ -224,7 +240,9 @@ def table(answer: Status) -> str:
     lines.append("last heard of: " + ", ".join(heard))
     lines.append("aperture studio: " + (answer.studio or "none: the site file names no `studio_url`"))
     if answer.waiting_to_be_announced is not None:
-        lines.append(f"data sets that wait for the server: {answer.waiting_to_be_announced}")
+        lines.append(f"data sets that wait for their run: {answer.waiting_to_be_announced}")
+    lines += [f"  {one.path} waits for room: {one.reason}" for one in answer.held_back[:LAST]]
+    lines += [f"  and {len(answer.held_back) - LAST} more"] if len(answer.held_back) > LAST else []
     lines += [f"  no run for {one.path}: {one.reason}" for one in answer.refused]
     if answer.disk_free_gib is not None:
         lines.append(f"disk of the runs: {answer.disk_free_gib} GiB free ({answer.disk_used_fraction:.0%} used)")

@@ -400,7 +400,8 @@ def bring_up(data: Path, *, alarms: dict[str, Any] | None = None) -> Bench:
     """Start the facility of `apertura facility up`, its processes without the rights of root over files."""
     if alarms is not None:
         own = {"incoming": [str(data / "incoming")], "runs": str(data / "runs"), "ledger": str(data / "ledger.db")}
-        (data / "site.yaml").write_text(json.dumps({"name": "test", **own, "alarms": alarms}))
+        quota = {"proposals": {"pattern": "/(?P<proposal>Q-1)/"}, "rules": [{"proposal": "Q-1", "runs_at_once": 1}]}
+        (data / "site.yaml").write_text(json.dumps({"name": "test", **own, **quota, "alarms": alarms}))
     fakes = data / "fakes"
     fakes.mkdir()
     (fakes / "mode").write_text("crash")

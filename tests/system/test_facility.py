@@ -18,6 +18,7 @@ import pytest
 
 from adapters.host.processes import with_variable
 from flows.facility import FOLDER_VARIABLE
+from flows.ledger import Ledger
 from tests.synthetic.alarm_sinks import Told
 from tests.system.facility_bench import AFTER_KILLS, Bench, bring_up, drop, drop_crystals, kill, state, wait
 
@@ -124,6 +125,17 @@ def test_an_event_starts_the_run_of_a_data_set_where_nobody_watches(bench: Bench
         wait(lambda: any(state(run) == "Completed" for run in bench.runs_of("dispatch")), "the dispatcher")
         assert bench.outcome(source) == "1 run: Completed, No crystals"
         bench.start("watcher")
+
+
+def test_what_exceeds_the_quota_of_its_proposal_waits_in_sight_and_runs_afterwards(bench: Bench) -> None:
+    first, second = (drop(bench.data / "incoming" / "Q-1" / name, seed=seed) for name, seed in (("q", 41), ("r", 42)))
+    ledger = Ledger(bench.data / "ledger.db")
+    wait(lambda: any(one.held for one in ledger.waiting()), "a data set that is held back")
+    assert "waits for room: proposal Q-1: 1 of 1 runs" in bench.run_apertura("status").stdout
+    assert [bench.outcome(one) for one in (first, second)] == ["1 run: Completed, No crystals"] * 2
+    earlier, later = sorted((bench.runs(one)[0] for one in (first, second)), key=lambda run: run["start_time"])
+    assert later["start_time"] >= earlier["end_time"]
+    assert "proposal:Q-1" in later["tags"]
 
 
 def test_a_data_set_announced_again_has_no_second_run(bench: Bench) -> None:

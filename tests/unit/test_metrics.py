@@ -34,7 +34,13 @@ def test_the_board_asks_for_figures_that_are_told(tmp_path: Path) -> None:
     board = json.loads(BOARD.read_text())
     asked = {target["expr"] for panel in board["panels"] for target in panel["targets"]}
     assert asked == set(found)
-    assert found["apertura_data_sets"] == {("incomplete",): 0, ("refused",): 1, ("waiting",): 1, ("announced",): 0}
+    assert found["apertura_data_sets"] == {
+        ("incomplete",): 0,
+        ("refused",): 1,
+        ("waiting",): 1,
+        ("held",): 0,
+        ("announced",): 0,
+    }
     assert found["apertura_runs"] == {("Solved",): 2, ('a "name"\n',): 1}
     assert found["apertura_heard_seconds"] == {("watcher",): 3.0}
     assert found["apertura_disk_bytes"][("total",)] >= found["apertura_disk_bytes"][("free",)] > 0

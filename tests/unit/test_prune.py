@@ -25,6 +25,10 @@ prune_module = importlib.import_module("flows.prune")
 DAY_S = 86400.0
 
 
+def after_90_days(_: Path) -> float:
+    return 90.0
+
+
 def run_of(source: Path, folder: Path, *, status: str = "solved", age_days: float = 100.0) -> Path:
     (folder / "ingest").mkdir(parents=True)
     (folder / "ingest" / "events.npy").write_bytes(b"0" * 1000)
@@ -41,7 +45,7 @@ def run_of(source: Path, folder: Path, *, status: str = "solved", age_days: floa
 )
 def test_intermediate_files_of_old_solved_runs_may_go(tmp_path: Path, status: str, age_days: float, count: int) -> None:
     run_of(tmp_path / "s", tmp_path / "runs" / "a", status=status, age_days=age_days)
-    found = removable(tmp_path / "runs", 90.0)
+    found = removable(tmp_path / "runs", after_90_days)
     assert len(found) == count
     assert all(removal.path.endswith("a/ingest") for removal in found)
 
@@ -75,7 +79,7 @@ def test_by_its_schedule_it_removes_what_the_site_file_says_and_no_source(
 def test_a_folder_that_is_no_run_of_ours_is_left_alone(tmp_path: Path) -> None:
     run = run_of(tmp_path / "s", tmp_path / "runs" / "a")
     (run / "run.json").unlink()
-    assert removable(tmp_path / "runs", 90.0) == []
+    assert removable(tmp_path / "runs", after_90_days) == []
 
 
 def test_a_copy_goes_when_its_runs_are_solved_and_old_and_is_not_made_again(site: Site, tmp_path: Path) -> None:
@@ -83,12 +87,12 @@ def test_a_copy_goes_when_its_runs_are_solved_and_old_and_is_not_made_again(site
     folder = scans(site.incoming[0] / "a", age_s=100)
     copy = staged(folder, rule, runs)
     assert copy is not None
-    assert removable_copies(runs, 90.0) == [], "it has no run yet"
+    assert removable_copies(runs, after_90_days) == [], "it has no run yet"
     run_of(copy, runs / "a")
-    (found,) = removable_copies(runs, 90.0)
+    (found,) = removable_copies(runs, after_90_days)
     assert Path(found.path) == copy
     run_of(copy, runs / "b", age_days=5)
-    assert removable_copies(runs, 90.0) == [], "another run of it is young"
+    assert removable_copies(runs, after_90_days) == [], "another run of it is young"
     (runs / "b" / "run.json").unlink()
     remove_copy(copy)
     assert staged(folder, rule, runs) is None
@@ -106,4 +110,4 @@ def test_a_copy_that_is_all_there_is_stays(site: Site, tmp_path: Path, loss: str
         (folder / "scan_0.h5").unlink()
     else:
         (folder / "scan_0.h5").write_bytes(b"0")
-    assert removable_copies(tmp_path / "runs", 90.0) == []
+    assert removable_copies(tmp_path / "runs", after_90_days) == []
