@@ -7,7 +7,7 @@ COPY flows flows
 COPY tasks tasks
 COPY adapters adapters
 COPY deployments deployments
-RUN python3 -m venv /opt/apertura && /opt/apertura/bin/pip install --no-cache-dir -c constraints.txt '.[redis,formats]'
+RUN python3 -m venv /opt/apertura && /opt/apertura/bin/pip install --no-cache-dir -c constraints.txt '.[redis,formats,scicat]'
 
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends python3 dials && rm -rf /var/lib/apt/lists/* \

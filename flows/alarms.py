@@ -18,7 +18,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from pydantic import SecretStr
 
 from flows.alarm_address import AlarmAddress, sender
-from flows.conditions import APPROVAL_DUE, DISK_LOW, RUN_LATE, WATCHER_SILENT
+from flows.conditions import APPROVAL_DUE, CATALOGUE_FAILS, DISK_LOW, RUN_LATE, WATCHER_SILENT
 from flows.site import ALARM_PREFIX, AlarmName, Site, load_site
 from tasks.model import SettingsError
 
@@ -72,6 +72,9 @@ ALARMS: dict[AlarmName, Alarm] = {
     "disk": Alarm("disk is filling", "{{ event.payload.text }}", (DISK_LOW,), (), ONCE_IN_SIX_HOURS),
     "flight-check": Alarm(
         "flight check failed", PAGE, ("prefect.flow-run.Failed", "prefect.flow-run.Crashed"), ("flight-check",)
+    ),
+    "catalogue": Alarm(
+        "runs are not registered", "{{ event.payload.text }}", (CATALOGUE_FAILS,), (), ONCE_A_DAY
     ),
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
 
 from flows.approval import Approval
+from flows.catalogue_record import last_pass
 from flows.ledger import Ledger
 from flows.site import Site
 from tasks.model import Document
@@ -20,6 +21,10 @@ RUN_LATE = "apertura.run.late"
 APPROVAL_DUE = "apertura.approval.due"
 DISK_LOW = "apertura.disk.low"
 WATCHER_SILENT = "apertura.watcher.silent"
+CATALOGUE_FAILS = "apertura.catalogue.fails"
+AWAY_S, TRIES = 3600.0, 3
+"""A catalogue that is away for so long, or a run that it has refused so often, is told of: what passes by itself has
+passed by then. Chosen, not measured."""
 
 
 class Condition(Document):
@@ -41,7 +46,9 @@ def seen(site: Site, scheduled: Iterable[FlowRun], paused: Iterable[FlowRun], no
         Runs of the pipeline that wait for a slot, and for a person.
     """
     found = [*late_runs(site, scheduled, now), *due_approvals(site, paused, now)]
-    return tuple(one for one in (*found, low_disk(site), silent_watcher(site)) if one is not None)
+    return tuple(
+        one for one in (*found, low_disk(site), silent_watcher(site), failing_catalogue(site)) if one is not None
+    )
 
 
 def late_runs(site: Site, runs: Iterable[FlowRun], now: datetime) -> list[Condition]:
@@ -91,6 +98,21 @@ def silent_watcher(site: Site) -> Condition | None:
         return None
     text = f"The watcher was last heard of {hours(timedelta(seconds=silent_s))} ago: no arrival starts a run."
     return Condition(event=WATCHER_SILENT, about="apertura.watcher", name=site.name, text=text)
+
+
+def failing_catalogue(site: Site) -> Condition | None:
+    """Return that runs are not registered with the catalogue, if that has been so for long."""
+    last = last_pass(site)
+    if last is None:
+        return None
+    often = [one for one in last.failures if one.tries >= TRIES]
+    if last.away is not None and last.away_since is not None and time.time() - last.away_since > AWAY_S:
+        text = f"{last.waiting} runs wait: {last.away}."
+    elif often:
+        text = "\n".join(f"{one.folder}: {one.reason}" for one in often)
+    else:
+        return None
+    return Condition(event=CATALOGUE_FAILS, about="apertura.catalogue", name=site.name, text=text)
 
 
 def tell(conditions: Iterable[Condition]) -> None:

@@ -45,7 +45,7 @@ PAGE = 200
 """Runs asked for at once: the most that Prefect 3.8 gives."""
 FORGET_S = 86400.0
 """A crash that old is history: somebody has looked at it, or nobody wants it."""
-MAINTENANCE = ("janitor", "sweep")
+MAINTENANCE = ("janitor", "sweep", "catalogue")
 """Flows of which the next scheduled run does what a lost one would have done."""
 ENGINE = "flows.engine"
 """In the command of the process of a run, and not in those of the programs that it starts."""

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import yaml
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 
-from flows.site_rules import DataRule, Folder, ProposalPattern, with_group
+from flows.site_rules import Catalogue, DataRule, Folder, ProposalPattern, with_group
 from tasks.model import Document, InputError, SettingsError
 
 SITE_VARIABLE = "APERTURA_SITE"
@@ -57,6 +57,7 @@ AlarmName = Literal[
     "scheduler",
     "disk",
     "flight-check",
+    "catalogue",
 ]
 
 
@@ -115,6 +116,7 @@ class Site(Document):
     proposals: ProposalPattern | None = Field(default=None, description="how the proposal of a data set is found")
     rules: tuple[DataRule, ...] = Field(default=(), description="of each condition the first that fits and states it")
     retention: Retention = Retention()
+    catalogue: Catalogue | None = Field(default=None, description="where finished runs are registered")
     alarms: Alarms = Alarms()
 
     @model_validator(mode="after")

@@ -1,12 +1,13 @@
 """What a site file says of proposals: whose a data set is, and what holds for its runs."""
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 
-from tasks.model import Document
+from tasks.model import Document, SettingsError
 
 QueueName = Literal["urgent", "default", "reprocess"]
 NAME_MAX = 100
@@ -60,6 +61,12 @@ def _mode(text: str) -> str:
     return text
 
 
+def _secure(url: str) -> str:
+    if not re.match(r"https://|http://(127\.0\.0\.1|localhost)[:/]", url):
+        raise ValueError(f"{url} begins with neither https:// nor http://127.0.0.1: the token would be readable")
+    return url
+
+
 Expression = Annotated[str, Field(max_length=1000), AfterValidator(_expression)]
 GroupName = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
 
@@ -95,3 +102,31 @@ class DataRule(Conditions):
         """Tell whether the rule is about data of this proposal and instrument."""
         asked = ((self.proposal, proposal), (self.instrument, instrument))
         return all(pattern is None or re.fullmatch(pattern, name or "") for pattern, name in asked)
+
+
+class Catalogue(Document):
+    """A SciCat server that finished runs are registered with."""
+
+    url: Annotated[str, AfterValidator(_secure)] = Field(description="of its API, as https://scicat.example.org/api/v3")
+    token_file: Folder = Field(description="file that holds the token of a user who may create data sets, alone")
+    owner: str = Field(min_length=1, description="who answers for the data: a person or the facility")
+    contact_email: str = Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+    owner_group: GroupName = Field(description="of what no rule gives to another group")
+    access_groups: tuple[GroupName, ...] = Field(default=(), description="the same")
+    since: date | None = Field(default=None, description="runs that ended before (UTC) are not registered")
+
+    def token(self) -> SecretStr:
+        """Return the token.
+
+        Raises
+        ------
+        SettingsError
+            If its file cannot be read, or is empty.
+        """
+        try:
+            text = self.token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"catalogue: {self.token_file}: cannot be read", "name a file with a token") from error
+        if not text:
+            raise SettingsError(f"catalogue: {self.token_file}: is empty", "name a file with a token")
+        return SecretStr(text)

@@ -24,6 +24,7 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import Field
 
 from adapters.programs.probe import SHELXD, SHELXL, SHELXS, SHELXT, XDS, probe
+from flows.catalogue_record import CatalogueSummary, last_pass, summary_line
 from flows.ledger import Ledger
 from flows.site import POOL, UPKEEP_POOL, Site, load_site
 from tasks.model import Document
@@ -83,6 +84,7 @@ class Status(Document):
     waiting_to_be_announced: int | None
     refused: tuple[Refused, ...]
     held_back: tuple[HeldBack, ...] = Field(description="of those that wait: for room of their proposals")
+    catalogue: CatalogueSummary | None = Field(description="its last pass; None: no pass yet, or no catalogue")
     licences: dict[str, str]
     disk_free_gib: float | None
     disk_used_fraction: float | None
@@ -111,6 +113,7 @@ def status() -> Status:
         waiting_to_be_announced=waiting(site),
         refused=refused(site),
         held_back=held_back(site),
+        catalogue=last_pass(site),
         licences=licences(),
         disk_free_gib=round(disk.free / 2**30, 1) if disk else None,
         disk_used_fraction=round(disk.used / disk.total, 3) if disk else None,
@@ -244,6 +247,9 @@ def table(answer: Status) -> str:
     lines += [f"  {one.path} waits for room: {one.reason}" for one in answer.held_back[:LAST]]
     lines += [f"  and {len(answer.held_back) - LAST} more"] if len(answer.held_back) > LAST else []
     lines += [f"  no run for {one.path}: {one.reason}" for one in answer.refused]
+    if answer.catalogue is not None:
+        lines.append(f"catalogue: {summary_line(answer.catalogue, time.time())}")
+        lines += [f"  {one.folder} is not registered: {one.reason}" for one in answer.catalogue.failures]
     if answer.disk_free_gib is not None:
         lines.append(f"disk of the runs: {answer.disk_free_gib} GiB free ({answer.disk_used_fraction:.0%} used)")
     lines += [f"{name}: {said}" for name, said in answer.licences.items() if said != "not installed"]

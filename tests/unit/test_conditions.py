@@ -1,5 +1,6 @@
 """What a pass of the janitor tells: only what is so, with figures a person can act on."""
 
+import json
 import shutil
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,11 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
-from flows.conditions import due_approvals, late_runs, low_disk, seen, silent_watcher
+from flows.catalogue_record import SUMMARY
+from flows.conditions import due_approvals, failing_catalogue, late_runs, low_disk, seen, silent_watcher
 from flows.ledger import Ledger
 from flows.site import Alarms, Site
+from flows.site_rules import Catalogue
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -69,3 +72,32 @@ def test_a_watcher_is_missed_after_it_was_there(tmp_path: Path, monkeypatch: pyt
     assert found is not None
     assert "20 min ago" in found.text
     assert [one.about for one in seen(site, [], [], NOW)] == ["apertura.watcher"]
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ({"waiting": 2, "away": "no answer", "away_since": 7200.0}, "2 runs wait: no answer."),
+        ({"waiting": 2, "away": "no answer", "away_since": 600.0}, None),
+        ({"failures": [{"folder": "a", "reason": "no e-mail", "tries": 3}]}, "a: no e-mail"),
+        ({"failures": [{"folder": "a", "reason": "no e-mail", "tries": 2}]}, None),
+        ({"registered": 9}, None),
+    ],
+)
+def test_a_catalogue_is_told_of_when_it_fails_for_long(tmp_path: Path, last: dict[str, Any], said: str | None) -> None:
+    site = Site(
+        runs=tmp_path,
+        catalogue=Catalogue(
+            url="https://scicat.example.org",
+            token_file=tmp_path / "token",
+            owner="x",
+            contact_email="a@example.org",
+            owner_group="all",
+        ),
+    )
+    assert failing_catalogue(site) is None, "no pass yet"
+    now = time.time()
+    ago = {"away_since": now - last["away_since"]} if "away_since" in last else {}
+    (tmp_path / SUMMARY).write_text(json.dumps({"at": now, **last, **ago}))
+    found = failing_catalogue(site)
+    assert (None if found is None else found.text) == said

@@ -49,9 +49,9 @@ def test_the_watcher_s_deployment_is_deployed() -> None:
 
 def test_maintenance_has_a_pool_of_its_own_that_no_run_can_fill() -> None:
     pools = {name: deployment["work_pool"]["name"] for name, deployment in DEPLOYMENTS.items()}
-    assert {name for name, pool in pools.items() if pool == UPKEEP_POOL} == {"janitor", "sweep", "dispatch"}
+    assert {name for name, pool in pools.items() if pool == UPKEEP_POOL} == {"janitor", "sweep", "dispatch", "scicat"}
     assert set(pools.values()) == {POOL, UPKEEP_POOL}
-    for name in ("janitor", "sweep"):
+    for name in ("janitor", "sweep", "scicat"):
         assert "concurrency_limit" not in DEPLOYMENTS[name], "a dead run would hold it"
         assert "scheduled-maintenance" in DEPLOYMENTS[name]["tags"]
 

@@ -1,0 +1,1 @@
+"""Catalogues of data that people search: SciCat."""
