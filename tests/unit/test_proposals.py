@@ -43,7 +43,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the server knows: the tag of the proposal of each run that has not ended."""
     runs: list[str] = []
 
-    def announce(source: Path, key: str, *, previous: str | None = None) -> str:
+    def announce(source: Path, key: str, **_: object) -> str:
         runs.append(f"proposal:{source.parent.name}")
         return f"run-{len(runs)}"
 

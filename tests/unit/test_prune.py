@@ -54,8 +54,8 @@ def test_a_run_that_goes_on_keeps_its_files(tmp_path: Path) -> None:
     folder = run_of(tmp_path / "s", tmp_path / "runs" / "a")
     with (folder / ".lock").open("a+b") as lock:
         fcntl.flock(lock.fileno(), fcntl.LOCK_EX)
-        assert removable(tmp_path / "runs", 90.0) == []
-    assert len(removable(tmp_path / "runs", 90.0)) == 1
+        assert removable(tmp_path / "runs", after_90_days) == []
+    assert len(removable(tmp_path / "runs", after_90_days)) == 1
 
 
 @pytest.mark.parametrize(("nightly", "by_schedule", "left"), [(False, True, True), (True, True, False)])
