@@ -195,10 +195,11 @@ class Watcher:
             if self._stop.is_set():
                 return done
             try:
-                if (reason := self._quotas.held_back(Path(entry.path), entry.key)) is not None:
-                    self._ledger.hold(entry.key, reason)
-                    continue
-                run = announce_run(Path(entry.path), entry.key, previous=entry.previous, delivery=entry.deliveries)
+                with self._quotas.room(Path(entry.path), entry.key) as reason:
+                    if reason is not None:
+                        self._ledger.hold(entry.key, reason)
+                        continue
+                    run = announce_run(Path(entry.path), entry.key, previous=entry.previous, delivery=entry.deliveries)
             except _announcement_errors() as error:
                 self._ledger.failed(entry.key, f"{type(error).__name__}: {error}")
                 log.warning("%s: not announced (%s); tried again", entry.path, type(error).__name__)
@@ -206,7 +207,6 @@ class Watcher:
                     continue
                 break  # the server is away: the others would only wait for the same time-out
             self._ledger.announced(entry.key, run)
-            self._quotas.begun(entry.key)
             done += 1
             log.info("%s: run %s", entry.path, run)
         self._tell_refusals()

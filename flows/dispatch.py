@@ -21,9 +21,10 @@ def dispatch(path: str) -> str:
     if missing := completeness(source):
         raise SourceError(f"{source}: not complete: {missing[0]}", "post the event when the manifest is in place")
     key = content_key(source)
-    if site.ledger is not None and (reason := Quotas(site).held_back(source, key)) is not None:
+    with Quotas(site).room(source, key) as reason:
+        if reason is None or site.ledger is None:
+            return announce_run(source, key)
         ledger = Ledger(site.ledger)
         ledger.add(key, source)
         ledger.hold(key, reason)
         return f"{HELD}{reason}"  # the janitor announces it
-    return announce_run(source, key)

@@ -74,6 +74,14 @@ def correct(path: Path, group: int | None, mode: int | None) -> None:
         else:
             wanted = now if mode is None else mode & 0o666
         if now != wanted:
-            path.chmod(wanted)
+            set_mode(path, wanted)
     except OSError as error:  # of another user, or gone: the run is not lost for it
         log.warning("%s: its group or mode cannot be set: %s", path, error.strerror)
+
+
+def set_mode(path: Path, mode: int) -> None:
+    """Set the mode of a file or folder; where no set-group-id bit may be set (systemd's RestrictSUIDSGID), without."""
+    try:
+        path.chmod(mode)
+    except PermissionError:
+        path.chmod(mode & 0o777)

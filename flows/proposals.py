@@ -1,11 +1,13 @@
 """Whose a data set is, what holds for it by the site's rules, and whether its proposal has room for one run more."""
 
+import fcntl
 import grp
 import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import StateType
 
 COUNT_AGAIN_S = 5.0
-"""Runs of a proposal are counted anew after so long: a slot that is free is seen at one of the next looks."""
+"""A proposal that had no room is asked about anew after so long: at one of the next looks."""
 MEASURE_AGAIN_S = 600.0
 """Sizes of run folders are measured anew after so long. Chosen, not measured: each asks for every file of a folder."""
 
@@ -145,47 +147,59 @@ def check_groups(site: Site) -> None:
 
 
 class Quotas:
-    """Whether a proposal has room for one run more; remembers for seconds what it has counted."""
+    """Whether a proposal has room for one run more; remembers for seconds that it had none."""
 
     def __init__(self, site: Site, count: Callable[[str], int] | None = None) -> None:
         self._site = site
         self._count = count or runs_under_way
         self._limited = any(rule.runs_at_once or rule.quota_gib for rule in site.rules)
         self._known: dict[str, Belonging] = {}
-        self._runs: dict[str, tuple[float, int]] = {}
+        self._full: dict[str, tuple[float, int]] = {}
         self._sizes: dict[Path, tuple[float, str, int]] = {}
 
-    def held_back(self, source: Path, key: str) -> str | None:
-        """Return why a data set waits; None if it need not. Raises when the server is away.
+    @contextmanager
+    def room(self, source: Path, key: str) -> Iterator[str | None]:
+        """Yield why a data set waits; None if it need not, and then nobody else makes a run before its own is made.
 
-        Data of one proposal are counted together, those without a proposal by instrument.
+        Data of one proposal are counted together, those without a proposal by instrument. Raises when the server is
+        away.
         """
-        if not self._limited:
-            return None
+        if not self._limited or self._site.ledger is None:
+            yield None
+            return
+        with self._site.ledger.with_name(f"{self._site.ledger.name}.room").open("a+b") as lock:
+            fcntl.flock(lock.fileno(), fcntl.LOCK_EX)  # the janitor announces beside the watcher
+            yield self.held_back(source, key)
+
+    def held_back(self, source: Path, key: str) -> str | None:
+        """Return why a data set waits; None if it need not. Raises when the server is away."""
         if key not in self._known:
             self._known[key] = belonging(self._site, source)
         who = self._known[key]
-        holds = conditions(self._site, who)
-        if not who.counted:
-            return None
-        said = who.counted.replace(":", " ", 1)
-        if holds.runs_at_once is not None and (under_way := self._under_way(who.counted)) >= holds.runs_at_once:
-            return f"{said}: {under_way} of {holds.runs_at_once} runs at once are under way"
-        if holds.quota_gib is not None and (gib := self._bytes(who.counted) / 2**30) >= holds.quota_gib:
+        reason = self._full_for(who.counted, conditions(self._site, who)) if who.counted else None
+        if reason is None:
+            del self._known[key]
+        return reason
+
+    def _full_for(self, tag: str, holds: Conditions) -> str | None:
+        """Return why there is no room for one run more with a tag; None if there is."""
+        said, limit = tag.replace(":", " ", 1), holds.runs_at_once
+        if limit is not None and (under_way := self._under_way(tag, limit)) >= limit:
+            return f"{said}: {under_way} of {limit} runs at once are under way"
+        if holds.quota_gib is not None and (gib := self._bytes(tag) / 2**30) >= holds.quota_gib:
             return f"{said}: its run folders hold {gib:.3g} of {holds.quota_gib:g} GiB: remove or prune some"
         return None
 
-    def begun(self, key: str) -> None:
-        """Count a run that was just made."""
-        if (who := self._known.pop(key, None)) is not None and who.counted in self._runs:
-            counted_at, runs = self._runs[who.counted]
-            self._runs[who.counted] = (counted_at, runs + 1)
-
-    def _under_way(self, tag: str) -> int:
+    def _under_way(self, tag: str, limit: int) -> int:
+        """Return how many runs are under way; that there are too many is believed for some seconds."""
         now = time.monotonic()
-        if tag not in self._runs or now - self._runs[tag][0] > COUNT_AGAIN_S:
-            self._runs[tag] = (now, self._count(tag))
-        return self._runs[tag][1]
+        if tag in self._full and now - self._full[tag][0] <= COUNT_AGAIN_S:
+            return self._full[tag][1]
+        runs = self._count(tag)
+        self._full.pop(tag, None)
+        if runs >= limit:
+            self._full[tag] = (now, runs)
+        return runs
 
     def _bytes(self, tag: str) -> int:
         """Return the size of all run folders of a proposal or an instrument."""

@@ -72,6 +72,24 @@ def test_a_run_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
     assert mode_of(tmp_path / "run" / "crystals") == 0o700
 
 
+def test_the_mode_is_set_where_no_set_group_id_bit_may_be(
+    tmp_path: Path, group: grp.struct_group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chmod = Path.chmod
+
+    def restricted(path: Path, mode: int) -> None:
+        if mode & 0o6000:
+            raise PermissionError(1, "Operation not permitted")
+        chmod(path, mode)
+
+    monkeypatch.setattr(Path, "chmod", restricted)
+    site = Site(rules=(DataRule(group=group.gr_name, mode="750"),))
+    with owned(site, tmp_path / "run", WHO):
+        assert mode_of(tmp_path / "run") == 0o750
+        files = made_in(tmp_path / "run")
+    assert {(mode_of(path), path.stat().st_gid) for path in files} == {(0o640, group.gr_gid)}
+
+
 def test_a_link_in_a_run_folder_changes_nothing_elsewhere(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("x")

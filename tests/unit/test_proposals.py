@@ -3,6 +3,7 @@
 import grp
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -166,20 +167,45 @@ def test_a_proposal_whose_run_folders_fill_its_quota_waits_until_some_are_remove
     assert watch.announce() == 1
 
 
-def test_runs_made_between_two_counts_are_counted(tmp_path: Path) -> None:
+def test_room_is_asked_for_before_each_run_and_seldom_where_there_was_none(tmp_path: Path) -> None:
+    runs: list[str] = []
     asked: list[str] = []
 
     def count(tag: str) -> int:
         asked.append(tag)
-        return 0
+        return runs.count(tag)
 
     quotas = Quotas(site_in(tmp_path, DataRule(runs_at_once=2)), count)
-    folders = {name: drop(tmp_path / "incoming" / "MX-1" / name) for name in "abc"}
-    for name in "ab":
-        assert quotas.held_back(folders[name], name) is None
-        quotas.begun(name)
-    assert quotas.held_back(folders["c"], "c") is not None
-    assert asked == ["proposal:MX-1"]
+    source = drop(tmp_path / "incoming" / "MX-1" / "a")
+    held = []
+    for key in "abcd":
+        with quotas.room(source, key) as reason:
+            held.append(reason is not None)
+            runs += [] if reason else ["proposal:MX-1"]
+    assert held == [False, False, True, True]
+    assert len(asked) == 3
+
+
+def test_two_who_announce_do_not_both_take_the_last_room(tmp_path: Path) -> None:
+    site = site_in(tmp_path, DataRule(runs_at_once=1))
+    source = drop(tmp_path / "incoming" / "MX-1" / "a")
+    runs: list[str] = []
+    reasons: list[str | None] = []
+
+    def announce(key: str) -> None:
+        with Quotas(site, runs.count).room(source, key) as reason:
+            if reason is None:
+                time.sleep(0.05)
+                runs.append("proposal:MX-1")
+            reasons.append(reason)
+
+    threads = [threading.Thread(target=announce, args=(key,)) for key in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert runs == ["proposal:MX-1"]
+    assert [reason is None for reason in reasons] == [True, False]
 
 
 def test_a_site_without_quotas_asks_nobody(tmp_path: Path) -> None:
@@ -187,7 +213,8 @@ def test_a_site_without_quotas_asks_nobody(tmp_path: Path) -> None:
         raise AssertionError(tag)
 
     quotas = Quotas(site_in(tmp_path, DataRule(queue="urgent")), count)
-    assert quotas.held_back(tmp_path / "incoming" / "MX-1" / "a", "key") is None
+    with quotas.room(tmp_path / "incoming" / "MX-1" / "a", "key") as reason:
+        assert reason is None
 
 
 def test_an_event_s_data_set_that_exceeds_its_quota_is_kept_for_the_janitor(
