@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
@@ -26,6 +27,7 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return f"run-{len(made)}"
 
     monkeypatch.setattr(arrivals, "announce_run", announce)
+    monkeypatch.setattr(arrivals, "one_client", nullcontext)
     monkeypatch.setattr(arrivals, "tell_refusal", lambda refusal: made.append(f"refused {Path(refusal.path).name}"))
     return made
 

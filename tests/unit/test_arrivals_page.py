@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def watch(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Wa
     (tmp_path / "incoming").mkdir()
     monkeypatch.setattr(arrivals, "announce_run", lambda source, key, **_: RUN)
     monkeypatch.setattr(arrivals, "tell_refusal", lambda refusal: None)
+    monkeypatch.setattr(arrivals, "one_client", nullcontext)
     return Watcher(Site(incoming=(tmp_path / "incoming",)), ledger)
 
 
