@@ -278,4 +278,5 @@ def _is_number(token: str) -> bool:
 
 
 def _sum(total: Counter[str], more: Counter[str], factor: float) -> Counter[str]:
-    return Counter({name: total[name] + factor * more[name] for name in [*total, *(set(more) - set(total))]})
+    names = dict.fromkeys([*total, *more])  # sums over elements run in this order, and their last digit follows it
+    return Counter({name: total[name] + factor * more[name] for name in names})

@@ -127,3 +127,16 @@ def test_any_text_is_a_formula_or_refused(text: str) -> None:
 def test_a_formula_written_by_us_is_read_back(inside: dict[str, int]) -> None:
     composition = Composition(counts={symbol: float(count) for symbol, count in inside.items()})
     assert Composition.parse(composition.formula()) == composition
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [
+        ("Zr24 O128 C192 H96", "Zr O C H"),
+        ("2(Na Cl) . Zn(C2 H3 O2)2 . 5H2O", "Na Cl Zn C H O"),
+        ("SiO2 . Al2O3", "Si O Al"),
+    ],
+)
+def test_elements_stand_in_the_order_of_their_first_mention(text, order):
+    """Sums over them run in this order: by that of a set, the last digits of a structure changed from run to run."""
+    assert list(Composition.parse(text).counts) == order.split()
