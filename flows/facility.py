@@ -5,10 +5,8 @@ kept alive by supervisord, which alone starts and stops them: no process is ever
 down. What a supervisord that was killed has left behind is known by a variable of its environment.
 """
 
-import json
 import os
 import secrets
-import shutil
 import socket
 import sys
 from contextlib import ExitStack
@@ -16,17 +14,17 @@ from pathlib import Path
 
 import yaml
 
-from adapters.host.http import CONFLICT, LOOPBACK, ask, send, taken, wait_for
+from adapters.host.http import LOOPBACK, send, taken, wait_for
 from adapters.host.processes import end, with_variable
-from adapters.host.runner import run_program
 from adapters.host.supervisor import Service, Supervisor
+from flows.deploy import START_S, deploy, program
 from flows.preflight import SAID, WRONG, check_room
 from flows.proposals import check_groups
 from flows.server import HOSTS_VARIABLE, PASSWORD_VARIABLE, TOKEN_VARIABLE
-from flows.site import ALARM_PREFIX, POOL, SITE_VARIABLE, UPKEEP_POOL, read_site
+from flows.site import POOL, SITE_VARIABLE, read_site
 from flows.studio.service import PORT_VARIABLE as STUDIO_PORT_VARIABLE
 from flows.studio.service import TOKEN_VARIABLE as STUDIO_TOKEN_VARIABLE
-from tasks.model import Document, ProgramFailedError, SettingsError
+from tasks.model import Document, SettingsError
 
 STATE = "facility.json"
 SECRETS = "secrets.yaml"
@@ -34,17 +32,11 @@ SITE = "site.yaml"
 ENVIRONMENT = "facility.env"
 FOLDER_VARIABLE = "APERTURA_FACILITY"
 """In the environment of every process of a facility: its folder."""
-START_S = 300.0
-"""A fresh database takes 37 s on two idle cores, and four times as long beside other work."""
 USER = "apertura"
 PAGES = ("plots_url", "studio_url")
 LOCAL = f"http://{LOOPBACK}:"
 PORTS_TRIED, PORT_MAX = 20, 65535
 """Beside that of the server, for the studio. Chosen, not measured: a machine has rarely more programs in a row."""
-UPKEEP_AT_ONCE = 2
-"""The janitor beside one other: each holds 150 MB for seconds."""
-QUEUES = (("urgent", 1), ("default", 2), ("reprocess", 3))
-"""Priorities, the lowest number first: a person at the form, arriving data, campaigns over old data."""
 
 
 class Facility(Document):
@@ -109,7 +101,7 @@ def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> 
         server = supervisor.run("server")
         log = folder / "logs/server.log"
         wait_for(f"{url}/api/ready", limit_s=START_S, log=log, gave_up=lambda: why_it_ended(supervisor, log))
-        deploy(folder, environment, runs_at_once)
+        deploy(environment, runs_at_once=runs_at_once, logs=folder / "logs" / "deploy")
         send("PATCH", f"{url}/api/work_pools/{POOL}", {"is_paused": False}, password=locks.login)  # closed by `drain`
         facility = Facility(
             url=url,
@@ -284,60 +276,3 @@ def take_environment(data: Path) -> None:
     for line in path.read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition("=")
         os.environ[name] = value.strip("'")
-
-
-def deploy(folder: Path, environment: dict[str, str], runs_at_once: int) -> None:
-    """Make the two work pools, the queues of the first, all deployments of prefect.yaml, the alarms of the site."""
-    logs = folder / "logs" / "deploy"
-    shutil.rmtree(logs, ignore_errors=True)
-    make_pool(environment, POOL, runs_at_once)
-    make_pool(environment, UPKEEP_POOL, UPKEEP_AT_ONCE)
-    file = deployments_folder() / "prefect.yaml"
-    commands = {"deployments": [program("prefect"), "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]}
-    if read_site(Path(environment[SITE_VARIABLE])).alarms.to or has_alarms(environment):
-        commands["alarms"] = [sys.executable, "-m", "flows.alarms"]
-    for name, command in commands.items():
-        (logs / name).mkdir(parents=True)
-        run = run_program(command, workdir=logs / name, timeout_s=START_S, env=environment)
-        if run.returncode != 0:
-            raise ProgramFailedError(f"the {name} of the facility could not be made", run.tail())
-
-
-def make_pool(environment: dict[str, str], pool: str, at_once: int) -> None:
-    """Make a work pool with its template and limit, and the queues of the first; of those that are there, set both."""
-    password = environment["PREFECT_API_AUTH_STRING"]
-    url = f"{environment['PREFECT_API_URL']}/work_pools/"
-    template = json.loads((deployments_folder() / "process-job.json").read_text(encoding="utf-8"))
-    wanted = {"base_job_template": template, "concurrency_limit": at_once}
-    if send("POST", url, {"name": pool, "type": "process", **wanted}, password=password) == CONFLICT:
-        send("PATCH", f"{url}{pool}", wanted, password=password)
-    for name, rank in QUEUES if pool == POOL else ():
-        if send("POST", f"{url}{pool}/queues", {"name": name, "priority": rank}, password=password) == CONFLICT:
-            send("PATCH", f"{url}{pool}/queues/{name}", {"priority": rank}, password=password)
-
-
-def has_alarms(environment: dict[str, str]) -> bool:
-    """Tell whether the server has alarms of ours: those that the site file no longer asks for are to be removed."""
-    url = f"{environment['PREFECT_API_URL']}/automations/filter"
-    there = ask(url, {"limit": 200}, password=environment["PREFECT_API_AUTH_STRING"])
-    return any(str(one["name"]).startswith(ALARM_PREFIX) for one in there)
-
-
-def deployments_folder() -> Path:
-    """Return the folder of prefect.yaml: of the source tree, of the installed package, or as the environment says."""
-    named = os.environ.get("APERTURA_DEPLOYMENTS")
-    places = [Path(named)] if named else []
-    places += [
-        Path(__file__).resolve().parent.parent / "deployments",
-        Path(sys.prefix) / "share" / "apertura" / "deployments",
-    ]
-    for place in places:
-        if (place / "prefect.yaml").is_file():
-            return place
-    raise SettingsError("deployments/prefect.yaml not found", "name its folder in APERTURA_DEPLOYMENTS")
-
-
-def program(name: str) -> str:
-    """Return the path of a console script of this environment."""
-    here = Path(sys.executable).parent / name
-    return str(here) if here.is_file() else name

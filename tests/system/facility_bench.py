@@ -27,8 +27,9 @@ from adapters.formats.stempy_writer import write_scan
 from adapters.host.http import taken
 from adapters.host.processes import end, with_variable
 from adapters.host.supervisor import Supervisor
+from flows.deploy import program
 from flows.engine import LOGS
-from flows.facility import FOLDER_VARIABLE, Facility, keep_secrets, load, program, service_environment
+from flows.facility import FOLDER_VARIABLE, Facility, keep_secrets, load, service_environment
 from flows.site import POOL
 from tasks.simulate.demo_structure import uio66
 from tasks.simulate.models import ClusterPlan, Instrument, SimulationSettings, TiltPlan

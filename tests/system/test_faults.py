@@ -450,11 +450,6 @@ def everything_killed(bench: Bench, run: str, source: Path) -> None:
 
 
 def redeployed(bench: Bench, run: str, source: Path) -> None:
-    folder, environment = str(bench.data), json.dumps(bench.environment)
-    code = (
-        "import json, sys; from pathlib import Path; from flows.facility import deploy;"
-        "deploy(Path(sys.argv[1]), json.loads(sys.argv[2]), 2)"
-    )
-    done = bench.python("-c", code, folder, environment)
+    done = bench.python("-m", "flows.deploy", "--runs-at-once", "2")
     assert done.returncode == 0, done.stderr
     bench.ended(run)
