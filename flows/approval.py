@@ -148,7 +148,7 @@ class PersonReview:
         """Suspend until the space group is approved; return the candidate to refine."""
         if self._approval.ask not in {Ask.space_group, Ask.both}:
             return solutions.best
-        rows = [f"| {item.space_group} | {item.r1:.3f} | {item.verdict} |" for item in solutions.candidates]
+        rows = [f"| {plain(item.space_group)} | {item.r1:.3f} | {item.verdict} |" for item in solutions.candidates]
         table = "\n".join(["| space group | R1 | verdict |", "|-|-|-|", *rows])
         form = prefilled(
             SpaceGroupAnswer,
@@ -183,11 +183,11 @@ class PersonReview:
         end = datetime.now(UTC) + timedelta(hours=self._approval.limit_h)
         taken = "accepted" if self._approval.default is Default.accept else "refused"
         limit = f"Without an answer by {end:%Y-%m-%d %H:%M} UTC this is **{taken}**."
-        where = f"[{shown.name}]({self._site.url_of(shown)})"
+        where = f"[{plain(shown.name)}]({self._site.url_of(shown)})"
         more = f"More: {where}"
         if what == APERTURES and (studio := self._site.studio_of(self._folder)) is not None:
             more += f"\n\nTo correct them, [open the studio]({studio}): *Accept* there answers this form."
-        return f"### {plain(self._folder.name)}: {what}\n\n{proposal}\n\n{more}\n\n{limit}"
+        return f"### {plain(self._folder.name)}: {plain(what)}\n\n{proposal}\n\n{more}\n\n{limit}"
 
 
 def _refused(approved: bool, what: str, comment: str) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.markdown import visible
 from flows.run_folder import CLAIM, OWNER
 from flows.site import Site
 from flows.site_rules import NAME_MAX, Conditions, DataRule
@@ -37,13 +38,13 @@ class Belonging(Document):
     @property
     def tags(self) -> tuple[str, ...]:
         """Return the tags that its runs carry from their birth."""
-        return tuple(f"{name}:{value}" for name, value in self.model_dump().items() if value)
+        return tuple(f"{name}:{visible(value)}" for name, value in self.model_dump().items() if value)
 
     @property
     def counted(self) -> str:
         """Return the tag by which quotas count its runs: of the proposal, else of the instrument; perhaps nothing."""
         named = {"proposal": self.proposal, "instrument": self.instrument}
-        return next((f"{name}:{value}" for name, value in named.items() if value), "")
+        return next((f"{name}:{visible(value)}" for name, value in named.items() if value), "")
 
 
 def belonging(site: Site, source: Path) -> Belonging:

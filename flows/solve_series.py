@@ -15,7 +15,7 @@ from pydantic import Field
 
 from flows.announced import AsAnnounced, check_announced
 from flows.approval import Approval, PersonReview
-from flows.markdown import fenced, plain
+from flows.markdown import fenced, plain, visible
 from flows.ownership import owned
 from flows.progress import PublishedSteps
 from flows.proposals import belonging
@@ -41,7 +41,7 @@ STATE_NAMES = {
 def run_name() -> str:
     """Return the name of the flow run in the UI."""
     source = str(flow_run.parameters.get("source") or "unknown")
-    return f"solve {Path(source).name}"
+    return visible(f"solve {Path(source).name}")
 
 
 @flow(name="solve-series", flow_run_name=run_name, persist_result=True, result_serializer="json")
@@ -136,7 +136,8 @@ def publish(results: dict[str, Any], report_url: str, dataset_key: str | None, p
         )
     )
     if previous_key is not None:
-        text = f"This is a new version ({dataset_key}) of a data set that was run before as `dataset:{previous_key}`."
+        earlier = plain(f"dataset:{previous_key}")
+        text = f"This is a new version ({plain(str(dataset_key))}) of a data set that was run before as {earlier}."
         tell(lambda: create_markdown_artifact(text, key="earlier-version"))
 
 
@@ -178,7 +179,7 @@ def mark_run(results: dict[str, Any], outcome: str, whose: Iterable[str]) -> Non
     run_id = flow_run.id
     if run_id is None:
         return
-    sample = str(results["source"].get("sample", ""))
+    sample = visible(str(results["source"].get("sample", "")))
     tags = [*flow_run.tags, *whose, f"outcome:{outcome}"]
 
     def name_it() -> None:

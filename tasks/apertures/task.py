@@ -6,6 +6,7 @@ from pathlib import Path
 from tasks.apertures.models import ApertureSet
 from tasks.apertures.ports import ApertureProposer
 from tasks.ingest import TiltSeries
+from tasks.model import plain
 from tasks.stage import stage
 
 log = logging.getLogger("apertura.apertures")
@@ -16,7 +17,9 @@ def _summary(apertures: ApertureSet) -> str:
     for crystal in apertures.crystals:
         counts = crystal.positions_per_tilt
         rows.append(f"| {crystal.id} | {sum(count > 0 for count in counts)} | {max(counts)} |")
-    return "\n".join(["| crystal | tilts | positions at most |", "|---|---|---|", *rows, "", *apertures.notes])
+    return "\n".join(
+        ["| crystal | tilts | positions at most |", "|---|---|---|", *rows, "", *map(plain, apertures.notes)]
+    )
 
 
 @stage(name="apertures {series.sample}", summary=_summary)

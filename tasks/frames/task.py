@@ -27,7 +27,7 @@ from tasks.frames.tilts import (
     with_correction,
 )
 from tasks.ingest import MaskReader, SourceDocument, TiltSeries
-from tasks.model import FileRef, InputError
+from tasks.model import FileRef, InputError, plain
 from tasks.model.provenance import Provenance
 from tasks.stage import code_version, stage
 
@@ -40,8 +40,8 @@ def summary(series: FrameSeries) -> str:
     """Return the frames and what is to be known about them, as Markdown."""
     electrons = sum(frame.counts for frame in series.frames)
     first, last = series.frames[0].angle_deg, series.frames[-1].angle_deg + series.frames[-1].width_deg
-    head = f"{series.id}: {len(series.frames)} frames from {first:g} to {last:g} deg, {electrons:.0f} electrons"
-    return "\n".join([head, "", *(f"- {warning}" for warning in series.warnings)])
+    head = f"{plain(series.id)}: {len(series.frames)} frames from {first:g} to {last:g} deg, {electrons:.0f} electrons"
+    return "\n".join([head, "", *(f"- {plain(warning)}" for warning in series.warnings)])
 
 
 def beams_summary(beams: DirectBeams) -> str:
@@ -51,7 +51,7 @@ def beams_summary(beams: DirectBeams) -> str:
         f"direct beam from ({low[0]:.1f}, {low[1]:.1f}) to ({high[0]:.1f}, {high[1]:.1f}) px, "
         f"measured at {sum(beams.measured)} of {len(beams.px)} tilts"
     )
-    return "\n".join([head, "", *(f"- {warning}" for warning in beams.warnings)])
+    return "\n".join([head, "", *(f"- {plain(warning)}" for warning in beams.warnings)])
 
 
 @stage(name="beams", summary=beams_summary)

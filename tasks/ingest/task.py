@@ -15,7 +15,7 @@ from tasks.ingest.ports import MaskReader, ReadScan, ScanData, ScanReader
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import SourceDocument, SourceFile
 from tasks.ingest.validity import find_validity
-from tasks.model import FileRef, InputError, SourceError
+from tasks.model import FileRef, InputError, SourceError, plain
 from tasks.model.provenance import Provenance
 from tasks.stage import code_version, stage
 
@@ -28,8 +28,8 @@ NOTES_SHOWN = 5
 def summary(series: TiltSeries) -> str:
     """Return the scans, used and lost, as Markdown."""
     electrons = sum(scan.counts for scan in series.scans)
-    rows = [f"| {scan.source} | {scan.tilt_deg:g} | {scan.reason} |" for scan in series.lost]
-    head = f"{series.sample}: {len(series.scans)} scans, {electrons} electrons, {len(series.lost)} scans lost"
+    rows = [f"| {plain(str(scan.source))} | {scan.tilt_deg:g} | {plain(scan.reason)} |" for scan in series.lost]
+    head = f"{plain(series.sample)}: {len(series.scans)} scans, {electrons} electrons, {len(series.lost)} scans lost"
     return "\n".join([head, "", "| lost scan | tilt | reason |", "|---|---|---|", *rows] if rows else [head])
 
 

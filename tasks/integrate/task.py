@@ -7,6 +7,7 @@ from tasks.frames import FrameSeries
 from tasks.integrate.counting_loss import with_counting
 from tasks.integrate.models import Reflections
 from tasks.integrate.ports import Integrator
+from tasks.model import plain
 from tasks.stage import stage
 
 log = logging.getLogger("apertura.integrate")
@@ -26,7 +27,7 @@ def summary(reflections: Reflections) -> str:
             f"| {shell.multiplicity:.1f} | {' | '.join(texts)} |"
         )
     cell = " ".join(f"{value:.6g}" for value in reflections.unit_cell.parameters)
-    return "\n".join([f"{reflections.id}: {reflections.space_group}, cell {cell}", "", *rows])
+    return "\n".join([f"{plain(reflections.id)}: {plain(reflections.space_group)}, cell {cell}", "", *rows])
 
 
 @stage(name="integrate {frames.id}", summary=summary)

@@ -19,6 +19,7 @@ from tasks.model.errors import (
     is_retryable,
 )
 from tasks.model.experiment import Beam, Composition, Counting, Detector, UnitCell, Vector
+from tasks.model.markdown import fenced, plain, visible
 
 __all__ = [
     "ApertureError",
@@ -43,5 +44,8 @@ __all__ = [
     "SourceError",
     "UnitCell",
     "Vector",
+    "fenced",
     "is_retryable",
+    "plain",
+    "visible",
 ]

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from tasks.integrate import Reflections
-from tasks.model import Composition
+from tasks.model import Composition, plain
 from tasks.refine.models import Refinement
 from tasks.refine.ports import Refiner
 from tasks.solve import Solution
@@ -30,10 +30,10 @@ def summary(refinement: Refinement) -> str:
     }
     if refinement.twin is not None:
         rows["twin law"] = f"{refinement.twin.law}, fraction {refinement.twin.fraction:.3f}"
-    lines = [f"{refinement.id}: {refinement.verdict}", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in rows.items()]
+    lines = [f"{plain(refinement.id)}: {refinement.verdict}", "", "| | |", "|---|---|"]
+    lines += [f"| {plain(name)} | {plain(value)} |" for name, value in rows.items()]
     notes = [*refinement.reasons, *(f"warning: {warning}" for warning in refinement.warnings)]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes)])
+    return "\n".join([*lines, "", *(f"- {plain(note)}" for note in notes)])
 
 
 @stage(name="refine {data.id}", summary=summary)

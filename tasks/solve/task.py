@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from tasks.integrate import Reflections
-from tasks.model import Composition
+from tasks.model import Composition, plain
 from tasks.solve.models import Solutions
 from tasks.solve.ports import Solver
 from tasks.stage import stage
@@ -18,8 +18,10 @@ def summary(solutions: Solutions) -> str:
     for trial in solutions.space_groups:
         r1 = "" if trial.r1 is None else f"{trial.r1:.3f}"
         error = "" if trial.phase_error_deg is None else f"{trial.phase_error_deg:.0f}"
-        rows.append(f"| {trial.symbol} | {trial.score:.3f} | {r1} | {error} | {'; '.join(trial.reasons)} |")
-    return "\n".join([f"{solutions.id}: {solutions.verdict}. {solutions.margin}", "", *rows])
+        rows.append(
+            f"| {plain(trial.symbol)} | {trial.score:.3f} | {r1} | {error} | {plain('; '.join(trial.reasons))} |"
+        )
+    return "\n".join([f"{plain(solutions.id)}: {solutions.verdict}. {plain(solutions.margin)}", "", *rows])
 
 
 @stage(name="solve {data.id}", summary=summary)

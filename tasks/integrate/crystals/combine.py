@@ -36,7 +36,7 @@ from tasks.integrate.models import (
     Reflections,
 )
 from tasks.integrate.reflection_file import Unmerged, read_unmerged
-from tasks.model import Vector
+from tasks.model import Vector, plain
 from tasks.model.provenance import Provenance
 from tasks.stage import stage
 
@@ -97,7 +97,7 @@ def _summary(sets: CombinedSets) -> str:
         for step in cluster.growth:
             cc_half = "" if step.cc_half is None else f"{step.cc_half:.4f}"
             rows.append(f"| {cluster.id} | {step.crystals} | {step.completeness:.3f} | {cc_half} |")
-    return "\n".join([*rows, "", *sets.notes])
+    return "\n".join([*rows, "", *map(plain, sets.notes)])
 
 
 @stage(name="combine crystals", summary=_summary)

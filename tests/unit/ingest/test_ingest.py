@@ -14,7 +14,7 @@ from tasks.ingest.models import TiltSeries
 from tasks.ingest.settings import IngestSettings
 from tasks.ingest.source import read_source
 from tasks.ingest.task import ingest_tilt_series, summary
-from tasks.model import SourceError
+from tasks.model import SourceError, plain
 
 SCAN, FRAME, FLYBACK = (3, 4), (6, 5), 1
 
@@ -141,7 +141,7 @@ def test_a_damaged_scan_costs_its_tilt_and_is_recorded(tmp_path: Path, damage, r
     (lost,) = series.lost
     assert (lost.source, lost.tilt_deg) == ("FOURD_00002.h5", 2.0)
     assert reason in lost.reason
-    assert "FOURD_00002.h5 | 2 |" in summary(series)
+    assert f"{plain('FOURD_00002.h5')} | 2 |" in summary(series)
 
 
 def test_too_few_usable_scans_stop_the_run_and_say_why(tmp_path: Path) -> None:

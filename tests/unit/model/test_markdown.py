@@ -1,11 +1,13 @@
 """What is written in a manifest or by a person is shown as text: no heading, link, image or HTML comes of it."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from flows.markdown import fenced, plain
+from tasks.model import fenced, plain, visible
 
 READER = MarkdownIt("commonmark", {"html": True}).enable("table")
 HOSTILE = [
@@ -18,7 +20,13 @@ HOSTILE = [
     "http://example.org www.example.org <http://example.org>",
     "&lt;b&gt; \\` \\\\ ``` ```` `",
 ]
-TEXTS = st.text(alphabet=st.sampled_from("`~#*_[]()<>!|\\&-+.1 \n\tax:/\"'"), max_size=60) | st.sampled_from(HOSTILE)
+UNSEEN = ["a\x1b[2Jb", "txt\u202eexe.", "zero\u200bwidth", "nul\x00", "line\u2028new", "\ufeffmark", "\x9b31m"]
+TEXTS = (
+    st.text(max_size=40)
+    | st.sampled_from(UNSEEN)
+    | st.text(alphabet=st.sampled_from("`~#*_[]()<>!|\\&-+.1 \n\tax:/\"'"), max_size=60)
+    | st.sampled_from(HOSTILE)
+)
 
 
 @given(text=TEXTS)
@@ -28,7 +36,8 @@ def test_a_fenced_text_is_one_block_of_code(text: str) -> None:
         *("heading_open", "heading_close", "fence", "paragraph_open", "paragraph_close")
     ]
     (code,) = [token.content for token in tokens if token.type == "fence"]
-    assert code.split() == "\n".join(text.splitlines()).split()
+    assert len(code.splitlines()) == len(text.splitlines())
+    assert "".join(code.split()) == "".join(visible(text).split())
 
 
 @given(text=TEXTS)
@@ -37,10 +46,32 @@ def test_a_plain_text_is_shown_as_it_is(text: str) -> None:
     assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
     children = tokens[1].children or []
     assert {child.type for child in children} <= {"text", "text_special"}
-    assert "".join(child.content for child in children).split() == ["before", *text.split(), "after"]
+    assert "".join(child.content for child in children).split() == ["before", *visible(text).split(), "after"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_cell_stays_in_its_table(text: str) -> None:
     tokens = READER.parse(f"| name | count |\n|---|---|\n| {plain(text)} | 3 |\n")
     assert sum(token.type == "td_open" for token in tokens) == 2
+
+
+@given(text=TEXTS)
+def test_nothing_of_a_plain_text_becomes_html(text: str) -> None:
+    shown = READER.render(f"# {plain(text)}\n\n- {plain(text)}\n\n[{plain(text)}](/here)\n")
+    assert set(re.findall(r"</?(\w+)", shown)) <= {"h1", "ul", "li", "p", "a"}
+    assert re.findall(r'<a href="([^"]*)"', shown) == ["/here"]
+    assert shown.count("<h1") == shown.count("<li") == 1
+
+
+@given(text=TEXTS)
+def test_a_visible_text_is_one_line_without_anything_that_a_terminal_obeys(text: str) -> None:
+    shown = visible(text)
+    assert len(shown.splitlines()) <= 1
+    assert all(letter.isprintable() for letter in shown if letter.isascii())
+    assert not set(shown) & set("\x1b\x9b\u202e\u200b\u2028\ufeff")
+    assert visible(shown) == shown
+    shown.encode()
+
+
+def test_what_people_write_stays_readable() -> None:
+    assert visible("  UiO-66, 25 °C,\tβ form  ") == "UiO-66, 25 °C, β form"
