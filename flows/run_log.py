@@ -7,9 +7,19 @@ from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from tasks.model import visible_lines
+
 NAME = "run.log"
 BYTES, FILES = 2**20, 3
 """A run of twenty crystals logs 50 kB: these hold it through dozens of retries. Chosen, not measured."""
+
+
+class VisibleFormatter(logging.Formatter):
+    """Writes records in which names from outside begin no line of their own, and hold nothing that a terminal obeys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record; its further lines are indented."""
+        return "\n    ".join(visible_lines(super().format(record)))
 
 
 @contextmanager
@@ -21,7 +31,7 @@ def logged(folder: Path) -> Iterator[None]:
         handlers.append(logging.lastResort)
     file = RotatingFileHandler(folder / NAME, maxBytes=BYTES, backupCount=FILES, encoding="utf-8")
     file.setLevel(logging.INFO)
-    form = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    form = VisibleFormatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
     form.converter = time.gmtime
     file.setFormatter(form)
     handlers.append(file)

@@ -19,7 +19,7 @@ from tasks.model.errors import (
     is_retryable,
 )
 from tasks.model.experiment import Beam, Composition, Counting, Detector, UnitCell, Vector
-from tasks.model.markdown import fenced, plain, visible
+from tasks.model.markdown import fenced, plain, visible, visible_lines
 
 __all__ = [
     "ApertureError",
@@ -48,4 +48,5 @@ __all__ = [
     "is_retryable",
     "plain",
     "visible",
+    "visible_lines",
 ]

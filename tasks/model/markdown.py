@@ -17,6 +17,11 @@ def visible(text: str) -> str:
     return UNSEEN.sub(_number, " ".join(text.split()))
 
 
+def visible_lines(text: str) -> list[str]:
+    """Return text of several lines as lines in which every character can be seen."""
+    return [UNSEEN.sub(_number, line.replace("\t", "    ")) for line in text.splitlines()]
+
+
 def plain(text: str) -> str:
     """Return text as one line that Markdown shows as it is."""
     return SPECIAL.sub(r"\\\1", visible(text))
@@ -24,10 +29,9 @@ def plain(text: str) -> str:
 
 def fenced(text: str) -> str:
     """Return text of several lines as a block of code that nothing in it can close."""
-    lines = [UNSEEN.sub(_number, line.replace("\t", "    ")) for line in text.splitlines()]
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return "\n".join([fence, *lines, fence])
+    return "\n".join([fence, *visible_lines(text), fence])
 
 
 def _number(found: re.Match[str]) -> str:

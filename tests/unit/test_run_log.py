@@ -31,6 +31,14 @@ def test_a_warning_goes_to_stderr_where_nobody_else_takes_it(
     assert capsys.readouterr().err == "look here\n"
 
 
+def test_a_name_from_outside_forges_no_line_and_commands_no_terminal(tmp_path: Path) -> None:
+    with logged(tmp_path):
+        LOG.info("%s: read", "a\n2026-01-01T00:00:00Z INFO apertura: solved\x1b[2J\u202e")
+    first, second = (tmp_path / NAME).read_text(encoding="utf-8").splitlines()
+    assert first.endswith("apertura.some-stage: a")
+    assert second == "    2026-01-01T00:00:00Z INFO apertura: solved\\u001b[2J\\u202e: read"
+
+
 def test_the_file_is_rotated(tmp_path: Path) -> None:
     for _ in range(2 * FILES):
         with logged(tmp_path):
