@@ -10,13 +10,16 @@ COPY deployments deployments
 RUN python3 -m venv /opt/apertura && /opt/apertura/bin/pip install --no-cache-dir -c constraints.txt '.[redis,formats,scicat]'
 
 FROM debian:bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends python3 dials && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --uid 1000 apertura && mkdir -p /data && chown apertura /data
+RUN apt-get update && apt-get install -y --no-install-recommends python3 dials tini && rm -rf /var/lib/apt/lists/*
+# a volume that is mounted for the first time has the owner of the folder that it covers
+RUN useradd --create-home --uid 1000 apertura && install -d -o apertura -g apertura /data /data/apertura /data/incoming /data/runs
+# the chart prefect/prefect-worker starts what it starts by this name
+RUN install -d /opt/prefect && printf '#!/bin/sh\nexec /opt/apertura/bin/python -m flows.with_secrets "$@"\n' > /opt/prefect/entrypoint.sh && chmod 0755 /opt/prefect/entrypoint.sh
 COPY --from=build /opt/apertura /opt/apertura
 ENV PATH=/opt/apertura/bin:$PATH \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     DO_NOT_TRACK=1 \
-    NUMBA_CACHE_DIR=/home/apertura/.cache/numba
+    NUMBA_CACHE_DIR=/tmp/numba
 USER apertura
 WORKDIR /data
 ENTRYPOINT ["apertura"]

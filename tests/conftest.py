@@ -1,5 +1,6 @@
 """Fixtures that all tests share, and what may be skipped: only what is not installed, and nothing that CI installed."""
 
+import functools
 import os
 import shutil
 from collections import Counter
@@ -24,7 +25,24 @@ PROGRAMS = {
     "needs_postgresql": "psql",
     "needs_nginx": "nginx",
     "needs_cod_tools": "cif_validate",
+    "needs_systemd": "systemd-analyze",
+    "needs_redis": "redis-server",
+    "needs_namespaces": "unshare",
 }
+
+
+@functools.cache
+def lacking(marker: str) -> str | None:
+    """Return why tests with a marker cannot run here; None where they can, or where it is not for us to tell."""
+    if marker == "needs_namespaces":
+        from tests.system.rooms import refused
+
+        return refused()
+    if (program := PROGRAMS.get(marker)) is None or shutil.which(program) is not None:
+        return None
+    return f"{program} is not installed"
+
+
 REQUIRED = {f"needs_{name}" for name in os.environ.get("APERTURA_REQUIRE", "").split(",") if name}
 """Markers whose tests must not be skipped: APERTURA_REQUIRE=dials,browser,shared."""
 
@@ -46,9 +64,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, N
             item.add_marker(pytest.mark.needs_shared)
         if item.get_closest_marker("needs_browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))
-        for marker, program in PROGRAMS.items():
-            if item.get_closest_marker(marker) and shutil.which(program) is None:
-                item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
+        for marker in PROGRAMS:
+            if item.get_closest_marker(marker) and (reason := lacking(marker)) is not None:
+                item.add_marker(pytest.mark.skip(reason=reason))
     yield
     items[:] = arranged(items, processes=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
@@ -76,7 +94,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Turn the skip of a test into a failure where what it needs must be there."""
     report = yield
     markers = {marker.name for marker in item.iter_markers()}
-    absent = {name for name in PROGRAMS if name in markers - REQUIRED and shutil.which(PROGRAMS[name]) is None}
+    absent = {name for name in PROGRAMS if name in markers - REQUIRED and lacking(name) is not None}
     needed = set() if absent else markers & REQUIRED
     if report.skipped and not hasattr(report, "wasxfail") and needed:
         report.outcome = "failed"

@@ -22,17 +22,37 @@ from websockets.typing import Origin, Subprotocol
 
 from flows.studio.guard import Names, ProxyGuard
 from flows.studio.places import RunsBelow
-from tests.system.facility_bench import ROOT, free_port, wait
+from tests.system.facility_bench import PAGE_MS, ROOT, free_port, wait
 from tests.system.studio_server_bench import Served
 
 pytestmark = pytest.mark.needs_nginx
 
-CONFIGURATION = ROOT / "deployments" / "nginx" / "apertura.conf"
+CONFIGURATION, UPSTREAM = (ROOT / "deployments" / "nginx" / name for name in ("apertura.conf", "upstream.conf"))
 STUDIO_SECRET = "between-nginx-and-the-studio"
 SERVER_LOGIN = "Basic " + base64.b64encode(b"apertura:of-the-server").decode()
 
 
+HOSTILE = """<script>
+const said = {};
+(async () => {
+  try { localStorage.setItem("a", "b"); said.storage = "open"; } catch { said.storage = "refused"; }
+  for (const [name, path] of [["read", "/api/flow_runs/1"], ["write", "/api/deployments/1/create_flow_run"]]) {
+    try {
+      const answer = await fetch(path, {method: name === "read" ? "GET" : "POST", credentials: "include"});
+      said[name] = answer.status;
+    } catch { said[name] = "refused"; }
+  }
+  try { said.parent = top.document.title; } catch { said.parent = "refused"; }
+  said.origin = self.origin;
+  window.said = said;
+})();
+</script>"""
+"""A report in which text from outside became a script after all."""
+
+
 async def told(request: Request) -> JSONResponse:
+    if request.url.path == "/ui-settings":
+        return JSONResponse({"api_url": "/api", "auth": "BASIC"})
     return JSONResponse(
         {"authorization": request.headers.get("authorization"), "user": request.headers.get("x-forwarded-user")}
     )
@@ -68,9 +88,13 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     studio = Served(RunsBelow(folder / "runs"), guard=ProxyGuard(names, STUDIO_SECRET), names=names, prefix="/studio")
     (folder / "runs" / "report.html").write_text("a report")
     (folder / "runs" / "out").symlink_to("/etc/passwd")
-    text = CONFIGURATION.read_text()
+    (folder / "runs" / "a-run" / "hostile.html").write_text(HOSTILE)
+    (folder / "runs" / ".logs").mkdir()
+    (folder / "runs" / ".logs" / "today.log").write_text("what the processes print")
+    text = CONFIGURATION.read_text() + UPSTREAM.read_text()
     for old, new in (
         ("listen 443 ssl;", f"listen 127.0.0.1:{port};"),
+        ("server_name apertura.example.org;", "server_name 127.0.0.1;"),
         ("127.0.0.1:4200", f"127.0.0.1:{behind}"),
         ("127.0.0.1:5110", f"127.0.0.1:{studio.port}"),
         ("alias /data/runs/", f"alias {folder}/runs/"),
@@ -102,7 +126,19 @@ def as_user(name: str) -> tuple[str, str]:
     return name, f"{name}-password"
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/", "/api/flow_runs/filter", "/runs/report.html", "/docs", "/studio/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v2/",
+        "/ui-settings",
+        "/api/flow_runs/filter",
+        "/runs/report.html",
+        "/docs",
+        "/studio/",
+        "/apertura/metrics",
+    ],
+)
 def test_nobody_enters_without_a_password(proxy: str, path: str) -> None:
     assert httpx.get(f"http://{proxy}{path}", timeout=60).status_code == 401
     assert httpx.get(f"http://{proxy}{path}", auth=("viewer", "guessed"), timeout=60).status_code == 401
@@ -218,3 +254,63 @@ def test_the_studio_lists_the_runs_and_opens_none_outside(proxy: str) -> None:
     assert page("static/js/bokeh.min.js").status_code == 200
     assert "nosniff" in page("").headers["x-content-type-options"]
     assert "frame-ancestors 'none'" in page("").headers["content-security-policy"]
+
+
+def test_a_viewer_gets_no_blocks_no_settings_and_no_work(proxy: str) -> None:
+    def status(method: str, path: str, user: str) -> int:
+        return httpx.request(method, f"http://{proxy}{path}", auth=as_user(user), timeout=60).status_code
+
+    for method, path in (
+        ("GET", "/api/block_documents/1?include_secrets=true"),
+        ("GET", "/api/./block_documents/1"),
+        ("GET", "/api//block_documents/1"),
+        ("GET", "/api/%62lock_documents/1"),
+        ("GET", "/api/block_types/slug/x/block_documents"),
+        ("POST", "/api/block_documents/filter"),
+        ("GET", "/api/admin/settings"),
+        ("POST", "/api/work_pools/apertura/get_scheduled_flow_runs"),
+        ("POST", "/api/deployments/1/create_flow_run?x=/filter"),
+        ("POST", "/api/deployments/1/create_flow_run%3F/x"),
+        ("POST", "/api/deployments/filter/create_flow_run"),
+        ("PUT", "/api/deployments/filter"),
+    ):
+        assert status(method, path, "viewer") == 403, path
+        assert status(method, path, "operator") in {200, 405}, path
+
+
+@pytest.mark.parametrize("path", ["/", "/runs/report.html", "/api/health", "/api/flow_runs/1", "/studio/"])
+def test_nothing_is_answered_under_another_name(proxy: str, path: str) -> None:
+    answer = httpx.get(
+        f"http://{proxy}{path}", auth=as_user("operator"), headers={"Host": "rebound.example"}, timeout=60
+    )
+    assert answer.status_code == 421
+
+
+def test_who_is_let_in_by_the_proxy_is_not_asked_again_by_the_pages(proxy: str) -> None:
+    got = httpx.get(f"http://{proxy}/ui-settings", auth=as_user("viewer"), timeout=60).json()
+    assert got == {"api_url": "/api", "auth": None}
+
+
+def test_what_is_hidden_in_the_folder_of_runs_is_not_served(proxy: str) -> None:
+    for path in (".logs/today.log", "%2elogs/today.log", "a-run/../.logs/today.log", ".logs/"):
+        assert httpx.get(f"http://{proxy}/runs/{path}", auth=as_user("operator"), timeout=60).status_code == 404, path
+    assert httpx.post(f"http://{proxy}/runs/report.html", auth=as_user("operator"), timeout=60).status_code == 405
+    assert ".logs" not in httpx.get(f"http://{proxy}/runs/", auth=as_user("operator"), timeout=60).text
+
+
+@pytest.mark.needs_browser
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_script_in_a_report_has_no_right_on_the_facility_s_origin(proxy: str) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        credentials = {"username": "operator", "password": "operator-password"}
+        page = browser.new_context(http_credentials=credentials).new_page()
+        page.set_default_timeout(PAGE_MS)
+        page.goto(f"http://{proxy}/runs/a-run/hostile.html")
+        page.wait_for_function("window.said")
+        said = page.evaluate("window.said")
+        browser.close()
+    assert said == {"storage": "refused", "read": "refused", "write": "refused", "parent": "", "origin": "null"}
