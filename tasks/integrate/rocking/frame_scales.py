@@ -87,7 +87,7 @@ def scales_of_known(
         (n,) p G I and the inverse variances of what was measured.
     """
     frame, frames = observations.frame, len(log_scale)
-    own = np.bincount(frame, weights=weight * expected**2, minlength=frames)
+    own = np.asarray(np.bincount(frame, weights=weight * expected**2, minlength=frames), dtype=np.float64)
     residual = observations.intensity - expected
     gradient = np.asarray(np.bincount(frame, weights=weight * residual * expected, minlength=frames), dtype=np.float64)
     present, normal = np.unique(frame), np.diag(own)
