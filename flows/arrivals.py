@@ -97,8 +97,8 @@ class Watcher:
         self._quotas = Quotas(site)
         self._stop = threading.Event()
 
-    def watch(self, *, poll_s: float, once: bool = False) -> None:
-        """Poll until SIGTERM or SIGINT; with `once`, look one time."""
+    def watch(self, *, poll_s: float, once: bool = False, also: Callable[[], object] | None = None) -> None:
+        """Poll until SIGTERM or SIGINT; with `once`, look one time. `also` is done after each look."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         import_module("prefect.deployments")  # seconds that the first data set need not wait for
@@ -106,6 +106,8 @@ class Watcher:
             self._sign()
             self.look()
             self.announce()
+            if also is not None:
+                also()
             if once:
                 return
             if not self._more_to_tell:

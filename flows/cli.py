@@ -4,7 +4,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -60,13 +60,26 @@ def run(
     composition: Compositions = None,
     config: Config = None,
     assign: Assignments = None,
+    live: Annotated[bool, typer.Option("--live", help="follow a series that is being measured, then run it")] = False,
+    quiet_s: Annotated[float, typer.Option(min=1.0, help="--live: without a new scan, after which not to wait")] = 3600,
+    then: Annotated[Literal["end", "solve"], typer.Option(help="--live: what to do then")] = "end",
     as_json: AsJson = False,
 ) -> None:
     """Take one source folder to solved structures and a report."""
     from flows.commands import run_source
     from flows.settings import load_settings
 
-    conclude(run_source(source, out, load_settings(config, with_compositions(assign, composition))), as_json=as_json)
+    settings = load_settings(config, with_compositions(assign, composition))
+    if not live:
+        conclude(run_source(source, out, settings), as_json=as_json)
+        return
+    from flows.live import LiveSettings
+    from flows.live_run import run_live
+
+    def say(text: str) -> None:
+        typer.echo(text, err=True)
+
+    conclude(run_live(source, out, settings, LiveSettings(quiet_s=quiet_s, then=then), say=say), as_json=as_json)
 
 
 @app.command()

@@ -164,6 +164,7 @@ def watch_site(incoming: Path | None, ledger: Path | None, *, poll_s: float, onc
     """Watch the folders of the site file and `incoming`."""
     from flows.arrivals import Watcher
     from flows.ledger import Ledger
+    from flows.live_arrivals import LiveStarts
     from flows.preflight import check_password
     from flows.proposals import check_groups
     from flows.site import load_site
@@ -180,7 +181,8 @@ def watch_site(incoming: Path | None, ledger: Path | None, *, poll_s: float, onc
     if where is None:
         raise SettingsError("no ledger", "give --ledger FILE, or name it in the site file (APERTURA_SITE)")
     check_password()
-    needs_server(lambda: Watcher(site, Ledger(where)).watch(poll_s=poll_s, once=once))
+    live = LiveStarts(site)
+    needs_server(lambda: Watcher(site, Ledger(where)).watch(poll_s=poll_s, once=once, also=live.look))
 
 
 def needs_server(ask: Callable[[], T]) -> T:

@@ -18,6 +18,10 @@ POOL, UPKEEP_POOL = "apertura", "apertura-upkeep"
 """Work pools: of the pipeline, whose limit is the machine's memory, and of maintenance, which waits for no run."""
 
 
+PLANNED_MAX = 20000
+"""Tilts of a plan: as many scans as a manifest may list."""
+
+
 def _with_tilt(pattern: str) -> str:
     return with_group(pattern, "tilt")
 
@@ -33,6 +37,25 @@ class FolderRule(Document):
     )
     manifest: Folder = Field(description="template manifest")
     quiet_s: float = Field(default=120.0, gt=0, description="how long the folder must not have changed")
+    plan_deg: tuple[float, float, float] | None = Field(
+        default=None, description="first tilt, last tilt and step of a series, where it is watched as it grows"
+    )
+
+    @property
+    def plan(self) -> tuple[float, ...]:
+        """The tilts that are to come; none: not stated."""
+        if self.plan_deg is None:
+            return ()
+        first, last, step = self.plan_deg
+        return tuple(first + number * step for number in range(1 + round((last - first) / step)))
+
+    @model_validator(mode="after")
+    def _plan_leads_somewhere(self) -> "FolderRule":
+        if self.plan_deg is not None:
+            first, last, step = self.plan_deg
+            if not (step and 0 <= (last - first) / step <= PLANNED_MAX):
+                raise ValueError("plan_deg: first tilt, last tilt and a step that leads from one to the other")
+        return self
 
 
 class Retention(Document):
@@ -115,6 +138,7 @@ class Site(Document):
     instruments: dict[str, FolderRule] = Field(default={}, description="rules for data sets without a manifest")
     proposals: ProposalPattern | None = Field(default=None, description="how the proposal of a data set is found")
     rules: tuple[DataRule, ...] = Field(default=(), description="of each condition the first that fits and states it")
+    live: bool = Field(default=False, description="also follow series while they are being measured")
     retention: Retention = Retention()
     catalogue: Catalogue | None = Field(default=None, description="where finished runs are registered")
     alarms: Alarms = Alarms()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     )
     from tasks.apertures.automatic import AutomaticApertures
     from tasks.apertures.drawn import ApertureFile
+    from tasks.apertures.growing import GrowingApertures
     from tasks.apertures.models import ApertureFigures, ApertureScores, ApertureSet, CrystalAperture
     from tasks.apertures.output import write_drawn
     from tasks.apertures.ports import ApertureProposer
@@ -34,6 +35,7 @@ __all__ = [
     "ApertureSet",
     "AutomaticApertures",
     "CrystalAperture",
+    "GrowingApertures",
     "ProposalSettings",
     "ScanSpots",
     "all_positions_aperture",

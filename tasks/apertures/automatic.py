@@ -1,6 +1,8 @@
 """Apertures proposed from the data alone."""
 
+import hashlib
 import os
+from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -48,7 +50,10 @@ class AutomaticApertures(ProposalSettings):
         """Return the apertures of all crystals; files go into `workdir`."""
         if not series.scans:
             raise NoCrystalsError("the series has no usable scan", "see the reasons for the lost scans")
-        segmentations = self._segment(series)
+        return self.proposed(series, segment_series(series, self), workdir)
+
+    def proposed(self, series: TiltSeries, segmentations: list[Segmentation], workdir: Path) -> ApertureSet:
+        """Return the apertures of all crystals of a series whose scans are segmented."""
         tilts = np.array([scan.tilt_deg for scan in series.scans])
         geometry = tilt_geometry(series)
         registration = register(segmentations, tilts, geometry=geometry)
@@ -111,21 +116,6 @@ class AutomaticApertures(ProposalSettings):
             ),
         )
 
-    def _segment(self, series: TiltSeries) -> list[Segmentation]:
-        start = series.detector.direct_beam_px
-        middle = tuple((n - 1) / 2 for n in series.detector.shape_px)
-        valid = series.valid_pixels()
-        disc, _ = disc_of_series(series)
-
-        def one(index: int) -> Segmentation:
-            return segment_scan(
-                open_events(series.scans[index]), series.detector.shape_px, series.scan.shape,
-                start=np.array(start or middle), settings=self, valid=valid[index], disc=disc,
-            )  # fmt: skip
-
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            return list(pool.map(one, range(len(series.scans))))
-
     def _worth_having(self, clean: NDArray[np.bool_]) -> list[int]:
         positions = clean.sum(axis=(2, 3))
         seen = (positions > 0).sum(axis=1)
@@ -134,6 +124,36 @@ class AutomaticApertures(ProposalSettings):
         order = np.argsort(-positions.sum(axis=1), kind="stable")
         good = [int(t) for t in order if seen[t] >= needed and mean[t] >= self.min_positions]
         return good[: self.max_crystals]
+
+
+def segment_series(
+    series: TiltSeries, settings: ProposalSettings, known: MutableMapping[str, Segmentation] | None = None
+) -> list[Segmentation]:
+    """Find the regions of every scan; those of `known` are taken from there, and new ones put there.
+
+    A segmentation is known by the events of its scan, its valid pixels and the disc of the series.
+    """
+    start = series.detector.direct_beam_px
+    middle = tuple((n - 1) / 2 for n in series.detector.shape_px)
+    valid = series.valid_pixels()
+    disc, _ = disc_of_series(series)
+
+    def one(index: int) -> Segmentation:
+        scan = series.scans[index]
+        pixels = hashlib.sha256(np.packbits(valid[index]).tobytes()).hexdigest()
+        key = f"{scan.offsets.sha256} {scan.events.sha256} {pixels} {disc}"
+        if known is not None and key in known:
+            return known[key]
+        found = segment_scan(
+            open_events(scan), series.detector.shape_px, series.scan.shape,
+            start=np.array(start or middle), settings=settings, valid=valid[index], disc=disc,
+        )  # fmt: skip
+        if known is not None:
+            known[key] = found
+        return found
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return list(pool.map(one, range(len(series.scans))))
 
 
 def trusted(clean: NDArray[np.bool_], confidence: NDArray[np.float64], scores: ApertureScores | None) -> bool:
@@ -172,4 +192,4 @@ def _notes(crystals: tuple[CrystalAperture, ...], series: TiltSeries, *, dropped
 
 def real_space_maps(series: TiltSeries, *, seed: int) -> list[dict[str, NDArray[np.float64]]]:
     """Return the maps of every scan, without apertures."""
-    return [one.maps for one in AutomaticApertures(seed=seed)._segment(series)]  # noqa: SLF001
+    return [one.maps for one in segment_series(series, ProposalSettings(seed=seed))]

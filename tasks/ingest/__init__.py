@@ -6,10 +6,17 @@ from tasks.face import open_face
 
 if TYPE_CHECKING:
     from tasks.ingest.beam_disc import disc_of_series
-    from tasks.ingest.contracts import Oscillation, RotationDetector, RotationSeriesManifest, TiltSeriesManifest
+    from tasks.ingest.contracts import (
+        Oscillation,
+        RotationDetector,
+        RotationSeriesManifest,
+        ScanFile,
+        TiltSeriesManifest,
+    )
     from tasks.ingest.electrons import NOTHING_STATED, Chip, Conversion, EventClock, Stated
     from tasks.ingest.events import open_events
     from tasks.ingest.files import numbered_frames
+    from tasks.ingest.growing import GrowingSeries, growing_series, ingest_scan, series_so_far
     from tasks.ingest.manifest import MANIFEST_NAMES, TILT_SERIES_NAME, completeness, listed_files, load_manifest
     from tasks.ingest.mask import stated_mask
     from tasks.ingest.models import LostScan, MaskedPart, ScanGrid, TiltScan, TiltSeries, Validity
@@ -27,6 +34,7 @@ __all__ = [
     "Chip",
     "Conversion",
     "EventClock",
+    "GrowingSeries",
     "IngestSettings",
     "LostScan",
     "MaskReader",
@@ -36,6 +44,7 @@ __all__ = [
     "RotationDetector",
     "RotationSeriesManifest",
     "ScanData",
+    "ScanFile",
     "ScanGrid",
     "ScanReader",
     "SourceDocument",
@@ -47,11 +56,14 @@ __all__ = [
     "Validity",
     "completeness",
     "disc_of_series",
+    "growing_series",
+    "ingest_scan",
     "ingest_tilt_series",
     "listed_files",
     "load_manifest",
     "numbered_frames",
     "open_events",
     "read_source",
+    "series_so_far",
     "stated_mask",
 ]

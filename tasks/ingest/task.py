@@ -1,12 +1,14 @@
 """The unit of work: the scans of a source become a tilt series with its events on disk."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tasks.ingest.contracts import ScanFile, TiltSeriesManifest
+from tasks.ingest.contracts import CountingDetector, ScanFile, ScanManifest, TiltSeriesManifest
 from tasks.ingest.electrons import Stated
 from tasks.ingest.mask import stated_mask
 from tasks.ingest.metadata import common_texts, note_texts
@@ -56,8 +58,29 @@ def ingest_tilt_series(
     stated = stated_mask(source, masks)
     scans, lost, said = _read_all(source, manifest, reader, workdir)
     _enough(scans, lost, settings.tilts_min, source.manifest_file.path)
-    ordered = tuple(sorted(scans, key=lambda scan: (scan.tilt_deg, scan.repeat or 0)))
     log.info("%s: %d scans, %d electrons, %d lost", manifest.sample, len(scans), _electrons(scans), len(lost))
+    series = series_of(manifest, scans, lost, stated, workdir, provenance=_provenance(source, reader, said.beside))
+    texts = {**series.metadata, **common_texts(said.texts)}
+    return series.model_copy(update={"metadata": texts, "warnings": _few(said.notes)})
+
+
+def series_of(
+    manifest: TiltSeriesManifest,
+    scans: Sequence[TiltScan],
+    lost: Sequence[LostScan],
+    stated: NDArray[np.bool_],
+    workdir: Path,
+    *,
+    provenance: Provenance,
+) -> TiltSeries:
+    """Return the series of these scans, sorted by tilt, with what of the detector was measured in each.
+
+    Parameters
+    ----------
+    stated
+        (slow, fast), pixels that the manifest states not to be used.
+    """
+    ordered = tuple(sorted(scans, key=lambda scan: (scan.tilt_deg, scan.repeat or 0)))
     return TiltSeries(
         sample=manifest.sample,
         composition=manifest.single_composition,
@@ -72,9 +95,8 @@ def ingest_tilt_series(
         scans=ordered,
         lost=tuple(sorted(lost, key=lambda scan: scan.tilt_deg)),
         validity=find_validity(ordered, manifest.detector, stated, workdir),
-        metadata={**note_texts(manifest.notes), **common_texts(said.texts)},
-        warnings=_few(said.notes),
-        provenance=_provenance(source, reader, said.beside),
+        metadata=note_texts(manifest.notes),
+        provenance=provenance,
     )
 
 
@@ -97,7 +119,7 @@ def _read_all(
     with reader.reading() as read:
         for index, (listed, file) in enumerate(zip(manifest.scans, source.files, strict=True)):
             try:
-                data = _read(manifest, file, read)
+                data = read_scan(file, manifest.scan, manifest.detector, read)
                 scans.append(store_scan(data, listed, workdir, name=f"scan-{index:05d}"))
             except SourceError as error:
                 lost.append(LostScan(source=listed.file, tilt_deg=listed.tilt_deg, reason=error.message))
@@ -167,14 +189,20 @@ def _store_frames(data: ScanData, path: Path) -> FileRef | None:
     return FileRef.of(path)
 
 
-def _read(manifest: TiltSeriesManifest, file: SourceFile, read: ReadScan) -> ScanData:
+def read_scan(file: SourceFile, scan: ScanManifest, detector: CountingDetector, read: ReadScan) -> ScanData:
+    """Return the electrons of one listed file.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be used, and why.
+    """
     if file.data is None:
         raise SourceError(file.problem or "the file is absent")
-    detector = manifest.detector
     data = read(
         file.data.path,
-        scan_shape=manifest.scan.shape,
-        flyback_columns=manifest.scan.flyback_columns,
+        scan_shape=scan.shape,
+        flyback_columns=scan.flyback_columns,
         frame_shape=detector.shape_px,
         stated=Stated(detector.counting, detector.conversion, detector.event_clock),
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.integrate.crystals.reach import joint_d_min
     from tasks.integrate.crystals.relations import relation_text, relations_in
     from tasks.integrate.crystals.same_axes import in_axes_of
+    from tasks.integrate.forecast import Forecast, forecast_completeness
     from tasks.integrate.frame_intensities import FrameIntensities, virtual_frames
     from tasks.integrate.hklf4 import hklf4_text, scale_for
     from tasks.integrate.known_geometry import KnownGeometryIntegrator, keeps_geometry
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from tasks.integrate.symmetry.space_groups import rank_space_groups
     from tasks.integrate.symmetry.supercell import smaller_cell
     from tasks.integrate.task import integrate_frames
+    from tasks.integrate.tilt_halves import HalvesAgreement, halves_agreement
 else:
     __getattr__ = open_face(__name__)
 
@@ -77,7 +79,9 @@ __all__ = [
     "Damage",
     "DiscFigures",
     "DomainOverlaps",
+    "Forecast",
     "FrameIntensities",
+    "HalvesAgreement",
     "Integrator",
     "JoinedParts",
     "JoiningEvidence",
@@ -103,6 +107,8 @@ __all__ = [
     "curvature_doubt",
     "determine_laue_group",
     "determine_laue_group_in_setting",
+    "forecast_completeness",
+    "halves_agreement",
     "hklf4_text",
     "in_axes_of",
     "integrate_frames",

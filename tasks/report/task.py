@@ -28,14 +28,15 @@ def write_report(outcome: RunOutcome, rundir: Path) -> ReportFiles:
     rundir.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results(outcome, rundir), indent=1, ensure_ascii=False, allow_nan=False)
     made = ReportFiles(
-        results=_put(rundir / RESULTS_NAME, text + "\n"),
-        page=_put(rundir / PAGE_NAME, render_page(outcome, rundir)),
+        results=put_text(rundir / RESULTS_NAME, text + "\n"),
+        page=put_text(rundir / PAGE_NAME, render_page(outcome, rundir)),
     )
     log.info("%s: %d crystals, report in %s", outcome.status, len(outcome.crystals), rundir)
     return made
 
 
-def _put(path: Path, text: str) -> FileRef:
+def put_text(path: Path, text: str) -> FileRef:
+    """Write a text in place by an atomic rename."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)  # noqa: PTH105 - pathlib's rename does not replace on every system

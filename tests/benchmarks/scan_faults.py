@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.apertures.automatic import AutomaticApertures
+from tasks.apertures.automatic import AutomaticApertures, segment_series
 from tasks.apertures.geometry import tilt_geometry
 from tasks.apertures.models import ApertureSet
 from tasks.apertures.register import register
@@ -136,7 +136,7 @@ def rows_study(seeds: range) -> None:
 
 
 def shifted_of(series: TiltSeries) -> dict[int, ShiftedRows]:
-    segmentations = AutomaticApertures()._segment(series)
+    segmentations = segment_series(series, AutomaticApertures())
     tilts = np.array([scan.tilt_deg for scan in series.scans])
     offsets = register(segmentations, tilts, geometry=tilt_geometry(series)).offsets
     return {one.scan: one for one in scans_with_shifted_rows(segmentations, offsets)}
