@@ -16,19 +16,21 @@ import httpx
 
 from adapters.host.http import CONFLICT, ask, send
 from adapters.host.runner import run_program
-from flows.site import ALARM_PREFIX, POOL, SITE_VARIABLE, UPKEEP_POOL, read_site
+from flows.site import ALARM_PREFIX, LIVE_POOL, POOL, SITE_VARIABLE, UPKEEP_POOL, read_site
 from tasks.model import ApertureError, ProgramFailedError, SettingsError
 
 START_S = 300.0
 """A fresh database takes 37 s on two idle cores, and four times as long beside other work."""
 UPKEEP_AT_ONCE = 2
 """The janitor beside one other: each holds 150 MB for seconds."""
+LIVE_AT_ONCE = 2
+"""Series followed at once: as many as a small centre has instruments that measure one. Chosen, not measured."""
 QUEUES = (("urgent", 1), ("default", 2), ("reprocess", 3))
 """Priorities, the lowest number first: a person at the form, arriving data, campaigns over old data."""
 
 
 def deploy(environment: dict[str, str], *, runs_at_once: int, logs: Path) -> None:
-    """Make the two work pools, the queues of the first, all deployments of prefect.yaml, the alarms of the site.
+    """Make the work pools, the queues of the first, all deployments of prefect.yaml, the alarms of the site.
 
     Raises
     ------
@@ -40,6 +42,7 @@ def deploy(environment: dict[str, str], *, runs_at_once: int, logs: Path) -> Non
     shutil.rmtree(logs, ignore_errors=True)
     make_pool(environment, POOL, runs_at_once)
     make_pool(environment, UPKEEP_POOL, UPKEEP_AT_ONCE)
+    make_pool(environment, LIVE_POOL, LIVE_AT_ONCE)
     file = deployments_folder() / "prefect.yaml"
     commands = {"deployments": [program("prefect"), "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]}
     named = environment.get(SITE_VARIABLE)

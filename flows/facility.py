@@ -21,7 +21,7 @@ from flows.deploy import START_S, deploy, program
 from flows.preflight import SAID, WRONG, check_room
 from flows.proposals import check_groups
 from flows.server import HOSTS_VARIABLE, PASSWORD_VARIABLE, TOKEN_VARIABLE
-from flows.site import POOL, SITE_VARIABLE, read_site
+from flows.site import LIVE_POOL, POOL, SITE_VARIABLE, read_site
 from flows.studio.service import PORT_VARIABLE as STUDIO_PORT_VARIABLE
 from flows.studio.service import TOKEN_VARIABLE as STUDIO_TOKEN_VARIABLE
 from tasks.model import Document, SettingsError
@@ -96,7 +96,8 @@ def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> 
     environment = service_environment(folder, site, port) | {STUDIO_PORT_VARIABLE: str(studio_port)}
     write_environment(folder, environment)
     with ExitStack() as started:
-        supervisor.start(services(poll_s), environment)
+        live = read_site(site).live
+        supervisor.start(services(poll_s, live=live), environment)
         started.callback(supervisor.shut_down)
         server = supervisor.run("server")
         log = folder / "logs/server.log"
@@ -111,6 +112,8 @@ def up(data: Path, *, port: int, poll_s: float = 1.0, runs_at_once: int = 1) -> 
             watcher_pid=supervisor.run("watcher"),
             studio_pid=supervisor.run("studio"),
         )
+        if live:
+            supervisor.run("live")
         (folder / STATE).write_text(facility.model_dump_json(indent=1), encoding="utf-8")
         started.pop_all()  # all are up: they stay
     return facility
@@ -167,14 +170,16 @@ def free_after(port: int) -> int:
     raise SettingsError(f"--port {port}: none of the {PORTS_TRIED} ports after it is free", "name another port")
 
 
-def services(poll_s: float) -> tuple[Service, ...]:
-    """Return the services in the order in which they start."""
+def services(poll_s: float, *, live: bool = False) -> tuple[Service, ...]:
+    """Return the services in the order in which they start; `live` adds the worker that follows series."""
     worker = [program("prefect"), "worker", "start", "--type", "process"]
     name = f"{socket.gethostname()}-1"  # the janitor knows by it that the worker is on this machine
+    following = (Service("live", [*worker, "--pool", LIVE_POOL, "--name", name]),) if live else ()
     return (
         Service("server", [sys.executable, "-m", "flows.server"]),
         Service("upkeep", [sys.executable, "-m", "flows.upkeep"]),
         Service("worker", [*worker, "--pool", POOL, "--name", name]),
+        *following,
         Service("studio", [sys.executable, "-m", "flows.studio.service"]),
         Service("watcher", [program("apertura"), "watch", "--poll-s", str(poll_s)]),
     )

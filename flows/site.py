@@ -14,8 +14,9 @@ from tasks.model import Document, InputError, SettingsError
 SITE_VARIABLE = "APERTURA_SITE"
 SITE_BYTES_MAX = 2**20
 """A site file is a page; what is larger is another file."""
-POOL, UPKEEP_POOL = "apertura", "apertura-upkeep"
-"""Work pools: of the pipeline, whose limit is the machine's memory, and of maintenance, which waits for no run."""
+POOL, UPKEEP_POOL, LIVE_POOL = "apertura", "apertura-upkeep", "apertura-live"
+"""Work pools: of the pipeline, whose limit is the machine's memory; of maintenance, which waits for no run; of series
+that are followed while they are measured, for hours each, which would hold the slots of the first."""
 
 
 PLANNED_MAX = 20000

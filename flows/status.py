@@ -26,7 +26,7 @@ from pydantic import Field
 from adapters.programs.probe import SHELXD, SHELXL, SHELXS, SHELXT, XDS, probe
 from flows.catalogue_record import CatalogueSummary, last_pass, summary_line
 from flows.ledger import Ledger
-from flows.site import POOL, UPKEEP_POOL, Site, load_site
+from flows.site import LIVE_POOL, POOL, UPKEEP_POOL, Site, load_site
 from tasks.model import Document
 
 SHOWN = 200
@@ -134,7 +134,7 @@ def studio(site: Site) -> str | None:
 
 def signs_of_life(client: SyncPrefectClient, site: Site) -> tuple[Sign, ...]:
     """Return when each service was last heard of."""
-    workers = (worker_sign(client, pool) for pool in (POOL, UPKEEP_POOL))
+    workers = (worker_sign(client, pool) for pool in (POOL, UPKEEP_POOL, *((LIVE_POOL,) if site.live else ())))
     return (watcher_sign(site), *workers, janitor_sign(client))
 
 

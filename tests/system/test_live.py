@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +22,8 @@ from tests.synthetic.coarse_series import coarse_case
 from tests.synthetic.growing_series import GrowingFolder
 
 ROOT = Path(__file__).resolve().parents[2]
-ASKED = ["compare_apertures=false"]
+ASKED = ["compare_apertures=false", "refine.fits=1", "refine.completion_rounds=0", "refine.hydrogens=false"]
+"""What makes a run short."""
 OF_THE_PROCESS = {"live", "run.log", ".lock"}
 """Of a run folder: what is not its result."""
 
@@ -41,7 +41,7 @@ def follow(growing: GrowingFolder, out: Path) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("PREFECT_API_URL", None)
     return subprocess.Popen(
-        [*command, "--set", ASKED[0]],
+        [*command, *(part for one in ASKED for part in ("--set", one))],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -62,12 +62,12 @@ def wait(until: Callable[[LiveState], bool], out: Path) -> LiveState:
 
 
 def content(run: Path) -> dict[str, bytes]:
-    """Return every file of a result by its place, less the times that steps took and where the source lies."""
+    """Return every file of a result by its place, less the times that steps took and the path of the run."""
     found = {}
     for path in sorted(path for path in run.rglob("*") if path.is_file()):
         place = path.relative_to(run)
         if place.parts[0] not in OF_THE_PROCESS and place.name != "report.html":
-            found[place.as_posix()] = path.read_bytes()
+            found[place.as_posix()] = path.read_bytes().replace(str(run).encode(), b"RUN")
     for name in ("results.json", "run.json"):
         said = json.loads(found[name])
         said.pop("timings_s", None)
@@ -99,9 +99,8 @@ def test_a_killed_live_run_ends_as_a_run_on_the_complete_series_byte_for_byte(wh
     growing.add(growing.names[9:])
     growing.finish()
     printed, _ = ending.communicate(timeout=600)
-    assert ending.returncode == 0
+    assert ending.returncode == (0 if json.loads(printed)["status"] == "solved" else 1)
     assert printed == (out / "results.json").read_text(encoding="utf-8") + "\n"
     assert "refresh" not in (out / "report.html").read_text(encoding="utf-8")
-    shutil.rmtree(tmp_path / "grow" / "truth", ignore_errors=True)
     ordinary = run_pipeline(growing.folder, tmp_path / "run", load_settings(None, ASKED), QuietSteps())
     assert content(out) == content(ordinary)

@@ -17,8 +17,9 @@ from starlette.routing import Mount
 
 from flows.arrivals import DEPLOYMENT
 from flows.cli import app, facility
+from flows.live_arrivals import LIVE_DEPLOYMENT
 from flows.server import check_password
-from flows.site import POOL, UPKEEP_POOL
+from flows.site import LIVE_POOL, POOL, UPKEEP_POOL
 from flows.with_secrets import NAMES, SUFFIX
 from tasks.model import SettingsError
 
@@ -84,15 +85,17 @@ def test_an_entry_point_is_a_flow_and_its_parameters_are_the_flow_s(name: str) -
     assert given <= parameters
 
 
-def test_the_watcher_s_deployment_is_deployed() -> None:
-    flow_name, _, name = DEPLOYMENT.partition("/")
+@pytest.mark.parametrize("deployment", [DEPLOYMENT, LIVE_DEPLOYMENT])
+def test_the_watcher_s_deployments_are_deployed(deployment: str) -> None:
+    flow_name, _, name = deployment.partition("/")
     assert flow_of(DEPLOYMENTS[name]["entrypoint"]).name == flow_name
 
 
 def test_maintenance_has_a_pool_of_its_own_that_no_run_can_fill() -> None:
     pools = {name: deployment["work_pool"]["name"] for name, deployment in DEPLOYMENTS.items()}
     assert {name for name, pool in pools.items() if pool == UPKEEP_POOL} == {"janitor", "sweep", "dispatch", "scicat"}
-    assert set(pools.values()) == {POOL, UPKEEP_POOL}
+    assert set(pools.values()) == {POOL, UPKEEP_POOL, LIVE_POOL}
+    assert [name for name, pool in pools.items() if pool == LIVE_POOL] == ["on-begin"]
     for name in ("janitor", "sweep", "scicat"):
         assert "concurrency_limit" not in DEPLOYMENTS[name], "a dead run would hold it"
         assert "scheduled-maintenance" in DEPLOYMENTS[name]["tags"]
@@ -147,9 +150,10 @@ def test_a_unit_starts_a_program_of_ours_and_drains_a_worker(path: Path) -> None
     if "worker" in arguments:
         assert f"Environment=PATH={Path(program).parent}:" in path.read_text(), "flows would run with another python"
         assert "--limit" not in arguments
-        assert service["ExecStop"].split()[-4:] == ["drain", "--pool", POOL, "--no-resume"]
         assert service["ExecStart"].split()[-1] == "%H-1", "the janitor knows a worker's machine by its name"
-        assert service["TimeoutStopSec"] == "infinity"
+        if LIVE_POOL not in arguments:  # what follows a series is begun again, and goes on
+            assert service["ExecStop"].split()[-4:] == ["drain", "--pool", POOL, "--no-resume"]
+            assert service["TimeoutStopSec"] == "infinity"
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
