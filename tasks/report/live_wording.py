@@ -15,8 +15,9 @@ PHASES = {
 
 def live_headline(state: LiveState) -> str:
     """Return the sentence that says how far it is."""
-    scans = f"{len(state.read)} scans" if state.planned is None else f"{len(state.read)} of {state.planned} scans"
-    text = f"{state.sample} {PHASES[state.phase]}: {scans}, {len(state.crystals)} crystals"
+    read = len(state.read)
+    scans = f"{read} scans" if state.planned in (None, read) else f"{read} of {state.planned} scans seen"
+    text = f"{state.sample} {PHASES[state.phase]}: {scans}, {_crystals(len(state.crystals))}"
     enough = [crystal.id for crystal in state.crystals if crystal.enough]
     if enough:
         return f"{text}; likely enough to solve: {', '.join(enough)}"
@@ -25,6 +26,10 @@ def live_headline(state: LiveState) -> str:
         return f"{text}, none indexed yet"
     best = max(indexed, key=lambda crystal: crystal.completeness or 0.0)
     return f"{text}, {len(indexed)} indexed, the best {percent(best.completeness)} complete"
+
+
+def _crystals(number: int) -> str:
+    return "1 crystal" if number == 1 else f"{number} crystals"
 
 
 def dose_words(state: LiveState) -> str:

@@ -3,7 +3,7 @@
 A scan is put into the folder every so often while ``apertura run --live`` follows it. Told are the seconds from its
 rename to the page that shows it as read, to the page whose crystals rest on it, and what the looks cost.
 
-    python -m tests.benchmarks.live [--scans 51] [--every 10] [--keep DIR]
+    python -m tests.benchmarks.live [--scans 51] [--present 1] [--every 10] [--keep DIR]
 """
 
 import argparse
@@ -63,6 +63,7 @@ class Page:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scans", type=int, default=51)
+    parser.add_argument("--present", type=int, default=1, help="scans that lie there at the start")
     parser.add_argument("--every", type=float, default=10.0)
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()
@@ -71,25 +72,27 @@ def main() -> None:
         whole = root / "whole"
         if not (whole / "tilt_series.json").is_file():
             write_simulated_series(uio66(), series(), whole)
-        measure(root, whole, scans=asked.scans, every_s=asked.every)
+        measure(root, whole, scans=asked.scans, present=asked.present, every_s=asked.every)
 
 
-def measure(root: Path, whole: Path, *, scans: int, every_s: float) -> None:
+def measure(root: Path, whole: Path, *, scans: int, present: int, every_s: float) -> None:
     growing = GrowingFolder(whole, root / f"grow-{os.getpid()}")
-    growing.add(growing.names[:1])
+    growing.add(growing.names[:present])
     page = Page(root / f"run-{os.getpid()}" / "report.html")
     command = [sys.executable, "-m", "flows.cli", "run", "--live", str(growing.folder), "--out", str(page.path.parent)]
-    arrived = {growing.names[0]: time.time()}
+    arrived = dict.fromkeys(growing.names[:present], time.time())
     following = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     watching = threading.Thread(target=page.watch)
     watching.start()
     loads = []
-    for name in growing.names[1:scans]:
+    while not page.read_at.keys() >= set(growing.names[:present]):
+        time.sleep(0.5)
+    for name in growing.names[present:scans]:
         time.sleep(every_s)
         growing.add([name])
         arrived[name] = time.time()
         loads.append(os.getloadavg()[0])
-    limit = time.monotonic() + 300
+    limit = time.monotonic() + 900
     while time.monotonic() < limit and not (page.figures_at and page.figures_at[-1][0] >= scans):
         time.sleep(0.5)
     cpu_s = sum(os.times()[2:4])
@@ -97,14 +100,15 @@ def measure(root: Path, whole: Path, *, scans: int, every_s: float) -> None:
     following.wait()
     page.over.set()
     watching.join()
-    shown = [page.read_at[name] - arrived[name] for name in arrived if name in page.read_at][1:]
+    shown = [page.read_at[name] - arrived[name] for name in arrived if name in page.read_at][present:]
     names = list(arrived)
     resting = [
         next((at for count, at in page.figures_at if count >= number), None) for number in range(1, len(names) + 1)
     ]
-    figures = [at - arrived[name] for name, at in zip(names, resting, strict=True) if at is not None][1:]
+    figures = [at - arrived[name] for name, at in zip(names, resting, strict=True) if at is not None][present:]
     row = {
         "scans": scans,
+        "present": present,
         "every_s": every_s,
         "load": [round(min(loads), 1), round(statistics.median(loads), 1), round(max(loads), 1)],
         "scan_to_page_s": summary(shown),

@@ -96,7 +96,7 @@ def test_of_a_series_that_is_not_finished_the_run_says_what_it_has(growing: Grow
     out = run_live(growing.folder, tmp_path / "run", Settings(), QUICK, say=lambda _: None)
     results = read_results(out)
     assert results["status"] == "unfinished"
-    assert "2 of 6 scans" in results["headline"]
+    assert "2 of 6 scans seen" in results["headline"]
     page = (out / "report.html").read_text()
     assert "No scan has come for 0.3 s" in page
     assert "refresh" not in page
