@@ -90,7 +90,7 @@ def scales_of_known(
     own = np.asarray(np.bincount(frame, weights=weight * expected**2, minlength=frames), dtype=np.float64)
     residual = observations.intensity - expected
     gradient = np.asarray(np.bincount(frame, weights=weight * residual * expected, minlength=frames), dtype=np.float64)
-    present, normal = np.unique(frame), np.diag(own)
+    present, normal = np.unique(frame), np.asarray(np.diag(own), dtype=np.float64)
     for _ in range(KNOWN_LEARNINGS):
         found = _stepped(normal, gradient, present, log_scale=log_scale, prior=prior, spreads=spreads, free=None)
         spreads = found.spreads
