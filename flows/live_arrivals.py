@@ -13,10 +13,11 @@ from typing import Any
 
 import httpx
 
-from flows.arrivals import DEPTH_MAX, birth_tags
+from flows.arrivals import DEPTH_MAX
 from flows.live_series import series_key
 from flows.live_source import rule_of
-from flows.site import Site
+from flows.proposals import belonging
+from flows.site import Site, load_site
 from flows.staging import changed
 from tasks.ingest import MANIFEST_NAMES, TILT_SERIES_NAME, growing_series
 from tasks.model import SourceError
@@ -89,7 +90,7 @@ def announce_live(source: Path, key: str) -> str:
         parameters={"source": str(source)},
         idempotency_key=f"live:{key}",
         flow_run_name=f"live {source.name}",
-        tags=["live", *birth_tags(source)],
+        tags=["live", *belonging(load_site(), source).tags],
         timeout=0,
         as_subflow=False,
     )

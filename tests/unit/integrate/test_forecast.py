@@ -27,7 +27,9 @@ def crystal(tmp_path_factory):
     made = synthetic_frame_series(forsterite(), ANGLES, place, seed=21, detector=SMALL)
     turn = made.ub @ np.linalg.inv(reciprocal_matrix(forsterite().cell))
     early = tmp_path_factory.mktemp("early")
-    first = synthetic_frame_series(forsterite(), ANGLES[:FIRST], early, seed=22, detector=SMALL, orientation=turn).series
+    first = synthetic_frame_series(
+        forsterite(), ANGLES[:FIRST], early, seed=22, detector=SMALL, orientation=turn
+    ).series
     engine = BuiltinIntegrator(d_min_angstrom=LIMIT)
     return (first, engine.integrate(first, early)), (made.series, engine.integrate(made.series, place))
 
