@@ -24,9 +24,10 @@ from tasks.model import SettingsError
 
 ONCE_A_DAY, ONCE_IN_SIX_HOURS = timedelta(days=1), timedelta(hours=6)
 """After it has fired for one thing an alarm is silent about it so long. Chosen, not measured: by shift, and by day."""
-PASSES_MISSED = timedelta(minutes=15)
+PASSES_MISSED = timedelta(minutes=10)
 """Without any pass of the janitor, due every minute: the scheduler or the worker of maintenance is gone. A server that
-starts on a loaded machine, and a pass that waits, take up to five minutes."""
+starts on a loaded machine, and a pass that waits, take up to five minutes. Prefect looks at fixed windows of this
+length, of which one must be empty: it is told one to two of them after the last pass."""
 
 
 class Alarm(NamedTuple):
@@ -66,7 +67,7 @@ ALARMS: dict[AlarmName, Alarm] = {
     "watcher": Alarm("watcher is silent", "{{ event.payload.text }}", (WATCHER_SILENT,), (), ONCE_IN_SIX_HOURS),
     "scheduler": Alarm(
         "no maintenance",
-        "No pass of the janitor has ended for 15 minutes: the server's scheduler or the maintenance worker is gone.",
+        "No pass of the janitor has ended for 10 minutes: the server's scheduler or the maintenance worker is gone.",
         ("prefect.flow-run.Completed",), ("janitor",), missing=PASSES_MISSED,
     ),
     "disk": Alarm("disk is filling", "{{ event.payload.text }}", (DISK_LOW,), (), ONCE_IN_SIX_HOURS),
