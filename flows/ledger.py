@@ -104,6 +104,7 @@ class Ledger:
         """Open the file; one that is new, was removed meanwhile or is of an earlier version gets what it lacks."""
         connection = sqlite3.connect(self._path, timeout=30.0, isolation_level=None)
         try:
+            connection.execute("pragma synchronous=normal")  # what a power cut takes away is announced again
             if connection.execute("pragma user_version").fetchone()[0] != VERSION:
                 _migrate(connection, self._path)
             yield connection
