@@ -75,10 +75,23 @@ def begun(incoming: Path, site: Site) -> Iterator[Path]:
             names[:] = []
             if TILT_SERIES_NAME in files and _has_begun(here):
                 yield here
-        elif files and (rule := rule_of(here, site)) is not None:
+        elif files and (quiet := _quiet(here, site)) is not None:
             names[:] = []
-            if time.time() - changed(here) < rule.quiet_s:
+            if not quiet:
                 yield here
+
+
+def _quiet(folder: Path, site: Site) -> bool | None:
+    """Tell whether scans of an instrument have been quiet for its time; None where a folder holds none.
+
+    One that cannot be read is no matter of the others: it holds none.
+    """
+    try:
+        rule = rule_of(folder, site)
+        return None if rule is None else time.time() - changed(folder) >= rule.quiet_s
+    except OSError as error:
+        log.debug("%s: %s", folder, error)
+        return None
 
 
 def announce_live(source: Path, key: str) -> str:

@@ -83,7 +83,8 @@ class LiveScans:
         before, known = self._signature(manifest, listed), self._taken.get(listed.file)
         if before is None or (known is not None and known.signature == before):
             return None
-        scan, reason = None, ""
+        scan: TiltScan | None = None
+        reason = ""
         try:
             file = FileRef.of(self._source / listed.file)
             folder = self._folder(listed.file)

@@ -52,7 +52,12 @@ def _problem(source: Path, scan: ScanFile) -> str | None:
     return problem if name == scan.file else f"{name}: {problem}"
 
 
-@stage(name="scan {listed.file}")
+def scan_summary(scan: TiltScan) -> str:
+    """Return what came of a scan, in a line."""
+    return f"{scan.source}: {scan.counts} electrons at {scan.tilt_deg:g} deg"
+
+
+@stage(name="scan {listed.file}", summary=scan_summary)
 def ingest_scan(
     listed: ScanFile,
     file: FileRef,

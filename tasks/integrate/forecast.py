@@ -70,8 +70,8 @@ def forecast_completeness(
     def share(found: set[tuple[int, ...]]) -> float:
         return min(1.0, len(found) / possible) if possible else 0.0
 
-    so_far, best = set(measured), []
-    left = set(candidates_deg)
+    so_far, left = set(measured), set(candidates_deg)
+    best: list[tuple[float, float]] = []
     while left and len(best) < tilts:
         tilt = max(sorted(left), key=lambda angle: len(seen[angle] - so_far))
         if not seen[tilt] - so_far:

@@ -22,7 +22,10 @@ from tests.synthetic.coarse_series import coarse_case
 from tests.synthetic.growing_series import GrowingFolder
 
 ROOT = Path(__file__).resolve().parents[2]
-ASKED = ["compare_apertures=false", "refine.fits=1", "refine.completion_rounds=0", "refine.hydrogens=false"]
+ASKED = [
+    *("compare_apertures=false", "integrate.d_min_angstrom=1.2"),
+    *("refine.fits=1", "refine.completion_rounds=0", "refine.hydrogens=false", "refine.disorder=false"),
+]
 """What makes a run short."""
 OF_THE_PROCESS = {"live", "run.log", ".lock"}
 """Of a run folder: what is not its result."""
@@ -81,20 +84,20 @@ def test_a_killed_live_run_ends_as_a_run_on_the_complete_series_byte_for_byte(wh
     out = tmp_path / "live-run"
     growing.add(growing.names[4:9])
     killed = follow(growing, out)
-    state = wait(lambda one: any(crystal.halves_cc for crystal in one.crystals), out)
+    wait(lambda one: len(one.read) == 5, out)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
+    stores = {path: path.stat().st_mtime_ns for path in (out / "live/scans").rglob("document.json")}
+    assert len(stores) == 5
+    growing.add(growing.names[:4])  # out of order
+    ending = follow(growing, out)
+    state = wait(lambda one: len(one.read) == 9 and any(crystal.unit_cell for crystal in one.crystals), out)
     (crystal,) = (one for one in state.crystals if one.unit_cell is not None)
     assert crystal.unit_cell is not None
     assert crystal.unit_cell.a == pytest.approx(uio66().cell.a, rel=0.01)
     assert crystal.completeness is not None
     assert crystal.completeness_planned is not None
     assert crystal.completeness <= crystal.completeness_planned
-    stores = {path: path.stat().st_mtime_ns for path in (out / "live/scans").rglob("document.json")}
-    assert len(stores) == 5
-    growing.add(growing.names[:4])  # out of order
-    ending = follow(growing, out)
-    wait(lambda one: len(one.read) == 9, out)
     assert {path: path.stat().st_mtime_ns for path in stores} == stores
     growing.add(growing.names[9:])
     growing.finish()

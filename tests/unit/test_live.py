@@ -77,12 +77,13 @@ def scan_of(state: LiveState, name: str) -> LiveScan:
 def test_scans_in_any_order_are_on_the_page_by_their_tilts(growing: GrowingFolder, tmp_path: Path) -> None:
     first, second, third, fourth, *others = growing.names
     growing.add([third])
+
+    def end() -> None:
+        growing.add([second, *others])
+        growing.finish()
+
     watched = Watched(growing.folder, tmp_path / "run")
-    state = watched.then(
-        lambda: growing.add([first]),
-        lambda: growing.add([fourth]),
-        lambda: (growing.add([second, *others]), growing.finish()),
-    ).run()
+    state = watched.then(lambda: growing.add([first]), lambda: growing.add([fourth]), end).run()
     assert state.phase == "complete"
     seen = [[scan.file for scan in one.read] for one in watched.shown]
     assert [third] in seen
@@ -267,14 +268,20 @@ def test_an_instrument_without_manifest_is_followed_by_the_rule_of_the_site(whol
     for name in (names[0], names[-1]):  # at 0 and 10 degrees; the plan ends at 4
         shutil.copyfile(whole / name, folder / name)
         os.utime(folder / name, (now - 3, now - 3))
-    watched = Watched(folder, tmp_path / "run", site=Site(instruments={"titan": rule}))
+    patient = QUICK.model_copy(update={"quiet_s": 600.0})
+    watched = Watched(folder, tmp_path / "run", site=Site(instruments={"titan": rule}), live=patient)
     sources: list[Path] = []
-    state = watched.run(lambda follower: (follower.follow(), sources.append(follower.source())))
+
+    def to_the_end(follower: Follower) -> None:
+        follower.follow()
+        sources.append(follower.source())
+
+    state = watched.run(to_the_end)
     assert state.phase == "complete"
     assert state.sample == "titan"
     assert state.planned == 4
     assert any("not in the plan" in note for note in watched.shown[-1].notes)
-    assert read_source(sources[0]).manifest.complete
+    assert read_source(sources[0]).is_tilt_series
     assert sorted(path.name for path in folder.iterdir()) == [names[0], names[-1]]
 
 

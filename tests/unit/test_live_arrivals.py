@@ -87,6 +87,27 @@ def test_scans_of_an_instrument_are_followed_until_they_are_quiet(incoming: Path
     assert list(begun(incoming, Site(incoming=(incoming,), instruments={"titan": quiet}))) == []
 
 
+def test_a_folder_that_cannot_be_read_is_no_matter_of_the_others(
+    incoming: Path, tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (incoming / "a-broken").mkdir()
+    (incoming / "a-broken" / "scan_+2deg.h5").write_bytes(b"x")
+    real = live_arrivals.rule_of
+
+    def refuse(folder: Path, site: Site) -> FolderRule | None:
+        if folder.name == "a-broken":
+            raise PermissionError(13, "Permission denied")
+        return real(folder, site)
+
+    monkeypatch.setattr(live_arrivals, "rule_of", refuse)
+    series = growing(incoming, tmp_path)
+    series.add(series.names[:1])
+    starts = LiveStarts(Site(incoming=(incoming,), live=True))
+    starts.look()
+    starts.look()
+    assert asked == [series_key(series.folder)]
+
+
 def test_a_folder_made_anew_under_an_old_name_is_another_series(incoming: Path, tmp_path: Path) -> None:
     series = growing(incoming, tmp_path).folder
     first = series_key(series)

@@ -1,5 +1,7 @@
 """What is said of a series that grows, and when its data are called likely to be enough."""
 
+from pathlib import Path
+
 import pytest
 
 from tasks.model import UnitCell
@@ -69,7 +71,7 @@ def test_what_is_to_come_is_one_line() -> None:
     assert awaited_words(state()) == "1 scan is to come, at 9°."
 
 
-def test_the_page_reloads_itself_only_while_the_series_grows(tmp_path) -> None:
+def test_the_page_reloads_itself_only_while_the_series_grows(tmp_path: Path) -> None:
     write_live_page(state(GOOD), tmp_path, (), None)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'http-equiv="refresh"' in page
