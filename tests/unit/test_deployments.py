@@ -160,7 +160,7 @@ def test_a_unit_starts_a_program_of_ours_and_drains_a_worker(path: Path) -> None
 def test_a_unit_is_given_its_secrets_as_credentials(path: Path) -> None:
     text = path.read_text()
     given = dict(re.findall(r"(?m)^LoadCredential=([\w-]+):/etc/apertura/secrets/([\w-]+)$", text))
-    asked = dict(re.findall(rf"(?m)^Environment=(\w+){SUFFIX}=%d/([\w-]+)$", text))
+    asked = dict(re.findall(rf"(?m)^Environment=(\w+){SUFFIX}=(?:%d|%t/apertura-worker)/([\w-]+)$", text))
     assert set(given) == set(given.values()) == set(asked.values())
     assert set(asked) <= set(NAMES)
 
@@ -172,6 +172,17 @@ def test_a_unit_exposes_little(path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     (level,) = re.findall(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
     assert float(level) <= EXPOSURE, done.stdout + done.stderr
+
+
+def test_the_server_may_write_where_it_unpacks_its_pages() -> None:
+    """Prefect unpacks them beside its package, which belongs to root, if nobody says where, and has no pages then."""
+    example = dict(re.findall(r"(?m)^(\w+)=(.*)$", (FOLDER / "env.example").read_text()))
+    (writable,) = re.findall(r"(?m)^ReadWritePaths=(.*)$", (FOLDER / "systemd/apertura-server.service").read_text())
+    place = Path(example["PREFECT_SERVER_UI_STATIC_DIRECTORY"])
+    assert any(place.is_relative_to(folder) for folder in writable.split())
+    server = COMPOSE["services"]["server"]
+    place = Path(server["environment"]["PREFECT_SERVER_UI_STATIC_DIRECTORY"])
+    assert any(place.is_relative_to(line.partition(":")[0]) for line in server["tmpfs"])
 
 
 def test_containers_refer_to_services_volumes_and_secrets_that_are_there() -> None:
