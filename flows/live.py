@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from adapters.formats.scans.scan_reader import ScanFileReader
-from flows.live_look import LOOK, LiveLook, Seen
+from flows.live_look import LOOK, LiveLook, SoFar
 from flows.live_scans import SCANS, LiveScans, OpenReader
 from flows.live_source import CUT, Growth, ListedFolder, RuledFolder, cut_short, growing_folder
 from flows.run_folder import CLAIM, claimed
@@ -82,7 +82,7 @@ class Follower:
         keep = out / KEEP
         self._scans = LiveScans(source.folder, keep, reader)
         self._look = LiveLook(source.folder, keep, settings)
-        self._seen = Seen()
+        self._seen = SoFar()
         self._newest: Markup | None = None
         self._state = _earlier(keep / STATE) or LiveState(sample=source.folder.name, source="", updated="")
         self._growth: Growth | None = None
@@ -162,7 +162,7 @@ class Follower:
         self._moved = time.monotonic()  # what a look takes is no waiting
         self._say(live_headline(self._state))
 
-    def _steps(self) -> Iterator[Seen]:
+    def _steps(self) -> Iterator[SoFar]:
         if self._growth is None or not self._scans.scans:
             return
         for seen in self._look.steps(self._growth.manifest, self._scans.scans, self._growth.to_come_deg):
@@ -320,7 +320,7 @@ def _recalibrated(before: Growth, now: Growth) -> str:
     return ", ".join(sorted(f for f in fields if getattr(before.manifest, f) != getattr(now.manifest, f)))
 
 
-def _grown(history: tuple[LivePoint, ...], seen: Seen) -> tuple[LivePoint, ...]:
+def _grown(history: tuple[LivePoint, ...], seen: SoFar) -> tuple[LivePoint, ...]:
     point = LivePoint(
         scans=seen.scans,
         crystals=len(seen.crystals),

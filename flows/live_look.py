@@ -45,7 +45,7 @@ STEP_DEG = 2.0
 """Between tilts that are tried where the scans so far show no step. Chosen, not measured."""
 
 
-class Seen(NamedTuple):
+class SoFar(NamedTuple):
     """What a look has come to so far."""
 
     crystals: tuple[LiveCrystal, ...] = ()
@@ -72,7 +72,7 @@ class LiveLook:
 
     def steps(
         self, manifest: TiltSeriesManifest, scans: Sequence[TiltScan], to_come_deg: Sequence[float]
-    ) -> Iterator[Seen]:
+    ) -> Iterator[SoFar]:
         """Yield what is seen, step by step; the last has `done`."""
         shutil.rmtree(self._keep, ignore_errors=True)
         (self._keep / "apertures").mkdir(parents=True)
@@ -81,12 +81,12 @@ class LiveLook:
             apertures = self._apertures.propose(series, self._keep / "apertures")
         except ApertureError as error:
             reason = error.message if isinstance(error, NoCrystalsError) else f"{error.message}; {error.advice}"
-            yield Seen(scans=len(scans), no_crystals=reason, done=True)
+            yield SoFar(scans=len(scans), no_crystals=reason, done=True)
             return
         tilts = [scan.tilt_deg for scan in series.scans]
         looked = _Looked(series, tuple(to_come_deg), candidates(tilts, to_come_deg))
         crystals = [self._carried(one, series) for one in apertures.crystals]
-        seen = Seen(tuple(crystals), len(scans), pictures=tilt_pictures(apertures), notes=apertures.notes[1:])
+        seen = SoFar(tuple(crystals), len(scans), pictures=tilt_pictures(apertures), notes=apertures.notes[1:])
         yield seen
         try:
             beams = Context().run(find_beams, series, self._settings.frames, workdir=self._keep / "beams")

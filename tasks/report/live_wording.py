@@ -61,6 +61,12 @@ def verdict_words(crystal: LiveCrystal) -> str:
     return "likely enough to solve" if crystal.enough else f"not yet: {'; '.join(crystal.lacking)}"
 
 
+def verdict_sentence(crystal: LiveCrystal) -> str:
+    """Return the same as a sentence."""
+    words = verdict_words(crystal)
+    return f"{words[0].upper()}{words[1:]}."
+
+
 def lattice_words(crystal: LiveCrystal) -> str:
     """Return space group and cell; nothing of a crystal without a lattice."""
     return "" if crystal.unit_cell is None else f"{crystal.space_group}, {cell_text(crystal.unit_cell)}"

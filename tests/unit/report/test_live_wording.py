@@ -7,7 +7,7 @@ import pytest
 from tasks.model import UnitCell
 from tasks.report.live_models import LiveCrystal, LiveScan, LiveState
 from tasks.report.live_page import write_live_page
-from tasks.report.live_wording import awaited_words, dose_words, live_headline, verdict_words
+from tasks.report.live_wording import awaited_words, dose_words, live_headline, verdict_sentence, verdict_words
 
 GOOD = LiveCrystal(
     id="crystal-01",
@@ -58,6 +58,7 @@ def test_whatever_is_missing_for_that_is_named(change: dict[str, object], why: s
     crystal = GOOD.model_copy(update=change)
     assert not crystal.enough
     assert why in verdict_words(crystal)
+    assert verdict_sentence(crystal) == f"N{verdict_words(crystal)[1:]}."
     assert "likely" not in live_headline(state(crystal))
 
 
