@@ -35,8 +35,8 @@ log = logging.getLogger("apertura.live")
 
 LOOK = "look"
 LOOKED_AT = 4
-"""Crystals, the largest, that are integrated in a look: each costs 3 to 6 s of CPU at 25 to 50 tilts of 64 x 64
-positions (`python -m tests.benchmarks.live`); the others are shown with their apertures."""
+"""Crystals, the largest, that are integrated in a look: each costs 4 to 6 s of CPU at 25 to 51 tilts of 64 x 64
+positions (UiO-66, seed 1); the others are shown with their apertures."""
 SAME_CRYSTAL = 0.5
 """Of the positions of two apertures together that both have, from which they are one crystal. Chosen, not measured."""
 FARTHEST_DEG = 70.0
