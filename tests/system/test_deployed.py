@@ -53,6 +53,7 @@ def looks_right(facility: Facility, name: str) -> None:
     assert folders[0] in seen["studio"]
 
 
+@pytest.mark.deployed
 @pytest.mark.needs_redis
 def test_the_containers_take_a_data_set_to_a_page_in_the_browser(world: World) -> None:
     compose, host = world.folder / "compose", world.folder / "host"
