@@ -209,6 +209,7 @@ class World:
     holder: "subprocess.Popen[bytes]" = field(init=False)
     pid: int = field(init=False)
     addresses: dict[str, str] = field(default_factory=dict)
+    rooms: list[Room] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         world = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sleep", "infinity"]
@@ -242,6 +243,8 @@ class World:
             self._asker.shutdown()
             psutil.Process(self.pid).kill()
             self.holder.wait(60)
+        for room in self.rooms:
+            room.process.wait(60)
 
     def enter(self, *kinds: str) -> list[str]:
         return ["nsenter", "-t", str(self.pid), *kinds]
@@ -283,7 +286,8 @@ class World:
             process = subprocess.Popen(
                 command, env={"PATH": SYSTEM_PATH}, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
             )
-        return Room(name, process, log)
+        self.rooms.append(Room(name, process, log))
+        return self.rooms[-1]
 
     def ask(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Call a function in a thread that stands on the world's network."""
