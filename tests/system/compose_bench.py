@@ -2,7 +2,8 @@
 
 Obeyed: image (ours by the Dockerfile's last stage; of others the few facts of `FOREIGN`), entrypoint, command,
 environment, secrets, volumes and who owns fresh ones, tmpfs, read_only, cap_drop, security_opt, hostname,
-network_mode, depends_on and healthcheck; names are resolved as on a network of Compose. Not obeyed: restart, ports.
+network_mode, depends_on and healthcheck; names are resolved as on a network of Compose. Not obeyed: restart, ports, and
+profiles: all services start.
 """
 
 import json
@@ -33,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KNOWN = {
     *("image", "restart", "init", "read_only", "tmpfs", "cap_drop", "security_opt", "entrypoint", "secrets", "command"),
     *("environment", "volumes", "healthcheck", "depends_on", "expose", "hostname", "network_mode", "ports"),
-    "stop_grace_period",
+    *("profiles", "stop_grace_period"),
 }
 """Keys of a service that this file understands, or may leave aside."""
 START_S = 900.0
