@@ -119,9 +119,19 @@ def keep(page: Any, name: str, *, whole: bool = False) -> None:
 
 
 def test_the_list_of_deployments_says_what_each_is_for(bench: Bench, page: Any) -> None:
-    opened(page, "/v2/deployments", "on-arrival")
+    opened(page, "/v2/deployments?limit=100", "on-arrival")
     keep(page, "deployments")
-    for name in ("interactive", "flight-check", "janitor", "prune", "sweep", "merge", "reprocess", "dispatch"):
+    for name in (
+        "interactive",
+        "flight-check",
+        "janitor",
+        "prune",
+        "sweep",
+        "merge",
+        "reprocess",
+        "dispatch",
+        "scicat",
+    ):
         assert page.get_by_role("link", name=name, exact=True).count() >= 1, name
 
 
