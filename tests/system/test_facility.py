@@ -128,10 +128,12 @@ def test_an_event_starts_the_run_of_a_data_set_where_nobody_watches(bench: Bench
 
 
 def test_what_exceeds_the_quota_of_its_proposal_waits_in_sight_and_runs_afterwards(bench: Bench) -> None:
-    first, second = (drop(bench.data / "incoming" / "Q-1" / name, seed=seed) for name, seed in (("q", 41), ("r", 42)))
+    bench.pause(paused=True)  # the first run waits for as long as is looked at the second
+    first, second = (drop(bench.data / "incoming" / "Q-1" / name, seed=seed) for name, seed in (("q", 61), ("r", 62)))
     ledger = Ledger(bench.data / "ledger.db")
     wait(lambda: any(one.held for one in ledger.waiting()), "a data set that is held back")
     assert "waits for room: proposal Q-1: 1 of 1 runs" in bench.run_apertura("status").stdout
+    bench.pause(paused=False)
     assert [bench.outcome(one) for one in (first, second)] == ["1 run: Completed, No crystals"] * 2
     earlier, later = sorted((bench.runs(one)[0] for one in (first, second)), key=lambda run: run["start_time"])
     assert later["start_time"] >= earlier["end_time"]
