@@ -110,8 +110,7 @@ class Watcher:
                 also()
             if once:
                 return
-            if not self._more_to_tell:
-                self._stop.wait(poll_s)
+            self._stop.wait(poll_s)  # also with refusals left to tell: a server with SQLite is to answer others, too
 
     def _sign(self) -> None:
         """Tell that it lives, also between two data sets, which may take minutes to read."""
@@ -230,7 +229,6 @@ class Watcher:
     def _tell_refusals(self) -> None:
         """Show on the server what is refused, after all that can be run, and for no longer than that can wait."""
         end = time.monotonic() + TELL_S
-        self._more_to_tell = False
         untold = [refusal for refusal in self._ledger.refused() if not refusal.told]
         if not untold:
             return
@@ -245,7 +243,6 @@ class Watcher:
                     return
                 self._ledger.refusal_told(refusal.path)
                 if time.monotonic() > end:
-                    self._more_to_tell = True
                     return
 
 

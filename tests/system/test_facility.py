@@ -151,6 +151,8 @@ def test_a_data_set_announced_again_has_no_second_run(bench: Bench) -> None:
         bench.start("watcher")
         wait(lambda: announced(bench.data / "ledger.db") >= 2, "all data sets to be announced again")
         assert len(bench.runs()) == before
+        told = Ledger(bench.data / "ledger.db")
+        wait(lambda: all(one.told for one in told.refused()), "all refusals to be shown again")
 
 
 def announced(ledger: Path) -> int:
