@@ -17,12 +17,11 @@ from prefect.runtime import flow_run
 from pydantic import Field, create_model
 
 from flows.approval_files import APERTURES, WAITING_NAME, WaitingApproval, accepted_file
-from flows.markdown import plain
 from flows.progress import PublishedSteps
 from flows.review import Redraw
 from flows.site import Site
 from tasks.apertures import ApertureSet
-from tasks.model import Document, InputError
+from tasks.model import Document, InputError, plain
 from tasks.solve import Solution, Solutions
 
 F = TypeVar("F", bound=RunInput)

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from importlib import import_module
@@ -19,12 +19,11 @@ from typing import Any
 
 from flows.content import content_of
 from flows.ledger import Ledger, Refusal, printable
-from flows.markdown import fenced, plain
 from flows.proposals import Quotas, belonging, conditions
-from flows.site import Site, load_site
-from flows.staging import quiet_folders, staged_by_one
+from flows.site import FolderRule, Site, load_site
+from flows.staging import only_rule, quiet_folders, staged
 from tasks.ingest import MANIFEST_NAMES, completeness
-from tasks.model import ApertureError, SourceError
+from tasks.model import ApertureError, SourceError, fenced, plain
 
 log = logging.getLogger("apertura.arrivals")
 
@@ -137,7 +136,7 @@ class Watcher:
             if self._site.runs is None or not self._site.instruments:
                 continue
             for folder, rules in quiet_folders(incoming, self._site, depth=DEPTH_MAX):
-                new += self._enter(folder, partial(staged_by_one, folder, rules, self._site.runs))
+                new += self._enter(folder, partial(_staged, folder, rules, self._site.runs))
         if lacking != self._lacking:
             self._ledger.set_incomplete(lacking)
             self._lacking = lacking
@@ -306,6 +305,10 @@ def _listed(missing: tuple[str, ...]) -> str:
     """Return what a data set lacks, in a line: the first three files, and how many more."""
     more = len(missing) - LISTED
     return "; ".join(missing[:LISTED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _staged(folder: Path, rules: Mapping[str, FolderRule], runs: Path) -> Path | None:
+    return staged(folder, only_rule(folder, rules), runs)
 
 
 def _gone(path: str) -> bool:

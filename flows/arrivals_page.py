@@ -12,8 +12,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from flows.ledger import Entry, Ledger
-from flows.markdown import plain
 from flows.site import Site
+from tasks.model import plain
 
 KEY = "arrivals"
 SHOWN = 200

@@ -10,12 +10,11 @@ from prefect.states import Completed, Failed
 
 from adapters.formats.simulated_series import write_simulated_series
 from flows.doctor import examine, table
-from flows.markdown import fenced
 from flows.progress import QuietSteps
 from flows.run_folder import read_results
 from flows.runs import run_pipeline
 from flows.settings import Settings, load_settings
-from tasks.model import ApertureError, Document
+from tasks.model import ApertureError, Document, fenced
 from tasks.simulate import ClusterPlan, Instrument, SimulationSettings, TiltPlan, uio66
 
 CELL_TOLERANCE = 0.01

@@ -20,7 +20,7 @@ from flows.proposals import belonging
 from flows.site import Site, load_site
 from flows.staging import changed
 from tasks.ingest import MANIFEST_NAMES, TILT_SERIES_NAME, growing_series
-from tasks.model import SourceError
+from tasks.model import SettingsError, SourceError
 
 log = logging.getLogger("apertura.arrivals")
 
@@ -84,12 +84,13 @@ def begun(incoming: Path, site: Site) -> Iterator[Path]:
 def _quiet(folder: Path, site: Site) -> bool | None:
     """Tell whether scans of an instrument have been quiet for its time; None where a folder holds none.
 
-    One that cannot be read is no matter of the others: it holds none.
+    One that cannot be read, or that two instruments take for theirs, is no matter of the others: it holds none, and
+    who enters it as complete says what is wrong.
     """
     try:
         rule = rule_of(folder, site)
         return None if rule is None else time.time() - changed(folder) >= rule.quiet_s
-    except OSError as error:
+    except (OSError, SettingsError) as error:
         log.debug("%s: %s", folder, error)
         return None
 

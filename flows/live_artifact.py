@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
-from flows.markdown import plain
+from tasks.model import plain
 from tasks.report import (
     LIVE_HEADER,
     LiveCrystal,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flows.site import FolderRule, Site
-from flows.staging import changed, scans_of, staged, template
+from flows.staging import changed, only_rule, rules_of, scans_of, staged, template
 from tasks.ingest import TILT_SERIES_NAME, ScanFile, TiltSeriesManifest, growing_series
 from tasks.model import SourceError
 
@@ -138,6 +138,8 @@ def growing_folder(folder: Path, site: Site, keep: Path, *, copies: Path | None)
     ------
     SourceError
         If it has neither.
+    SettingsError
+        If two rules fit.
     """
     place = folder.resolve()
     if not place.is_dir():
@@ -149,8 +151,15 @@ def growing_folder(folder: Path, site: Site, keep: Path, *, copies: Path | None)
 
 
 def rule_of(folder: Path, site: Site) -> FolderRule | None:
-    """Return the rule of the site by which files of a folder are scans."""
-    return next((rule for rule in site.instruments.values() if scans_of(folder, rule)), None)
+    """Return the rule of the site by which files of a folder are scans; None if there is none.
+
+    Raises
+    ------
+    SettingsError
+        If there are two: the complete series would be refused, too.
+    """
+    rules = rules_of(folder, site)
+    return only_rule(folder, rules) if rules else None
 
 
 def _near(tilt: float, others: Iterable[float]) -> bool:

@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.markdown import visible
 from flows.run_folder import CLAIM, OWNER
 from flows.site import Site
 from flows.site_rules import NAME_MAX, Conditions, DataRule
 from flows.staging import ORIGIN, STAGED
 from tasks.ingest import load_manifest
-from tasks.model import Document, SettingsError, SourceError
+from tasks.model import Document, SettingsError, SourceError, visible
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import StateType

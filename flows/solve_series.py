@@ -15,7 +15,6 @@ from pydantic import Field
 
 from flows.announced import AsAnnounced, check_announced
 from flows.approval import Approval, PersonReview
-from flows.markdown import fenced, plain, visible
 from flows.ownership import owned
 from flows.progress import PublishedSteps
 from flows.proposals import belonging
@@ -25,7 +24,7 @@ from flows.settings import Settings
 from flows.site import Site, load_site
 from tasks.apertures import ApertureFile
 from tasks.ingest import SourceDocument, read_source
-from tasks.model import ApertureError, ProgramFailedError, ProgramTimeoutError
+from tasks.model import ApertureError, ProgramFailedError, ProgramTimeoutError, fenced, plain, visible
 from tasks.stage import fingerprint, tell
 
 NAME_BYTES_MAX = 200

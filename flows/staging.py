@@ -45,14 +45,19 @@ def quiet_folders(incoming: Path, site: Site, *, depth: int) -> Iterator[tuple[P
         if set(files) & set(MANIFEST_NAMES):
             names[:] = []
             continue
-        if rules := {name: rule for name, rule in site.instruments.items() if scans_of(here, rule)}:
+        if rules := rules_of(here, site):
             names[:] = []
             if time.time() - changed(here) >= max(rule.quiet_s for rule in rules.values()):
                 yield here, rules
 
 
-def staged_by_one(folder: Path, rules: Mapping[str, FolderRule], runs: Path) -> Path | None:
-    """Return what `staged` does by the only rule there is.
+def rules_of(folder: Path, site: Site) -> dict[str, FolderRule]:
+    """Return the rules, by instrument, that take files of a folder for scans."""
+    return {name: rule for name, rule in site.instruments.items() if scans_of(folder, rule)}
+
+
+def only_rule(folder: Path, rules: Mapping[str, FolderRule]) -> FolderRule:
+    """Return the one rule there is.
 
     Raises
     ------
@@ -64,7 +69,7 @@ def staged_by_one(folder: Path, rules: Mapping[str, FolderRule], runs: Path) -> 
             f"{folder}: its files are those of two instruments of the site file: {' and '.join(sorted(rules))}",
             "make their `file_pattern`s differ, or put a manifest into the folder",
         )
-    return staged(folder, next(iter(rules.values())), runs)
+    return next(iter(rules.values()))
 
 
 def scans_of(folder: Path, rule: FolderRule) -> dict[str, float]:

@@ -10,7 +10,9 @@ from flows import live_arrivals
 from flows.live_arrivals import LiveStarts, begun
 from flows.live_artifact import live_markdown
 from flows.live_series import series_key
+from flows.live_source import growing_folder
 from flows.site import FolderRule, Site
+from tasks.model import SettingsError
 from tasks.report import LiveCrystal, LiveScan, LiveState
 from tests.synthetic.arriving_series import drop
 from tests.synthetic.growing_series import GrowingFolder
@@ -85,6 +87,18 @@ def test_scans_of_an_instrument_are_followed_until_they_are_quiet(incoming: Path
     assert list(begun(incoming, Site(incoming=(incoming,), instruments={"titan": lively}))) == [folder]
     quiet = FolderRule(file_pattern=PATTERN, manifest=template, quiet_s=1e-6)
     assert list(begun(incoming, Site(incoming=(incoming,), instruments={"titan": quiet}))) == []
+
+
+def test_a_folder_that_two_instruments_take_for_theirs_is_followed_by_neither(incoming: Path, tmp_path: Path) -> None:
+    template = tmp_path / "template.json"
+    template.write_text("{}")
+    (incoming / "scan_+2deg.h5").write_bytes(b"x")
+    patterns = {"titan": PATTERN, "team": PATTERN.replace("deg", "d.g")}
+    rules = {name: FolderRule(file_pattern=pattern, manifest=template) for name, pattern in patterns.items()}
+    site = Site(incoming=(incoming,), instruments=rules)
+    assert list(begun(incoming, site)) == []
+    with pytest.raises(SettingsError, match="those of two instruments of the site file: team and titan"):
+        growing_folder(incoming, site, tmp_path / "keep", copies=None)
 
 
 def test_a_folder_that_cannot_be_read_is_no_matter_of_the_others(
