@@ -28,6 +28,7 @@ from flows.run_log import logged
 from flows.settings import Settings
 from flows.site import Site
 from flows.storage import named_storage_errors
+from tasks.events.position_sums import electrons_inside
 from tasks.ingest import TiltScan, TiltSeriesManifest, open_events, read_source
 from tasks.model import Document, SourceError
 from tasks.report import LivePoint, LiveState, best_of, live_headline, newest_picture, put_text, write_live_page
@@ -332,12 +333,11 @@ def _grown(history: tuple[LivePoint, ...], seen: SoFar) -> tuple[LivePoint, ...]
 
 def dark_field(scan: TiltScan, manifest: TiltSeriesManifest) -> NDArray[np.float64]:
     """Return the electrons at every position (rows, columns) that lie away from the direct beam's place."""
-    store, detector = open_events(scan), manifest.detector
+    detector = manifest.detector
     middle = detector.direct_beam_px or tuple((extent - 1) / 2 for extent in detector.shape_px)
-    slow, fast = np.divmod(store.events, detector.shape_px[1])
-    away = np.hypot(slow - middle[0], fast - middle[1]) > BEAM_FRACTION * min(detector.shape_px)
-    ends = np.concatenate([[0], np.cumsum(away)])[store.offsets.astype(np.int64)]
-    return np.diff(ends).astype(np.float64).reshape(manifest.scan.shape)
+    slow, fast = (np.arange(extent) - centre for extent, centre in zip(detector.shape_px, middle, strict=True))
+    away = np.hypot(slow[:, None], fast[None, :]) > BEAM_FRACTION * min(detector.shape_px)
+    return electrons_inside(open_events(scan), away).astype(np.float64).reshape(manifest.scan.shape)
 
 
 def _counted_dose(growth: Growth, scans: tuple[TiltScan, ...]) -> float | None:

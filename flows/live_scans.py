@@ -12,7 +12,7 @@ from pydantic import PrivateAttr
 
 from adapters.formats.scans.scan_reader import ScanFileReader
 from flows.live_source import Growth
-from tasks.ingest import ReadScan, ScanFile, TiltScan, TiltSeriesManifest, ingest_scan
+from tasks.ingest import ScanFile, StoreScan, TiltScan, TiltSeriesManifest, ingest_scan
 from tasks.model import Document, FileRef, SourceError
 from tasks.report import LiveScan
 
@@ -34,7 +34,7 @@ class OpenReader(Document):
     """The reader of scans with its process at work: to start one for each scan takes longer than to read it."""
 
     reader: ScanFileReader
-    _read: ReadScan = PrivateAttr()
+    _store: StoreScan = PrivateAttr()
 
     @property
     def engine(self) -> str:
@@ -42,17 +42,17 @@ class OpenReader(Document):
         return self.reader.engine
 
     @contextmanager
-    def reading(self) -> Iterator[ReadScan]:
+    def storing(self, workers: int = 1) -> Iterator[StoreScan]:  # noqa: ARG002 - of the port; here it is one
         """Return the function of the process."""
-        yield self._read
+        yield self._store
 
     @classmethod
     @contextmanager
     def at_work(cls, reader: ScanFileReader) -> Iterator[Self]:
         """Keep a process for as long as the context lasts."""
-        with reader.reading() as read:
+        with reader.storing() as store:
             opened = cls(reader=reader)
-            opened._read = read
+            opened._store = store
             yield opened
 
 
@@ -89,9 +89,7 @@ class LiveScans:
             file = FileRef.of(self._source / listed.file)
             folder = self._folder(listed.file)
             # one of hundreds, and of no result: no task of the flow run that may be around it
-            scan = Context().run(
-                ingest_scan, listed, file, manifest.scan, manifest.detector, self._reader, workdir=folder
-            )
+            scan = Context().run(ingest_scan, listed, file, manifest, self._reader, workdir=folder)
         except SourceError as error:
             reason = error.message
         except OSError as error:

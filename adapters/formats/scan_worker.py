@@ -14,15 +14,15 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
+from queue import LifoQueue
 from types import TracebackType
 from typing import Any, Self
 
 from adapters.host.processes import OwnTime
 from adapters.host.runner import Companion, start_companion
-from tasks.ingest import ScanData
 from tasks.model import ProgramFailedError, SourceError
 
-ReadFunction = Callable[..., ScanData]
+ReadFunction = Callable[..., Any]
 
 BYTES_PER_SECOND_LEAST = 2_000_000
 """Slower than this a reader hangs. `StempyReader.read` takes 0.5 CPU s for 115 MB (262 144 frames of 100 electrons),
@@ -74,7 +74,7 @@ class ScanWorker:
         """End the process; the next reading starts another one."""
         self._stop()
 
-    def read(self, path: Path, **shapes: Any) -> ScanData:
+    def read(self, path: Path, **shapes: Any) -> Any:
         """Return what the function returns for this file.
 
         Raises
@@ -125,6 +125,40 @@ class ScanWorker:
             self._child = None
 
 
+class ScanWorkers:
+    """Some processes that read, each one scan at a time; a further one starts when all others are at work."""
+
+    def __init__(
+        self,
+        function: ReadFunction,
+        *,
+        timeout_s: float,
+        bytes_of: Callable[[Path], int] = file_bytes,
+        workers: int = 1,
+    ) -> None:
+        self._free: LifoQueue[ScanWorker] = LifoQueue()
+        self._every = [ScanWorker(function, timeout_s=timeout_s, bytes_of=bytes_of) for _ in range(workers)]
+        for worker in self._every:
+            self._free.put(worker)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for worker in self._every:
+            worker.close()
+
+    def store(self, path: Path, **shapes: Any) -> Any:
+        """Return what the function returns for this file, from any thread; see `ScanWorker.read`."""
+        worker = self._free.get()
+        try:
+            return worker.read(path, **shapes)
+        finally:
+            self._free.put(worker)
+
+
 def _answers(connection: Connection, pid: int, limit_s: float) -> bool:
     """Wait for an answer for as long as the process takes less than the limit itself."""
     taken, end = OwnTime(pid), time.monotonic() + BUSY * limit_s
@@ -146,7 +180,7 @@ def serve(connection: Connection) -> None:
         path, shapes, limit = connection.recv()
         signal.alarm(math.ceil(limit) + ALARM_MARGIN_S)
         try:
-            answer: ScanData | Exception = function(path, **shapes)
+            answer: Any = function(path, **shapes)
         except Exception as error:  # noqa: BLE001 - it is raised again on the other side
             answer = error
         signal.alarm(0)
@@ -154,5 +188,6 @@ def serve(connection: Connection) -> None:
 
 
 if __name__ == "__main__":
-    with Connection(int(sys.argv[1])) as channel, contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    channel = Connection(int(sys.argv[1]))  # open until this process ends: what it says of an error comes before
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         serve(channel)

@@ -3,11 +3,8 @@
 import csv
 from pathlib import Path
 
-import numpy as np
-
 from adapters.formats.raw_csr_writer import write_raw_csr
-from tasks.events.store import ScanEvents
-from tasks.ingest import TiltSeries
+from tasks.ingest import TiltSeries, open_events
 
 
 def export_raw_csr(series: TiltSeries, folder: Path) -> None:
@@ -15,12 +12,8 @@ def export_raw_csr(series: TiltSeries, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, scan in enumerate(series.scans):
-        events = ScanEvents(
-            np.load(scan.offsets.path, mmap_mode="r", allow_pickle=False),
-            np.load(scan.events.path, mmap_mode="r", allow_pickle=False),
-        )
         sidecar = write_raw_csr(
-            events,
+            open_events(scan),
             folder,
             f"scan-{number:05d}",
             scan_shape=series.scan.shape,

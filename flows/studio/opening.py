@@ -198,7 +198,7 @@ def ingested(document: SourceDocument, work: Path, tell: Tell) -> TiltSeries:
     """Return the scans of a source, read into the work folder if they are not there yet."""
     manifest = document.manifest
     total = len(manifest.scans) if isinstance(manifest, TiltSeriesManifest) else 0
-    with _told(work / ".ingest.partial", total, tell):
+    with _told(work / ".ingest.partial.scans", total, tell):
         return ingest_tilt_series(
             document, ScanFileReader(), Settings().ingest, workdir=work / "ingest", masks=MaskFileReader()
         )
@@ -212,7 +212,7 @@ def _told(partial: Path, total: int, tell: Tell) -> Iterator[None]:
     def watch() -> None:
         last = 0
         while not done.wait(POLL_S):
-            stored = sum(1 for _ in partial.glob("scan-*.events.npy"))
+            stored = sum(1 for _ in partial.glob("scan-*.events"))
             if stored > last:
                 tell(f"reading scans: {stored} of {total}")
             last = stored

@@ -84,7 +84,7 @@ class RunContents(NamedTuple):
     def series(self) -> TiltSeries | None:
         """The scans, if the store is there with all of its files."""
         found = self._read(self.folder / "ingest", TiltSeries)
-        if found is None or not all(scan.events.path.is_file() and scan.offsets.path.is_file() for scan in found.scans):
+        if found is None or not all(scan.events.path.is_file() for scan in found.scans):
             return None
         return found
 

@@ -141,7 +141,7 @@ def segment_series(
     def one(index: int) -> Segmentation:
         scan = series.scans[index]
         pixels = hashlib.sha256(np.packbits(valid[index]).tobytes()).hexdigest()
-        key = f"{scan.offsets.sha256} {scan.events.sha256} {pixels} {disc}"
+        key = f"{scan.events.sha256} {pixels} {disc}"
         if known is not None and key in known:
             return known[key]
         found = segment_scan(

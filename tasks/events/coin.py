@@ -8,6 +8,10 @@ chance.
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+AT_ONCE = 1 << 16
+"""Throws: of a multiple of 8, as numpy makes bytes of words of 64 bits and drops what is left of one."""
 
 
 @njit(cache=True, nogil=True)
@@ -25,3 +29,20 @@ def coin_of_event(index: int, seed: int) -> int:
 def coin_of_tilt(seed: int, tilt: int) -> np.random.Generator:
     """Return the coin of the frame of one tilt: thrown once for every electron that is summed, in their order."""
     return np.random.default_rng([seed, tilt])
+
+
+class Throws:
+    """A coin thrown again and again: the throws are those of one long row, however they are taken."""
+
+    def __init__(self, coin: np.random.Generator) -> None:
+        self._coin = coin
+        self._left = np.zeros(0, dtype=np.uint8)
+
+    def take(self, number: int) -> NDArray[np.uint8]:
+        """Return the next throws, (number,), of 0 and 1."""
+        missing = number - len(self._left)
+        if missing > 0:
+            more = -(-missing // AT_ONCE) * AT_ONCE
+            self._left = np.concatenate([self._left, self._coin.integers(0, 2, size=more, dtype=np.uint8)])
+        taken, self._left = self._left[:number], self._left[number:]
+        return taken

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
 from tasks.events.scan_motion import NO_DESCAN, Descan, beam_of_positions, descan_of, terms_of
-from tasks.events.store import ScanEvents
+from tasks.events.store import ScanEvents, position_blocks
 from tasks.model.experiment import PixelPosition
 
 BLOCKS = 8
@@ -66,7 +66,9 @@ def block_beams(
     origin = (round(beam_px[0]) - WINDOW_PX, round(beam_px[1]) - WINDOW_PX)
     images = np.zeros((shape[0] * shape[1], window, window), dtype=np.float64)
     shifts = -np.rint(beam_of_positions(known, scan_shape, np.zeros(2))).astype(np.int64)
-    _histogram(scan.offsets.astype(np.int64), scan.events, block, columns, shifts - np.array(origin), images)
+    moves = shifts - np.array(origin)
+    for part in position_blocks(scan):
+        _histogram(part.begins, part.ends, part.events, block[part.ranges], columns, moves[part.ranges], images)
     rows, cols = np.divmod(np.arange(scan_shape[0] * scan_shape[1]), scan_shape[1])
     members = np.maximum(np.bincount(block, minlength=len(images)), 1).astype(np.float64)
     place = np.stack([np.bincount(block, index, len(images)) / members for index in (rows, cols)], axis=1)
@@ -138,7 +140,8 @@ def _blocks(scan_shape: tuple[int, int], events: int) -> tuple[NDArray[np.int64]
 
 @njit(cache=True, nogil=True)
 def _histogram(
-    offsets: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
     events: NDArray[np.uint32],
     block: NDArray[np.int64],
     columns: int,
@@ -147,8 +150,8 @@ def _histogram(
 ) -> None:
     """Count the events of each block in its window."""
     height, width = images.shape[1], images.shape[2]
-    for position in range(len(offsets) - 1):
-        for index in range(offsets[position], offsets[position + 1]):
+    for position in range(len(begins)):
+        for index in range(begins[position], ends[position]):
             row = events[index] // columns + shifts[position, 0]
             column = events[index] % columns + shifts[position, 1]
             if 0 <= row < height and 0 <= column < width:

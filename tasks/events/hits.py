@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tasks.events.store import ScanEvents, camera_frames
+from tasks.events.store import ScanEvents, blocks, camera_frames
 from tasks.model.arrays import Integers
 
 
@@ -26,10 +26,12 @@ def frames_hit(
         (slow, fast), numbered from 1; 0 is in none.
     """
     begins, ends = camera_frames(scan, positions)
-    first = scan.offsets.astype(np.int64)[positions]
+    first = scan.bounds[positions]
     owner = np.searchsorted(first, begins, side="right") - 1
     hit = np.zeros(int(regions.max(initial=0)) + 1, dtype=np.int64)
-    _hit(begins, ends, scan.events, origins[owner], detector_columns, regions, np.full(len(hit), -1), hit)
+    for part in blocks(scan, begins, ends):
+        moves, latest = origins[owner[part.ranges]], np.full(len(hit), -1)
+        _hit(part.begins, part.ends, part.events, moves, detector_columns, regions, latest, hit)
     return hit[1:]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tasks.events.store import ScanEvents, camera_frames, exposed_frames
+from tasks.events.store import ScanEvents, blocks, camera_frames, exposed_frames
 from tasks.model.arrays import Floats, Integers
 
 DISTANCES = 4
@@ -47,7 +47,8 @@ def count_pairs(
     found = np.zeros(DISTANCES, dtype=np.int64)
     total = np.zeros(detector_shape, dtype=np.int64)
     stamp = np.zeros(detector_shape, dtype=np.int32)
-    _count(begins, ends, scan.events, total, stamp, found)
+    for part in blocks(scan, begins, ends):
+        _count(part.begins, part.ends, part.events, total, stamp, found)
     expected = np.zeros(DISTANCES)
     if len(begins):
         _expect(total, expected)

@@ -4,7 +4,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tasks.events.store import ScanEvents
+from tasks.events.store import ScanEvents, position_blocks
+from tasks.events.virtual_detectors import count_detectors
 
 
 def add_positions(
@@ -14,36 +15,25 @@ def add_positions(
 
     What is taken off must have been added before: a pattern holds no negative number.
     """
-    _add_signed(scan.offsets, scan.events, positions, np.uint32(2**32 - 1 if taken_off else 1), pattern.reshape(-1))
+    step = np.uint32(2**32 - 1 if taken_off else 1)
+    for part in position_blocks(scan, positions):
+        _add_signed(part.begins, part.ends, part.events, step, pattern.reshape(-1))
 
 
 def electrons_inside(scan: ScanEvents, region: NDArray[np.bool_]) -> NDArray[np.uint32]:
     """Return (n_positions,): the electrons of every position in a region of the detector, (slow, fast)."""
-    found = np.zeros(scan.offsets.size - 1, dtype=np.uint32)
-    _count_inside(scan.offsets, scan.events, np.ascontiguousarray(region).reshape(-1).view(np.uint8), found)
-    return found
+    return count_detectors(scan, [region])[0]
 
 
 @njit(cache=True, nogil=True)
 def _add_signed(
-    offsets: NDArray[np.uint64],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
     events: NDArray[np.uint32],
-    positions: NDArray[np.int64],
     step: np.uint32,
     pattern: NDArray[np.uint32],
 ) -> None:
     """Add in one thread, so that no increment is lost; a step of 2^32 - 1 is minus one."""
-    for position in positions:
-        for index in range(np.int64(offsets[position]), np.int64(offsets[position + 1])):
+    for k in range(len(begins)):
+        for index in range(begins[k], ends[k]):
             pattern[events[index]] += step
-
-
-@njit(cache=True, nogil=True)
-def _count_inside(
-    offsets: NDArray[np.uint64], events: NDArray[np.uint32], region: NDArray[np.uint8], found: NDArray[np.uint32]
-) -> None:
-    for position in range(found.size):
-        number = np.uint32(0)
-        for index in range(np.int64(offsets[position]), np.int64(offsets[position + 1])):
-            number += np.uint32(region[events[index]])
-        found[position] = number

@@ -1,6 +1,7 @@
-"""The events of one scan."""
+"""The events of one scan, in memory or in a store on disk (`tasks.events.store_file`)."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,17 +10,97 @@ EXPOSED_STEPS = 50
 """Of the fixed point for the mean of camera frames: each takes the error at one electron per frame to 0.6 of itself."""
 
 
+class StoredEvents(Protocol):
+    """The events of a store, read chunk by chunk: a chunk begins and ends with a position."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def first_events(self) -> NDArray[np.int64]:
+        """(chunks,): number of the first event of every chunk, ascending."""
+        ...
+
+    def chunk(self, number: int) -> NDArray[np.uint32]:
+        """Return the events of one chunk, as `ScanEvents` has them.
+
+        Raises
+        ------
+        SourceError
+            If its bytes are not those that were written.
+        """
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice) -> NDArray[np.uint32]: ...
+
+
 class ScanEvents(NamedTuple):
     """Electrons of one scan, position by position.
 
     Those of position p are ``events[offsets[p]:offsets[p + 1]]``, each a flat detector pixel,
-    slow * columns + fast. Mostly memory-mapped. Where positions have several camera frames, and the source tells
-    which electron came in which, ``frames`` (k + 1,) bounds the events of every camera frame that holds any.
+    slow * columns + fast. `blocks` goes through them in bounded memory. Where positions have several camera frames,
+    and the source tells which electron came in which, ``frames`` (k + 1,) bounds the events of every camera frame
+    that holds any.
     """
 
     offsets: NDArray[np.uint64]
-    events: NDArray[np.uint32]
+    events: NDArray[np.uint32] | StoredEvents
     frames: NDArray[np.uint64] | None = None
+
+    @property
+    def positions(self) -> int:
+        """How many there are."""
+        return self.offsets.size - 1
+
+    @property
+    def bounds(self) -> NDArray[np.int64]:
+        """``offsets`` as signed numbers, (positions + 1,)."""
+        return np.asarray(self.offsets).astype(np.int64)
+
+
+class Block(NamedTuple):
+    """Events that lie in memory together, and which of the ranges that were asked for they hold."""
+
+    events: NDArray[np.uint32]
+    first: int
+    """Number of the first of them in the scan."""
+    ranges: slice
+    begins: NDArray[np.int64]
+    """Of those ranges, (k,), where they begin and end in `events`."""
+    ends: NDArray[np.int64]
+
+
+def blocks(scan: ScanEvents, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> Iterator[Block]:
+    """Go through ranges of events that lie within a position each and ascend, (n,), a chunk of the store at a time.
+
+    Every range comes once, and in its order; chunks without any are not read.
+    """
+    if isinstance(scan.events, np.ndarray):
+        yield Block(scan.events, 0, slice(0, len(begins)), begins, ends)
+        return
+    if not len(begins) or not len(scan.events):
+        return
+    firsts = scan.events.first_events
+    # an empty range at a border counts for either side of it
+    number = np.maximum(np.searchsorted(firsts, begins, side="right") - 1, 0)
+    cuts = np.flatnonzero(np.diff(number)) + 1
+    for start, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), len(begins)], strict=True):
+        first = int(firsts[number[start]])
+        part = slice(start, stop)
+        if (ends[part] > begins[part]).any():
+            yield Block(scan.events.chunk(int(number[start])), first, part, begins[part] - first, ends[part] - first)
+
+
+def position_blocks(scan: ScanEvents, positions: NDArray[np.int64] | None = None) -> Iterator[Block]:
+    """Go through the events of some positions, (n,) ascending; None = of all."""
+    bounds = scan.bounds
+    if positions is None:
+        return blocks(scan, bounds[:-1], bounds[1:])
+    return blocks(scan, bounds[positions], bounds[positions + 1])
 
 
 def camera_frames(scan: ScanEvents, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -27,7 +108,7 @@ def camera_frames(scan: ScanEvents, positions: NDArray[np.int64]) -> tuple[NDArr
 
     A position is one camera frame where the source tells of no others.
     """
-    bounds = scan.offsets.astype(np.int64)
+    bounds = scan.bounds
     begins, ends = bounds[positions], bounds[positions + 1]
     if scan.frames is not None:
         edges = np.asarray(scan.frames).astype(np.int64)

@@ -1,11 +1,20 @@
 """Exact sums of electron events, shifted by whole pixels: every electron is counted once, whatever the threads."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from tasks.events.canvas import Canvas
-from tasks.events.store import ScanEvents
+from tasks.events.coin import Throws
+from tasks.events.store import ScanEvents, position_blocks
+from tasks.events.threads import side_by_side
+from tasks.model.arrays import Integers
+
+RECIPROCAL_BITS = 40
+"""Of the reciprocal that divides a pixel's number by the columns: exact while pixels times columns stay below 2^40,
+beyond 10^4 x 10^4 pixels; a division took 40 % longer (`python -m tests.benchmarks.scale sums`)."""
 
 
 def sum_events(
@@ -33,14 +42,18 @@ def sum_events(
     ValueError
         If an electron lies outside the canvas: events and shifts contradict each other.
     """
-    bounds = scan.offsets.astype(np.int64)
-    begins, ends = bounds[positions], bounds[positions + 1]
-    total = int((ends - begins).sum())
     whole = np.zeros(canvas.shape, dtype=np.uint32)
     half = np.zeros(canvas.shape if coin is not None else (0, 0), dtype=np.uint32)
-    heads = np.zeros(0, dtype=np.uint8) if coin is None else coin.integers(0, 2, size=total, dtype=np.uint8)
-    outside = _add(begins, ends, scan.events, shifts + canvas.origin, detector_columns, whole, half, heads)
+    throws = None if coin is None else Throws(coin)
+    none = np.zeros(0, dtype=np.uint8)
+    origins = (shifts + canvas.origin).astype(np.int64)
+    outside = 0
+    for part in position_blocks(scan, positions):
+        heads = none if throws is None else throws.take(int((part.ends - part.begins).sum()))
+        moves = origins[part.ranges]
+        outside += _add(part.begins, part.ends, part.events, moves, detector_columns, whole, half, heads)
     if outside:
+        total = int(np.diff(scan.bounds)[positions].sum())
         raise ValueError(f"{outside} of {total} electrons lie outside the canvas {canvas.shape}")
     return whole, (None if coin is None else half)
 
@@ -63,15 +76,71 @@ def sum_pattern(
     keep
         (n,), the positions that are summed; None = all.
     """
-    positions = np.arange(scan.offsets.size - 1) if keep is None else np.flatnonzero(keep)
-    moves = np.zeros((len(positions), 2), dtype=np.int64) if shifts is None else shifts[positions].astype(np.int64)
-    bounds = scan.offsets.astype(np.int64)
+    positions = np.arange(scan.positions) if keep is None else np.flatnonzero(keep)
     whole = np.zeros(detector_shape, dtype=np.uint32)
-    _add(
-        bounds[positions], bounds[positions + 1], scan.events, moves, detector_shape[1],
-        whole, np.zeros((0, 0), dtype=np.uint32), np.zeros(0, dtype=np.uint8),
-    )  # fmt: skip
+    if shifts is None:
+        for part in position_blocks(scan, positions):
+            _add_flat(part.begins, part.ends, part.events, whole.reshape(-1))
+        return whole
+    moves = shifts[positions].astype(np.int64)
+    none, no_heads = np.zeros((0, 0), dtype=np.uint32), np.zeros(0, dtype=np.uint8)
+    for part in position_blocks(scan, positions):
+        _add(part.begins, part.ends, part.events, moves[part.ranges], detector_shape[1], whole, none, no_heads)
     return whole
+
+
+def sum_apertures(
+    scan: ScanEvents, apertures: Sequence[NDArray[np.bool_]], detector_shape: tuple[int, int], *, threads: int = 1
+) -> NDArray[np.uint32]:
+    """Return the sums over any number of apertures, (k, slow, fast), unshifted, in one pass over the events.
+
+    Positions that are in the same apertures are summed together, and the sums added up for each aperture: an electron
+    is looked at once, however many there are.
+
+    Parameters
+    ----------
+    apertures
+        (n_positions,) each, or of the scan's shape.
+    threads
+        Each takes a part of the positions; the result is the same for any number.
+    """
+    members = np.array([np.asarray(one).ravel() for one in apertures]).reshape(len(apertures), -1)
+    kinds, kind = np.unique(np.packbits(members, axis=0), axis=1, return_inverse=True)
+    in_kind = np.unpackbits(kinds, axis=0, count=len(apertures)).astype(bool)  # (k, kinds)
+    positions = np.flatnonzero(members.any(axis=0))
+    kind = kind.reshape(-1)[positions].astype(np.int64)
+
+    def summed(share: slice) -> NDArray[np.uint32]:
+        found = np.zeros((in_kind.shape[1], detector_shape[0] * detector_shape[1]), dtype=np.uint32)
+        mine, its_kind = positions[share], kind[share]
+        for part in position_blocks(scan, mine):
+            _add_by_kind(part.begins, part.ends, part.events, its_kind[part.ranges], found)
+        return found
+
+    by_kind = sum(side_by_side(summed, len(positions), threads))
+    out = np.zeros((len(apertures), *detector_shape), dtype=np.uint32)
+    for number, inside in enumerate(in_kind):
+        out[number] = np.asarray(by_kind)[inside].sum(axis=0, dtype=np.uint32).reshape(detector_shape)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _add_flat(
+    begins: Integers, ends: Integers, events: NDArray[np.uint32], whole: NDArray[np.uint32]
+) -> None:  # pragma: no cover
+    for k in range(len(begins)):
+        for index in range(begins[k], ends[k]):
+            whole[events[index]] += np.uint32(1)
+
+
+@njit(cache=True, nogil=True)
+def _add_by_kind(
+    begins: Integers, ends: Integers, events: NDArray[np.uint32], kind: Integers, found: NDArray[np.uint32]
+) -> None:  # pragma: no cover
+    for k in range(len(begins)):
+        here = found[kind[k]]
+        for index in range(begins[k], ends[k]):
+            here[events[index]] += np.uint32(1)
 
 
 @njit(cache=True, nogil=True)
@@ -84,19 +153,24 @@ def _add(
     whole: NDArray[np.uint32],
     half: NDArray[np.uint32],
     heads: NDArray[np.uint8],
-) -> int:
+) -> int:  # pragma: no cover
     """Add every event, in one thread, so that no increment is lost; return how many lie outside."""
+    height, width = whole.shape
+    flat, flat_half = whole.reshape(-1), half.reshape(-1)
     split = half.size > 0
+    reciprocal = (np.uint64(1) << np.uint64(RECIPROCAL_BITS)) // np.uint64(columns) + np.uint64(1)
     outside = 0
     throw = 0
     for k in range(len(begins)):
         for index in range(begins[k], ends[k]):
-            row = events[index] // columns + origins[k, 0]
-            column = events[index] % columns + origins[k, 1]
-            if 0 <= row < whole.shape[0] and 0 <= column < whole.shape[1]:
-                whole[row, column] += 1
+            event = np.uint64(events[index])
+            line = np.int64((event * reciprocal) >> np.uint64(RECIPROCAL_BITS))
+            row = line + origins[k, 0]
+            column = np.int64(event) - line * columns + origins[k, 1]
+            if 0 <= row < height and 0 <= column < width:
+                flat[row * width + column] += np.uint32(1)
                 if split:
-                    half[row, column] += heads[throw]
+                    flat_half[row * width + column] += np.uint32(heads[throw])
             else:
                 outside += 1
             throw += 1

@@ -1,11 +1,14 @@
 """Virtual detectors: electrons of every scan position in regions of the detector."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from tasks.events.coin import coin_of_event
-from tasks.events.store import ScanEvents
+from tasks.events.store import ScanEvents, position_blocks
+from tasks.events.threads import side_by_side
 
 BACKGROUND = -1
 """Label of the pixels of the background."""
@@ -17,15 +20,16 @@ IGNORED = 0
 
 @njit(cache=True, nogil=True)
 def _beam_moments(
-    offsets: NDArray[np.uint64],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
     events: NDArray[np.uint32],
     columns: int,
     centre: NDArray[np.float64],
     radius: float,
     moments: NDArray[np.float64],
 ) -> None:
-    for position in range(offsets.size - 1):
-        for index in range(np.int64(offsets[position]), np.int64(offsets[position + 1])):
+    for position in range(len(begins)):
+        for index in range(begins[position], ends[position]):
             row = np.float64(np.int64(events[index]) // columns) - centre[0]
             column = np.float64(np.int64(events[index]) % columns) - centre[1]
             if row * row + column * column <= radius * radius:
@@ -38,15 +42,19 @@ def beam_moments(
     scan: ScanEvents, columns: int, *, centre: NDArray[np.float64], radius_px: float
 ) -> NDArray[np.float64]:
     """Return (n, 3): electrons within a disc of the detector, and the sums of their slow and fast offsets, px."""
-    moments = np.zeros((scan.offsets.size - 1, 3))
-    _beam_moments(scan.offsets, scan.events, columns, centre, radius_px, moments)
+    moments = np.zeros((scan.positions, 3))
+    for part in position_blocks(scan):
+        _beam_moments(part.begins, part.ends, part.events, columns, centre, radius_px, moments[part.ranges])
     return moments
 
 
 @njit(cache=True, nogil=True)
 def _label_events(
-    offsets: NDArray[np.uint64],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
     events: NDArray[np.uint32],
+    first: int,
+    position0: int,
     shifts: NDArray[np.int32],
     labels: NDArray[np.int32],
     seed: int,
@@ -55,8 +63,8 @@ def _label_events(
 ) -> int:
     rows, columns = labels.shape
     found = 0
-    for position in range(offsets.size - 1):
-        for index in range(np.int64(offsets[position]), np.int64(offsets[position + 1])):
+    for position in range(len(begins)):
+        for index in range(begins[position], ends[position]):
             row = np.int64(events[index]) // columns + shifts[position, 0]
             column = np.int64(events[index]) % columns + shifts[position, 1]
             if row < 0 or row >= rows or column < 0 or column >= columns:
@@ -67,11 +75,56 @@ def _label_events(
             elif label == BACKGROUND:
                 simple[position, 1] += 1
             elif label > 0:
-                spots[found, 0] = position
+                spots[found, 0] = position0 + position
                 spots[found, 1] = label - 1
-                spots[found, 2] = coin_of_event(index, seed)
+                spots[found, 2] = coin_of_event(first + index, seed)
                 found += 1
     return found
+
+
+def count_detectors(
+    scan: ScanEvents, detectors: Sequence[NDArray[np.bool_]], *, threads: int = 1
+) -> NDArray[np.uint32]:
+    """Return the electrons (k, n_positions) of every position in any number of virtual detectors, in one pass.
+
+    Pixels that are in the same detectors are counted together, and the counts added up for each detector.
+
+    Parameters
+    ----------
+    detectors
+        (slow, fast) each.
+    threads
+        Each takes a part of the positions; the result is the same for any number.
+    """
+    members = np.array([np.asarray(one).ravel() for one in detectors]).reshape(len(detectors), -1)
+    kinds, kind = np.unique(np.packbits(members, axis=0), axis=1, return_inverse=True)
+    in_kind = np.unpackbits(kinds, axis=0, count=len(detectors)).astype(np.float64)  # (k, kinds): exact to 2^53
+    kind = kind.reshape(-1).astype(np.uint16 if in_kind.shape[1] < 1 << 16 else np.uint32)
+    out = np.zeros((len(detectors), scan.positions), dtype=np.uint32)
+    every = np.arange(scan.positions)
+
+    def counted(share: slice) -> None:
+        for part in position_blocks(scan, every[share]):
+            found = np.zeros((len(part.begins), in_kind.shape[1]), dtype=np.uint32)
+            _count_kinds(part.begins, part.ends, part.events, kind, found)
+            out[:, share][:, part.ranges] = in_kind @ found.T.astype(np.float64)
+
+    side_by_side(counted, scan.positions, threads)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _count_kinds(
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    events: NDArray[np.uint32],
+    kind: NDArray[np.unsignedinteger],
+    found: NDArray[np.uint32],
+) -> None:  # pragma: no cover
+    for position in range(len(begins)):
+        here = found[position]
+        for index in range(begins[position], ends[position]):
+            here[kind[events[index]]] += np.uint32(1)
 
 
 class LabelledEvents:
@@ -86,9 +139,15 @@ class LabelledEvents:
     """
 
     def __init__(self, scan: ScanEvents, labels: NDArray[np.int32], *, shifts: NDArray[np.int32], seed: int) -> None:
-        simple = np.zeros((scan.offsets.size - 1, 2), dtype=np.int32)
-        spots = np.empty((scan.events.size, 3), dtype=np.int32)
-        found = _label_events(scan.offsets, scan.events, shifts, labels, seed, simple, spots)
+        simple = np.zeros((scan.positions, 2), dtype=np.int32)
+        parts = [np.zeros((3, 0), dtype=np.int32)]
+        for part in position_blocks(scan):
+            here, start = part.ranges, part.ranges.start
+            spots = np.empty((int(part.ends[-1] - part.begins[0]), 3), dtype=np.int32)
+            found = _label_events(
+                part.begins, part.ends, part.events, part.first, start, shifts[here], labels, seed, simple[here], spots
+            )
+            parts.append(np.ascontiguousarray(spots[:found].T))
         self.beam = simple[:, 0]
         self.background = simple[:, 1]
-        self.position, self.spot, self.half = np.ascontiguousarray(spots[:found].T)
+        self.position, self.spot, self.half = np.concatenate(parts, axis=1)

@@ -10,7 +10,7 @@ from scipy import ndimage
 from tasks.events.canvas import Canvas
 from tasks.events.coincidence import ArrivedCounts, arrived, lost_share
 from tasks.events.pairs import EventPairs, count_pairs, exclusion_reach, no_pairs
-from tasks.events.store import ScanEvents, camera_frames, exposed_frames
+from tasks.events.store import ScanEvents, camera_frames, exposed_frames, position_blocks
 from tasks.frames.models import CountingFound
 from tasks.ingest import TiltScan, TiltSeries, open_events
 from tasks.model.arrays import Floats, Image, Integers, Mask
@@ -117,14 +117,14 @@ def _note(said: int | None, found: int | None, pairs: EventPairs) -> str | None:
 
 def camera_frames_per_position(series: TiltSeries, scan: TiltScan) -> float:
     """Return the camera frames of each position: those of the file, or those stated where the file does not tell."""
-    if series.counting is not None and scan.frames is None and not scan.entries_are_frames:
+    if series.counting is not None and not scan.frames_told and not scan.entries_are_frames:
         return float(series.counting.frames_per_position)
     return max(scan.frames_per_position, 1.0)
 
 
 def _told_apart(series: TiltSeries, scan: TiltScan) -> bool:
     """Tell whether it is known which electrons came in one camera frame."""
-    return scan.frames is not None or camera_frames_per_position(series, scan) <= 1.0
+    return scan.frames_told or camera_frames_per_position(series, scan) <= 1.0
 
 
 def exposures_of(scan: ScanEvents, positions: NDArray[np.int64], per_position: float) -> float:
@@ -177,10 +177,10 @@ def frame_loss(
         return FrameLoss(first.factor, first.fill, exposures, np.ones(len(positions)), worst)
     spots, around = _crystal_pixels(counts, first, centre, reach)
     own = np.zeros((2, len(positions)))
-    bounds = scan.offsets.astype(np.int64)
-    _own_counts(
-        bounds[positions], bounds[positions + 1], scan.events, shifts + canvas.origin, detector_columns, spots, own
-    )
+    origins = shifts + canvas.origin
+    for part in position_blocks(scan, positions):
+        here = part.ranges
+        _own_counts(part.begins, part.ends, part.events, origins[here], detector_columns, spots, own[:, here])
     curves = _curves(counts, first, spots, around, exposures, repeats)
     bright = brightness(own, curves, positions=positions, scan_shape=scan_shape, least=least_spread)
     result = arrived(counts, bright, repeats=repeats, reach=reach, packing=packing)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from tasks.ingest.manifest import MANIFEST_NAMES, TILT_SERIES_NAME, completeness, listed_files, load_manifest
     from tasks.ingest.mask import stated_mask
     from tasks.ingest.models import LostScan, MaskedPart, ScanGrid, TiltScan, TiltSeries, Validity
-    from tasks.ingest.ports import MaskReader, ReadScan, ScanData, ScanReader
+    from tasks.ingest.ports import MaskReader, ScanData, ScanReader, StoredScan, StoreScan
     from tasks.ingest.settings import IngestSettings
     from tasks.ingest.source import SourceDocument, SourceFile, read_source
-    from tasks.ingest.task import ingest_tilt_series
+    from tasks.ingest.task import ingest_tilt_series, store_data
 else:
     __getattr__ = open_face(__name__)
 
@@ -40,7 +40,6 @@ __all__ = [
     "MaskReader",
     "MaskedPart",
     "Oscillation",
-    "ReadScan",
     "RotationDetector",
     "RotationSeriesManifest",
     "ScanData",
@@ -50,6 +49,8 @@ __all__ = [
     "SourceDocument",
     "SourceFile",
     "Stated",
+    "StoreScan",
+    "StoredScan",
     "TiltScan",
     "TiltSeries",
     "TiltSeriesManifest",
@@ -66,4 +67,5 @@ __all__ = [
     "read_source",
     "series_so_far",
     "stated_mask",
+    "store_data",
 ]

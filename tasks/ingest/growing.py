@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.ingest.contracts import CountingDetector, ScanFile, ScanManifest, TiltSeriesManifest
+from tasks.ingest.contracts import ScanFile, TiltSeriesManifest
 from tasks.ingest.files import mask_file, size_problem
 from tasks.ingest.manifest import completeness, load_manifest
 from tasks.ingest.mask import mask_of
 from tasks.ingest.models import TiltScan, TiltSeries
 from tasks.ingest.ports import MaskReader, ScanReader
 from tasks.ingest.source import SourceFile
-from tasks.ingest.task import read_scan, series_of, store_scan
+from tasks.ingest.task import read_scan, scan_document, series_of
 from tasks.model import FileRef, SourceError
 from tasks.model.provenance import Provenance
 from tasks.stage import code_version, stage
@@ -61,8 +61,7 @@ def scan_summary(scan: TiltScan) -> str:
 def ingest_scan(
     listed: ScanFile,
     file: FileRef,
-    scan: ScanManifest,
-    detector: CountingDetector,
+    manifest: TiltSeriesManifest,
     reader: ScanReader,
     workdir: Path,
 ) -> TiltScan:
@@ -73,9 +72,9 @@ def ingest_scan(
     SourceError
         If it is damaged, or not whole.
     """
-    with reader.reading() as read:
-        data = read_scan(SourceFile(name=listed.file, data=file), scan, detector, read)
-    return store_scan(data, listed, workdir, name="scan")
+    with reader.storing() as store:
+        stored = read_scan(SourceFile(name=listed.file, data=file), manifest, store, workdir / "scan.events")
+    return scan_document(stored, listed, workdir, name="scan")
 
 
 def series_so_far(

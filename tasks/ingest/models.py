@@ -21,21 +21,19 @@ class ScanGrid(Document):
 
 
 class TiltScan(Document):
-    """One scan: its events in compressed sparse rows.
+    """One scan: its events in compressed sparse rows, in a store of its own (`tasks.events.store_file`).
 
-    ``offsets`` is a .npy file of (n_positions + 1,) uint64, ``events`` one of (n_events,) uint32: the events of
-    scan position i (row * columns + column) are ``events[offsets[i]:offsets[i + 1]]``, each the flat detector
-    pixel (row * n_columns + column) of one electron; repeated values are several electrons. ``frames``, (k + 1,)
-    uint64, bounds the events of every camera frame that holds any, where positions have several.
+    The events of scan position i (row * columns + column) are the flat detector pixels (row * n_columns + column) of
+    its electrons; repeated values are several electrons. Where positions have several camera frames, the store bounds
+    the events of every one that holds any.
     """
 
     tilt_deg: float
     source: str = Field(description="file name within the source folder")
-    offsets: FileRef
-    events: FileRef
+    events: FileRef = Field(description="the event store")
     counts: int = Field(ge=0, description="electrons in the positions that are kept (flyback dropped)")
     frames_per_position: float = Field(default=1.0, ge=0, description="camera frames per scan position, on average")
-    frames: FileRef | None = Field(default=None, description="bounds of camera frames; None = one for each position")
+    frames_told: bool = Field(default=False, description="whether the store bounds camera frames within positions")
     entries_are_frames: bool = Field(default=True, description="False: the file sums the camera frames of a position")
     flyback_counts: int = Field(default=0, ge=0, description="electrons in the flyback columns, dropped")
     order: int | None = Field(default=None, description="0, 1, 2, ... as the scans were measured; None = not known")

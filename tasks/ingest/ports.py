@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.ingest.electrons import NOTHING_STATED, Stated
+from tasks.model import FileRef
 
 
 class ScanData(NamedTuple):
@@ -33,8 +34,25 @@ class ScanData(NamedTuple):
     """What a person should know about how the scan was read."""
 
 
-class ReadScan(Protocol):
-    """Reads one scan of electron events."""
+class StoredScan(NamedTuple):
+    """What came of one scan that was written into a store; the other fields are those of `ScanData`."""
+
+    events: FileRef
+    counts: int
+    """Electrons in it."""
+    frames_told: bool
+    """Whether the store bounds camera frames within positions."""
+    flyback_events: int
+    frames_per_position: float
+    metadata: dict[str, str]
+    camera_frames: int | None = None
+    beside: tuple[Path, ...] = ()
+    beam_px: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class StoreScan(Protocol):
+    """Writes one scan of electron events into a store."""
 
     def __call__(
         self,
@@ -44,13 +62,19 @@ class ReadScan(Protocol):
         flyback_columns: int,
         frame_shape: tuple[int, int],
         stated: Stated = NOTHING_STATED,
-    ) -> ScanData:
-        """Return every electron of one scan; `stated` is what the manifest says about how the file holds them.
+        store: Path,
+        compressed: bool = True,
+    ) -> StoredScan:
+        """Write every electron of one scan to `store`; `stated` is what the manifest says of how the file holds them.
+
+        Several scans may be read at once, from threads.
 
         Raises
         ------
         SourceError
             If the file is damaged or contradicts the shapes.
+        OSError
+            If the store cannot be written: the disk is full.
         """
         ...
 
@@ -63,8 +87,8 @@ class ScanReader(Protocol):
         """Name of the engine, for the provenance."""
         ...
 
-    def reading(self) -> AbstractContextManager[ReadScan]:
-        """Return a function that reads scans as long as the context lasts."""
+    def storing(self, workers: int = 1) -> AbstractContextManager[StoreScan]:
+        """Return a function that reads scans into stores as long as the context lasts, `workers` at a time."""
         ...
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.apertures import CrystalAperture
+from tasks.events.store import position_blocks
 from tasks.frames import DirectBeams, FrameSeries, event_origins
 from tasks.ingest import TiltSeries, open_events
 from tasks.integrate import Reflections, own_pixels, read_traces
@@ -39,7 +40,7 @@ class ElectronSource(NamedTuple):
 
     def missing(self) -> str | None:
         """Return which file of the event store or of the aperture is gone; None if all are there."""
-        files = [self.aperture.masks, *(file for scan in self.series.scans for file in (scan.offsets, scan.events))]
+        files = [self.aperture.masks, *(scan.events for scan in self.series.scans)]
         return next((str(file.path) for file in files if not file.path.exists()), None)
 
     def on_frame(self, frames: FrameSeries, frame: int) -> FrameElectrons:
@@ -54,11 +55,14 @@ class ElectronSource(NamedTuple):
         positions = np.flatnonzero(self.aperture.positions_at(tilt).ravel())
         origins = event_origins(self.beams, tilt, self.series.scan.shape, frames.direct_beam_px)[positions]
         scan = open_events(self.series.scans[tilt])
-        bounds = scan.offsets.astype(np.int64)
-        begins, ends = bounds[positions], bounds[positions + 1]
-        parts = [scan.events[begin:end] for begin, end in zip(begins, ends, strict=True)]
+        lengths = np.diff(scan.bounds)[positions]
+        parts = [
+            part.events[begin:end]
+            for part in position_blocks(scan, positions)
+            for begin, end in zip(part.begins, part.ends, strict=True)
+        ]
         events = np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, dtype=np.int64)
-        owner = np.repeat(np.arange(len(positions)), ends - begins)
+        owner = np.repeat(np.arange(len(positions)), lengths)
         slow, fast = np.divmod(events, self.series.detector.shape_px[1])
         slow, fast = slow + origins[owner, 0], fast + origins[owner, 1]
         shape = frames.detector.shape_px

@@ -11,8 +11,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from tasks.ingest.models import ScanGrid, TiltScan, TiltSeries
-from tasks.model import Beam, Detector, FileRef
+from tasks.model import Beam, Detector
 from tasks.model.provenance import Provenance
+from tests.synthetic.stored_events import put_events
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,11 @@ def write_cluster(cluster: Cluster, folder: Path) -> tuple[TiltSeries, Truth]:
         thickness.append(maps)
         offsets, events = _events(cluster, bodies, maps, tilt, rng, blank=index in cluster.blank)
         stem = folder / f"scan-{index:03d}"
-        np.save(f"{stem}-offsets.npy", offsets)
-        np.save(f"{stem}-events.npy", events)
         scans.append(
             TiltScan(
                 tilt_deg=float(tilt),
                 source=f"{stem.name}.h5",
-                offsets=FileRef.of(Path(f"{stem}-offsets.npy")),
-                events=FileRef.of(Path(f"{stem}-events.npy")),
+                events=put_events(stem.with_suffix(".events"), offsets, events),
                 counts=len(events),
             )
         )

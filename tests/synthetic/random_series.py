@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.events.store import ScanEvents
+from tasks.events.store_file import write_store
 from tasks.ingest import ScanGrid, TiltScan, TiltSeries
 from tasks.model import Beam, Detector, FileRef
 from tasks.model.provenance import Provenance
@@ -18,15 +20,14 @@ def random_series(
         rng = np.random.default_rng([seed, tilt])
         sizes = rng.poisson(mean, scan_shape[0] * scan_shape[1])
         events = rng.integers(0, detector_shape[0] * detector_shape[1], sizes.sum(), dtype=np.uint32)
-        offsets, kept = folder / f"scan-{tilt:03d}-offsets.npy", folder / f"scan-{tilt:03d}-events.npy"
-        np.save(offsets, np.concatenate([[0], np.cumsum(sizes)]).astype(np.uint64))
-        np.save(kept, events)
+        kept = write_store(
+            folder / f"scan-{tilt:03d}.events", ScanEvents(np.cumsum([0, *sizes]).astype(np.uint64), events)
+        )
         refer = FileRef.of if hashed else (lambda path: FileRef(path=path, sha256="0" * 64))
         scans.append(
             TiltScan(
                 tilt_deg=float(tilt - tilts // 2),
                 source=f"scan-{tilt:03d}.h5",
-                offsets=refer(offsets),
                 events=refer(kept),
                 counts=len(events),
             )

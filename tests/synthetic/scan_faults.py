@@ -5,15 +5,14 @@ scan is exposed at these places, so that a shifted row shows specimen that the s
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.ingest.models import TiltScan, TiltSeries
-from tasks.model import FileRef
 from tasks.simulate.exposure import Exposure, Specimen, expose
 from tasks.simulate.shapes import scan_points_nm
+from tests.synthetic.stored_events import loaded, put_events
 
 
 def sound(shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -65,12 +64,10 @@ def expose_at(specimen: Specimen, index: int, places: NDArray[np.float64]) -> Ex
 
 def rewritten(scan: TiltScan, parts: Mapping[int, NDArray[np.uint32]]) -> TiltScan:
     """Write other electrons at some flat positions of a stored scan, and return its document."""
-    offsets, events = np.load(scan.offsets.path).astype(np.int64), np.load(scan.events.path)
+    offsets, events = loaded(scan)
     lists = [parts.get(index, events[offsets[index] : offsets[index + 1]]) for index in range(len(offsets) - 1)]
-    np.save(scan.events.path, np.concatenate(lists).astype(np.uint32))
-    np.save(scan.offsets.path, np.cumsum([0, *map(len, lists)]).astype(np.uint64))
-    files = {"offsets": FileRef.of(Path(scan.offsets.path)), "events": FileRef.of(Path(scan.events.path))}
-    return scan.model_copy(update={**files, "counts": sum(map(len, lists))})
+    file = put_events(scan.events.path, np.cumsum([0, *map(len, lists)]), np.concatenate(lists))
+    return scan.model_copy(update={"events": file, "counts": sum(map(len, lists))})
 
 
 def with_scan(series: TiltSeries, index: int, scan: TiltScan) -> TiltSeries:

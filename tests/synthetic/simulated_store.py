@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from tasks.ingest.models import ScanGrid, TiltScan, TiltSeries
-from tasks.model import Beam, Detector, FileRef
+from tasks.model import Beam, Detector
 from tasks.model.provenance import Provenance
 from tasks.simulate.exposure import expose
 from tasks.simulate.specimen import prepare_specimen
 from tests.synthetic.diffracting_cluster import Truth
 from tests.synthetic.scan_faults import expose_at
+from tests.synthetic.stored_events import put_events
 
 
 def simulated_store(structure, settings, folder: Path, places=None, repeats=1) -> tuple[TiltSeries, Truth]:
@@ -53,13 +54,10 @@ def _stored(shot, specimen, index, stem) -> TiltScan:
     rows = np.arange(ny * wide).reshape(ny, wide)[:, :nx].ravel()
     sizes = (shot.offsets[1:] - shot.offsets[:-1])[rows]
     events = np.concatenate([shot.events[shot.offsets[r] : shot.offsets[r + 1]] for r in rows])
-    np.save(f"{stem}-offsets.npy", np.concatenate([[0], np.cumsum(sizes)]).astype(np.uint64))
-    np.save(f"{stem}-events.npy", events.astype(np.uint32))
     return TiltScan(
         tilt_deg=float(specimen.tilts.recorded_deg[index]),
         source=f"{stem.name}.h5",
-        offsets=FileRef.of(Path(f"{stem}-offsets.npy")),
-        events=FileRef.of(Path(f"{stem}-events.npy")),
+        events=put_events(stem.with_suffix(".events"), np.concatenate([[0], np.cumsum(sizes)]), events),
         counts=len(events),
     )
 

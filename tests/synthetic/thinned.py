@@ -6,9 +6,8 @@ from typing import Literal
 import numpy as np
 from numba import njit
 
-from tasks.ingest.events import open_events
 from tasks.ingest.models import TiltSeries
-from tasks.model import FileRef
+from tests.synthetic.stored_events import loaded, put_events
 
 Rule = Literal["marks", "first", "maxima"]
 RULES: tuple[Rule, ...] = ("marks", "first", "maxima")
@@ -34,17 +33,9 @@ def thinned_store(series: TiltSeries, folder: Path, rule: Rule, *, seed: int = 0
     scans = []
     folder.mkdir(parents=True, exist_ok=True)
     for index, scan in enumerate(series.scans):
-        whole = open_events(scan)
         rng = np.random.default_rng([seed, index])
-        offsets, events = thinned(whole.offsets, whole.events, series.detector.shape_px, rule, rng)
-        stem = folder / f"scan-{index:03d}"
-        np.save(f"{stem}-offsets.npy", offsets)
-        np.save(f"{stem}-events.npy", events)
-        update = {
-            "offsets": FileRef.of(Path(f"{stem}-offsets.npy")),
-            "events": FileRef.of(Path(f"{stem}-events.npy")),
-            "counts": len(events),
-        }
+        offsets, events = thinned(*loaded(scan), series.detector.shape_px, rule, rng)
+        update = {"events": put_events(folder / f"scan-{index:03d}.events", offsets, events), "counts": len(events)}
         scans.append(scan.model_copy(update=update))
     return series.model_copy(update={"scans": tuple(scans), **changes})
 

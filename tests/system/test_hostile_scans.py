@@ -13,6 +13,7 @@ from adapters.formats.scans.beam_offsets import offsets_beside
 from adapters.formats.scans.scan_formats import SCAN_FORMATS
 from adapters.formats.scans.scan_reader import ScanFileReader
 from adapters.formats.stempy_writer import write_scan
+from tasks.events.store_file import open_store
 from tasks.ingest import Conversion, EventClock, Stated
 from tasks.model import SourceError
 from tests.synthetic.hostile_files import mutated, no_longer_than
@@ -83,19 +84,23 @@ def test_two_hundred_mutated_files_of_a_format(tmp_path: Path, name: str) -> Non
     path = write(folder / name)
     good, rng, refused = path.read_bytes(), np.random.default_rng(len(name)), 0
     others = {other: content for other, content in bytes_below(tmp_path).items() if other != path}
-    begin = time.monotonic()
-    with ScanFileReader(timeout_s=8.0).reading() as read:
+    begin, kept = time.monotonic(), tmp_path / "kept.events"
+    with ScanFileReader(timeout_s=8.0).storing() as store:
         for _ in range(FILES):
             path.write_bytes(mutated(good, rng) or b"x")
             try:
-                data = read(path, scan_shape=scan, flyback_columns=0, frame_shape=frame, stated=stated)
+                store(path, scan_shape=scan, flyback_columns=0, frame_shape=frame, stated=stated, store=kept)
             except SourceError:
                 refused += 1
             else:
-                assert int(data.offsets[-1]) == len(data.events) > 0
-                assert int(data.events.max()) < frame[0] * frame[1]
+                found = open_store(kept)
+                assert int(found.offsets[-1]) == len(found.events) > 0
+                assert int(found.events[:].max()) < frame[0] * frame[1]
+                kept.unlink()
         path.write_bytes(good)
-        assert len(read(path, scan_shape=scan, flyback_columns=0, frame_shape=frame, stated=stated).events)
+        good_one = store(path, scan_shape=scan, flyback_columns=0, frame_shape=frame, stated=stated, store=kept)
+        assert good_one.counts
+        kept.unlink()
     assert time.monotonic() - begin < HANG_S
     assert refused > FILES / 4
     assert {other: content for other, content in bytes_below(tmp_path).items() if other != path} == others
@@ -105,11 +110,11 @@ def test_two_hundred_mutated_files_beside_a_master(tmp_path: Path) -> None:
     master = write_arina(tmp_path / "a_master.h5", sparse_counts(1, SCAN, FRAME))
     part = tmp_path / "a_data_000001.h5"
     good, rng, refused = part.read_bytes(), np.random.default_rng(3), 0
-    with ScanFileReader(timeout_s=8.0).reading() as read:
+    with ScanFileReader(timeout_s=8.0).storing() as store:
         for _ in range(FILES):
             part.write_bytes(mutated(good, rng) or b"x")
             try:
-                read(master, scan_shape=SCAN, flyback_columns=0, frame_shape=FRAME)
+                store(master, scan_shape=SCAN, flyback_columns=0, frame_shape=FRAME, store=tmp_path / "kept.events")
             except SourceError:
                 refused += 1
     assert refused > FILES / 4
@@ -119,10 +124,10 @@ def test_two_hundred_mutated_files_of_offsets_cost_no_scan(tmp_path: Path) -> No
     path = write_offsets(tmp_path / "s_offsets.emd", np.random.default_rng(1).normal(30.0, 1.0, (2, *SCAN)))
     scan = stempy(tmp_path / "s.h5")
     good, rng, noted = path.read_bytes(), np.random.default_rng(4), 0
-    with ScanFileReader(timeout_s=8.0).reading() as read:
+    with ScanFileReader(timeout_s=8.0).storing() as store:
         for _ in range(FILES):
             path.write_bytes(mutated(good, rng) or b"x")
-            data = read(scan, scan_shape=SCAN, flyback_columns=0, frame_shape=FRAME)
+            data = store(scan, scan_shape=SCAN, flyback_columns=0, frame_shape=FRAME, store=tmp_path / "kept.events")
             noted += bool(data.notes)
             assert data.beam_px is None or np.isfinite(data.beam_px).all()
     assert noted > FILES / 4

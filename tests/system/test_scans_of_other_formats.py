@@ -94,9 +94,9 @@ def ingest(folder: Path, work: Path) -> TiltSeries:
     return ingest_tilt_series(read_source(folder), ScanFileReader(), IngestSettings(), work)
 
 
-def stored(series: TiltSeries) -> list[tuple[bytes, ...]]:
+def stored(series: TiltSeries) -> list[bytes]:
     """Return the bytes of the event store, scan by scan."""
-    return [(scan.offsets.path.read_bytes(), scan.events.path.read_bytes()) for scan in series.scans]
+    return [scan.events.path.read_bytes() for scan in series.scans]
 
 
 def test_the_event_store_and_the_apertures_are_those_of_stempy_s_files(

@@ -20,6 +20,7 @@ from tasks.model import Beam, Detector, Document, FileRef, SettingsError, Source
 from tasks.model.provenance import Provenance
 from tasks.refine.models import Refinement
 from tests.synthetic.reflections_from_hkl import reflections_from_hkl
+from tests.synthetic.stored_events import put_events
 
 SHAPE = (16, 20)
 MADE = Provenance(engine="test", version="0")
@@ -189,13 +190,11 @@ def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
 def test_the_scans_of_a_run_are_exported_with_their_tilts(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "ingest"
     folder.mkdir(parents=True)
-    np.save(folder / "o.npy", np.array([0, 2, 2, 3, 3], dtype=np.uint64))
-    np.save(folder / "e.npy", np.array([7, 7, 319], dtype=np.uint32))
+    file = put_events(folder / "scan.events", np.array([0, 2, 2, 3, 3]), np.array([7, 7, 319]))
     scan = TiltScan(
         tilt_deg=-30.5,
         source="a.h5",
-        offsets=FileRef.of(folder / "o.npy"),
-        events=FileRef.of(folder / "e.npy"),
+        events=file,
         counts=3,
     )
     grid = ScanGrid(shape=(2, 2), step_nm=1.0, rotation_deg=0.0)

@@ -9,13 +9,13 @@ from typing import Literal, TypedDict
 from pydantic import Field
 
 from adapters.formats.file_format import BEGIN_BYTES
-from adapters.formats.scan_worker import ScanWorker
+from adapters.formats.scan_worker import ScanWorkers
 from adapters.formats.scans.beam_offsets import offsets_beside
 from adapters.formats.scans.dense_scan import Shape
 from adapters.formats.scans.hdf5_safety import is_hdf5
 from adapters.formats.scans.scan_formats import DAMAGE, DENSE_FORMATS, TIMEPIX3, damaged, dense_format, is_timepix3
 from adapters.formats.stempy_hdf5 import StempyReader
-from tasks.ingest import NOTHING_STATED, ReadScan, ScanData, Stated
+from tasks.ingest import NOTHING_STATED, ScanData, Stated, StoredScan, StoreScan, store_data
 from tasks.model import Document, SourceError
 
 HDF5_SUFFIXES = {".h5", ".hdf5"}
@@ -39,10 +39,41 @@ class ScanFileReader(Document):
     timeout_s: float = Field(default=60.0, gt=0, description="time to read one scan, beside 1 s for every 2 MB")
 
     @contextmanager
-    def reading(self) -> Iterator[ReadScan]:
-        """Read in a process of its own: this one outlives a hang or a crash of a library."""
-        with ScanWorker(self.read, timeout_s=self.timeout_s, bytes_of=bytes_of_scan) as worker:
-            yield worker.read
+    def storing(self, workers: int = 1) -> Iterator[StoreScan]:
+        """Read in processes of their own: this one outlives a hang or a crash of a library."""
+        pool = ScanWorkers(self.store, timeout_s=self.timeout_s, bytes_of=bytes_of_scan, workers=workers)
+        with pool:
+            yield pool.store
+
+    def store(
+        self,
+        path: Path,
+        *,
+        scan_shape: Shape,
+        flyback_columns: int,
+        frame_shape: Shape,
+        stated: Stated = NOTHING_STATED,
+        store: Path,
+        compressed: bool = True,
+    ) -> StoredScan:
+        """Write every electron of one scan, flyback dropped, into a store; stempy's a part at a time.
+
+        Raises
+        ------
+        SourceError
+            As `read`.
+        OSError
+            If the store cannot be written.
+        """
+        shapes = Shapes(scan_shape=scan_shape, flyback_columns=flyback_columns, frame_shape=frame_shape)
+        if self._is_stempy(path):
+            stored = self._stempy().store(path, **shapes, stated=stated, store=store, compressed=compressed)
+        else:
+            stored = store_data(self._electrons(path, shapes, stated), store, compressed=compressed)
+        offsets = offsets_beside(path, scan_shape, flyback_columns)
+        beside = stored.beside if offsets.path is None else (*stored.beside, offsets.path)
+        notes = stored.notes if offsets.note is None else (*stored.notes, offsets.note)
+        return stored._replace(beam_px=offsets.beam_px, beside=beside, notes=notes)
 
     def read(
         self,
@@ -79,7 +110,7 @@ class ScanFileReader(Document):
 
             return read_timepix3(path, **shapes, stated=stated, events_max=self.events_max)
         known = dense_format(path, begin)
-        if known is None and (is_hdf5(begin) or path.suffix.lower() in HDF5_SUFFIXES):
+        if known is None and _may_be_stempy(path, begin):
             return self._stempy().read(path, **shapes, stated=stated)
         if known is None:
             names = ", ".join((*(one.name for one in DENSE_FORMATS), TIMEPIX3))
@@ -90,10 +121,19 @@ class ScanFileReader(Document):
         except DAMAGE as error:
             raise damaged(known.name, error) from error
 
+    def _is_stempy(self, path: Path) -> bool:
+        with path.open("rb") as stream:
+            begin = stream.read(BEGIN_BYTES)
+        return not is_timepix3(path, begin) and dense_format(path, begin) is None and _may_be_stempy(path, begin)
+
     def _stempy(self) -> StempyReader:
         return StempyReader(
             frames_per_position_max=self.frames_per_position_max, events_max=self.events_max, timeout_s=self.timeout_s
         )
+
+
+def _may_be_stempy(path: Path, begin: bytes) -> bool:
+    return is_hdf5(begin) or path.suffix.lower() in HDF5_SUFFIXES
 
 
 def bytes_of_scan(path: Path) -> int:

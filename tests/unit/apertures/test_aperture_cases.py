@@ -10,6 +10,7 @@ from tasks.apertures.automatic import AutomaticApertures
 from tasks.model import NoCrystalsError
 from tests.synthetic.aperture_scores import masks_of_set, score_apertures
 from tests.synthetic.diffracting_cluster import Cluster, write_cluster
+from tests.synthetic.stored_events import loaded, put_events
 
 TILTS = tuple(np.arange(-4.0, 5.0))
 FEW = Cluster(seed=2, tilts=TILTS, scan=(36, 36), radius=(3.5, 5.0), spread=5.0, crystals=3)
@@ -67,12 +68,12 @@ def test_no_crystal_is_a_typed_error(tmp_path):
 def test_hot_positions_belong_to_no_aperture(tmp_path):
     series, _ = write_cluster(replace(FEW, tilts=TILTS[:3]), tmp_path)
     scan = series.scans[1]
-    offsets, events = np.load(scan.offsets.path), np.load(scan.events.path)
-    hot = np.argmax(np.diff(offsets.astype(int)))
+    offsets, events = loaded(scan)
+    hot = np.argmax(np.diff(offsets))
     extra = np.resize(events[offsets[hot] : offsets[hot + 1]], 5000)
-    np.save(scan.events.path, np.insert(events, int(offsets[hot]), extra))
-    offsets[hot + 1 :] += np.uint64(len(extra))
-    np.save(scan.offsets.path, offsets)
+    more = np.insert(events, int(offsets[hot]), extra)
+    offsets[hot + 1 :] += len(extra)
+    put_events(scan.events.path, offsets, more)
     apertures = AutomaticApertures().propose(series, tmp_path)
     assert not masks_of_set(apertures)[:, 1].reshape(len(apertures.crystals), -1)[:, hot].any()
 
@@ -105,10 +106,10 @@ def test_a_crystal_that_leaves_the_field_ends_and_the_others_go_on(tmp_path):
 def merged(one, other):
     """Put the electrons of the scans of the other series into those of the first, position by position."""
     for scan, more in zip(one.scans, other.scans, strict=True):
-        offsets, events = zip(*((np.load(s.offsets.path), np.load(s.events.path)) for s in (scan, more)), strict=True)
+        offsets, events = zip(*(loaded(one) for one in (scan, more)), strict=True)
         parts = [np.split(e, o[1:-1].astype(int)) for o, e in zip(offsets, events, strict=True)]
-        np.save(scan.events.path, np.concatenate([part for pair in zip(*parts, strict=True) for part in pair]))
-        np.save(scan.offsets.path, offsets[0] + offsets[1])
+        both = np.concatenate([part for pair in zip(*parts, strict=True) for part in pair])
+        put_events(scan.events.path, offsets[0] + offsets[1], both)
     return one
 
 

@@ -12,6 +12,7 @@ from tasks.drawing import Scene, VirtualDetector
 from tasks.drawing.kept_images import KeptImages
 from tasks.model import SourceError
 from tests.synthetic.random_series import random_series
+from tests.synthetic.stored_events import loaded, put_events
 
 SCAN, DETECTOR = (7, 9), (11, 13)
 
@@ -28,7 +29,7 @@ def scene(series):
 
 def one_by_one(series, tilt, mask):
     scan = series.scans[tilt]
-    offsets, events = np.load(scan.offsets.path).astype(int), np.load(scan.events.path)
+    offsets, events = loaded(scan)
     expected = np.zeros(DETECTOR, dtype=np.uint32)
     for position in np.flatnonzero(mask.ravel()):
         for pixel in events[offsets[position] : offsets[position + 1]]:
@@ -166,11 +167,10 @@ def test_several_threads_get_the_same_sums(series) -> None:
 def test_positions_written_twice_are_told(tmp_path) -> None:
     series = random_series(tmp_path, tilts=1, mean=60)
     scan = series.scans[0]
-    offsets, events = np.load(scan.offsets.path).astype(int), np.load(scan.events.path)
+    offsets, events = loaded(scan)
     parts = [events[offsets[p] : offsets[p + 1]] for p in range(63)]
     parts[10] = parts[9]
-    np.save(scan.events.path, np.concatenate(parts))
-    np.save(scan.offsets.path, np.cumsum([0, *map(len, parts)]).astype(np.uint64))
+    put_events(scan.events.path, np.cumsum([0, *map(len, parts)]), np.concatenate(parts))
     assert np.argwhere(Scene(series).repeated(0)).tolist() == [[1, 1]]
 
 

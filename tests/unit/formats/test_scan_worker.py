@@ -55,9 +55,9 @@ import sys
 
 from adapters.formats.stempy_hdf5 import StempyReader
 
-with StempyReader().reading() as read:
-    data = read(Path(sys.argv[1]), scan_shape=(2, 2), flyback_columns=0, frame_shape=(4, 4))
-print(len(data.events))
+with StempyReader().storing() as store:
+    kept = Path(sys.argv[1]).with_suffix(".events")
+    print(store(Path(sys.argv[1]), scan_shape=(2, 2), flyback_columns=0, frame_shape=(4, 4), store=kept).counts)
 """
 
 

@@ -12,8 +12,9 @@ from tasks.frames.counting import FrameLoss, exposures_of, frame_loss, judge_cou
 from tasks.frames.packing import CountedFrame, measured_packing
 from tasks.frames.stack import each_corrected_frame, stored, write_stack
 from tasks.ingest.models import ScanGrid, TiltScan, TiltSeries
-from tasks.model import Beam, Counting, Detector, FileRef
+from tasks.model import Beam, Counting, Detector
 from tasks.model.provenance import Provenance
+from tests.synthetic.stored_events import put_events
 from tests.synthetic.thinned import RULES, Rule, thinned
 
 SHAPE = (160, 160)
@@ -90,12 +91,8 @@ def test_spots_are_corrected_to_what_arrived_by_any_rule(rule: Rule) -> None:
 
 
 def series_of(scan: ScanEvents, folder: Path, counting: Counting | None) -> TiltSeries:
-    np.save(folder / "o.npy", scan.offsets)
-    np.save(folder / "e.npy", scan.events)
-    listed = TiltScan(
-        tilt_deg=0.0, source="s.h5", offsets=FileRef.of(folder / "o.npy"), events=FileRef.of(folder / "e.npy"),
-        counts=len(scan.events),
-    )  # fmt: skip
+    file = put_events(folder / "scan.events", scan.offsets, scan.events)
+    listed = TiltScan(tilt_deg=0.0, source="s.h5", events=file, counts=len(scan.events))
     return TiltSeries(
         sample="s", composition=None, beam=Beam(energy_kev=300.0), counting=counting,
         detector=Detector(name="d", shape_px=SHAPE, pixel_size_mm=0.01, camera_length_mm=110.0),

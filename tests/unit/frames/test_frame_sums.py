@@ -25,6 +25,7 @@ from tasks.ingest.source import read_source
 from tasks.ingest.task import ingest_tilt_series
 from tasks.ingest.validity import find_validity
 from tasks.model import FileRef, InputError
+from tests.synthetic.stored_events import loaded, put_events
 
 SHAPE = (64, 56)
 SCAN = (6, 7)
@@ -323,18 +324,17 @@ def test_hot_and_dead_pixels_are_masked_and_nothing_else(tmp_path: Path) -> None
     centres = np.array([31.0, 27.0]) + rng.normal(size=(8, 2)) * 2
     series, _ = make_series(tmp_path, centres, per_position=400)
     series = series.model_copy(
-        update={"scans": tuple(scan.model_copy(update={"frames": None}) for scan in series.scans)}
+        update={"scans": tuple(scan.model_copy(update={"frames_told": False}) for scan in series.scans)}
     )  # which electron came in which camera frame is not kept below
     clean = series.validity
     for scan in series.scans:  # a pixel that counts at every position, and one in the halo that never does
-        offsets, events = (np.load(ref.path) for ref in (scan.offsets, scan.events))
+        offsets, events = loaded(scan)
         kept = events != 40 * SHAPE[1] + 30
         place = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets.astype(int)))[kept]
         place = np.concatenate([place, np.arange(len(offsets) - 1)])
         events = np.concatenate([events[kept], np.full(len(offsets) - 1, 60 * SHAPE[1] + 50)])
         order = np.argsort(place, kind="stable")
-        np.save(scan.events.path, events[order].astype(np.uint32))
-        np.save(scan.offsets.path, np.searchsorted(place[order], np.arange(len(offsets))).astype(np.uint64))
+        put_events(scan.events.path, np.searchsorted(place[order], np.arange(len(offsets))), events[order])
 
     none = np.zeros(SHAPE, dtype=bool)
     series = series.model_copy(update={"validity": find_validity(series.scans, series.detector, none, tmp_path)})
@@ -369,13 +369,14 @@ def without(series: TiltSeries, dead: dict[int, np.ndarray]) -> TiltSeries:
     """Drop the electrons of some scans on dead pixels, in place, and look for faults again."""
     for number, pixels in dead.items():
         scan = series.scans[number]
-        offsets, events = (np.load(ref.path) for ref in (scan.offsets, scan.events))
+        offsets, events = loaded(scan)
         kept = ~pixels.ravel()[events]
         place = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets.astype(int)))[kept]
-        np.save(scan.events.path, events[kept])
-        np.save(scan.offsets.path, np.searchsorted(place, np.arange(len(offsets))).astype(np.uint64))
+        put_events(scan.events.path, np.searchsorted(place, np.arange(len(offsets))), events[kept])
     folder = series.scans[0].events.path.parent
-    scans = tuple(scan.model_copy(update={"frames": None}) for scan in series.scans)  # the frames' bounds are not kept
+    scans = tuple(
+        scan.model_copy(update={"frames_told": False}) for scan in series.scans
+    )  # the frames' bounds are not kept
     series = series.model_copy(update={"scans": scans})
     found = find_validity(series.scans, series.detector, np.zeros(SHAPE, dtype=bool), folder)
     return series.model_copy(update={"validity": found})
@@ -413,13 +414,12 @@ def test_camera_frames_that_are_lost_are_no_exposures(tmp_path: Path) -> None:
     series, _ = make_series(tmp_path, np.tile([31.0, 27.0], (5, 1)))
     whole = sum_frames(series, aperture_of(tmp_path, series, all_positions(5)), FrameSettings(), tmp_path / "whole")
     scan = series.scans[2]
-    offsets, events = np.load(scan.offsets.path).astype(int), np.load(scan.events.path)
+    offsets, events = loaded(scan)
     lengths = np.diff(offsets)
     kept = np.repeat(~np.isin(np.arange(len(lengths)), [3, 17, 30]), lengths)
     lengths[[3, 17, 30]] = 0
-    np.save(scan.events.path, events[kept])
-    np.save(scan.offsets.path, np.concatenate([[0], np.cumsum(lengths)]).astype(np.uint64))
-    scans = tuple(one.model_copy(update={"frames": None}) for one in series.scans)  # their bounds are not kept
+    put_events(scan.events.path, np.concatenate([[0], np.cumsum(lengths)]), events[kept])
+    scans = tuple(one.model_copy(update={"frames_told": False}) for one in series.scans)  # their bounds are not kept
     series = series.model_copy(update={"scans": scans})
     frames = sum_frames(series, aperture_of(tmp_path, series, all_positions(5)), FrameSettings(), tmp_path / "lost")
     assert [frame.positions for frame in whole.frames] == [42] * 5

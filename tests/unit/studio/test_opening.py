@@ -77,10 +77,10 @@ def contents_of(folder: Path) -> dict[str, tuple[int, int]]:
 def test_a_source_is_read_once_into_the_work_folder_and_never_written(made, source, tmp_path):
     before = contents_of(source)
     shutil.copytree(made / "work", tmp_path / "work")
-    events = next((tmp_path / "work" / "ingest").glob("*.events.npy")).stat().st_ino
+    events = next((tmp_path / "work" / "ingest").glob("*.events")).stat().st_ino
     place = open_place(source, work=tmp_path / "work", tell=told)
     assert contents_of(source) == before
-    assert next((tmp_path / "work" / "ingest").glob("*.events.npy")).stat().st_ino == events
+    assert next((tmp_path / "work" / "ingest").glob("*.events")).stat().st_ino == events
     assert (place.kind, place.run, place.source, place.drawing.crystals) == ("tilt series", None, source, ())
     assert place.scene.tilt_deg == pytest.approx(TILTS)
     assert place.scene.scan_shape == SHAPE
@@ -88,10 +88,10 @@ def test_a_source_is_read_once_into_the_work_folder_and_never_written(made, sour
 
 def test_how_far_reading_has_come_is_told(source, tmp_path, monkeypatch):
     def slowly(document, reader, settings, workdir, masks):
-        partial = workdir.with_name(f".{workdir.name}.partial")
+        partial = workdir.with_name(f".{workdir.name}.partial.scans")
         partial.mkdir()
         for number in range(len(TILTS)):
-            (partial / f"scan-{number:05d}.events.npy").touch()
+            (partial / f"scan-{number:05d}.events").touch()
             time.sleep(0.02)
         return document
 
