@@ -266,8 +266,10 @@ class Entries(NamedTuple):
     def _checked(self, events: NDArray[np.integer], before: int, events_max: int) -> int:
         """Return how many events there are; every one must lie on the detector."""
         pixels = self.frame_shape[0] * self.frame_shape[1]
-        if len(events) and not 0 <= int(events.min()) <= int(events.max()) < pixels:
-            worst = int(events.max()) if int(events.max()) >= pixels else int(events.min())
+        least = int(events.min()) if len(events) and events.dtype.kind == "i" else 0
+        most = int(events.max()) if len(events) else 0
+        if not 0 <= least <= most < pixels:
+            worst = most if most >= pixels else least
             raise SourceError(f"event index {worst} is out of range: a frame has {pixels} pixels")
         if before + len(events) > events_max:
             raise SourceError(f"more than {events_max} electrons in one scan", "raise events_max if it is true")

@@ -20,7 +20,7 @@ def repeated_positions(scan: ScanEvents) -> NDArray[np.bool_]:
         _equal_to_last(begins, ends, part.events, FEWEST, found[part.ranges])
         first = part.events[begins[0] : ends[0]]
         found[part.ranges.start] = len(first) >= FEWEST and np.array_equal(first, last)
-        last = part.events[begins[-1] : ends[-1]]
+        last = part.events[begins[-1] : ends[-1]].copy()
     return found
 
 

@@ -23,8 +23,13 @@ class StoredEvents(Protocol):
         """(chunks,): number of the first event of every chunk, ascending."""
         ...
 
-    def chunk(self, number: int) -> NDArray[np.uint32]:
-        """Return the events of one chunk, as `ScanEvents` has them.
+    @property
+    def largest(self) -> int:
+        """Events of the largest chunk."""
+        ...
+
+    def chunk(self, number: int, out: NDArray[np.uint32] | None = None) -> NDArray[np.uint32]:
+        """Return the events of one chunk, as `ScanEvents` has them, in `out` if it is given and must be written.
 
         Raises
         ------
@@ -62,8 +67,8 @@ class ScanEvents(NamedTuple):
         return np.asarray(self.offsets).astype(np.int64)
 
 
-class Block(NamedTuple):
-    """Events that lie in memory together, and which of the ranges that were asked for they hold."""
+class EventBlock(NamedTuple):
+    """Events that lie in memory together, until the next block is asked for, and which of the ranges they hold."""
 
     events: NDArray[np.uint32]
     first: int
@@ -74,17 +79,18 @@ class Block(NamedTuple):
     ends: NDArray[np.int64]
 
 
-def blocks(scan: ScanEvents, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> Iterator[Block]:
+def blocks(scan: ScanEvents, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> Iterator[EventBlock]:
     """Go through ranges of events that lie within a position each and ascend, (n,), a chunk of the store at a time.
 
     Every range comes once, and in its order; chunks without any are not read.
     """
     if isinstance(scan.events, np.ndarray):
-        yield Block(scan.events, 0, slice(0, len(begins)), begins, ends)
+        yield EventBlock(scan.events, 0, slice(0, len(begins)), begins, ends)
         return
     if not len(begins) or not len(scan.events):
         return
     firsts = scan.events.first_events
+    memory = np.empty(scan.events.largest, dtype=np.uint32)  # new memory for each chunk takes as long as to unpack it
     # an empty range at a border counts for either side of it
     number = np.maximum(np.searchsorted(firsts, begins, side="right") - 1, 0)
     cuts = np.flatnonzero(np.diff(number)) + 1
@@ -92,10 +98,11 @@ def blocks(scan: ScanEvents, begins: NDArray[np.int64], ends: NDArray[np.int64])
         first = int(firsts[number[start]])
         part = slice(start, stop)
         if (ends[part] > begins[part]).any():
-            yield Block(scan.events.chunk(int(number[start])), first, part, begins[part] - first, ends[part] - first)
+            events = scan.events.chunk(int(number[start]), memory)
+            yield EventBlock(events, first, part, begins[part] - first, ends[part] - first)
 
 
-def position_blocks(scan: ScanEvents, positions: NDArray[np.int64] | None = None) -> Iterator[Block]:
+def position_blocks(scan: ScanEvents, positions: NDArray[np.int64] | None = None) -> Iterator[EventBlock]:
     """Go through the events of some positions, (n,) ascending; None = of all."""
     bounds = scan.bounds
     if positions is None:

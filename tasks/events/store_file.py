@@ -88,9 +88,6 @@ class StoreWriter:
         frames = lengths if frame_lengths is None else frame_lengths
         bounds = np.concatenate([[0], np.cumsum(frames)])
         events = np.ascontiguousarray(events, dtype=np.uint32)
-        if _unsorted(events, bounds):
-            events = events.copy()
-            _sort(events, bounds)
         self._lengths.append(np.asarray(lengths, dtype=np.int64))
         if frame_lengths is not None:
             self._frames.append(np.asarray(frame_lengths, dtype=np.int64))
@@ -112,7 +109,12 @@ class StoreWriter:
         if not self._waiting:
             return
         chunk = np.concatenate(self._held) if len(self._held) > 1 else self._held[0]
-        data = pack(chunk, np.concatenate(self._held_bounds)) if self._compressed else np.ascontiguousarray(chunk).data
+        bounds, differences = np.concatenate(self._held_bounds), np.empty_like(chunk)
+        if not _differences(chunk, bounds, differences):
+            chunk = chunk.copy()
+            _sort(chunk, np.append(bounds, len(chunk)))
+            _differences(chunk, bounds, differences)
+        data = pack(differences) if self._compressed else np.ascontiguousarray(chunk).data
         place = self._stream.tell()
         self._stream.write(data)
         size = self._stream.tell() - place
@@ -190,6 +192,7 @@ class ChunkedEvents:
         self.size: int = footer["events"]
         self.first_events: NDArray[np.int64] = index["event"].astype(np.int64)
         self._ends = np.append(self.first_events[1:], self.size)
+        self.largest = int((self._ends - self.first_events).max(initial=0))
 
     def __len__(self) -> int:
         return self.size
@@ -198,8 +201,8 @@ class ChunkedEvents:
     def _mapped(self) -> NDArray[np.uint8]:
         return np.memmap(self._path, mode="r", dtype=np.uint8)
 
-    def chunk(self, number: int) -> NDArray[np.uint32]:
-        """Return the events of one chunk.
+    def chunk(self, number: int, out: NDArray[np.uint32] | None = None) -> NDArray[np.uint32]:
+        """Return the events of one chunk, in `out` where they must be unpacked.
 
         Raises
         ------
@@ -222,7 +225,9 @@ class ChunkedEvents:
             return np.asarray(data).view(np.uint32)
         first, end = int(self.first_events[number]), int(self._ends[number])
         resets = self._bounds[slice(*np.searchsorted(self._bounds, np.array([first, end], dtype=np.uint64)))]
-        return unpack(data, end - first, resets.astype(np.int64) - first)
+        events = np.empty(end - first, dtype=np.uint32) if out is None else out[: end - first]
+        unpack(data, events, np.asarray(resets).astype(np.int64) - first)
+        return events
 
     def __getitem__(self, part: slice) -> NDArray[np.uint32]:
         begin, end, step = part.indices(self.size)
@@ -303,38 +308,40 @@ def checksum_of(data: Any) -> int:
     return int(imagecodecs.deflate_crc32(data))
 
 
-def pack(events: NDArray[np.uint32], bounds: NDArray[np.int64]) -> bytes:
-    """Return the compressed events (n,) of a chunk; at `bounds`, ascending, a camera frame begins."""
+def pack(differences: NDArray[np.uint32]) -> bytes:
+    """Return the compressed chunk."""
     import imagecodecs
 
-    differences = np.empty_like(events)
-    _differences(events, bounds, differences)
     encode: Any = imagecodecs.blosc2_encode  # of anything with a buffer, whatever its stubs say
     packed = encode(differences, level=CODEC_LEVEL, compressor="lz4", shuffle="bitshuffle", typesize=4, numthreads=1)
     return bytes(packed)
 
 
-def unpack(data: bytes, number: int, bounds: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Return the events (number,) of a packed chunk."""
+def unpack(data: bytes, events: NDArray[np.uint32], bounds: NDArray[np.int64]) -> None:
+    """Write the events (n,) of a packed chunk."""
     import imagecodecs
 
-    events = np.empty(number, dtype=np.uint32)
     decode: Any = imagecodecs.blosc2_decode
     decode(data, numthreads=1, out=events.view(np.uint8))
     _undo_differences(events, bounds)
-    return events
 
 
 @njit(cache=True, nogil=True)
 def _differences(
     events: NDArray[np.uint32], bounds: NDArray[np.int64], out: NDArray[np.uint32]
-) -> None:  # pragma: no cover
-    out[:] = events
-    for index in range(1, len(events)):
-        out[index] = events[index] - events[index - 1]
-    for begin in bounds:
-        if begin < len(events):
-            out[begin] = events[begin]
+) -> bool:  # pragma: no cover
+    """Write what each event adds to the one before, anew from every bound on; tell whether all ascend in between."""
+    ascending = True
+    begin = 0
+    for k in range(len(bounds) + 1):
+        end = bounds[k] if k < len(bounds) else len(events)
+        last = np.uint32(0)
+        for index in range(begin, end):
+            out[index] = events[index] - last
+            ascending &= events[index] >= last
+            last = events[index]
+        begin = end
+    return ascending
 
 
 @njit(cache=True, nogil=True)
@@ -348,16 +355,6 @@ def _undo_differences(events: NDArray[np.uint32], bounds: NDArray[np.int64]) -> 
             running += events[index]
             events[index] = running
         begin = end
-
-
-@njit(cache=True, nogil=True)
-def _unsorted(events: NDArray[np.uint32], bounds: NDArray[np.int64]) -> bool:  # pragma: no cover
-    """Tell whether the events of any camera frame descend anywhere."""
-    for k in range(len(bounds) - 1):
-        for index in range(bounds[k] + 1, bounds[k + 1]):
-            if events[index] < events[index - 1]:
-                return True
-    return False
 
 
 @njit(cache=True, nogil=True)

@@ -1,6 +1,7 @@
 """Exact sums of electron events, shifted by whole pixels: every electron is counted once, whatever the threads."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numba import njit
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.events.canvas import Canvas
 from tasks.events.coin import Throws
+from tasks.events.kinds import kinds_of
 from tasks.events.store import ScanEvents, position_blocks
 from tasks.events.threads import side_by_side
 from tasks.model.arrays import Integers
@@ -15,6 +17,10 @@ from tasks.model.arrays import Integers
 RECIPROCAL_BITS = 40
 """Of the reciprocal that divides a pixel's number by the columns: exact while pixels times columns stay below 2^40,
 beyond 10^4 x 10^4 pixels; a division took 40 % longer (`python -m tests.benchmarks.scale sums`)."""
+
+BATCH_EVENTS = 1 << 22
+"""Held in memory, 16 MiB, while the sums of many apertures are made one after the other: of fifty apertures each has
+some 80 000 there, four for every cache line of its sum."""
 
 
 def sum_events(
@@ -105,23 +111,56 @@ def sum_apertures(
         Each takes a part of the positions; the result is the same for any number.
     """
     members = np.array([np.asarray(one).ravel() for one in apertures]).reshape(len(apertures), -1)
-    kinds, kind = np.unique(np.packbits(members, axis=0), axis=1, return_inverse=True)
-    in_kind = np.unpackbits(kinds, axis=0, count=len(apertures)).astype(bool)  # (k, kinds)
+    kind, in_kind = kinds_of(members)
     positions = np.flatnonzero(members.any(axis=0))
-    kind = kind.reshape(-1)[positions].astype(np.int64)
-
-    def summed(share: slice) -> NDArray[np.uint32]:
-        found = np.zeros((in_kind.shape[1], detector_shape[0] * detector_shape[1]), dtype=np.uint32)
-        mine, its_kind = positions[share], kind[share]
-        for part in position_blocks(scan, mine):
-            _add_by_kind(part.begins, part.ends, part.events, its_kind[part.ranges], found)
-        return found
-
-    by_kind = sum(side_by_side(summed, len(positions), threads))
+    found = np.zeros((in_kind.shape[1], detector_shape[0] * detector_shape[1]), dtype=np.uint32)
+    if len(positions):
+        _sum_kinds(scan, positions, kind[positions], found, threads)
     out = np.zeros((len(apertures), *detector_shape), dtype=np.uint32)
     for number, inside in enumerate(in_kind):
-        out[number] = np.asarray(by_kind)[inside].sum(axis=0, dtype=np.uint32).reshape(detector_shape)
+        for one in np.flatnonzero(inside):
+            out[number] += found[one].reshape(detector_shape)
     return out
+
+
+def _sum_kinds(scan: ScanEvents, positions: Integers, kind: Integers, found: NDArray[np.uint32], threads: int) -> None:
+    """Add the electrons of some positions to the sums of their kinds, (kinds, pixels).
+
+    A sum stays in a core's cache while one kind after the other is added, for some millions of events in memory.
+    """
+    if len(np.unique(kind)) == 1:
+        one = int(kind[0])
+
+        def summed(share: slice) -> NDArray[np.uint32]:
+            total = np.zeros(found.shape[1], dtype=np.uint32)
+            for part in position_blocks(scan, positions[share]):
+                _add_flat(part.begins, part.ends, part.events, total)
+            return total
+
+        for total in side_by_side(summed, len(positions), threads):
+            found[one] += total
+        return
+    lengths = np.diff(scan.bounds)[positions]
+    cuts = np.searchsorted(np.cumsum(lengths), np.arange(BATCH_EVENTS, int(lengths.sum()), BATCH_EVENTS))
+    memory = np.empty(min(BATCH_EVENTS + int(lengths.max(initial=0)), int(lengths.sum())), dtype=np.uint32)
+    for begin, end in pairwise([0, *np.unique(cuts).tolist(), len(positions)]):
+        mine, its_kind = positions[begin:end], kind[begin:end]
+        starts = np.concatenate([[0], np.cumsum(lengths[begin:end])])
+
+        def gathered(share: slice, mine: Integers = mine, starts: Integers = starts) -> None:
+            for part in position_blocks(scan, mine[share]):
+                _copy(part.begins, part.ends, part.events, starts[share][part.ranges], memory)
+
+        side_by_side(gathered, len(mine), threads)
+        order = np.argsort(its_kind, kind="stable")
+        edges = np.searchsorted(its_kind[order], np.arange(len(found) + 1))
+
+        def added(share: slice, order: Integers = order, edges: Integers = edges, starts: Integers = starts) -> None:
+            for one in range(*share.indices(len(found))):
+                here = order[edges[one] : edges[one + 1]]
+                _add_flat(starts[:-1][here], starts[1:][here], memory, found[one])
+
+        side_by_side(added, len(found), threads)
 
 
 @njit(cache=True, nogil=True)
@@ -134,13 +173,11 @@ def _add_flat(
 
 
 @njit(cache=True, nogil=True)
-def _add_by_kind(
-    begins: Integers, ends: Integers, events: NDArray[np.uint32], kind: Integers, found: NDArray[np.uint32]
+def _copy(
+    begins: Integers, ends: Integers, events: NDArray[np.uint32], starts: Integers, memory: NDArray[np.uint32]
 ) -> None:  # pragma: no cover
     for k in range(len(begins)):
-        here = found[kind[k]]
-        for index in range(begins[k], ends[k]):
-            here[events[index]] += np.uint32(1)
+        memory[starts[k] : starts[k] + ends[k] - begins[k]] = events[begins[k] : ends[k]]
 
 
 @njit(cache=True, nogil=True)

@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tasks.events.coin import coin_of_event
+from tasks.events.kinds import kinds_of
 from tasks.events.store import ScanEvents, position_blocks
 from tasks.events.threads import side_by_side
 
@@ -97,16 +98,16 @@ def count_detectors(
         Each takes a part of the positions; the result is the same for any number.
     """
     members = np.array([np.asarray(one).ravel() for one in detectors]).reshape(len(detectors), -1)
-    kinds, kind = np.unique(np.packbits(members, axis=0), axis=1, return_inverse=True)
-    in_kind = np.unpackbits(kinds, axis=0, count=len(detectors)).astype(np.float64)  # (k, kinds): exact to 2^53
-    kind = kind.reshape(-1).astype(np.uint16 if in_kind.shape[1] < 1 << 16 else np.uint32)
+    kind, held = kinds_of(members)
+    in_kind = held.astype(np.float64)  # (k, kinds): exact to 2^53
+    small = kind.astype(np.min_scalar_type(in_kind.shape[1]))
     out = np.zeros((len(detectors), scan.positions), dtype=np.uint32)
     every = np.arange(scan.positions)
 
     def counted(share: slice) -> None:
         for part in position_blocks(scan, every[share]):
             found = np.zeros((len(part.begins), in_kind.shape[1]), dtype=np.uint32)
-            _count_kinds(part.begins, part.ends, part.events, kind, found)
+            _count_kinds(part.begins, part.ends, part.events, small, found)
             out[:, share][:, part.ranges] = in_kind @ found.T.astype(np.float64)
 
     side_by_side(counted, scan.positions, threads)

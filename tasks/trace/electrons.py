@@ -57,7 +57,7 @@ class ElectronSource(NamedTuple):
         scan = open_events(self.series.scans[tilt])
         lengths = np.diff(scan.bounds)[positions]
         parts = [
-            part.events[begin:end]
+            part.events[begin:end].copy()
             for part in position_blocks(scan, positions)
             for begin, end in zip(part.begins, part.ends, strict=True)
         ]
