@@ -108,7 +108,8 @@ class StempyReader(Document):
             If the store cannot be written.
         """
         full = (scan_shape[0], scan_shape[1] + flyback_columns)
-        with StoreWriter(store, compressed=compressed) as writer:
+        pixels = frame_shape[0] * frame_shape[1]
+        with StoreWriter(store, compressed=compressed, pixels=pixels) as writer:
             read = self._stream(path, writer, full, scan_shape[1], frame_shape, stated)
             writer.finish()
         return StoredScan(

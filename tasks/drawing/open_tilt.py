@@ -9,6 +9,7 @@ from tasks.apertures import ProposalSettings, ScanSpots, spots_of_scan
 from tasks.events.beam_disc import BeamDisc
 from tasks.events.position_sums import add_positions, electrons_inside
 from tasks.events.store import ScanEvents
+from tasks.events.sums import sum_pattern
 from tasks.ingest import TiltSeries, open_events
 from tasks.model import SourceError
 
@@ -38,8 +39,7 @@ class OpenTilt:
         """Return the sum of all positions, (slow, fast); not to be changed."""
         with self._sum_lock:
             if self._total is None:
-                self._total = np.zeros(self._shape, dtype=np.uint32)
-                add_positions(self.events, np.arange(self.events.offsets.size - 1), self._total)
+                self._total = sum_pattern(self.events, self._shape)
             return self._total
 
     def pattern(self, positions: NDArray[np.bool_]) -> NDArray[np.uint32]:

@@ -4,12 +4,13 @@ Layout, version 1, all numbers little-endian::
 
     8 bytes            b"APEVENTS"
     chunk 0, 1, ...    compressed (below), or the uint32 events as they are
+    sum                the electrons of every pixel over the scan, uint32, a Blosc2 chunk; may be absent
     to a multiple of 8
     offsets            uint64 (positions + 1,): number of each position's first event, and of all events
     frames             uint64 (k + 1,): bounds of the camera frames that hold any event; may be absent, k + 1 = 0
     index              one record for each chunk: first event, first byte, bytes, checksum (CRC-32), uint64 each
-    footer             JSON: version, codec, positions, events, frames, chunks, the byte at which offsets begin, and
-                       the checksum of offsets, frames and index
+    footer             JSON: version, codec, positions, events, frames, chunks, the byte at which offsets begin, the
+                       checksum of offsets, frames and index, and of the sum: byte, bytes, checksum, pixels
     8 bytes            uint64: checksum of the footer
     8 bytes            uint64: bytes of the footer
     8 bytes            b"APEVENTS"
@@ -55,10 +56,12 @@ MADE_AGAIN = "the event store is damaged: delete the run folder's ingest and run
 class StoreWriter:
     """Writes one scan's store position by position; the file has its name when it is whole.
 
-    Events of a camera frame that do not ascend are put in order.
+    Events of a camera frame that do not ascend are put in order. Of a detector whose `pixels` are told the sum over
+    the scan is written too: many ask for it.
     """
 
-    def __init__(self, path: Path, *, compressed: bool = True) -> None:
+    def __init__(self, path: Path, *, compressed: bool = True, pixels: int = 0) -> None:
+        self._sum = np.zeros(pixels, dtype=np.uint32)
         self._path, self._partial, self._compressed = path, path.with_name(f".{path.name}.partial"), compressed
         self._stream: IO[bytes] = self._partial.open("wb")
         self._stream.write(MAGIC)
@@ -115,6 +118,8 @@ class StoreWriter:
             _sort(chunk, np.append(bounds, len(chunk)))
             _differences(chunk, bounds, differences)
         data = pack(differences) if self._compressed else np.ascontiguousarray(chunk).data
+        if len(self._sum):
+            _add(chunk, self._sum)
         place = self._stream.tell()
         self._stream.write(data)
         size = self._stream.tell() - place
@@ -132,6 +137,9 @@ class StoreWriter:
         """
         self._flush()
         stream = self._stream
+        total = pack(self._sum) if len(self._sum) else b""
+        sum_at = stream.tell()
+        stream.write(total)
         stream.write(b"\0" * (-stream.tell() % WORD))
         place = stream.tell()
         lengths = np.concatenate([np.zeros(0, dtype=np.int64), *self._lengths])
@@ -149,6 +157,7 @@ class StoreWriter:
             "chunks": len(self._index),
             "offsets_at": place,
             "checksum": checksum_of(numbers),
+            "sum": [sum_at, len(total), checksum_of(total), len(self._sum)],
         }
         text = json.dumps(footer).encode()
         stream.write(numbers + text + _word(checksum_of(text)) + _word(len(text)) + MAGIC)
@@ -172,9 +181,9 @@ class StoreWriter:
         self._partial.unlink(missing_ok=True)
 
 
-def write_store(path: Path, scan: ScanEvents, *, compressed: bool = True) -> Path:
+def write_store(path: Path, scan: ScanEvents, *, compressed: bool = True, pixels: int = 0) -> Path:
     """Write a scan that lies in memory."""
-    with StoreWriter(path, compressed=compressed) as writer:
+    with StoreWriter(path, compressed=compressed, pixels=pixels) as writer:
         frames = None
         if scan.frames is not None:
             edges = np.asarray(scan.frames).astype(np.int64)
@@ -189,6 +198,7 @@ class ChunkedEvents:
     def __init__(self, path: Path, footer: dict[str, Any], index: NDArray[Any], bounds: NDArray[np.uint64]) -> None:
         self._path, self._index, self._bounds = path, index, bounds
         self._compressed = footer["codec"] != "none"
+        self._sum: tuple[int, int, int, int] = footer["sum"]
         self.size: int = footer["events"]
         self.first_events: NDArray[np.int64] = index["event"].astype(np.int64)
         self._ends = np.append(self.first_events[1:], self.size)
@@ -211,12 +221,7 @@ class ChunkedEvents:
         """
         row = self._index[number]
         begin, size = int(row["byte"]), int(row["bytes"])
-        data: Any
-        if self._compressed:
-            with self._path.open("rb", buffering=0) as stream:
-                data = os.pread(stream.fileno(), size, begin)
-        else:
-            data = self._mapped[begin : begin + size]
+        data: Any = self._read(begin, size) if self._compressed else self._mapped[begin : begin + size]
         if checksum_of(data) != int(row["checksum"]):
             raise SourceError(
                 f"{self._path}: chunk {number} (bytes {begin} to {begin + size}) is not what was written", MADE_AGAIN
@@ -228,6 +233,31 @@ class ChunkedEvents:
         events = np.empty(end - first, dtype=np.uint32) if out is None else out[: end - first]
         unpack(data, events, np.asarray(resets).astype(np.int64) - first)
         return events
+
+    def sum(self) -> NDArray[np.uint32] | None:
+        """Return the electrons of every pixel, (slow * fast,), over the whole scan; None if the store does not say.
+
+        Raises
+        ------
+        SourceError
+            If its bytes are not those that were written.
+        """
+        import imagecodecs
+
+        begin, size, checksum, pixels = self._sum
+        if not pixels:
+            return None
+        data = self._read(begin, size)
+        if checksum_of(data) != checksum:
+            raise SourceError(f"{self._path}: its sum is not what was written", MADE_AGAIN)
+        decode: Any = imagecodecs.blosc2_decode
+        total = np.empty(pixels, dtype=np.uint32)
+        decode(data, numthreads=1, out=total.view(np.uint8))
+        return total
+
+    def _read(self, begin: int, size: int) -> bytes:
+        with self._path.open("rb", buffering=0) as stream:
+            return os.pread(stream.fileno(), size, begin)
 
     def __getitem__(self, part: slice) -> NDArray[np.uint32]:
         begin, end, step = part.indices(self.size)
@@ -355,6 +385,13 @@ def _undo_differences(events: NDArray[np.uint32], bounds: NDArray[np.int64]) -> 
             running += events[index]
             events[index] = running
         begin = end
+
+
+@njit(cache=True, nogil=True)
+def _add(events: NDArray[np.uint32], total: NDArray[np.uint32]) -> None:  # pragma: no cover
+    for index in range(len(events)):
+        if events[index] < len(total):
+            total[events[index]] += np.uint32(1)
 
 
 @njit(cache=True, nogil=True)

@@ -232,11 +232,11 @@ def _provenance(source: SourceDocument, reader: ScanReader, beside: dict[str, st
     )
 
 
-def store_data(data: ScanData, path: Path, *, compressed: bool) -> StoredScan:
-    """Write a scan that lies in memory into a store."""
+def store_data(data: ScanData, path: Path, *, compressed: bool, pixels: int) -> StoredScan:
+    """Write a scan of a detector of so many pixels that lies in memory into a store."""
     scan = ScanEvents(data.offsets, data.events, data.frame_offsets)
     return StoredScan(
-        FileRef.of(write_store(path, scan, compressed=compressed)),
+        FileRef.of(write_store(path, scan, compressed=compressed, pixels=pixels)),
         len(data.events),
         data.frame_offsets is not None,
         data.flyback_events,

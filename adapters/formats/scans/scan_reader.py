@@ -69,7 +69,8 @@ class ScanFileReader(Document):
         if self._is_stempy(path):
             stored = self._stempy().store(path, **shapes, stated=stated, store=store, compressed=compressed)
         else:
-            stored = store_data(self._electrons(path, shapes, stated), store, compressed=compressed)
+            pixels = frame_shape[0] * frame_shape[1]
+            stored = store_data(self._electrons(path, shapes, stated), store, compressed=compressed, pixels=pixels)
         offsets = offsets_beside(path, scan_shape, flyback_columns)
         beside = stored.beside if offsets.path is None else (*stored.beside, offsets.path)
         notes = stored.notes if offsets.note is None else (*stored.notes, offsets.note)

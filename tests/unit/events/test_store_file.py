@@ -39,6 +39,23 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_file, "CHUNK_EVENTS", 64)
 
 
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_store_knows_the_sum_of_its_scan_and_tells_when_it_is_damaged(tmp_path: Path, compressed: bool) -> None:
+    scan = random_scan(8)
+    path = write_store(tmp_path / "a.events", scan, compressed=compressed, pixels=SHAPE[0] * SHAPE[1])
+    summed = sum_pattern(scan, SHAPE)
+    found = open_store(path)
+    np.testing.assert_array_equal(found.events.sum().reshape(SHAPE), summed)
+    np.testing.assert_array_equal(sum_pattern(found, SHAPE), summed)
+    lit = np.arange(300) % 3 > 0
+    np.testing.assert_array_equal(sum_pattern(found, SHAPE, keep=lit), sum_pattern(scan, SHAPE, keep=lit))
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b'{"version"') - 8 * (len(scan.offsets) + 4 * len(found.events.first_events)) - 20] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="its sum is not what was written"):
+        sum_pattern(open_store(path), SHAPE)
+
+
 @given(st.integers(0, 10_000), st.integers(1, 80), st.floats(0, 60), st.booleans(), st.booleans())
 @settings(deadline=None, max_examples=40)
 def test_what_is_written_is_read(
