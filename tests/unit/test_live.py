@@ -30,7 +30,7 @@ QUICK = LiveSettings(poll_s=0.01, quiet_s=0.3)
 @pytest.fixture(autouse=True)
 def reader_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process for the reading of each test would take most of their time."""
-    monkeypatch.setattr(ScanFileReader, "reading", lambda self: nullcontext(self.read))
+    monkeypatch.setattr(ScanFileReader, "storing", lambda self, workers=1: nullcontext(self.store))
 
 
 @pytest.fixture(scope="module")
