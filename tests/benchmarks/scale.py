@@ -3,21 +3,25 @@
     python -m tests.benchmarks.scale ingest [--scans 10] [--electrons 400]
     python -m tests.benchmarks.scale sums [--electrons 170] [--libertem PYTHON]
     python -m tests.benchmarks.scale memory
+    python -m tests.benchmarks.scale series --source SERIES --folder DIR [--set ...]
 
 `ingest` writes scans of 256 x 256 positions as stempy's version 3, and reads them in turns by h5py alone and into
 verified stores, as a run does. `sums` takes one scan: one aperture and fifty, one virtual detector and twenty, from
 the compressed and the plain store, beside memory that is read, and stempy's own; LiberTEM on the same electrons where
 a Python that has it is named. `memory` reads one scan of 2.5e8 electrons and says what the reader took. Each prints
-medians over turns: what is compared is measured in the same minute.
+medians over turns: what is compared is measured in the same minute. `series` runs a series (of `apertura simulate`,
+say) and prints how long each step took, and the memory of all its processes while it ran.
 """
 
 import argparse
+import contextlib
 import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +30,7 @@ from pathlib import Path
 import h5py
 import hdf5plugin  # noqa: F401
 import numpy as np
+import psutil
 from numba import njit, prange, set_num_threads
 from stempy.image import create_stem_images
 from stempy.io.sparse_array import SparseArray
@@ -185,6 +190,46 @@ def sums(folder: Path, electrons: int, turns: int, libertem: str | None) -> None
         print(by_libertem(folder, scan, libertem))
 
 
+class Memory:
+    """The memory of a process and its children, looked at every second: pages that they share count once."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self._process = process
+        self.curve: list[tuple[float, float]] = []
+
+    def watch(self) -> None:
+        """Look until the process ends."""
+        begin = time.monotonic()
+        while self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE:
+            total = 0
+            for one in [self._process, *self._process.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error):
+                    total += one.memory_full_info().pss
+            self.curve.append((time.monotonic() - begin, total / GIB))
+            time.sleep(1.0)
+
+
+def series(source: Path, out: Path, settings: list[str]) -> None:
+    """Run a series, and print its steps, its memory and what came of it."""
+    changes = [text for one in settings for text in ("--set", one)]
+    argv = [sys.executable, "-m", "flows.cli", "run", str(source), "--out", str(out / "run"), *changes]
+    begin = time.monotonic()
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+        memory_of = Memory(psutil.Process(process.pid))
+        watcher = threading.Thread(target=memory_of.watch)
+        watcher.start()
+        for line in process.stderr or ():
+            print(f"{time.monotonic() - begin:7.1f} s  {line.rstrip()}", flush=True)
+        process.wait()
+        watcher.join()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    taken = time.monotonic() - begin
+    print(f"{taken:.0f} s, {used.ru_utime + used.ru_stime:.0f} CPU s, exit {process.returncode}")
+    step = max(1, len(memory_of.curve) // 40)
+    print("memory, GiB: " + ", ".join(f"{at:.0f} s {value:.2f}" for at, value in memory_of.curve[::step]))
+    print(f"peak {max((value for _, value in memory_of.curve), default=0.0):.2f} GiB")
+
+
 LIBERTEM = """
 import sys, time
 import numpy as np
@@ -212,13 +257,18 @@ def by_libertem(folder: Path, scan: ScanEvents, python: str) -> str:
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("ingest", "sums", "memory"))
+    parser.add_argument("what", choices=("ingest", "sums", "memory", "series"))
     parser.add_argument("--scans", type=int, default=10)
     parser.add_argument("--electrons", type=int)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--libertem")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--source", type=Path)
+    parser.add_argument("--set", action="append", default=[])
     given = parser.parse_args(sys.argv[1:])
+    if given.what == "series":
+        series(given.source, given.folder, given.set)
+        return
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         place = Path(folder)
         if given.what == "ingest":
