@@ -35,7 +35,7 @@ from tasks.integrate.models import (
     JoiningEvidence,
     Reflections,
 )
-from tasks.integrate.reflection_file import Unmerged, read_unmerged
+from tasks.integrate.reflection_file import joined_tables, read_unmerged
 from tasks.model import Vector, plain
 from tasks.model.provenance import Provenance
 from tasks.stage import stage
@@ -261,13 +261,7 @@ def _merged(
         scaled(one.data, scale, cell)._replace(crystal=np.full(len(one.data.hkl), number, dtype=np.int32))
         for number, (one, scale) in enumerate(zip(crystals, scales, strict=True))
     ]
-    data = Unmerged(
-        hkl=np.concatenate([part.hkl for part in parts]),
-        intensity=np.concatenate([part.intensity for part in parts]),
-        sigma=np.concatenate([part.sigma for part in parts]),
-        angle_deg=np.concatenate([part.angle_deg for part in parts]),
-        crystal=np.concatenate([part.crystal for part in parts]),
-    )
+    data = joined_tables(parts)
     sources = [documents[one.id] for one in crystals]
     particulars = Particulars(
         wavelength_angstrom=sources[0].wavelength_angstrom,

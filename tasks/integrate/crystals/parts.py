@@ -17,7 +17,7 @@ from tasks.integrate.crystals.common_scale import fit_common_scale, scaled
 from tasks.integrate.merging.half_sets import HalfSets, compare_half_sets
 from tasks.integrate.models import JoinedParts, Reflections
 from tasks.integrate.pictures import in_other_axes
-from tasks.integrate.reflection_file import Unmerged, read_unmerged
+from tasks.integrate.reflection_file import Unmerged, joined_tables, read_unmerged
 from tasks.integrate.symmetry.laue import determine_laue_group
 from tasks.model.provenance import Provenance
 from tasks.stage import stage
@@ -145,9 +145,8 @@ def _on_one_scale(parts: tuple[Reflections, ...], reference: Reflections) -> tup
     sets = [read_unmerged(part.unmerged) for part in parts]
     scales = fit_common_scale(sets, reference.unit_cell, rotations)
     scaled_sets = [scaled(one, scale, reference.unit_cell) for one, scale in zip(sets, scales, strict=True)]
-    columns = (np.concatenate([getattr(one, name) for one in scaled_sets]) for name in Unmerged._fields[:4])
-    hkl, intensity, sigma, angle_deg = columns
-    data = Unmerged(hkl, intensity, sigma, angle_deg, np.zeros(len(hkl), dtype=np.int32))
+    data = joined_tables(scaled_sets)
+    data = data._replace(crystal=np.zeros(len(data.hkl), dtype=np.int32))
     return data, tuple(one.factor for one in scales)
 
 

@@ -66,9 +66,11 @@ def merge_equivalents(data: Unmerged, laue: gemmi.SpaceGroup) -> Merged:
     The programs' own sigmas may be too small on counted, low-background electron diffraction data. If equivalents of
     any intensity scatter more than the sigmas allow, these are first raised by the error model; and then, reflection
     by reflection, by the scatter of the equivalents: chi^2 per degree of freedom, shrunk to one as if STATED_FREEDOM
-    more had shown one. (SHELXL takes the
-    larger of propagated and scattered sigma, Sheldrick, Acta Cryst. C71, 3-8, 2015: too large where sigmas are right,
-    because it picks the larger of two estimates.)
+    more had shown one. (SHELXL takes the larger of propagated and scattered sigma, Sheldrick, Acta Cryst. C71, 3-8,
+    2015: too large where sigmas are right, because it picks the larger of two estimates.)
+
+    Of few counts the square of a deviation in sigmas varies by 2 + 1 / count instead of 2, and weighs that much less in
+    chi^2: what counted one electron where a hundredth was expected is far off, and no sign that its sigma is too small.
     """
     equivalents = group_equivalents(data.hkl, laue)
     unique, member = equivalents
@@ -79,8 +81,12 @@ def merge_equivalents(data: Unmerged, laue: gemmi.SpaceGroup) -> Merged:
     raised = inverse_variance(_raised_sigma(data, equivalents, mean[member]))
     variance = np.bincount(member, weights=weight**2 / raised, minlength=size) / total**2
     count = np.bincount(member, minlength=size)
-    square = np.bincount(member, weights=raised * (data.intensity - mean[member]) ** 2, minlength=size)
-    factor = (STATED_FREEDOM + square) / (STATED_FREEDOM + count - 1)
+    square, freedom = raised * (data.intensity - mean[member]) ** 2, count - 1.0
+    if data.counts is not None:
+        tells = 1.0 / (1.0 + 0.5 / np.maximum(data.counts, np.finfo(float).tiny))
+        square = tells * square
+        freedom = np.bincount(member, weights=tells * (1.0 - weight / total[member]), minlength=size)
+    factor = (STATED_FREEDOM + np.bincount(member, weights=square, minlength=size)) / (STATED_FREEDOM + freedom)
     return Merged(unique, mean, np.sqrt(variance * np.maximum(factor, 1.0)), count.astype(np.int32))
 
 
@@ -110,6 +116,7 @@ def observations_at(data: Unmerged, rows: NDArray[np.intp] | NDArray[np.bool_]) 
         data.sigma[rows],
         data.angle_deg[rows],
         data.crystal[rows],
+        None if data.counts is None else data.counts[rows],
     )
 
 

@@ -53,8 +53,7 @@ class ScaledObservations(NamedTuple):
 
     ``sampled`` (n,): the highest point of the rocking curve that a frame hit, as a fraction of its peak. ``halves``:
     the same observations from either half of the events. ``rows`` (k,): the predictions used, ``group`` (k,) their
-    unique reflections. ``damage``: what was
-    found of it, where it was looked for.
+    unique reflections. ``damage``: what was found of it, where it was looked for.
     """
 
     data: Unmerged
@@ -145,6 +144,7 @@ def scale_observations(
     geometry: Geometry,
     halves: tuple[Floats, Floats] | None,
     aside: Mask | None = None,
+    counts: Floats | None = None,
 ) -> ScaledObservations:
     """Return one observation per crossing on one scale.
 
@@ -159,6 +159,8 @@ def scale_observations(
         Intensities (k,) of the same pixels in either half of the events.
     aside
         (n,) predictions that were set aside: where the peak of a curve was, its flanks must see more of it.
+    counts
+        (k,) counts that are expected in each measurement, where they may be few.
     """
     used = predictions.where(rows)
     crossing = crossings(used)
@@ -187,9 +189,27 @@ def scale_observations(
         sigma=height / np.sqrt(np.maximum(information, 1e-30)) * _with_common_errors(fit, observations)[first],
         angle_deg=angle / np.maximum(information, 1e-30),
         crystal=np.zeros(number, dtype=np.int32),
+        counts=None if counts is None else effective_counts(weight, fit.variance, counts, crossing),
     )
     parts = None if halves is None else (combined(halves[0]), combined(halves[1]))
     return ScaledObservations(data, sampled, parts, fit, rows, observations.group)
+
+
+def effective_counts(weight: Floats, variance: Floats, counts: Floats, member: Integers) -> Floats:
+    """Return of what Poisson count (groups,) the kurtosis is that weighted sums of measurements (n,) have.
+
+    The square of a Poisson count's deviation in sigmas varies by 2 + 1 / mean, that of a normal one by 2. Of a sum with
+    weights w that adds sum(w^4 mean) / sum(w^2 variance)^2, the inverse of what is returned.
+
+    Parameters
+    ----------
+    variance, counts
+        (n,) of each measurement, and the counts that are expected in it, in the same units.
+    """
+    size = int(member.max()) + 1
+    spread = np.bincount(member, weights=weight**2 * variance, minlength=size)
+    fourth = np.bincount(member, weights=weight**4 * counts, minlength=size)
+    return np.asarray(spread**2 / np.maximum(fourth, np.finfo(float).tiny))
 
 
 def _without_flanks(sampled: Floats, crossing: Integers, group: Integers, beside: Mask) -> Floats:

@@ -89,11 +89,15 @@ class SparseData(NamedTuple):
 
 
 class SparseFit(NamedTuple):
-    """What the likelihood came to: ``electrons`` (k,) of each spot used, of ``half`` of the events, and the fit."""
+    """What the likelihood came to: ``electrons`` (k,) of each spot used, of ``half`` of the events, and the fit.
+
+    ``counts`` (k,): expected in the spot, the background's with them.
+    """
 
     electrons: Floats
     half: Floats | None
     fit: RockingFit
+    counts: Floats
 
 
 class _SparseState(NamedTuple):
@@ -134,6 +138,7 @@ def scaled_by_counts(
         rows=rows,
         geometry=refined.geometry,
         halves=None if found.half is None else (found.half, found.electrons - found.half),
+        counts=found.counts,
     )
 
 
@@ -160,7 +165,10 @@ def fit_sparse(data: SparseData, model: RockingModel) -> SparseFit:
         state = state._replace(counted=fit_counts(data.pixels, state.believed))
     half = state.counted.half
     return SparseFit(
-        state.counted.electrons[data.rows], None if half is None else half[data.rows], _fitted(state, data)
+        state.counted.electrons[data.rows],
+        None if half is None else half[data.rows],
+        _fitted(state, data),
+        _variance(state.counted, data.rows),  # of a count, which is its mean
     )
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tasks.integrate.merging.equivalents import observations_at
 from tasks.integrate.merging.event_halves import halves_warnings, sigma_ratio
 from tasks.integrate.reflection_file import Unmerged
 
@@ -35,5 +36,5 @@ def test_right_sigmas_are_not_warned_about_and_wrong_ones_are() -> None:
 def test_series_without_halves_or_with_few_observations_say_nothing() -> None:
     data, halves = counted(2.0)
     assert halves_warnings(data, None) == ()
-    few = Unmerged(*(column[:50] for column in data))
+    few = observations_at(data, np.arange(50))
     assert sigma_ratio(few, (halves[0][:50], halves[1][:50])) is None

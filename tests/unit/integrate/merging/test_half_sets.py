@@ -4,6 +4,7 @@ import gemmi
 import numpy as np
 import pytest
 
+from tasks.integrate.merging.equivalents import observations_at
 from tasks.integrate.merging.half_sets import compare_half_sets
 from tasks.integrate.reflection_file import Unmerged
 
@@ -43,5 +44,5 @@ def test_an_error_seen_many_times_in_one_crossing_is_one_error() -> None:
 
 def test_what_was_met_once_says_nothing() -> None:
     one = measured(0.1, 1)
-    alone = Unmerged(*(column[:: len(SIGNS)] for column in one))  # one equivalent of each
+    alone = observations_at(one, np.arange(0, len(one.hkl), len(SIGNS)))  # one equivalent of each
     assert compare_half_sets(alone, alone, LAUE, apart_deg=5.0, seed=0) is None

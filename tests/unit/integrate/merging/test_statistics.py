@@ -12,6 +12,7 @@ from tasks.integrate.merging.equivalents import (
     group_equivalents,
     keep_consistent,
     merge_equivalents,
+    observations_at,
     to_asymmetric_unit,
 )
 from tasks.integrate.merging.statistics import cc_half, merging_statistics, r_meas, r_pim
@@ -69,7 +70,7 @@ def test_all_unique_reflections_are_complete_and_shells_add_up() -> None:
 def test_half_of_the_reflections_is_half_complete() -> None:
     data = observations(3, repeats=1)
     keep = np.random.default_rng(0).random(len(data.hkl)) < 0.5
-    got = merging_statistics(Unmerged(*(c[keep] for c in data)), LAUE, CELL, d_min_angstrom=1.2).overall
+    got = merging_statistics(observations_at(data, keep), LAUE, CELL, d_min_angstrom=1.2).overall
     assert got.completeness == pytest.approx(np.count_nonzero(keep) / len(data.hkl), abs=0.01)
     assert got.r_meas is None
     assert got.cc_half is None
@@ -112,6 +113,35 @@ def test_merged_sigmas_are_those_of_the_scatter_whether_stated_right_or_too_smal
     assert 0.75 < np.var((merged.intensity - expected) / merged.sigma) < 1.25
 
 
+def few_counts(mean: float, factor: float, seed: int) -> Unmerged:
+    """Return twenty counts of each reflection, of one mean, whose deviations are so many stated sigmas wide."""
+    unique = gemmi.make_miller_array(CELL.gemmi(), LAUE, 1.5)
+    rng = np.random.default_rng(seed)
+    hkl = np.tile(unique, (20, 1)).astype(np.int32)
+    n = len(hkl)
+    intensity = mean + factor * (rng.poisson(mean, n) - mean)
+    return Unmerged(hkl, intensity, np.full(n, np.sqrt(mean)), np.zeros(n), np.zeros(n, dtype=np.int32))
+
+
+def test_few_counts_that_deviate_far_by_chance_raise_no_sigma() -> None:
+    data, mean = few_counts(0.01, 1.0, 8), 0.01
+    told, untold = (
+        merge_equivalents(data._replace(counts=each), LAUE) for each in (np.full(len(data.hkl), mean), None)
+    )
+    deviation = (told.intensity - mean) / told.sigma
+    assert 0.9 < deviation.std() < 1.1
+    assert ((untold.intensity - mean) / untold.sigma).std() < 0.7
+    np.testing.assert_array_equal(told.intensity, untold.intensity)
+
+
+def test_many_counts_that_scatter_too_widely_raise_sigmas_as_any_do() -> None:
+    data = few_counts(400.0, 3.0, 9)
+    many = np.full(len(data.hkl), 400.0)
+    told, untold = (merge_equivalents(data._replace(counts=each), LAUE) for each in (many, None))
+    np.testing.assert_allclose(told.sigma, untold.sigma, rtol=2e-3)
+    assert 0.8 < ((told.intensity - 400.0) / told.sigma).std() < 1.1
+
+
 def test_the_error_model_finds_underestimated_sigmas() -> None:
     data = observations(5)
     model = fit_error_model(data._replace(sigma=data.sigma / 3.0), group_equivalents(data.hkl, LAUE))
@@ -124,7 +154,7 @@ def test_a_gross_outlier_is_dropped_and_pairs_are_left_alone() -> None:
     keep = keep_consistent(data, LAUE)
     assert not keep[5]
     assert np.count_nonzero(~keep) < 10
-    pairs = Unmerged(*(column[: len(data.hkl) // 2] for column in observations(6)))
+    pairs = observations_at(observations(6), np.arange(len(data.hkl) // 2))
     pairs.intensity[5] += 3000.0
     assert np.all(keep_consistent(pairs, LAUE))
 
