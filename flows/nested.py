@@ -11,7 +11,7 @@ from adapters.formats.fcf import read_fcf
 from flows.progress import Steps
 from tasks.apertures import CrystalAperture, best_positions, outline, write_drawn
 from tasks.crystal.symmetry import space_group
-from tasks.frames import DirectBeams, FrameSettings, sum_frames
+from tasks.frames import DirectBeams, FrameSeries, FrameSettings, sum_frames
 from tasks.ingest import TiltSeries
 from tasks.integrate import KnownGeometryIntegrator, Reflections, integrate_frames, keeps_geometry, significant_d_min
 from tasks.model import ApertureError
@@ -73,29 +73,29 @@ def measured_region(bench: RegionBench, region: CrystalAperture, name: str, fold
 
 
 def nested_study(
-    crystal: CrystalOutcome, bench: RegionBench, solve: Structure, *, sizes: Sequence[int], folder: Path
+    crystal: CrystalOutcome, bench: RegionBench | None, solve: Structure, *, sizes: Sequence[int], folder: Path
 ) -> NestedStudy | None:
-    """Solve parts of a solved crystal, the largest first, until one does not suffice; None without intensities.
+    """Solve parts of a solved crystal, the largest first, until one does not suffice; of others it says why none is.
+
+    None without an aperture.
 
     Parameters
     ----------
+    bench
+        None where the crystal has no intensities of its own.
     sizes
         Positions at every tilt; none: the largest power of two below the crystal's median, and halves of it down to 1.
     folder
         In which each part has a folder of its own; what lies there is taken up.
     """
     aperture, frames, data = crystal.aperture, crystal.frames, crystal.reflections
-    if aperture is None or frames is None or data is None:
+    if aperture is None:
         return None
-    positions = int(np.median([count for count in aperture.positions_per_tilt if count]))
-    study = NestedStudy(positions=positions, electrons=sum(frame.counts for frame in frames.frames))
-    asked = sorted({size for size in sizes or halves(positions) if size < positions}, reverse=True)
-    if crystal.status != "solved":
-        return study.model_copy(update={"note": "the whole crystal is not solved"})
-    if data.traces is None or not keeps_geometry(data):
-        return study.model_copy(update={"note": f"{data.provenance.engine} keeps no geometry: this needs builtin"})
-    if not asked:
-        return study.model_copy(update={"note": "it has no more positions than they would have"})
+    study = NestedStudy(positions=_positions(aperture), electrons=0.0 if frames is None else _electrons(frames))
+    asked = sorted({size for size in sizes or halves(study.positions) if size < study.positions}, reverse=True)
+    why = _why_none(crystal) or ("" if asked else "it has no more positions than they would have")
+    if why or frames is None or data is None or bench is None:
+        return study.model_copy(update={"note": why})
     signal = bragg_by_position(data, frames, ElectronSource(bench.series, aperture, bench.beams))
     tilts = np.array([scan.tilt_deg for scan in bench.series.scans])
     regions: list[NestedRegion] = []
@@ -112,6 +112,30 @@ def nested_study(
     smallest = sufficient(regions)
     fraction = None if smallest is None else smallest.electrons / study.electrons
     return study.model_copy(update={"regions": tuple(regions), "fraction": fraction})
+
+
+def _why_none(crystal: CrystalOutcome) -> str:
+    """Return why no part of a crystal can be tried; an empty text if one can."""
+    frames, data = crystal.frames, crystal.reflections
+    if frames is None or data is None:
+        return f"it has no intensities of its own: {reason_of(crystal)}"
+    if crystal.parts is not None and crystal.parts.better:
+        return "it bends: its parts lie in several orientations, and a region is measured in one"
+    if crystal.status != "solved":
+        return f"the whole crystal is not solved, and so all of its {_electrons(frames):,.0f} electrons did not suffice"
+    if data.traces is None or not keeps_geometry(data):
+        return f"{data.provenance.engine} keeps no geometry: this needs builtin"
+    return ""
+
+
+def _positions(aperture: CrystalAperture) -> int:
+    """Return the median number of positions at the tilts that have some."""
+    counts = [count for count in aperture.positions_per_tilt if count]
+    return int(np.median(counts)) if counts else 0
+
+
+def _electrons(frames: FrameSeries) -> float:
+    return sum(frame.counts for frame in frames.frames)
 
 
 def halves(positions: int) -> list[int]:
@@ -134,7 +158,7 @@ def unit_cells(part: CrystalAperture, whole: CrystalAperture, step_nm: float, da
 
 def _region(part: CrystalOutcome, size: int, cells: float, whole: CrystalOutcome) -> NestedRegion:
     data, refined = part.reflections, part.refinement
-    counts = 0.0 if part.frames is None else sum(frame.counts for frame in part.frames.frames)
+    counts = 0.0 if part.frames is None else _electrons(part.frames)
     reason = reason_of(part) or _other_structure(part, whole)
     region = NestedRegion(
         positions=size, electrons=counts, unit_cells=cells, status=part.status, sufficed=not reason, reason=reason or ""

@@ -291,16 +291,14 @@ def with_gain(
 
 def with_nested(run: Run, series: TiltSeries, beams: DirectBeams, crystal: CrystalOutcome) -> CrystalOutcome:
     """Solve ever smaller parts of a crystal: how much of it would have sufficed."""
-    if crystal.reflections is None or (crystal.parts is not None and crystal.parts.better):
-        return crystal  # the geometry of one that bends is that of its parts
     alone = replace(run, review=NoReview())  # a person is asked about the crystal, not about its parts
     contents = contents_of(run, crystal)
 
     def solve(part: CrystalOutcome, folder: Path) -> CrystalOutcome:
         return structure_of(alone, part, part.reflections, contents, folder=folder) if part.reflections else part
 
-    bench = RegionBench(series, beams, crystal.reflections, run.settings.frames, run.steps)
-    folder = crystal_folder(run, crystal.id) / "nested"
+    own, folder = crystal.reflections, crystal_folder(run, crystal.id) / "nested"
+    bench = None if own is None else RegionBench(series, beams, own, run.settings.frames, run.steps)
     nested = nested_study(crystal, bench, solve, sizes=run.settings.study.positions, folder=folder)
     return crystal.model_copy(update={"nested": nested})
 

@@ -1,6 +1,7 @@
 """How much of a crystal would have sufficed: which parts are tried, and what counts as enough."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from flows.settings import Settings, load_settings
 from tasks.frames import FrameSettings
 from tasks.model import SettingsError
 from tasks.refine import Agreement
-from tasks.report import CrystalOutcome
+from tasks.report import CrystalOutcome, Failure
 from tests.synthetic.outcomes import example_outcome
 
 
@@ -60,7 +61,8 @@ class FiveScans:
 
 
 def study(crystal, folder, sizes=()):
-    bench = RegionBench(FiveScans, None, crystal.reflections, FrameSettings(), QuietSteps())
+    own = crystal.reflections
+    bench = None if own is None else RegionBench(FiveScans, None, own, FrameSettings(), QuietSteps())
     return nested_study(crystal, bench, lambda part, _folder: part, sizes=sizes, folder=folder)
 
 
@@ -86,10 +88,30 @@ def test_only_the_sizes_that_are_asked_for_are_tried_and_none_after_a_failure(cr
     assert found.regions[0].status == "not-solved"
 
 
-def test_of_a_crystal_that_is_not_solved_no_part_is_tried(crystal, tried, tmp_path) -> None:
+def test_of_a_crystal_that_is_not_solved_no_part_is_tried_and_all_of_it_did_not_suffice(
+    crystal, tried, tmp_path
+) -> None:
     found = study(crystal.model_copy(update={"refinement": None}), tmp_path)
+    electrons = sum(frame.counts for frame in crystal.frames.frames)
     assert tried == []
-    assert found.note == "the whole crystal is not solved"
+    assert (
+        found.note == f"the whole crystal is not solved, and so all of its {electrons:,.0f} electrons did not suffice"
+    )
+
+
+def test_of_a_crystal_without_intensities_it_is_said_why_nothing_was_tried(crystal, tried, tmp_path) -> None:
+    failure = Failure(stage="integrate", code="S401", message="25 spots are needed", advice="")
+    stopped = {"reflections": None, "solutions": None, "refinement": None, "failure": failure}
+    found = study(crystal.model_copy(update=stopped), tmp_path)
+    assert tried == []
+    assert found.note == "it has no intensities of its own: 25 spots are needed"
+    assert found.electrons == sum(frame.counts for frame in crystal.frames.frames)
+
+
+def test_of_a_crystal_that_bends_no_part_is_tried(crystal, tried, tmp_path) -> None:
+    bent = crystal.model_copy(update={"parts": SimpleNamespace(better=True)})
+    assert study(bent, tmp_path).note.startswith("it bends")
+    assert tried == []
 
 
 def test_without_a_geometry_no_part_is_tried(crystal, tried, tmp_path, monkeypatch) -> None:
