@@ -18,7 +18,7 @@ from flows.run_files import named_damage
 from flows.run_folder import claimed
 from flows.runs import report
 from flows.storage import named_storage_errors
-from flows.tracing import TracedCrystal, crystal_of
+from flows.tracing import BESIDE, TracedCrystal, crystal_of, measured_in
 from tasks.apertures import (
     ApertureSet,
     CrystalAperture,
@@ -46,18 +46,25 @@ class RegionsAsked(NamedTuple):
     positions: int | None = None
 
 
+IN_NEIGHBOURS_LATTICE = "which does not index alone: in the lattice of its neighbours, where it was laid on it"
+
+
 class _Parent(NamedTuple):
-    """The crystal whose regions are measured, and what they are summed from."""
+    """The crystal whose regions are measured, and what they are summed from; ``said``: how its geometry is known."""
 
     crystal: TracedCrystal
     electrons: ElectronSource
     apertures: ApertureSet
+    said: str = ""
 
 
 def measure_regions(
     run: Path, crystal: str, asked: RegionsAsked, out: Path, steps: Steps, *, statistics: RegionStatistics = "auto"
 ) -> Path:
     """Measure regions of a crystal; return their run folder, in which each region is a crystal.
+
+    They are measured in the geometry that the crystal was: of one that does not index alone that is the orientation in
+    which it was laid on the lattice of its neighbours.
 
     `statistics` is that of `KnownGeometryIntegrator`.
 
@@ -111,7 +118,8 @@ def _measured_run(
         shown = parent.apertures.model_copy(
             update={"crystals": tuple(apertures), "aperture_file": None, "aperture_summary": None}
         )
-        said = source.model_copy(update={"sha256": key, "metadata": {**source.metadata, "regions of": crystal}})
+        of = ", ".join(text for text in (crystal, parent.said) if text)
+        said = source.model_copy(update={"sha256": key, "metadata": {**source.metadata, "regions of": of}})
         merged, beams = merged_structures(task, combined), parent.electrons.beams
         report(task, Found(parent.electrons.series, shown, crystals, merged, combined, beams=beams), said)
     return folder
@@ -123,7 +131,8 @@ def _parent(run: Path, crystal: str) -> _Parent:
         raise SourceError(f"{run}: of a rotation series: there are no probe positions", "name a run of a tilt series")
     if (gone := found.electrons.missing()) is not None:
         raise SourceError(f"{gone}: gone: regions are summed from the event store", "run it again to make the store")
-    return _Parent(found, found.electrons, read_document(run / "apertures", ApertureSet))
+    said = IN_NEIGHBOURS_LATTICE if measured_in(run, crystal) == BESIDE else ""
+    return _Parent(found, found.electrons, read_document(run / "apertures", ApertureSet), said)
 
 
 def _regions(parent: _Parent, asked: RegionsAsked, crystal: str) -> dict[str, Masks]:

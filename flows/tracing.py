@@ -60,7 +60,7 @@ def trace(run: Path, crystal: str, hkl: str, *, merged: bool = False, picture: P
     index = parse_hkl(hkl)
     folder = run / "crystals" / crystal
     alone, beside = (_finished(folder / name) for name in (ALONE, BESIDE))
-    taken = BESIDE if beside and (merged or not alone) else ALONE
+    taken = BESIDE if beside and merged else measured_in(run, crystal)
     found = crystal_of(run, crystal, measured=taken)
     with named_damage(run, *found.documents):
         traced = trace_reflection(index, found.reflections, found.frames, found.electrons)
@@ -82,8 +82,16 @@ def _draw(traced: Trace, frames: FrameSeries, shape: tuple[int, int] | None, pic
         raise SettingsError(f"--picture {picture}: {error}", "name a new .png, .svg or .pdf") from error
 
 
-def crystal_of(run: Path, crystal: str, *, measured: str = ALONE) -> TracedCrystal:
+def measured_in(run: Path, crystal: str) -> str:
+    """Return where the intensities of a crystal lie: `BESIDE` if it has none `ALONE`."""
+    folder = run / "crystals" / crystal
+    return BESIDE if _finished(folder / BESIDE) and not _finished(folder / ALONE) else ALONE
+
+
+def crystal_of(run: Path, crystal: str, *, measured: str | None = None) -> TracedCrystal:
     """Return the documents of one crystal of a finished run, its intensities those that it has `ALONE` or `BESIDE`.
+
+    Without `measured`: its own, or, of a crystal that has none, those beside its neighbours.
 
     Raises
     ------
@@ -98,6 +106,7 @@ def crystal_of(run: Path, crystal: str, *, measured: str = ALONE) -> TracedCryst
         raise SourceError(
             f"{run}: has no crystal {crystal!r}{merged}", f"it has: {', '.join(names) if names else 'none'}"
         )
+    measured = measured_in(run, crystal) if measured is None else measured
     for stage in ("frames", measured):
         if not _finished(folder / stage):
             raise SourceError(f"{folder / stage}: {crystal} did not come so far", "the report says where it stopped")

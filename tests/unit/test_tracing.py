@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.tracing import ALSO_BESIDE, AS_MERGED, NOT_ALONE, trace
+from flows.tracing import ALSO_BESIDE, AS_MERGED, NOT_ALONE, crystal_of, trace
 from tasks.frames import FrameSeries, stored_frame
 from tasks.integrate import Reflections
 from tasks.model import Document, SourceError
@@ -60,6 +60,16 @@ def test_a_crystal_that_was_measured_beside_others_only_is_traced_there(crystal:
         traced = trace(crystal.run, "crystal-01", "2,2,0", merged=merged)
         assert traced.counts_total == counts
         assert NOT_ALONE in traced.notes
+
+
+def test_the_geometry_of_a_crystal_is_its_own_or_that_in_the_lattice_of_its_neighbours(crystal: Crystal) -> None:
+    crystal.measured("neighbours", (3, 3))
+    beside = crystal_of(crystal.run, "crystal-01").reflections
+    crystal.measured("integrate", (9, 9))
+    own = crystal_of(crystal.run, "crystal-01").reflections
+    assert beside.traces is not None
+    assert own.traces is not None
+    assert (beside.traces.path.stem, own.traces.path.stem) == ("neighbours", "integrate")
 
 
 def test_of_two_measurements_its_own_is_traced_unless_the_merged_one_is_asked_for(crystal: Crystal) -> None:
