@@ -1,7 +1,7 @@
 """The smallest region that gives a structure: ``python -m tests.benchmarks.smallest_region [--out DIR]``.
 
-    [--structures uio66,natrolite,sucrose,forsterite] [--sizes 150,80] [--electrons 250,50] [--seeds 101,102]
-    [--crystals 2] [--model kinematical|many-beam] [--hours 3] [--table]
+    [--structures uio66,natrolite,sucrose,forsterite] [--sizes 80,150] [--electrons 250,50] [--seeds 101,102]
+    [--crystals 2] [--model kinematical|many-beam] [--workers 2] [--hours 3] [--table]
 
 A series of two crystals of one structure, thickness and dose is simulated by the forward model. The benchmark enters
 after the apertures: the positions of a crystal are those of the truth where it lies alone. Whole crystals are
@@ -11,20 +11,21 @@ crystals, merged. Which is the smallest that is solved is bisected, the whole fi
 region were solved, too; only what bisection asks for is measured. Solved means that the verdict says so and the atoms
 are those of the truth; a wrong structure that is called solved makes the exit code 1.
 
-Each region becomes a line of DIR/regions.jsonl, so that the study may be stopped: what is there is not measured again.
-After that many hours no further series is begun. The table is printed and the plots are drawn from that file; with
-``--table`` nothing is measured.
+Each region becomes a line of DIR/regions.jsonl when its series is done, so that the study may be stopped: what is there
+is not measured again. So many series at a time are measured, each in a process of its own, and after that many hours
+none is begun. The tables are printed and the plots are drawn from that file; with ``--table`` nothing is measured.
 """
 
 import argparse
 import itertools
 import json
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -258,25 +259,34 @@ def _is_right(outcome: CrystalOutcome, truth: Structure) -> bool:
     return match_file(Path(outcome.refinement.cif.path), published(truth), truth.cell).fraction >= FOUND
 
 
-def measure(conditions: list[Condition], file: Path, hours: float) -> None:
+def measure(conditions: list[Condition], file: Path, *, hours: float, workers: int) -> None:
     """Append the rows of all series that are not there yet, and of no series begun after so many hours."""
-    begun = time.monotonic()
-    for condition in conditions:
-        known = read_rows(file)
-        if any(row.get("done") == list(condition) for row in known):
-            continue
-        if time.monotonic() - begun > 3600 * hours:
-            print(f"{hours:g} hours are over: begin again to go on", file=sys.stderr)
-            return
-        folder, cpu = Path(tempfile.mkdtemp(prefix="smallest-region-")), time.monotonic()
+    known = [row["done"] for row in read_rows(file) if "done" in row]
+    left = [condition for condition in conditions if list(condition) not in known]
+    until, begun = time.time() + 3600 * hours, 0
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        futures = [pool.submit(measured_series, condition, until) for condition in left]
         try:
-            with file.open("a", encoding="utf-8") as lines:
-                for row in study_series(condition, folder):
-                    print(json.dumps(row), file=lines, flush=True)
-                done = {"done": list(condition), "wall_s": round(time.monotonic() - cpu)}
-                print(json.dumps(done), file=lines, flush=True)
+            for future in as_completed(futures):
+                rows = future.result()
+                begun += bool(rows)
+                with file.open("a", encoding="utf-8") as lines:
+                    lines.writelines(f"{json.dumps(row)}\n" for row in rows)
         finally:
-            shutil.rmtree(folder)
+            pool.shutdown(cancel_futures=True)
+    if begun < len(left):
+        print(f"{hours:g} hours are over: begin again to go on", file=sys.stderr)
+
+
+def measured_series(condition: Condition, until: float) -> list[Row]:
+    """Return the rows of a series and what it took; none after a time (of `time.time`)."""
+    if time.time() > until:
+        return []
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="smallest-region-") as folder:
+        rows = list(study_series(condition, Path(folder)))
+    took = {"cpu_s": round(time.process_time()), "wall_s": round(time.monotonic() - begun)}
+    return [*rows, {"done": list(condition), **took}]
 
 
 def read_rows(file: Path) -> list[Row]:
@@ -291,11 +301,12 @@ def main() -> int:
     """Measure, print the table and draw the plots."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--structures", default="uio66,natrolite,sucrose,forsterite")
-    parser.add_argument("--sizes", default="150,80", help="mean diameter of the crystals, nm")
+    parser.add_argument("--sizes", default="80,150", help="mean diameter of the crystals, nm")
     parser.add_argument("--electrons", default="250,50", help="per probe position and tilt")
     parser.add_argument("--seeds", default="101,102")
     parser.add_argument("--crystals", type=int, default=2, help="of a series; of one alone there is no patchwork")
     parser.add_argument("--model", choices=("kinematical", "many-beam"), default="kinematical")
+    parser.add_argument("--workers", type=int, default=2, help="series at a time")
     parser.add_argument("--hours", type=float, default=3.0)
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "apertura-smallest-region")
     parser.add_argument("--table", action="store_true", help="measure nothing")
@@ -310,7 +321,7 @@ def main() -> int:
             asked.structures.split(","),
         )
         conditions = [Condition(name, size, dose, seed, asked.model, asked.crystals) for seed, size, dose, name in grid]
-        measure(conditions, file, asked.hours)
+        measure(conditions, file, hours=asked.hours, workers=asked.workers)
     rows = [row for row in read_rows(file) if "done" not in row]
     print(table(rows))
     draw(rows, asked.out)

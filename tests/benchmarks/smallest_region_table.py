@@ -14,6 +14,9 @@ HEAD = (
     "| counts would need | wrong called solved |"
 )
 
+ELECTRONS = (3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
+"""Of a region at all tilts: where the share that is solved is stated."""
+
 
 class Nest(NamedTuple):
     """One crystal, or one patchwork: its ``whole`` and, if there are any, the ``smallest`` that is solved and the
@@ -47,7 +50,7 @@ def nests(rows: list[Row]) -> dict[tuple[Any, ...], list[Nest]]:
 
 
 def table(rows: list[Row]) -> str:
-    """Return a row for each condition, medians and ranges over its crystals, then a sentence for each structure."""
+    """Return a row for each condition, medians and ranges over its crystals, then shares and a sentence for each."""
     lines = [HEAD, f"{'|---' * HEAD.count(' |')}|"]
     found = nests(rows)
     for condition, several in found.items():
@@ -59,7 +62,7 @@ def table(rows: list[Row]) -> str:
             name,
             f"{size:g}",
             f"{dose:g}",
-            kind if kind == "crystal" else "2 crystals",
+            _kind(kind),
             f"{sum(nest.whole['solved'] for nest in several)} of {len(several)}",
             _range(solved, "positions"),
             _range(solved, "electrons"),
@@ -71,7 +74,22 @@ def table(rows: list[Row]) -> str:
             str(sum(nest.false for nest in several)),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *sentences(found)])
+    return "\n".join([*lines, "", *shares(found), "", *sentences(found)])
+
+
+def shares(found: dict[tuple[Any, ...], list[Nest]]) -> list[str]:
+    """Return the plot as a table: how many of each condition's crystals and patchworks so many electrons solve.
+
+    Those whose smallest solved region has no more: whatever holds it is taken for solved, too.
+    """
+    most = " | ".join(f"{number:,}" for number in ELECTRONS)
+    lines = [f"| solved with so many electrons: structure | nm | a position | of | {most} |"]
+    lines.append("|---" * (4 + len(ELECTRONS)) + "|")
+    for (structure, size, dose, _model, kind), several in found.items():
+        needed = [nest.smallest["electrons"] for nest in several if nest.smallest is not None]
+        cells = [f"{sum(one <= most for one in needed)} of {len(several)}" for most in ELECTRONS]
+        lines.append(f"| {structure} | {size:g} | {dose:g} | {_kind(kind)} | {' | '.join(cells)} |")
+    return lines
 
 
 def sentences(found: dict[tuple[Any, ...], list[Nest]]) -> list[str]:
@@ -124,6 +142,10 @@ def draw(rows: list[Row], folder: Path) -> None:
     figure.tight_layout()
     figure.savefig(folder / "smallest-region.png", dpi=150)
     plt.close(figure)
+
+
+def _kind(kind: str) -> str:
+    return kind if kind == "crystal" else "2 crystals"
 
 
 def _middle(rows: list[Row], name: str) -> float:
