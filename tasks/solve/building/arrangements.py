@@ -32,10 +32,21 @@ the number of steps along a line."""
 MOST_IN_GROUP = 1500
 """Arrangements of one group: with more, those with fewer free coordinates only, so that a group costs a second. Of the
 14 prototypes of tests/synthetic/tiny_cases.py only rutile has more in any, and that is found with one coordinate."""
+MOST_STEPS = 25_000
+"""Choices tried in one group: with more, those with fewer free coordinates only. Of those prototypes spinel takes most,
+12,385 in F -4 3 m. A large cell of which few reflections were measured has no end of them: UiO-66 took minutes."""
 NEAREST_SHIFTS: NDArray[np.int64] = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), axis=-1).reshape(
     -1, 3
 )
 """Lattice vectors that may bring an image nearer than the one within half of each edge, in oblique axes."""
+
+
+class Places(NamedTuple):
+    """Positions to be filled, how ``near`` (n, n) they lie, and the steps that are left for it, see `MOST_STEPS`."""
+
+    sites: list[Position]
+    near: NDArray[np.float64]
+    effort: Iterator[int]
 
 
 class Arrangement(NamedTuple):
@@ -76,16 +87,18 @@ def arrangements(composition: Composition, symmetry: Symmetry, cell: UnitCell) -
     ]
     most = max((round(units[-1] * count) for count in counts.values()), default=0) if units else 0
     sites = [site for site in special_positions(symmetry, cell) if site.multiplicity <= most]
-    near = _nearest(sites, cell)
+    near, effort = _nearest(sites, cell), iter(range(MOST_STEPS))
     found: list[Arrangement] = []
     for free in range(MOST_FREE + 1):
         more: list[Arrangement] = []
         for number in units:
             wanted = {name: round(number * count) for name, count in counts.items()}
-            for chosen in _fillings(list(wanted.items()), sites, near, frozenset(), free):
+            for chosen in _fillings(list(wanted.items()), Places(sites, near, effort), frozenset(), free):
                 more.append(_arrangement(symmetry, chosen, sites))
                 if len(found) + len(more) > MOST_IN_GROUP:
                     return found
+        if next(effort, None) is None:
+            return found
         found += more
     return found
 
@@ -96,11 +109,7 @@ def _arrangement(symmetry: Symmetry, chosen: tuple[tuple[str, int], ...], sites:
 
 
 def _fillings(
-    wanted: list[tuple[str, int]],
-    sites: list[Position],
-    near: NDArray[np.float64],
-    taken: frozenset[tuple[str, int]],
-    free: int,
+    wanted: list[tuple[str, int]], places: Places, taken: frozenset[tuple[str, int]], free: int
 ) -> Iterator[tuple[tuple[str, int], ...]]:
     """Yield (element, row of `sites`) for all atoms wanted, with exactly so many free coordinates."""
     if not wanted:
@@ -108,6 +117,7 @@ def _fillings(
             yield tuple(sorted(taken))
         return
     (name, count), *rest = wanted
+    sites, near = places.sites, places.near
     used = {row for _, row in taken}
     open_rows = [
         row
@@ -115,15 +125,16 @@ def _fillings(
         if row not in used and site.multiplicity <= count and (site.line < 0 or free > 0)
         and _apart(name, row, taken, near)
     ]  # fmt: skip
-    for rows in _rows_of(open_rows, sites, count, free):
+    for rows in _rows_of(open_rows, places, count, free):
         added = frozenset((name, row) for row in rows)
         if all(_apart(name, row, taken | added, near) for row in rows):
             left = free - sum(sites[row].line >= 0 for row in rows)
-            yield from _fillings(rest, sites, near, taken | added, left)
+            yield from _fillings(rest, places, taken | added, left)
 
 
-def _rows_of(rows: list[int], sites: list[Position], count: int, free: int) -> Iterator[tuple[int, ...]]:
+def _rows_of(rows: list[int], places: Places, count: int, free: int) -> Iterator[tuple[int, ...]]:
     """Yield the choices of positions that hold `count` atoms together, at most `free` of them on lines."""
+    sites = places.sites
     fixed = [row for row in rows if sites[row].line < 0]
     lines = [row for row in rows if sites[row].line >= 0]
     for on_lines in range(free + 1):
@@ -131,16 +142,19 @@ def _rows_of(rows: list[int], sites: list[Position], count: int, free: int) -> I
             left = count - sum(sites[row].multiplicity for row in free_rows)
             if left < 0:
                 continue
-            yield from (free_rows + some for some in _summing(fixed, sites, left))
+            yield from (free_rows + some for some in _summing(fixed, places, left))
 
 
-def _summing(rows: list[int], sites: list[Position], count: int) -> Iterator[tuple[int, ...]]:
+def _summing(rows: list[int], places: Places, count: int) -> Iterator[tuple[int, ...]]:
     if count == 0:
         yield ()
         return
     for at, row in enumerate(rows):
-        if sites[row].multiplicity <= count:
-            for others in _summing(rows[at + 1 :], sites, count - sites[row].multiplicity):
+        if next(places.effort, None) is None:
+            return
+        multiplicity = places.sites[row].multiplicity
+        if multiplicity <= count:
+            for others in _summing(rows[at + 1 :], places, count - multiplicity):
                 yield (row, *others)
 
 

@@ -52,5 +52,12 @@ def test_atoms_are_never_nearer_than_a_bond() -> None:
     assert arrangements(Composition.parse("Cs Cl"), symmetry_from_symbol("F m -3 m"), cell) == []
 
 
+def test_a_large_cell_is_given_up_and_not_searched_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.solve.building.arrangements.MOST_STEPS", 500)
+    cell = UnitCell.of((20.7, 20.7, 20.7, 90, 90, 90))
+    group = symmetry_from_symbol("F m -3 m")
+    assert arrangements(Composition.parse("C48 H24 O32 Zr6"), group, cell) == []
+
+
 def test_a_composition_with_fractions_of_atoms_has_no_arrangement() -> None:
     assert arrangements(Composition.parse("Fe0.9 O"), symmetry_from_symbol("F m -3 m"), CUBE) == []
