@@ -1,5 +1,7 @@
 """Merging and its statistics against closed forms and against gemmi's own implementation."""
 
+from pathlib import Path
+
 import gemmi
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from tasks.integrate.merging.equivalents import (
     to_asymmetric_unit,
 )
 from tasks.integrate.merging.statistics import cc_half, merging_statistics, r_meas, r_pim
-from tasks.integrate.reflection_file import Unmerged
+from tasks.integrate.reflection_file import Unmerged, joined_tables, read_unmerged, write_reflections
 from tasks.model import UnitCell
 
 CELL = UnitCell(a=8.1, b=9.3, c=11.2, alpha=90, beta=104, gamma=90)
@@ -140,6 +142,24 @@ def test_many_counts_that_scatter_too_widely_raise_sigmas_as_any_do() -> None:
     told, untold = (merge_equivalents(data._replace(counts=each), LAUE) for each in (many, None))
     np.testing.assert_allclose(told.sigma, untold.sigma, rtol=2e-3)
     assert 0.8 < ((told.intensity - 400.0) / told.sigma).std() < 1.1
+
+
+def test_of_joined_tables_those_without_counts_have_many() -> None:
+    few = few_counts(0.01, 1.0, 8)
+    told = few._replace(counts=np.full(len(few.hkl), 0.01))
+    assert joined_tables([few, few]).counts is None
+    joined = joined_tables([told, few])
+    assert joined.counts is not None
+    assert set(joined.counts.tolist()) == {0.01, np.inf}
+    half = np.arange(len(joined.hkl)) < len(few.hkl)
+    np.testing.assert_array_equal(observations_at(joined, half).counts, told.counts)
+
+
+def test_counts_are_kept_in_the_file(tmp_path: Path) -> None:
+    few = few_counts(0.01, 1.0, 8)
+    for table in (few, few._replace(counts=np.full(len(few.hkl), 0.01))):
+        again = read_unmerged(write_reflections(table, tmp_path / "unmerged.npz"))
+        np.testing.assert_equal(again.counts, table.counts)
 
 
 def test_the_error_model_finds_underestimated_sigmas() -> None:

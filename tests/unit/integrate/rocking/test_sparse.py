@@ -6,6 +6,7 @@ import pytest
 from tasks.integrate.profiles.count_fit import CountPixels, fit_counts
 from tasks.integrate.reflection_file import Merged
 from tasks.integrate.rocking.model import RockingModel, RockingObservations, gaussian_shape, response
+from tasks.integrate.rocking.scaling import effective_counts
 from tasks.integrate.rocking.sparse import SparseData, fit_sparse, whole_showed
 
 GROUPS, TILTS, SPOTS = 400, 30, 12
@@ -145,6 +146,17 @@ def test_the_halves_of_the_events_deviate_from_each_other_as_the_sigmas_say():
     difference = (found.electrons - 2.0 * found.half) / np.sqrt(found.fit.own)
     assert difference.mean() == pytest.approx(0.0, abs=4.0 / np.sqrt(len(difference)))
     assert 0.8 < difference.std() < 1.25
+
+
+def test_weighted_sums_of_counts_have_the_kurtosis_of_fewer() -> None:
+    mean = np.array([3.0, 0.5, 0.5, 8.0, 8.0])
+    member = np.array([0, 1, 1, 2, 2])
+    weight = np.array([2.0, 1.0, 1.0, 1.0, 3.0])
+    found = effective_counts(weight, mean, mean, member)
+    np.testing.assert_allclose(found, [3.0, 1.0, (8 + 72) ** 2 / (8 + 81 * 8)])
+    drawn = (weight[3:] * (np.random.default_rng(1).poisson(8.0, (400_000, 2)) - 8.0)).sum(axis=1)
+    excess = (drawn**4).mean() / (drawn**2).mean() ** 2 - 3.0
+    assert excess == pytest.approx(1.0 / found[2], abs=0.03)
 
 
 def test_one_step_of_scoring_is_linear_in_the_counts_and_takes_off_the_background():
