@@ -30,7 +30,7 @@ from flows.catalogue_record import (
     write,
 )
 from flows.proposals import belonging, owner_of
-from flows.run_folder import CLAIM, in_progress, read_whole_results
+from flows.run_folder import CLAIM, in_progress, read_whole_results, still_missing
 from flows.site import Site, load_site
 from tasks.model import ApertureError, ProgramNotFoundError, SettingsError
 
@@ -144,7 +144,7 @@ def finished(site: Site) -> list[Path]:
         except OSError:  # removed meanwhile
             continue
         folder = results.parent
-        if ended >= begin and (folder / CLAIM).is_file() and not in_progress(folder):
+        if ended >= begin and (folder / CLAIM).is_file() and not in_progress(folder) and not still_missing(folder):
             found.append((ended, folder))
     return [folder for _, folder in sorted(found)]
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar, cast, get_args
 
@@ -9,6 +10,7 @@ from adapters.formats.intensity_table import IntensityTable
 from adapters.formats.read_intensities import FORMATS, check_sufficient, read_intensity_file, reflections_of_table
 from adapters.formats.reflection_formats import read_with
 from adapters.formats.stated_beam import StatedBeam, stated_beam
+from flows.parallel import abreast
 from flows.pipeline import Found, Run, combine, merged_structures, structure
 from flows.progress import Steps, TerminalSteps
 from flows.review import NoReview
@@ -68,14 +70,17 @@ def solve_intensities(
             table = read_intensity_file(hkl, block=block, alone=cell is not None)
             check_sufficient(hkl, table, cell=known, radiation=probe, energy_kev=energy_kev)
             beam = stated_beam(hkl, table, probe, energy_kev)
-        with claimed(out, source_key=key, source_name=str(hkl), settings=settings) as folder:
+        with (
+            claimed(out, source_key=key, source_name=str(hkl), settings=settings) as folder,
+            abreast(settings, folder) as pool,
+        ):
             workdir = folder / "intensities"
             workdir.mkdir(exist_ok=True)
             with steps.step("symmetry"):
                 data = reflections_of_table(hkl, table, cell=known, space_group=space_group, beam=beam, workdir=workdir)
             stated = () if table.composition is None else (table.composition,)
-            run = Run(folder, settings, steps, contents(settings, stated), NoReview(), keep_axes=True)
-            crystal = structure(run, CrystalOutcome(id="crystal-01", reflections=data))
+            run = Run(folder, settings, steps, contents(settings, stated), NoReview(), keep_axes=True, pool=pool)
+            (crystal,) = pool.each(partial(structure, run), [CrystalOutcome(id="crystal-01", reflections=data)])
             source = _summary_of_file(hkl, table, beam, settings, files=len(files), sha256=key)
             report(run, Found(None, None, (crystal,), ()), source)
     return folder
@@ -109,8 +114,11 @@ def merge_finished_runs(runs: list[Path], out: Path, settings: Settings, steps: 
         raise SourceError(f"{len(crystals)} integrated crystals in {len(runs)} runs", "name runs with crystals")
     key = fingerprint({"crystals": [crystal.reflections for crystal in crystals]})
     names = ", ".join(run.name for run in runs)
-    with claimed(out, source_key=key, source_name=names, settings=settings) as folder:
-        run = Run(folder, settings, steps, contents(settings, first_contents(runs)), NoReview())
+    with (
+        claimed(out, source_key=key, source_name=names, settings=settings) as folder,
+        abreast(settings, folder) as pool,
+    ):
+        run = Run(folder, settings, steps, contents(settings, first_contents(runs)), NoReview(), pool=pool)
         combined = combine(run, tuple(crystals))
         merged = merged_structures(run, combined)
         source = SourceSummary(

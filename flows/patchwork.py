@@ -1,11 +1,11 @@
 """Crystals that do not index alone, or join no others, measured in the lattice of those that do, and merged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flows.parallel import side_by_side
+from flows.parallel import Abreast
 from flows.progress import Steps
 from tasks.frames import FrameSeries
 from tasks.integrate import (
@@ -35,7 +35,7 @@ class Patch(NamedTuple):
     folder: Path
     settings: PatchworkSettings
     steps: Steps
-    workers: int
+    pool: Abreast
     integrate: Document
     """The engine of the run: what it was told of spots and resolution holds here, too."""
 
@@ -47,17 +47,19 @@ class Gathered(NamedTuple):
     failed: tuple[CrystalLeftOut, ...] = ()
 
 
-def gathered(patch: Patch, crystals: Sequence[CrystalOutcome]) -> Gathered:
+def gathered(
+    patch: Patch, crystals: Sequence[CrystalOutcome], any_solved: Callable[[Sequence[str]], bool] | None = None
+) -> Gathered:
     """Return the intensities of the crystals, of those that join none in the lattice of the largest form.
 
     That form is the one of most members; of crystals that agree with no other, the one with most reflections. Where no
-    crystal is solved alone, its members are measured beyond their own limits of resolution, too.
+    crystal is solved alone (by their status, or what `any_solved` tells of some names), its members are measured beyond
+    their own limits of resolution, too.
     """
     known = {one.id: one.reflections for one in crystals if one.reflections is not None}
     if not patch.settings.index_faint or not any(one.frames is not None for one in crystals):
         return Gathered(known)
     frames = {one.id: one.frames for one in crystals if one.frames is not None}
-    solved = {one.id for one in crystals if one.status == "solved"}
     forms = sorted_forms(tuple(known.values()), patch.settings.clusters)
     failed: list[CrystalLeftOut] = []
     for names in patch.settings.clusters or (tuple(one.id for one in crystals),):
@@ -66,13 +68,12 @@ def gathered(patch: Patch, crystals: Sequence[CrystalOutcome]) -> Gathered:
             continue
         elsewhere = {name for one in forms if len(one) > 1 for name, _ in one}
         engines = _of_faint(patch, known, form, [name for name in names if name in frames and name not in elsewhere])
-        if not solved & set(names):
+        solved = any(one.status == "solved" for one in crystals if one.id in names)
+        if not (solved if any_solved is None else any_solved(names)):
             limit = joint_d_min([known[name] for name, _ in form], len(names))
             engines = {name: one.model_copy(update={"d_min_angstrom": limit}) for name, one in engines.items()}
             engines |= {name: _farther_out(patch, known[name], limit) for name, _ in form if name in frames}
-        for name, found in side_by_side(
-            partial(_measured, patch, frames), list(engines.items()), workers=patch.workers
-        ):
+        for name, found in patch.pool.each(partial(_measured, patch, frames), list(engines.items())):
             if isinstance(found, Reflections):
                 known[name] = found
             elif name not in {one for one, _ in form}:

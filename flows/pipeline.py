@@ -5,8 +5,9 @@ folder when it is there already, and it is a Prefect task when a flow run is aro
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -14,16 +15,14 @@ from pathlib import Path
 from adapters.formats.frame_reader import FrameFileReader
 from adapters.formats.mask_reader import MaskFileReader
 from adapters.formats.scans.scan_reader import ScanFileReader
-from flows.aperture_gain import Bench, aperture_gain
 from flows.bent import PartsBench, measured_by_parts
-from flows.nested import RegionBench, nested_study
-from flows.parallel import side_by_side
+from flows.parallel import Abreast
 from flows.patchwork import Patch, gathered, require_known, with_failures
 from flows.phases import PhaseOutcome, best_phase, best_with_solution
 from flows.progress import Steps
 from flows.review import NoReview, Review
 from flows.settings import Settings
-from tasks.apertures import ApertureFile, ApertureSet, CrystalAperture, has_more_positions, propose_apertures
+from tasks.apertures import ApertureFile, ApertureSet, CrystalAperture, propose_apertures
 from tasks.frames import DirectBeams, FrameSeries, find_beams, read_rotation, sum_frames
 from tasks.ingest import SourceDocument, TiltSeries, ingest_tilt_series
 from tasks.integrate import (
@@ -64,6 +63,8 @@ class Run:
     review: Review
     keep_axes: bool = False
     """Whether the user's own cell names the axes: no standard setting then."""
+    pool: Abreast = field(default_factory=Abreast)
+    """What takes crystals through their steps, several at once; by default one after the other."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,10 @@ class Found:
 
 
 def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
-    """Go from scans to structures: ingest, apertures, every crystal by itself, crystals of one lattice merged."""
+    """Go from scans to structures: ingest, apertures, every crystal by itself, crystals of one lattice merged.
+
+    A crystal is solved as soon as it is integrated, and the crystals are merged as soon as all are.
+    """
     with run.steps.step("ingest"):
         series = ingest_tilt_series(
             source, ScanFileReader(), run.settings.ingest, workdir=run.folder / "ingest", masks=MaskFileReader()
@@ -92,19 +96,15 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
         return Found(series, None, (), (), failure=Failure.of("apertures", error))
     apertures = run.review.apertures(apertures, partial(corrected_apertures, run, series))
     require_known(run.settings.patchwork, [one.id for one in apertures.crystals])
-    workers = run.settings.workers
     with run.steps.step("beams"):
         beams = find_beams(series, run.settings.frames, workdir=run.folder / "beams")
     measure = partial(frames_and_intensities, run, series, beams, places=apertures.places)
-    integrated = side_by_side(measure, apertures.crystals, workers=workers)
-    crystals = tuple(side_by_side(partial(structure, run), integrated, workers=workers))
-    combined = combine(run, crystals)
-    if run.settings.compare_apertures:
-        parts = parts_of(combined, crystals)
-        crystals = tuple(side_by_side(partial(with_gain, run, series, beams, parts), crystals, workers=workers))
-    if run.settings.study.nested:
-        crystals = tuple(side_by_side(partial(with_nested, run, series, beams), crystals, workers=workers))
-    return Found(series, apertures, crystals, merged_structures(run, combined), combined, beams=beams)
+    number = len(apertures.crystals)
+    measured = [run.pool.begin(measure, one, of=number) for one in apertures.crystals]
+    solved = [run.pool.begin_after(one, partial(structure, run), of=number) for one in measured]
+    combined = combine(run, tuple(one.result() for one in measured), solved)
+    merged = merged_structures(run, combined)
+    return Found(series, apertures, tuple(one.result() for one in solved), merged, combined, beams=beams)
 
 
 def solve_rotation_series(run: Run, source: SourceDocument) -> Found:
@@ -114,8 +114,12 @@ def solve_rotation_series(run: Run, source: SourceDocument) -> Found:
     with run.steps.step("frames", "crystal-01"):
         workdir = crystal_folder(run, "crystal-01") / "frames"
         frames = read_rotation(source, FrameFileReader(), run.settings.frames, workdir=workdir, masks=MaskFileReader())
-    crystal = structure(run, intensities(run, CrystalOutcome(id=frames.id, frames=frames), frames))
-    return Found(None, None, (crystal,), ())
+    return Found(None, None, tuple(run.pool.each(partial(intensities_and_structure, run), [frames])), ())
+
+
+def intensities_and_structure(run: Run, frames: FrameSeries) -> CrystalOutcome:
+    """Integrate the frames of one crystal, then solve and refine it."""
+    return structure(run, intensities(run, CrystalOutcome(id=frames.id, frames=frames), frames))
 
 
 def corrected_apertures(run: Run, series: TiltSeries, file: FileRef) -> ApertureSet:
@@ -254,55 +258,6 @@ def refined_structure(
     return crystal.model_copy(update={"refinement": refinement})
 
 
-def parts_of(
-    combined: CombinedSets | None, crystals: tuple[CrystalOutcome, ...]
-) -> dict[str, tuple[CrystalAperture, ...]]:
-    """Return the apertures of the misoriented parts of each crystal that has any."""
-    apertures = {one.id: one.aperture for one in crystals}
-    parts: dict[str, tuple[CrystalAperture, ...]] = {}
-    for relation in combined.relations if combined is not None else ():
-        if (aperture := apertures[relation.crystal]) is not None:
-            parts[relation.parent] = (*parts.get(relation.parent, ()), aperture)
-    return parts
-
-
-def with_gain(
-    run: Run,
-    series: TiltSeries,
-    beams: DirectBeams,
-    parts: Mapping[str, tuple[CrystalAperture, ...]],
-    crystal: CrystalOutcome,
-) -> CrystalOutcome:
-    """Measure what the choice of positions was worth, where the aperture leaves any out."""
-    aperture, own, solved = crystal.aperture, crystal.reflections, crystal.status == "solved"
-    mine = parts.get(crystal.id, ())
-    if aperture is None or own is None or not (mine or has_more_positions(aperture)):
-        return crystal
-    if crystal.parts is not None and crystal.parts.better:
-        return crystal  # by parts and in one orientation: that would not compare the positions
-    solution = None
-    if solved and crystal.solutions is not None:
-        solution = run.review.solution(crystal.id, crystal.solutions)
-    folder = crystal_folder(run, crystal.id) / "gain"
-    bench = Bench(own, solution, contents_of(run, crystal), run.settings, mine, folder)
-    with run.steps.step("gain", crystal.id):
-        return crystal.model_copy(update={"gain": aperture_gain(crystal, series, beams, bench)})
-
-
-def with_nested(run: Run, series: TiltSeries, beams: DirectBeams, crystal: CrystalOutcome) -> CrystalOutcome:
-    """Solve ever smaller parts of a crystal: how much of it would have sufficed."""
-    alone = replace(run, review=NoReview())  # a person is asked about the crystal, not about its parts
-    contents = contents_of(run, crystal)
-
-    def solve(part: CrystalOutcome, folder: Path) -> CrystalOutcome:
-        return structure_of(alone, part, part.reflections, contents, folder=folder) if part.reflections else part
-
-    own, folder = crystal.reflections, crystal_folder(run, crystal.id) / "nested"
-    bench = None if own is None else RegionBench(series, beams, own, run.settings.frames, run.steps)
-    nested = nested_study(crystal, bench, solve, sizes=run.settings.study.positions, folder=folder)
-    return crystal.model_copy(update={"nested": nested})
-
-
 def contents_of(run: Run, crystal: CrystalOutcome) -> Composition | None:
     """Return the contents that a crystal was solved with."""
     if crystal.composition is not None:
@@ -316,16 +271,19 @@ def axes_given(settings: Settings) -> bool:
     return any(getattr(engine, name, None) for engine in engines for name in ("known_cell", "space_group"))
 
 
-def combine(run: Run, crystals: tuple[CrystalOutcome, ...]) -> CombinedSets | None:
+def combine(
+    run: Run, crystals: tuple[CrystalOutcome, ...], structures: Sequence[Future[CrystalOutcome]] = ()
+) -> CombinedSets | None:
     """Sort the crystals into forms and merge each form; None if there is nothing to merge.
 
-    Crystals that do not index alone, or agree with no other, are measured in the lattice of the others first.
+    Crystals that do not index alone, or agree with no other, are measured in the lattice of the others first. Where
+    `crystals` are not solved yet, `structures` are their structures to come.
     """
     settings = run.settings
     if not settings.merge_crystals or not any(one.reflections for one in crystals) or len(crystals) < 2:
         return None
-    patch = Patch(run.folder, settings.patchwork, run.steps, settings.workers, settings.integrate)
-    found = gathered(patch, crystals)
+    patch = Patch(run.folder, settings.patchwork, run.steps, run.pool, settings.integrate)
+    found = gathered(patch, crystals, any_solved(crystals, structures) if structures else None)
     if len(found.reflections) < 2:
         return None
     with run.steps.step("merge"):
@@ -337,6 +295,18 @@ def combine(run: Run, crystals: tuple[CrystalOutcome, ...]) -> CombinedSets | No
     combined = with_failures(combined, found.failed)
     relations = relations_of(combined, crystals, found.reflections)
     return combined.model_copy(update={"relations": relations, "notes": (*combined.notes, *relation_text(relations))})
+
+
+def any_solved(
+    crystals: Sequence[CrystalOutcome], structures: Sequence[Future[CrystalOutcome]]
+) -> Callable[[Sequence[str]], bool]:
+    """Return what tells whether any crystal of some names is solved; it waits for the first that is, or for all."""
+
+    def told(names: Sequence[str]) -> bool:
+        mine = [to_come for one, to_come in zip(crystals, structures, strict=True) if one.id in names]
+        return any(done.result().status == "solved" for done in as_completed(mine))
+
+    return told
 
 
 def relations_of(
@@ -352,7 +322,7 @@ def merged_structures(run: Run, combined: CombinedSets | None) -> tuple[CrystalO
     """Solve and refine every merged set; the largest comes first."""
     sets = [cluster.merged for cluster in combined.clusters] if combined is not None else []
     outcomes = [CrystalOutcome(id=data.id, reflections=data) for data in sets if data is not None]
-    return tuple(side_by_side(partial(structure, run), outcomes, workers=run.settings.workers))
+    return tuple(run.pool.each(partial(structure, run), outcomes))
 
 
 def crystal_folder(run: Run, name: str) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.nested import FewElectrons, RegionBench, RegionStatistics, measured_region
-from flows.parallel import side_by_side
+from flows.parallel import abreast
 from flows.pipeline import Found, Run, combine, crystal_folder, merged_structures, structure
 from flows.progress import Steps
 from flows.replay import FinishedRun, finished_run
@@ -104,16 +104,19 @@ def _measured_run(
     how = {"statistics": bench.statistics, "few_electrons": bench.few_electrons}
     key = fingerprint({"run": source.sha256, "crystal": crystal, "regions": hashes, **how})
     named = f"{finished.folder} {crystal}"
-    with named_storage_errors(out), claimed(out, source_key=key, source_name=named, settings=settings) as folder:
+    with (
+        named_storage_errors(out),
+        claimed(out, source_key=key, source_name=named, settings=settings) as folder,
+        abreast(settings, folder) as pool,
+    ):
         told = tuple(contents for contents in finished.compositions if contents is not None)
-        task = Run(folder, settings, bench.steps, told, NoReview())
+        task = Run(folder, settings, bench.steps, told, NoReview(), pool=pool)
         place = folder / "apertures"
         place.mkdir(exist_ok=True)
         tilts = np.array([scan.tilt_deg for scan in parent.electrons.series.scans])
         apertures = [write_drawn(name, masks, tilts, place) for name, masks in regions.items()]
-        workers = settings.workers
-        measured = side_by_side(partial(_measured, task, bench), apertures, workers=workers)
-        crystals = tuple(side_by_side(partial(structure, task), measured, workers=workers))
+        measured = pool.each(partial(_measured, task, bench), apertures)
+        crystals = tuple(pool.each(partial(structure, task), measured))
         combined = combine(task, crystals)
         shown = parent.apertures.model_copy(
             update={"crystals": tuple(apertures), "aperture_file": None, "aperture_summary": None}

@@ -119,7 +119,7 @@ def finished_run(run: Path) -> FinishedRun:
         claimed = json.loads((run / CLAIM).read_text(encoding="utf-8"))["settings_key"]
     except (OSError, ValueError, KeyError) as error:
         raise SourceError(f"{run / CLAIM}: not that of a run", "name the folder of a finished run") from error
-    if claimed != fingerprint({"settings": settings}):
+    if claimed != fingerprint({"settings": settings.of_results}):
         raise SourceError(
             f"{run}: its settings are not those that this version of apertura would make of results.json",
             "replay it with the version that made it: `versions` in results.json",
@@ -284,7 +284,7 @@ def _different(first: Path, second: Path) -> list[str]:
     whose paths are relative.
     """
     names = {path.relative_to(place) for place in (first, second) for path in _files(place)} - {Path(DOCUMENT_NAME)}
-    place = re.compile(rb"/[^\"'\s]*/\." + re.escape(first.name.encode()) + rb"\.partial")
+    place = re.compile(rb"/[^\"'\s]*/\." + re.escape(first.name.encode()) + rb"(\.[0-9a-f-]+)?\.partial")
     return [str(name) for name in sorted(names) if _bytes(first / name, place) != _bytes(second / name, place)]
 
 

@@ -43,7 +43,7 @@ def claimed(folder: Path, *, source_key: str, source_name: str, settings: "Setti
         "version": VERSION,
         "source": source_name,
         "source_key": source_key,
-        "settings_key": fingerprint({"settings": settings}),
+        "settings_key": fingerprint({"settings": settings.of_results}),
         "settings": settings.changed(),
     }
     try:
@@ -89,6 +89,14 @@ def read_results(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "status" not in content:
         raise SourceError(f"{path}: not the results of a run", "name the folder of a finished run")
     return content
+
+
+def still_missing(folder: Path) -> tuple[str, ...] | None:
+    """Return what the report of a run does not hold yet, which is all but the first; None if it has no results."""
+    try:
+        return tuple(map(str, read_results(folder).get("to_come", ())))
+    except (SourceError, TypeError):
+        return None
 
 
 def read_whole_results(folder: Path) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
+from flows.afterwards import still_to_come, with_what_came
+from flows.parallel import abreast
 from flows.pipeline import Found, Run, solve_rotation_series, solve_tilt_series
 from flows.progress import Steps
 from flows.review import NoReview, Review
-from flows.run_folder import claimed
+from flows.run_folder import claimed, still_missing
 from flows.run_log import logged
-from flows.settings import Settings
+from flows.settings import WHERE, Settings
 from flows.storage import named_storage_errors
 from tasks.ingest import SourceDocument, read_source
 from tasks.model import Composition
@@ -29,13 +31,17 @@ def run_pipeline(
     review: Review | None = None,
     document: SourceDocument | None = None,
 ) -> Path:
-    """Run the pipeline in this process; return the run folder. `document` is what the source was read to, if it was."""
+    """Run the pipeline from this process; return the run folder. `document` is what the source was read to, if it was.
+
+    The report is there as soon as all structures are, and is written again when what nobody waits for has come.
+    """
     document = document or read_source(source)
     key = fingerprint({"source": document})
     with (
         named_storage_errors(out),
         claimed(out, source_key=key, source_name=str(source), settings=settings) as folder,
         logged(folder),
+        abreast(settings, folder) as pool,
     ):
         run = Run(
             folder=folder,
@@ -43,19 +49,34 @@ def run_pipeline(
             steps=steps,
             compositions=contents(settings, document.manifest.contents),
             review=review or NoReview(),
+            pool=pool,
         )
         found = solve_tilt_series(run, document) if document.is_tilt_series else solve_rotation_series(run, document)
-        report(run, found, summary(document, found, key, source))
+        said = summary(document, found, key, source)
+        found = _traced(run, found)
+        if to_come := still_to_come(run, found):
+            if still_missing(folder) != ():  # of a finished run that is taken from its folder, nothing is missing
+                _write(run, found, said, to_come=to_come)
+            found = with_what_came(run, found)
+        _write(run, found, said)
     return folder
 
 
-def report(run: Run, found: Found, source: SourceSummary) -> RunOutcome:
+def report(run: Run, found: Found, source: SourceSummary) -> None:
     """Write results.json and report.html."""
+    _write(run, _traced(run, found), source)
+
+
+def _traced(run: Run, found: Found) -> Found:
     from flows.worst_fitting import with_worst_fitting
-    from tasks.report import write_report
 
     with run.steps.step("trace"):
-        found = with_worst_fitting(run, found)
+        return with_worst_fitting(run, found)
+
+
+def _write(run: Run, found: Found, source: SourceSummary, *, to_come: tuple[str, ...] = ()) -> None:
+    from tasks.report import write_report
+
     outcome = RunOutcome(
         source=source,
         apertures=found.apertures,
@@ -65,13 +86,13 @@ def report(run: Run, found: Found, source: SourceSummary) -> RunOutcome:
         merged_others=found.merged[1:],
         combined=found.combined,
         failure=found.failure,
-        settings_changed=run.settings.changed(),
+        to_come=to_come,
+        settings_changed={name: value for name, value in run.settings.changed().items() if name not in WHERE},
         versions={name: importlib.metadata.version(name) for name in VERSIONED},
         timings_s=dict(sorted(run.steps.timings_s.items())) | {"total": round(perf_counter() - run.steps.begun_s, 3)},
     )
     with run.steps.step("report"):
         write_report(outcome, run.folder)
-    return outcome
 
 
 def summary(document: SourceDocument, found: Found, key: str, source: Path) -> SourceSummary:

@@ -7,6 +7,9 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from adapters.cctbx.refine_engine import SmtbxRefiner
+from adapters.compute.dask_workers import DaskCompute
+from adapters.compute.here import ThreadsCompute
+from adapters.compute.processes import ProcessesCompute
 from adapters.programs.dials.engine import DialsIntegrator
 from adapters.programs.shelx.refine_engine import ShelxlRefiner
 from adapters.programs.shelx.solve_engine import ShelxdSolver, ShelxsSolver, ShelxtSolver
@@ -28,11 +31,20 @@ SolverChoice = Annotated[
     Field(discriminator="engine"),
 ]
 RefinerChoice = Annotated[SmtbxRefiner | ShelxlRefiner | AutoRefiner | AllRefiners, Field(discriminator="engine")]
+ComputeChoice = Annotated[ThreadsCompute | ProcessesCompute | DaskCompute, Field(discriminator="engine")]
 
-DEFAULT_ENGINES = {"apertures": "automatic", "integrate": "builtin", "solve": "direct-methods", "refine": "smtbx"}
+DEFAULT_ENGINES = {
+    "apertures": "automatic",
+    "integrate": "builtin",
+    "solve": "direct-methods",
+    "refine": "smtbx",
+    "compute": "threads",
+}
 ENGINES = frozenset(
     ("builtin", "dials", "xds", "auto", "all", "direct-methods", "charge-flipping", "shelxt", "shelxs", "shelxd")
-) | {"smtbx", "shelxl", "automatic", "file"}
+) | {"smtbx", "shelxl", "automatic", "file", "threads", "processes", "dask"}
+WHERE = frozenset({"compute", "workers"})
+"""Settings of which no result, and no hash of one, knows anything."""
 CONFIG_BYTES_MAX = 2**20
 """All settings with their defaults are 1 kB: what is far larger is another file."""
 
@@ -81,7 +93,10 @@ class Settings(Document):
         "measure one that bends by parts of nearly one orientation each (built-in engine)",
     )
     study: StudySettings = Field(default=StudySettings(), description="how much of a crystal would have sufficed")
-    workers: int = Field(default=2, ge=1, le=256, description="crystals worked on at once")
+    compute: ComputeChoice = Field(
+        default=ThreadsCompute(), description="where the work on crystals is done; results do not depend on it"
+    )
+    workers: int | None = Field(default=None, description="earlier name of compute.workers, which it sets")
 
     @model_validator(mode="before")
     @classmethod
@@ -92,6 +107,9 @@ class Settings(Document):
         filled = dict(values)
         if isinstance(filled.get("apertures"), dict):
             filled["apertures"] = _aperture_engine(filled["apertures"])
+        filled = _with_workers(filled)
+        if isinstance(filled.get("compute"), dict) and {"address", "cluster"} & filled["compute"].keys():
+            filled["compute"] = {"engine": "dask", **filled["compute"]}
         for stage, engine in DEFAULT_ENGINES.items():
             if isinstance(filled.get(stage), dict):
                 filled[stage] = {"engine": engine, **filled[stage]}
@@ -122,6 +140,11 @@ class Settings(Document):
         """The compositions that are set; none if the source is to be asked."""
         return self.compositions or ((self.composition,) if self.composition is not None else ())
 
+    @property
+    def of_results(self) -> dict[str, Any]:
+        """The settings that a result may depend on: all but where it is computed."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name not in WHERE}
+
     def changed(self) -> dict[str, Any]:
         """Return the settings that differ from the defaults, nested as in the document."""
         mine, default = self.model_dump(mode="json"), Settings().model_dump(mode="json")
@@ -146,6 +169,18 @@ def load_settings(config: Path | None, assignments: list[str]) -> Settings:
         raise SettingsError("settings refused: " + "; ".join(lines), "`apertura schema` lists all settings") from error
     except OSError as error:  # a file that the settings name
         raise SettingsError(f"settings refused: {error}", "name a readable file") from error
+
+
+def _with_workers(values: dict[str, Any]) -> dict[str, Any]:
+    """Let `workers=4`, as it was called before there were engines to compute with, mean `compute.workers`."""
+    if values.get("workers") is None:
+        return values
+    compute = values.get("compute", {})
+    given = compute.model_dump() if isinstance(compute, Document) else compute
+    if not isinstance(given, dict):
+        return values
+    workers = given.get("workers") if "workers" in given and isinstance(compute, dict) else values["workers"]
+    return {**values, "compute": {**given, "workers": workers}, "workers": None}
 
 
 def _aperture_engine(values: dict[str, Any]) -> dict[str, Any]:

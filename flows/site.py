@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import yaml
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 
+from adapters.compute.clusters import ClusterSection
 from flows.site_rules import Catalogue, DataRule, Folder, ProposalPattern, with_group
 from tasks.model import Document, InputError, SettingsError
 
@@ -139,6 +140,9 @@ class Site(Document):
     instruments: dict[str, FolderRule] = Field(default={}, description="rules for data sets without a manifest")
     proposals: ProposalPattern | None = Field(default=None, description="how the proposal of a data set is found")
     rules: tuple[DataRule, ...] = Field(default=(), description="of each condition the first that fits and states it")
+    clusters: dict[Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")], ClusterSection] = Field(
+        default={}, description="where runs may have their work done: compute.cluster=NAME"
+    )
     live: bool = Field(default=False, description="also follow series while they are being measured")
     retention: Retention = Retention()
     catalogue: Catalogue | None = Field(default=None, description="where finished runs are registered")

@@ -91,7 +91,7 @@ def run_folder(site: Site, source: Path, document: SourceDocument, settings: Set
     One that a run of another version of apertura has begun is left to it.
     """
     runs = site.runs or Path.cwd() / "apertura-runs"
-    data, how = fingerprint({"source": document}), fingerprint({"settings": settings})
+    data, how = fingerprint({"source": document}), fingerprint({"settings": settings.of_results})
     name = source.name.encode()[:NAME_BYTES_MAX].decode(errors="ignore")
     folder = runs / f"{name}-{data[:8]}-{how[:8]}"
     if version_of(folder) not in {None, VERSION}:

@@ -3,22 +3,32 @@
 The only module of tasks that knows Prefect, and that lazily: without a flow run around it a unit of work is a
 plain call. Resuming is the same in both cases and lies in the run folder: a unit writes its files to a folder of a
 temporary name that is renamed when its document, with the hash of its inputs, settings and code, has been written.
+That folder is of one process alone, so that a unit may be done twice, at the same time and on two machines.
+
+Where a unit is done is not its business: `handed_to` hands those of a block of code to other processes.
 """
 
+import contextvars
 import functools
 import hashlib
 import inspect
 import json
 import logging
+import os
+import re
+import secrets
 import shutil
+import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast, get_type_hints
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel
 
-from tasks.model import Document, SourceError, is_retryable
+from tasks.model import Document, ProgramFailedError, SourceError, is_retryable
 
 log = logging.getLogger("apertura.stage")
 
@@ -26,6 +36,9 @@ P = ParamSpec("P")
 D = TypeVar("D", bound=Document)
 
 DOCUMENT_NAME = "document.json"
+ABANDONED_S = 7 * 86400.0
+"""After which unfinished files of a process on another machine, which cannot be asked, are nobody's. Chosen, not
+measured: no unit of work runs for a week."""
 
 
 def stage(
@@ -56,7 +69,7 @@ def stage(
         def unit(*args: P.args, **kwargs: P.kwargs) -> D:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            return _resume_or_run(function, bound.arguments, returns)
+            return _resume_or_run(_Unit(function, call, returns), bound.arguments)
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> D:
@@ -72,6 +85,37 @@ def stage(
         return call
 
     return decorate
+
+
+class Hands(Protocol):
+    """Where units of work are done, if not in the thread that asks for them."""
+
+    def do(self, call: Callable[..., Document], arguments: Mapping[str, Any]) -> str:
+        """Call a unit of work with its arguments somewhere; return the text of the document that it left.
+
+        `call` is found by its name and `arguments` can be pickled: documents, engines and plain values.
+        """
+        ...
+
+
+_HANDS: contextvars.ContextVar[Hands | None] = contextvars.ContextVar("apertura_hands", default=None)
+
+
+@contextmanager
+def handed_to(hands: Hands | None) -> Iterator[None]:
+    """Let `hands` do the units of work that are asked for in this context; None: they are done here."""
+    token = _HANDS.set(hands)
+    try:
+        yield
+    finally:
+        _HANDS.reset(token)
+
+
+def done_here(call: Callable[..., Document], arguments: Mapping[str, Any]) -> str:
+    """Do a unit of work in this thread; return the text of the document that it left."""
+    with handed_to(None):
+        call(**arguments)
+    return (Path(arguments["workdir"]) / DOCUMENT_NAME).read_text(encoding="utf-8")
 
 
 def tell(show: Callable[[], object]) -> None:
@@ -134,21 +178,90 @@ def read_document(folder: Path, kind: type[D]) -> D:
         raise SourceError(f"{folder / DOCUMENT_NAME}: not the document of a finished step", "run it again") from error
 
 
-def _resume_or_run(function: Callable[..., D], arguments: Mapping[str, Any], returns: type[D]) -> D:
+class _Unit(NamedTuple):
+    """A unit of work: what computes it, the name by which others find it, and what it returns."""
+
+    function: Callable[..., Any]
+    call: Callable[..., Any]
+    returns: type[Document]
+
+
+def _resume_or_run(unit: _Unit, arguments: Mapping[str, Any]) -> Any:
     final = Path(arguments["workdir"]).resolve()
-    key = _key(function, arguments)
-    if (found := _finished(final, key, returns)) is not None:
+    key = _key(unit.function, arguments)
+    if (found := _finished(final, key, unit.returns)) is not None:
         log.info("%s: taken from the run folder", final.name)
         return found
-    partial = final.with_name(f".{final.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    document = function(**{**arguments, "workdir": partial})
+    if (hands := _HANDS.get()) is not None:
+        record = json.loads(hands.do(unit.call, {**arguments, "workdir": final}))
+        if record["key"] != key:
+            raise ProgramFailedError(
+                f"{final.name}: the process that did it has other code or read other files",
+                "let the workers have this version of apertura, and see the same files under the same paths",
+            )
+        return unit.returns.model_validate(record["document"], context={"root": final})
+    partial = _partial(final)
+    document = unit.function(**{**arguments, "workdir": partial})
     record = {"key": key, "document": document.model_dump(mode="json", context={"root": partial})}
     (partial / DOCUMENT_NAME).write_text(json.dumps(record, indent=1), encoding="utf-8")
-    shutil.rmtree(final, ignore_errors=True)
-    partial.rename(final)
-    return returns.model_validate(record["document"], context={"root": final})
+    _put(partial, final, lambda: _finished(final, key, unit.returns) is not None)
+    return unit.returns.model_validate(record["document"], context={"root": final})
+
+
+def _here() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
+
+
+def _partial(final: Path) -> Path:
+    """Return a new folder for the files of a unit, of this process alone; remove those that dead ones left."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    for left in final.parent.glob(f".{final.name}.*.partial"):
+        if _is_left(left):
+            shutil.rmtree(left, ignore_errors=True)
+    mark = f"{_here()}-{os.getpid():x}-{secrets.token_hex(2)}"
+    partial = final.with_name(f".{final.name}.{mark}.partial")
+    partial.mkdir()
+    return partial
+
+
+def beside(workdir: Path, what: str) -> Path:
+    """Return a folder beside that of a unit of work, the same whichever process does it.
+
+    For what outlives a unit that is interrupted; whoever puts things there tells them by their inputs.
+    """
+    own = re.fullmatch(r"\.(.+)\.[0-9a-f]+-[0-9a-f]+-[0-9a-f]+\.partial", workdir.name)
+    return workdir.with_name(f".{own[1] if own else workdir.name}.{what}")
+
+
+def _is_left(partial: Path) -> bool:
+    """Tell whether the process that fills a folder is dead; one of another machine is taken for dead after a week."""
+    host, _, rest = partial.name.split(".")[-2].partition("-")
+    try:
+        if host != _here():
+            return time.time() - partial.stat().st_mtime > ABANDONED_S
+        os.kill(int(rest.partition("-")[0], 16), 0)
+    except (ProcessLookupError, ValueError):
+        return True
+    except OSError:  # it is gone already, or another user's process
+        return False
+    return False
+
+
+def _put(partial: Path, final: Path, is_there: Callable[[], bool]) -> None:
+    """Give a finished folder its name. Where another process was faster with the same result, that stays."""
+    while not is_there():
+        stale = partial.with_name(f"{partial.name}.stale")
+        with suppress(FileNotFoundError):
+            final.rename(stale)
+        shutil.rmtree(stale, ignore_errors=True)
+        try:
+            partial.rename(final)
+        except OSError:
+            if not final.is_dir():
+                raise
+        else:
+            return
+    shutil.rmtree(partial, ignore_errors=True)
 
 
 def _key(function: Callable[..., Any], arguments: Mapping[str, Any]) -> str:

@@ -198,21 +198,21 @@ def ingested(document: SourceDocument, work: Path, tell: Tell) -> TiltSeries:
     """Return the scans of a source, read into the work folder if they are not there yet."""
     manifest = document.manifest
     total = len(manifest.scans) if isinstance(manifest, TiltSeriesManifest) else 0
-    with _told(work / ".ingest.partial.scans", total, tell):
+    with _told(work, total, tell):
         return ingest_tilt_series(
             document, ScanFileReader(), Settings().ingest, workdir=work / "ingest", masks=MaskFileReader()
         )
 
 
 @contextmanager
-def _told(partial: Path, total: int, tell: Tell) -> Iterator[None]:
+def _told(work: Path, total: int, tell: Tell) -> Iterator[None]:
     """Tell how many scans are stored, while they are read."""
     done = threading.Event()
 
     def watch() -> None:
         last = 0
         while not done.wait(POLL_S):
-            stored = sum(1 for _ in partial.glob("scan-*.events"))
+            stored = sum(1 for _ in work.glob(".ingest.scans/scan-*.events"))
             if stored > last:
                 tell(f"reading scans: {stored} of {total}")
             last = stored

@@ -25,7 +25,7 @@ from tasks.ingest.source import SourceDocument, SourceFile
 from tasks.ingest.validity import find_validity
 from tasks.model import FileRef, InputError, SourceError, plain
 from tasks.model.provenance import Provenance
-from tasks.stage import code_version, fingerprint, stage
+from tasks.stage import beside, code_version, fingerprint, stage
 
 log = logging.getLogger("apertura.ingest")
 
@@ -124,7 +124,7 @@ def _read_all(
 
     Each is kept, with what tells it from another, in a folder that outlives a run that ends half-way.
     """
-    kept = workdir.with_name(f"{workdir.name}.scans")
+    kept = beside(workdir, "scans")
     kept.mkdir(parents=True, exist_ok=True)
     files = list(zip(manifest.scans, source.files, strict=True))
     workers = _workers(source)

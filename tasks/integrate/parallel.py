@@ -1,9 +1,10 @@
 """Work on frames in threads: array kernels release the interpreter's lock, and the order of results is kept."""
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from tasks.model.cores import usable_cores
 
 MOST_THREADS = 8
 """Each thread holds a frame and its background in memory. Chosen, not measured: the machines at hand have two cores,
@@ -14,8 +15,8 @@ R = TypeVar("R")
 
 
 def threads() -> int:
-    """Return how many threads this process may use at once."""
-    return max(1, min(MOST_THREADS, len(os.sched_getaffinity(0))))
+    """Return how many threads a crystal may use at once."""
+    return min(MOST_THREADS, usable_cores())
 
 
 def in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -186,6 +186,7 @@ class RunOutcome(Document):
     versions: dict[str, str] = {}
     timings_s: dict[str, float] = {}
     notes: tuple[str, ...] = ()
+    to_come: tuple[str, ...] = Field(default=(), description="what is computed after this report, which then grows")
     tables: tuple[FileRef, ...] = ()
 
     @property

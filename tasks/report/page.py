@@ -92,6 +92,7 @@ def _template() -> jinja2.Template:
         "plain": _plain,
     }
     environment.globals |= {"tables": tables, "legend": legend, "claim_rows": claim_rows}
+    environment.globals |= {"TO_COME": wording.TO_COME}
     environment.globals |= {"STEP_HEADER": STEP_HEADER, "step_rows": step_rows, "map_sentences": map_sentences}
     environment.globals |= {"parts_sentence": parts_sentence, "reflection_views": reflection_views}
     environment.globals |= {

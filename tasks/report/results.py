@@ -210,6 +210,9 @@ class Results(Document):
     merged: MergedEntry | None
     merged_others: tuple[MergedEntry, ...]
     patchwork: tuple[PatchworkEntry, ...] = Field(description="how crystals were joined, for each merged set")
+    to_come: tuple[str, ...] = Field(
+        default=(), description="what the run goes on to find out, after which this is written again; empty at its end"
+    )
 
 
 def results(outcome: RunOutcome, rundir: Path) -> dict[str, Any]:
@@ -236,6 +239,7 @@ def results(outcome: RunOutcome, rundir: Path) -> dict[str, Any]:
         merged=None if outcome.merged is None else _merged(outcome.merged, rundir),
         merged_others=tuple(_merged(merged, rundir) for merged in outcome.merged_others),
         patchwork=patchwork_entries(outcome.combined),
+        to_come=outcome.to_come,
     )
     return document.model_dump(mode="json", by_alias=True, context={"root": rundir})
 

@@ -10,6 +10,11 @@ from tasks.report.models import CrystalOutcome, PhaseTrial, RunOutcome
 
 DASH = "–"
 NO_BREAK = "\u00a0"
+TO_COME = {
+    "gain": "all positions of each crystal, beside those chosen",
+    "nested": "how small a part of each crystal would have sufficed",
+}
+"""What a report does not hold yet, in words."""
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +59,40 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class InterruptedSteps(QuietSteps):
+    """Those of a run that is interrupted when it begins with a step that nobody waits for."""
+
+    @contextmanager
+    def step(self, stage: str, crystal: str = "") -> Iterator[None]:
+        if crystal == "4 of crystal-01":
+            raise KeyboardInterrupt
+        with super().step(stage, crystal):
+            yield
+
+
 @pytest.fixture(scope="module")
-def solved(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_pipeline(source, tmp_path_factory.mktemp("runs") / "run", load_settings(None, ASKED), QuietSteps())
+def first_results(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A run that ended when its first report was there, and what its results.json said."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    with pytest.raises(KeyboardInterrupt):
+        run_pipeline(source, folder, load_settings(None, ASKED), InterruptedSteps())
+    return folder, read_results(folder)
+
+
+@pytest.fixture(scope="module")
+def solved(source: Path, first_results: tuple[Path, dict[str, Any]]) -> Path:
+    return run_pipeline(source, first_results[0], load_settings(None, ASKED), QuietSteps())
+
+
+def test_a_report_is_there_before_what_nobody_waits_for_and_grows(
+    first_results: tuple[Path, dict[str, Any]], solved: Path
+) -> None:
+    first, last = first_results[1], read_results(solved)
+    assert first["status"] == last["status"] == "solved"
+    assert (first["to_come"], last["to_come"]) == (["nested"], [])
+    assert last["crystals"][0]["nested"]
+    assert first["crystals"] == [{**crystal, "nested": None} for crystal in last["crystals"]]
+    assert "More is to come" not in (solved / "report.html").read_text(encoding="utf-8")
 
 
 def refined(run: Path) -> Refinement:
@@ -146,19 +179,24 @@ def test_a_finished_run_is_taken_from_its_folder(solved: Path, source: Path) -> 
     assert {path: path.stat().st_mtime_ns for path in again.rglob("document.json")} == before
 
 
-def test_a_killed_run_goes_on_from_its_last_finished_unit(source: Path, solved: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_from_its_last_finished_unit_also_elsewhere(
+    source: Path, solved: Path, tmp_path: Path
+) -> None:
+    """Killed in processes, it ends on Dask's workers, with the bytes of a run in threads."""
     command = [sys.executable, "-m", "flows.cli", "run", str(source), "--out", str(tmp_path / "run")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("PREFECT_API_URL", None)
-    running = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    begun, ended = ([*command, "--set", f"compute.engine={name}"] for name in ("processes", "dask"))
+    running = subprocess.Popen(begun, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
     limit = time.monotonic() + 300
     while not (tmp_path / "run" / "apertures" / "document.json").is_file() and time.monotonic() < limit:
         time.sleep(0.1)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     finished = (tmp_path / "run" / "ingest" / "document.json").stat().st_mtime_ns
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(ended, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
+    assert "in process" not in done.stderr
     assert (tmp_path / "run" / "ingest" / "document.json").stat().st_mtime_ns == finished
     assert refined(tmp_path / "run").cif.path.read_bytes() == refined(solved).cif.path.read_bytes()
 

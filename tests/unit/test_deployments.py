@@ -6,13 +6,18 @@ import importlib.util
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from fastapi import FastAPI
 from prefect import Flow
+from prefect.server.schemas.actions import WorkPoolCreate
+from prefect.utilities.templating import apply_values
+from prefect.workers.base import BaseJobConfiguration
 from starlette.routing import Mount
 
 from flows.arrivals import DEPLOYMENT
@@ -288,3 +293,73 @@ def test_a_viewer_gets_no_secret_and_cannot_pose_as_a_worker() -> None:
 
 def test_a_local_facility_can_be_started_and_stopped() -> None:
     assert {command.name for command in facility.registered_commands} == {"up", "down"}
+
+
+POOLS = {"process": FOLDER / "slurm" / "pool.json", "kubernetes": FOLDER / "kubernetes" / "pool.json"}
+"""Of work pools whose flow runs are jobs of a cluster, by their type."""
+
+
+@pytest.mark.parametrize("kind", sorted(POOLS))
+def test_a_pool_of_a_cluster_is_one_that_prefect_takes_and_no_request_can_change(kind: str) -> None:
+    template = json.loads(POOLS[kind].read_text())
+    pool = WorkPoolCreate(name="apertura-cluster", type=kind, base_job_template=template)
+    jsonschema.Draft202012Validator.check_schema(pool.base_job_template["variables"])
+    with pytest.raises(jsonschema.ValidationError, match="command"):
+        jsonschema.validate({"command": "true"}, pool.base_job_template["variables"])
+    filled = apply_values(template["job_configuration"], {})
+    job = BaseJobConfiguration.model_validate({name: filled[name] for name in ("command", "env", "labels", "name")})
+    own = json.loads((FOLDER / "process-job.json").read_text())["job_configuration"]["env"]
+    assert own.items() <= job.env.items()
+    if kind == "kubernetes":
+        pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["args"] == job.command.split()
+        assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
+        assert Path(job.env["APERTURA_SITE"]).parent.as_posix() in {
+            one["mountPath"] for one in container["volumeMounts"]
+        }
+        assert pod["restartPolicy"] == "Never"
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `sbatch` runs what it is given, as its own child, and `scancel` ends that."""
+    programs = {
+        "sbatch": 'echo "$@" > "$STUBS/options"; echo "71;here"\n'
+        'bash "${@: -1}" & echo $! > "$STUBS/71"; trap "" TERM; wait $(cat "$STUBS/71"); exit $?',
+        "scancel": 'echo "$1" > "$STUBS/cancelled"; kill -KILL "$(cat "$STUBS/$1")"',
+        "python": '[ "$*" = "-m flows.engine" ] || exit 9; [ -z "$SLOW" ] || exec sleep 60; exit "$CODE"',
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "site").write_text("# of this site\n--partition=short\n")
+    return {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "STUBS": str(tmp_path),
+        "APERTURA_BIN": str(tmp_path),
+        "APERTURA_SBATCH": str(tmp_path / "site"),
+        "PREFECT__FLOW_RUN_ID": "0b7c1d52-aaaa-bbbb-cccc-123456789012",
+        "CODE": "0",
+        "SLOW": "",
+    }
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_run_that_is_a_job_of_slurm_ends_as_the_job_does(slurm: dict[str, str], code: int) -> None:
+    submitted = subprocess.run(["bash", FOLDER / "slurm" / "submit.sh"], env=slurm | {"CODE": str(code)}, check=False)
+    assert submitted.returncode == code
+    options = Path(slurm["STUBS"], "options").read_text()
+    assert "--partition=short" in options
+    assert "--job-name=apertura-0b7c1d52" in options
+    assert "# of this site" not in options
+
+
+def test_a_cancelled_run_cancels_its_job_of_slurm(slurm: dict[str, str]) -> None:
+    submitted = subprocess.Popen(["bash", FOLDER / "slurm" / "submit.sh"], env=slurm | {"SLOW": "yes"})
+    begun = Path(slurm["STUBS"], "71")
+    while not (begun.is_file() and begun.read_text()):
+        time.sleep(0.02)
+    submitted.terminate()
+    assert submitted.wait(60) != 0
+    assert Path(slurm["STUBS"], "cancelled").read_text() == "71\n"

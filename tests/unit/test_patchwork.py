@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 import flows.patchwork
+from flows.parallel import Abreast
 from flows.patchwork import Patch, gathered, require_known, with_failures
 from flows.progress import QuietSteps
 from tasks.integrate import BuiltinIntegrator, CrystalLeftOut, PatchworkSettings, combine_crystals
@@ -52,7 +53,7 @@ def asked(sets, monkeypatch):
 
 def patch(folder, **settings):
     engine = BuiltinIntegrator(spot_significance=4.5)
-    return Patch(folder, PatchworkSettings(**settings), QuietSteps(), 1, engine)
+    return Patch(folder, PatchworkSettings(**settings), QuietSteps(), Abreast(), engine)
 
 
 def test_crystals_without_intensities_are_measured_in_the_lattice_of_those_that_agree(crystals, asked, sets, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.run_folder import claimed, read_results, read_whole_results
-from flows.settings import Settings
+from flows.settings import Settings, load_settings
 from tasks.model import SettingsError, SourceError
 
 
@@ -27,10 +27,15 @@ def test_another_source_is_refused(tmp_path: Path) -> None:
         claim(tmp_path / "run", key="other")
 
 
+def test_a_run_goes_on_wherever_it_is_computed(tmp_path: Path) -> None:
+    claim(tmp_path / "run")
+    claim(tmp_path / "run", settings=load_settings(None, ["compute.engine=processes", "compute.workers=7"]))
+
+
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     claim(tmp_path / "run")
     with pytest.raises(SettingsError, match="other settings"):
-        claim(tmp_path / "run", settings=Settings(workers=7))
+        claim(tmp_path / "run", settings=Settings(merge_crystals=False))
 
 
 def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:

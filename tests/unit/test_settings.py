@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from adapters.compute.dask_workers import DaskCompute
+from adapters.compute.here import ThreadsCompute
+from adapters.compute.processes import ProcessesCompute
 from flows.settings import Settings, load_settings
 from tasks.apertures.automatic import AutomaticApertures
 from tasks.apertures.drawn import ApertureFile
-from tasks.model import FileRef, InputError, SettingsError
+from tasks.model import Document, FileRef, InputError, SettingsError
 
 
 def test_the_defaults_need_nothing() -> None:
@@ -106,6 +109,26 @@ def test_a_wrong_setting_is_named(assignment: str, named: str) -> None:
 def test_a_composition_that_is_no_formula_is_refused() -> None:
     with pytest.raises(InputError, match="Xx"):
         load_settings(None, ["composition=Xx2 O3"])
+
+
+@pytest.mark.parametrize(
+    ("assignments", "compute"),
+    [
+        (["compute.workers=4"], ThreadsCompute(workers=4)),
+        (["workers=4"], ThreadsCompute(workers=4)),
+        (["workers=4", "compute.engine=processes"], ProcessesCompute(workers=4)),
+        (["workers=4", "compute.workers=8"], ThreadsCompute(workers=8)),
+        (["compute.cluster=short"], DaskCompute(cluster="short")),
+        (["compute.address=tcp://there:8786", "compute.workers=9"], DaskCompute(address="tcp://there:8786", workers=9)),
+    ],
+)
+def test_where_crystals_are_computed_is_said_in_few_words(assignments: list[str], compute: Document) -> None:
+    assert load_settings(None, assignments).compute == compute
+
+
+def test_a_scheduler_and_a_cluster_exclude_each_other() -> None:
+    with pytest.raises(SettingsError, match="both set"):
+        load_settings(None, ["compute.cluster=short", "compute.address=tcp://there:8786"])
 
 
 @pytest.mark.parametrize("content", ["- a\n- b\n", "a: [", "\x00", "!!python/object/apply:os.system ['true']"])

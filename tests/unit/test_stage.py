@@ -1,11 +1,20 @@
 """A unit of work is run once, resumed when its inputs match, and run again when they do not."""
 
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tasks.model import Document, FileRef
-from tasks.stage import fingerprint, stage
+from tasks.model import Document, FileRef, ProgramFailedError
+from tasks.stage import done_here, fingerprint, handed_to, stage
 
 CALLS: list[str] = []
 
@@ -78,3 +87,52 @@ def test_files_count_by_their_bytes_and_not_by_their_paths(tmp_path: Path) -> No
     a, b, c = (fingerprint({"x": Ask(word="w", file=FileRef.of(tmp_path / name))}) for name in "abc")
     assert a == b
     assert a != c
+
+
+@stage(name="slowly {ask.word}")
+def make_slowly(ask: Ask, workdir: Path) -> Made:
+    CALLS.append(ask.word)
+    (workdir / "text").write_text(ask.word)
+    both_are_at_it.wait(60)
+    return Made(text=FileRef.of(workdir / "text"), length=len(ask.word))
+
+
+both_are_at_it = threading.Barrier(2)
+
+
+def test_a_unit_done_twice_at_once_is_done_as_once(tmp_path: Path) -> None:
+    (tmp_path / "unit").mkdir()
+    (tmp_path / "unit" / "stale").touch()
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: make_slowly(Ask(word="spot"), workdir=tmp_path / "unit"), range(2))
+    assert CALLS == ["spot", "spot"]
+    assert first == second
+    assert first.text.unchanged()
+    assert [path.name for path in tmp_path.iterdir()] == ["unit"]
+    assert {path.name for path in (tmp_path / "unit").iterdir()} == {"text", "document.json"}
+
+
+def test_what_a_dead_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    here = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    dead, alive = (tmp_path / f".unit.{here}-{pid:x}-ab12.partial" for pid in (ended.pid, os.getpid()))
+    elsewhere, long_ago = (tmp_path / f".unit.zzzz-{pid:x}-ab12.partial" for pid in (1, 2))
+    for place in (dead, alive, elsewhere, long_ago):
+        place.mkdir()
+    os.utime(long_ago, (0, 0))
+    make(Ask(word="spot"), workdir=tmp_path / "unit")
+    assert {path.name for path in tmp_path.iterdir()} == {"unit", alive.name, elsewhere.name}
+
+
+class OtherCode:
+    """Hands that do a unit by other code, as a worker of another version would."""
+
+    def do(self, call: Callable[..., Document], arguments: Mapping[str, Any]) -> str:
+        record = json.loads(done_here(call, arguments))
+        return json.dumps({**record, "key": "of another version"})
+
+
+def test_what_other_code_made_is_refused(tmp_path: Path) -> None:
+    with handed_to(OtherCode()), pytest.raises(ProgramFailedError, match="other code"):
+        make(Ask(word="spot"), workdir=tmp_path / "unit")

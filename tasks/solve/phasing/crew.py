@@ -11,9 +11,9 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Self, TypeVar
 
-import joblib
 from joblib.externals.loky import ProcessPoolExecutor
 
+from tasks.model.cores import usable_cores
 from tasks.solve.phasing.cpu_clock import CpuClock
 
 log = logging.getLogger("apertura.solve")
@@ -34,7 +34,7 @@ def usable_workers(wanted: int | None) -> int:
     """
     if multiprocessing.current_process().daemon:
         return 1
-    return min(MOST_BY_DEFAULT, joblib.cpu_count()) if wanted is None else wanted
+    return min(MOST_BY_DEFAULT, usable_cores()) if wanted is None else wanted
 
 
 PARENT_LOOKED_FOR_EVERY_S = 1.0

@@ -196,7 +196,7 @@ def test_a_series_whose_disk_fills_goes_on_where_it_ended(tmp_path: Path) -> Non
     document, settings = read_source(tmp_path / "s"), IngestSettings()
     with pytest.raises(OSError, match="No space left"):
         ingest_tilt_series(document, FullDisk(room=3), settings, tmp_path / "work")
-    kept = tmp_path / ".work.partial.scans"
+    kept = tmp_path / ".work.scans"
     assert sorted(path.name for path in kept.glob("*.events")) == [f"scan-{number:05d}.events" for number in range(3)]
     (kept / "scan-00001.events").write_bytes(b"damaged meanwhile")
 

@@ -88,7 +88,7 @@ def test_a_source_is_read_once_into_the_work_folder_and_never_written(made, sour
 
 def test_how_far_reading_has_come_is_told(source, tmp_path, monkeypatch):
     def slowly(document, reader, settings, workdir, masks):
-        partial = workdir.with_name(f".{workdir.name}.partial.scans")
+        partial = workdir.with_name(f".{workdir.name}.scans")
         partial.mkdir()
         for number in range(len(TILTS)):
             (partial / f"scan-{number:05d}.events").touch()
