@@ -24,6 +24,7 @@ def merge_runs(
 ) -> State[Any]:
     """Merge the crystals of several run folders by lattice, solve and refine every merged set."""
     site = load_site()
+    site.confined_address(getattr(settings.compute, "address", None))
     folders = [site.confined(Path(run)) for run in runs]
     folder = merge_finished_runs(folders, site.confined(Path(out)), settings, QuietSteps())
     results = read_results(folder)

@@ -186,6 +186,20 @@ class Site(Document):
             raise InputError(f"{path}: outside the folders of the site", f"allowed: {', '.join(map(str, roots))}")
         return resolved
 
+    def confined_address(self, address: str | None) -> None:
+        """Refuse a scheduler that the site file does not name: what it answers is run here.
+
+        A site that names no folders (a laptop) confines nothing.
+
+        Raises
+        ------
+        InputError
+            If an address is given at a site with folders.
+        """
+        if address is not None and (self.incoming or self.runs):
+            there = ", ".join(sorted(self.clusters)) or "none yet"
+            raise InputError(f"compute.address={address}: not of this site", f"compute.cluster=NAME; it has {there}")
+
     def run_place(self, folder: Path) -> Path:
         """Return a run folder with symbolic links resolved, if it lies in the folder of runs: data are only read.
 

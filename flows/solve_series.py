@@ -59,6 +59,7 @@ def solve_series(
     logging.getLogger("apertura").setLevel(logging.INFO)  # Prefect hands its handlers to it, but not its level
     site = load_site()
     try:
+        site.confined_address(getattr(settings.compute, "address", None))
         place = site.confined(Path(source))
         check_announced(place, dataset_key, site)
         who = belonging(site, place)

@@ -80,3 +80,12 @@ def test_a_run_folder_lies_in_the_folder_of_runs_and_nowhere_else(tmp_path: Path
         with pytest.raises(InputError, match="outside the site's folder of runs"):
             site.run_place(wrong)
     assert Site().run_place(tmp_path / "anywhere") == tmp_path / "anywhere"
+
+
+def test_a_facility_computes_nowhere_but_where_its_site_file_says(tmp_path: Path) -> None:
+    Site().confined_address("tcp://there:8786")
+    site = Site.model_validate({"runs": tmp_path, "clusters": {"short": {"kind": "slurm", "queue": "short"}}})
+    site.confined_address(None)
+    with pytest.raises(InputError, match="not of this site") as caught:
+        site.confined_address("tcp://there:8786")
+    assert "short" in caught.value.advice

@@ -20,7 +20,9 @@ class DialsSettings(Document):
     space_group: str | None = Field(default=None, description="space group of `known_cell`, if it is known")
     min_spots: int = Field(default=20, ge=6, description="fewer spots are not indexed")
     min_indexed_fraction: float = Field(default=0.25, gt=0, le=1, description="of the spots, by one lattice")
-    nproc: int = Field(default=1, ge=1, le=256, description="processes of each program")
+    nproc: int = Field(
+        default=1, ge=1, le=256, description="processes of each program; the last digits of DIALS depend on it"
+    )
     timeout_s: float = Field(default=3600, gt=0, description="wall time of each program")
 
     @model_validator(mode="after")
