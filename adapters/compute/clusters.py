@@ -4,6 +4,8 @@ The packages that do so are optional, and asked for only where a run names such 
 """
 
 import importlib
+import secrets
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -28,8 +30,12 @@ class SlurmCluster(Document):
     scratch: str | None = Field(default=None, description="folder of a node for what a worker spills")
     wait_s: float = Field(default=3600.0, gt=0, description="for the first worker")
 
-    def started(self, workers: int, environment: dict[str, str]) -> Any:
-        """Return a cluster of dask-jobqueue that has asked for so many workers."""
+    def started(self, workers: int, environment: dict[str, str], shared: Path) -> Any:
+        """Return a cluster of dask-jobqueue that has asked for so many workers.
+
+        Scheduler and workers speak TLS, by keys of this run alone: they lie in `shared`, a folder that all nodes see,
+        and so do the logs of the jobs.
+        """
         jobqueue = needed("dask_jobqueue", "dask-jobqueue")
         lines = [f"export {name}={value}" for name, value in environment.items()]
         cluster = jobqueue.SLURMCluster(
@@ -42,6 +48,10 @@ class SlurmCluster(Document):
             walltime=self.walltime,
             interface=self.interface,
             local_directory=self.scratch,
+            security=True,
+            shared_temp_directory=str(shared),
+            log_directory=str(shared),
+            scheduler_options={"dashboard_address": "127.0.0.1:0"},
             job_script_prologue=[*lines, *self.prologue],
             job_extra_directives=list(self.directives),
         )
@@ -60,11 +70,11 @@ class KubernetesCluster(Document):
     claims: dict[str, str] = Field(default={}, description="persistent volume claims and where they are mounted")
     wait_s: float = Field(default=600.0, gt=0, description="for the first worker")
 
-    def started(self, workers: int, environment: dict[str, str]) -> Any:
-        """Return a cluster of dask-kubernetes that has asked for so many workers."""
+    def started(self, workers: int, environment: dict[str, str], shared: Path) -> Any:  # noqa: ARG002 the port's
+        """Return a cluster of dask-kubernetes that has asked for so many workers; it is of this run alone."""
         operator = needed("dask_kubernetes.operator", "dask-kubernetes")
         spec = operator.make_cluster_spec(
-            name="apertura",
+            name=f"apertura-{secrets.token_hex(4)}",
             image=self.image,
             n_workers=workers,
             env=environment,

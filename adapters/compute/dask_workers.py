@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -18,7 +19,7 @@ import joblib
 from pydantic import Field, model_validator
 
 from adapters.compute.block import BLOCK_BYTES, Block, do_block, memory_of, thread_limits
-from adapters.compute.clusters import ClusterSection, RunningScheduler, needed
+from adapters.compute.clusters import RunningScheduler, needed
 from adapters.compute.notes import notes_told
 from adapters.compute.place import ComputePlace
 from adapters.compute.same_versions import require_same_versions
@@ -29,7 +30,13 @@ log = logging.getLogger("apertura.compute")
 
 CONNECT_S = 20.0
 """For a scheduler to answer. Chosen, not measured: one that is there answers in milliseconds."""
-PACKAGE = "distributed"
+LOOK_S = 30.0
+"""Between looks at whether there are any workers, while a block is waited for. Chosen, not measured."""
+WORKERLESS_S = 600.0
+"""Without any worker, after which a run ends. Chosen: two workers that were killed took 13 and 16 s to begin anew at a
+load of 10 on two cores; on a cluster they wait for nodes."""
+EXTRA, WORKERS = "apertura[dask]", ".workers"
+"""What has to be installed; the folder of a run for what a cluster of its own keeps."""
 
 
 class DaskCompute(Document):
@@ -64,20 +71,18 @@ class DaskCompute(Document):
         SettingsError
             If the site file has no such cluster.
         """
-        distributed = needed(PACKAGE, "apertura[dask]")
+        distributed = needed("distributed", EXTRA)
         with ExitStack() as stack:
-            client, where, wanted = self._client(distributed, place.clusters, stack)
+            client, where, wanted = self._client(distributed, place, stack)
             require_same_versions(client, where)
             notes = stack.enter_context(notes_told(place.run))
             hands = DaskHands(distributed, client, where, wanted, notes)
             stack.callback(hands.stop)
             yield hands
 
-    def _client(
-        self, distributed: Any, clusters: Mapping[str, ClusterSection], stack: ExitStack
-    ) -> tuple[Any, str, int | None]:
+    def _client(self, distributed: Any, place: ComputePlace, stack: ExitStack) -> tuple[Any, str, int | None]:
         """Return a client with workers, its scheduler in words, and how many blocks it is to have at once."""
-        section = None if self.cluster is None else clusters.get(self.cluster)
+        section = None if self.cluster is None else place.clusters.get(self.cluster)
         address = section.address if isinstance(section, RunningScheduler) else self.address
         if address is not None:
             client = stack.enter_context(_connected(distributed, address))
@@ -85,6 +90,8 @@ class DaskCompute(Document):
             return client, f"the scheduler {address}", self.workers
         workers = self.workers or 2
         limits = thread_limits(joblib.cpu_count() // workers)
+        # a worker that died is begun anew; one that takes longer than this to begin would be given up for ever
+        stack.enter_context(needed("dask.config", EXTRA).set({"distributed.deploy.lost-worker-timeout": WORKERLESS_S}))
         if self.cluster is None:
             cluster = stack.enter_context(
                 distributed.LocalCluster(
@@ -93,9 +100,11 @@ class DaskCompute(Document):
             )
             return stack.enter_context(distributed.Client(cluster)), "Dask on this machine", workers
         if section is None or isinstance(section, RunningScheduler):
-            there = ", ".join(sorted(clusters)) or "none"
+            there = ", ".join(sorted(place.clusters)) or "none"
             raise SettingsError(f"compute.cluster={self.cluster}: not in the site file", f"`clusters` there: {there}")
-        cluster = stack.enter_context(section.started(workers, thread_limits(section.cores)))
+        shared = place.run.resolve() / WORKERS
+        shared.mkdir(parents=True, exist_ok=True)
+        cluster = stack.enter_context(section.started(workers, thread_limits(section.cores), shared))
         client = stack.enter_context(distributed.Client(cluster))
         _await_worker(client, f"the cluster {self.cluster}", section.wait_s)
         return client, f"the cluster {self.cluster}", workers
@@ -137,7 +146,7 @@ class DaskHands:
         self._told: set[str] = set()
         places = self._places(BLOCK_BYTES)
         fitting = sum(places.values())
-        if fitting < sum(places.values()) or any(places[name] < threads for name, threads in self._threads().items()):
+        if any(places[name] < int(worker["nthreads"]) for name, worker in self._workers().items()):
             self._say_once(f"{where}: {fitting} blocks at once, for want of memory on its workers")
         self.at_once = max(1, wanted or fitting)
 
@@ -149,40 +158,70 @@ class DaskHands:
         ProgramFailedError
             If as many workers died at it as the scheduler allows.
         ProgramNotFoundError
-            If the scheduler is lost.
+            If the scheduler is lost, or all its workers are.
         """
         if self._stopped:
             raise CancelledError
         block = Block(call, dict(arguments), self._notes, code_version(), 1)
         need = memory_of(arguments)
-        fitting = [name for name, places in self._places(need).items() if places]
-        if not fitting and self._threads():
-            self._say_once(
-                f"{block.name}: needs {need / 2**30:.1f} GiB, no worker has them: it is done in this process"
-            )
-            return done_here(call, arguments)
+        while True:
+            places = self._places(need)
+            fitting = [name for name, number in places.items() if number]
+            if places and not fitting:
+                self._say_once(
+                    f"{block.name}: needs {need / 2**30:.1f} GiB, no worker has them: it is done in this process"
+                )
+                return done_here(call, arguments)
+            # a worker that begins anew has another address: none is named without need
+            named = fitting if len(fitting) < len(places) else None
+            if (done := self._done(block, named)) is not None:
+                return done
+
+    def _done(self, block: Block, named: list[str] | None) -> str | None:
+        """Return what came of a block; None if all workers that were named for it are gone."""
         key = f"{block.name}-{uuid.uuid4().hex[:8]}"
-        future = self._client.submit(do_block, block, key=key, pure=False, workers=fitting or None)
+        future = self._client.submit(do_block, block, key=key, pure=False, workers=named)
         with self._lock:
             self._futures.add(future)
         try:
-            return str(future.result())
+            return self._awaited(future, named)
         except self._distributed.KilledWorker as error:
             raise ProgramFailedError(
                 f"{block.name}: too many workers died at it, the last {error.last_worker.address}",
                 "if the system or Dask killed them for want of memory, use larger workers",
             ) from error
-        except (CancelledError, asyncio.CancelledError, OSError) as error:
+        except (CancelledError, asyncio.CancelledError, self._distributed.comm.CommClosedError) as error:
             if self._stopped:
                 raise CancelledError from None
-            if isinstance(error, OSError) and not isinstance(error, self._distributed.comm.CommClosedError):
-                raise  # of the block: its disk
             raise ProgramNotFoundError(
                 f"{self._where}: lost while {block.name} was done ({error})", "the same command goes on from there"
             ) from error
         finally:
             with self._lock:
                 self._futures.discard(future)
+
+    def _awaited(self, future: Any, named: list[str] | None) -> str | None:
+        """Return the result of a future, as long as there are workers who may bring it."""
+        seen = time.monotonic()
+        while True:
+            try:
+                return str(future.result(timeout=LOOK_S))
+            except TimeoutError:
+                if future.done():
+                    return str(future.result())
+            workers = self._workers()
+            if workers and named is not None and not workers.keys() & set(named):
+                future.cancel()
+                return None
+            if workers:
+                seen = time.monotonic()
+            elif time.monotonic() - seen > WORKERLESS_S:
+                future.cancel()
+                raise ProgramNotFoundError(
+                    f"{self._where}: without any worker for {WORKERLESS_S:g} s", "start some; the same command goes on"
+                )
+            else:
+                self._say_once(f"{self._where}: has lost all its workers, and waits for others")
 
     def stop(self) -> None:
         """Let go of all blocks; one that a worker of others is at goes on to its end, and is harmless."""
@@ -194,9 +233,6 @@ class DaskHands:
 
     def _workers(self) -> dict[str, Any]:
         return dict(self._client.scheduler_info(n_workers=-1)["workers"])
-
-    def _threads(self) -> dict[str, int]:
-        return {name: int(worker["nthreads"]) for name, worker in self._workers().items()}
 
     def _places(self, need: int) -> dict[str, int]:
         """Return how many blocks of such a need fit on each worker at once; one without a limit has memory enough."""

@@ -3,8 +3,11 @@
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 
+from tasks.frames import FrameSeries
+from tasks.integrate import BuiltinIntegrator
 from tasks.model import Document, FileRef, ScienceError
 from tasks.model.cores import usable_cores
 from tasks.stage import stage
@@ -41,3 +44,24 @@ def write_word(asked: Asked, workdir: Path) -> Done:
         raise ScienceError(f"no {asked.word}", "take another word")
     (workdir / "text").write_text(asked.word)
     return Done(text=FileRef.of(workdir / "text"), length=len(asked.word))
+
+
+class TimedBlock(Document):
+    """When a block began and ended, s since the epoch, and what it cost its process in CPU s."""
+
+    number: int
+    process: int
+    begun_s: float
+    ended_s: float
+    cpu_s: float
+
+
+@stage(name="block {number}")
+def integrate_timed(frames: FrameSeries, engine: Document, number: int, workdir: Path) -> TimedBlock:
+    """Integrate frames, or do nothing if the engine is none that can."""
+    begun, cpu = time.time(), time.process_time()
+    if isinstance(engine, BuiltinIntegrator):
+        engine.integrate(frames, workdir)
+    return TimedBlock(
+        number=number, process=os.getpid(), begun_s=begun, ended_s=time.time(), cpu_s=time.process_time() - cpu
+    )

@@ -113,6 +113,37 @@ def test_blocks_go_to_workers_with_memory_enough_and_no_more_of_them_at_once(tmp
     assert client.sent_to == [["tcp://w1"]]
 
 
+def test_no_worker_is_named_where_all_have_memory_enough_as_one_that_begins_anew_has_another_address(tmp_path):
+    client = FakeClient(BLOCK_BYTES, 0)
+    hands_of(client, tmp_path).do(write_word, {"asked": Asked(word="spot"), "workdir": tmp_path / "spot"})
+    assert client.sent_to == [None]
+
+
+def test_a_block_goes_to_another_worker_when_the_only_one_that_was_named_is_gone(tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_workers, "LOOK_S", 0.01)
+    client = FakeClient(BLOCK_BYTES // 2, BLOCK_BYTES)
+    submit = client.submit
+
+    def lost(*_: Any, workers: Any, **__: Any) -> Future[Any]:
+        client.workers["tcp://w2"] = client.workers.pop("tcp://w1")
+        client.sent_to.append(workers)
+        monkeypatch.setattr(client, "submit", submit)
+        return Future()
+
+    monkeypatch.setattr(client, "submit", lost)
+    hands_of(client, tmp_path).do(write_word, {"asked": Asked(word="spot"), "workdir": tmp_path / "spot"})
+    assert client.sent_to == [["tcp://w1"], ["tcp://w2"]]
+
+
+def test_a_scheduler_that_stays_without_workers_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_workers, "LOOK_S", 0.01)
+    monkeypatch.setattr(dask_workers, "WORKERLESS_S", 0.05)
+    client = FakeClient()
+    monkeypatch.setattr(client, "submit", lambda *_, **__: Future())
+    with pytest.raises(ProgramNotFoundError, match="without any worker"):
+        hands_of(client, tmp_path).do(write_word, {"asked": Asked(word="spot"), "workdir": tmp_path / "spot"})
+
+
 def test_what_fits_on_no_worker_is_done_here_and_said_once(tmp_path, caplog):
     client = FakeClient(BLOCK_BYTES // 2)
     hands = hands_of(client, tmp_path)
