@@ -25,7 +25,7 @@ COPIES_OF_FRAMES = 4
 FLOAT_BYTES = 4  # of a float32
 
 
-class Block(NamedTuple):
+class CrystalBlock(NamedTuple):
     """A unit of work and its arguments, on the way to whoever does it."""
 
     call: Callable[..., Document]
@@ -41,7 +41,7 @@ class Block(NamedTuple):
         return f"{place.parent.name}/{place.name}"
 
 
-def do_block(block: Block) -> str:
+def do_block(block: CrystalBlock) -> str:
     """Do a block in this process; return the text of the document that it left.
 
     Raises

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import joblib
 from pydantic import Field, model_validator
 
-from adapters.compute.block import BLOCK_BYTES, Block, do_block, memory_of, thread_limits
+from adapters.compute.block import BLOCK_BYTES, CrystalBlock, do_block, memory_of, thread_limits
 from adapters.compute.clusters import RunningScheduler, needed
 from adapters.compute.notes import notes_told
 from adapters.compute.place import ComputePlace
@@ -35,6 +35,7 @@ LOOK_S = 30.0
 WORKERLESS_S = 600.0
 """Without any worker, after which a run ends. Chosen: two workers that were killed took 13 and 16 s to begin anew at a
 load of 10 on two cores; on a cluster they wait for nodes."""
+PRELOAD = "adapters.compute.preload"
 EXTRA, WORKERS = "apertura[dask]", ".workers"
 """What has to be installed; the folder of a run for what a cluster of its own keeps."""
 
@@ -95,7 +96,13 @@ class DaskCompute(Document):
         if self.cluster is None:
             cluster = stack.enter_context(
                 distributed.LocalCluster(
-                    n_workers=workers, threads_per_worker=1, env=limits, security=True, dashboard_address=None
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    env=limits,
+                    security=True,
+                    dashboard_address=None,
+                    preload=[PRELOAD],
+                    silence_logs=logging.ERROR,
                 )
             )
             return stack.enter_context(distributed.Client(cluster)), "Dask on this machine", workers
@@ -162,7 +169,7 @@ class DaskHands:
         """
         if self._stopped:
             raise CancelledError
-        block = Block(call, dict(arguments), self._notes, code_version(), 1)
+        block = CrystalBlock(call, dict(arguments), self._notes, code_version(), 1)
         need = memory_of(arguments)
         while True:
             places = self._places(need)
@@ -177,7 +184,7 @@ class DaskHands:
             if (done := self._done(block, named)) is not None:
                 return done
 
-    def _done(self, block: Block, named: list[str] | None) -> str | None:
+    def _done(self, block: CrystalBlock, named: list[str] | None) -> str | None:
         """Return what came of a block; None if all workers that were named for it are gone."""
         key = f"{block.name}-{uuid.uuid4().hex[:8]}"
         future = self._client.submit(do_block, block, key=key, pure=False, workers=named)
@@ -199,6 +206,7 @@ class DaskHands:
         finally:
             with self._lock:
                 self._futures.discard(future)
+            future.release()  # what came of it stands in the run folder: Dask need not keep it, nor make it again
 
     def _awaited(self, future: Any, named: list[str] | None) -> str | None:
         """Return the result of a future, as long as there are workers who may bring it."""

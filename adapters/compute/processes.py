@@ -20,7 +20,7 @@ import psutil
 from joblib.externals.loky import ProcessPoolExecutor
 from pydantic import Field
 
-from adapters.compute.block import BLOCK_BYTES, Block, do_block, thread_limits
+from adapters.compute.block import BLOCK_BYTES, CrystalBlock, do_block, thread_limits
 from adapters.compute.notes import notes_told
 from adapters.compute.place import ComputePlace
 from adapters.host.memory import free_memory
@@ -77,7 +77,7 @@ class ProcessHands:
         ProgramFailedError
             If three processes died at it.
         """
-        block = Block(call, dict(arguments), self._notes, code_version(), None)
+        block = CrystalBlock(call, dict(arguments), self._notes, code_version(), None)
         with self._taken(1) as (slot,):
             for _ in range(2):
                 if (done := self._tried(slot, block)) is not None:
@@ -99,7 +99,7 @@ class ProcessHands:
         for slot in self._slots:
             slot.end()
 
-    def _tried(self, slot: "_Slot", block: Block) -> str | None:
+    def _tried(self, slot: "_Slot", block: CrystalBlock) -> str | None:
         """Return what came of a block; None if its process died."""
         cores = joblib.cpu_count() // max(1, self.at_once - self._idle.qsize())
         try:
