@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.content import content_of
-from flows.ledger import Ledger, Refusal, printable
+from flows.ledger import Ledger, Refusal, printable, run_key
 from flows.proposals import Quotas, belonging, conditions
 from flows.site import FolderRule, Site, load_site
 from flows.staging import only_rule, quiet_folders, staged
@@ -246,10 +246,7 @@ class Watcher:
 
 
 def announce_run(source: Path, key: str, *, previous: str | None = None, delivery: int = 1) -> str:
-    """Make the run of a data set, or find the one that is there; return its id. Raises when the server is away.
-
-    Each delivery after a failure has a run of its own.
-    """
+    """Make the run of a data set, or find the one that is there; return its id. Raises when the server is away."""
     from prefect.deployments import run_deployment
 
     site = load_site()
@@ -257,7 +254,7 @@ def announce_run(source: Path, key: str, *, previous: str | None = None, deliver
     run: Any = run_deployment(
         DEPLOYMENT,
         parameters={"source": str(source), "dataset_key": key, "previous_key": previous},
-        idempotency_key=f"dataset:{key}" if delivery == 1 else f"dataset:{key}:{delivery}",
+        idempotency_key=run_key(key, delivery),
         flow_run_name=source.name,
         tags=[f"dataset:{key[:8]}", *who.tags],
         work_queue_name=conditions(site, who).queue,

@@ -7,10 +7,11 @@ from enum import StrEnum
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 
-from flows.ledger import Entry, Ledger
+from flows.ledger import Entry, Ledger, run_key
 
 ATTEMPTS_MAX = 4
 """Of a run that crashes: the first, and three that the janitor schedules."""
@@ -47,6 +48,24 @@ def decide(ledger: Ledger, entry: Entry, fate: Fate) -> bool:
     if fate is Fate.ended:
         ledger.keeps_its_run(entry, f"{note}: it has its run")
     return False
+
+
+def due(key: str) -> tuple[int, FlowRun | None]:
+    """Return which delivery of a data set is due, and its run; None: it has none, for those of all before failed.
+
+    Raises when the server is away.
+    """
+    delivery = 1
+    with get_client(sync_client=True) as client:
+        while (run := _run_of(client, run_key(key, delivery))) is not None and judged(run) is Fate.failed:
+            delivery += 1
+    return delivery, run
+
+
+def _run_of(client: SyncPrefectClient, key: str) -> FlowRun | None:
+    wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
+    found = client.read_flow_runs(flow_run_filter=wanted, limit=1)
+    return found[0] if found else None
 
 
 def fate_of(client: SyncPrefectClient, run: str | None) -> Fate:

@@ -84,6 +84,11 @@ def printable(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", errors="backslashreplace")
 
 
+def run_key(key: str, delivery: int) -> str:
+    """Return the idempotency key of the run of a data set: each delivery after a failure has one of its own."""
+    return f"dataset:{key}" if delivery == 1 else f"dataset:{key}:{delivery}"
+
+
 class Ledger:
     """A SQLite file; any number of watchers may share it. Losing it costs nothing: run keys are idempotent."""
 
@@ -299,6 +304,16 @@ class Ledger:
                 " where key = ? and state = 'again' and deliveries = ?",
                 (note, time.time(), entry.key, entry.deliveries),
             )
+
+    def posted(self, key: str, delivery: int) -> Entry:
+        """Record that an event asks for a run of a data set that was entered; return it as it is now."""
+        with self._open() as connection:
+            note = f"posted again: run {delivery} of it, for the one before failed" if delivery > 1 else None
+            connection.execute(
+                "update datasets set state = 'ready', deliveries = ?, note = coalesce(?, note) where key = ?",
+                (delivery, note, key),
+            )
+        return self._rows("where key = ?", key)[0]
 
     def announced(self, key: str, run: str) -> None:
         """Record that the server has acknowledged the run of a data set."""

@@ -85,7 +85,7 @@ class Follower:
         self._look = LiveLook(source.folder, keep, settings)
         self._seen = SoFar()
         self._newest: Markup | None = None
-        self._state = _earlier(keep / STATE) or LiveState(sample=source.folder.name, source="", updated="")
+        self._state = earlier(keep / STATE) or LiveState(sample=source.folder.name, source="", updated="")
         self._growth: Growth | None = None
         self._wrong = ""
         self._moved = time.monotonic()
@@ -307,7 +307,7 @@ def write_unfinished(state: LiveState, out: Path) -> None:
     put_text(out / "results.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def _earlier(path: Path) -> LiveState | None:
+def earlier(path: Path) -> LiveState | None:
     """Return the state that an earlier process left: its curves and notes go on."""
     try:
         return LiveState.model_validate_json(path.read_text(encoding="utf-8"))

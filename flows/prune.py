@@ -1,7 +1,8 @@
 """Making room: intermediate files of solved runs, after their time; never a source, never an unsolved run's data.
 
 A copy of scans that got a manifest (`flows.staging`) goes too when all its runs are solved and old, if the folder that
-it was made of still holds every scan.
+it was made of still holds every scan. So do the events of a series that was followed and never finished: it can be
+followed on all the same.
 """
 
 import json
@@ -15,6 +16,10 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
+from flows.live import KEEP, STATE, earlier
+from flows.live_look import LOOK
+from flows.live_scans import SCANS
+from flows.live_series import FOLDER
 from flows.proposals import conditions, owner_of
 from flows.run_folder import CLAIM, in_progress
 from flows.site import Site, load_site
@@ -57,7 +62,8 @@ def prune(
         get_run_logger().info("nothing is removed: the site file does not say `retention: {nightly: true}`")
         return []
     days = days_of(site, older_than_days)
-    intermediate, copies = removable(site.runs, days), removable_copies(site.runs, days)
+    intermediate = [*removable(site.runs, days), *removable_live(site.runs, days)]
+    copies = removable_copies(site.runs, days)
     found = [*intermediate, *copies]
     if not dry_run:
         for removal in intermediate:
@@ -118,6 +124,23 @@ def removable_copies(runs: Path, days: Callable[[Path], float]) -> list[Removal]
         if source in ages and source not in kept and expendable(copy):
             youngest = min(ages[source])
             found.append(Removal(path=str(copy), mebibytes=size_of(copy) / 2**20, age_days=youngest))
+    return found
+
+
+def removable_live(runs: Path, days: Callable[[Path], float]) -> list[Removal]:
+    """Return what was made of the scans of series that nobody follows any more, if all of these are where they were."""
+    now = time.time()
+    found = []
+    for path in sorted([*runs.glob(f"{FOLDER}/*/{KEEP}/{STATE}"), *runs.glob(f"*/{KEEP}/{STATE}")]):
+        folder, age_days = path.parent.parent, (now - path.stat().st_mtime) / 86400.0
+        if age_days < days(folder) or in_progress(folder) or (state := earlier(path)) is None:
+            continue
+        if state.source and all((Path(state.source) / scan.file).is_file() for scan in state.read):
+            found += [
+                Removal(path=str(one), mebibytes=size_of(one) / 2**20, age_days=age_days)
+                for one in (path.parent / SCANS, path.parent / LOOK)
+                if one.is_dir() and not one.is_symlink()
+            ]
     return found
 
 

@@ -42,7 +42,7 @@ LICENSED = (XDS, SHELXT, SHELXS, SHELXD, SHELXL)
 
 
 class ListedRun(Document):
-    """One run of the pipeline, as the server knows it."""
+    """One run, as the server knows it."""
 
     name: str
     kind: str
@@ -79,7 +79,7 @@ class Status(Document):
     signs: tuple[Sign, ...] = Field(description="of the watcher, of each pool's workers, of the scheduler's janitor")
     studio: str | None = Field(description="address of the studio, without its token, and whether it answers")
     states: dict[str, int]
-    running: tuple[ListedRun, ...]
+    running: tuple[ListedRun, ...] = Field(description="of the pipeline, and those that follow a series that grows")
     last: tuple[ListedRun, ...]
     waiting_to_be_announced: int | None
     refused: tuple[Refused, ...]
@@ -101,6 +101,7 @@ def status() -> Status:
     site = load_site()
     with get_client(sync_client=True) as client:
         runs = recent(client)
+        following = recent(client, flow="live-series")
         signs = signs_of_life(client, site)
     disk = shutil.disk_usage(site.runs) if site.runs and site.runs.is_dir() else None
     return Status(
@@ -108,7 +109,7 @@ def status() -> Status:
         signs=signs,
         studio=studio(site),
         states=by_state(runs),
-        running=tuple(run for run in runs if run.kind in ACTIVE),
+        running=tuple(run for run in (*runs, *following) if run.kind in ACTIVE),
         last=tuple(run for run in runs if run.kind in ENDED)[:LAST],
         waiting_to_be_announced=waiting(site),
         refused=refused(site),
@@ -181,10 +182,10 @@ def ago(when: datetime) -> float:
     return round((datetime.now(UTC) - when).total_seconds(), 1)
 
 
-def recent(client: SyncPrefectClient) -> list[ListedRun]:
-    """Return the newest runs of the pipeline, newest first."""
+def recent(client: SyncPrefectClient, *, flow: str = "solve-series") -> list[ListedRun]:
+    """Return the newest runs of a flow, by default the pipeline, newest first."""
     found: list[Any] = client.read_flow_runs(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=["solve-series"])),
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
         sort=FlowRunSort.EXPECTED_START_TIME_DESC,
         limit=SHOWN,
     )

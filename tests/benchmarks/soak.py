@@ -27,7 +27,7 @@ import httpx
 import numpy as np
 import psutil
 
-from tests.system.facility_bench import ENDED, WAIT_S, Bench, drop, state, wait
+from tests.system.facility_bench import ENDED, WAIT_S, Bench, drop, kill, state, wait
 from tests.system.postgresql_bench import on_postgresql
 
 GOOD = "1 run: Completed, No crystals"
@@ -124,9 +124,8 @@ def kill_service(name: str) -> Callable[[Day, str], None]:
 
 
 def kill_worker_and_run(day: Day, run: str) -> None:
-    day.bench.kill("worker", comes_back=False)
+    day.bench.kill("worker")
     day.bench.kill_flow(run)
-    day.bench.start("worker")
 
 
 def kill_database(day: Day, run: str) -> None:
@@ -137,13 +136,11 @@ def kill_database(day: Day, run: str) -> None:
 
 def kill_everything(day: Day, run: str) -> None:
     bench = day.bench
-    for name in ("worker", "watcher", "upkeep"):
-        bench.kill(name, comes_back=False)
-    bench.kill_server()
+    for name in ("worker", "watcher", "upkeep", "server"):
+        kill(bench.supervisor.pid(name))
     bench.kill_flow(run)
     kill_database(day, run)
-    for name in ("server", "worker", "watcher", "upkeep"):
-        bench.start(name)
+    wait(lambda: bench.get("/ready").is_success, "the server")
 
 
 def arrives_bad(day: Day, number: int) -> None:

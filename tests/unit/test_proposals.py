@@ -222,6 +222,7 @@ def test_an_event_s_data_set_that_exceeds_its_quota_is_kept_for_the_janitor(
 ) -> None:
     site = site_in(tmp_path, DataRule(runs_at_once=1))
     monkeypatch.setattr("flows.dispatch.load_site", lambda: site)
+    monkeypatch.setattr("flows.dispatch.due", lambda _: (1, None))
     server.append("proposal:MX-1")
     assert "waits" in dispatch.fn(str(drop(tmp_path / "incoming" / "MX-1" / "a")))
     server.clear()

@@ -12,9 +12,10 @@ import pytest
 
 from flows.arrivals import Watcher
 from flows.ledger import Ledger
-from flows.prune import removable, removable_copies
+from flows.prune import removable, removable_copies, removable_live
 from flows.site import Retention, Site
 from flows.staging import remove_copy, staged
+from tasks.report import LiveScan, LiveState
 from tests.synthetic.arriving_series import drop
 from tests.unit.test_staging import scans, site
 
@@ -111,3 +112,24 @@ def test_a_copy_that_is_all_there_is_stays(site: Site, tmp_path: Path, loss: str
     else:
         (folder / "scan_0.h5").write_bytes(b"0")
     assert removable_copies(tmp_path / "runs", after_90_days) == []
+
+
+@pytest.mark.parametrize(("age_days", "loss", "count"), [(100, False, 2), (10, False, 0), (100, True, 0)])
+def test_the_events_of_a_series_that_was_never_finished_go_when_its_scans_are_where_they_were(
+    tmp_path: Path, age_days: float, loss: bool, count: int
+) -> None:
+    source = tmp_path / "incoming" / "grows"
+    source.mkdir(parents=True)
+    (source / "scan_0.h5").write_bytes(b"0")
+    keep = tmp_path / "runs" / "live" / "grows-0" / "live"
+    for name in ("scans", "look"):
+        (keep / name).mkdir(parents=True)
+    read = LiveScan(file="scan_0.h5", tilt_deg=0.0, state="read")
+    awaited = LiveScan(file="scan_1.h5", tilt_deg=1.0, state="awaited")
+    state = LiveState(sample="grows", source=str(source), updated="", phase="stopped", scans=(read, awaited))
+    (keep / "live.json").write_text(state.model_dump_json())
+    when = time.time() - age_days * DAY_S
+    os.utime(keep / "live.json", (when, when))
+    if loss:
+        (source / "scan_0.h5").unlink()
+    assert len(removable_live(tmp_path / "runs", after_90_days)) == count
