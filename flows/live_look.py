@@ -34,6 +34,7 @@ from tasks.report import LiveCrystal, TiltPicture, tilt_pictures
 log = logging.getLogger("apertura.live")
 
 LOOK = "look"
+REGIONS = "regions"
 LOOKED_AT = 4
 """Crystals, the largest, that are integrated in a look: each costs 4 to 6 s of CPU at 25 to 51 tilts of 64 x 64
 positions (UiO-66, seed 1); the others are shown with their apertures."""
@@ -64,7 +65,8 @@ class LiveLook:
         self._keep = keep / LOOK
         self._settings = settings
         chosen = settings.apertures
-        self._apertures = GrowingApertures(chosen if isinstance(chosen, AutomaticApertures) else AutomaticApertures())
+        automatic = chosen if isinstance(chosen, AutomaticApertures) else AutomaticApertures()
+        self._apertures = GrowingApertures(automatic, keep / REGIONS)
         chosen_engine = settings.integrate
         engine = chosen_engine if isinstance(chosen_engine, BuiltinIntegrator) else BuiltinIntegrator()
         self._engine = engine.model_copy(update={"second_domain": False})

@@ -20,7 +20,7 @@ have no entry of their own; several polygons of one tilt are joined.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, NamedTuple
 
@@ -30,6 +30,8 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 from skimage.draw import polygon2mask
 
+from tasks.apertures.image_stack import write_stack
+from tasks.apertures.packed import MaskStack
 from tasks.model import Document, InputError
 
 FORMAT = "apertura apertures"
@@ -104,7 +106,11 @@ class ApertureNotes(NamedTuple):
 
 
 def write_apertures(
-    masks: Masks, tilt_deg: Sequence[float], path: Path | BinaryIO, *, notes: ApertureNotes | None = None
+    masks: Mapping[str, NDArray[np.bool_] | MaskStack],
+    tilt_deg: Sequence[float],
+    path: Path | BinaryIO,
+    *,
+    notes: ApertureNotes | None = None,
 ) -> None:
     """Write masks (n_tilts, ny, nx) per crystal; read back by `read_apertures`, the notes by `read_aperture_notes`."""
     texts, names = notes or ApertureNotes({}, {})
@@ -115,7 +121,8 @@ def write_apertures(
         file["tilt_deg"] = np.asarray(tilt_deg, dtype=np.float64)
         for name, mask in masks.items():
             group = file.create_group(name)
-            group.create_dataset("masks", data=mask.astype(np.uint8), compression="gzip")
+            shape = mask.shape if isinstance(mask, np.ndarray) else (len(mask), *mask.scan_shape)
+            write_stack(group, "masks", mask, shape, np.uint8)
             group.attrs.update({"name": names[name]} if name in names else {})
 
 

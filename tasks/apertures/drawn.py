@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from tasks.apertures.aperture_file import read_apertures
-from tasks.apertures.automatic import real_space_maps
+from tasks.apertures.automatic import maps_of_series
 from tasks.apertures.faults import frame_faults, notes_of
 from tasks.apertures.models import ApertureSet, CrystalAperture
 from tasks.apertures.output import write_aperture_file, write_drawn, write_maps
+from tasks.apertures.settings import ProposalSettings
+from tasks.apertures.shelf import shelf_in
 from tasks.events.repeated import repeated_positions
 from tasks.ingest import TiltSeries, open_events
 from tasks.model import Document, FileRef, InputError, SettingsError
@@ -54,20 +56,22 @@ class ApertureFile(Document):
             repeated = repeated_positions(open_events(scan)).reshape(series.scan.shape)
             for masks in drawn.values():
                 masks[index] &= ~repeated
-        maps = real_space_maps(series, seed=self.seed)
         known = {} if self.earlier is None else _crystals_of(self.earlier)
         crystals = tuple(
             _kept(known.get(name), masks, workdir) or write_drawn(name, masks, np.array(tilts), workdir)
             for name, masks in drawn.items()
         )
         file, summary = write_aperture_file(crystals, list(drawn.values()), np.array(tilts), workdir)
+        with shelf_in(workdir) as shelf:
+            maps = maps_of_series(series, ProposalSettings(seed=self.seed), shelf)
+            map_file = write_maps(maps[0].names, lambda tilt, name: maps[tilt][name], np.array(tilts), workdir)
         return ApertureSet(
             tilt_deg=tuple(tilts),
             scan_shape=series.scan.shape,
             crystals=crystals,
             aperture_file=file,
             aperture_summary=summary,
-            maps=write_maps(maps, np.array(tilts), workdir),
+            maps=map_file,
             faults=faults,
             notes=(f"{len(drawn)} crystals from {self.file.path.name}", *notes_of(faults)),
             provenance=Provenance(engine="aperture file", version="1", inputs={"apertures.file": self.file.sha256}),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.apertures.models import ScanFault
 from tasks.apertures.places import PutBack, identity, put_back, put_back_by
-from tasks.apertures.segment import Segmentation
+from tasks.apertures.segmentation import Segmentation
 from tasks.apertures.settings import ProposalSettings
 from tasks.apertures.shifted_rows import ShiftedRows, scans_with_shifted_rows
 from tasks.events.repeated import repeated_positions
@@ -33,7 +33,7 @@ def placed(segmentations: list[Segmentation], offsets: NDArray[np.float64], sett
     shifted = scans_with_shifted_rows(segmentations, offsets)
     places: dict[int, NDArray[np.float64]] = {}
     for one in shifted:
-        places[one.scan] = identity(segmentations[one.scan].good.shape)
+        places[one.scan] = identity(segmentations[one.scan].scan_shape)
         places[one.scan][..., 1] += one.shift[:, None]
     how = {scan: put_back_by(where) for scan, where in places.items()}
     pictures = [

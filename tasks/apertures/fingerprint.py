@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from tasks.apertures.geometry import TiltGeometry
-from tasks.apertures.segment import Segmentation
+from tasks.apertures.segmentation import Segmentation
 
 BINS = 25
 """Of the histogram, from zero to its reach."""
@@ -118,7 +118,7 @@ def reciprocal_vectors(
 
 def own_reflections(segmentation: Segmentation, vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     """Return per region those of the reciprocal vectors (n_spots, 3) whose spots are its own, strongest first."""
-    electrons = segmentation.factors.patterns * segmentation.factors.weights.sum(axis=0)[:, None]
+    electrons = segmentation.patterns * segmentation.electrons[:, None]
     total = electrons.sum(axis=0)
     found = []
     for own in electrons:

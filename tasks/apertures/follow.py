@@ -1,19 +1,22 @@
 """Scans fitted again with what their neighbours know: crystals that merged, hid or were too weak on their own."""
 
+from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.apertures.at_once import at_once
 from tasks.apertures.factorise import Factors
 from tasks.apertures.fingerprint import Fingerprints, Region, reciprocal_vectors
 from tasks.apertures.geometry import TiltGeometry
 from tasks.apertures.identity import cut_where_the_lattice_changes, join_pieces
-from tasks.apertures.masks import typical_weight
 from tasks.apertures.pictures import Pictures
-from tasks.apertures.refit import Scene, cosine, image_of, is_there, needs_fit, refit, strangers, with_columns
-from tasks.apertures.segment import Segmentation
+from tasks.apertures.refit import cosine_of, is_there, needs_fit, refit, smoothed, strangers
+from tasks.apertures.scenes import Scene, Scenes
+from tasks.apertures.segmentation import Segmentation, lay_images
 from tasks.apertures.similarity import moved
 from tasks.apertures.tracking import Track
 
@@ -40,15 +43,26 @@ SPURIOUS = 3
 
 
 class Followed(NamedTuple):
-    """Per scan, what each track's crystal contributes; and the segmentations with factors in the order of `owners`.
+    """The segmentations with regions in the order of `owners`, the tracks that are in each scan.
 
-    ``doubtful``: tracks of which a region holds much of another crystal's diffraction: no aperture there.
+    ``doubtful``: tracks of which a region holds much of another crystal's diffraction: no aperture there; ``scenes``:
+    what each track's crystal contributes to each scan.
     """
 
-    scenes: list[Scene]
     segmentations: list[Segmentation]
     owners: list[list[int]]
     doubtful: list[set[int]]
+    scenes: Scenes
+
+    @property
+    def scan_shape(self) -> tuple[int, int]:
+        """Rows and columns of a scan."""
+        return self.segmentations[0].scan_shape
+
+    @classmethod
+    def of(cls, segmentations: list[Segmentation], owners: list[list[int]], doubtful: list[set[int]]) -> "Followed":
+        """Return what these lists, which may change, say."""
+        return cls(segmentations, owners, doubtful, Scenes(segmentations, owners))
 
 
 def follow(
@@ -96,9 +110,9 @@ def _followed(segmentations: list[Segmentation], tracks: list[Track]) -> Followe
     fitted, owners = [], []
     for scan, segmentation in enumerate(segmentations):
         columns = {number: track.regions[scan] for number, track in enumerate(tracks) if scan in track.regions}
-        fitted.append(with_columns(segmentation, list(columns.values())))
+        fitted.append(segmentation.with_columns(list(columns.values())))
         owners.append(list(columns))
-    return Followed(_scenes(fitted, owners), fitted, owners, [set() for _ in fitted])
+    return Followed.of(fitted, owners, [set() for _ in fitted])
 
 
 def _named_anew(
@@ -154,9 +168,9 @@ def _sweep(
 ) -> None:
     """Go through the scans once, in the given order; what lies behind is known. Updates in place."""
     seen: dict[int, list[float]] = {}
-    for scene in followed.scenes:
-        for number, image in scene.items():
-            seen.setdefault(number, []).append(typical_weight(image))
+    for segmentation, numbers in zip(followed.segmentations, followed.owners, strict=True):
+        for number, region in zip(numbers, segmentation.regions, strict=True):
+            seen.setdefault(number, []).append(region.level)
     least = min(SPURIOUS, len(order))
     levels = {number: float(np.median(values)) for number, values in seen.items() if len(values) >= least}
     for first in range(0, len(order), BLOCK):
@@ -175,19 +189,18 @@ def _revise(
     *,
     iterations: int,
 ) -> None:
-    scenes, segmentations, owners, doubtful = followed
+    segmentations, owners, doubtful, scenes = followed
     predicted = _predictions(scenes, scan, offsets, set(levels))
     if support:
-        doubtful[scan] = strangers(segmentations[scan], owners[scan], support)
+        doubtful[scan] = strangers(segmentations[scan].patterns, owners[scan], support)
     if not (doubtful[scan] or needs_fit(scenes[scan], predicted, set(levels))):
         return
     factors, names = refit(segmentations[scan], scenes[scan], predicted, support, iterations=iterations)
-    fitted = segmentations[scan]._replace(factors=factors)
-    kept = [i for i, name in enumerate(names) if is_there(image_of(fitted, i), name, predicted, levels)]
-    doubtful[scan] = strangers(fitted, names, support)
-    segmentations[scan] = with_columns(fitted, kept)
+    images = np.moveaxis(factors.weights.reshape(*segmentations[scan].scan_shape, -1), -1, 0)
+    kept = [i for i, name in enumerate(names) if is_there(images[i], name, predicted, levels)]
+    doubtful[scan] = strangers(factors.patterns, names, support)
+    segmentations[scan] = segmentations[scan].with_factors(Factors(factors.weights[:, kept], factors.patterns[kept]))
     owners[scan] = [names[i] for i in kept]
-    scenes[scan] = {names[i]: image_of(fitted, i) for i in kept}
 
 
 def _join_duplicates(followed: Followed) -> Followed | None:
@@ -197,7 +210,7 @@ def _join_duplicates(followed: Followed) -> Followed | None:
     """
     shared: dict[tuple[int, int], list[float]] = {}
     for segmentation, present in zip(followed.segmentations, followed.owners, strict=True):
-        root = np.sqrt(segmentation.factors.patterns)
+        root = np.sqrt(segmentation.patterns)
         for (i, a), (j, b) in combinations(enumerate(present), 2):
             shared.setdefault((min(a, b), max(a, b)), []).append(float(root[i] @ root[j]))
     alike = {pair: float(np.mean(values)) for pair, values in shared.items() if np.mean(values) > SAME_DIFFRACTION}
@@ -214,22 +227,23 @@ def _join_duplicates(followed: Followed) -> Followed | None:
             segmentations.append(segmentation)
             owners.append([one if number == other else number for number in numbers])
     doubtful = [{one if number == other else number for number in names} for names in followed.doubtful]
-    joined = Followed(_scenes(segmentations, owners), segmentations, owners, doubtful)
+    joined = Followed.of(segmentations, owners, doubtful)
     return _join_duplicates(joined) or joined
 
 
 def _added(segmentation: Segmentation, one: int, other: int) -> Segmentation:
     """Return the segmentation with one region added to another."""
-    weights, patterns = segmentation.factors.weights.copy(), segmentation.factors.patterns.copy()
-    share = weights[:, [one, other]].sum(axis=0)
+    patterns, regions = segmentation.patterns.copy(), list(segmentation.regions)
+    share = segmentation.electrons[[one, other]]
     patterns[one] = (share @ patterns[[one, other]]) / max(float(share.sum()), 1e-12)
-    weights[:, one] += weights[:, other]
-    kept = [column for column in range(weights.shape[1]) if column != other]
-    return segmentation._replace(factors=Factors(weights[:, kept], patterns[kept]))
+    image = regions[one].image() + regions[other].image()
+    (regions[one],) = lay_images(segmentation.held.shelf, [image], [float(share.sum())])
+    kept = [column for column in range(len(regions)) if column != other]
+    return segmentation._replace(patterns=patterns[kept], regions=tuple(regions[column] for column in kept))
 
 
 def prediction(
-    scenes: list[Scene], number: int, scan: int, offsets: NDArray[np.float64], *, reach: int = REACH
+    scenes: Sequence[Scene], number: int, scan: int, offsets: NDArray[np.float64], *, reach: int = REACH
 ) -> NDArray[np.float64] | None:
     """Return a track's image as its nearest scans on either side have it, moved by the registration; None if none.
 
@@ -255,26 +269,28 @@ def confidences(followed: Followed, offsets: NDArray[np.float64], n_tracks: int)
     agreement without a rival is 1; 0 where there is a gap, 0.3 at most for a crystal seen in a single scan.
     """
     out = np.zeros((n_tracks, len(followed.scenes)))
-    for scan, scene in enumerate(followed.scenes):
-        predicted = {number: prediction(followed.scenes, number, scan, offsets) for number in scene}
-        for number, image in scene.items():
-            cosines = {other: cosine(image, p) for other, p in predicted.items() if p is not None}
-            own = cosines.pop(number, None)
-            if own is None:
-                out[number, scan] = SINGLE
-            else:
-                rival = max([0.0, *cosines.values()])
-                out[number, scan] = np.clip((own - 0.5 * rival) / (1.0 - 0.5 * rival), 0.0, 1.0)
+    for scan, found in enumerate(at_once(partial(_confidence, followed, offsets), range(len(followed.scenes)))):
+        for number, value in found.items():
+            out[number, scan] = value
     return out
 
 
-def _predictions(scenes: list[Scene], scan: int, offsets: NDArray[np.float64], lasting: set[int]) -> Scene:
+def _confidence(followed: Followed, offsets: NDArray[np.float64], scan: int) -> dict[int, float]:
+    """Return how far each track of one scan is where its neighbouring scans say."""
+    scene, found = followed.scenes[scan], {}
+    predictions = {number: prediction(followed.scenes, number, scan, offsets) for number in scene}
+    predicted = {number: smoothed(image) for number, image in predictions.items() if image is not None}
+    for number, image in scene.items():
+        own_image = smoothed(image)
+        cosines = {other: cosine_of(own_image, one) for other, one in predicted.items()}
+        own = cosines.pop(number, None)
+        rival = max([0.0, *cosines.values()])
+        found[number] = SINGLE if own is None else float(np.clip((own - 0.5 * rival) / (1.0 - 0.5 * rival), 0.0, 1.0))
+    return found
+
+
+def _predictions(
+    scenes: Sequence[Scene], scan: int, offsets: NDArray[np.float64], lasting: set[int]
+) -> dict[int, NDArray[np.float64]]:
     found = {number: prediction(scenes, number, scan, offsets) for number in sorted(lasting)}
     return {number: image for number, image in found.items() if image is not None and image.sum() > 0}
-
-
-def _scenes(segmentations: list[Segmentation], owners: list[list[int]]) -> list[Scene]:
-    return [
-        {number: image_of(segmentation, column) for column, number in enumerate(numbers)}
-        for segmentation, numbers in zip(segmentations, owners, strict=True)
-    ]

@@ -1,10 +1,12 @@
 """Apertures of a series that is still being measured: proposed anew with every scan, each scan looked at once."""
 
+import shutil
 from pathlib import Path
 
 from tasks.apertures.automatic import AutomaticApertures, segment_series
 from tasks.apertures.models import ApertureSet
-from tasks.apertures.segment import Segmentation
+from tasks.apertures.segmentation import Segmentation
+from tasks.apertures.shelf import Shelf
 from tasks.ingest import TiltSeries
 from tasks.model import NoCrystalsError
 
@@ -15,8 +17,11 @@ class GrowingApertures:
     They are found again where something changes that they depend on: the events, the valid pixels, the disc.
     """
 
-    def __init__(self, engine: AutomaticApertures) -> None:
+    def __init__(self, engine: AutomaticApertures, keep: Path) -> None:
+        """Keep the regions in files of the folder `keep`; what a run that broke off has left there is removed."""
+        shutil.rmtree(keep, ignore_errors=True)
         self._engine = engine
+        self._shelf = Shelf(keep)
         self._known: dict[str, Segmentation] = {}
 
     def propose(self, series: TiltSeries, workdir: Path) -> ApertureSet:
@@ -29,4 +34,5 @@ class GrowingApertures:
         """
         if not series.scans:
             raise NoCrystalsError("the series has no usable scan yet")
-        return self._engine.proposed(series, segment_series(series, self._engine, self._known), workdir)
+        segmentations = segment_series(series, self._engine, self._known, shelf=self._shelf)
+        return self._engine.proposed(series, segmentations, workdir)

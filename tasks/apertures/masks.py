@@ -1,11 +1,14 @@
 """From mixture weights to masks: where a crystal is, and where it is alone."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
+
+from tasks.apertures.window import Window, window_of
 
 SHARPNESS = ((0.0, 0.15), (0.5, 0.4), (0.8, 0.5), (1.2, 0.55), (2.0, 0.6))
 """Smoothing in positions, and the share of the typical weight from which on a position is inside."""
@@ -27,22 +30,29 @@ class Masks(NamedTuple):
     whole: NDArray[np.bool_]
 
 
-def masks_of(weights: NDArray[np.float64], scan_shape: tuple[int, int], *, good: NDArray[np.bool_]) -> Masks:
-    """Decide from the electrons per position and crystal, (n_positions, k).
+def masks_of(images: Sequence[NDArray[np.float64]], windows: Sequence[Window], *, good: NDArray[np.bool_]) -> Masks:
+    """Decide from images (ny, nx) of the electrons of every crystal, each in the window that it was fitted in.
 
     Thin bridges are cut by an opening; the largest connected part of a crystal counts. A position is clean if no
     trace of another crystal is found in the 3 x 3 positions around it.
     """
-    images = np.moveaxis(weights.reshape(*scan_shape, -1), -1, 0)
-    present, trace = np.zeros(images.shape, dtype=bool), np.zeros(images.shape, dtype=bool)
-    for index, image in enumerate(images):
-        present[index] = largest_part(_inside(image))
-        near = ndimage.binary_dilation(present[index], iterations=3)
-        trace[index] = _traces(image, near) & near
-    others = trace.sum(axis=0) - trace
+    present, trace = np.zeros((2, len(images), *good.shape), dtype=bool)
+    for index, (image, window) in enumerate(zip(images, windows, strict=True)):
+        here = image[window.slices]
+        if not here.size:
+            continue
+        mine = largest_part(_inside(here))
+        near = ndimage.binary_dilation(mine, iterations=3)
+        present[index][window.slices] = mine
+        trace[index][window.slices] = _traces(here, near) & near
+    touched = trace.sum(axis=0, dtype=np.uint16)
     anything = present.any(axis=0) & good
-    whole = np.array([convex_hull_image(one) & anything if one.any() else one for one in present], dtype=bool)
-    return Masks(present, present & (others == 0) & good, whole.reshape(present.shape))
+    whole = np.zeros_like(present)
+    for one, hull in zip(present, whole, strict=True):
+        if one.any():
+            around = window_of(one).slices
+            hull[around] = convex_hull_image(one[around]) & anything[around]
+    return Masks(present, present & (touched - trace == 0) & good, whole)
 
 
 def _inside(image: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """The files of an ApertureSet."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.apertures.aperture_file import write_apertures
+from tasks.apertures.image_stack import write_stack
 from tasks.apertures.models import ApertureScores, CrystalAperture
+from tasks.apertures.packed import MaskStack
 from tasks.apertures.places import identity
 from tasks.model import FileRef
 
 
 class FoundCrystal(NamedTuple):
-    """One automatic crystal: clean and all-positions masks (n_tilts, ny, nx); confidence, share (n_tilts,); scores."""
+    """One automatic crystal: clean and all-positions masks of every tilt; confidence, share (n_tilts,); scores."""
 
-    clean: NDArray[np.bool_]
-    whole: NDArray[np.bool_]
+    clean: MaskStack
+    whole: MaskStack
     confidence: NDArray[np.float64]
     scores: ApertureScores | None
     share: NDArray[np.float64]
@@ -38,7 +40,7 @@ def write_found(
                 id=path.stem,
                 origin="automatic",
                 masks=reference,
-                positions_per_tilt=_positions(one.clean),
+                positions_per_tilt=tuple(one.clean.positions.tolist()),
                 confidence_per_tilt=tuple(round(float(value), 4) for value in one.confidence),
                 share_per_tilt=tuple(round(float(value), 4) for value in one.share),
                 scores=one.scores,
@@ -49,13 +51,18 @@ def write_found(
 
 def write_drawn(name: str, masks: NDArray[np.bool_], tilt_deg: NDArray[np.float64], workdir: Path) -> CrystalAperture:
     """Write the masks (n_tilts, ny, nx) that a user drew and return their document."""
-    reference = _write_masks(workdir / f"{name}.h5", {"masks": masks}, tilt_deg)
-    return CrystalAperture(id=name, origin="user", masks=reference, positions_per_tilt=_positions(masks))
+    path = workdir / f"{name}.h5"
+    with h5py.File(path, "w") as file:
+        file["tilt_deg"] = tilt_deg
+        write_stack(file, "masks", masks, masks.shape, bool)
+    reference = FileRef.of(path)
+    positions = tuple(int(mask.sum()) for mask in masks)
+    return CrystalAperture(id=name, origin="user", masks=reference, positions_per_tilt=positions)
 
 
 def write_aperture_file(
     crystals: Sequence[CrystalAperture],
-    masks: Sequence[NDArray[np.bool_]],
+    masks: Sequence[MaskStack | NDArray[np.bool_]],
     tilt_deg: NDArray[np.float64],
     workdir: Path,
 ) -> tuple[FileRef, FileRef]:
@@ -79,26 +86,28 @@ def write_aperture_file(
     return FileRef.of(path), FileRef.of(summary)
 
 
-def _write_masks(path: Path, masks: dict[str, NDArray[np.bool_]], tilt_deg: NDArray[np.float64]) -> FileRef:
+def _write_masks(path: Path, masks: Mapping[str, MaskStack], tilt_deg: NDArray[np.float64]) -> FileRef:
     with h5py.File(path, "w") as file:
         file["tilt_deg"] = tilt_deg
-        for name, mask in masks.items():
-            file.create_dataset(name, data=mask.astype(bool), compression="gzip")
+        for name, stack in masks.items():
+            write_stack(file, name, stack, (len(stack), *stack.scan_shape), bool)
     return FileRef.of(path)
 
 
-def _positions(masks: NDArray[np.bool_]) -> tuple[int, ...]:
-    return tuple(int(count) for count in masks.sum(axis=(1, 2)))
-
-
-def write_maps(maps: Sequence[dict[str, NDArray[np.float64]]], tilt_deg: NDArray[np.float64], workdir: Path) -> FileRef:
-    """Write images (ny, nx) by name and tilt as datasets (n_tilts, ny, nx) float32."""
-    path = workdir / "maps.h5"
+def write_maps(
+    names: Sequence[str],
+    map_of: Callable[[int, str], NDArray[np.float64]],
+    tilt_deg: NDArray[np.float64],
+    workdir: Path,
+) -> FileRef:
+    """Write images (ny, nx), by tilt and name, as datasets (n_tilts, ny, nx) float32."""
+    path, n_tilts = workdir / "maps.h5", len(tilt_deg)
     with h5py.File(path, "w") as file:
         file["tilt_deg"] = tilt_deg
-        for name in sorted(maps[0]):
-            stack = np.stack([images[name] for images in maps]).astype(np.float32)
-            file.create_dataset(name, data=stack, compression="gzip", compression_opts=1)
+        for name in sorted(names):
+            first = map_of(0, name)
+            images = (map_of(tilt, name) if tilt else first for tilt in range(n_tilts))
+            write_stack(file, name, images, (n_tilts, first.shape[0], first.shape[1]), np.float32, level=1)
     return FileRef.of(path)
 
 
@@ -110,10 +119,10 @@ def write_places(
 ) -> FileRef:
     """Write where the file positions of all scans lie, (n_tilts, ny, nx, 2); `places` has those that are not sound."""
     path = workdir / "places.h5"
-    stack = np.repeat(identity(scan_shape)[None], len(tilt_deg), axis=0)
-    for scan, where in places.items():
-        stack[scan] = where
+    sound, shape = identity(scan_shape), (len(tilt_deg), *scan_shape, 2)
     with h5py.File(path, "w") as file:
         file["tilt_deg"] = tilt_deg
-        file.create_dataset("places", data=stack.astype(np.float32), compression="gzip")
+        stack = file.create_dataset("places", shape, np.float32, chunks=(1, *shape[1:]), compression="gzip")
+        for scan in range(len(tilt_deg)):
+            stack[scan] = places.get(scan, sound)
     return FileRef.of(path)

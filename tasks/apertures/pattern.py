@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 from skimage.feature import peak_local_max
 
 from tasks.events.inversion import distances
@@ -33,6 +34,19 @@ class BraggSpots(NamedTuple):
     measured: float = 1.0
 
 
+class _Scored(NamedTuple):
+    """Of every pixel (slow, fast): standard deviations over the background, that, its radius, and whether it counts.
+
+    Pixels within ``inner`` px are those of the direct beam.
+    """
+
+    score: NDArray[np.float64]
+    radial: NDArray[np.float64]
+    radius: NDArray[np.float64]
+    good: NDArray[np.bool_]
+    inner: float
+
+
 def find_bragg_spots(
     total: NDArray[np.uint32],
     beam: DirectBeam,
@@ -41,6 +55,7 @@ def find_bragg_spots(
     threshold: float,
     max_spots: int,
     valid: NDArray[np.bool_] | None = None,
+    more: NDArray[np.float64] | None = None,
 ) -> tuple[BraggSpots, NDArray[np.int32]]:
     """Find Bragg spots: maxima that exceed a Poisson expectation from the radial background.
 
@@ -54,11 +69,67 @@ def find_bragg_spots(
         In standard deviations of the filtered background.
     valid
         (slow, fast), pixels that were measured; None = all. Others belong to no region.
+    more
+        (n, 2) px of spots that parts of the scan have shown, strongest first: those are taken that are not near
+        another one.
 
     Returns
     -------
     The spots, and the region of every pixel (slow, fast): spot number + 1, or BACKGROUND, BEAM, IGNORED.
     """
+    score, radial, radius, good, inner = _scored(total, beam, sigma_px, valid)
+    px = _maxima(score, sigma_px, threshold, max_spots)
+    if more is not None:
+        px = np.rint(apart(np.concatenate([px, more]), sigma_px)[:max_spots]).astype(np.int64)
+    labels = regions(total.shape, px, reach=2.2 * sigma_px)
+    away = ndimage.gaussian_filter((labels == IGNORED).astype(np.float64), 0.8 * sigma_px) > 0.98
+    labels[(labels == IGNORED) & away & (score < CLIP_SIGMA) & (radius >= inner)] = BACKGROUND
+    labels[radius < inner] = BEAM if beam.seen else IGNORED
+    labels[~good] = IGNORED
+    outside = np.where(radius >= inner, radial, 0.0)
+    measured = 1.0 if good.all() else float(outside[good].sum() / max(outside.sum(), 1e-12))
+    expected = np.bincount(np.maximum(labels, 0).ravel(), weights=radial.ravel(), minlength=len(px) + 1)[1:]
+    return BraggSpots(px.astype(np.float64), expected.astype(np.float64), measured), labels
+
+
+def brightest_spots(
+    total: NDArray[np.uint32],
+    beam: DirectBeam,
+    *,
+    sigma_px: float,
+    threshold: float,
+    max_spots: int,
+    valid: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the spots of a sum pattern, (n, 2) px, and how far they exceed the background; as `find_bragg_spots`."""
+    score = _scored(total, beam, sigma_px, valid).score
+    px = _maxima(score, sigma_px, threshold, max_spots)
+    return px.astype(np.float64), score[tuple(px.T)]
+
+
+def apart(px: NDArray[np.float64], sigma_px: float) -> NDArray[np.float64]:
+    """Return the spots (n, 2) px that do not lie nearer to one before them than two maxima may."""
+    near = cKDTree(px).query_pairs(_distance(sigma_px), output_type="ndarray")
+    kept = np.ones(len(px), dtype=bool)
+    for first, second in near[np.lexsort(near.T[::-1])]:
+        if kept[first]:
+            kept[second] = False
+    return px[kept]
+
+
+def _distance(sigma_px: float) -> int:
+    return max(2, round(1.5 * sigma_px))
+
+
+def _maxima(score: NDArray[np.float64], sigma_px: float, threshold: float, most: int) -> NDArray[np.int64]:
+    return np.asarray(
+        peak_local_max(
+            score, min_distance=_distance(sigma_px), threshold_abs=threshold, num_peaks=most, exclude_border=False
+        )
+    )
+
+
+def _scored(total: NDArray[np.uint32], beam: DirectBeam, sigma_px: float, valid: NDArray[np.bool_] | None) -> _Scored:
     radius = distances(total.shape, beam.centre)
     inner = (5.0 if beam.seen else 2.0) * max(beam.sigma, sigma_px) + 2.0
     good = np.ones(total.shape, dtype=bool) if valid is None else valid
@@ -72,19 +143,7 @@ def find_bragg_spots(
     radial, _ = radial_background(image, smooth, radius, area=area, valid=good)
     score = 2.0 * (np.sqrt(smooth * area + 0.375) - np.sqrt(radial * area + 0.375))  # Anscombe: unit variance
     score[(radius < inner) | ~good] = 0.0
-    px = peak_local_max(
-        score, min_distance=max(2, round(1.5 * sigma_px)), threshold_abs=threshold, num_peaks=max_spots,
-        exclude_border=False,
-    )  # fmt: skip
-    labels = regions(total.shape, px, reach=2.2 * sigma_px)
-    away = ndimage.gaussian_filter((labels == IGNORED).astype(np.float64), 0.8 * sigma_px) > 0.98
-    labels[(labels == IGNORED) & away & (score < CLIP_SIGMA) & (radius >= inner)] = BACKGROUND
-    labels[radius < inner] = BEAM if beam.seen else IGNORED
-    labels[~good] = IGNORED
-    outside = np.where(radius >= inner, radial, 0.0)
-    measured = 1.0 if good.all() else float(outside[good].sum() / max(outside.sum(), 1e-12))
-    expected = np.bincount(np.maximum(labels, 0).ravel(), weights=radial.ravel(), minlength=len(px) + 1)[1:]
-    return BraggSpots(px.astype(np.float64), expected.astype(np.float64), measured), labels
+    return _Scored(score, radial, radius, good, inner)
 
 
 def radial_background(

@@ -1,13 +1,14 @@
 """Whether pieces of tracks go on in one place: where the lattices do not tell them apart, the pictures do."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.apertures.fingerprint import Region
-from tasks.apertures.segment import Segmentation
-from tasks.apertures.similarity import images_of, moved, overlaps
+from tasks.apertures.region_pictures import RegionPictures, overlaps_after, pictures_of
+from tasks.apertures.segmentation import Segmentation
 
 REACH = 6
 """Scans apart at which the pictures of two pieces are compared, at most."""
@@ -17,12 +18,17 @@ AROUND = tuple(np.array([row, column]) for row in (-1, 0, 1) for column in (-1, 
 """Shifts of a region besides the field's (parallax of its height), in positions."""
 
 
+HELD = 64
+"""Pictures, at most: pieces are compared by few of their regions, again and again."""
+
+
 class Pictures:
-    """Pictures of all regions of a series, registered."""
+    """Pictures of all regions of a series, registered; those that were used last are held."""
 
     def __init__(self, segmentations: Sequence[Segmentation], offsets: NDArray[np.float64]) -> None:
-        self.images = [images_of(one) for one in segmentations]
         self.offsets = offsets
+        self._segmentations = segmentations
+        self._picture = lru_cache(maxsize=HELD)(self._made)
 
     def alike(self, one: Sequence[Region], two: Sequence[Region]) -> float | None:
         """Return the mean overlap, 0 to 1, of the nearest regions of two groups; None if their scans are far apart."""
@@ -33,5 +39,9 @@ class Pictures:
 
     def _overlap(self, one: Region, two: Region) -> float:
         shift = np.rint(self.offsets[two[0]] - self.offsets[one[0]]).astype(np.int64)
-        first, second = self.images[one[0]][one[1]][None], self.images[two[0]][two[1]][None]
-        return max(float(overlaps(moved(first, shift + step), second)[0, 0]) for step in AROUND)
+        first, second = self._picture(*one), self._picture(*two)
+        return max(float(overlaps_after(first, second, shift + step)[0, 0]) for step in AROUND)
+
+    def _made(self, scan: int, region: int) -> RegionPictures:
+        chosen = self._segmentations[scan]
+        return pictures_of(chosen.with_columns([region]))

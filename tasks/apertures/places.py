@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import diags
 from scipy.spatial import cKDTree
 
-from tasks.apertures.segment import Segmentation, regions_of
+from tasks.apertures.segment import regions_of
+from tasks.apertures.segmentation import Segmentation, lay_scan
 from tasks.apertures.settings import ProposalSettings
 
 REACH = 0.75
@@ -58,7 +59,7 @@ def put_back(segmentation: Segmentation, how: PutBack, settings: ProposalSetting
 
     A place for which no file position stands is not good, and holds nothing.
     """
-    shape, held = segmentation.good.shape, how.source >= 0
+    shape, held = segmentation.scan_shape, how.source >= 0
     rows = np.where(held, how.source, 0)
     keep = diags(held.astype(np.float64))
     counts, chosen = (
@@ -71,10 +72,11 @@ def put_back(segmentation: Segmentation, how: PutBack, settings: ProposalSetting
     factors = regions_of(
         (chosen, (counts - chosen).tocsr()), counts, amplitude, segmentation.spots, good=good, settings=settings
     )
-    maps = {name: (image.ravel()[rows] * held).reshape(shape) for name, image in segmentation.maps.items()}
-    return segmentation._replace(
-        counts=counts, chosen_half=chosen, amplitude=amplitude, factors=factors, maps=maps, good=good
-    )
+    maps = {
+        name: (segmentation.map_of(name).ravel()[rows] * held).reshape(shape) for name in segmentation.map_names
+    }  # fmt: skip
+    laid = lay_scan(segmentation.held.shelf, counts, chosen, amplitude, maps, good)
+    return segmentation._replace(held=laid).with_factors(factors)
 
 
 def taken_back(masks: NDArray[np.bool_], how: PutBack, good: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -8,7 +8,11 @@ from tasks.apertures.factorise import Factors, factorise
 from tasks.apertures.fingerprint import SUPPORTED
 from tasks.apertures.holes import fill_holes
 from tasks.apertures.masks import typical_weight
-from tasks.apertures.segment import Segmentation
+from tasks.apertures.scenes import Scene
+from tasks.apertures.segment import FLOOR, MARGIN
+from tasks.apertures.segmentation import Segmentation
+from tasks.apertures.tiles import window_to_fit
+from tasks.apertures.window import is_one_tile
 
 FOREIGN = 0.25
 """Share of a region's diffraction that fits another crystal's lattice only, above which the region is in doubt."""
@@ -21,9 +25,6 @@ LEAST_COSINE = 0.5
 are followed with a precision of 0.982; with 0.25 it is 0.867 and one is lost, with 0.7 0.961 and one lost."""
 LEAST_LEVEL = 0.08
 """Of the track's typical weight. With 0.04 nothing changes in that benchmark; with 0.16 one crystal of five is lost."""
-
-Scene = dict[int, NDArray[np.float64]]
-"""Track number -> image (ny, nx) in electrons per position, of one scan."""
 
 
 def needs_fit(scene: Scene, predicted: Scene, lasting: set[int]) -> bool:
@@ -47,12 +48,22 @@ def refit(
     """
     starts = {**scene, **predicted}
     names = sorted(starts)
-    weights = np.stack([ndimage.gaussian_filter(starts[name], 0.8).ravel() + 1e-3 for name in names], axis=1)
+    weights = np.stack([_start(starts[name]) for name in names], axis=1)
     arguments = (segmentation.counts, segmentation.amplitude, segmentation.spots.expected)
     prior = _members(names, support, len(segmentation.spots.px))
     patterns = factorise(*arguments, start=Factors(weights, prior), iterations=15, held="weights").patterns
     factors = factorise(*arguments, start=Factors(weights, patterns), iterations=iterations)
     return fill_holes(factors, segmentation.good), names
+
+
+def _start(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weights (n_positions,) that a fit starts from: in a field of many tiles, around the region only."""
+    weights = ndimage.gaussian_filter(image, 0.8) + FLOOR
+    if not is_one_tile(image.shape):
+        inside = window_to_fit(image, MARGIN).slices
+        weights, whole = np.zeros(image.shape), weights
+        weights[inside] = whole[inside]
+    return np.asarray(weights).ravel()
 
 
 def _members(names: list[int], support: dict[int, NDArray[np.float64]], n_spots: int) -> NDArray[np.float64]:
@@ -64,15 +75,18 @@ def _members(names: list[int], support: dict[int, NDArray[np.float64]], n_spots:
     return np.asarray(share / max(1, n_spots))
 
 
-def strangers(segmentation: Segmentation, names: list[int], support: dict[int, NDArray[np.float64]]) -> set[int]:
-    """Return the tracks of which much of the diffraction fits another track's lattice and not their own."""
+def strangers(patterns: NDArray[np.float64], names: list[int], support: dict[int, NDArray[np.float64]]) -> set[int]:
+    """Return the tracks of which much of the diffraction fits another track's lattice and not their own.
+
+    ``patterns`` (k, n_spots) in the order of `names`.
+    """
     if not support:
         return set()
     known = sorted(support)
     values = np.array([support[number] for number in known])
     best = values.argmax(axis=0)
     wrong = set()
-    for pattern, name in zip(segmentation.factors.patterns, names, strict=True):
+    for pattern, name in zip(patterns, names, strict=True):
         own = support.get(name, np.zeros(len(pattern)))
         foreign = (values.max(axis=0) > SUPPORTED) & (own < 0.5 * values.max(axis=0))
         shares = np.bincount(best[foreign], weights=pattern[foreign], minlength=len(known))
@@ -89,18 +103,16 @@ def is_there(image: NDArray[np.float64], name: int, predicted: Scene, levels: di
     return level > LEAST_LEVEL * levels[name] and cosine(image, predicted[name]) > LEAST_COSINE
 
 
-def image_of(segmentation: Segmentation, region: int) -> NDArray[np.float64]:
-    """Return a region's electrons per position, (ny, nx)."""
-    return segmentation.factors.weights[:, region].reshape(segmentation.good.shape)
-
-
-def with_columns(segmentation: Segmentation, columns: list[int]) -> Segmentation:
-    """Return the segmentation with some of its regions only."""
-    factors = segmentation.factors
-    return segmentation._replace(factors=Factors(factors.weights[:, columns], factors.patterns[columns]))
-
-
 def cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Return the cosine of two images after light smoothing."""
-    one, two = ndimage.gaussian_filter(a, 1.0).ravel(), ndimage.gaussian_filter(b, 1.0).ravel()
+    return cosine_of(smoothed(a), smoothed(b))
+
+
+def smoothed(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return an image as it is compared, (n,)."""
+    return np.asarray(ndimage.gaussian_filter(image, 1.0)).ravel()
+
+
+def cosine_of(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
+    """Return the cosine of two images that are smoothed."""
     return float(one @ two / max(float(np.linalg.norm(one) * np.linalg.norm(two)), 1e-12))

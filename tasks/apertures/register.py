@@ -1,14 +1,19 @@
 """Registration of scans: how the field moved between tilts, consistent over the whole series."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.apertures.at_once import at_once
 from tasks.apertures.geometry import TiltGeometry
-from tasks.apertures.segment import Segmentation
-from tasks.apertures.similarity import diffraction_similarity, images_of, matched, moved, overlaps, shift_candidates
+from tasks.apertures.region_pictures import RegionPictures, best_overlaps, overlaps_after, pictures_of
+from tasks.apertures.segmentation import Segmentation
+from tasks.apertures.similarity import diffraction_similarity, matched, shift_candidates
+
+R = TypeVar("R")
 
 WINDOW = 6
 """How many earlier scans a scan is compared with: bridges missing tilts, occlusions and blank scans."""
@@ -30,6 +35,13 @@ class Pair(NamedTuple):
     likeness: NDArray[np.float64]
 
 
+class ScanPair(NamedTuple):
+    """Numbers of an earlier and a later scan, and the pictures of both."""
+
+    scans: tuple[int, int]
+    pictures: tuple[RegionPictures, RegionPictures]
+
+
 class Registration(NamedTuple):
     """``offsets`` (n, 2): place of each scan's content, in positions; ``pairs`` by (earlier, later) scan."""
 
@@ -38,7 +50,7 @@ class Registration(NamedTuple):
 
 
 def register(
-    segmentations: list[Segmentation],
+    segmentations: Sequence[Segmentation],
     tilt_deg: NDArray[np.float64],
     *,
     geometry: TiltGeometry,
@@ -48,28 +60,44 @@ def register(
     A shift of any size is found, because candidates come from the full cross-correlation and are judged by how well
     the regions match one to one; a wrong one is outvoted by the other pairs of its scans.
     """
-    images = [images_of(one) for one in segmentations]
     likeness: dict[tuple[int, int], NDArray[np.float64]] = {}
     first: dict[tuple[int, int], tuple[NDArray[np.int64], float]] = {}
-    for later in range(len(segmentations)):
-        for earlier in range(max(0, later - WINDOW), later):
-            key = (earlier, later)
-            likeness[key] = diffraction_similarity(
-                segmentations[earlier],
-                segmentations[later],
-                step_deg=float(tilt_deg[later] - tilt_deg[earlier]),
-                axis=geometry.axis_on_detector,
-                inverse_angstrom_per_px=geometry.inverse_angstrom_per_px,
-            )
-            first[key] = _best_shift(images[earlier], images[later], likeness[key])
+
+    def likely(pair: ScanPair) -> tuple[NDArray[np.float64], tuple[NDArray[np.int64], float]]:
+        earlier, later = pair.scans
+        like = diffraction_similarity(
+            segmentations[earlier],
+            segmentations[later],
+            step_deg=float(tilt_deg[later] - tilt_deg[earlier]),
+            axis=geometry.axis_on_detector,
+            inverse_angstrom_per_px=geometry.inverse_angstrom_per_px,
+        )
+        return like, _best_shift(pair.pictures, like)
+
+    for key, (like, shift) in _each_pair(segmentations, likely):
+        likeness[key], first[key] = like, shift
     offsets = consistent_offsets({key: value for key, value in first.items() if value[1] > 0}, len(segmentations))
-    pairs = {}
-    for (earlier, later), like in likeness.items():
+
+    def compared(pair: ScanPair) -> Pair:
+        earlier, later = pair.scans
         shift = np.rint(offsets[later] - offsets[earlier]).astype(np.int64)
         reach = 1 if later - earlier <= 2 else 2
-        shape = _local_overlaps(images[earlier], images[later], shift=shift, reach=reach)
-        pairs[earlier, later] = Pair(shift, shape, like)
-    return Registration(offsets, pairs)
+        shape = best_overlaps(*pair.pictures, shift=shift, reach=reach, cost=LOCAL_COST)
+        return Pair(shift, shape, likeness[pair.scans])
+
+    return Registration(offsets, dict(_each_pair(segmentations, compared)))
+
+
+def _each_pair(
+    segmentations: Sequence[Segmentation], function: Callable[[ScanPair], R]
+) -> Iterator[tuple[tuple[int, int], R]]:
+    """Yield what a function returns for every pair of a window, scan by scan: the pictures of one window are held."""
+    held: deque[tuple[int, RegionPictures]] = deque(maxlen=WINDOW)
+    for later, segmentation in enumerate(segmentations):
+        own = pictures_of(segmentation)
+        pairs = [ScanPair((earlier, later), (pictures, own)) for earlier, pictures in held]
+        yield from zip([pair.scans for pair in pairs], at_once(function, pairs), strict=True)
+        held.append((later, own))
 
 
 def consistent_offsets(
@@ -99,12 +127,13 @@ def consistent_offsets(
 
 
 def _best_shift(
-    a: NDArray[np.float64], b: NDArray[np.float64], likeness: NDArray[np.float64]
+    pictures: tuple[RegionPictures, RegionPictures], likeness: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], float]:
-    if not len(a) or not len(b):
+    a, b = pictures
+    if not a.images or not b.images:
         return np.zeros(2, dtype=np.int64), 0.0
-    shifts = shift_candidates(a.sum(axis=0), b.sum(axis=0))
-    quality = [matched(_score(overlaps(moved(a, shift), b), likeness) ** 2) for shift in shifts]
+    shifts = shift_candidates(a.total(), b.total())
+    quality = [matched(_score(overlaps_after(a, b, shift), likeness) ** 2) for shift in shifts]
     best = int(np.argmax(quality))
     return shifts[best], quality[best]
 
@@ -112,16 +141,3 @@ def _best_shift(
 def _score(shape: NDArray[np.float64], likeness: NDArray[np.float64]) -> NDArray[np.float64]:
     """Combine the two: shape alone counts one half; diffraction of `ALIKE` or more raises it to the whole."""
     return np.clip(shape * (0.5 + 0.5 * np.minimum(likeness / ALIKE, 1.0)), 0.0, 1.0)
-
-
-def _local_overlaps(
-    a: NDArray[np.float64], b: NDArray[np.float64], *, shift: NDArray[np.int64], reach: int
-) -> NDArray[np.float64]:
-    best = np.zeros((len(a), len(b)))
-    if not best.size:
-        return best
-    for row in range(-reach, reach + 1):
-        for column in range(-reach, reach + 1):
-            shape = overlaps(moved(a, shift + np.array([row, column])), b)
-            best = np.maximum(best, shape - LOCAL_COST * float(np.hypot(row, column)))
-    return best

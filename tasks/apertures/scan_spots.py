@@ -10,6 +10,8 @@ from scipy.sparse import csr_matrix
 from tasks.apertures.disc_pattern import find_bragg_discs
 from tasks.apertures.pattern import BraggSpots, find_bragg_spots
 from tasks.apertures.settings import ProposalSettings
+from tasks.apertures.tile_spots import spots_of_tiles
+from tasks.apertures.window import is_one_tile
 from tasks.events.beam_disc import BeamDisc
 from tasks.events.canvas import canvas_for, measured
 from tasks.events.inversion import distances
@@ -79,8 +81,11 @@ def spots_of_scan(
         beam = _beam_of(total, beam.centre, known, disc)
     threshold, most = settings.spot_threshold, settings.max_spots
     if disc is None:
+        more = None if is_one_tile(scan_shape) else spots_of_tiles(
+            scan, detector_shape, beam, shifts=integer, good=good, threshold=threshold, max_spots=most, valid=known
+        )  # fmt: skip
         spots, labels = find_bragg_spots(
-            total, beam, sigma_px=beam.sigma, threshold=threshold, max_spots=most, valid=known
+            total, beam, sigma_px=beam.sigma, threshold=threshold, max_spots=most, valid=known, more=more
         )
     else:
         spots, labels = find_bragg_discs(total, beam, disc, threshold=threshold, max_spots=most, valid=known)

@@ -1,7 +1,5 @@
 """One scan: real-space maps and the regions that diffract coherently."""
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -12,29 +10,31 @@ from tasks.apertures.factorise import Factors, factorise
 from tasks.apertures.holes import fill_holes
 from tasks.apertures.pattern import BraggSpots
 from tasks.apertures.scan_spots import spots_of_scan
+from tasks.apertures.segmentation import Segmentation, lay_scan
 from tasks.apertures.settings import ProposalSettings
+from tasks.apertures.shelf import Shelf
+from tasks.apertures.tiles import (
+    Found,
+    extent,
+    joined_in_size,
+    placed,
+    seen_in,
+    tile_sizes,
+    tiles_of,
+    window_to_fit,
+    with_larger,
+)
+from tasks.apertures.window import Window, is_one_tile
 from tasks.events.beam_disc import BeamDisc
-from tasks.events.scan_beam import DirectBeam
 from tasks.events.store import ScanEvents
 
-
-class Segmentation(NamedTuple):
-    """Regions of one scan.
-
-    ``factors``: weights (n_positions, k), patterns (k, n_spots); ``counts``: spot electrons (n_positions, n_spots);
-    ``amplitude``: (n_positions,) share of the background, sums to 1; ``maps``: images (ny, nx) by name;
-    ``good``: (ny, nx) False at hot, empty, glitched and repeated positions; ``chosen_half``: the counts of
-    one half of the events, by a seeded coin.
-    """
-
-    beam: DirectBeam
-    spots: BraggSpots
-    counts: csr_matrix
-    amplitude: NDArray[np.float64]
-    factors: Factors
-    maps: dict[str, NDArray[np.float64]]
-    good: NDArray[np.bool_]
-    chosen_half: csr_matrix
+FLOOR = 1e-3
+"""Electrons per position from which a fit starts where nothing was seen: what is zero stays zero."""
+PATTERN_FLOOR = 1e-4
+"""The same, of a spot in a pattern."""
+MARGIN = 24
+"""Positions around what was seen of a region, in a field of many tiles, within which it is fitted: what a tile leaves
+around a crystal of 16. Chosen, not measured."""
 
 
 def segment_scan(
@@ -46,6 +46,7 @@ def segment_scan(
     settings: ProposalSettings,
     valid: NDArray[np.bool_] | None = None,
     disc: BeamDisc | None = None,
+    shelf: Shelf | None = None,
 ) -> Segmentation:
     """Find the coherently diffracting regions of one scan.
 
@@ -57,13 +58,15 @@ def segment_scan(
     ----------
     disc
         That of the series; None = spots are points.
+    shelf
+        Where the arrays are laid down; None = they stay in memory.
     """
     found = spots_of_scan(scan, detector_shape, scan_shape, start=start, settings=settings, valid=valid, disc=disc)
     counts = found.counts
     factors = regions_of(found.halves, counts, found.amplitude, found.spots, good=found.good, settings=settings)
-    return Segmentation(
-        found.beam, found.spots, counts, found.amplitude, factors, found.maps, found.good, found.halves[0]
-    )
+    held = lay_scan(shelf or Shelf(), counts, found.halves[0], found.amplitude, found.maps, found.good)
+    bare = Segmentation(found.beam, found.spots, held, scan_shape, factors.patterns, ())
+    return bare.with_factors(factors)
 
 
 def regions_of(
@@ -77,9 +80,26 @@ def regions_of(
 ) -> Factors:
     """Return the regions that diffract coherently; positions that are not good are filled from those around."""
     scan_shape: tuple[int, int] = good.shape
-    empty = Factors(np.zeros((len(amplitude), 0)), np.zeros((0, len(spots.px))))
-    if not len(spots.px):
-        return empty
+    start = None
+    if len(spots.px) and is_one_tile(scan_shape):
+        start = _regions_of_tile(halves, counts, amplitude, spots, scan_shape, settings)
+    elif len(spots.px):
+        start = _regions_of_tiles(halves, amplitude, spots, scan_shape, settings)
+    if start is None:
+        return Factors(np.zeros((len(amplitude), 0)), np.zeros((0, len(spots.px))))
+    factors = factorise(counts, amplitude, spots.expected, start=start, iterations=settings.iterations)
+    return fill_holes(factors, good)
+
+
+def _regions_of_tile(
+    halves: tuple[csr_matrix, csr_matrix],
+    counts: csr_matrix,
+    amplitude: NDArray[np.float64],
+    spots: BraggSpots,
+    scan_shape: tuple[int, int],
+    settings: ProposalSettings,
+) -> Factors | None:
+    """Return the regions of one tile to start a fit from, or None if there are none."""
     bin_positions = max(1, round((amplitude.size / 1500.0) ** 0.5))
     fields = DarkFields(
         halves,
@@ -95,11 +115,64 @@ def regions_of(
         same_image=settings.same_image,
         min_spots=settings.min_spots,
     )
-    if not groups:
-        return empty
-    start = _start(groups, counts, amplitude, spots, scan_shape=scan_shape)
-    factors = factorise(counts, amplitude, spots.expected, start=start, iterations=settings.iterations)
-    return fill_holes(factors, good)
+    return _start(groups, counts, amplitude, spots, scan_shape=scan_shape) if groups else None
+
+
+def _regions_of_tiles(
+    halves: tuple[csr_matrix, csr_matrix],
+    amplitude: NDArray[np.float64],
+    spots: BraggSpots,
+    scan_shape: tuple[int, int],
+    settings: ProposalSettings,
+) -> Factors | None:
+    """Return the regions of a field of many tiles to start a fit from: see `tasks.apertures.tiles`."""
+    place = np.arange(len(amplitude)).reshape(scan_shape)
+    found: list[Found] = []
+    sizes = tile_sizes(scan_shape)
+    for size in sizes:
+        here: list[Found] = []
+        for window in tiles_of(scan_shape, size):
+            rows = place[window.slices]
+            cut = (halves[0][rows.ravel()], halves[1][rows.ravel()])
+            here += _found_in_tile(cut, amplitude[rows.ravel()], spots, window, settings)
+        most = max(scan_shape) if size == sizes[-1] else size // 2
+        found = with_larger(found, [one for one in joined_in_size(here) if extent(one) <= most])
+    if not found:
+        return None
+    weights = np.zeros((*scan_shape, len(found)))
+    for column, one in enumerate(found):
+        image = placed(one, scan_shape)
+        inside = window_to_fit(image, MARGIN).slices
+        weights[(*inside, column)] = np.maximum(image[inside], FLOOR)
+    patterns = np.array([one.pattern for one in found]) + PATTERN_FLOOR
+    return Factors(weights.reshape(-1, len(found)), patterns / patterns.sum(axis=1, keepdims=True))
+
+
+def _found_in_tile(
+    halves: tuple[csr_matrix, csr_matrix],
+    amplitude: NDArray[np.float64],
+    spots: BraggSpots,
+    window: Window,
+    settings: ProposalSettings,
+) -> list[Found]:
+    """Return the regions of one tile, looked for as in a scan of its size: by the spots that it shows."""
+    counts, share = (halves[0] + halves[1]).tocsr(), float(amplitude.sum())
+    seen = seen_in(counts, amplitude, spots.expected)
+    if len(seen) < settings.min_spots or not share > 0:
+        return []
+    cut = (halves[0][:, seen], halves[1][:, seen])
+    mine = spots._replace(px=spots.px[seen], expected=share * spots.expected[seen])
+    shape = (window.bottom - window.top, window.right - window.left)
+    start = _regions_of_tile(cut, counts[:, seen], amplitude / share, mine, shape, settings)
+    if start is None:
+        return []
+    fitted = factorise(counts[:, seen], amplitude / share, mine.expected, start=start, iterations=settings.iterations)
+    made = []
+    for image, own in zip(fitted.weights.T, fitted.patterns, strict=True):
+        pattern = np.zeros(len(spots.px))
+        pattern[seen] = own
+        made.append(Found(window, image.reshape(shape), pattern))
+    return made
 
 
 def _start(
@@ -111,10 +184,10 @@ def _start(
     scan_shape: tuple[int, int],
 ) -> Factors:
     net = np.asarray(counts.sum(axis=0)).ravel() - spots.expected
-    patterns = np.full((len(groups), len(spots.px)), 1e-4)
+    patterns = np.full((len(groups), len(spots.px)), PATTERN_FLOOR)
     weights = np.zeros((len(amplitude), len(groups)))
     for index, group in enumerate(groups):
         patterns[index, group] += np.maximum(net[group], 0.0) / max(float(net[group].sum()), 1e-9)
         image = np.asarray(counts[:, group].sum(axis=1)).ravel() - amplitude * spots.expected[group].sum()
-        weights[:, index] = np.maximum(ndimage.gaussian_filter(image.reshape(scan_shape), 1.0), 1e-3).ravel()
+        weights[:, index] = np.maximum(ndimage.gaussian_filter(image.reshape(scan_shape), 1.0), FLOOR).ravel()
     return Factors(weights, patterns / patterns.sum(axis=1, keepdims=True))

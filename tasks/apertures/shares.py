@@ -5,23 +5,30 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.apertures.at_once import at_once
 from tasks.apertures.follow import Followed
-from tasks.apertures.masks import Masks
+from tasks.apertures.outlines import Outlines
+from tasks.apertures.packed import TrackMasks
 
 
-def shares_of(clean: NDArray[np.bool_], masks: Sequence[Masks], followed: Followed) -> NDArray[np.float64]:
+def shares_of(clean: TrackMasks, outlines: Sequence[Outlines], followed: Followed) -> NDArray[np.float64]:
     """Return (n_tracks, n_tilts): of a crystal's own Bragg electrons, the part in its aperture; 0 = not known.
 
     Which reflections are excited changes from tilt to tilt, but not over the crystal: the share of its electrons is
-    the share of its volume, whatever the positions that others overlap. ``clean`` is (n_tracks, n_tilts, ny, nx).
+    the share of its volume, whatever the positions that others overlap.
     """
-    shares = np.zeros(clean.shape[:2])
-    for tilt, (segmentation, owners, mask) in enumerate(
-        zip(followed.segmentations, followed.owners, masks, strict=True)
-    ):
-        for column, track in enumerate(owners):
-            image = segmentation.factors.weights[:, column].reshape(clean.shape[2:])
-            inside = float(image[mask.present[column]].sum())
+    shares = np.zeros(clean.positions.shape)
+
+    def of_scan(scan: int) -> dict[int, float]:
+        found = {}
+        for track, region in zip(followed.owners[scan], followed.segmentations[scan].regions, strict=True):
+            image = region.image()
+            inside = float(image[outlines[scan].present[track].mask()].sum())
             if inside > 0:
-                shares[track, tilt] = min(1.0, float(image[clean[track, tilt]].sum()) / inside)
+                found[track] = min(1.0, float(image[clean.get(track, scan)].sum()) / inside)
+        return found
+
+    for scan, found in enumerate(at_once(of_scan, range(len(outlines)))):
+        for track, share in found.items():
+            shares[track, scan] = share
     return shares

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tasks.apertures.row_curves import best_more, best_path, best_slope, best_two, evidence, row_correlations
-from tasks.apertures.segment import Segmentation
+from tasks.apertures.segmentation import Segmentation
 from tasks.apertures.similarity import moved
 
 LEAST = 3
@@ -97,14 +97,13 @@ def scans_with_shifted_rows(segmentations: Sequence[Segmentation], offsets: NDAr
 
 
 def _picture(segmentation: Segmentation) -> NDArray[np.float64]:
-    bragg = np.maximum(segmentation.maps["bragg"], 0.0)
+    bragg = np.maximum(segmentation.map_of("bragg"), 0.0)
     return np.asarray(ndimage.gaussian_filter(bragg, (0.0, 0.5)) ** POWER)
 
 
 def _channels(segmentation: Segmentation) -> NDArray[np.float64]:
     """Return the pictures of a scan's regions, (k, ny, nx), each of the norm 1."""
-    weights = segmentation.factors.weights
-    images = np.moveaxis(weights.reshape(*segmentation.good.shape, -1), -1, 0)
+    images = np.moveaxis(segmentation.weights.reshape(*segmentation.scan_shape, -1), -1, 0)
     smooth = np.sqrt(np.maximum(ndimage.gaussian_filter(images, (0.0, 0.0, 0.5)), 0.0))
     norm = np.sqrt(np.square(smooth).sum(axis=(1, 2), keepdims=True))
     return np.asarray(smooth / np.maximum(norm, 1e-12))

@@ -1,15 +1,16 @@
 """How alike the regions of two scans are: by shape and position after a shift, and by diffraction."""
 
+from itertools import product
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from skimage.feature import peak_local_max
 
-from tasks.apertures.segment import Segmentation
+from tasks.apertures.segmentation import Segmentation
+from tasks.apertures.window import is_one_tile, whole_field
 
 RELROD_INVERSE_ANGSTROM = 0.003
 """How far from the sphere a reflection still shows: mosaic spread of 0.3 degrees does that at |q| = 0.57. In
@@ -21,26 +22,42 @@ precision from 0.982 to 0.948."""
 Pixel = TypeVar("Pixel", bound=np.generic)
 
 
-def images_of(segmentation: Segmentation) -> NDArray[np.float64]:
-    """Return the regions as (k, ny, nx) square roots of smoothed weights: robust against uneven brightness."""
-    shape = segmentation.good.shape
-    images = np.moveaxis(segmentation.factors.weights.reshape(*shape, -1), -1, 0)
-    return np.sqrt(np.maximum(ndimage.gaussian_filter(images, (0, 0.7, 0.7)), 0.0))
-
-
 def shift_candidates(first: NDArray[np.float64], second: NDArray[np.float64], *, count: int = 6) -> NDArray[np.int64]:
     """Return likely integer shifts (m, 2) by which the content of `first` moved to become `second`.
 
     Maxima of the full (zero-padded) cross-correlation of images (ny, nx), so that shifts of any size are found;
-    no shift at all is always among them.
+    no shift at all is always among them. Of more than one tile: of images of half the size, moved to the best place
+    within a position of either.
     """
     a, b = first - first.mean(), second - second.mean()
+    if not is_one_tile(first.shape):
+        coarse = shift_candidates(_halved(first), _halved(second), count=count)
+        return np.unique(np.vstack([[_best_near(a, b, 2 * shift) for shift in coarse], [[0, 0]]]), axis=0)
     from scipy import signal  # it imports scipy.stats: half a second that a flow's start need not wait for
 
     correlation = signal.fftconvolve(b, a[::-1, ::-1], mode="full")
     centre = np.array(a.shape) - 1
     peaks = peak_local_max(correlation, min_distance=2, num_peaks=count, exclude_border=False)
     return np.unique(np.vstack([peaks - centre, [[0, 0]]]), axis=0)
+
+
+def _halved(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sums of 2 x 2 positions."""
+    even = np.pad(image, [(0, n % 2) for n in image.shape])
+    return np.asarray(even[0::2, 0::2] + even[1::2, 0::2] + even[0::2, 1::2] + even[1::2, 1::2])
+
+
+def _best_near(a: NDArray[np.float64], b: NDArray[np.float64], shift: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the shift within a position of another at which two images agree best."""
+    near = [shift + np.array(step) for step in product((-1, 0, 1), repeat=2)]
+    return max(near, key=lambda one: _agreement(a, b, one))
+
+
+def _agreement(a: NDArray[np.float64], b: NDArray[np.float64], shift: NDArray[np.int64]) -> float:
+    """Return the sum of products of two images, the first moved."""
+    field = whole_field(a.shape)
+    to = field.moved(shift).common(field)
+    return float(np.vdot(a[to.moved(-shift).slices], b[to.slices])) if to.size else 0.0
 
 
 def moved(images: NDArray[Pixel], shift: NDArray[np.int64]) -> NDArray[Pixel]:
@@ -95,7 +112,7 @@ def _persisting(
     across = np.abs(px @ np.array([-axis[1], axis[0]])) * scale
     persistence = np.exp(-((across * np.sin(np.radians(step_deg)) / RELROD_INVERSE_ANGSTROM) ** 2))
     keep = persistence > 0.1
-    return px[keep], np.sqrt(segmentation.factors.patterns[:, keep] * persistence[keep])
+    return px[keep], np.sqrt(segmentation.patterns[:, keep] * persistence[keep])
 
 
 def matched(score: NDArray[np.float64]) -> float:

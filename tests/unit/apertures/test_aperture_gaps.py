@@ -1,28 +1,16 @@
 """Tilts at which a crystal hardly diffracts, and regions that are noise."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from tasks.apertures.automatic import trusted
 from tasks.apertures.faint import fill_from_neighbours
 from tasks.apertures.follow import prediction
 from tasks.apertures.models import ApertureFigures, ApertureScores
+from tasks.apertures.outlines import Outlines
+from tasks.apertures.packed import TrackMasks, packed
+from tests.synthetic.made_segmentation import made_segmentation
 
 SHAPE = (20, 20)
-
-
-class Scan(NamedTuple):
-    good: np.ndarray = np.ones(SHAPE, dtype=bool)
-
-
-class Fitted(NamedTuple):
-    owners: list
-    segmentations: list
-
-
-class Present(NamedTuple):
-    present: np.ndarray
 
 
 def square(row, column, size=8):
@@ -33,35 +21,35 @@ def square(row, column, size=8):
 
 def series(offset, *, other):
     """Three scans of track 0, without a region of it in the second, which has one of track 1 at `other`."""
-    clean = np.zeros((2, 3, *SHAPE), dtype=bool)
-    clean[0, [0, 2]] = square(4, 4)
-    masks = [Present(square(4, 4)[None])] * 3
+    clean = TrackMasks(2, 3, SHAPE)
+    present = [{0: packed(square(4, 4))}, {}, {0: packed(square(4, 4))}]
+    for scan in (0, 2):
+        clean.put(0, scan, square(4, 4))
     if other is not None:
-        clean[1, 1] = square(*other)
-        masks[1] = Present(square(*other)[None])
-    fitted = Fitted([[0], [1] if other is not None else [], [0]], [Scan()] * 3)
-    if other is None:
-        masks[1] = Present(np.zeros((0, *SHAPE), dtype=bool))
-    return clean, masks, fitted, np.array([[0.0, 0.0], offset, [0.0, 0.0]])
+        clean.put(1, 1, square(*other))
+        present[1] = {1: packed(square(*other))}
+    outlines = [Outlines(one, {}, {}, ({}, {})) for one in present]
+    scans = [made_segmentation(np.zeros((0, *SHAPE)))] * 3
+    return clean, outlines, scans, np.array([[0.0, 0.0], offset, [0.0, 0.0]])
 
 
 def test_a_crystal_is_where_the_scans_around_have_it():
-    clean, masks, fitted, offsets = series((2.0, -1.0), other=(14, 14))
-    fill_from_neighbours(clean, masks, fitted, offsets)
-    assert np.array_equal(clean[0, 1], square(7, 4, size=6))
+    clean, outlines, scans, offsets = series((2.0, -1.0), other=(14, 14))
+    fill_from_neighbours(clean, outlines, scans, offsets)
+    assert np.array_equal(clean.get(0, 1), square(7, 4, size=6))
 
 
 def test_positions_that_touch_another_crystal_are_left_out():
-    clean, masks, fitted, offsets = series((0.0, 0.0), other=(10, 4))
-    fill_from_neighbours(clean, masks, fitted, offsets)
-    assert clean[0, 1].any()
-    assert not clean[0, 1][8:].any()
+    clean, outlines, scans, offsets = series((0.0, 0.0), other=(10, 4))
+    fill_from_neighbours(clean, outlines, scans, offsets)
+    assert clean.get(0, 1).any()
+    assert not clean.get(0, 1)[8:].any()
 
 
 def test_a_scan_without_any_crystal_stays_a_gap():
-    clean, masks, fitted, offsets = series((0.0, 0.0), other=None)
-    fill_from_neighbours(clean, masks, fitted, offsets)
-    assert not clean[:, 1].any()
+    clean, outlines, scans, offsets = series((0.0, 0.0), other=None)
+    fill_from_neighbours(clean, outlines, scans, offsets)
+    assert not clean.positions[:, 1].any()
 
 
 def test_a_faint_picture_is_predicted_from_more_scans_than_a_bright_one():
@@ -75,9 +63,9 @@ def test_a_faint_picture_is_predicted_from_more_scans_than_a_bright_one():
 
 
 def test_noise_that_is_pure_and_in_place_is_not_trusted():
-    clean, confidence = np.ones((9, 2, 2), dtype=bool), np.full(9, 0.9)
+    seen, confidence = np.ones(9, dtype=bool), np.full(9, 0.9)
     figures = ApertureFigures(bragg_electrons=100.0, purity=0.9, signal_to_noise=12.0)
     noise = figures.model_copy(update={"signal_to_noise": 3.8})
-    assert trusted(clean, confidence, ApertureScores(clean=figures, all_positions=figures))
-    assert not trusted(clean, confidence, ApertureScores(clean=noise, all_positions=figures))
-    assert not trusted(clean, confidence - 0.3, ApertureScores(clean=figures, all_positions=figures))
+    assert trusted(seen, confidence, ApertureScores(clean=figures, all_positions=figures))
+    assert not trusted(seen, confidence, ApertureScores(clean=noise, all_positions=figures))
+    assert not trusted(seen, confidence - 0.3, ApertureScores(clean=figures, all_positions=figures))

@@ -1,7 +1,6 @@
 """Crystals told apart by the lattice of their reflections alone."""
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,29 +15,14 @@ from tasks.apertures.register import Pair
 from tasks.apertures.tracking import Track, join_regions
 from tests.synthetic.aperture_scores import score_apertures
 from tests.synthetic.diffracting_cluster import Cluster, write_cluster
+from tests.synthetic.made_segmentation import made_segmentation
 
 GEOMETRY = TiltGeometry(np.array([0.6, 0.8, 0.0]), 0.002, 0.0197)
 TILTS = np.arange(-20.0, 21.0)
 CELL = (9.0, 13.0, 17.0)
 
 
-class Beam(NamedTuple):
-    centre: np.ndarray = np.array([300.0, 280.0])
-
-
-class Spots(NamedTuple):
-    px: np.ndarray
-
-
-class Factors(NamedTuple):
-    weights: np.ndarray
-    patterns: np.ndarray
-
-
-class Scan(NamedTuple):
-    beam: Beam
-    spots: Spots
-    factors: Factors
+CENTRE = (300.0, 280.0)
 
 
 class Unseen:
@@ -56,7 +40,7 @@ def excited(orientation, tilt):
     q = q[(np.linalg.norm(q, axis=1) < 0.9) & (np.linalg.norm(q, axis=1) > 0.05)]
     off = np.linalg.norm(q - np.array([0, 0, 1 / GEOMETRY.wavelength_angstrom]), axis=1)
     q = q[np.abs(off - 1 / GEOMETRY.wavelength_angstrom) < 0.004]
-    return Beam().centre + np.stack([-q[:, 1], q[:, 0]], axis=1) / GEOMETRY.inverse_angstrom_per_px
+    return CENTRE + np.stack([-q[:, 1], q[:, 0]], axis=1) / GEOMETRY.inverse_angstrom_per_px
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +54,8 @@ def two_crystals():
         of = np.repeat([0, 1], [len(px) for px in spots])
         patterns = np.array([of == 0, of == 1]) / np.bincount(of)[:, None]
         px = np.concatenate(spots) + rng.normal(0, 0.3, (len(of), 2))
-        scans.append(Scan(Beam(), Spots(px), Factors(np.full((1, 2), 5000.0), patterns)))
+        images = np.full((2, 1, 1), 5000.0)
+        scans.append(made_segmentation(images, patterns=patterns, px=px, centre=CENTRE))
     return scans
 
 
@@ -89,7 +74,7 @@ def test_every_spot_is_given_to_its_crystal(two_crystals):
     scan = 20
     around = [number for number in range(14, 27) if number != scan]
     support = np.array([prints.support(scan, [(number, region) for number in around]) for region in (0, 1)])
-    truth = two_crystals[scan].factors.patterns.argmax(axis=0)
+    truth = two_crystals[scan].patterns.argmax(axis=0)
     assert (support.argmax(axis=0) == truth).mean() > 0.95
 
 
@@ -150,11 +135,6 @@ def test_a_picture_does_not_outweigh_a_lattice_that_is_clearly_another():
     assert clearest_pair(likeness, lambda a, b: 0.9 if (min(a, b), max(a, b)) in crossed else 0.5) == (0, 2)
 
 
-class Seen(NamedTuple):
-    factors: Factors
-    good: np.ndarray
-
-
 def test_pictures_are_compared_after_registration_and_only_of_near_scans():
     offsets = np.array([[0.0, 0.0], [6.0, -5.0], *[[0.0, 0.0]] * 8])
     scans = []
@@ -162,7 +142,7 @@ def test_pictures_are_compared_after_registration_and_only_of_near_scans():
         images = np.zeros((2, 30, 30))
         for image, place in zip(images, ((8, 12), (8, 18)), strict=True):
             image[place[0] + int(row) : place[0] + int(row) + 5, place[1] + int(column) :][:, :5] = 9.0
-        scans.append(Seen(Factors(images.reshape(2, -1).T, np.ones((2, 1))), np.ones((30, 30), dtype=bool)))
+        scans.append(made_segmentation(images))
     pictures = Pictures(scans, offsets)
     assert pictures.alike([(0, 0)], [(1, 0)]) > 0.95
     assert pictures.alike([(0, 0)], [(1, 1)]) < 0.5

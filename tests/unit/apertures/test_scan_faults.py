@@ -1,7 +1,5 @@
 """Scans of which positions lie beside their places, or were not measured, against the truth of the forward model."""
 
-from typing import NamedTuple
-
 import h5py
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from tasks.ingest import open_events
 from tasks.simulate.demo_structure import uio66
 from tasks.simulate.models import ClusterPlan, Instrument, SimulationSettings, TiltPlan
 from tests.synthetic.aperture_scores import masks_of_set, score_apertures
+from tests.synthetic.made_segmentation import made_segmentation
 from tests.synthetic.scan_faults import rewritten, shifted, with_scan
 from tests.synthetic.simulated_store import simulated_store
 
@@ -30,16 +29,8 @@ SETTINGS = SimulationSettings(
 EVERY_SECOND = np.arange(1, SHAPE[0], 2)
 
 
-class Pictured(NamedTuple):
-    """What the search for shifted rows reads of a segmentation."""
-
-    maps: dict
-    factors: Factors
-    good: np.ndarray
-
-
 def pictured(image):
-    return Pictured({"bragg": image}, Factors(image.reshape(-1, 1), np.ones((1, 1))), np.ones(image.shape, dtype=bool))
+    return made_segmentation(np.maximum(image, 0.0)[None], bragg=image)
 
 
 @pytest.fixture(scope="module")

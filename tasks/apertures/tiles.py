@@ -1,0 +1,168 @@
+"""Regions of a field of many tiles: looked for in tiles of several sizes, so that the bin follows what is sought.
+
+A dark-field image is binned to about 1,500 cells. Over a large field that makes cells larger than small crystals, which
+then merge with their neighbours or vanish in the noise of the whole; over one tile it does not. So the field is cut
+into overlapping tiles of 64 positions, of 128, and so on up to the whole, and each tile is looked at as a scan of its
+size would be. A size answers for regions of up to half a tile; what is larger is left to the next. Regions that are
+found in two tiles, or in two sizes, are joined where they diffract alike and have one picture. Last, the whole field is
+explained as the mixture of all, each within the window that it may fill.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.sparse import csr_matrix
+
+from tasks.apertures.masks import largest_part, typical_weight
+from tasks.apertures.window import Window, filled, whole_field
+
+TILE = 64
+"""Positions a side of the smallest tile: the size of scan at which the constants of this stage were measured."""
+OVERLAP = 4
+"""Parts of a tile of which it shares one with its neighbour: 16 of 64 positions. Chosen, not measured: what is cut by
+the edge of one tile is then mostly whole in the next."""
+ALIKE = 0.5
+"""Of the Bhattacharyya coefficient of two patterns, as in `tasks.apertures.follow.SAME_DIFFRACTION`."""
+SURELY_ALIKE = 0.8
+"""The same, from which on one of two regions in one place is the other and not a mixture with a third. Chosen."""
+IN_PLACE = 0.5
+"""Cosine of two pictures where they overlap, as in `tasks.apertures.refit.LEAST_COSINE`."""
+CORE = 0.3
+"""Of the typical weight: where a region surely is. Chosen: less than the least share at which an edge is taken."""
+LARGER = 1.5
+"""Times the extent, from which on a region is the whole of what another is a part of. Chosen, not measured."""
+SEEN = 2.5
+"""Standard deviations of a spot's electrons in a tile over its background: the matched filter's 3.5 in a sharp-edged
+region (0.7 of it for a Gaussian spot cut at 2.2 sigma). Less takes no part in the search for regions there."""
+
+
+class Found(NamedTuple):
+    """A region in its window: electrons per position (rows, columns), and its pattern (n_spots,), which sums to 1."""
+
+    window: Window
+    image: NDArray[np.float64]
+    pattern: NDArray[np.float64]
+
+
+def tile_sizes(scan_shape: tuple[int, int]) -> list[int]:
+    """Return the sizes of tiles, smallest first; the last holds the field."""
+    sizes = [TILE]
+    while 2 * sizes[-1] < max(scan_shape):
+        sizes.append(2 * sizes[-1])
+    return [*sizes, max(scan_shape)]
+
+
+def tiles_of(scan_shape: tuple[int, int], size: int) -> list[Window]:
+    """Return overlapping tiles that together are the field."""
+    rows, columns = (list(_along(length, size)) for length in scan_shape)
+    return [Window(*row, *column) for row in rows for column in columns]
+
+
+def _along(length: int, size: int) -> Iterator[tuple[int, int]]:
+    if length <= size:
+        yield 0, length
+        return
+    shared = size // OVERLAP
+    number = -(-(length - shared) // (size - shared))
+    for start in np.rint(np.linspace(0, length - size, number)).astype(int).tolist():
+        yield start, start + size
+
+
+def seen_in(counts: csr_matrix, amplitude: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the spots of which some positions hold more than their background, by `SEEN` standard deviations."""
+    background = float(amplitude.sum()) * expected
+    held = np.asarray(counts.sum(axis=0)).ravel()
+    return np.flatnonzero(held - background > SEEN * np.sqrt(np.maximum(background, 1.0)))
+
+
+def joined_in_size(found: Sequence[Found]) -> list[Found]:
+    """Join what is found in neighbouring tiles of one size and is one region: alike, and in one place."""
+    group = list(range(len(found)))
+    for i, one in enumerate(found):
+        for j in range(i):
+            if group[i] != group[j] and alike(one, found[j]) > ALIKE and in_place(one, found[j]) > IN_PLACE:
+                old, new = group[i], group[j]
+                group = [new if number == old else number for number in group]
+    members: dict[int, list[Found]] = {}
+    for number, one in zip(group, found, strict=True):
+        members.setdefault(number, []).append(one)
+    return [_united(ones) for _, ones in sorted(members.items())]
+
+
+def with_larger(found: list[Found], larger: Sequence[Found]) -> list[Found]:
+    """Add what is found in larger tiles to what smaller ones have told.
+
+    A part that a larger tile shows whole gives way to it; a mixture of several that are known is left out.
+    """
+    for one in larger:
+        known = [other for other in found if alike(one, other) > ALIKE and in_place(one, other) > IN_PLACE]
+        if any(alike(a, b) <= ALIKE for a in known for b in known):
+            continue
+        surely = [other for other in known if alike(one, other) > SURELY_ALIKE]
+        parts = [other for other in surely if extent(one) > LARGER * extent(other)]
+        if len(parts) == len(surely):
+            found = [other for other in found if not any(other is part for part in parts)] + [one]
+    return found
+
+
+def alike(one: Found, two: Found) -> float:
+    """Return the Bhattacharyya coefficient of the patterns of two regions."""
+    return float(np.sqrt(one.pattern) @ np.sqrt(two.pattern))
+
+
+def in_place(one: Found, two: Found) -> float:
+    """Return the cosine of the pictures of two regions where their windows overlap; 0 where they do not."""
+    both = one.window.common(two.window)
+    if not both.size:
+        return 0.0
+    a, b = (ndimage.gaussian_filter(_cut(each, both), 1.0) for each in (one, two))
+    return float(np.vdot(a, b) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
+
+
+def extent(one: Found) -> int:
+    """Return the longer side of the rectangle that a region fills, in positions."""
+    core = filled(largest_part(_core(one.image)))
+    return max(core.bottom - core.top, core.right - core.left)
+
+
+def window_to_fit(image: NDArray[np.float64], margin: int) -> Window:
+    """Return the window of an image (ny, nx) in which its region is fitted: where it surely is, with a margin."""
+    core = filled(_core(image))
+    around = core.grown(margin) if core.size else filled(image)
+    return around.common(whole_field((image.shape[0], image.shape[1])))
+
+
+def placed(one: Found, scan_shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the image of a region, (ny, nx)."""
+    image = np.zeros(scan_shape)
+    image[one.window.slices] = one.image
+    return image
+
+
+def _core(image: NDArray[np.float64]) -> NDArray[np.bool_]:
+    smooth = ndimage.gaussian_filter(image, 1.0)
+    return np.asarray(smooth > CORE * typical_weight(smooth))
+
+
+def _cut(one: Found, window: Window) -> NDArray[np.float64]:
+    return one.image[window.moved(-np.array([one.window.top, one.window.left])).slices]
+
+
+def _united(ones: Sequence[Found]) -> Found:
+    """Return one region of several: the mean picture where windows overlap, and patterns by their electrons."""
+    if len(ones) == 1:
+        return ones[0]
+    window = ones[0].window
+    for one in ones[1:]:
+        window = window.around(one.window)
+    shape = (window.bottom - window.top, window.right - window.left)
+    total, number = np.zeros(shape), np.zeros(shape)
+    for one in ones:
+        here = one.window.moved(-np.array([window.top, window.left])).slices
+        total[here] += one.image
+        number[here] += 1.0
+    pattern = np.sum([one.image.sum() * one.pattern for one in ones], axis=0)
+    return Found(window, total / np.maximum(number, 1.0), pattern / max(float(pattern.sum()), 1e-12))
