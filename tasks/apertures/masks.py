@@ -41,7 +41,7 @@ def masks_of(images: Sequence[NDArray[np.float64]], windows: Sequence[Window], *
         here = image[window.slices]
         if not here.size:
             continue
-        mine = largest_part(_inside(here))
+        mine = outline_of(here)
         near = ndimage.binary_dilation(mine, iterations=3)
         present[index][window.slices] = mine
         trace[index][window.slices] = _traces(here, near) & near
@@ -53,6 +53,11 @@ def masks_of(images: Sequence[NDArray[np.float64]], windows: Sequence[Window], *
             around = window_of(one).slices
             hull[around] = convex_hull_image(one[around]) & anything[around]
     return Masks(present, present & (touched - trace == 0) & good, whole)
+
+
+def outline_of(image: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return where a crystal is by its image (ny, nx): one connected part, or nothing where all may be noise."""
+    return largest_part(_inside(image))
 
 
 def _inside(image: NDArray[np.float64]) -> NDArray[np.bool_]:

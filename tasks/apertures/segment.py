@@ -15,6 +15,7 @@ from tasks.apertures.settings import ProposalSettings
 from tasks.apertures.shelf import Shelf
 from tasks.apertures.tiles import (
     Found,
+    answers_for,
     extent,
     joined_in_size,
     placed,
@@ -80,26 +81,27 @@ def regions_of(
 ) -> Factors:
     """Return the regions that diffract coherently; positions that are not good are filled from those around."""
     scan_shape: tuple[int, int] = good.shape
-    start = None
-    if len(spots.px) and is_one_tile(scan_shape):
-        start = _regions_of_tile(halves, counts, amplitude, spots, scan_shape, settings)
-    elif len(spots.px):
-        start = _regions_of_tiles(halves, amplitude, spots, scan_shape, settings)
+    if not len(spots.px):
+        start = None
+    elif is_one_tile(scan_shape):
+        groups = _groups_of(halves, amplitude, spots, scan_shape, settings)
+        start = _start(groups, counts, amplitude, spots, scan_shape=scan_shape) if groups else None
+    else:
+        start = _start_of_tiles(halves, amplitude, spots, scan_shape, settings)
     if start is None:
         return Factors(np.zeros((len(amplitude), 0)), np.zeros((0, len(spots.px))))
     factors = factorise(counts, amplitude, spots.expected, start=start, iterations=settings.iterations)
     return fill_holes(factors, good)
 
 
-def _regions_of_tile(
+def _groups_of(
     halves: tuple[csr_matrix, csr_matrix],
-    counts: csr_matrix,
     amplitude: NDArray[np.float64],
     spots: BraggSpots,
     scan_shape: tuple[int, int],
     settings: ProposalSettings,
-) -> Factors | None:
-    """Return the regions of one tile to start a fit from, or None if there are none."""
+) -> list[NDArray[np.int64]]:
+    """Return groups of spots with one dark-field image, looked for in all of a scan or of a tile."""
     bin_positions = max(1, round((amplitude.size / 1500.0) ** 0.5))
     fields = DarkFields(
         halves,
@@ -109,16 +111,15 @@ def _regions_of_tile(
         bin_positions=bin_positions,
         smooth=max(0.6, 1.2 / bin_positions),
     )
-    groups = cluster_spots(
+    return cluster_spots(
         fields,
         min_significance=settings.min_significance,
         same_image=settings.same_image,
         min_spots=settings.min_spots,
     )
-    return _start(groups, counts, amplitude, spots, scan_shape=scan_shape) if groups else None
 
 
-def _regions_of_tiles(
+def _start_of_tiles(
     halves: tuple[csr_matrix, csr_matrix],
     amplitude: NDArray[np.float64],
     spots: BraggSpots,
@@ -132,18 +133,17 @@ def _regions_of_tiles(
     for size in sizes:
         here: list[Found] = []
         for window in tiles_of(scan_shape, size):
-            rows = place[window.slices]
-            cut = (halves[0][rows.ravel()], halves[1][rows.ravel()])
-            here += _found_in_tile(cut, amplitude[rows.ravel()], spots, window, settings)
-        most = max(scan_shape) if size == sizes[-1] else size // 2
-        found = with_larger(found, [one for one in joined_in_size(here) if extent(one) <= most])
+            rows = place[window.slices].ravel()
+            here += _found_in_tile((halves[0][rows], halves[1][rows]), amplitude[rows], spots, window, settings)
+        least, most = answers_for(size, last=size == sizes[-1], first=size == sizes[0])
+        found = with_larger(found, [one for one in joined_in_size(here) if least < extent(one) <= most])
     if not found:
         return None
     weights = np.zeros((*scan_shape, len(found)))
     for column, one in enumerate(found):
         image = placed(one, scan_shape)
         inside = window_to_fit(image, MARGIN).slices
-        weights[(*inside, column)] = np.maximum(image[inside], FLOOR)
+        weights[(*inside, column)] = np.maximum(ndimage.gaussian_filter(image[inside], 1.0), FLOOR)
     patterns = np.array([one.pattern for one in found]) + PATTERN_FLOOR
     return Factors(weights.reshape(-1, len(found)), patterns / patterns.sum(axis=1, keepdims=True))
 
@@ -156,21 +156,21 @@ def _found_in_tile(
     settings: ProposalSettings,
 ) -> list[Found]:
     """Return the regions of one tile, looked for as in a scan of its size: by the spots that it shows."""
-    counts, share = (halves[0] + halves[1]).tocsr(), float(amplitude.sum())
-    seen = seen_in(counts, amplitude, spots.expected)
+    counts, share = (halves[0] + halves[1]).tocsc(), float(amplitude.sum())
+    expected = share * spots.expected
+    seen = seen_in(counts, expected)
     if len(seen) < settings.min_spots or not share > 0:
         return []
-    cut = (halves[0][:, seen], halves[1][:, seen])
-    mine = spots._replace(px=spots.px[seen], expected=share * spots.expected[seen])
     shape = (window.bottom - window.top, window.right - window.left)
-    start = _regions_of_tile(cut, counts[:, seen], amplitude / share, mine, shape, settings)
-    if start is None:
-        return []
-    fitted = factorise(counts[:, seen], amplitude / share, mine.expected, start=start, iterations=settings.iterations)
+    mine = spots._replace(px=spots.px[seen], expected=expected[seen])
+    groups = _groups_of((halves[0][:, seen], halves[1][:, seen]), amplitude / share, mine, shape, settings)
+    net = np.maximum(np.asarray(counts.sum(axis=0)).ravel() - expected, 0.0)
     made = []
-    for image, own in zip(fitted.weights.T, fitted.patterns, strict=True):
-        pattern = np.zeros(len(spots.px))
-        pattern[seen] = own
+    for group in (seen[each] for each in groups):
+        held = np.asarray(counts[:, group].sum(axis=1)).ravel()
+        image = held - amplitude / share * expected[group].sum()
+        pattern = np.zeros(len(net))
+        pattern[group] = net[group] / max(float(net[group].sum()), 1e-12)
         made.append(Found(window, image.reshape(shape), pattern))
     return made
 

@@ -14,15 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix
 
-from tasks.apertures.masks import largest_part, typical_weight
+from tasks.apertures.masks import outline_of
 from tasks.apertures.window import Window, filled, whole_field
 
 TILE = 64
 """Positions a side of the smallest tile: the size of scan at which the constants of this stage were measured."""
-OVERLAP = 4
-"""Parts of a tile of which it shares one with its neighbour: 16 of 64 positions. Chosen, not measured: what is cut by
+PARTS = 4
+"""Of a tile, of which it shares one with its neighbour: 16 of 64 positions. Chosen, not measured: what is cut by
 the edge of one tile is then mostly whole in the next."""
 ALIKE = 0.5
 """Of the Bhattacharyya coefficient of two patterns, as in `tasks.apertures.follow.SAME_DIFFRACTION`."""
@@ -30,8 +30,6 @@ SURELY_ALIKE = 0.8
 """The same, from which on one of two regions in one place is the other and not a mixture with a third. Chosen."""
 IN_PLACE = 0.5
 """Cosine of two pictures where they overlap, as in `tasks.apertures.refit.LEAST_COSINE`."""
-CORE = 0.3
-"""Of the typical weight: where a region surely is. Chosen: less than the least share at which an edge is taken."""
 LARGER = 1.5
 """Times the extent, from which on a region is the whole of what another is a part of. Chosen, not measured."""
 SEEN = 2.5
@@ -40,7 +38,10 @@ region (0.7 of it for a Gaussian spot cut at 2.2 sigma). Less takes no part in t
 
 
 class Found(NamedTuple):
-    """A region in its window: electrons per position (rows, columns), and its pattern (n_spots,), which sums to 1."""
+    """A region in its window: its spots' electrons above the background by position (rows, columns), and its pattern.
+
+    ``pattern`` (n_spots,) sums to 1, and is zero in spots that did not tell the region.
+    """
 
     window: Window
     image: NDArray[np.float64]
@@ -65,17 +66,21 @@ def _along(length: int, size: int) -> Iterator[tuple[int, int]]:
     if length <= size:
         yield 0, length
         return
-    shared = size // OVERLAP
+    shared = size // PARTS
     number = -(-(length - shared) // (size - shared))
     for start in np.rint(np.linspace(0, length - size, number)).astype(int).tolist():
         yield start, start + size
 
 
-def seen_in(counts: csr_matrix, amplitude: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the spots of which some positions hold more than their background, by `SEEN` standard deviations."""
-    background = float(amplitude.sum()) * expected
+def answers_for(size: int, *, first: bool, last: bool) -> tuple[int, float]:
+    """Return between which extents a tile of this size tells regions: others are told by smaller ones or by larger."""
+    return 0 if first else size // (2 * PARTS), np.inf if last else size // 2
+
+
+def seen_in(counts: csc_matrix, expected: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the spots of which positions (n, n_spots) hold more than expected, by `SEEN` standard deviations."""
     held = np.asarray(counts.sum(axis=0)).ravel()
-    return np.flatnonzero(held - background > SEEN * np.sqrt(np.maximum(background, 1.0)))
+    return np.flatnonzero(held - expected > SEEN * np.sqrt(np.maximum(expected, 1.0)))
 
 
 def joined_in_size(found: Sequence[Found]) -> list[Found]:
@@ -123,15 +128,18 @@ def in_place(one: Found, two: Found) -> float:
 
 
 def extent(one: Found) -> int:
-    """Return the longer side of the rectangle that a region fills, in positions."""
-    core = filled(largest_part(_core(one.image)))
+    """Return the longer side of the rectangle that a region fills, in positions; 0 if it may be noise."""
+    core = filled(outline_of(one.image))
     return max(core.bottom - core.top, core.right - core.left)
 
 
 def window_to_fit(image: NDArray[np.float64], margin: int) -> Window:
     """Return the window of an image (ny, nx) in which its region is fitted: where it surely is, with a margin."""
-    core = filled(_core(image))
-    around = core.grown(margin) if core.size else filled(image)
+    held = filled(image)
+    core = filled(outline_of(image[held.slices])) if held.size else held
+    if not core.size:
+        return held
+    around = core.moved(np.array([held.top, held.left])).grown(margin)
     return around.common(whole_field((image.shape[0], image.shape[1])))
 
 
@@ -140,11 +148,6 @@ def placed(one: Found, scan_shape: tuple[int, int]) -> NDArray[np.float64]:
     image = np.zeros(scan_shape)
     image[one.window.slices] = one.image
     return image
-
-
-def _core(image: NDArray[np.float64]) -> NDArray[np.bool_]:
-    smooth = ndimage.gaussian_filter(image, 1.0)
-    return np.asarray(smooth > CORE * typical_weight(smooth))
 
 
 def _cut(one: Found, window: Window) -> NDArray[np.float64]:
@@ -164,5 +167,5 @@ def _united(ones: Sequence[Found]) -> Found:
         here = one.window.moved(-np.array([window.top, window.left])).slices
         total[here] += one.image
         number[here] += 1.0
-    pattern = np.sum([one.image.sum() * one.pattern for one in ones], axis=0)
+    pattern = np.sum([max(float(one.image.sum()), 0.0) * one.pattern for one in ones], axis=0)
     return Found(window, total / np.maximum(number, 1.0), pattern / max(float(pattern.sum()), 1e-12))
