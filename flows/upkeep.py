@@ -52,7 +52,7 @@ def main() -> None:
             log.warning("the server does not answer (%s); asked again", type(error).__name__)
             time.sleep(ASK_AGAIN_S)
     name = f"{socket.gethostname()}-upkeep"
-    command = ["prefect", "worker", "start", "--type", "process", "--pool", UPKEEP_POOL, "--name", name]
+    command = ["flows.worker", "--type", "process", "--pool", UPKEEP_POOL, "--name", name]
     os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 # nosec B606 this process becomes the worker
 
 

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import json
 import re
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -241,7 +242,15 @@ def test_values_of_charts_have_names_that_the_charts_know(path: Path) -> None:
 def test_the_image_has_what_the_worker_s_chart_starts() -> None:
     text = (FOLDER.parent / "Dockerfile").read_text()
     assert re.search(r"apt-get install .*\btini\b", text)
-    assert "/opt/apertura/bin/python -m flows.with_secrets" in text.partition("> /opt/prefect/entrypoint.sh")[0]
+    lines = shlex.split(text.partition("> /opt/prefect/entrypoint.sh")[0].rpartition("printf '%s\\n' ")[2])
+    script = "\n".join(lines).replace("/opt/apertura/bin/python", "echo", 1)
+    started = ["prefect", "worker", "start", "--pool", "a b"]
+    for command, becomes in (
+        (started, "python -m flows.worker --pool a b"),
+        (["apertura", "doctor"], "apertura doctor"),
+    ):
+        done = subprocess.run(["sh", "-c", script, "sh", *command], capture_output=True, text=True, check=True)
+        assert done.stdout == f"-m flows.with_secrets {becomes}\n"
 
 
 def nginx_map(name: str) -> list[tuple[str, str]]:

@@ -1,0 +1,23 @@
+"""The worker of our pools: Prefect's, but it does not load the flow of a run that died."""
+
+import asyncio
+from pathlib import Path
+
+from prefect.workers.process import ProcessWorker
+
+from flows.worker import without_hooks
+
+
+def test_the_flow_of_a_run_that_died_is_not_loaded_to_look_for_its_hooks() -> None:
+    flow = asyncio.run(without_hooks())
+    assert not flow.on_crashed_hooks
+    assert not flow.on_cancellation_hooks
+    assert "load_flow_from_flow_run" in ProcessWorker.run.__code__.co_names, "Prefect looks for hooks in another way"
+
+
+def test_no_flow_of_ours_has_a_hook_that_would_be_missed() -> None:
+    import flows
+
+    texts = [path.read_text() for path in Path(str(flows.__file__)).parent.rglob("*.py")]
+    assert any("@flow(" in text for text in texts)
+    assert not any("on_crashed=" in text or "on_cancellation=" in text for text in texts)
