@@ -18,8 +18,8 @@ from tasks.model.cores import sharing_cores
 from tasks.stage import code_version, done_here
 
 BLOCK_BYTES = 700 * 2**20
-"""Memory of one block. Measured: a worker's peak over the blocks of the demo's crystals was 0.53 GiB, of which 0.3 are
-imports (`tests.benchmarks.compute`, 2026-12-01); the frames of a crystal come on top, see `memory_of`."""
+"""Memory of one block without its frames, see `memory_of`. Measured: a worker's peak over all stages of the series
+of `tests.benchmarks.compute`, whose frames take little, was 0.43 GB in processes, 0.56 with all stages in one."""
 COPIES_OF_FRAMES = 4
 """Of a crystal's frames as float32 that are held at once. Chosen, not measured: sums, two halves, a background."""
 FLOAT_BYTES = 4  # of a float32

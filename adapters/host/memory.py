@@ -5,14 +5,14 @@ from pathlib import Path
 
 import psutil
 
-CGROUPS = Path("/sys/fs/cgroup")
+CGROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def free_memory() -> int:
     """Return the bytes that are available to this process; a job of Slurm or a container has a limit of its own."""
     free = int(psutil.virtual_memory().available)
     with contextlib.suppress(OSError, ValueError):
-        own = Path("/proc/self/cgroup").read_text(encoding="ascii").strip().rpartition("::")[2]
+        own = OWN_GROUP.read_text(encoding="ascii").strip().rpartition("::")[2]
         place = CGROUPS / own.lstrip("/")
         for folder in (place, *place.parents):
             if folder == CGROUPS.parent:

@@ -1,18 +1,23 @@
 """Blocks of work are done where the settings say, with the same result; a process that dies costs its block only."""
 
 import logging
+import threading
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.compute import processes
+from adapters.compute.block import BLOCK_BYTES
 from adapters.compute.dask_workers import DaskCompute
 from adapters.compute.here import ThreadsCompute
 from adapters.compute.place import ComputePlace
 from adapters.compute.processes import ProcessesCompute
 from flows.parallel import Abreast
 from tasks.model import ProgramFailedError, ScienceError
+from tasks.model.cores import sharing_cores, usable_cores
+from tasks.stage import handed_to
 from tests.synthetic.blocks import Asked, Done, write_word
 
 WORDS = ("spot", "lattice", "phase")
@@ -102,3 +107,29 @@ def test_nothing_follows_a_step_that_failed() -> None:
             first.result()
         with pytest.raises(CancelledError):
             second.result(timeout=60)
+
+
+def test_no_more_processes_are_begun_than_memory_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(processes, "free_memory", lambda: 2 * BLOCK_BYTES + 1)
+    with ProcessesCompute(workers=8).opened(ComputePlace(tmp_path)) as hands:
+        assert hands.at_once == 2
+    assert "2 workers instead of 8" in caplog.text
+
+
+def test_crystals_in_threads_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 8)
+    both = threading.Barrier(2)
+    seen: list[int] = []
+
+    def look(number: int) -> None:
+        with handed_to(None), hands._counted(), sharing_cores(hands._share):
+            both.wait(60)
+            seen.append(usable_cores())
+            both.wait(60)
+
+    with ThreadsCompute(workers=2).opened(ComputePlace(tmp_path)) as hands, Abreast(hands) as pool:
+        pool.each(look, [1, 2])
+    assert seen == [4, 4]
+    assert usable_cores() == 8
