@@ -4,7 +4,8 @@ A cluster of 12 crystals of 40 nm of one structure and, in a scan of its own at 
 another are simulated by the forward model; kinematical scattering in absolute numbers, tilts of -60 to 60 degrees. The
 benchmark enters after the apertures: the positions of a crystal are those of the truth where it lies alone. From there
 on it is the pipeline: frames, intensities, `combine` with all it does for faint ones, solution and refinement of the
-merged set. Alone are solved the crystals with most unique reflections, as many as `--alone` says. A row: how many
+merged set. Alone are solved the crystals with most unique reflections, as many as `--alone` says; `--trials` bounds the
+search of each and of the merged set. A row: how many
 crystals index alone, how many of these solve, how many joined and how many of them were indexed by others, whether the
 foreign one stayed out, the merged data and what became of them, correlation of the merged intensities with |F|^2.
 """
@@ -76,7 +77,8 @@ def row(name: str, seed: int, arguments: argparse.Namespace, folder: Path) -> st
     own, foreign = CASES[name]
     made = simulated(own(), arguments, folder / "own", seed=seed, crystals=12, first=1)
     made += simulated(foreign(), arguments, folder / "foreign", seed=1000 + seed, crystals=1, first=13)
-    settings = Settings(composition=own().composition.formula(), compare_apertures=False, workers=1)
+    told = {"composition": own().composition.formula(), "solve": {"trials": arguments.trials, "workers": 1}}
+    settings = Settings.model_validate({**told, "compare_apertures": False, "workers": 1})
     (folder / "run").mkdir()
     run = Run(folder / "run", settings, QuietSteps(), (own().composition,), NoReview())
     begun = time.process_time()
@@ -124,6 +126,7 @@ def main() -> None:
     parser.add_argument("--electrons", type=float, default=10.0, help="per probe position and tilt")
     parser.add_argument("--step", type=float, default=3.0, help="of the tilts, degrees")
     parser.add_argument("--alone", type=int, default=1, help="crystals that are solved alone, those with most data")
+    parser.add_argument("--trials", type=int, default=None, help="of each search; none: by the size of the cell")
     arguments = parser.parse_args()
     print(
         "| structure | seed | indexed alone | solved alone | joined | foreign left out | unique, completeness, CC1/2 "
