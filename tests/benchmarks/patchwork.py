@@ -5,9 +5,9 @@ another are simulated by the forward model; kinematical scattering in absolute n
 benchmark enters after the apertures: the positions of a crystal are those of the truth where it lies alone. From there
 on it is the pipeline: frames, intensities, `combine` with all it does for faint ones, solution and refinement of the
 merged set. Alone are solved the crystals with most unique reflections, as many as `--alone` says; `--trials` bounds the
-search of each and of the merged set. A row: how many
-crystals index alone, how many of these solve, how many joined and how many of them were indexed by others, whether the
-foreign one stayed out, the merged data and what became of them, correlation of the merged intensities with |F|^2.
+search of each and of the merged set. A row: how many crystals index alone, how many of these solve, how many joined and
+how many of them were indexed by others, whether the foreign one stayed out, the merged data and what became of them,
+correlation of the merged intensities with |F|^2.
 """
 
 import argparse
