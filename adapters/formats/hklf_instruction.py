@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.formats.intensity_table import IntensityTable
-from tasks.integrate import DomainOverlaps
+from tasks.integrate import DomainOverlaps, observations_at
 from tasks.model import SourceError
 
 HKLF_NUMBERS = 11
@@ -65,7 +65,7 @@ def with_instruction(name: str, table: IntensityTable, numbers: Sequence[float])
     whole = np.abs(turned - np.rint(turned)).max(axis=1) < WHOLE
     if not whole.any():
         raise SourceError(f"{name}: the matrix of HKLF gives all reflections fractions for indices")
-    kept = data.of(whole)._replace(hkl=np.rint(turned[whole]).astype(np.int32))
+    kept = observations_at(data, whole)._replace(hkl=np.rint(turned[whole]).astype(np.int32))
     warnings = table.warnings
     if not whole.all():
         warnings = (*warnings, f"{int((~whole).sum())} reflections left out: the matrix of HKLF gives them fractions")

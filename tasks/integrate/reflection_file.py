@@ -24,13 +24,6 @@ class Unmerged(NamedTuple):
     crystal: NDArray[np.int32]
     counts: NDArray[np.float64] | None = None
 
-    def of(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> "Unmerged":
-        """Return some of the observations."""
-        counts = None if self.counts is None else self.counts[rows]
-        return Unmerged(
-            self.hkl[rows], self.intensity[rows], self.sigma[rows], self.angle_deg[rows], self.crystal[rows], counts
-        )
-
 
 class Merged(NamedTuple):
     """Unique reflections: hkl (m, 3) int32 in the asymmetric unit of the Laue group, the rest (m,)."""

@@ -81,12 +81,13 @@ def merge_equivalents(data: Unmerged, laue: gemmi.SpaceGroup) -> Merged:
     raised = inverse_variance(_raised_sigma(data, equivalents, mean[member]))
     variance = np.bincount(member, weights=weight**2 / raised, minlength=size) / total**2
     count = np.bincount(member, minlength=size)
-    square, freedom = raised * (data.intensity - mean[member]) ** 2, count.astype(np.float64) - 1.0
+    freedom = np.asarray(count - 1.0, dtype=np.float64)
+    square = raised * (data.intensity - mean[member]) ** 2
     if data.counts is not None:
         tells = 1.0 / (1.0 + 0.5 / np.maximum(data.counts, np.finfo(float).tiny))
         square = tells * square
-        left = np.bincount(member, weights=tells * (1.0 - weight / total[member]), minlength=size)
-        freedom = left.astype(np.float64)
+        alone = tells * (1.0 - weight / total[member])
+        freedom = np.asarray(np.bincount(member, weights=alone, minlength=size), dtype=np.float64)
     factor = (STATED_FREEDOM + np.bincount(member, weights=square, minlength=size)) / (STATED_FREEDOM + freedom)
     return Merged(unique, mean, np.sqrt(variance * np.maximum(factor, 1.0)), count.astype(np.int32))
 
