@@ -17,7 +17,7 @@ stop() {
 }
 trap stop TERM INT
 trap 'rm -f "$told"' EXIT
-# the environment holds which run it is, and the server's address and password: it goes with the job, not on its command line
+# the environment holds which run it is, the address of the server and how to get in: it goes with the job, unseen
 sbatch --wait --parsable --export=ALL --job-name="apertura-${PREFECT__FLOW_RUN_ID:0:8}" "${options[@]}" "$here/run.sbatch" >"$told" &
 waiting=$!
 code=0

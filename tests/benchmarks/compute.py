@@ -6,7 +6,7 @@ equal      a small series run in threads, in processes and by Dask with two work
 killed     the same in processes and by Dask, each worker killed once in every stage
 scaling    blocks of some seconds by one worker of Dask and by two, three times in turn
 blocks     the same blocks without work: what a block costs this process, and the efficiency that follows
-prefect    the same run recorded on a Prefect server and not, in turn
+prefect    a finished run taken from its folder, recorded on a Prefect server and not, in turn: what recording costs
 """
 
 import argparse
@@ -190,14 +190,18 @@ def blocks(folder: Path) -> None:
 
 
 def prefect(folder: Path) -> None:
-    """Run the series recorded on a server and not, in turn: wall and CPU s of the run's process and its children."""
-    source, _ = prepared(folder)
+    """Repeat a finished run, recorded on a server and not, in turn: wall and CPU s of its process and children.
+
+    Every unit of work is a task of Prefect then as well, with its artifacts, but computes nothing.
+    """
+    source, finished = prepared(folder)
     took: dict[str, list[float]] = {"alone": [], "recorded": []}
     with served(folder / "prefect") as environment:
         for number in range(2):
             for name, how in (("alone", {}), ("recorded", environment)):
                 out = folder / f"{name}-{number}"
                 shutil.rmtree(out, ignore_errors=True)
+                shutil.copytree(finished, out)
                 wall, cpu = ran(source, out, {**os.environ, "PYTHONPATH": str(ROOT), **how})
                 took[name].append(cpu)
                 print(f"{name}: {wall:.1f} s, {cpu:.1f} CPU s, load {os.getloadavg()[0]:.1f}")
@@ -209,7 +213,7 @@ def ran(source: Path, out: Path, environment: dict[str, str]) -> tuple[float, fl
     """Return wall and CPU s of the command line."""
     command = [sys.executable, "-m", "flows.cli", "run", str(source), "--out", str(out)]
     begun, before = time.perf_counter(), sum(psutil.Process().cpu_times()[2:4])
-    subprocess.run([*command, "--set", "compute.engine=processes"], env=environment, cwd=ROOT, check=True)
+    subprocess.run(command, env=environment, cwd=ROOT, check=True)
     return time.perf_counter() - begun, sum(psutil.Process().cpu_times()[2:4]) - before
 
 
