@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from adapters.host.give_back import give_back
 from flows.preflight import check_database, check_port, check_room, stop_with
 from flows.site import load_site
 from tasks.model import SettingsError
@@ -170,6 +171,7 @@ def main() -> None:
         check_database()
     except SettingsError as error:
         stop_with(error)
+    give_back()
     uvicorn.run(
         app,
         host=api.host,

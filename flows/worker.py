@@ -13,6 +13,8 @@ from typing import Any
 from prefect import Flow
 from prefect.workers import process
 
+from adapters.host.give_back import give_back
+
 
 async def without_hooks(*_: object, **__: object) -> Flow[..., Any]:
     """Return a flow that has no hooks, in place of that of a run."""
@@ -29,6 +31,7 @@ def _hookless() -> Flow[..., Any]:
 def main() -> None:
     """Become the worker; the arguments are those of ``prefect worker start``."""
     vars(process)["load_flow_from_flow_run"] = without_hooks
+    give_back()
     sys.argv = ["prefect", "worker", "start", *sys.argv[1:]]
     runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 
