@@ -24,6 +24,7 @@ from tasks.apertures.tiles import (
     tiles_of,
     window_to_fit,
     with_larger,
+    without_coincidences,
 )
 from tasks.apertures.window import Window, is_one_tile
 from tasks.events.beam_disc import BeamDisc
@@ -137,6 +138,7 @@ def _start_of_tiles(
             here += _found_in_tile((halves[0][rows], halves[1][rows]), amplitude[rows], spots, window, settings)
         least, most = answers_for(size, last=size == sizes[-1], first=size == sizes[0])
         found = with_larger(found, [one for one in joined_in_size(here) if least < extent(one) <= most])
+    found = without_coincidences(found, scan_shape)
     if not found:
         return None
     weights = np.zeros((*scan_shape, len(found)))

@@ -32,6 +32,12 @@ IN_PLACE = 0.5
 """Cosine of two pictures where they overlap, as in `tasks.apertures.refit.LEAST_COSINE`."""
 LARGER = 1.5
 """Times the extent, from which on a region is the whole of what another is a part of. Chosen, not measured."""
+COVERED = 0.5
+"""Of a region's positions that other regions have, too, from which on it lies on them. Chosen, not measured."""
+FAINT = 0.1
+"""Of the others' electrons there: less are spots in which several crystals coincide. Set by one scan of 160 x 160
+positions with seven crystals of `tests.synthetic.diffracting_cluster` (seed 2, radii of 4 to 18): the faintest crystal
+that lies on another has 0.3, coincidences 0.01 to 0.06."""
 SEEN = 2.5
 """Standard deviations of a spot's electrons in a tile over its background: the matched filter's 3.5 in a sharp-edged
 region (0.7 of it for a Gaussian spot cut at 2.2 sigma). Less takes no part in the search for regions there."""
@@ -111,6 +117,28 @@ def with_larger(found: list[Found], larger: Sequence[Found]) -> list[Found]:
         if len(parts) == len(surely):
             found = [other for other in found if not any(other is part for part in parts)] + [one]
     return found
+
+
+def without_coincidences(found: Sequence[Found], scan_shape: tuple[int, int]) -> list[Found]:
+    """Leave out what lies on other regions and is faint beside them: spots that several have in one place."""
+    total, covered = np.zeros(scan_shape), np.zeros(scan_shape, dtype=np.int64)
+    cores = [_core(one, scan_shape) for one in found]
+    for one, core in zip(found, cores, strict=True):
+        total[one.window.slices] += one.image
+        covered += core
+    kept = []
+    for one, core in zip(found, cores, strict=True):
+        own = float(placed(one, scan_shape)[core].sum())
+        on_others = float((covered[core] > 1).mean()) if core.any() else 1.0
+        if on_others < COVERED or own > FAINT * (float(total[core].sum()) - own):
+            kept.append(one)
+    return kept
+
+
+def _core(one: Found, scan_shape: tuple[int, int]) -> NDArray[np.bool_]:
+    core = np.zeros(scan_shape, dtype=bool)
+    core[one.window.slices] = outline_of(one.image)
+    return core
 
 
 def alike(one: Found, two: Found) -> float:
