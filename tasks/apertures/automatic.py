@@ -1,4 +1,11 @@
-"""Apertures proposed from the data alone."""
+"""Apertures proposed from the data alone.
+
+What is made of every scan (spot counts of both halves, background, maps, the images of its regions) lies in files of
+the folder ``.scans`` while the stage works and is read again when it is needed, so that memory holds a few scans and
+not the series. The folder goes at the end, also where the stage breaks off; a process that is killed leaves it in the
+stage's unfinished folder, which the next run removes. The run keeps: ``crystal-NN.h5``, ``maps.h5``, ``places.h5``
+where scans were put back, ``apertures.h5`` and ``apertures.json``.
+"""
 
 import hashlib
 from collections.abc import MutableMapping
