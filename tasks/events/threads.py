@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TypeVar
 
-Found = TypeVar("Found")
+Part = TypeVar("Part")
 
 
-def side_by_side(work: Callable[[slice], Found], number: int, threads: int) -> list[Found]:
+def side_by_side(work: Callable[[slice], Part], number: int, threads: int) -> list[Part]:
     """Return what a function makes of each of as many even shares of `number` things, in their order."""
     edges = [number * share // threads for share in range(threads + 1)]
     shares = [slice(begin, end) for begin, end in pairwise(edges)]
