@@ -11,7 +11,6 @@ process, crystals that may be found and are, precision and recall.
 
 import argparse
 import pickle
-import resource
 import subprocess
 import sys
 import tempfile
@@ -50,15 +49,21 @@ def looked_at(folder: Path) -> str:
         return found
 
     automatic.segment_series = timed
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    before = peak_mib()
     start, wall = time.process_time(), time.perf_counter()
     try:
         scores = score_after(AutomaticApertures().propose(series, folder), truth)
     except NoCrystalsError as error:
         scores = error.message
     seconds, elapsed = time.process_time() - start, time.perf_counter() - wall
-    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    mib = peak_mib()
     return f"{spent['segment']:8.1f} {seconds:8.1f} {elapsed:8.1f} {before:8.0f} {mib:8.0f}  {scores}"
+
+
+def peak_mib() -> float:
+    """Return the peak memory of this program alone; ru_maxrss would count what its parent held when it forked."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 2**10
 
 
 def score_after(apertures, truth) -> str:
