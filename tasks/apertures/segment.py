@@ -14,7 +14,7 @@ from tasks.apertures.segmentation import Segmentation, lay_scan
 from tasks.apertures.settings import ProposalSettings
 from tasks.apertures.shelf import Shelf
 from tasks.apertures.tiles import (
-    Found,
+    TileRegion,
     answers_for,
     extent,
     joined_in_size,
@@ -129,10 +129,10 @@ def _start_of_tiles(
 ) -> Factors | None:
     """Return the regions of a field of many tiles to start a fit from: see `tasks.apertures.tiles`."""
     place = np.arange(len(amplitude)).reshape(scan_shape)
-    found: list[Found] = []
+    found: list[TileRegion] = []
     sizes = tile_sizes(scan_shape)
     for size in sizes:
-        here: list[Found] = []
+        here: list[TileRegion] = []
         for window in tiles_of(scan_shape, size):
             rows = place[window.slices].ravel()
             here += _found_in_tile((halves[0][rows], halves[1][rows]), amplitude[rows], spots, window, settings)
@@ -156,7 +156,7 @@ def _found_in_tile(
     spots: BraggSpots,
     window: Window,
     settings: ProposalSettings,
-) -> list[Found]:
+) -> list[TileRegion]:
     """Return the regions of one tile, looked for as in a scan of its size: by the spots that it shows."""
     counts, share = (halves[0] + halves[1]).tocsc(), float(amplitude.sum())
     expected = share * spots.expected
@@ -173,7 +173,7 @@ def _found_in_tile(
         image = held - amplitude / share * expected[group].sum()
         pattern = np.zeros(len(net))
         pattern[group] = net[group] / max(float(net[group].sum()), 1e-12)
-        made.append(Found(window, image.reshape(shape), pattern))
+        made.append(TileRegion(window, image.reshape(shape), pattern))
     return made
 
 

@@ -43,7 +43,7 @@ SEEN = 2.5
 region (0.7 of it for a Gaussian spot cut at 2.2 sigma). Less takes no part in the search for regions there."""
 
 
-class Found(NamedTuple):
+class TileRegion(NamedTuple):
     """A region in its window: its spots' electrons above the background by position (rows, columns), and its pattern.
 
     ``pattern`` (n_spots,) sums to 1, and is zero in spots that did not tell the region.
@@ -89,7 +89,7 @@ def seen_in(counts: csc_matrix, expected: NDArray[np.float64]) -> NDArray[np.int
     return np.flatnonzero(held - expected > SEEN * np.sqrt(np.maximum(expected, 1.0)))
 
 
-def joined_in_size(found: Sequence[Found]) -> list[Found]:
+def joined_in_size(found: Sequence[TileRegion]) -> list[TileRegion]:
     """Join what is found in neighbouring tiles of one size and is one region: alike, and in one place."""
     group = list(range(len(found)))
     for i, one in enumerate(found):
@@ -97,13 +97,13 @@ def joined_in_size(found: Sequence[Found]) -> list[Found]:
             if group[i] != group[j] and alike(one, found[j]) > ALIKE and in_place(one, found[j]) > IN_PLACE:
                 old, new = group[i], group[j]
                 group = [new if number == old else number for number in group]
-    members: dict[int, list[Found]] = {}
+    members: dict[int, list[TileRegion]] = {}
     for number, one in zip(group, found, strict=True):
         members.setdefault(number, []).append(one)
     return [_united(ones) for _, ones in sorted(members.items())]
 
 
-def with_larger(found: list[Found], larger: Sequence[Found]) -> list[Found]:
+def with_larger(found: list[TileRegion], larger: Sequence[TileRegion]) -> list[TileRegion]:
     """Add what is found in larger tiles to what smaller ones have told.
 
     A part that a larger tile shows whole gives way to it; a mixture of several that are known is left out.
@@ -119,7 +119,7 @@ def with_larger(found: list[Found], larger: Sequence[Found]) -> list[Found]:
     return found
 
 
-def without_coincidences(found: Sequence[Found], scan_shape: tuple[int, int]) -> list[Found]:
+def without_coincidences(found: Sequence[TileRegion], scan_shape: tuple[int, int]) -> list[TileRegion]:
     """Leave out what lies on other regions and is faint beside them: spots that several have in one place."""
     total, covered = np.zeros(scan_shape), np.zeros(scan_shape, dtype=np.int64)
     cores = [_core(one, scan_shape) for one in found]
@@ -135,18 +135,18 @@ def without_coincidences(found: Sequence[Found], scan_shape: tuple[int, int]) ->
     return kept
 
 
-def _core(one: Found, scan_shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _core(one: TileRegion, scan_shape: tuple[int, int]) -> NDArray[np.bool_]:
     core = np.zeros(scan_shape, dtype=bool)
     core[one.window.slices] = outline_of(one.image)
     return core
 
 
-def alike(one: Found, two: Found) -> float:
+def alike(one: TileRegion, two: TileRegion) -> float:
     """Return the Bhattacharyya coefficient of the patterns of two regions."""
     return float(np.sqrt(one.pattern) @ np.sqrt(two.pattern))
 
 
-def in_place(one: Found, two: Found) -> float:
+def in_place(one: TileRegion, two: TileRegion) -> float:
     """Return the cosine of the pictures of two regions where their windows overlap; 0 where they do not."""
     both = one.window.common(two.window)
     if not both.size:
@@ -155,7 +155,7 @@ def in_place(one: Found, two: Found) -> float:
     return float(np.vdot(a, b) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
 
 
-def extent(one: Found) -> int:
+def extent(one: TileRegion) -> int:
     """Return the longer side of the rectangle that a region fills, in positions; 0 if it may be noise."""
     core = filled(outline_of(one.image))
     return max(core.bottom - core.top, core.right - core.left)
@@ -171,18 +171,18 @@ def window_to_fit(image: NDArray[np.float64], margin: int) -> Window:
     return around.common(whole_field((image.shape[0], image.shape[1])))
 
 
-def placed(one: Found, scan_shape: tuple[int, int]) -> NDArray[np.float64]:
+def placed(one: TileRegion, scan_shape: tuple[int, int]) -> NDArray[np.float64]:
     """Return the image of a region, (ny, nx)."""
     image = np.zeros(scan_shape)
     image[one.window.slices] = one.image
     return image
 
 
-def _cut(one: Found, window: Window) -> NDArray[np.float64]:
+def _cut(one: TileRegion, window: Window) -> NDArray[np.float64]:
     return one.image[window.moved(-np.array([one.window.top, one.window.left])).slices]
 
 
-def _united(ones: Sequence[Found]) -> Found:
+def _united(ones: Sequence[TileRegion]) -> TileRegion:
     """Return one region of several: the mean picture where windows overlap, and patterns by their electrons."""
     if len(ones) == 1:
         return ones[0]
@@ -196,4 +196,4 @@ def _united(ones: Sequence[Found]) -> Found:
         total[here] += one.image
         number[here] += 1.0
     pattern = np.sum([max(float(one.image.sum()), 0.0) * one.pattern for one in ones], axis=0)
-    return Found(window, total / np.maximum(number, 1.0), pattern / max(float(pattern.sum()), 1e-12))
+    return TileRegion(window, total / np.maximum(number, 1.0), pattern / max(float(pattern.sum()), 1e-12))

@@ -14,7 +14,7 @@ from tasks.apertures.masks import outline_of
 from tasks.apertures.packed import packed
 from tasks.apertures.register import register
 from tasks.apertures.shelf import SCANS, Shelf, shelf_in
-from tasks.apertures.tiles import Found, joined_in_size, tile_sizes, tiles_of, with_larger, without_coincidences
+from tasks.apertures.tiles import TileRegion, joined_in_size, tile_sizes, tiles_of, with_larger, without_coincidences
 from tasks.apertures.window import Window
 from tests.synthetic.diffracting_cluster import Cluster, write_cluster
 
@@ -102,7 +102,7 @@ def test_tiles_cover_a_field_and_the_last_size_is_all_of_it(shape):
 def disc(window, centre, radius, pattern):
     slow, fast = np.mgrid[window.top : window.bottom, window.left : window.right]
     image = 20.0 * ((slow - centre[0]) ** 2 + (fast - centre[1]) ** 2 < radius**2)
-    return Found(window, image, np.array(pattern) / np.sum(pattern))
+    return TileRegion(window, image, np.array(pattern) / np.sum(pattern))
 
 
 def test_what_two_tiles_show_of_one_crystal_is_joined_and_another_in_its_place_is_not():
