@@ -1,5 +1,6 @@
 """Every alarm of a running facility, by what it is about, until its mail is there: a part of `facility.py`."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -7,18 +8,32 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from flows.catalogue_record import RECORD
+from flows.conditions import TRIES
+from tests.fakes.fake_scicat import TOKEN, serving
 from tests.synthetic.alarm_sinks import Told
 from tests.system.facility_bench import Bench, bring_up, drop, drop_crystals, wait
 
 LIMITS = {"disk_low_gib": 1e9, "late_h": 0.005, "silent_min": 1.5}
 LIMIT_S = 2400.0
+OURS = {"owner": "A Facility", "contact_email": "data@example.org", "owner_group": "everybody"}
 
 
 def let_all_fire(about: str = "") -> None:
     """Let each alarm fire whose subject has some words, and say after how long its mail was there."""
     told = Told()
     data = Path(tempfile.mkdtemp(prefix="apertura-alarms-"))
-    bench = bring_up(data, alarms={**LIMITS, "to": told.receivers})
+    (data / "token").write_text(TOKEN)
+    with serving() as scicat:
+        scicat.wrong["datasets"] = 400
+        catalogue = {**OURS, "url": scicat.url, "token_file": str(data / "token")}
+        bench = bring_up(data, alarms={**LIMITS, "to": told.receivers}, catalogue=catalogue)
+        provoke_all(bench, told, about)
+    told.close()
+    shutil.rmtree(data, ignore_errors=True)
+
+
+def provoke_all(bench: Bench, told: Told, about: str) -> None:
     try:
         for words, provoke in CAUSES.items():
             if about not in words:
@@ -28,8 +43,6 @@ def let_all_fire(about: str = "") -> None:
             arrived(told, words, begun)
     finally:
         bench.close()
-        told.close()
-        shutil.rmtree(data, ignore_errors=True)
 
 
 def arrived(told: Told, words: str, begun: float) -> None:
@@ -81,6 +94,16 @@ def killed_check(bench: Bench) -> None:
     bench.kill_flow(run)
 
 
+def refusing_catalogue(bench: Bench) -> None:
+    """Let a run be refused as often as it takes, without the rests between."""
+    bench.outcome(drop(bench.data / "incoming" / "refused", seed=3))
+    scicat = bench.get("/deployments/name/catalogue/scicat").json()["id"]
+    for _ in range(TRIES):
+        for record in (bench.data / "runs").glob(f"*/{RECORD}"):
+            record.write_text(json.dumps({**json.loads(record.read_text()), "again_at": 0.0}))
+        bench.ended(bench.post(f"/deployments/{scicat}/create_flow_run", parameters={})["id"])
+
+
 def stopped(name: str) -> Callable[[Bench], None]:
     return lambda bench: bench.supervisor.stop(name)
 
@@ -93,6 +116,7 @@ CAUSES: dict[str, Callable[[Bench], None]] = {
     "run crashed": killed_run,
     "approval is due": unanswered,
     "flight check failed": killed_check,
+    "runs are not registered": refusing_catalogue,
     "watcher is silent": stopped("watcher"),
     "no worker": stopped("worker"),
     "no maintenance": stopped("upkeep"),

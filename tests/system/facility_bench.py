@@ -397,12 +397,14 @@ def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
     wait(lambda: zombie(pid), f"the end of process {pid}", step_s=0.05)
 
 
-def bring_up(data: Path, *, alarms: dict[str, Any] | None = None) -> Bench:
+def bring_up(data: Path, *, alarms: dict[str, Any] | None = None, catalogue: dict[str, Any] | None = None) -> Bench:
     """Start the facility of `apertura facility up`, its processes without the rights of root over files."""
     if alarms is not None:
         own = {"incoming": [str(data / "incoming")], "runs": str(data / "runs"), "ledger": str(data / "ledger.db")}
         quota = {"proposals": {"pattern": "/(?P<proposal>Q-1)/"}, "rules": [{"proposal": "Q-1", "runs_at_once": 1}]}
-        (data / "site.yaml").write_text(json.dumps({"name": "test", **own, **quota, "alarms": alarms}))
+        (data / "site.yaml").write_text(
+            json.dumps({"name": "test", **own, **quota, "alarms": alarms, "catalogue": catalogue})
+        )
     fakes = data / "fakes"
     fakes.mkdir()
     (fakes / "mode").write_text("crash")
