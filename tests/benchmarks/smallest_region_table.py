@@ -105,7 +105,8 @@ def sentences(found: dict[tuple[Any, ...], list[Nest]]) -> list[str]:
         if best:
             crystals = "1 crystal" if len(best) == 1 else f"{len(best)} crystals"
             said.append(
-                f"The smallest region that solves {structure} here is {_range(best, 'positions')} positions, "
+                f"The smallest region that solves {structure} here is {_range(best, 'positions')} "
+                f"position{'' if _range(best, 'positions') == '1' else 's'}, "
                 f"{_range(best, 'unit_cells')} unit cells, {_range(best, 'electrons')} electrons: {crystals} of "
                 f"{best[0]['size_nm']:g} nm at {best[0]['dose']:g} electrons a position."
             )
