@@ -9,7 +9,7 @@ from tasks.crystal.lattice import reciprocal_matrix
 from tasks.integrate import known_geometry
 from tasks.integrate.builtin import BuiltinIntegrator
 from tasks.integrate.known_geometry import KnownGeometryIntegrator, keeps_geometry, known_lattice
-from tasks.integrate.reflection_file import read_merged
+from tasks.integrate.reflection_file import read_merged, read_unmerged
 from tasks.model import Detector, FileRef, InputError, NotIndexedError
 from tests.synthetic.frame_series import Conditions, synthetic_frame_series
 from tests.synthetic.structures import forsterite
@@ -98,6 +98,7 @@ def test_of_few_electrons_counts_are_asked_and_of_many_sums(reference, tmp_path)
     weak = again(made, FAINT, tmp_path, seed=6)
     found = KnownGeometryIntegrator(reference=known, few_spots="hold").integrate(weak, tmp_path)
     assert found.provenance.parameters["statistics"] == "counts"
+    assert read_unmerged(found.unmerged).counts is None  # what is expected follows what was counted
     one, other = read_merged(known.merged), read_merged(found.merged)
     assert (other.intensity < 0).any()
     here, there = common(one, other)
@@ -135,6 +136,9 @@ def test_a_part_lies_as_its_crystal_does_unless_its_spots_show_a_turn(reference,
     engine = KnownGeometryIntegrator(reference=known, min_spots=10, part_of_reference=True)
     straight = engine.integrate(again(made, FAINT, tmp_path, seed=7), tmp_path)
     assert np.linalg.norm(turned_from(known, straight)) < 0.12
+    kept = read_unmerged(straight.unmerged)
+    assert kept.counts is not None  # as the whole lets expect
+    assert (kept.counts > 0).all()
     turn = (0.4, 0.0, 0.3)
     bent = engine.integrate(again(made, Conditions(bragg=200.0), tmp_path, seed=8, turn_deg=turn), tmp_path)
     np.testing.assert_allclose(turned_from(known, bent), turn, atol=0.1)
