@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from adapters.formats.scans.scan_reader import ScanFileReader
-from flows.live_look import LOOK, LiveLook, SoFar
+from flows.live_look import LOOK, REGIONS, LiveLook, SoFar
 from flows.live_scans import SCANS, LiveScans, OpenReader
 from flows.live_source import CUT, Growth, ListedFolder, RuledFolder, cut_short, growing_folder
 from flows.run_folder import CLAIM, claimed
@@ -277,7 +277,7 @@ def hand_over(out: Path, source: Path) -> None:
 
 def forget_stores(out: Path) -> None:
     """Remove the events and the frames of what was seen: a complete series has its own."""
-    for name in (SCANS, LOOK):
+    for name in (SCANS, LOOK, REGIONS):
         shutil.rmtree(out / KEEP / name, ignore_errors=True)
 
 

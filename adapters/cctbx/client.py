@@ -31,14 +31,15 @@ def ask(requests: Sequence[Request], workdir: Path, *, timeout_s: float) -> Repl
     """
     replies = workdir / REPLIES_NAME
     replies.unlink(missing_ok=True)
-    (workdir / REQUESTS_NAME).write_text(Batch(requests=tuple(requests)).model_dump_json(), encoding="utf-8")
+    asked = Batch(requests=tuple(requests)).model_dump_json(context={"root": workdir})
+    (workdir / REQUESTS_NAME).write_text(asked, encoding="utf-8")
     run = SERVER.run(
         START, [REQUESTS_NAME, REPLIES_NAME], workdir=workdir, timeout_s=timeout_s, log_name="cctbx_worker"
     )
     if run.returncode != 0 or not replies.is_file():
         raise ProgramFailedError(f"the cctbx worker ended with {run.returncode} and no reply", run.tail())
     try:
-        found = Replies.model_validate_json(replies.read_text(encoding="utf-8"))
+        found = Replies.model_validate_json(replies.read_text(encoding="utf-8"), context={"root": workdir})
     except pydantic.ValidationError as error:
         raise ProgramFailedError("the cctbx worker left an unreadable reply", str(error)) from error
     last = found.replies[-1] if found.replies else None

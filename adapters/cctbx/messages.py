@@ -1,13 +1,23 @@
 """Requests to the cctbx worker and its replies: documents, arrays in .npz files beside them."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer, SerializationInfo
 
 from tasks.crystal.scattering import Radiation
 from tasks.model import Document, UnitCell
 from tasks.refine import Draft, DraftFit, SolventMask, UniqueIntensities
+
+
+def _from_workdir(path: Path, info: SerializationInfo) -> str:
+    root = info.context.get("root") if isinstance(info.context, dict) else None
+    return str(path) if root is None else os.path.relpath(path, root)
+
+
+WorkFile = Annotated[Path, PlainSerializer(_from_workdir)]
+"""A file that the worker reads or writes: in a request from its working folder, so that equal work has equal bytes."""
 
 
 class MergeRequest(Document):
@@ -23,8 +33,8 @@ class MergeRequest(Document):
     wavelength_angstrom: float = Field(gt=0)
     merge_friedel: bool
     d_min_angstrom: float | None = None
-    table: Path
-    output: Path
+    table: WorkFile
+    output: WorkFile
 
 
 class FitRequest(Document):
@@ -39,7 +49,7 @@ class FitRequest(Document):
     held_out: float = Field(default=0.0, ge=0, le=0.5, description="part of the reflections kept from the fit")
     seed: int = Field(default=0, ge=0, description="chooses the reflections that are held out")
     peaks: int = Field(default=40, ge=0, le=1000, description="how many difference peaks to list")
-    output: Path
+    output: WorkFile
 
 
 class MaskRequest(Document):
@@ -48,7 +58,7 @@ class MaskRequest(Document):
     verb: Literal["mask"] = "mask"
     draft: Draft
     intensities: UniqueIntensities
-    output: Path
+    output: WorkFile
 
 
 Request = Annotated[MergeRequest | FitRequest | MaskRequest, Field(discriminator="verb")]

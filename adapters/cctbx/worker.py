@@ -48,13 +48,13 @@ def answer(request: Request) -> Reply:
 def main(arguments: Sequence[str]) -> None:
     """Answer the requests of a file in order, up to the first failure; the replies appear whole or not at all."""
     source, target = Path(arguments[0]), Path(arguments[1])
-    batch = Batch.model_validate_json(source.read_text(encoding="utf-8"))
+    batch = Batch.model_validate_json(source.read_text(encoding="utf-8"), context={"root": source.parent})
     replies: list[Reply] = []
     for request in batch.requests:
         replies.append(answer(request))
         if isinstance(replies[-1], WorkerFailure):
             break
-    text = Replies(replies=tuple(replies), cctbx_version=_version()).model_dump_json()
+    text = Replies(replies=tuple(replies), cctbx_version=_version()).model_dump_json(context={"root": source.parent})
     partial = target.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.rename(target)

@@ -138,7 +138,7 @@ def scaled_by_counts(
         rows=rows,
         geometry=refined.geometry,
         halves=None if found.half is None else (found.half, found.electrons - found.half),
-        counts=found.counts,
+        counts=None if shown is None else found.counts,  # else they follow what was counted
     )
 
 

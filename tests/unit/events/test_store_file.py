@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,13 @@ def test_a_store_knows_the_sum_of_its_scan_and_tells_when_it_is_damaged(tmp_path
     path.write_bytes(content)
     with pytest.raises(SourceError, match="its sum is not what was written"):
         sum_pattern(open_store(path), SHAPE)
+
+
+def test_a_store_is_read_alike_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = random_scan(9, several=True)
+    found = open_store(write_store(tmp_path / "a.events", scan))
+    monkeypatch.delitem(sys.modules, "numba")
+    np.testing.assert_array_equal(found.events[:], scan.events)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 80), st.floats(0, 60), st.booleans(), st.booleans())
