@@ -28,8 +28,7 @@ __all__ = ["StempyReader", "write_scan"]
 ENTRIES_PER_BYTE = 64
 """A file that claims more entries than this per byte of its size claims what was never written."""
 FIRST_ENTRIES = 1 << 12
-"""Entries read first, when it is not known how much they hold, and at least: below that a call costs more than it
-reads (`ENTRIES_PER_BLOCK`)."""
+"""Entries read first, when it is not known how much they hold, and at least: `ENTRIES_PER_BLOCK` has what they cost."""
 EVENTS_PER_BLOCK = 1 << 23
 """Read at once: 32 MiB, four times that with what they are made from. Chosen, not measured, below the 2 GiB that a
 reader may take."""

@@ -42,11 +42,12 @@ VERSION = 1
 WORD = 8
 """Bytes of the numbers after the chunks, at a multiple of which they begin, so that they can be mapped."""
 CHUNK_EVENTS = 1 << 16
-"""From so many on a chunk ends with its position: 256 KiB stay in a core's second cache while they are unpacked and
-summed (`python -m tests.benchmarks.scale store`)."""
+"""From so many on a chunk ends with its position. Chosen, not measured: 256 KiB stay in a core's second cache while
+they are unpacked and summed."""
 CODEC_LEVEL = 5
 """Of LZ4 after a bit shuffle of the differences. Of 170 and 400 electrons in a position 0.406 and 0.341 of uint32 at
-940 and 820 million events/s unpacked; level 1 takes 0.420 and 0.352, zstd 0.342 and 0.295 at 320 and 330."""
+940 and 820 million events/s unpacked; level 1 takes 0.420 and 0.352, zstd 0.342 and 0.295 at 320 and 330
+(measured once, by the library's own binding, on `tests.benchmarks.scale.random_scan`)."""
 INDEX = np.dtype([("event", "<u8"), ("byte", "<u8"), ("bytes", "<u8"), ("checksum", "<u8")])
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system calls a disk, a quota or a file that is full."""
@@ -364,7 +365,7 @@ def unpack(data: bytes, events: NDArray[np.uint32], bounds: NDArray[np.int64]) -
 
 
 def _undo_plainly(events: NDArray[np.uint32], bounds: NDArray[np.int64]) -> None:
-    """As `undo_differences`, where a compiler is not at work yet: who reads a few chunks need not wait 0.4 s for it."""
+    """As `undo_differences`, where a compiler is not at work yet: who reads a few chunks need not wait 0.2 s for it."""
     total = np.cumsum(events, dtype=np.uint32)
     edges = np.unique(np.concatenate([[0], bounds[(bounds > 0) & (bounds < len(events))]])).astype(np.int64)
     before = np.where(edges > 0, total[edges - 1], np.uint32(0))
