@@ -14,7 +14,7 @@ from flows.pipeline import Found, Run, combine, crystal_folder, merged_structure
 from flows.progress import Steps
 from flows.replay import FinishedRun, finished_run
 from flows.review import NoReview
-from flows.run_files import named_damage
+from flows.run_files import first_gone, named_damage
 from flows.run_folder import claimed
 from flows.runs import report
 from flows.storage import named_storage_errors
@@ -30,7 +30,7 @@ from tasks.apertures import (
     write_drawn,
 )
 from tasks.integrate import PatchworkSettings
-from tasks.model import SettingsError, SourceError
+from tasks.model import InputError, SettingsError, SourceError
 from tasks.report import CrystalOutcome, SourceSummary
 from tasks.stage import fingerprint, read_document
 from tasks.trace import ElectronSource, bragg_by_position
@@ -80,7 +80,7 @@ def measure_regions(
     if sum(choice is not None for choice in asked) != 1:
         raise SettingsError("--file, --split, --positions: give one of them", "for example --split 4")
     finished = finished_run(run)
-    parent = _parent(finished.folder, crystal)
+    parent = _parent(finished, crystal)
     with named_damage(finished.folder, *parent.crystal.documents):
         regions = _regions(parent, asked, crystal)  # before the folder is claimed: what cannot be measured is no run
         # the best positions lie as the crystal does; its ends may be turned
@@ -128,14 +128,23 @@ def _measured_run(
     return folder
 
 
-def _parent(run: Path, crystal: str) -> _Parent:
+def _parent(finished: FinishedRun, crystal: str) -> _Parent:
+    run = finished.folder
     found = crystal_of(run, crystal)
     if found.electrons is None:
         raise SourceError(f"{run}: of a rotation series: there are no probe positions", "name a run of a tilt series")
-    if (gone := found.electrons.missing()) is not None:
-        raise SourceError(f"{gone}: gone: regions are summed from the event store", "run it again to make the store")
+    if (gone := first_gone(*found.electrons)) is not None:
+        source = Path(finished.results["source"]["path"])
+        raise SourceError(f"{gone}: gone: regions are summed from what the run kept", _what_is_left(run, source))
     said = IN_NEIGHBOURS_LATTICE if measured_in(run, crystal) == BESIDE else ""
     return _Parent(found, found.electrons, read_document(run / "apertures", ApertureSet), said)
+
+
+def _what_is_left(run: Path, source: Path) -> str:
+    """Return what can be done about a file of a run that is gone."""
+    if source.exists():
+        return f"run {source} again, in a new folder"
+    return f"its source {source} is gone, too: `apertura trace {run}` shows the frames, the report all else"
 
 
 def _regions(parent: _Parent, asked: RegionsAsked, crystal: str) -> dict[str, Masks]:
@@ -144,7 +153,10 @@ def _regions(parent: _Parent, asked: RegionsAsked, crystal: str) -> dict[str, Ma
         if number is not None and number < 1:
             raise SettingsError(f"--{name} {number}: must be 1 or more", f"for example --{name} 9")
     if asked.split is not None:
-        return split_aperture(own, asked.split)
+        try:
+            return split_aperture(own, asked.split)
+        except InputError as error:
+            raise SettingsError(f"--split {asked.split}: {crystal}: {error.message}", "ask for fewer") from error
     if asked.positions is not None:
         most = int(own.sum(axis=(1, 2)).max())
         if asked.positions > most:
@@ -161,7 +173,7 @@ def _regions(parent: _Parent, asked: RegionsAsked, crystal: str) -> dict[str, Ma
         tilt_deg=[scan.tilt_deg for scan in parent.electrons.series.scans],
         known_tilts=[scan.tilt_deg for scan in parent.electrons.series.lost],
     )
-    require_parts(regions, outline(parent.electrons.aperture), crystal)
+    require_parts(regions, outline(parent.electrons.aperture), crystal, file=str(asked.file))
     return regions
 
 

@@ -32,6 +32,8 @@ from tasks.stage import DOCUMENT_NAME, fingerprint, read_document, recorded_key,
 Outcome = Literal["same", "differs", "not repeated"]
 STAGES = ("ingest", "apertures", "beams", "frames", "integrate", "merge", "solve", "refine")
 """In the order that data pass."""
+NAMES_SHOWN = 8
+"""Of files in one line. Chosen: the event store alone has one for each tilt."""
 
 
 class Call(NamedTuple):
@@ -269,7 +271,9 @@ def _replayed(run: FinishedRun, stage: str, folder: Path, read: dict[Path, bool]
         number = sum(1 for _ in _files(again))
         shutil.rmtree(again)
     if differing:
-        return Replayed(stage=stage, unit=unit, outcome="differs", files=number, why=", ".join(differing))
+        return Replayed(
+            stage=stage, unit=unit, outcome="differs", files=number, why=_how_they_differ(folder, differing)
+        )
     return Replayed(stage=stage, unit=unit, outcome="same", files=number)
 
 
@@ -286,6 +290,19 @@ def _different(first: Path, second: Path) -> list[str]:
     names = {path.relative_to(place) for place in (first, second) for path in _files(place)} - {Path(DOCUMENT_NAME)}
     place = re.compile(rb"/[^\"'\s]*/\." + re.escape(first.name.encode()) + rb"(\.[0-9a-f-]+)?\.partial")
     return [str(name) for name in sorted(names) if _bytes(first / name, place) != _bytes(second / name, place)]
+
+
+def _how_they_differ(folder: Path, names: list[str]) -> str:
+    """Return the names of files as text, those that the run lost since it wrote them apart from the others."""
+    gone = [name for name in names if not (folder / name).exists()]
+    changed = [name for name in names if name not in gone]
+    parts = [_few(changed), f"no longer in the run: {_few(gone)}" if gone else ""]
+    return "; ".join(part for part in parts if part)
+
+
+def _few(names: list[str]) -> str:
+    shown = ", ".join(names[:NAMES_SHOWN])
+    return f"{shown} and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else shown
 
 
 def _bytes(path: Path, place: re.Pattern[bytes]) -> bytes | None:

@@ -55,6 +55,11 @@ def first_damaged(folder: Path, values: Any, *, seen: dict[Path, bool] | None = 
     return None
 
 
+def first_gone(*documents: BaseModel) -> Path | None:
+    """Return the first file that documents name and that is not there; None if all are."""
+    return next((file.path for file in _files_of(documents) if not file.path.exists()), None)
+
+
 def _damaged(folder: Path, path: Path) -> SourceError:
     if in_progress(folder):
         return SourceError(f"{path}: changes, as a run is going on there", "wait until it has ended")

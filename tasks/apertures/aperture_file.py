@@ -15,7 +15,7 @@ JSON::
 Of several scans at one tilt all have its aperture; an HDF5 file with as many masks as scans there gives each its own.
 
 Polygon corners are (row, column), integers are the centres of positions; ``tilt_deg`` null stands for all tilts that
-have no entry of their own; several polygons of one tilt are joined.
+have no entry of their own; several polygons of one tilt are joined. The sides of a polygon do not cross.
 """
 
 import json
@@ -32,6 +32,7 @@ from skimage.draw import polygon2mask
 
 from tasks.apertures.image_stack import write_stack
 from tasks.apertures.packed import MaskStack
+from tasks.apertures.polygons import crossing_sides
 from tasks.model import Document, InputError
 
 FORMAT = "apertura apertures"
@@ -89,7 +90,7 @@ def read_apertures(
         If the file is unreadable, or a field, shape or tilt does not fit the series.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such aperture file", "correct apertures.file")
+        raise InputError(f"{path}: no such aperture file", "name an aperture file")
     reader = _read_hdf5 if h5py.is_hdf5(path) else _read_json
     masks = reader(path, scan_shape, np.asarray(tilt_deg, dtype=np.float64), np.asarray(known_tilts, dtype=np.float64))
     empty = [name for name, mask in masks.items() if not mask.any()]
@@ -141,7 +142,7 @@ def read_aperture_notes(path: Path) -> ApertureNotes:
             texts = {key: value for key, value in file.attrs.items() if isinstance(value, str) and key != "format"}
             named = {key: file[key].attrs.get("name") for key in file}
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # as in `_read_hdf5`
-        raise InputError(f"{path}: not a readable HDF5 file: {error}", "correct apertures.file") from error
+        raise InputError(f"{path}: not a readable HDF5 file: {error}", "name an aperture file") from error
     return ApertureNotes(texts, {key: value for key, value in named.items() if isinstance(value, str)})
 
 
@@ -158,7 +159,7 @@ def _read_hdf5(
                 drawn[path.stem if re.fullmatch(CRYSTAL_ID, path.stem) else "crystal-01"] = np.asarray(file["masks"])
             tilts = np.asarray(file["tilt_deg"], dtype=np.float64) if "tilt_deg" in file else None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # whatever h5py says of damaged links
-        raise InputError(f"{path}: not a readable HDF5 file: {error}", "correct apertures.file") from error
+        raise InputError(f"{path}: not a readable HDF5 file: {error}", "name an aperture file") from error
     if not drawn:
         raise InputError(f"{path}: no dataset masks, nor a group crystal-NN with one", "write one group per crystal")
     return {name: _fit(path, name, mask, scan_shape, tilts, tilt_deg, known) for name, mask in sorted(drawn.items())}
@@ -216,9 +217,9 @@ def _read_json(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {where}: {first['msg']}", "see the documented format of aperture files") from error
+        raise InputError(f"{path}: {where}: {first['msg']}", "its format: tasks/apertures/aperture_file.py") from error
     except (ValueError, OSError) as error:
-        raise InputError(f"{path}: neither HDF5 nor JSON: {error}", "correct apertures.file") from error
+        raise InputError(f"{path}: neither HDF5 nor JSON: {error}", "name an aperture file") from error
     if drawn.scan_shape != scan_shape:
         raise InputError(f"{path}: scan_shape is {drawn.scan_shape}, the scan is {scan_shape}", "redraw the apertures")
     if len({crystal.id for crystal in drawn.crystals}) < len(drawn.crystals):
@@ -256,6 +257,12 @@ def _area(aperture: DrawnAperture, scan_shape: tuple[int, int], field: str) -> N
         corners = np.array(aperture.polygon)
         if not np.all((corners > -1) & (corners < np.array(scan_shape))):
             raise InputError(f"{field}.polygon leaves the scan {scan_shape}", "corners are (row, column) from 0")
+        if (sides := crossing_sides(corners)) is not None:
+            first, second = ("({:.4g}, {:.4g})".format(*corners[side]) for side in sides)
+            raise InputError(
+                f"{field}.polygon crosses itself: its sides from {first} and from {second}",
+                "give the corners in order around the region",
+            )
         return np.asarray(polygon2mask(scan_shape, corners), dtype=bool)
     rows = aperture.mask or ()
     if len(rows) != scan_shape[0] or any(len(row) != scan_shape[1] for row in rows):

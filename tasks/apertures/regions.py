@@ -26,9 +26,10 @@ def split_aperture(masks: Masks, parts: int) -> dict[str, Masks]:
     """
     counts = masks.sum(axis=(1, 2))
     seen = counts[counts > 0]
-    if not 1 <= parts <= MOST_REGIONS or not len(seen) or parts > np.median(seen):
-        most = int(min(MOST_REGIONS, np.median(seen))) if len(seen) else 0
-        raise InputError(f"{parts} regions of a crystal that has {most} positions at most tilts", "ask for fewer")
+    most = int(np.median(seen)) if len(seen) else 0
+    if not 1 <= parts <= min(most, MOST_REGIONS):
+        why = f"a crystal of {most} positions at most tilts" if most < MOST_REGIONS else f"{MOST_REGIONS} are the most"
+        raise InputError(f"{parts} regions: {why}", "ask for fewer")
     direction = _longest(masks)
     regions = {f"crystal-{number + 1:02d}": np.zeros_like(masks) for number in range(parts)}
     for tilt, mask in enumerate(masks):
@@ -64,7 +65,7 @@ def best_positions(masks: Masks, signal: NDArray[np.float64], number: int) -> Ma
     return chosen
 
 
-def require_parts(regions: Mapping[str, Masks], crystal: Masks, name: str) -> None:
+def require_parts(regions: Mapping[str, Masks], crystal: Masks, name: str, *, file: str) -> None:
     """Raise unless regions lie within a crystal, apart from each other, at most of its tilts.
 
     Parameters
@@ -73,6 +74,8 @@ def require_parts(regions: Mapping[str, Masks], crystal: Masks, name: str) -> No
         (n_tilts, ny, nx): all positions within the crystal's outline.
     name
         Of the crystal, for the message.
+    file
+        That the regions were read from, for the message.
 
     Raises
     ------
@@ -80,23 +83,28 @@ def require_parts(regions: Mapping[str, Masks], crystal: Masks, name: str) -> No
         Naming the region and what is wrong with it.
     """
     seen = crystal.any(axis=(1, 2))
-    taken = np.zeros_like(crystal)
+    before: dict[str, Masks] = {}
     for region, masks in regions.items():
+        said = f"{file}: region {region}"
         outside = int(np.count_nonzero(masks & ~crystal))
         if outside:
             raise InputError(
-                f"{region}: {outside} of its {int(masks.sum())} positions lie outside {name}",
-                "draw it within the crystal",
+                f"{said}: {outside} of its {int(masks.sum())} positions lie outside {name}",
+                f"draw it within {name}, in a file for this run",
             )
         if np.count_nonzero(masks.any(axis=(1, 2))) < seen.sum() / 2:
             raise InputError(
-                f"{region}: empty at {int(np.count_nonzero(seen & ~masks.any(axis=(1, 2))))} of the {int(seen.sum())} "
+                f"{said}: empty at {int(np.count_nonzero(seen & ~masks.any(axis=(1, 2))))} of the {int(seen.sum())} "
                 f"tilts at which {name} is seen",
                 "draw it at more tilts: the studio copies it to all",
             )
-        if (shared := int(np.count_nonzero(masks & taken))) > 0:
-            raise InputError(f"{region}: {shared} positions belong to another region, too", "regions must not overlap")
-        taken |= masks
+        for other, taken in before.items():
+            if (shared := int(np.count_nonzero(masks & taken))) > 0:
+                raise InputError(
+                    f"{said}: {shared} of its positions belong to region {other}, too",
+                    "draw regions that do not overlap",
+                )
+        before[region] = masks
 
 
 def _longest(masks: Masks) -> NDArray[np.float64]:

@@ -75,7 +75,9 @@ def _positions_note(electrons: ElectronSource | None) -> tuple[str, ...]:
     if electrons is None:
         return ("the frames were not summed from scans: there are no probe positions",)
     gone = electrons.missing()
-    return () if gone is None else (f"{gone} is gone: what the probe positions gave cannot be shown",)
+    if gone is None:
+        return ()
+    return (f"{gone} is gone: what the probe positions gave cannot be shown; the rest is of the frames",)
 
 
 def _observations(

@@ -1,5 +1,6 @@
 """The table, the sentences and the plots of `tests.benchmarks.smallest_region`, from its lines."""
 
+import itertools
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,7 +47,7 @@ def nests(rows: list[Row]) -> dict[tuple[Any, ...], list[Nest]]:
         below = [row for row in ordered if smallest is not None and row["positions"] < smallest["positions"]]
         false = sum(row["false"] for row in ordered)
         found[key[: len(CONDITION)]].append(Nest(whole, smallest, below[-1] if below else None, false))
-    return dict(found)
+    return dict(sorted(found.items(), key=lambda one: (one[0][0], one[0][1], -one[0][2], *one[0][3:])))
 
 
 def table(rows: list[Row]) -> str:
@@ -57,9 +58,8 @@ def table(rows: list[Row]) -> str:
         structure, size, dose, model, kind = condition
         solved = [nest.smallest for nest in several if nest.smallest is not None]
         unsolved = [nest.unsolved for nest in several if nest.unsolved is not None]
-        name = structure if model == "kinematical" else f"{structure}, {model}"
         cells = [
-            name,
+            _name(structure, model),
             f"{size:g}",
             f"{dose:g}",
             _kind(kind),
@@ -120,29 +120,78 @@ def draw(rows: list[Row], folder: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5))
+    looks = Looks(rows)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.5))
     for condition, several in nests(rows).items():
-        structure, size, dose, _model, kind = condition
         needed = sorted(nest.smallest["electrons"] for nest in several if nest.smallest is not None)
         if needed:
             share = np.arange(1, len(needed) + 1) / len(several)
-            label = f"{structure}, {size:g} nm, {dose:g} e, {kind}"
-            left.step(needed, share, where="post", marker="o", label=label, linestyle="-" if kind == "crystal" else ":")
+            look = looks.of_condition(condition)
+            left.step(
+                [needed[0], *needed, ELECTRONS[-1]], [0, *share, share[-1]], where="post", **look | {"marker": ""}
+            )
+            left.plot(needed, share, **look | {"linestyle": ""})
     left.set(xscale="log", ylim=(0, 1.05), xlabel="electrons of a region at all tilts", ylabel="share solved")
-    if left.lines:
-        left.legend(fontsize=7)
-    for structure in dict.fromkeys(row["structure"] for row in rows):
-        known = [row for row in rows if row["structure"] == structure and row.get("allowed") is not None]
-        right.plot(
-            [1 - row["allowed"] for row in known], [1 - row["correlation"] for row in known], "o", label=structure
-        )
+    for name, colour in looks.colours.items():
+        known = [
+            row for row in rows if _name(row["structure"], row["model"]) == name and row.get("allowed") is not None
+        ]
+        right.plot([1 - row["allowed"] for row in known], [1 - row["correlation"] for row in known], "o", color=colour)
     right.axline((1e-3, 1e-3), slope=1, color="0.6")
     right.set(xscale="log", yscale="log", xlabel="1 - CC that the counts allow", ylabel="1 - CC with the truth")
-    if rows:
-        right.legend(fontsize=7)
-    figure.tight_layout()
+    figure.legend(handles=looks.legend(), loc="lower center", ncols=6, fontsize=8)
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
     figure.savefig(folder / "smallest-region.png", dpi=150)
     plt.close(figure)
+
+
+class Looks:
+    """How conditions are drawn, each in its own way: colour by structure, line by dose, marker by size; open markers
+    for patchworks.
+    """
+
+    def __init__(self, rows: list[Row]) -> None:
+        names = [_name(row["structure"], row["model"]) for row in rows]
+        self.colours = _dealt(names, [f"C{number}" for number in range(10)])
+        self.lines = _dealt([row["dose"] for row in rows], ["-", "--", ":", "-."])
+        self.markers = _dealt([row["size_nm"] for row in rows], ["o", "s", "^", "D", "v"])
+        self.kinds = {
+            kind: {"crystal": "full"}.get(kind, "none") for kind in dict.fromkeys(row["kind"] for row in rows)
+        }
+
+    def of_condition(self, condition: tuple[Any, ...]) -> dict[str, Any]:
+        """Return what matplotlib is told of a line."""
+        structure, size, dose, model, kind = condition
+        return {
+            "color": self.colours[_name(structure, model)],
+            "linestyle": self.lines[dose],
+            "marker": self.markers[size],
+            "fillstyle": self.kinds[kind],
+        }
+
+    def legend(self) -> list[Any]:
+        """Return an entry for each look."""
+        from matplotlib.lines import Line2D
+
+        plain = {"color": "0.3", "linestyle": ""}
+        return [
+            *(Line2D([], [], color=colour, label=name) for name, colour in self.colours.items()),
+            *(Line2D([], [], color="0.3", linestyle=line, label=f"{d:g} e") for d, line in self.lines.items()),
+            *(Line2D([], [], **plain, marker=marker, label=f"{nm:g} nm") for nm, marker in self.markers.items()),
+            *(
+                Line2D([], [], **plain, marker="h", fillstyle=fill, label=_kind(kind))
+                for kind, fill in self.kinds.items()
+            ),
+        ]
+
+
+def _dealt(values: list[Any], looks: list[str]) -> dict[Any, str]:
+    """Return a look for each value, in the order of the values."""
+    return dict(zip(sorted(set(values)), itertools.cycle(looks), strict=False))
+
+
+def _name(structure: str, model: str) -> str:
+    return structure if model == "kinematical" else f"{structure}, {model}"
 
 
 def _kind(kind: str) -> str:

@@ -442,9 +442,10 @@ def test_a_replay_names_what_is_not_the_same(solved: Path, tmp_path: Path) -> No
     shutil.copytree(solved, run)
     listing = next((run / "crystals" / "crystal-01" / "integrate").glob("*.hkl"))
     listing.write_text(listing.read_text().replace("1", "2", 1))
+    next(listing.parent.glob("*.mtz")).unlink()
     (changed,) = replay(run, "integrate")
     assert changed.outcome == "differs"
-    assert listing.name in changed.why
+    assert changed.why == f"{listing.name}; no longer in the run: {listing.with_suffix('.mtz').name}"
     with pytest.raises(SettingsError, match="no such stage"):
         replay(run, "cooking")
 
@@ -477,6 +478,21 @@ def test_a_region_too_small_to_be_indexed_is_measured_in_the_crystals_geometry(s
     ]
     assert len(pairs) > 50
     assert np.corrcoef(np.array(pairs).T)[0, 1] > 0.9
+
+
+def test_regions_of_a_run_that_lost_its_store_say_what_can_be_done(solved: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(solved, run)
+    next((run / "ingest").glob("*.events")).unlink()
+    asked, out = RegionsAsked(positions=4), tmp_path / "region"
+    with pytest.raises(SourceError, match=r"events: gone: .*\n.*again, in a new folder"):
+        measure_regions(run, "crystal-01", asked, out, QuietSteps())
+    results = json.loads((run / "results.json").read_text())
+    results["source"]["path"] = str(tmp_path / "absent")
+    (run / "results.json").write_text(json.dumps(results))
+    with pytest.raises(SourceError, match=r"events: gone: .*\n.*absent is gone, too"):
+        measure_regions(run, "crystal-01", asked, out, QuietSteps())
+    assert not out.exists()
 
 
 def test_one_kind_of_region_is_asked_for(solved: Path, tmp_path: Path) -> None:

@@ -106,6 +106,14 @@ def test_a_mask_for_all_tilts_and_tilts_of_lost_scans_are_allowed(tmp_path):
             {"crystals": [{"id": "crystal-01", "apertures": [{"tilt_deg": 3.0, "polygon": [[1, 1], [1, 4], [5, 4]]}]}]},
             "tilt_deg: 3",
         ),
+        (
+            {
+                "crystals": [
+                    {"id": "crystal-01", "apertures": [{"tilt_deg": 0, "polygon": [[1, 1], [5, 4], [1, 4], [5, 1]]}]}
+                ]
+            },
+            r"crystal-01.apertures.0.polygon crosses itself: its sides from \(1, 1\) and from \(1, 4\)",
+        ),
         ({"crystals": [{"id": "crystal-01", "apertures": [{"tilt_deg": None}]}]}, "a polygon or a mask"),
         (
             {"crystals": [{"id": "crystal-01", "apertures": [{"tilt_deg": 0, "polygon": [[1, 1], [1, 40], [5, 4]]}]}]},

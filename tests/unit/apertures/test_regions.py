@@ -34,7 +34,7 @@ def test_a_part_is_the_same_end_of_the_crystal_at_every_tilt() -> None:
 
 
 def test_more_parts_than_positions_are_refused() -> None:
-    with pytest.raises(InputError, match="5 regions of a crystal that has 4 positions"):
+    with pytest.raises(InputError, match="5 regions: a crystal of 4 positions"):
         split_aperture(blob(slice(4, 6), slice(3, 5)), 5)
 
 
@@ -57,14 +57,16 @@ def test_no_more_positions_are_chosen_than_there_are() -> None:
 def test_regions_outside_overlapping_or_mostly_empty_are_refused() -> None:
     crystal = blob(slice(4, 10), slice(3, 21), tilts=4)
     part = split_aperture(crystal, 2)["crystal-01"]
-    require_parts({"crystal-01": part, "crystal-02": crystal & ~part}, crystal, "crystal-07")
-    with pytest.raises(InputError, match=r"crystal-02: .* belong to another region"):
-        require_parts({"crystal-01": part, "crystal-02": crystal}, crystal, "crystal-07")
+    require_parts({"crystal-01": part, "crystal-02": crystal & ~part}, crystal, "crystal-07", file="mine.h5")
+    with pytest.raises(
+        InputError, match=r"mine.h5: region crystal-02: \d+ of its positions belong to region crystal-01"
+    ):
+        require_parts({"crystal-01": part, "crystal-02": crystal}, crystal, "crystal-07", file="mine.h5")
     beyond = part.copy()
     beyond[0, 0, 0] = True
-    with pytest.raises(InputError, match=r"1 of its .* lie outside crystal-07"):
-        require_parts({"crystal-01": beyond}, crystal, "crystal-07")
+    with pytest.raises(InputError, match=r"mine.h5: region crystal-01: 1 of its .* lie outside crystal-07"):
+        require_parts({"crystal-01": beyond}, crystal, "crystal-07", file="mine.h5")
     rare = part.copy()
     rare[1:] = False
     with pytest.raises(InputError, match="empty at 3 of the 4 tilts"):
-        require_parts({"crystal-01": rare}, crystal, "crystal-07")
+        require_parts({"crystal-01": rare}, crystal, "crystal-07", file="mine.h5")
