@@ -21,13 +21,13 @@ ELECTRONS = (3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 class Nest(NamedTuple):
     """One crystal, or one patchwork: its ``whole`` and, if there are any, the ``smallest`` that is solved and the
-    largest ``unsolved`` one below it; ``false``: how many of its regions are called solved with a wrong structure.
+    largest ``unsolved`` one below it; ``tried``: all its regions, from small to large.
     """
 
     whole: Row
     smallest: Row | None
     unsolved: Row | None
-    false: int
+    tried: tuple[Row, ...]
 
 
 def nests(rows: list[Row]) -> dict[tuple[Any, ...], list[Nest]]:
@@ -45,8 +45,7 @@ def nests(rows: list[Row]) -> dict[tuple[Any, ...], list[Nest]]:
             continue  # interrupted
         smallest = next((row for row in ordered if row["solved"]), None) if whole["solved"] else None
         below = [row for row in ordered if smallest is not None and row["positions"] < smallest["positions"]]
-        false = sum(row["false"] for row in ordered)
-        found[key[: len(CONDITION)]].append(Nest(whole, smallest, below[-1] if below else None, false))
+        found[key[: len(CONDITION)]].append(Nest(whole, smallest, below[-1] if below else None, tuple(ordered)))
     return dict(sorted(found.items(), key=lambda one: (one[0][0], one[0][1], -one[0][2], *one[0][3:])))
 
 
@@ -71,10 +70,10 @@ def table(rows: list[Row]) -> str:
             f"{_middle(solved, 'correlation'):.3f} / {_middle(solved, 'allowed'):.3f}",
             f"{_middle(solved, 'd_min'):.2f} / {_middle(solved, 'd_min_allowed'):.2f}",
             f"{100 * _middle(solved, 'share_needed'):.0f} %",
-            str(sum(nest.false for nest in several)),
+            str(sum(row["false"] for nest in several for row in nest.tried)),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *shares(found), "", *sentences(found)])
+    return "\n".join([*lines, "", *shares(found), "", *every_region(found), "", *sentences(found)])
 
 
 def shares(found: dict[tuple[Any, ...], list[Nest]]) -> list[str]:
@@ -89,6 +88,34 @@ def shares(found: dict[tuple[Any, ...], list[Nest]]) -> list[str]:
         needed = [nest.smallest["electrons"] for nest in several if nest.smallest is not None]
         cells = [f"{sum(one <= most for one in needed)} of {len(several)}" for most in ELECTRONS]
         lines.append(f"| {structure} | {size:g} | {dose:g} | {_kind(kind)} | {' | '.join(cells)} |")
+    return lines
+
+
+def every_region(found: dict[tuple[Any, ...], list[Nest]]) -> list[str]:
+    """Return a row for each crystal and patchwork: which of its regions solve, and which do not, with their R1."""
+    lines = [
+        "| every region: structure | nm | a position | of | seed | solved: positions (R1) | not solved |",
+        "|---" * 7 + "|",
+    ]
+    for (structure, size, dose, _model, kind), several in found.items():
+        for nest in several:
+            told = [
+                ", ".join(
+                    f"{row['positions']} ({'-' if row.get('r1') is None else format(row['r1'], '.3f')})"
+                    for row in nest.tried
+                    if row["solved"] == solved
+                )
+                for solved in (True, False)
+            ]
+            cells = [
+                structure,
+                f"{size:g}",
+                f"{dose:g}",
+                _kind(kind),
+                str(nest.whole["seed"]),
+                *(one or "-" for one in told),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
