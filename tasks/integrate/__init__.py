@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         reflections_from_observations,
         reindexed,
     )
+    from tasks.integrate.beside_detector import frames_beside_detector
     from tasks.integrate.builtin import BuiltinIntegrator
     from tasks.integrate.cell_scale import calibrated_scale, curvature_doubt, stated_scale, volume_esd, whole_esd
     from tasks.integrate.crystals.combine import combine_crystals, sorted_forms
@@ -108,6 +109,7 @@ __all__ = [
     "determine_laue_group",
     "determine_laue_group_in_setting",
     "forecast_completeness",
+    "frames_beside_detector",
     "halves_agreement",
     "hklf4_text",
     "in_axes_of",

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import gemmi
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from tasks.integrate import (
     USED,
     Measurements,
     Reflections,
+    frames_beside_detector,
     own_pixels,
     read_traces,
     to_asymmetric_unit,
@@ -180,27 +180,13 @@ def _why_not_predicted(
         return f"not predicted, as its d of {d:.3f} A is below {spacings.min():.3f} A, to which spots were looked for"
     if d > spacings.max():
         return f"not predicted, as its d of {d:.2f} A lies within the direct beam"
-    near = _frames_near(hkl, laue, reflections, reach=float(np.abs(every.excitation).max()))
-    if near:
-        angles = ", ".join(f"{frames.frames[number].angle_deg:g}" for number in near[:3])
+    star = np.array([operation.apply_to_hkl(hkl) for operation in laue.operations().sym_ops], dtype=np.int32)
+    reach = float(np.abs(every.excitation).max())
+    beside = frames_beside_detector(np.concatenate([star, -star]), reflections, frames, reach=reach)
+    if beside:
+        angles = ", ".join(f"{frames.frames[number].angle_deg:g}" for number in beside[:3])
         return f"outside the detector where it meets the Ewald sphere (at {angles} deg)"
-    return "not predicted, as no tilt brings it near the Ewald sphere"
-
-
-def _frames_near(
-    hkl: tuple[int, int, int], laue: gemmi.SpaceGroup, reflections: Reflections, *, reach: float
-) -> list[int]:
-    """Return the frames on which the reflection or an equivalent lies within `reach` (1/angstrom) of the sphere."""
-    if reflections.pictures is None or not reflections.pictures.path.is_file():
-        return []
-    with h5py.File(reflections.pictures.path, "r") as file:
-        setting = np.asarray(file["geometry/setting"])
-        wavelength = float(file["geometry"].attrs["wavelength_angstrom"])
-    star = np.array([operation.apply_to_hkl(hkl) for operation in laue.operations().sym_ops])
-    q = np.einsum("fij,nj->fni", setting, np.concatenate([star, -star]).astype(np.float64))
-    centre = np.array([0.0, 0.0, 1.0 / wavelength])
-    distance = np.abs(1.0 / wavelength - np.linalg.norm(q - centre, axis=-1)).min(axis=1)
-    return np.flatnonzero(distance <= reach).tolist()
+    return "not predicted, as no tilt brings it near enough to the Ewald sphere"
 
 
 def _d_angstrom(hkl: tuple[int, int, int], reflections: Reflections) -> float:
