@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,8 +36,9 @@ from tasks.integrate.models import (
     JoiningEvidence,
     Reflections,
 )
-from tasks.integrate.reflection_file import joined_tables, read_unmerged
-from tasks.model import Vector, plain
+from tasks.integrate.reflection_file import Unmerged, joined_tables, read_unmerged
+from tasks.integrate.symmetry.laue import determine_laue_group
+from tasks.model import UnitCell, Vector, plain
 from tasks.model.provenance import Provenance
 from tasks.stage import stage
 
@@ -273,12 +275,24 @@ def _merged(
         counting=common_counting(sources),
         cell_scale=common_scale([one.cell_scale for one in sources]),
     )
-    limit = significant_d_min(data, space_group("P -1"), cell)
-    within = observations_at(data, d_star_squared(data.hkl, cell) <= limit**-2 * (1 + 1e-9))
-    # of few counts the median is zero, and what lies far from it is the signal
-    counted = all(one.provenance.parameters.get("statistics") == "counts" for one in sources)
-    every = np.ones(len(within.hkl), dtype=bool) if counted else None
+    within = _significant(data, space_group("P -1"), cell)
+    if not all(one.provenance.parameters.get("statistics") == "counts" for one in sources):
+        return reflections_from_observations(name, within, cell, particulars, workdir=folder)
+    # few counts say something by all equivalents together where each reflection alone says nothing
+    choice = determine_laue_group(within, cell)
+    data = data._replace(hkl=choice.reindex(data.hkl))
+    further = _significant(data, choice.laue, choice.cell)
+    if len(further.hkl) > len(within.hkl):
+        within, cell = further, choice.cell
+    # the median of few counts is zero, and what lies far from it is the signal
+    every = np.ones(len(within.hkl), dtype=bool)
     return reflections_from_observations(name, within, cell, particulars, workdir=folder, consistent=every)
+
+
+def _significant(data: Unmerged, laue: gemmi.SpaceGroup, cell: UnitCell) -> Unmerged:
+    """Return the observations up to the resolution at which equivalents together still say something."""
+    limit = significant_d_min(data, laue, cell)
+    return observations_at(data, d_star_squared(data.hkl, cell) <= limit**-2 * (1 + 1e-9))
 
 
 def _growth(merged: Reflections, n: int) -> tuple[ClusterGrowth, ...]:
