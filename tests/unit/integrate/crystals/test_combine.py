@@ -7,6 +7,7 @@ from tasks.crystal.lattice_match import isometries
 from tasks.integrate.crystals.combine import combine_crystals
 from tasks.integrate.reflection_file import read_merged
 from tasks.model import UnitCell
+from tasks.model.provenance import Provenance
 from tests.synthetic.crystal_forms import TETRAGONAL, TRICLINIC, Form, crystal
 
 
@@ -83,6 +84,24 @@ def test_forms_are_kept_apart_by_intensities_and_by_cells(tmp_path):
     values = {frozenset(pair[:2]): pair[2] for pair in combined.pairs}
     assert values[frozenset({"crystal-01", "crystal-04"})] is None
     assert abs(values[frozenset({"crystal-01", "crystal-03"})]) < 0.35
+
+
+def test_few_counts_are_kept_as_far_as_all_equivalents_together_say_something(tmp_path):
+    form = Form(TETRAGONAL, "P 4/mmm", 4)
+    normals = ((1, 0, 0), (0, 1, 1))
+    sums = tuple(
+        crystal(f"crystal-{n:02d}", form, tmp_path, seed=n, normal=normal, b=3.0, background=0.3)
+        for n, normal in enumerate(normals, 1)
+    )
+    counts = Provenance(engine="test", version="1", parameters={"statistics": "counts"})
+    counted = tuple(one.model_copy(update={"provenance": counts}) for one in sums)
+    (nearer,), (farther,) = (
+        combine_crystals(sets, tmp_path / name).clusters for name, sets in (("sums", sums), ("counts", counted))
+    )
+    assert nearer.merged.laue_group == farther.merged.laue_group == "P 4/m m m"
+    assert farther.merged.d_min_angstrom < nearer.merged.d_min_angstrom - 0.1
+    assert farther.merged.overall.i_over_sigma > 1.0
+    assert correlation_with_truth(form, farther) > 0.9
 
 
 def test_one_crystal_is_a_cluster_of_one(tmp_path):
