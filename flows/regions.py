@@ -133,7 +133,9 @@ def _parent(finished: FinishedRun, crystal: str) -> _Parent:
     found = crystal_of(run, crystal)
     if found.electrons is None:
         raise SourceError(f"{run}: of a rotation series: there are no probe positions", "name a run of a tilt series")
-    if (gone := first_gone(*found.electrons)) is not None:
+    known = found.reflections
+    needed = (*found.electrons, known.merged, known.unmerged, known.pictures, known.traces)
+    if (gone := first_gone(*needed)) is not None:
         source = Path(finished.results["source"]["path"])
         raise SourceError(f"{gone}: gone: regions are summed from what the run kept", _what_is_left(run, source))
     said = IN_NEIGHBOURS_LATTICE if measured_in(run, crystal) == BESIDE else ""

@@ -55,8 +55,8 @@ def first_damaged(folder: Path, values: Any, *, seen: dict[Path, bool] | None = 
     return None
 
 
-def first_gone(*documents: BaseModel) -> Path | None:
-    """Return the first file that documents name and that is not there; None if all are."""
+def first_gone(*documents: BaseModel | None) -> Path | None:
+    """Return the first file that documents, or references to files, name and that is not there; None if all are."""
     return next((file.path for file in _files_of(documents) if not file.path.exists()), None)
 
 
