@@ -1,6 +1,6 @@
 """The events of one scan, in memory or in a store on disk (`tasks.events.store_file`)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -8,6 +8,15 @@ from numpy.typing import NDArray
 
 EXPOSED_STEPS = 50
 """Of the fixed point for the mean of camera frames: each takes the error at one electron per frame to 0.6 of itself."""
+
+
+class EventRun(NamedTuple):
+    """Events of some chunks of a store that follow each other."""
+
+    begin: int
+    """Of the chunks that were asked for, which are these: ``numbers[begin:end]``."""
+    end: int
+    events: NDArray[np.uint32]
 
 
 class StoredEvents(Protocol):
@@ -24,17 +33,17 @@ class StoredEvents(Protocol):
         ...
 
     @property
-    def largest(self) -> int:
-        """Events of the largest chunk."""
+    def mapped(self) -> NDArray[np.uint32] | None:
+        """(n,), all of them as they lie in the file, which `runs` looks at; None if they must be unpacked."""
         ...
 
-    def chunk(self, number: int, out: NDArray[np.uint32] | None = None) -> NDArray[np.uint32]:
-        """Return the events of one chunk, as `ScanEvents` has them, in `out` if it is given and must be written.
+    def runs(self, numbers: Sequence[int]) -> Iterator[EventRun]:
+        """Go through some chunks, ascending; the memory of a run is used for the next.
 
         Raises
         ------
         SourceError
-            If its bytes are not those that were written.
+            If the bytes of a chunk are not those that were written.
         """
         ...
 
@@ -94,16 +103,15 @@ def blocks(scan: ScanEvents, begins: NDArray[np.int64], ends: NDArray[np.int64])
     if not len(begins) or not len(scan.events):
         return
     firsts = scan.events.first_events
-    memory = np.empty(scan.events.largest, dtype=np.uint32)  # new memory for each chunk takes as long as to unpack it
-    # an empty range at a border counts for either side of it
-    number = np.maximum(np.searchsorted(firsts, begins, side="right") - 1, 0)
-    cuts = np.flatnonzero(np.diff(number)) + 1
-    for start, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), len(begins)], strict=True):
-        first = int(firsts[number[start]])
-        part = slice(start, stop)
-        if (ends[part] > begins[part]).any():
-            events = scan.events.chunk(int(number[start]), memory)
-            yield EventBlock(events, first, part, begins[part] - first, ends[part] - first)
+    # an empty range at a border counts for the chunk behind it
+    edges = np.concatenate([[0], np.searchsorted(begins, firsts[1:]), [len(begins)]])
+    held = np.concatenate([[0], np.cumsum(ends - begins)])
+    numbers = np.flatnonzero(np.diff(held[edges])).tolist()
+    starts, stops, chunk_firsts = (some.tolist() for some in (edges[:-1], edges[1:], firsts))
+    for run in scan.events.runs(numbers):
+        first = chunk_firsts[numbers[run.begin]]
+        part = slice(starts[numbers[run.begin]], stops[numbers[run.end - 1]])
+        yield EventBlock(run.events, first, part, begins[part] - first, ends[part] - first)
 
 
 def position_blocks(scan: ScanEvents, positions: NDArray[np.int64] | None = None) -> Iterator[EventBlock]:

@@ -1,5 +1,6 @@
 """Exact sums of electron events, shifted by whole pixels: every electron is counted once, whatever the threads."""
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from tasks.events.canvas import Canvas
 from tasks.events.coin import Throws
 from tasks.events.kinds import kinds_of
 from tasks.events.store import ScanEvents, position_blocks
+from tasks.events.store_kernels import add_ranges, take_up
 from tasks.events.threads import side_by_side
 from tasks.model.arrays import Integers
 
@@ -18,8 +20,8 @@ RECIPROCAL_BITS = 40
 """Of the reciprocal that divides a pixel's number by the columns: exact while pixels times columns stay below 2^40,
 beyond 10^4 columns and rows. With a division the sum of a scan of 1.1e7 electrons took 41 CPU ms instead of 25."""
 
-BATCH_EVENTS = 1 << 22
-"""Held in memory, 16 MiB, while the sums of many apertures are made one after the other: of fifty apertures each has
+BATCH_EVENTS = 1 << 24
+"""Held in memory, 64 MiB, while the sums of many apertures are made one after the other: of fifty apertures each has
 some 80 000 there, four for every cache line of its sum."""
 
 
@@ -89,8 +91,10 @@ def sum_pattern(
     positions = np.arange(scan.positions) if keep is None else np.flatnonzero(keep)
     whole = np.zeros(detector_shape, dtype=np.uint32)
     if shifts is None:
+        low = np.zeros(whole.size, dtype=np.uint8)
         for part in position_blocks(scan, positions):
-            _add_flat(part.begins, part.ends, part.events, whole.reshape(-1))
+            add_ranges(part.begins, part.ends, part.events, low, whole.reshape(-1))
+        take_up(low, whole.reshape(-1))
         return whole
     moves = shifts[positions].astype(np.int64)
     none, no_heads = np.zeros((0, 0), dtype=np.uint32), np.zeros(0, dtype=np.uint8)
@@ -117,38 +121,55 @@ def sum_apertures(
     members = np.array([np.asarray(one).ravel() for one in apertures]).reshape(len(apertures), -1)
     kind, in_kind = kinds_of(members)
     positions = np.flatnonzero(members.any(axis=0))
-    found = np.zeros((in_kind.shape[1], detector_shape[0] * detector_shape[1]), dtype=np.uint32)
-    if len(positions):
-        _sum_kinds(scan, positions, kind[positions], found, threads)
-    out = np.zeros((len(apertures), *detector_shape), dtype=np.uint32)
-    for number, inside in enumerate(in_kind):
-        for one in np.flatnonzero(inside):
-            out[number] += found[one].reshape(detector_shape)
-    return out
+    out = np.zeros((len(apertures), detector_shape[0] * detector_shape[1]), dtype=np.uint32)
+    shared = np.flatnonzero(in_kind.sum(axis=0) > 1)
+    extra = np.zeros((len(shared), out.shape[1]), dtype=np.uint32)
+    # the electrons of positions that are in one aperture alone are summed where they belong
+    into = {int(one): out[int(np.argmax(in_kind[:, one]))] for one in np.flatnonzero(in_kind.sum(axis=0) == 1)}
+    into |= {int(one): extra[number] for number, one in enumerate(shared)}
+    if len(into) == 1:
+        _sum_one(scan, positions, next(iter(into.values())), threads)
+    elif len(positions):
+        _sum_kinds(scan, positions, kind[positions], into, threads)
+    for one in shared:
+        for number in np.flatnonzero(in_kind[:, one]):
+            out[number] += into[int(one)]
+    return out.reshape(len(apertures), *detector_shape)
 
 
-def _sum_kinds(scan: ScanEvents, positions: Integers, kind: Integers, found: NDArray[np.uint32], threads: int) -> None:
-    """Add the electrons of some positions to the sums of their kinds, (kinds, pixels).
+def _sum_one(scan: ScanEvents, positions: Integers, out: NDArray[np.uint32], threads: int) -> None:
+    """Add the electrons of some positions to one sum, (pixels,)."""
 
-    A sum stays in a core's cache while one kind after the other is added, for some millions of events in memory.
-    """
-    if len(np.unique(kind)) == 1:
-        one = int(kind[0])
+    def summed(share: slice) -> NDArray[np.uint32]:
+        total, low = np.zeros_like(out), np.zeros(len(out), dtype=np.uint8)
+        for part in position_blocks(scan, positions[share]):
+            add_ranges(part.begins, part.ends, part.events, low, total)
+        take_up(low, total)
+        return total
 
-        def summed(share: slice) -> NDArray[np.uint32]:
-            total = np.zeros(found.shape[1], dtype=np.uint32)
-            for part in position_blocks(scan, positions[share]):
-                _add_flat(part.begins, part.ends, part.events, total)
-            return total
+    for total in side_by_side(summed, len(positions), threads):
+        out += total
 
-        for total in side_by_side(summed, len(positions), threads):
-            found[one] += total
+
+def _sum_kinds(
+    scan: ScanEvents, positions: Integers, kind: Integers, into: dict[int, NDArray[np.uint32]], threads: int
+) -> None:
+    """Add the electrons of some positions to the sums of their kinds, (pixels,) each."""
+    mapped = scan.events if isinstance(scan.events, np.ndarray) else scan.events.mapped
+    if mapped is not None:
+        bounds = scan.bounds
+
+        def looked_at(share: slice) -> None:
+            deque(position_blocks(scan, positions[share]), maxlen=0)
+
+        side_by_side(looked_at, len(positions), threads)
+        _add_kinds(mapped, bounds[positions], bounds[positions + 1], kind, into, threads)
         return
     lengths = np.diff(scan.bounds)[positions]
     cuts = np.searchsorted(np.cumsum(lengths), np.arange(BATCH_EVENTS, int(lengths.sum()), BATCH_EVENTS))
     memory = np.empty(min(BATCH_EVENTS + int(lengths.max(initial=0)), int(lengths.sum())), dtype=np.uint32)
     for begin, end in pairwise([0, *np.unique(cuts).tolist(), len(positions)]):
-        mine, its_kind = positions[begin:end], kind[begin:end]
+        mine = positions[begin:end]
         starts = np.concatenate([[0], np.cumsum(lengths[begin:end])])
 
         def gathered(share: slice, mine: Integers = mine, starts: Integers = starts) -> None:
@@ -156,24 +177,29 @@ def _sum_kinds(scan: ScanEvents, positions: Integers, kind: Integers, found: NDA
                 _copy(part.begins, part.ends, part.events, starts[share][part.ranges], memory)
 
         side_by_side(gathered, len(mine), threads)
-        order = np.argsort(its_kind, kind="stable")
-        edges = np.searchsorted(its_kind[order], np.arange(len(found) + 1))
-
-        def added(share: slice, order: Integers = order, edges: Integers = edges, starts: Integers = starts) -> None:
-            for one in range(*share.indices(len(found))):
-                here = order[edges[one] : edges[one + 1]]
-                _add_flat(starts[:-1][here], starts[1:][here], memory, found[one])
-
-        side_by_side(added, len(found), threads)
+        _add_kinds(memory, starts[:-1], starts[1:], kind[begin:end], into, threads)
 
 
-@njit(cache=True, nogil=True)
-def _add_flat(
-    begins: Integers, ends: Integers, events: NDArray[np.uint32], whole: NDArray[np.uint32]
-) -> None:  # pragma: no cover
-    for k in range(len(begins)):
-        for index in range(begins[k], ends[k]):
-            whole[events[index]] += np.uint32(1)
+def _add_kinds(
+    events: NDArray[np.uint32],
+    begins: Integers,
+    ends: Integers,
+    kind: Integers,
+    into: dict[int, NDArray[np.uint32]],
+    threads: int,
+) -> None:
+    """Add ranges of events in memory, (n,), to the sums of their kinds, one after the other."""
+    order = np.argsort(kind, kind="stable")
+    kind, begins, ends, kinds = kind[order], begins[order], ends[order], list(into)
+
+    def added(share: slice) -> None:
+        for one in kinds[share]:
+            here = slice(*np.searchsorted(kind, (one, one + 1)))
+            low = np.zeros(len(into[one]), dtype=np.uint8)
+            add_ranges(begins[here], ends[here], events, low, into[one])
+            take_up(low, into[one])
+
+    side_by_side(added, len(kinds), threads)
 
 
 @njit(cache=True, nogil=True)

@@ -1,7 +1,7 @@
 """Opening the event store that a TiltScan names."""
 
 from tasks.events.store import ScanEvents
-from tasks.events.store_file import open_store
+from tasks.events.store_reader import open_store
 from tasks.ingest.models import TiltScan
 
 

@@ -39,7 +39,8 @@ from adapters.formats.raw_csr_writer import write_raw_csr
 from adapters.formats.scans.scan_reader import ScanFileReader
 from adapters.formats.stempy_writer import ENTRIES_PER_BLOCK, write_scan
 from tasks.events.store import ScanEvents
-from tasks.events.store_file import open_store, write_store
+from tasks.events.store_file import write_store
+from tasks.events.store_reader import open_store
 from tasks.events.sums import sum_apertures
 from tasks.events.virtual_detectors import count_detectors
 
@@ -96,8 +97,10 @@ def ingest(folder: Path, scans: int, electrons: int, turns: int) -> None:
             return store(pair[0], **shapes, store=pair[1]).counts  # type: ignore[arg-type]
 
         pairs = list(zip(paths, stores, strict=True))
-        list(pool.map(one, pairs[:CORES]))
+        list(pool.map(one, pairs))
         for _ in range(turns):
+            for path in stores:  # ext4 writes a file to the disk before it takes the name of another
+                path.unlink()
             bare.append(seconds(lambda: [bare_read(path) for path in paths]))
             stored.append(seconds(lambda: list(pool.map(one, pairs))))
     events = sum(len(open_store(path).events) for path in stores)

@@ -13,7 +13,7 @@ from adapters.formats.scans.beam_offsets import offsets_beside
 from adapters.formats.scans.scan_formats import SCAN_FORMATS
 from adapters.formats.scans.scan_reader import ScanFileReader
 from adapters.formats.stempy_writer import write_scan
-from tasks.events.store_file import open_store
+from tasks.events.store_reader import open_store
 from tasks.ingest import Conversion, EventClock, Stated
 from tasks.model import SourceError
 from tests.synthetic.hostile_files import mutated, no_longer_than

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tasks.events import store_file
 from tasks.events.coin import Throws, coin_of_tilt
 from tasks.events.store import ScanEvents, position_blocks
-from tasks.events.store_file import INDEX, StoreWriter, open_store, write_store
+from tasks.events.store_file import INDEX, StoreWriter, write_store
+from tasks.events.store_reader import open_store
 from tasks.events.sums import sum_apertures, sum_pattern
 from tasks.events.virtual_detectors import count_detectors
 from tasks.model import SourceError
