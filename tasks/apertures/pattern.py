@@ -8,18 +8,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.feature import peak_local_max
 
-from tasks.events.inversion import distances
+from tasks.apertures.spot_field import CLIP_SIGMA, SpotField
 from tasks.events.scan_beam import DirectBeam
 from tasks.events.virtual_detectors import BACKGROUND, BEAM, IGNORED
-
-CLIP_SIGMA = 3.0
-"""A normal deviate passes once in 740 times, and the mean of what is left is 0.4 % of a deviation too low. With 2
-`python -m tests.benchmarks.apertures weak --seeds 1` finds no crystal, with 4 four of five, precise to 0.92 (0.98)."""
-
-
-LEAST_WEIGHT = 0.5
-"""Of the filter that must lie on valid pixels: at a straight edge of a dead sector half of it does. Chosen, not
-measured: less, and the maximum of a spot is made up."""
 
 
 class BraggSpots(NamedTuple):
@@ -32,19 +23,6 @@ class BraggSpots(NamedTuple):
     px: NDArray[np.float64]
     expected: NDArray[np.float64]
     measured: float = 1.0
-
-
-class _Scored(NamedTuple):
-    """Of every pixel (slow, fast): standard deviations over the background, that, its radius, and whether it counts.
-
-    Pixels within ``inner`` px are those of the direct beam.
-    """
-
-    score: NDArray[np.float64]
-    radial: NDArray[np.float64]
-    radius: NDArray[np.float64]
-    good: NDArray[np.bool_]
-    inner: float
 
 
 def find_bragg_spots(
@@ -77,7 +55,9 @@ def find_bragg_spots(
     -------
     The spots, and the region of every pixel (slow, fast): spot number + 1, or BACKGROUND, BEAM, IGNORED.
     """
-    score, radial, radius, good, inner = _scored(total, beam, sigma_px, valid)
+    field = SpotField(total.shape, beam, sigma_px=sigma_px, valid=valid)
+    radius, inner, good = field.radius, field.inner, field.good
+    score, radial = field.scored(total)
     px = _maxima(score, sigma_px, threshold, max_spots)
     if more is not None:
         px = np.rint(apart(np.concatenate([px, more]), sigma_px)[:max_spots]).astype(np.int64)
@@ -93,16 +73,10 @@ def find_bragg_spots(
 
 
 def brightest_spots(
-    total: NDArray[np.uint32],
-    beam: DirectBeam,
-    *,
-    sigma_px: float,
-    threshold: float,
-    max_spots: int,
-    valid: NDArray[np.bool_] | None = None,
+    total: NDArray[np.uint32], field: SpotField, *, sigma_px: float, threshold: float, max_spots: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the spots of a sum pattern, (n, 2) px, and how far they exceed the background; as `find_bragg_spots`."""
-    score = _scored(total, beam, sigma_px, valid).score
+    score = field.scored(total).score
     px = _maxima(score, sigma_px, threshold, max_spots)
     return px.astype(np.float64), score[tuple(px.T)]
 
@@ -127,61 +101,6 @@ def _maxima(score: NDArray[np.float64], sigma_px: float, threshold: float, most:
             score, min_distance=_distance(sigma_px), threshold_abs=threshold, num_peaks=most, exclude_border=False
         )
     )
-
-
-def _scored(total: NDArray[np.uint32], beam: DirectBeam, sigma_px: float, valid: NDArray[np.bool_] | None) -> _Scored:
-    radius = distances(total.shape, beam.centre)
-    inner = (5.0 if beam.seen else 2.0) * max(beam.sigma, sigma_px) + 2.0
-    good = np.ones(total.shape, dtype=bool) if valid is None else valid
-    image = np.where(good, total, 0).astype(np.float64)
-    smooth = ndimage.gaussian_filter(image, sigma_px)
-    if not good.all():
-        weight = ndimage.gaussian_filter(good.astype(np.float64), sigma_px)
-        smooth /= np.maximum(weight, LEAST_WEIGHT)
-        good = good & (weight > LEAST_WEIGHT)
-    area = 4.0 * np.pi * sigma_px**2
-    radial, _ = radial_background(image, smooth, radius, area=area, valid=good)
-    score = 2.0 * (np.sqrt(smooth * area + 0.375) - np.sqrt(radial * area + 0.375))  # Anscombe: unit variance
-    score[(radius < inner) | ~good] = 0.0
-    return _Scored(score, radial, radius, good, inner)
-
-
-def radial_background(
-    image: NDArray[np.float64],
-    smooth: NDArray[np.float64],
-    radius: NDArray[np.float64],
-    *,
-    area: float,
-    valid: NDArray[np.bool_],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the background as a function of the radius, per pixel, and the pixels that made it.
-
-    Iterated mean over rings of 2 px, without pixels whose smoothed value exceeds it by 3 standard deviations
-    (the smoothing averages `area` pixels); starts from the ring medians. Only `valid` pixels (slow, fast) count; a ring
-    without any takes the level of those beside it.
-    """
-    ring = (radius / 2.0).astype(np.int64)
-    n = int(ring.max()) + 1
-    level = _ring_medians(smooth[valid], ring[valid], n)
-    used = valid
-    for _ in range(4):
-        limit = level + CLIP_SIGMA * np.sqrt(np.maximum(level, 0.25 / area) / area)
-        used = valid & (smooth <= limit[ring])
-        number = np.bincount(ring[used], minlength=n)
-        mean = np.bincount(ring[used], weights=image[used], minlength=n) / np.maximum(number, 1)
-        level = np.where(number > 0, mean, level)
-    centres = 2.0 * np.arange(n) + 1.0
-    known = np.bincount(ring[valid], minlength=n) > 0
-    if not known.any():
-        return np.zeros(image.shape), used
-    return np.interp(radius, centres[known], level[known]), used
-
-
-def _ring_medians(image: NDArray[np.float64], ring: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    order = np.argsort(ring.ravel().astype(np.uint16), kind="stable")
-    edges = np.cumsum(np.bincount(ring.ravel(), minlength=n))[:-1]
-    parts = np.split(image.ravel()[order], edges)
-    return np.array([np.median(part) if part.size else 0.0 for part in parts])
 
 
 def regions(shape: tuple[int, ...], px: NDArray[np.integer | np.floating], *, reach: float) -> NDArray[np.int32]:

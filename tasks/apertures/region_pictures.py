@@ -62,14 +62,16 @@ def overlaps_after(a: RegionPictures, b: RegionPictures, shift: NDArray[np.int64
     field = whole_field(a.scan_shape)
     found = np.zeros((len(a.images), len(b.images)))
     norms = [float(np.linalg.norm(image)) for image in b.images]
+    top, bottom, left_of, right_of = np.array(b.windows).reshape(-1, 4).T
     for k, (window, image) in enumerate(zip(a.windows, a.images, strict=True)):
         place = window.moved(shift)
         left = place.common(field)
         norm = float(np.linalg.norm(image if left == place else _cut(image, place, left)))
-        for l, other in enumerate(b.windows):
-            both = left.common(other)
-            if both.size and norm * norms[l] > 0:
-                shared = _cut(image, place, both) * _cut(b.images[l], other, both)
+        meet = (top < left.bottom) & (bottom > left.top) & (left_of < left.right) & (right_of > left.left)
+        for l in np.flatnonzero(meet).tolist():
+            if norm * norms[l] > 0:
+                both = left.common(b.windows[l])
+                shared = _cut(image, place, both) * _cut(b.images[l], b.windows[l], both)
                 found[k, l] = float(shared.sum()) / max(norm * norms[l], 1e-12)
     return found
 

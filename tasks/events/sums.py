@@ -103,6 +103,29 @@ def sum_pattern(
     return whole
 
 
+def sum_parts(
+    scan: ScanEvents, part_of: Integers, parts: int, detector_shape: tuple[int, int], *, shifts: NDArray[np.integer]
+) -> NDArray[np.uint32]:
+    """Return the sums of some parts of a scan on the bare detector, (parts, slow, fast), in one pass over the events.
+
+    Events that the shifts carry off the detector are left out.
+
+    Parameters
+    ----------
+    part_of
+        (n_positions,), the part of every position; negative = none.
+    shifts
+        (n_positions, 2) whole pixels by which each position's events are moved.
+    """
+    out = np.zeros((parts, *detector_shape), dtype=np.uint32)
+    positions = np.flatnonzero(part_of >= 0)
+    moves, mine = shifts[positions].astype(np.int64), part_of[positions].astype(np.int64)
+    for part in position_blocks(scan, positions):
+        here = part.ranges
+        _add_parts(part.begins, part.ends, part.events, moves[here], mine[here], out)
+    return out
+
+
 def sum_apertures(
     scan: ScanEvents, apertures: Sequence[NDArray[np.bool_]], detector_shape: tuple[int, int], *, threads: int = 1
 ) -> NDArray[np.uint32]:
@@ -208,6 +231,28 @@ def _copy(
 ) -> None:  # pragma: no cover
     for k in range(len(begins)):
         memory[starts[k] : starts[k] + ends[k] - begins[k]] = events[begins[k] : ends[k]]
+
+
+@njit(cache=True, nogil=True)
+def _add_parts(
+    begins: Integers,
+    ends: Integers,
+    events: NDArray[np.uint32],
+    moves: Integers,
+    parts: Integers,
+    out: NDArray[np.uint32],
+) -> None:  # pragma: no cover
+    """Add ranges of events, each moved, to the sum of the part of each, (parts, slow, fast)."""
+    height, width = out.shape[1:]
+    reciprocal = (np.uint64(1) << np.uint64(RECIPROCAL_BITS)) // np.uint64(width) + np.uint64(1)
+    for k in range(len(begins)):
+        whole = out[parts[k]]
+        for index in range(begins[k], ends[k]):
+            event = np.uint64(events[index])
+            line = np.int64((event * reciprocal) >> np.uint64(RECIPROCAL_BITS))
+            row, column = line + moves[k, 0], np.int64(event) - line * width + moves[k, 1]
+            if 0 <= row < height and 0 <= column < width:
+                whole[row, column] += np.uint32(1)
 
 
 @njit(cache=True, nogil=True)

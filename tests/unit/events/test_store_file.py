@@ -15,7 +15,7 @@ from tasks.events.coin import Throws, coin_of_tilt
 from tasks.events.store import ScanEvents, position_blocks
 from tasks.events.store_file import INDEX, StoreWriter, write_store
 from tasks.events.store_reader import open_store
-from tasks.events.sums import sum_apertures, sum_pattern
+from tasks.events.sums import sum_apertures, sum_parts, sum_pattern
 from tasks.events.virtual_detectors import count_detectors
 from tasks.model import SourceError
 
@@ -176,6 +176,33 @@ def test_many_apertures_and_detectors_are_those_taken_one_by_one(tmp_path: Path,
     owner = np.repeat(np.arange(300), np.diff(scan.bounds))
     counts = [np.bincount(owner, weights=one.ravel()[scan.events], minlength=300) for one in detectors]
     np.testing.assert_array_equal(count_detectors(stored, detectors, threads=threads), counts)
+
+
+@pytest.mark.parametrize("compressed", [True, False, None])
+def test_pixels_that_overflow_a_byte_are_summed_whole(tmp_path: Path, compressed: bool | None) -> None:
+    rng = np.random.default_rng(10)
+    offsets = np.arange(301) * 60
+    events = np.sort(rng.integers(0, 5, (300, 60)) * rng.integers(0, 140, (300, 60)), axis=1).astype(np.uint32).ravel()
+    scan = ScanEvents(offsets.astype(np.uint64), events)
+    if compressed is not None:
+        path = write_store(tmp_path / "a.events", scan, compressed=compressed, pixels=SHAPE[0] * SHAPE[1])
+        scan = open_store(path)
+        np.testing.assert_array_equal(scan.events.sum(), np.bincount(events, minlength=SHAPE[0] * SHAPE[1]))
+    masks = np.array([np.arange(300) % 3 > 0, np.arange(300) < 250, np.arange(300) >= 0, np.arange(300) > 299])
+    expected = [np.bincount(events[np.repeat(one, 60)], minlength=SHAPE[0] * SHAPE[1]) for one in masks]
+    assert max(one.max() for one in expected) > 3 * 256
+    for chosen in ([0, 1, 2, 3], [2], [0, 3], [3]):
+        found = sum_apertures(scan, masks[chosen], SHAPE, threads=2)
+        np.testing.assert_array_equal(found.reshape(len(chosen), -1), np.array(expected)[chosen])
+
+
+def test_parts_of_a_scan_are_those_summed_one_by_one(tmp_path: Path) -> None:
+    scan = open_store(write_store(tmp_path / "a.events", random_scan(11)))
+    rng = np.random.default_rng(12)
+    part_of, shifts = rng.integers(-1, 4, 300), rng.integers(-3, 4, (300, 2))
+    found = sum_parts(scan, part_of, 4, SHAPE, shifts=shifts)
+    for number, one in enumerate(found):
+        np.testing.assert_array_equal(one, sum_pattern(scan, SHAPE, shifts=shifts, keep=part_of == number))
 
 
 def test_throws_are_those_of_one_long_row() -> None:
