@@ -1,6 +1,8 @@
 """One run of the pipeline in this process: claim the folder, run the stages, write the report."""
 
 import importlib.metadata
+import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -15,9 +17,11 @@ from flows.run_log import logged
 from flows.settings import WHERE, Settings
 from flows.storage import named_storage_errors
 from tasks.ingest import SourceDocument, read_source
-from tasks.model import Composition
+from tasks.model import Composition, DamagedStoreError
 from tasks.report import RunOutcome, SourceSummary
 from tasks.stage import fingerprint
+
+log = logging.getLogger("apertura.run")
 
 VERSIONED = ("apertura", "numpy", "scipy", "numba", "gemmi", "cctbx-base", "h5py", "pydantic", "prefect")
 
@@ -33,7 +37,8 @@ def run_pipeline(
 ) -> Path:
     """Run the pipeline from this process; return the run folder. `document` is what the source was read to, if it was.
 
-    The report is there as soon as all structures are, and is written again when what nobody waits for has come.
+    The report is there as soon as all structures are, and is written again when what nobody waits for has come. Event
+    stores of which a byte has changed on the disk are made again from the source, once.
     """
     document = document or read_source(source)
     key = fingerprint({"source": document})
@@ -51,15 +56,25 @@ def run_pipeline(
             review=review or NoReview(),
             pool=pool,
         )
-        found = solve_tilt_series(run, document) if document.is_tilt_series else solve_rotation_series(run, document)
-        said = summary(document, found, key, source)
-        found = _traced(run, found)
-        if to_come := still_to_come(run, found):
-            if still_missing(folder) != ():  # of a finished run that is taken from its folder, nothing is missing
-                _write(run, found, said, to_come=to_come)
-            found = with_what_came(run, found)
-        _write(run, found, said)
+        try:
+            _go_through(run, document, key, source)
+        except DamagedStoreError as error:
+            log.warning("%s: made again from the source", error.message)
+            shutil.rmtree(folder / "ingest", ignore_errors=True)
+            _go_through(run, document, key, source)
     return folder
+
+
+def _go_through(run: Run, document: SourceDocument, key: str, source: Path) -> None:
+    """Take a source through all stages, and write the report."""
+    found = solve_tilt_series(run, document) if document.is_tilt_series else solve_rotation_series(run, document)
+    said = summary(document, found, key, source)
+    found = _traced(run, found)
+    if to_come := still_to_come(run, found):
+        if still_missing(run.folder) != ():  # of a finished run that is taken from its folder, nothing is missing
+            _write(run, found, said, to_come=to_come)
+        found = with_what_came(run, found)
+    _write(run, found, said)
 
 
 def report(run: Run, found: Found, source: SourceSummary) -> None:

@@ -42,7 +42,7 @@ class StoredEvents(Protocol):
 
         Raises
         ------
-        SourceError
+        DamagedStoreError
             If the bytes of a chunk are not those that were written.
         """
         ...

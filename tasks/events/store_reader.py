@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tasks.events.store import EventRun, ScanEvents
 from tasks.events.store_codec import checksum_of, undo_differences, unpack
 from tasks.events.store_file import INDEX, MADE_AGAIN, MAGIC, VERSION, WORD
-from tasks.model import SourceError
+from tasks.model import DamagedStoreError
 
 MAPPED_CHUNKS = 16
 """Of a plain store so many that follow each other are given at once, 4 MiB. Chosen: what the interpreter does between
@@ -42,7 +42,7 @@ class ChunkedEvents:
 
         Raises
         ------
-        SourceError
+        DamagedStoreError
             If the bytes of a chunk are not those that were written.
         """
         mapped = self.mapped
@@ -87,9 +87,9 @@ class ChunkedEvents:
                 raise self._damaged(number)
         return mapped[self._firsts[first] : self._firsts[last + 1]]
 
-    def _damaged(self, number: int) -> SourceError:
+    def _damaged(self, number: int) -> DamagedStoreError:
         byte, size, _ = self._index[number]
-        return SourceError(
+        return DamagedStoreError(
             f"{self._path}: chunk {number} (bytes {byte} to {byte + size}) is not what was written", MADE_AGAIN
         )
 
@@ -98,7 +98,7 @@ class ChunkedEvents:
 
         Raises
         ------
-        SourceError
+        DamagedStoreError
             If its bytes are not those that were written.
         """
         begin, size, checksum, pixels = self._sum
@@ -107,7 +107,7 @@ class ChunkedEvents:
         with self._path.open("rb", buffering=0) as stream:
             data = os.pread(stream.fileno(), size, begin)
         if checksum_of(data) != checksum:
-            raise SourceError(f"{self._path}: its sum is not what was written", MADE_AGAIN)
+            raise DamagedStoreError(f"{self._path}: its sum is not what was written", MADE_AGAIN)
         total = np.empty(pixels, dtype=np.uint32)
         unpack(data, total)
         return total
@@ -130,7 +130,7 @@ def open_store(path: Path) -> ScanEvents:
 
     Raises
     ------
-    SourceError
+    DamagedStoreError
         If it is none, is of another version, or was cut off.
     """
     try:
@@ -142,7 +142,7 @@ def open_store(path: Path) -> ScanEvents:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"{path}: not a whole event store: {error}", MADE_AGAIN) from error
+        raise DamagedStoreError(f"{path}: not a whole event store: {error}", MADE_AGAIN) from error
     told = bounds if len(bounds) else None
     return ScanEvents(offsets, ChunkedEvents(path, footer, index, offsets if told is None else told), told)
 

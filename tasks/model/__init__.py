@@ -4,6 +4,7 @@ from tasks.model.document import Document, FileRef
 from tasks.model.errors import (
     ApertureError,
     ChangedSourceError,
+    DamagedStoreError,
     DivergedError,
     InputError,
     LicenceExpiredError,
@@ -27,6 +28,7 @@ __all__ = [
     "ChangedSourceError",
     "Composition",
     "Counting",
+    "DamagedStoreError",
     "Detector",
     "DivergedError",
     "Document",

@@ -66,6 +66,12 @@ class ChangedSourceError(SourceError):
     code = "I111"
 
 
+class DamagedStoreError(SourceError):
+    """An event store is not what was written: what was made from the source can be made from it again."""
+
+    code = "I112"
+
+
 class SettingsError(InputError):
     """A setting or a command-line argument is wrong."""
 

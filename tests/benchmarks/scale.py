@@ -3,6 +3,7 @@
     python -m tests.benchmarks.scale ingest [--scans 10] [--electrons 400]
     python -m tests.benchmarks.scale sums [--electrons 170] [--libertem PYTHON]
     python -m tests.benchmarks.scale memory
+    python -m tests.benchmarks.scale curves [--most 3e9]
     python -m tests.benchmarks.scale series --source SERIES --folder DIR [--set ...]
 
 `ingest` writes scans of 256 x 256 positions as stempy's version 3, and reads them in turns by h5py alone and into
@@ -10,11 +11,13 @@ verified stores, as a run does. `sums` takes one scan: one aperture and fifty, o
 the compressed and the plain store, beside memory that is read, and stempy's own; LiberTEM on the same electrons where
 a Python that has it is named. `memory` reads one scan of 2.5e8 electrons and says what the reader took. Each prints
 medians over turns: what is compared is measured in the same minute. `series` runs a series (of `apertura simulate`,
-say) and prints how long each step took, and the memory of all its processes while it ran.
+say; `--tilts` takes those in its middle) and prints how long each step took, and the memory of all its processes while
+it ran. `curves` (`tests.benchmarks.scale_curves`) lets one quantity grow at a time.
 """
 
 import argparse
 import contextlib
+import json
 import os
 import resource
 import statistics
@@ -217,8 +220,22 @@ class Memory:
             time.sleep(1.0)
 
 
-def series(source: Path, out: Path, settings: list[str]) -> None:
+def middle_of(source: Path, folder: Path, tilts: int) -> Path:
+    """Return a series of the middle scans of another one, which are linked to."""
+    manifest = json.loads((source / "tilt_series.json").read_text(encoding="utf-8"))
+    first = (len(manifest["scans"]) - tilts) // 2
+    manifest["scans"] = manifest["scans"][first : first + tilts]
+    folder.mkdir(parents=True)
+    for scan in manifest["scans"]:
+        os.link(source / scan["file"], folder / scan["file"])
+    (folder / "tilt_series.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def series(source: Path, out: Path, settings: list[str], tilts: int | None) -> None:
     """Run a series, and print its steps, its memory and what came of it."""
+    if tilts is not None:
+        source = middle_of(source, out / f"{tilts}-tilts", tilts)
     changes = [text for one in settings for text in ("--set", one)]
     argv = [sys.executable, "-m", "flows.cli", "run", str(source), "--out", str(out / "run"), *changes]
     begin = time.monotonic()
@@ -265,7 +282,7 @@ def by_libertem(folder: Path, scan: ScanEvents, python: str) -> str:
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("ingest", "sums", "memory", "series"))
+    parser.add_argument("what", choices=("ingest", "sums", "memory", "curves", "series"))
     parser.add_argument("--scans", type=int, default=10)
     parser.add_argument("--electrons", type=int)
     parser.add_argument("--turns", type=int, default=5)
@@ -273,9 +290,16 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--source", type=Path)
     parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--tilts", type=int, help="the middle ones of the series; all by default")
+    parser.add_argument("--most", type=float, default=3e9, help="electrons of the longest curve")
     given = parser.parse_args(sys.argv[1:])
     if given.what == "series":
-        series(given.source, given.folder, given.set)
+        series(given.source, given.folder, given.set, given.tilts)
+        return
+    if given.what == "curves":
+        from tests.benchmarks.scale_curves import curves
+
+        curves(given.folder, given.most)
         return
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         place = Path(folder)
