@@ -54,6 +54,11 @@ class Abreast:
         self._context = contextvars.copy_context()
         self._ended = False
 
+    @property
+    def apart(self) -> bool:
+        """Whether units of work are done outside this process."""
+        return self._hands is not None and self._hands.apart
+
     def __enter__(self) -> Self:
         self._context = contextvars.copy_context()
         return self

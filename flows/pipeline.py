@@ -22,7 +22,16 @@ from flows.phases import PhaseOutcome, best_phase, best_with_solution
 from flows.progress import Steps
 from flows.review import NoReview, Review
 from flows.settings import Settings
-from tasks.apertures import ApertureFile, ApertureSet, CrystalAperture, propose_apertures
+from tasks.apertures import (
+    ApertureFile,
+    ApertureSet,
+    AutomaticApertures,
+    CrystalAperture,
+    block_folder,
+    block_scans,
+    propose_apertures,
+    segment_scans,
+)
 from tasks.frames import DirectBeams, FrameSeries, find_beams, read_rotation, sum_frames
 from tasks.ingest import SourceDocument, TiltSeries, ingest_tilt_series
 from tasks.integrate import (
@@ -47,6 +56,7 @@ from tasks.model import (
 from tasks.refine import refine_structure
 from tasks.report import CrystalOutcome, Failure
 from tasks.solve import in_stated_setting, solve_structure
+from tasks.stage import recorded_key, unit_key
 
 log = logging.getLogger("apertura.pipeline")
 
@@ -91,6 +101,7 @@ def solve_tilt_series(run: Run, source: SourceDocument) -> Found:
         )
     try:
         with run.steps.step("apertures"):
+            segment_apart(run, series)
             apertures = propose_apertures(series, run.settings.apertures, workdir=run.folder / "apertures")
     except NoCrystalsError as error:
         return Found(series, None, (), (), failure=Failure.of("apertures", error))
@@ -120,6 +131,23 @@ def solve_rotation_series(run: Run, source: SourceDocument) -> Found:
 def intensities_and_structure(run: Run, frames: FrameSeries) -> CrystalOutcome:
     """Integrate the frames of one crystal, then solve and refine it."""
     return structure(run, intensities(run, CrystalOutcome(id=frames.id, frames=frames), frames))
+
+
+def segment_apart(run: Run, series: TiltSeries) -> None:
+    """Let others segment the scans, some to each, if units of work are done outside this process at all.
+
+    The stage of the apertures takes up what they leave, and does what is missing itself.
+    """
+    engine, stage = run.settings.apertures, run.folder / "apertures"
+    if not run.pool.apart or not isinstance(engine, AutomaticApertures):
+        return
+    if recorded_key(stage) == unit_key(propose_apertures, series=series, engine=engine):
+        return
+
+    def one(scans: tuple[int, ...]) -> object:
+        return segment_scans(series, engine, scans, workdir=block_folder(stage, scans[0]))
+
+    run.pool.each(one, block_scans(series, run.pool.at_once))
 
 
 def corrected_apertures(run: Run, series: TiltSeries, file: FileRef) -> ApertureSet:

@@ -142,6 +142,8 @@ def _await_worker(client: Any, where: str, wait_s: float) -> None:
 class DaskHands:
     """Does blocks on Dask's workers, those with memory enough."""
 
+    apart = True
+
     def __init__(self, distributed: Any, client: Any, where: str, wanted: int | None, notes: Path) -> None:
         self._distributed = distributed
         self._client = client

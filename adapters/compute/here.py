@@ -30,6 +30,8 @@ class ThreadsCompute(Document):
 class ThreadHands:
     """Does units of work in the threads that ask; several at once share the cores."""
 
+    apart = False
+
     def __init__(self, workers: int) -> None:
         self.at_once = workers
         self._running = 0

@@ -19,6 +19,8 @@ class Workforce(Protocol):
     """Does units of work (`tasks.stage.Hands`), so many at once."""
 
     at_once: int
+    apart: bool
+    """Whether that is outside this process."""
 
     def do(self, call: Callable[..., Document], arguments: Mapping[str, Any]) -> str:
         """Do a unit of work; return the text of the document that it left."""

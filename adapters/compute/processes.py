@@ -59,6 +59,8 @@ class ProcessesCompute(Document):
 class ProcessHands:
     """Does blocks in single processes; one whose process dies is done again, the second time with all others idle."""
 
+    apart = True
+
     def __init__(self, workers: int, notes: Path) -> None:
         self.at_once = workers
         self._notes = notes

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.apertures.ports import ApertureProposer
     from tasks.apertures.regions import best_positions, require_parts, split_aperture
     from tasks.apertures.register import consistent_offsets
+    from tasks.apertures.scan_blocks import block_folder, block_scans, segment_scans
     from tasks.apertures.scan_spots import ScanSpots, spots_of_scan
     from tasks.apertures.settings import ProposalSettings
     from tasks.apertures.task import propose_apertures
@@ -40,6 +41,8 @@ __all__ = [
     "ScanSpots",
     "all_positions_aperture",
     "best_positions",
+    "block_folder",
+    "block_scans",
     "consistent_offsets",
     "has_more_positions",
     "outline",
@@ -47,6 +50,7 @@ __all__ = [
     "read_aperture_notes",
     "read_apertures",
     "require_parts",
+    "segment_scans",
     "split_aperture",
     "spots_of_scan",
     "write_apertures",

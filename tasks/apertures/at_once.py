@@ -1,10 +1,11 @@
 """Scans, pairs and tracks in threads: kernels and filters release the interpreter's lock, results keep their order."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
+
+from tasks.model.cores import usable_cores
 
 MOST_THREADS = 8
 """Each holds one scan in memory: 150 to 300 MB of 256 x 256 positions. Chosen, not measured."""
@@ -15,7 +16,7 @@ R = TypeVar("R")
 
 def threads() -> int:
     """Return how many threads this process may use at once."""
-    return max(1, min(MOST_THREADS, len(os.sched_getaffinity(0))))
+    return min(MOST_THREADS, usable_cores())
 
 
 def at_once(function: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -7,8 +7,6 @@ stage's unfinished folder, which the next run removes. The run keeps: ``crystal-
 where scans were put back, ``apertures.h5`` and ``apertures.json``.
 """
 
-import hashlib
-from collections.abc import MutableMapping
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -29,10 +27,11 @@ from tasks.apertures.output import FoundCrystal, write_aperture_file, write_foun
 from tasks.apertures.pictures import Pictures
 from tasks.apertures.places import taken_back
 from tasks.apertures.register import Registration, register
+from tasks.apertures.scan_blocks import scans_beside
 from tasks.apertures.scan_spots import spots_of_scan
 from tasks.apertures.scores import score_tracks
-from tasks.apertures.segment import segment_scan
 from tasks.apertures.segmentation import Segmentation
+from tasks.apertures.segmented import segment_series
 from tasks.apertures.settings import ProposalSettings
 from tasks.apertures.shares import shares_of
 from tasks.apertures.shelf import Laid, Shelf, shelf_in
@@ -60,8 +59,8 @@ class AutomaticApertures(ProposalSettings):
         """Return the apertures of all crystals; files go into `workdir`."""
         if not series.scans:
             raise NoCrystalsError("the series has no usable scan", "see the reasons for the lost scans")
-        with shelf_in(workdir) as shelf:
-            return self.proposed(series, segment_series(series, self, shelf=shelf), workdir)
+        with shelf_in(workdir) as shelf, scans_beside(workdir, shelf) as known:
+            return self.proposed(series, segment_series(series, self, known, shelf=shelf), workdir)
 
     def proposed(self, series: TiltSeries, segmentations: list[Segmentation], workdir: Path) -> ApertureSet:
         """Return the apertures of all crystals of a series whose scans are segmented."""
@@ -140,45 +139,6 @@ def _tracks(
     prints = Fingerprints(segmentations, reciprocal_vectors(segmentations, tilts, geometry))
     pictures = Pictures(segmentations, registration.offsets)
     return join_pieces(cut_where_the_lattice_changes(pieces, prints), prints, pictures)
-
-
-def segment_series(
-    series: TiltSeries,
-    settings: ProposalSettings,
-    known: MutableMapping[str, Segmentation] | None = None,
-    *,
-    shelf: Shelf | None = None,
-) -> list[Segmentation]:
-    """Find the regions of every scan; those of `known` are taken from there, and new ones put there.
-
-    A segmentation is known by the events of its scan, its valid pixels and the disc of the series.
-
-    Parameters
-    ----------
-    shelf
-        Where the arrays are laid down; None = they stay in memory.
-    """
-    start = series.detector.direct_beam_px
-    middle = tuple((n - 1) / 2 for n in series.detector.shape_px)
-    valid = series.valid_pixels()
-    disc, _ = disc_of_series(series)
-    shelf = shelf or Shelf()
-
-    def one(index: int) -> Segmentation:
-        scan = series.scans[index]
-        pixels = hashlib.sha256(np.packbits(valid[index]).tobytes()).hexdigest()
-        key = f"{scan.events.sha256} {pixels} {disc}"
-        if known is not None and key in known:
-            return known[key]
-        found = segment_scan(
-            open_events(scan), series.detector.shape_px, series.scan.shape,
-            start=np.array(start or middle), settings=settings, valid=valid[index], disc=disc, shelf=shelf,
-        )  # fmt: skip
-        if known is not None:
-            known[key] = found
-        return found
-
-    return at_once(one, range(len(series.scans)))
 
 
 def trusted(seen: NDArray[np.bool_], confidence: NDArray[np.float64], scores: ApertureScores | None) -> bool:

@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
-from tasks.apertures.automatic import AutomaticApertures, segment_series
+from tasks.apertures.automatic import AutomaticApertures
 from tasks.apertures.models import ApertureSet
 from tasks.apertures.segmentation import Segmentation
+from tasks.apertures.segmented import segment_series
 from tasks.apertures.shelf import Shelf
 from tasks.ingest import TiltSeries
 from tasks.model import NoCrystalsError

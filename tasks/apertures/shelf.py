@@ -1,7 +1,7 @@
 """Arrays of a series laid down in files, so that memory holds those of the scans in work and not of the series.
 
 A file is read into memory anew every time that it is asked for, and never mapped: what is mapped counts as memory used.
-It is deleted as soon as nothing names it any more.
+It is deleted as soon as nothing names it any more, unless it is to be kept.
 """
 
 import itertools
@@ -20,10 +20,10 @@ SCANS = ".scans"
 
 
 class Shelf:
-    """A folder for arrays; without one they stay in memory."""
+    """A folder for arrays; without one they stay in memory. With `keep` they outlive what names them."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None = None, *, keep: bool = False) -> None:
+        self._folder, self._keep = folder, keep
         self._number = itertools.count()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ class Shelf:
             for name, array in arrays.items():
                 places[name] = file.tell()
                 np.save(file, array, allow_pickle=False)
-        return Laid(self, places, path)
+        return Laid(self, places, path, keep=self._keep)
 
 
 @contextmanager
@@ -54,16 +54,29 @@ def shelf_in(workdir: Path) -> Iterator[Shelf]:
 class Laid:
     """Arrays that were laid down together, each by its name. Those that stayed in memory are not to be changed."""
 
-    def __init__(self, shelf: Shelf, places: "dict[str, Any]", path: Path | None = None) -> None:
+    def __init__(self, shelf: Shelf, places: "dict[str, Any]", path: Path | None = None, *, keep: bool = False) -> None:
         self.shelf = shelf
         self._places, self._path = places, path
-        if path is not None:
+        if path is not None and not keep:
             weakref.finalize(self, path.unlink, missing_ok=True)
 
     @property
     def names(self) -> tuple[str, ...]:
         """What was laid down."""
         return tuple(self._places)
+
+    @property
+    def where(self) -> tuple[Path, dict[str, int]]:
+        """The file, and at which byte of it each array begins.
+
+        Raises
+        ------
+        ValueError
+            If they stayed in memory.
+        """
+        if self._path is None:
+            raise ValueError("these arrays are in no file")
+        return self._path, dict(self._places)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return one array.

@@ -1,12 +1,13 @@
 """Where the work on crystals is done: the same bytes everywhere, what it costs, and what a thousand cores would gain.
 
-``python -m tests.benchmarks.compute [equal] [killed] [scaling] [blocks] [prefect] [--folder DIR]``; all by default.
+``python -m tests.benchmarks.compute [PART ...] [--folder DIR]``; all parts by default.
 
 equal      a small series run in threads, in processes and by Dask with two workers: are all files the same?
 killed     the same in processes and by Dask, each worker killed once in every stage
 scaling    blocks of some seconds by one worker of Dask and by two, three times in turn
 blocks     the same blocks without work: what a block costs this process, and the efficiency that follows
 prefect    a finished run taken from its folder, recorded on a Prefect server and not, in turn: what recording costs
+flow       the small series as a flow of a Prefect server, in processes and by Dask, to its end: are all files the same?
 """
 
 import argparse
@@ -47,8 +48,8 @@ from tests.synthetic.blocks import TimedBlock, integrate_timed
 from tests.synthetic.coarse_series import coarse_case
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ("frames", "integrate", "solve", "refine")
-SHARED = ("ingest", "apertures", "beams")
+STAGES = ("block-00000", "frames", "integrate", "solve", "refine")
+SHARED = ("ingest",)
 BLOCKS, ROUNDS, EMPTY = 8, 3, 100
 CORES = 1000
 Engine = ThreadsCompute | ProcessesCompute | DaskCompute
@@ -88,7 +89,7 @@ def killer(run: Path) -> Iterator[list[str]]:
 
     def look() -> None:
         while not ended.wait(0.02):
-            for partial in run.glob("crystals/*/.*.partial"):
+            for partial in (*run.glob("crystals/*/.*.partial"), *run.glob(".apertures.scans/.*.partial")):
                 _, stage, mark, _ = partial.name.split(".")
                 process = int(mark.split("-")[1], 16)
                 if stage in STAGES and stage not in killed and process != os.getpid():
@@ -209,9 +210,27 @@ def prefect(folder: Path) -> None:
     print(f"recorded on a server: {more:.1f} CPU s more, {more / 300:.1%} of a run of 5 minutes on one core")
 
 
-def ran(source: Path, out: Path, environment: dict[str, str]) -> tuple[float, float]:
+def flow(folder: Path) -> None:
+    """Run the series as a flow by each engine, and compare every file with those of the run in threads."""
+    source, threads = prepared(folder)
+    expected = bytes_of(threads)
+    with served(folder / "prefect") as environment:
+        for name in ("processes", "dask"):
+            out = folder / f"flow-{name}"
+            shutil.rmtree(out, ignore_errors=True)
+            changes = (f"compute.engine={name}", "compute.workers=2")
+            wall, _ = ran(source, out, {**os.environ, "PYTHONPATH": str(ROOT), **environment}, *changes)
+            runs = httpx.post(f"{environment['PREFECT_API_URL']}/flow_runs/filter", json={}).json()
+            found = bytes_of(out)
+            different = sorted(file for file in expected.keys() | found.keys() if expected.get(file) != found.get(file))
+            states = ", ".join(f"{run['name']}: {run['state_name']}" for run in runs)
+            print(f"{name}: {wall:.0f} s, {len(found)} files, {len(different)} others {different[:5]}; {states}")
+
+
+def ran(source: Path, out: Path, environment: dict[str, str], *changes: str) -> tuple[float, float]:
     """Return wall and CPU s of the command line."""
-    command = [sys.executable, "-m", "flows.cli", "run", str(source), "--out", str(out)]
+    changed = [part for change in changes for part in ("--set", change)]
+    command = [sys.executable, "-m", "flows.cli", "run", str(source), "--out", str(out), *changed]
     begun, before = time.perf_counter(), sum(psutil.Process().cpu_times()[2:4])
     subprocess.run(command, env=environment, cwd=ROOT, check=True)
     return time.perf_counter() - begun, sum(psutil.Process().cpu_times()[2:4]) - before
@@ -259,6 +278,7 @@ def main(arguments: Sequence[str]) -> None:
         "scaling": scaling,
         "blocks": blocks,
         "prefect": prefect,
+        "flow": flow,
     }
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all by default")
     parser.add_argument("--folder", type=Path, help="where series and runs stay; by default they do not")

@@ -3,7 +3,8 @@
 ``--side 64 128 256`` positions, ``--tilts 10 30``, ``--seed 0``. Ten crystals of 3.5 to 4.5 positions radius, 190
 electrons per position (`tests.synthetic.diffracting_cluster`), written to a temporary folder and deleted after; each
 series is looked at in a process of its own. With ``--crops`` each crystal of the first series is also looked at in a
-square of 64 positions around it, for what such a crop finds.
+square of 64 positions around it, for what such a crop finds; with ``--field 1024`` the first series lies in a field of
+so many positions a side, empty around it.
 
 Prints one line per series: CPU and wall time of segmenting and of all of `AutomaticApertures`, peak memory of the
 process, crystals that may be found and are, precision and recall.
@@ -24,7 +25,7 @@ from tasks.apertures import automatic
 from tasks.apertures.automatic import AutomaticApertures
 from tasks.model import NoCrystalsError
 from tests.synthetic.aperture_scores import score_apertures
-from tests.synthetic.cropped_series import cropped
+from tests.synthetic.cropped_series import cropped, widened
 from tests.synthetic.diffracting_cluster import Cluster, write_cluster
 
 LEAST = 5
@@ -89,6 +90,7 @@ def main() -> None:
     parser.add_argument("--tilts", type=int, nargs="+", default=[10, 30])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--crops", action="store_true")
+    parser.add_argument("--field", type=int)
     parser.add_argument("--look", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.look is not None:
@@ -99,15 +101,19 @@ def main() -> None:
         for tilts in options.tilts:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
-                series, truth = write_cluster(cluster_of(side, tilts, options.seed), folder)
+                cluster = cluster_of(side, tilts, options.seed)
+                series, truth = write_cluster(cluster, folder)
+                if options.crops:
+                    of_crops(series, truth, folder)
+                    options.crops = False
+                if options.field is not None:
+                    corner = ((options.field - side) // 3, (options.field - side) // 2)
+                    series, truth = widened(cluster, series, truth, corner, options.field, folder / "wide")
                 (folder / "series.pickle").write_bytes(pickle.dumps((series, truth)))
                 events = sum(scan.counts for scan in series.scans)
                 command = [sys.executable, "-m", "tests.benchmarks.scale_apertures", "--look", name]
                 line = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                print(f"{side:4d} {tilts:5d} {events:8.2e} {line.strip()}", flush=True)
-                if options.crops:
-                    of_crops(series, truth, folder)
-                    options.crops = False
+                print(f"{options.field or side:4d} {tilts:5d} {events:8.2e} {line.strip()}", flush=True)
 
 
 if __name__ == "__main__":

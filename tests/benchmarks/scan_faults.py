@@ -19,10 +19,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.apertures.automatic import AutomaticApertures, segment_series
+from tasks.apertures.automatic import AutomaticApertures
 from tasks.apertures.geometry import tilt_geometry
 from tasks.apertures.models import ApertureSet
 from tasks.apertures.register import register
+from tasks.apertures.segmented import segment_series
 from tasks.apertures.shifted_rows import ShiftedRows, scans_with_shifted_rows
 from tasks.frames.settings import FrameSettings
 from tasks.frames.task import sum_frames

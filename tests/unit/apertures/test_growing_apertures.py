@@ -4,8 +4,9 @@ import numpy as np
 
 from adapters.formats.mask_reader import MaskFileReader
 from adapters.formats.scans.scan_reader import ScanFileReader
-from tasks.apertures import automatic
-from tasks.apertures.automatic import AutomaticApertures, segment_series
+from tasks.apertures import segmented
+from tasks.apertures.automatic import AutomaticApertures
+from tasks.apertures.segmented import segment_series
 from tasks.ingest import IngestSettings, ingest_tilt_series, read_source
 from tests.synthetic.small_scans import small_series
 
@@ -16,8 +17,8 @@ def test_a_scan_is_segmented_again_only_where_what_it_depends_on_is_another(tmp_
         source, ScanFileReader(), IngestSettings(), workdir=tmp_path / "ingest", masks=MaskFileReader()
     )
     looked, known = [], {}
-    real = automatic.segment_scan
-    monkeypatch.setattr(automatic, "segment_scan", lambda *a, **k: looked.append(1) or real(*a, **k))
+    real = segmented.segment_scan
+    monkeypatch.setattr(segmented, "segment_scan", lambda *a, **k: looked.append(1) or real(*a, **k))
     early = series.model_copy(update={"scans": series.scans[:3], "validity": None})
     first = segment_series(early, AutomaticApertures(), known)
     assert len(looked) == 3

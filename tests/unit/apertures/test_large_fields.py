@@ -7,12 +7,13 @@ import pytest
 from scipy.sparse import random as random_sparse
 
 from tasks.apertures import at_once
-from tasks.apertures.automatic import AutomaticApertures, segment_series
+from tasks.apertures.automatic import AutomaticApertures
 from tasks.apertures.factorise import ROWS, Factors, factorise
 from tasks.apertures.geometry import tilt_geometry
 from tasks.apertures.masks import outline_of
 from tasks.apertures.packed import packed
 from tasks.apertures.register import register
+from tasks.apertures.segmented import segment_series
 from tasks.apertures.shelf import SCANS, Shelf, shelf_in
 from tasks.apertures.tiles import TileRegion, joined_in_size, tile_sizes, tiles_of, with_larger, without_coincidences
 from tasks.apertures.window import Window

@@ -71,6 +71,7 @@ def test_what_goes_on_is_ended_when_one_crystal_stops_the_run(tmp_path: Path) ->
 
     class Hands:
         at_once = 2
+        apart = False
 
         def do(self, call: Any, arguments: Any) -> str:
             raise AssertionError
