@@ -15,12 +15,12 @@ from tasks.apertures.window import is_one_tile
 from tasks.events.beam_disc import BeamDisc
 from tasks.events.canvas import canvas_for, measured
 from tasks.events.inversion import distances
+from tasks.events.labelled_events import LabelledEvents
 from tasks.events.repeated import repeated_positions
 from tasks.events.scan_beam import DirectBeam, find_direct_beam, find_disc_beam
 from tasks.events.scan_shift import fit_beam_shift
 from tasks.events.store import ScanEvents
 from tasks.events.sums import sum_pattern
-from tasks.events.virtual_detectors import LabelledEvents
 
 CUT_SHARE = 0.02
 """Of the pixels about the beam: some bad pixels do not move its centre. Chosen, not measured."""
@@ -89,9 +89,9 @@ def spots_of_scan(
         )
     else:
         spots, labels = find_bragg_discs(total, beam, disc, threshold=threshold, max_spots=most, valid=known)
-    labelled = LabelledEvents(scan, labels, shifts=integer, seed=settings.seed)
+    labelled = LabelledEvents(scan, labels, shifts=integer, spots=len(spots.px), seed=settings.seed, good=good.ravel())
     amplitude = _amplitude(labelled.background, good)
-    halves = _halves(labelled, good, len(spots.px))
+    halves = labelled.halves
     counts = (halves[0] + halves[1]).tocsr()
     maps = _maps(totals, labelled, counts, amplitude, spots, scan_shape=scan_shape)
     maps |= {"quality": _quality(maps, good), "shift_slow": shift[..., 0], "shift_fast": shift[..., 1]}
@@ -126,17 +126,6 @@ def good_positions(totals: NDArray[np.int64]) -> NDArray[np.bool_]:
     local = ndimage.median_filter(totals.astype(np.float64), size=5, mode="nearest")
     limit = local + 8.0 * np.sqrt(np.maximum(local, 4.0)) + 1.0 * local
     return (totals > 0) & (totals <= limit)
-
-
-def _halves(labelled: LabelledEvents, good: NDArray[np.bool_], n_spots: int) -> tuple[csr_matrix, csr_matrix]:
-    keep = good.ravel()[labelled.position]
-    made = []
-    for value in (0, 1):
-        chosen = keep & (labelled.half == value)
-        ones = np.ones(int(chosen.sum()))
-        where = (labelled.position[chosen], labelled.spot[chosen])
-        made.append(csr_matrix((ones, where), shape=(good.size, n_spots)))
-    return made[0], made[1]
 
 
 def _amplitude(background: NDArray[np.int32], good: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -6,7 +6,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tasks.events.coin import coin_of_event
 from tasks.events.kinds import kinds_of
 from tasks.events.store import ScanEvents, position_blocks
 from tasks.events.threads import side_by_side
@@ -47,40 +46,6 @@ def beam_moments(
     for part in position_blocks(scan):
         _beam_moments(part.begins, part.ends, part.events, columns, centre, radius_px, moments[part.ranges])
     return moments
-
-
-@njit(cache=True, nogil=True)
-def _label_events(
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    events: NDArray[np.uint32],
-    first: int,
-    position0: int,
-    shifts: NDArray[np.int32],
-    labels: NDArray[np.int32],
-    seed: int,
-    simple: NDArray[np.int32],
-    spots: NDArray[np.int32],
-) -> int:
-    rows, columns = labels.shape
-    found = 0
-    for position in range(len(begins)):
-        for index in range(begins[position], ends[position]):
-            row = np.int64(events[index]) // columns + shifts[position, 0]
-            column = np.int64(events[index]) % columns + shifts[position, 1]
-            if row < 0 or row >= rows or column < 0 or column >= columns:
-                continue
-            label = labels[row, column]
-            if label == BEAM:
-                simple[position, 0] += 1
-            elif label == BACKGROUND:
-                simple[position, 1] += 1
-            elif label > 0:
-                spots[found, 0] = position0 + position
-                spots[found, 1] = label - 1
-                spots[found, 2] = coin_of_event(first + index, seed)
-                found += 1
-    return found
 
 
 def count_detectors(
@@ -126,29 +91,3 @@ def _count_kinds(
         here = found[position]
         for index in range(begins[position], ends[position]):
             here[kind[events[index]]] += np.uint32(1)
-
-
-class LabelledEvents:
-    """Counts of one scan by detector region.
-
-    Attributes
-    ----------
-    beam, background
-        (n_positions,) electrons in the direct beam and in the background region.
-    position, spot, half
-        (n_spot_events,): position, spot index from 0, and 0 or 1 by a seeded coin.
-    """
-
-    def __init__(self, scan: ScanEvents, labels: NDArray[np.int32], *, shifts: NDArray[np.int32], seed: int) -> None:
-        simple = np.zeros((scan.positions, 2), dtype=np.int32)
-        parts = [np.zeros((3, 0), dtype=np.int32)]
-        for part in position_blocks(scan):
-            here, start = part.ranges, part.ranges.start
-            spots = np.empty((int(part.ends[-1] - part.begins[0]), 3), dtype=np.int32)
-            found = _label_events(
-                part.begins, part.ends, part.events, part.first, start, shifts[here], labels, seed, simple[here], spots
-            )
-            parts.append(np.ascontiguousarray(spots[:found].T))
-        self.beam = simple[:, 0]
-        self.background = simple[:, 1]
-        self.position, self.spot, self.half = np.concatenate(parts, axis=1)

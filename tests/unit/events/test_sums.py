@@ -7,9 +7,10 @@ from scipy import stats
 
 from tasks.events.canvas import canvas_for
 from tasks.events.coin import coin_of_event, coin_of_tilt
+from tasks.events.labelled_events import LabelledEvents
 from tasks.events.store import ScanEvents
 from tasks.events.sums import sum_events, sum_pattern
-from tasks.events.virtual_detectors import BACKGROUND, BEAM, IGNORED, LabelledEvents, beam_moments
+from tasks.events.virtual_detectors import BACKGROUND, BEAM, IGNORED, beam_moments
 
 SHAPE = (6, 7)
 THROWS = 100_000
@@ -57,11 +58,18 @@ def test_the_pattern_is_the_part_of_the_exact_sum_that_lies_on_the_detector() ->
 def test_virtual_detectors_count_each_electron_once() -> None:
     scan, labels = scan_of(5), np.full(SHAPE, BACKGROUND, dtype=np.int32)
     labels[2:4, 2:4], labels[0, 0], labels[5, 5], labels[1, 6] = BEAM, IGNORED, 1, 2
-    found = LabelledEvents(scan, labels, shifts=np.zeros((9, 2), dtype=np.int32), seed=1)
+    good = np.arange(9) != 4
+    found, some = (
+        LabelledEvents(scan, labels, shifts=np.zeros((9, 2), dtype=np.int32), spots=3, seed=1, good=which)
+        for which in (np.ones(9, dtype=bool), good)
+    )
     pattern = sum_pattern(scan, SHAPE)
     assert found.beam.sum() == pattern[labels == BEAM].sum()
     assert found.background.sum() == pattern[labels == BACKGROUND].sum()
-    assert [int((found.spot == spot).sum()) for spot in (0, 1)] == [pattern[5, 5], pattern[1, 6]]
+    counts = (found.halves[0] + found.halves[1]).toarray()
+    assert counts.sum(axis=0).tolist() == [pattern[5, 5], pattern[1, 6], 0]
+    assert min(half.sum() for half in found.halves) > 0
+    np.testing.assert_array_equal((some.halves[0] + some.halves[1]).toarray(), counts * good[:, None])
 
 
 def test_the_moments_of_the_beam_are_those_of_its_electrons() -> None:
