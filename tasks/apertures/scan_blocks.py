@@ -67,7 +67,11 @@ class SegmentedScans(Document):
     scans: tuple[SavedScan, ...]
 
 
-@stage(name="segment scans of {series.sample}")
+def _summary(found: SegmentedScans) -> str:
+    return f"{len(found.scans)} scans, {sum(len(scan.regions) for scan in found.scans)} regions"
+
+
+@stage(name="segment scans of {series.sample}", summary=_summary)
 def segment_scans(
     series: TiltSeries, engine: ProposalSettings, scans: tuple[int, ...], workdir: Path
 ) -> SegmentedScans:

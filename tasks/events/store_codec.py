@@ -40,12 +40,13 @@ def unpack(data: Any, out: NDArray[np.uint32]) -> None:
 def undo_differences(events: NDArray[np.uint32], bounds: NDArray[np.uint64], first: int) -> None:
     """Sum up in place, anew from every bound on: those of the scan (k,), of which event `first` is this one's 0."""
     inside = slice(*np.searchsorted(bounds, np.array([first, first + len(events)], dtype=np.uint64)))
+    own = bounds[inside].astype(np.int64) - first
     if "numba" in sys.modules:
         from tasks.events.store_kernels import sum_up
 
-        sum_up(events, bounds[inside], first)
+        sum_up(events, own)
     else:
-        _sum_up_plainly(events, bounds[inside].astype(np.int64) - first)
+        _sum_up_plainly(events, own)
 
 
 def _sum_up_plainly(events: NDArray[np.uint32], bounds: NDArray[np.int64]) -> None:

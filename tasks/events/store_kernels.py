@@ -66,11 +66,11 @@ def take_up(low: NDArray[np.uint8], total: NDArray[np.uint32]) -> None:  # pragm
 
 
 @njit(cache=True, nogil=True)
-def sum_up(events: NDArray[np.uint32], bounds: NDArray[np.uint64], first: int) -> None:  # pragma: no cover
-    """Sum up in place, anew from every bound on, which counts event `first` of the scan as 0."""
+def sum_up(events: NDArray[np.uint32], bounds: NDArray[np.int64]) -> None:  # pragma: no cover
+    """Sum up in place, anew from every bound on."""
     begin = 0
     for k in range(len(bounds) + 1):
-        end = np.int64(bounds[k]) - first if k < len(bounds) else len(events)
+        end = bounds[k] if k < len(bounds) else len(events)
         running = np.uint32(0)
         for index in range(begin, end):
             running += events[index]
