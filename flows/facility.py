@@ -172,7 +172,7 @@ def free_after(port: int) -> int:
 
 def services(poll_s: float, *, live: bool = False) -> tuple[Service, ...]:
     """Return the services in the order in which they start; `live` adds the worker that follows series."""
-    worker = [sys.executable, "-m", "flows.worker", "--type", "process"]
+    worker = [sys.executable, "-m", "flows.worker"]
     name = f"{socket.gethostname()}-1"  # the janitor knows by it that the worker is on this machine
     following = (Service("live", [*worker, "--pool", LIVE_POOL, "--name", name]),) if live else ()
     return (

@@ -12,13 +12,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import psutil
 import pytest
 
 from adapters.host.processes import with_variable
+from flows.deploy import UPKEEP_AT_ONCE
 from flows.facility import FOLDER_VARIABLE
 from flows.ledger import Ledger
 from tests.synthetic.alarm_sinks import Told
@@ -227,6 +228,24 @@ def arrivals(bench: Bench) -> str:
 def test_maintenance_runs_through_its_pool(bench: Bench) -> None:
     with ThreadPoolExecutor() as both:
         assert [state(run) for run in both.map(bench.maintain, ("sweep", "prune"))] == ["Completed"] * 2
+
+
+@pytest.mark.faults
+def test_runs_that_a_worker_took_and_lost_end_right_though_they_fill_the_pool_of_maintenance(bench: Bench) -> None:
+    """Prefect's worker gives a run up whose answer to Pending it did not get: nobody begins it, its slot is held."""
+
+    def taken(deployment: str, **parameters: Any) -> str:
+        found = bench.get(f"/deployments/name/{deployment}").json()["id"]
+        path = f"/deployments/{found}/create_flow_run"
+        return str(bench.post(path, parameters=parameters, state={"type": "PENDING"})["id"])
+
+    source = drop_crystals(bench.data / "incoming" / ".taken", crystals=1, seed=12)
+    run = taken("solve-series/interactive", source=str(source))
+    lost = [taken("sweep/sweep") for _ in range(UPKEEP_AT_ONCE)]
+    begin = time.monotonic()
+    wait(lambda: state(bench.read(run)).startswith("Completed"), "the run that was lost to end right", limit_s=AGAIN_S)
+    print(f"ended {time.monotonic() - begin:.0f} s after it was lost, load {os.getloadavg()[0]:.1f}")
+    assert {bench.read(one)["state_type"] for one in lost} == {"CRASHED"}
 
 
 @pytest.fixture(scope="module")
