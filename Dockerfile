@@ -13,8 +13,6 @@ FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends python3 dials tini && rm -rf /var/lib/apt/lists/*
 # a volume that is mounted for the first time has the owner of the folder that it covers
 RUN useradd --create-home --uid 1000 apertura && install -d -o apertura -g apertura /data /data/apertura /data/incoming /data/runs
-# the chart prefect/prefect-worker starts what it starts (prefect worker start ...) by this name
-RUN install -d /opt/prefect && printf '%s\n' '#!/bin/sh' 'case "$1 $2 $3" in "prefect worker start") shift 3; set -- python -m flows.worker "$@";; esac' 'exec /opt/apertura/bin/python -m flows.with_secrets "$@"' > /opt/prefect/entrypoint.sh && chmod 0755 /opt/prefect/entrypoint.sh
 COPY --from=build /opt/apertura /opt/apertura
 ENV PATH=/opt/apertura/bin:$PATH \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \

@@ -1,6 +1,7 @@
 """Fixtures that all tests share, and what may be skipped: only what is not installed, and nothing that CI installed."""
 
 import functools
+import importlib.util
 import os
 import shutil
 from collections import Counter
@@ -28,6 +29,7 @@ PROGRAMS = {
     "needs_systemd": "systemd-analyze",
     "needs_redis": "redis-server",
     "needs_namespaces": "unshare",
+    "needs_helm": "helm",
 }
 
 
@@ -38,6 +40,8 @@ def lacking(marker: str) -> str | None:
         from tests.system.rooms import refused
 
         return refused()
+    if marker == "needs_helm":
+        return None if importlib.util.find_spec("helm_python") else "helm-python-sdk is not installed"
     if (program := PROGRAMS.get(marker)) is None or shutil.which(program) is not None:
         return None
     return f"{program} is not installed"

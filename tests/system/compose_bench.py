@@ -1,7 +1,7 @@
 """Docker Compose without Docker: what compose.yaml and the Dockerfile say, in rooms of this machine's programs.
 
 Obeyed: image (ours by the Dockerfile's last stage; of others the few facts of `FOREIGN`), entrypoint, command,
-environment, secrets, volumes and who owns fresh ones, tmpfs, read_only, cap_drop, security_opt, hostname,
+environment, secrets, volumes and who owns fresh ones, tmpfs, read_only, cap_drop, security_opt, group_add, hostname,
 network_mode, depends_on and healthcheck; names are resolved as on a network of Compose. Not obeyed: restart, ports, and
 profiles: all services start.
 """
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KNOWN = {
     *("image", "restart", "init", "read_only", "tmpfs", "cap_drop", "security_opt", "entrypoint", "secrets", "command"),
     *("environment", "volumes", "healthcheck", "depends_on", "expose", "hostname", "network_mode", "ports"),
-    *("profiles", "stop_grace_period"),
+    *("profiles", "stop_grace_period", "group_add"),
 }
 """Keys of a service that this file understands, or may leave aside."""
 START_S = 900.0
@@ -225,6 +225,8 @@ class Composed:
                 *service.get("entrypoint", self.ours.entrypoint),
                 *(service.get("command", []) if "entrypoint" in service else service.get("command", self.ours.command)),
             ]
+        if added := service.get("group_add"):
+            user = user.replace("--clear-groups", f"--groups={','.join(added)}")
         environment |= {key: interpolated(value) for key, value in service.get("environment", {}).items()}
         command = with_environment(environment, argv)
         if user:

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tests.synthetic.chart import manifests
+from tests.system.chart_bench import Cluster
 from tests.system.compose_bench import Composed
 from tests.system.deployed_bench import DEPLOYMENTS, Facility, write_alarms, write_proxy_files, write_secrets
 from tests.system.facility_bench import drop, wait
@@ -71,6 +74,38 @@ def test_the_containers_take_a_data_set_to_a_page_in_the_browser(world: World) -
     drop(host / "data/incoming/first", seed=1)
     try:
         looks_right(Facility(world, world.addresses["nginx"]), "containers")
+    except BaseException:
+        print(*(f"== {room.name}\n{room.said()}" for room in composed.rooms.values()), sep="\n")
+        raise
+    assert composed.ended() == {"deploy": 0}
+
+
+@pytest.mark.deployed
+@pytest.mark.needs_redis
+@pytest.mark.needs_helm
+def test_the_containers_of_the_chart_take_a_data_set_to_a_page_in_the_browser(world: World) -> None:
+    compose, host = world.folder / "compose", world.folder / "host"
+    compose.mkdir()
+    made = write_secrets(compose / "secrets", owner=1000)
+    shutil.copytree(compose / "secrets", compose / "secret" / "apertura-secrets")
+    write_proxy_files(compose / "secret" / "apertura-proxy", made, group=0)
+    tls = compose / "secret" / "apertura-tls"
+    (compose / "secret" / "apertura-proxy" / "tls").rename(tls)
+    for name in ("cert", "key"):
+        (tls / f"{name}.pem").rename(tls / f"tls.{name.replace('cert', 'crt')}")
+    write_alarms(compose / "secret" / "apertura-alarms")
+    for name in ("incoming", "runs"):
+        (host / "data" / name).mkdir(parents=True)
+    shutil.chown(host / "data/runs", 1000, 1000)
+    site = (DEPLOYMENTS / "site.example.yaml").read_text()
+    Cluster(manifests(site=site, secrets={"alarms": "apertura-alarms"}), compose).write(
+        yaml.safe_load((DEPLOYMENTS / "compose.yaml").read_text())
+    )
+    composed = Composed(world, compose, host)
+    composed.up()
+    drop(host / "data/incoming/first", seed=1)
+    try:
+        looks_right(Facility(world, world.addresses["apertura-proxy"]), "chart")
     except BaseException:
         print(*(f"== {room.name}\n{room.said()}" for room in composed.rooms.values()), sep="\n")
         raise
