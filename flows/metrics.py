@@ -1,7 +1,7 @@
 """What Prometheus is told of a facility: arrivals, runs by outcome, time by stage, signs of life, disk.
 
 Served by `server.py` at ``/apertura/metrics`` to who knows the server's password; Prefect's own figures are at
-``/api/metrics``. `deployments/grafana/` holds a board of both.
+``/api/metrics``. `deployments/grafana/` holds a board of the first, and how Prometheus asks for both.
 """
 
 import json

@@ -6,6 +6,9 @@ arrival something goes wrong: what arrives is bad, late, cut, a copy or a link t
 run: its own, and in the first half of the day services and the database too, so that what lives through the second half
 shows whether its memory stays. All at a facility as `apertura facility up` makes it, on PostgreSQL.
 
+With ``--calm RUNS`` nothing is killed: that many data sets run one after the other, and after every fifth the memory of
+each service is said.
+
 Said at the end: what became of every data set; how long after the last restart a run that was hit had ended right; and
 the memory of every service over the day. Wall-clock seconds: state the load.
 """
@@ -211,6 +214,16 @@ def one_day(day: Day, arrivals: int, every_s: float) -> None:
     wait(lambda: all_ended(day), "the end of the last run", limit_s=4 * WAIT_S)
 
 
+def calm_day(day: Day, runs: int) -> None:
+    """Let data sets run one after the other, and say what each service holds after every fifth."""
+    for number in range(1, runs + 1):
+        outcome = day.bench.outcome(day.arrive(number))
+        day.look()
+        if number % 5 == 0:
+            held = {name: round(seen[-1][1], 1) for (name, _), seen in day.memory.items()}
+            day.say(f"after {number} runs ({outcome}): {held} MiB")
+
+
 def all_ended(day: Day) -> bool:
     found = every_run(day)
     there = {run["parameters"]["source"] for run in found}
@@ -295,12 +308,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arrivals", type=int, default=96)
     parser.add_argument("--every-s", type=float, default=45.0)
+    parser.add_argument("--calm", type=int, default=0, metavar="RUNS")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     with on_postgresql() as bench:
         day = Day(bench)
         try:
-            one_day(day, asked.arrivals, asked.every_s)
+            if asked.calm:
+                calm_day(day, asked.calm)
+            else:
+                one_day(day, asked.arrivals, asked.every_s)
         except (TimeoutError, httpx.HTTPError) as error:
             day.say(f"ended early: {error}")
         told = {

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,23 @@ def test_the_board_asks_for_figures_that_are_told(tmp_path: Path) -> None:
     assert found["apertura_runs"] == {("Solved",): 2, ('a "name"\n',): 1}
     assert found["apertura_heard_seconds"] == {("watcher",): 3.0}
     assert found["apertura_disk_bytes"][("total",)] >= found["apertura_disk_bytes"][("free",)] > 0
+
+
+def test_a_legend_names_labels_that_its_figure_has_and_a_panel_its_unit(tmp_path: Path) -> None:
+    Ledger(tmp_path / "ledger.db").add("a", tmp_path / "a")
+    finished = tmp_path / "run"
+    finished.mkdir()
+    (finished / "results.json").write_text('{"timings_s": {"ingest": 1}}')
+    text = figures(Site(ledger=tmp_path / "ledger.db", runs=tmp_path), STATES, SIGNS).decode()
+    labels = {
+        one.name: {name for sample in one.samples for name in sample.labels}
+        for one in text_string_to_metric_families(text)
+    }
+    units = {"s": "_seconds", "bytes": "_bytes", "short": ("_runs", "_data_sets")}
+    for panel in json.loads(BOARD.read_text())["panels"]:
+        for target in panel["targets"]:
+            assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) == labels[target["expr"]], panel["title"]
+            assert target["expr"].endswith(units[panel["fieldConfig"]["defaults"]["unit"]])
 
 
 def test_a_site_without_folders_has_no_figures_of_them() -> None:
