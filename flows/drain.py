@@ -6,7 +6,7 @@ the next start (`facility up`, the worker's unit) or by ``apertura drain --open`
 
 import time
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -16,8 +16,9 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound
 
-from tasks.model import ProgramTimeoutError
+from tasks.model import ProgramTimeoutError, SettingsError
 
 ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 LOOK_S, IDLE_LOOKS = 1.0, 5
@@ -37,13 +38,15 @@ def drain(pool: str, *, limit_s: float) -> int:
 
     Raises
     ------
+    SettingsError
+        If there is no pool of this name.
     ProgramTimeoutError
         If runs are still active at the end; the pool stays closed then, too.
     """
     pools = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
     active = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=ACTIVE)))
     with get_client(sync_client=True) as client:
-        client.update_work_pool(pool, WorkPoolUpdate(is_paused=True))
+        set_paused(client, pool, paused=True)
         first = left = client.count_flow_runs(flow_run_filter=active, work_pool_filter=pools)
         idle, end = 0, time.monotonic() + limit_s
         while idle < IDLE_LOOKS and (time.monotonic() < end or not left):
@@ -57,6 +60,26 @@ def drain(pool: str, *, limit_s: float) -> int:
 
 
 def open_again(pool: str) -> None:
-    """Let a pool accept work again."""
+    """Let a pool accept work again.
+
+    Raises
+    ------
+    SettingsError
+        If there is none of this name.
+    """
     with get_client(sync_client=True) as client:
-        client.update_work_pool(pool, WorkPoolUpdate(is_paused=False))
+        set_paused(client, pool, paused=False)
+
+
+def set_paused(client: SyncPrefectClient, pool: str, *, paused: bool) -> None:
+    """Close or open a pool.
+
+    Raises
+    ------
+    SettingsError
+        If there is none of this name.
+    """
+    try:
+        client.update_work_pool(pool, WorkPoolUpdate(is_paused=paused))
+    except ObjectNotFound as error:
+        raise SettingsError(f"--pool {pool}: the server has none of this name", "`python -m flows.deploy`") from error

@@ -17,6 +17,7 @@ ASK = "import urllib.request as u; u.urlopen(u.Request('http://{host}:{port}{pat
 CLAIMS = {"apertura-incoming": "/data/incoming", "apertura-runs": "/data/runs", "apertura-ledger": "ledger"}
 """What lies behind the claims: folders of the machine, and a volume of the name."""
 GROUP = 1000
+ENDED = {"condition": "service_completed_successfully"}
 
 
 class Cluster:
@@ -27,15 +28,19 @@ class Cluster:
         self.services: dict[str, dict[str, Any]] = {}
         names = {selected(one, objects)[0]: one["metadata"]["name"] for one in objects if one["kind"] == "Service"}
         for part, pod in pods(objects).items():
+            before = {one["name"]: one for one in pod["spec"].get("initContainers", [])}
+            for name, container in before.items():
+                self.services[name] = self.service(name, container, pod["spec"])
             for container in pod["spec"]["containers"]:
                 name = names.get(part, part) if container["name"] == part else container["name"]
                 self.services[name] = self.service(name, container, pod["spec"])
+                self.services[name]["depends_on"] = dict.fromkeys(before, ENDED)
                 if container["name"] != part:  # of one pod, and so of one network
                     self.services[name]["network_mode"] = f"service:{names.get(part, part)}"
         self.services["deploy"]["depends_on"] = {names["server"]: {"condition": "service_healthy"}}
         for name, service in self.services.items():
             if name not in {names["server"], "deploy"}:
-                service["depends_on"] = {"deploy": {"condition": "service_completed_successfully"}}
+                service["depends_on"] = service.get("depends_on", {}) | {"deploy": ENDED}
             if "network_mode" in service:
                 service["depends_on"][service["network_mode"].partition(":")[2]] = {"condition": "service_started"}
 

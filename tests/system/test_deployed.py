@@ -109,7 +109,7 @@ def test_the_containers_of_the_chart_take_a_data_set_to_a_page_in_the_browser(wo
     except BaseException:
         print(*(f"== {room.name}\n{room.said()}" for room in composed.rooms.values()), sep="\n")
         raise
-    assert composed.ended() == {"deploy": 0}
+    assert composed.ended() == {"deploy": 0, "open": 0}
 
 
 @pytest.mark.needs_systemd

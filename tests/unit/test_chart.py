@@ -140,6 +140,22 @@ def test_names_of_services_lead_to_the_pods_that_are_meant(chart: list[dict[str,
         assert asked["path"] in {"/api/ready", "/api/health"}, "what it answers without a password"
 
 
+def test_a_worker_s_pool_is_opened_before_it_starts_and_drained_before_it_stops(chart: list[dict[str, Any]]) -> None:
+    unit = (FOLDER / "systemd" / "apertura-worker.service").read_text()
+    container, pod = containers(chart)["worker"]
+    (first,) = pod["initContainers"]
+    (pool,) = container["args"][-1:]
+    assert first["args"] == ["apertura", "drain", "--pool", pool, "--open"]
+    assert f"work-pool resume {pool}\n" in unit
+    stop = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert stop[:-2] == ["python", "-m", "flows.with_secrets", "apertura", "drain", "--pool", pool]
+    assert f"apertura drain --pool {pool}" in unit
+    assert float(stop[-1]) < pod["terminationGracePeriodSeconds"], "what is still active then is begun again"
+    assert {one: first[one] for one in ("env", "securityContext", "image")} == {
+        one: container[one] for one in ("env", "securityContext", "image")
+    }
+
+
 def test_what_shares_the_ledger_runs_on_one_machine(chart: list[dict[str, Any]]) -> None:
     labels = pods(chart)["server"]["metadata"]["labels"]
     for name, pod in pods(chart).items():

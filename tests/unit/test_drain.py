@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from prefect.exceptions import ObjectNotFound
 
-from tasks.model import ProgramTimeoutError
+from tasks.model import ProgramTimeoutError, SettingsError
 
 module = importlib.import_module("flows.drain")
 
@@ -59,3 +60,12 @@ def test_it_is_opened_when_that_is_asked(served: Any) -> None:
     server = served(0)
     module.open_again("apertura")
     assert server.closed == [False]
+
+
+def test_a_pool_that_is_not_there_is_named(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise ObjectNotFound(RuntimeError("404"))
+
+    monkeypatch.setattr(served(0), "update_work_pool", none)
+    with pytest.raises(SettingsError, match="--pool aperture: the server has none"):
+        module.open_again("aperture")

@@ -24,7 +24,7 @@ capabilities: { drop: [ALL] }
 {{/* A container of our image: its secrets come from files, and tini reaps what its programs leave. */}}
 {{- define "apertura.container" -}}
 {{- $root := .root -}}
-name: {{ .part }}
+name: {{ .name | default .part }}
 image: "{{ $root.Values.image.repository }}:{{ $root.Values.image.tag }}"
 imagePullPolicy: {{ $root.Values.image.pullPolicy }}
 command: [tini, --, python, -m, flows.with_secrets]
