@@ -239,6 +239,7 @@ def test_runs_that_a_worker_took_and_lost_end_right_though_they_fill_the_pool_of
         path = f"/deployments/{found}/create_flow_run"
         return str(bench.post(path, parameters=parameters, state={"type": "PENDING"})["id"])
 
+    bench.maintain("sweep")  # its worker has started, and looked at its pool
     source = drop_crystals(bench.data / "incoming" / ".taken", crystals=1, seed=12)
     run = taken("solve-series/interactive", source=str(source))
     lost = [taken("sweep/sweep") for _ in range(UPKEEP_AT_ONCE)]
