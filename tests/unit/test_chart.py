@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.synthetic.chart import CHART, manifests, pods, render, selected
+from tests.synthetic.chart import CHART, lint, manifests, pods, render, selected
 
 pytestmark = pytest.mark.needs_helm
 
@@ -63,6 +63,14 @@ def test_every_object_is_one_that_kubernetes_takes(chart: list[dict[str, Any]]) 
             validate(found, version, strict=True)
     names = [(one["kind"], one["metadata"]["name"]) for one in chart]
     assert len(set(names)) == len(names)
+
+
+def test_helm_finds_no_fault_and_takes_templates_as_readme_says(tmp_path: Path) -> None:
+    (option,) = re.findall(r"--set-file '(instruments\.[^=]*)=", (FOLDER / "README.md").read_text())
+    (tmp_path / "titan").write_text("{}")
+    meant, found = lint(f"{option}={tmp_path / 'titan'}", site=SITE)
+    assert meant == {"instruments": {"titan.tilt_series.json": "{}"}}
+    assert [one["error"] for one in found] == ["icon is recommended"]
 
 
 def test_the_chart_makes_the_services_of_compose(chart: list[dict[str, Any]]) -> None:
