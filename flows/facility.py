@@ -254,6 +254,8 @@ def service_environment(folder: Path, site: Path, port: int) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
+        # a server that had no processor for 15 s gave up every connection to PostgreSQL that it opened (5 s), as 500
+        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
         # SQLite lets a writer wait for up to 60 s: whoever asks waits longer, and asks again for some minutes
         "PREFECT_API_REQUEST_TIMEOUT": "120",
         "PREFECT_CLIENT_MAX_RETRIES": "7",

@@ -6,8 +6,8 @@ arrival something goes wrong: what arrives is bad, late, cut, a copy or a link t
 run: its own, and in the first half of the day services and the database too, so that what lives through the second half
 shows whether its memory stays. All at a facility as `apertura facility up` makes it, on PostgreSQL.
 
-With ``--calm RUNS`` nothing is killed: that many data sets run one after the other, and after every fifth the memory of
-each service is said.
+With ``--calm RUNS`` nothing is killed: that many light runs (a data set without crystals, and dry runs of `prune`) go
+through the worker's pool one after the other, and after every fifth the memory of each service is said.
 
 Said at the end: what became of every data set; how long after the last restart a run that was hit had ended right; and
 the memory of every service over the day. Wall-clock seconds: state the load.
@@ -215,9 +215,9 @@ def one_day(day: Day, arrivals: int, every_s: float) -> None:
 
 
 def calm_day(day: Day, runs: int) -> None:
-    """Let data sets run one after the other, and say what each service holds after every fifth."""
+    """Let light runs go one after the other, and say what each service holds after every fifth."""
     for number in range(1, runs + 1):
-        outcome = day.bench.outcome(day.arrive(number))
+        outcome = day.bench.outcome(day.arrive(number)) if number % 5 == 1 else state(day.bench.maintain("prune"))
         day.look()
         if number % 5 == 0:
             held = {name: round(seen[-1][1], 1) for (name, _), seen in day.memory.items()}

@@ -107,6 +107,7 @@ PREFECT_SERVER_DATABASE_HOST: {{ .Values.database.host }}
 PREFECT_SERVER_DATABASE_PORT: {{ quote .Values.database.port }}
 PREFECT_SERVER_DATABASE_USER: {{ .Values.database.user }}
 PREFECT_SERVER_DATABASE_NAME: {{ .Values.database.name }}
+PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT: "60"
 PREFECT_SERVER_DATABASE_PASSWORD_FILE: /run/secrets/apertura/database-password
 PREFECT_SERVER_ENCRYPTION_KEY_FILE: /run/secrets/apertura/encryption-key
 PREFECT_MESSAGING_BROKER: prefect_redis.messaging
