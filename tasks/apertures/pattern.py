@@ -8,7 +8,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.feature import peak_local_max
 
-from tasks.apertures.spot_field import CLIP_SIGMA, SpotField
+from tasks.apertures.spot_field import BESIDE, CLIP_SIGMA, SpotField, beam_radius
 from tasks.events.scan_beam import DirectBeam
 from tasks.events.virtual_detectors import BACKGROUND, BEAM, IGNORED
 
@@ -79,6 +79,13 @@ def brightest_spots(
     score = field.scored(total).score
     px = _maxima(score, sigma_px, threshold, max_spots)
     return px.astype(np.float64), score[tuple(px.T)]
+
+
+def beside_beam(beam: DirectBeam, spots: BraggSpots) -> NDArray[np.bool_]:
+    """Return which spots lie next to the direct beam, (n_spots,); where spots are discs, none is told so."""
+    if beam.window_px is not None:
+        return np.zeros(len(spots.px), dtype=bool)
+    return np.asarray(np.hypot(*(spots.px - beam.centre).T) < BESIDE * beam_radius(beam, beam.sigma))
 
 
 def apart(px: NDArray[np.float64], sigma_px: float) -> NDArray[np.float64]:

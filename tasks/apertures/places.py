@@ -70,8 +70,9 @@ def put_back(segmentation: Segmentation, how: PutBack, settings: ProposalSetting
     amplitude = segmentation.amplitude[rows] * held
     amplitude /= max(float(amplitude.sum()), 1e-12)
     factors = regions_of(
-        (chosen, (counts - chosen).tocsr()), counts, amplitude, segmentation.spots, good=good, settings=settings
-    )
+        (chosen, (counts - chosen).tocsr()), counts, amplitude, segmentation.spots,
+        beam=segmentation.beam, good=good, settings=settings,
+    )  # fmt: skip
     maps = {
         name: (segmentation.map_of(name).ravel()[rows] * held).reshape(shape) for name in segmentation.map_names
     }  # fmt: skip

@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from tasks.apertures.clusters import DarkFields, cluster_spots
 from tasks.apertures.factorise import Factors, factorise
 from tasks.apertures.holes import fill_holes
-from tasks.apertures.pattern import BraggSpots
+from tasks.apertures.pattern import BraggSpots, beside_beam
 from tasks.apertures.scan_spots import spots_of_scan
 from tasks.apertures.segmentation import Segmentation, lay_scan
 from tasks.apertures.settings import ProposalSettings
@@ -25,9 +25,11 @@ from tasks.apertures.tiles import (
     window_to_fit,
     with_larger,
     without_coincidences,
+    without_tails,
 )
 from tasks.apertures.window import Window, is_one_tile
 from tasks.events.beam_disc import BeamDisc
+from tasks.events.scan_beam import DirectBeam
 from tasks.events.store import ScanEvents
 
 FLOOR = 1e-3
@@ -65,7 +67,9 @@ def segment_scan(
     """
     found = spots_of_scan(scan, detector_shape, scan_shape, start=start, settings=settings, valid=valid, disc=disc)
     counts = found.counts
-    factors = regions_of(found.halves, counts, found.amplitude, found.spots, good=found.good, settings=settings)
+    factors = regions_of(
+        found.halves, counts, found.amplitude, found.spots, beam=found.beam, good=found.good, settings=settings
+    )
     held = lay_scan(shelf or Shelf(), counts, found.halves[0], found.amplitude, found.maps, found.good)
     bare = Segmentation(found.beam, found.spots, held, scan_shape, factors.patterns, ())
     return bare.with_factors(factors)
@@ -77,6 +81,7 @@ def regions_of(
     amplitude: NDArray[np.float64],
     spots: BraggSpots,
     *,
+    beam: DirectBeam,
     good: NDArray[np.bool_],
     settings: ProposalSettings,
 ) -> Factors:
@@ -88,7 +93,7 @@ def regions_of(
         groups = _groups_of(halves, amplitude, spots, scan_shape, settings)
         start = _start(groups, counts, amplitude, spots, scan_shape=scan_shape) if groups else None
     else:
-        start = _start_of_tiles(halves, amplitude, spots, scan_shape, settings)
+        start = _start_of_tiles(halves, amplitude, spots, scan_shape, settings, beside_beam(beam, spots))
     if start is None:
         return Factors(np.zeros((len(amplitude), 0)), np.zeros((0, len(spots.px))))
     factors = factorise(counts, amplitude, spots.expected, start=start, iterations=settings.iterations)
@@ -126,6 +131,7 @@ def _start_of_tiles(
     spots: BraggSpots,
     scan_shape: tuple[int, int],
     settings: ProposalSettings,
+    beside: NDArray[np.bool_],
 ) -> Factors | None:
     """Return the regions of a field of many tiles to start a fit from: see `tasks.apertures.tiles`."""
     place = np.arange(len(amplitude)).reshape(scan_shape)
@@ -135,7 +141,8 @@ def _start_of_tiles(
         here: list[TileRegion] = []
         for window in tiles_of(scan_shape, size):
             rows = place[window.slices].ravel()
-            here += _found_in_tile((halves[0][rows], halves[1][rows]), amplitude[rows], spots, window, settings)
+            mine = _found_in_tile((halves[0][rows], halves[1][rows]), amplitude[rows], spots, window, settings)
+            here += without_tails(mine, beside)
         least, most = answers_for(size, last=size == sizes[-1], first=size == sizes[0])
         found = with_larger(found, [one for one in joined_in_size(here) if least < extent(one) <= most])
     found = without_coincidences(found, scan_shape)

@@ -18,6 +18,11 @@ LEAST_WEIGHT = 0.5
 measured: less, and the maximum of a spot is made up."""
 
 
+BESIDE = 2.0
+"""Radii of the direct beam within which a spot lies next to it. Of the tails in `tasks.apertures.tiles.TAIL` 0.56 to
+0.67 lie within 1.5 radii, 0.83 to 0.90 within 2, 0.90 to 0.97 within 3; of crystals 0.05 at most within any."""
+
+
 class Scored(NamedTuple):
     """Of every pixel (slow, fast): standard deviations over the background, and that."""
 
@@ -42,7 +47,7 @@ class SpotField:
         self, shape: tuple[int, ...], beam: DirectBeam, *, sigma_px: float, valid: NDArray[np.bool_] | None
     ) -> None:
         self.radius = distances(shape, beam.centre)
-        self.inner = (5.0 if beam.seen else 2.0) * max(beam.sigma, sigma_px) + 2.0
+        self.inner = beam_radius(beam, sigma_px)
         self._sigma, self._area = sigma_px, 4.0 * np.pi * sigma_px**2
         self._valid = np.ones(shape, dtype=bool) if valid is None else valid
         self.good, self._weight = self._valid, None
@@ -83,6 +88,11 @@ class SpotField:
             return np.zeros(image.shape)
         centres = 2.0 * np.arange(len(level)) + 1.0
         return np.interp(self.radius, centres[known], level[known])
+
+
+def beam_radius(beam: DirectBeam, sigma_px: float) -> float:
+    """Return the radius within which pixels are those of the direct beam, px."""
+    return (5.0 if beam.seen else 2.0) * max(beam.sigma, sigma_px) + 2.0
 
 
 def _medians(values: NDArray[np.float64], edges: NDArray[np.int64]) -> NDArray[np.float64]:
