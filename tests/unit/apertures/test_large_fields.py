@@ -12,11 +12,21 @@ from tasks.apertures.factorise import ROWS, Factors, factorise
 from tasks.apertures.geometry import tilt_geometry
 from tasks.apertures.masks import outline_of
 from tasks.apertures.packed import packed
+from tasks.apertures.pattern import BraggSpots, beside_beam
 from tasks.apertures.register import register
 from tasks.apertures.segmented import segment_series
 from tasks.apertures.shelf import SCANS, Shelf, shelf_in
-from tasks.apertures.tiles import TileRegion, joined_in_size, tile_sizes, tiles_of, with_larger, without_coincidences
+from tasks.apertures.tiles import (
+    TileRegion,
+    joined_in_size,
+    tile_sizes,
+    tiles_of,
+    with_larger,
+    without_coincidences,
+    without_tails,
+)
 from tasks.apertures.window import Window
+from tasks.events.scan_beam import DirectBeam
 from tests.synthetic.diffracting_cluster import Cluster, write_cluster
 
 SMALL = Cluster(seed=4, crystals=2, scan=(24, 24), detector=(128, 128), pixel_size_mm=0.045, tilts=(0.0, 1.0, 2.0))
@@ -150,3 +160,20 @@ def test_small_crystals_of_a_large_field_are_told_apart(tmp_path):
             inside = thickness[region.window.slices] & outline
             best = max(best, inside.sum() / (thickness.sum() + outline.sum() - inside.sum()))
         assert best > 0.6
+
+
+def test_a_region_told_by_spots_beside_the_beam_is_no_crystal() -> None:
+    tail, crystal = (
+        TileRegion(Window(0, 8, 0, 8), np.ones((8, 8)), np.array(pattern))
+        for pattern in ([0.5, 0.35, 0.1, 0.05], [0.05, 0.0, 0.6, 0.35])
+    )
+    beside = np.array([True, True, False, False])
+    (kept,) = without_tails([tail, crystal], beside)
+    assert kept is crystal
+
+
+def test_spots_lie_beside_the_beam_within_two_of_its_radii_unless_they_are_discs() -> None:
+    beam = DirectBeam(np.array([30.0, 30.0]), 1.0, seen=True)
+    spots = BraggSpots(np.array([[30.0, 39.0], [43.0, 30.0], [30.0, 45.0], [60.0, 60.0]]), np.ones(4))
+    assert beside_beam(beam, spots).tolist() == [True, True, False, False]
+    assert not beside_beam(beam._replace(window_px=5.0), spots).any()
