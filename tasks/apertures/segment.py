@@ -17,6 +17,7 @@ from tasks.apertures.tiles import (
     TileRegion,
     answers_for,
     extent,
+    is_tail,
     joined_in_size,
     placed,
     seen_in,
@@ -25,7 +26,6 @@ from tasks.apertures.tiles import (
     window_to_fit,
     with_larger,
     without_coincidences,
-    without_tails,
 )
 from tasks.apertures.window import Window, is_one_tile
 from tasks.events.beam_disc import BeamDisc
@@ -141,8 +141,8 @@ def _start_of_tiles(
         here: list[TileRegion] = []
         for window in tiles_of(scan_shape, size):
             rows = place[window.slices].ravel()
-            mine = _found_in_tile((halves[0][rows], halves[1][rows]), amplitude[rows], spots, window, settings)
-            here += without_tails(mine, beside)
+            tile = (halves[0][rows], halves[1][rows])
+            here += _found_in_tile(tile, amplitude[rows], spots, window, settings, beside)
         least, most = answers_for(size, last=size == sizes[-1], first=size == sizes[0])
         found = with_larger(found, [one for one in joined_in_size(here) if least < extent(one) <= most])
     found = without_coincidences(found, scan_shape)
@@ -163,6 +163,7 @@ def _found_in_tile(
     spots: BraggSpots,
     window: Window,
     settings: ProposalSettings,
+    beside: NDArray[np.bool_],
 ) -> list[TileRegion]:
     """Return the regions of one tile, looked for as in a scan of its size: by the spots that it shows."""
     counts, share = (halves[0] + halves[1]).tocsc(), float(amplitude.sum())
@@ -177,10 +178,12 @@ def _found_in_tile(
     made = []
     for group in (seen[each] for each in groups):
         held = np.asarray(counts[:, group].sum(axis=1)).ravel()
-        image = held - amplitude / share * expected[group].sum()
+        background = amplitude / share * expected[group].sum()
         pattern = np.zeros(len(net))
         pattern[group] = net[group] / max(float(net[group].sum()), 1e-12)
-        made.append(TileRegion(window, image.reshape(shape), pattern))
+        one = TileRegion(window, (held - background).reshape(shape), pattern)
+        if not is_tail(one, background.reshape(shape), beside):
+            made.append(one)
     return made
 
 

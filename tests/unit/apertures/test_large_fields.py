@@ -18,12 +18,12 @@ from tasks.apertures.segmented import segment_series
 from tasks.apertures.shelf import SCANS, Shelf, shelf_in
 from tasks.apertures.tiles import (
     TileRegion,
+    is_tail,
     joined_in_size,
     tile_sizes,
     tiles_of,
     with_larger,
     without_coincidences,
-    without_tails,
 )
 from tasks.apertures.window import Window
 from tasks.events.scan_beam import DirectBeam
@@ -162,14 +162,22 @@ def test_small_crystals_of_a_large_field_are_told_apart(tmp_path):
         assert best > 0.6
 
 
-def test_a_region_told_by_spots_beside_the_beam_is_no_crystal() -> None:
-    tail, crystal = (
-        TileRegion(Window(0, 8, 0, 8), np.ones((8, 8)), np.array(pattern))
-        for pattern in ([0.5, 0.35, 0.1, 0.05], [0.05, 0.0, 0.6, 0.35])
-    )
+@pytest.mark.parametrize(
+    ("pattern", "of_background", "tail"),
+    [
+        ((0.5, 0.35, 0.1, 0.05), 3.0, True),
+        ((0.5, 0.35, 0.1, 0.05), 0.1, False),  # a large cell's first orders
+        ((0.05, 0.0, 0.6, 0.35), 3.0, False),  # a weak crystal on much background
+    ],
+)
+def test_a_region_is_the_beams_tail_if_its_spots_lie_beside_it_and_hold_mostly_background(
+    pattern: tuple[float, ...], of_background: float, tail: bool
+) -> None:
+    image = np.zeros((32, 32))
+    image[8:20, 8:20] = 50.0
+    one = TileRegion(Window(0, 32, 0, 32), image, np.array(pattern))
     beside = np.array([True, True, False, False])
-    (kept,) = without_tails([tail, crystal], beside)
-    assert kept is crystal
+    assert is_tail(one, np.full((32, 32), 50.0 * of_background), beside) is tail
 
 
 def test_spots_lie_beside_the_beam_within_two_of_its_radii_unless_they_are_discs() -> None:
