@@ -158,7 +158,7 @@ def is_tail(one: TileRegion, background: NDArray[np.float64], beside_beam: NDArr
     if float(one.pattern[beside_beam].sum()) <= TAIL:
         return False
     core = outline_of(one.image)
-    return bool(one.image[core].sum() <= background[core].sum())
+    return bool(core.any() and one.image[core].sum() <= background[core].sum())
 
 
 def _core(one: TileRegion, scan_shape: tuple[int, int]) -> NDArray[np.bool_]:
