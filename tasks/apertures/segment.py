@@ -17,7 +17,6 @@ from tasks.apertures.tiles import (
     TileRegion,
     answers_for,
     extent,
-    is_tail,
     joined_in_size,
     placed,
     seen_in,
@@ -26,6 +25,7 @@ from tasks.apertures.tiles import (
     window_to_fit,
     with_larger,
     without_coincidences,
+    without_tails,
 )
 from tasks.apertures.window import Window, is_one_tile
 from tasks.events.beam_disc import BeamDisc
@@ -93,10 +93,12 @@ def regions_of(
         groups = _groups_of(halves, amplitude, spots, scan_shape, settings)
         start = _start(groups, counts, amplitude, spots, scan_shape=scan_shape) if groups else None
     else:
-        start = _start_of_tiles(halves, amplitude, spots, scan_shape, settings, beside_beam(beam, spots))
+        start = _start_of_tiles(halves, amplitude, spots, scan_shape, settings)
     if start is None:
         return Factors(np.zeros((len(amplitude), 0)), np.zeros((0, len(spots.px))))
     factors = factorise(counts, amplitude, spots.expected, start=start, iterations=settings.iterations)
+    if not is_one_tile(scan_shape):
+        factors = without_tails(factors, amplitude.reshape(scan_shape), spots.expected, beside_beam(beam, spots))
     return fill_holes(factors, good)
 
 
@@ -131,7 +133,6 @@ def _start_of_tiles(
     spots: BraggSpots,
     scan_shape: tuple[int, int],
     settings: ProposalSettings,
-    beside: NDArray[np.bool_],
 ) -> Factors | None:
     """Return the regions of a field of many tiles to start a fit from: see `tasks.apertures.tiles`."""
     place = np.arange(len(amplitude)).reshape(scan_shape)
@@ -141,8 +142,7 @@ def _start_of_tiles(
         here: list[TileRegion] = []
         for window in tiles_of(scan_shape, size):
             rows = place[window.slices].ravel()
-            tile = (halves[0][rows], halves[1][rows])
-            here += _found_in_tile(tile, amplitude[rows], spots, window, settings, beside)
+            here += _found_in_tile((halves[0][rows], halves[1][rows]), amplitude[rows], spots, window, settings)
         least, most = answers_for(size, last=size == sizes[-1], first=size == sizes[0])
         found = with_larger(found, [one for one in joined_in_size(here) if least < extent(one) <= most])
     found = without_coincidences(found, scan_shape)
@@ -163,7 +163,6 @@ def _found_in_tile(
     spots: BraggSpots,
     window: Window,
     settings: ProposalSettings,
-    beside: NDArray[np.bool_],
 ) -> list[TileRegion]:
     """Return the regions of one tile, looked for as in a scan of its size: by the spots that it shows."""
     counts, share = (halves[0] + halves[1]).tocsc(), float(amplitude.sum())
@@ -178,12 +177,10 @@ def _found_in_tile(
     made = []
     for group in (seen[each] for each in groups):
         held = np.asarray(counts[:, group].sum(axis=1)).ravel()
-        background = amplitude / share * expected[group].sum()
+        image = held - amplitude / share * expected[group].sum()
         pattern = np.zeros(len(net))
         pattern[group] = net[group] / max(float(net[group].sum()), 1e-12)
-        one = TileRegion(window, (held - background).reshape(shape), pattern)
-        if not is_tail(one, background.reshape(shape), beside):
-            made.append(one)
+        made.append(TileRegion(window, image.reshape(shape), pattern))
     return made
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.sparse import csc_matrix
 
+from tasks.apertures.factorise import Factors
 from tasks.apertures.masks import outline_of
 from tasks.apertures.window import Window, filled, whole_field
 
@@ -45,9 +46,8 @@ region (0.7 of it for a Gaussian spot cut at 2.2 sigma). Less takes no part in t
 
 TAIL = 0.5
 """Of a region's electrons in spots beside the direct beam, from which on it may be the tail of the beam where there is
-no material. Two scans of 256 x 256 positions (natrolite, seed 16): tails have 0.94 and 1.00 there, crystals 0.05 at
-most. A cell of 17 A on 256 px has several orders beside the beam, up to 0.35 in two scans, and of a third this alone
-would lose a crystal of ten: so `is_tail` asks for the contrast, too, 0.33 and 0.38 of tails, 6 and more of crystals."""
+no material. Four scans of 256 x 256 positions (natrolite, seed 16): tails have 0.83 to 0.90 there, crystals 0.05 at
+most. A large cell has several orders beside the beam, so the contrast counts, too: `without_tails`."""
 
 
 class TileRegion(NamedTuple):
@@ -142,23 +142,32 @@ def without_coincidences(found: Sequence[TileRegion], scan_shape: tuple[int, int
     return kept
 
 
-def is_tail(one: TileRegion, background: NDArray[np.float64], beside_beam: NDArray[np.bool_]) -> bool:
-    """Tell whether a region is the tail of the beam, which is brightest where nothing lies.
+def without_tails(
+    factors: Factors, amplitude: NDArray[np.float64], expected: NDArray[np.float64], beside: NDArray[np.bool_]
+) -> Factors:
+    """Leave out regions that are the tail of the beam, which is brightest where nothing lies, once all are fitted.
 
     The electrons of a large field show how the tail differs from its mean over a ring; those of a small one do not. A
-    crystal's spots hold more electrons of it than of the background.
+    crystal's spots beside the beam hold more electrons of it than of the background there: in two scans 0.33 and 0.38
+    of it are a tail's, 6 times as many and more a crystal's.
 
     Parameters
     ----------
-    background
-        In all of the region's spots, by position, (rows, columns) of its window.
-    beside_beam
+    amplitude
+        (ny, nx) share of each position in the background.
+    expected
+        (n_spots,) background electrons in each spot over the scan.
+    beside
         (n_spots,), those next to the direct beam.
     """
-    if float(one.pattern[beside_beam].sum()) <= TAIL:
-        return False
-    core = outline_of(one.image)
-    return bool(core.any() and one.image[core].sum() <= background[core].sum())
+    kept = []
+    for column, pattern in enumerate(factors.patterns):
+        share = float(pattern[beside].sum())
+        image = factors.weights[:, column].reshape(amplitude.shape)
+        core = outline_of(image) if share > TAIL else np.zeros(amplitude.shape, dtype=bool)
+        if not core.any() or share * image[core].sum() > amplitude[core].sum() * expected[beside].sum():
+            kept.append(column)
+    return Factors(factors.weights[:, kept], factors.patterns[kept])
 
 
 def _core(one: TileRegion, scan_shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -18,12 +18,12 @@ from tasks.apertures.segmented import segment_series
 from tasks.apertures.shelf import SCANS, Shelf, shelf_in
 from tasks.apertures.tiles import (
     TileRegion,
-    is_tail,
     joined_in_size,
     tile_sizes,
     tiles_of,
     with_larger,
     without_coincidences,
+    without_tails,
 )
 from tasks.apertures.window import Window
 from tasks.events.scan_beam import DirectBeam
@@ -175,9 +175,13 @@ def test_a_region_is_the_beams_tail_if_its_spots_lie_beside_it_and_hold_mostly_b
 ) -> None:
     image = np.zeros((32, 32))
     image[8:20, 8:20] = 50.0
-    one = TileRegion(Window(0, 32, 0, 32), image, np.array(pattern))
+    factors = Factors(np.stack([image.ravel(), image.ravel()], axis=1), np.array([pattern, (0.0, 0.0, 0.5, 0.5)]))
     beside = np.array([True, True, False, False])
-    assert is_tail(one, np.full((32, 32), 50.0 * of_background), beside) is tail
+    amplitude = np.full((32, 32), 1.0 / 1024)
+    expected = np.full(4, 25.0 * 1024 * of_background)  # 50 at every position in the two beside the beam, times that
+    kept = without_tails(factors, amplitude, expected, beside)
+    assert kept.patterns.tolist() == factors.patterns[1 if tail else 0 :].tolist()
+    assert kept.weights.shape == (1024, len(kept.patterns))
 
 
 def test_spots_lie_beside_the_beam_within_two_of_its_radii_unless_they_are_discs() -> None:
