@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import logging
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -19,7 +18,7 @@ from flows.storage import named_storage_errors
 from tasks.ingest import SourceDocument, read_source
 from tasks.model import Composition, DamagedStoreError
 from tasks.report import RunOutcome, SourceSummary
-from tasks.stage import fingerprint
+from tasks.stage import DOCUMENT_NAME, fingerprint
 
 log = logging.getLogger("apertura.run")
 
@@ -60,7 +59,7 @@ def run_pipeline(
             _go_through(run, document, key, source)
         except DamagedStoreError as error:
             log.warning("%s: made again from the source", error.message)
-            shutil.rmtree(folder / "ingest", ignore_errors=True)
+            (folder / "ingest" / DOCUMENT_NAME).unlink(missing_ok=True)  # the stores stay until others take their place
             _go_through(run, document, key, source)
     return folder
 

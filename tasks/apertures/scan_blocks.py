@@ -7,7 +7,7 @@ byte for byte whoever segmented the scans, and a stage that was interrupted does
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,11 @@ from tasks.apertures.shelf import Laid, Shelf
 from tasks.apertures.window import Window
 from tasks.events.scan_beam import DirectBeam
 from tasks.ingest import TiltSeries
-from tasks.model import Document, FileRef, NoCrystalsError
+from tasks.model import Document, FileRef, NoCrystalsError, SourceError
 from tasks.stage import beside, read_document, stage
 
-BESIDE = "scans"
-"""What is kept, in the name of the folder."""
+KEPT = "scans"
+"""In the name of the folder beside that of the apertures."""
 BLOCK_POSITIONS = 20 * 65_536
 """Of the scans in one block, at most: 65,536 positions take 2 to 4 s of one core, so that a block takes about a minute
 (20 s to 10 minutes are asked of blocks)."""
@@ -84,7 +84,7 @@ def segment_scans(
 
 def block_folder(stage_folder: Path, first: int) -> Path:
     """Return the folder of the block that begins with a scan, beside that of the apertures."""
-    return beside(stage_folder, BESIDE) / f"block-{first:05d}"
+    return beside(stage_folder, KEPT) / f"block-{first:05d}"
 
 
 def block_scans(series: TiltSeries, workers: int) -> list[tuple[int, ...]]:
@@ -100,13 +100,14 @@ def scans_beside(stage_folder: Path, shelf: Shelf) -> Iterator[dict[str, Segment
 
     It is gone when the apertures are there, or when it is known that there are none; not where they were interrupted.
     """
-    kept = beside(stage_folder, BESIDE)
+    kept = beside(stage_folder, KEPT)
     found: dict[str, Segmentation] = {}
     for folder in sorted(kept.glob("block-*")):
-        for scan in read_document(folder, SegmentedScans).scans:
-            files = [one.file for one in (scan.held, scan.own, scan.images) if one is not None]
-            if all(file.path.is_file() and file.unchanged() for file in files):
-                found[scan.key] = _taken_up(scan, shelf)
+        with suppress(SourceError):  # of another version, or cut off: the stage does without it
+            for scan in read_document(folder, SegmentedScans).scans:
+                files = [one.file for one in (scan.held, scan.own, scan.images) if one is not None]
+                if all(file.path.is_file() and file.unchanged() for file in files):
+                    found[scan.key] = _taken_up(scan, shelf)
     try:
         yield found
     except NoCrystalsError:

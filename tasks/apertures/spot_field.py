@@ -16,8 +16,6 @@ CLIP_SIGMA = 3.0
 LEAST_WEIGHT = 0.5
 """Of the filter that must lie on valid pixels: at a straight edge of a dead sector half of it does. Chosen, not
 measured: less, and the maximum of a spot is made up."""
-
-
 BESIDE = 2.0
 """Radii of the direct beam within which a spot lies next to it. Of the tails in `tasks.apertures.tiles.TAIL` 0.56 to
 0.67 lie within 1.5 radii, 0.83 to 0.90 within 2, 0.90 to 0.97 within 3; of crystals 0.05 at most within any."""

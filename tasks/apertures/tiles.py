@@ -148,8 +148,8 @@ def without_tails(
     """Leave out regions that are the tail of the beam, which is brightest where nothing lies, once all are fitted.
 
     The electrons of a large field show how the tail differs from its mean over a ring; those of a small one do not. A
-    crystal's spots beside the beam hold more electrons of it than of the background there: in two scans 0.33 and 0.38
-    of it are a tail's, 6 times as many and more a crystal's.
+    crystal's spots beside the beam hold more electrons of it than of the background there: of regions in tiles a tail
+    had 0.33 and 0.38 times the background's (two scans), crystals 6 times and more (four scans).
 
     Parameters
     ----------

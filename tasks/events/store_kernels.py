@@ -4,8 +4,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-LOW_BYTES = 256
-"""Counts of one byte: their array stays in a core's cache, and 1.1e7 electrons are added in two thirds of the time."""
+BYTE_COUNTS = 256
+"""Of a byte: an array of bytes stays in the cache of a core, and adding takes two thirds of the time there."""
+
+
+@njit(cache=True, nogil=True)
+def _add_one(event: int, low: NDArray[np.uint8], total: NDArray[np.uint32]) -> None:  # pragma: no cover
+    """Add an event to the low bytes of a sum, (pixels,): the total takes what overflows."""
+    count = np.uint8(low[event] + np.uint8(1))
+    low[event] = count
+    if count == 0:
+        total[event] += np.uint32(BYTE_COUNTS)
 
 
 @njit(cache=True, nogil=True)
@@ -32,10 +41,7 @@ def differences_of(
             ascending &= event >= last
             last = event
             if event < len(low):
-                count = np.uint8(low[event] + np.uint8(1))
-                low[event] = count
-                if count == 0:
-                    total[event] += np.uint32(LOW_BYTES)
+                _add_one(event, low, total)
         begin = end
     return ascending
 
@@ -51,11 +57,7 @@ def add_ranges(
     """Add ranges of events to the low bytes of a sum, (pixels,): the total takes what overflows."""
     for k in range(len(begins)):
         for index in range(begins[k], ends[k]):
-            event = events[index]
-            count = np.uint8(low[event] + np.uint8(1))
-            low[event] = count
-            if count == 0:
-                total[event] += np.uint32(LOW_BYTES)
+            _add_one(events[index], low, total)
 
 
 @njit(cache=True, nogil=True)

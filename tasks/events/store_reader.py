@@ -76,8 +76,10 @@ class ChunkedEvents:
     @cached_property
     def mapped(self) -> NDArray[np.uint32] | None:
         """(n,), all of them as they lie in the file, which `runs` looks at; None if they must be unpacked."""
-        if self._compressed or not self.size:
-            return None if self._compressed else np.zeros(0, dtype=np.uint32)
+        if self._compressed:
+            return None
+        if not self.size:
+            return np.zeros(0, dtype=np.uint32)
         begin = self._index[0][0]
         return np.asarray(np.memmap(self._path, mode="r", dtype=np.uint32, offset=begin, shape=(self.size,)))
 

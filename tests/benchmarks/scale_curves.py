@@ -11,7 +11,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -27,7 +27,7 @@ from tasks.events.store_file import write_store
 from tasks.events.store_reader import open_store
 from tasks.events.sums import sum_apertures
 from tasks.events.virtual_detectors import count_detectors
-from tests.benchmarks.scale import CORES, FRAME, GIB, SCAN, random_scan
+from tests.benchmarks.scale import CORES, FRAME, GIB, SCAN, random_scan, seconds
 
 FEW = 30
 """Scans that are read from one file, each into a store of its own."""
@@ -110,13 +110,6 @@ def cost_of(folder: Path, *, side: int, electrons: int, scans: int) -> Cost:
                 job.result().unlink()
     source.unlink()
     return Cost(*taken.tolist(), held.readers, held.here)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long something takes."""
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:

@@ -78,6 +78,9 @@ def test_what_is_missing_or_of_other_settings_is_segmented_by_the_stage(
     segment_scans(series, ENGINE, (4, 5), workdir=block_folder(stage, 4))
     damaged = min(block_folder(stage, 4).glob("*.npy"))
     damaged.write_bytes(damaged.read_bytes()[:-1])
+    segment_scans(series, ENGINE, (6,), workdir=block_folder(stage, 6))
+    document = block_folder(stage, 6) / "document.json"
+    document.write_text(document.read_text()[:-20])
     anew = segmented_anew(monkeypatch)
     propose_apertures(series, ENGINE, workdir=stage)
     assert anew in ([2, 3, 4, 6], [2, 3, 5, 6])  # whose file it was
