@@ -82,10 +82,9 @@ def brightest_spots(
 
 
 def beside_beam(beam: DirectBeam, spots: BraggSpots) -> NDArray[np.bool_]:
-    """Return which spots lie next to the direct beam, (n_spots,); where spots are discs, none is told so."""
-    if beam.window_px is not None:
-        return np.zeros(len(spots.px), dtype=bool)
-    return np.asarray(np.hypot(*(spots.px - beam.centre).T) < BESIDE * beam_radius(beam, beam.sigma))
+    """Return which spots lie next to the direct beam, (n_spots,)."""
+    radius = beam_radius(beam, beam.sigma) if beam.window_px is None else beam.window_px
+    return np.asarray(np.hypot(*(spots.px - beam.centre).T) < BESIDE * radius)
 
 
 def apart(px: NDArray[np.float64], sigma_px: float) -> NDArray[np.float64]:

@@ -97,8 +97,7 @@ def regions_of(
     if start is None:
         return Factors(np.zeros((len(amplitude), 0)), np.zeros((0, len(spots.px))))
     factors = factorise(counts, amplitude, spots.expected, start=start, iterations=settings.iterations)
-    if not is_one_tile(scan_shape):
-        factors = without_tails(factors, amplitude.reshape(scan_shape), spots.expected, beside_beam(beam, spots))
+    factors = without_tails(factors, amplitude.reshape(scan_shape), spots.expected, beside_beam(beam, spots))
     return fill_holes(factors, good)
 
 

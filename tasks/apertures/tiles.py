@@ -165,7 +165,9 @@ def without_tails(
         share = float(pattern[beside].sum())
         image = factors.weights[:, column].reshape(amplitude.shape)
         core = outline_of(image) if share > TAIL else np.zeros(amplitude.shape, dtype=bool)
-        if not core.any() or share * image[core].sum() > amplitude[core].sum() * expected[beside].sum():
+        faint = share * image[core].sum() <= amplitude[core].sum() * expected[beside].sum()
+        against = np.vdot(image - image.mean(), amplitude - amplitude.mean()) < 0
+        if not core.any() or not (faint or against):
             kept.append(column)
     return Factors(factors.weights[:, kept], factors.patterns[kept])
 

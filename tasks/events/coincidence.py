@@ -31,7 +31,8 @@ class ArrivedCounts(NamedTuple):
     """What a sum of counts was before the loss.
 
     ``factor`` (slow, fast) float32: electrons that arrived for each that was counted, 1 where nothing was counted;
-    ``fill`` (slow, fast) float32: electrons that arrived within reach of a pixel for each camera frame.
+    ``fill`` (slow, fast) float32: electrons that arrived within reach of a pixel for each camera frame; where the
+    packing is above one, within the larger area in which one is counted.
     """
 
     factor: NDArray[np.float32]
@@ -65,7 +66,7 @@ def arrived(
     factor = np.ones(counts.shape, dtype=np.float32)
     filled = start.astype(np.float32)
     factor[slow, fast] = ratio
-    filled[slow, fast] = fill
+    filled[slow, fast] = fill * max(packing, 1.0)
     return ArrivedCounts(factor, filled)
 
 
@@ -85,11 +86,12 @@ def counted_within(fill: Floats, packing: float) -> Floats:
 
     The solution of dn/dA = (1 - p n)^(1/p), p the packing: one of random marks, 1 - exp(-A), as of any rule in a spot
     no wider than the reach; less where the survivors, and not all electrons, hide others, so that more have room: in
-    the middle of wide spots of a camera that keeps the first to come, p is near 0.5 (mean field; departs from Matern's
-    third process, which has no closed form).
+    the middle of wide spots of a camera that keeps the first to come, p is 0.6 (mean field; departs from Matern's
+    third process, which has no closed form). More than one where electrons farther apart merge as well, in an area
+    that is larger by p: (1 - exp(-p A)) / p, as charge does that spreads (0.4 px: 1.2, `tasks/simulate/README.md`).
     """
     if packing > 1.0 - 1e-6:
-        return np.asarray(-np.expm1(-fill))
+        return np.asarray(-np.expm1(-packing * fill) / packing)
     left = np.exp(-packing / (1.0 - packing) * np.log1p((1.0 - packing) * fill))
     return np.asarray((1.0 - left) / packing)
 

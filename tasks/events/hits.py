@@ -13,25 +13,28 @@ def frames_hit(
     *,
     positions: NDArray[np.int64],
     origins: NDArray[np.int64],
+    groups: NDArray[np.int64],
     detector_columns: int,
     regions: NDArray[np.int64],
 ) -> Integers:
-    """Return the camera frames (regions,) of these positions that hold a count in each region.
+    """Return the camera frames (regions, groups) of these positions that hold a count in each region.
 
     Parameters
     ----------
-    positions, origins
-        (n,) ascending, and (n, 2) what is added to the detector position of their electrons.
+    positions, origins, groups
+        (n,) ascending, (n, 2) what is added to the detector position of their electrons, and (n,) the group of each,
+        numbered from 0.
     regions
         (slow, fast), numbered from 1; 0 is in none.
     """
     begins, ends = camera_frames(scan, positions)
     first = scan.bounds[positions]
     owner = np.searchsorted(first, begins, side="right") - 1
-    hit = np.zeros(int(regions.max(initial=0)) + 1, dtype=np.int64)
+    shape = int(regions.max(initial=0)) + 1, int(groups.max(initial=-1)) + 1
+    hit = np.zeros(shape, dtype=np.int64)
     for part in blocks(scan, begins, ends):
-        moves, latest = origins[owner[part.ranges]], np.full(len(hit), -1)
-        _hit(part.begins, part.ends, part.events, moves, detector_columns, regions, latest, hit)
+        mine, latest = owner[part.ranges], np.full(shape[0], -1)
+        _hit(part.begins, part.ends, part.events, origins[mine], groups[mine], detector_columns, regions, latest, hit)
     return hit[1:]
 
 
@@ -41,6 +44,7 @@ def _hit(
     ends: Integers,
     events: NDArray[np.uint32],
     origins: Integers,
+    groups: Integers,
     columns: int,
     regions: Integers,
     latest: Integers,
@@ -54,4 +58,4 @@ def _hit(
             region = regions[row, column]
             if region and latest[region] != k:
                 latest[region] = k
-                hit[region] += 1
+                hit[region, groups[k]] += 1

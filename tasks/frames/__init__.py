@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tasks.face import open_face
 
 if TYPE_CHECKING:
-    from tasks.frames.models import CountingFound, DirectBeams, Frame, FrameMasks, FrameSeries
+    from tasks.frames.models import DirectBeams, Frame, FrameMasks, FrameSeries
     from tasks.frames.ports import FrameImages, FrameReader
     from tasks.frames.settings import FrameSettings
     from tasks.frames.shifts import event_origins
@@ -17,7 +17,6 @@ else:
 
 __all__ = [
     "STEP_TOLERANCE",
-    "CountingFound",
     "DirectBeams",
     "Frame",
     "FrameImages",

@@ -16,12 +16,11 @@ from tasks.events.direct_beam import BeamFit, centroid, find_beam
 from tasks.events.disc_centre import disc_centre
 from tasks.events.scan_motion import NO_DESCAN, Descan, beam_of_positions
 from tasks.events.sums import sum_pattern
-from tasks.frames.counting import scan_as_arrived
-from tasks.frames.models import CountingFound, DirectBeams
+from tasks.frames.models import DirectBeams
 from tasks.frames.settings import FrameSettings
 from tasks.frames.stated_descan import ToldDescan, reconciled, told_descan
 from tasks.frames.track import BeamTrack, track_beam
-from tasks.ingest import TiltScan, TiltSeries, disc_of_series, open_events
+from tasks.ingest import CountingFound, TiltScan, TiltSeries, disc_of_series, open_events, scan_as_arrived
 from tasks.model import SourceError
 from tasks.model.experiment import PixelPosition
 

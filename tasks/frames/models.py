@@ -1,6 +1,6 @@
 """Frames: centred diffraction patterns of one crystal over the tilts."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tasks.events.beam_disc import BeamDisc
 from tasks.frames.stack import holds, stored
+from tasks.ingest import CountingFound
 from tasks.model import Beam, Detector, Document, FileRef, Vector
 from tasks.model.experiment import PixelPosition
 from tasks.model.provenance import Provenance
@@ -58,20 +59,6 @@ class Frame(Document):
     )
     source: str = ""
     warnings: tuple[str, ...] = ()
-
-
-class CountingFound(Document):
-    """How the camera counted."""
-
-    stated: Literal["local-maxima-3x3", "ideal"] | None = Field(description="by the manifest; None = not stated")
-    reach_px: int = Field(ge=-1, description="up to which one electron hides another in a camera frame; -1: not at all")
-    known: bool = Field(description="False: neither is it stated nor are there enough pairs of electrons to tell")
-    frames_per_position: float = Field(ge=0, description="camera frames, on average")
-    pairs_found: tuple[int, ...] = Field(description="of electrons in one camera frame, 0, 1, 2, ... px apart, sampled")
-    pairs_expected: tuple[float, ...] = Field(description="the same if all electrons were counted")
-    note: str | None = Field(
-        default=None, description="what the events say against the manifest, or where it is silent"
-    )
 
 
 class FrameSeries(Document):

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from tasks.apertures import CrystalAperture
 from tasks.frames.centring import measure_beams
-from tasks.frames.counting import judge_counting
 from tasks.frames.doses import accumulated_doses
 from tasks.frames.masks import read_masks
 from tasks.frames.models import DirectBeams, Frame, FrameSeries
@@ -26,7 +25,7 @@ from tasks.frames.tilts import (
     tilt_frames,
     with_correction,
 )
-from tasks.ingest import MaskReader, SourceDocument, TiltSeries
+from tasks.ingest import MaskReader, SourceDocument, TiltSeries, judge_counting
 from tasks.model import FileRef, InputError, plain
 from tasks.model.provenance import Provenance
 from tasks.stage import code_version, stage

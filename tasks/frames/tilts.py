@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from tasks.events.canvas import Canvas, canvas_for, covered, measured
 from tasks.events.coin import coin_of_tilt
 from tasks.events.sums import sum_events
-from tasks.frames.counting import LEAST_LOSS, FrameLoss, camera_frames_per_position, frame_loss
+from tasks.frames.counting import LEAST_LOSS, FrameLoss, frame_loss
 from tasks.frames.models import DirectBeams, Frame, FrameMasks
-from tasks.frames.packing import CountedFrame, measured_packing
+from tasks.frames.packing import CountedFrame, measured_packing, packing_of_beam
 from tasks.frames.settings import FrameSettings
 from tasks.frames.shifts import position_shifts
-from tasks.ingest import TiltSeries, open_events
+from tasks.ingest import TiltSeries, camera_frames_per_position, open_events
 from tasks.model.experiment import PixelPosition
 
 LOST_COUNTS = 14.0
@@ -132,12 +132,13 @@ def _packing(series: TiltSeries, layout: Layout, beams: DirectBeams, summed: Seq
     if not lossy or beams.counting is None:
         return 1.0
     fullest = sorted(lossy, key=lambda each: -float(each.loss.worst))[:: max(1, len(lossy) // PACKING_FRAMES)]
-    return measured_packing(
-        fullest[:PACKING_FRAMES],
-        centre=layout.direct_beam_px,
-        detector_columns=series.detector.shape_px[1],
-        reach=beams.counting.reach_px,
-    )
+    chosen, columns, reach = fullest[:PACKING_FRAMES], series.detector.shape_px[1], beams.counting.reach_px
+    centre = layout.direct_beam_px
+    if beams.disc is None:
+        return measured_packing(
+            chosen, scan_columns=series.scan.shape[1], centre=centre, detector_columns=columns, reach=reach
+        )
+    return packing_of_beam(chosen, centre=centre, disc=beams.disc, detector_columns=columns, reach=reach) or 1.0
 
 
 def _frame(

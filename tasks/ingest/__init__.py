@@ -13,6 +13,13 @@ if TYPE_CHECKING:
         ScanFile,
         TiltSeriesManifest,
     )
+    from tasks.ingest.counting import (
+        CountingFound,
+        camera_frames_per_position,
+        exposures_of,
+        judge_counting,
+        scan_as_arrived,
+    )
     from tasks.ingest.electrons import NOTHING_STATED, Chip, Conversion, EventClock, Stated
     from tasks.ingest.events import open_events
     from tasks.ingest.files import numbered_frames
@@ -33,6 +40,7 @@ __all__ = [
     "TILT_SERIES_NAME",
     "Chip",
     "Conversion",
+    "CountingFound",
     "EventClock",
     "GrowingSeries",
     "IngestSettings",
@@ -55,16 +63,20 @@ __all__ = [
     "TiltSeries",
     "TiltSeriesManifest",
     "Validity",
+    "camera_frames_per_position",
     "completeness",
     "disc_of_series",
+    "exposures_of",
     "growing_series",
     "ingest_scan",
     "ingest_tilt_series",
+    "judge_counting",
     "listed_files",
     "load_manifest",
     "numbered_frames",
     "open_events",
     "read_source",
+    "scan_as_arrived",
     "series_so_far",
     "stated_mask",
     "store_data",

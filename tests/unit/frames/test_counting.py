@@ -8,9 +8,10 @@ import pytest
 from tasks.events.canvas import canvas_for
 from tasks.events.store import ScanEvents
 from tasks.events.sums import sum_events
-from tasks.frames.counting import FrameLoss, exposures_of, frame_loss, judge_counting
+from tasks.frames.counting import FrameLoss, frame_loss
 from tasks.frames.packing import CountedFrame, measured_packing
 from tasks.frames.stack import each_corrected_frame, stored, write_stack
+from tasks.ingest import exposures_of, judge_counting
 from tasks.ingest.models import ScanGrid, TiltScan, TiltSeries
 from tasks.model import Beam, Counting, Detector
 from tasks.model.provenance import Provenance
@@ -78,7 +79,7 @@ def test_spots_are_corrected_to_what_arrived_by_any_rule(rule: Rule) -> None:
     away = np.hypot(*(SPOTS - CENTRE).T) > 25
 
     whole, first, frame = lost(counted(scan, rule))
-    packing = measured_packing([frame], centre=CENTRE, detector_columns=SHAPE[1], reach=1)
+    packing = measured_packing([frame], scan_columns=SCAN[1], centre=CENTRE, detector_columns=SHAPE[1], reach=1)
     _, found, _ = lost(counted(scan, rule), packing)
     ratio = (sums(whole * found.factor) / truth)[away]
 
