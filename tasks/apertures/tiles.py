@@ -147,9 +147,10 @@ def without_tails(
 ) -> Factors:
     """Leave out regions that are the tail of the beam, which is brightest where nothing lies, once all are fitted.
 
-    The electrons of a large field show how the tail differs from its mean over a ring; those of a small one do not. A
-    crystal's spots beside the beam hold more electrons of it than of the background there: of regions in tiles a tail
-    had 0.33 and 0.38 times the background's (two scans), crystals 6 times and more (four scans).
+    The electrons of a large field show how the tail differs from its mean over a ring, and so does a beam that is wide
+    for its window. A crystal's spots beside the beam hold more electrons of it than of the background there: of regions
+    in tiles a tail had 0.33 and 0.38 times the background's (two scans), crystals 6 times and more (four scans). And a
+    crystal scatters to the background as well: its picture is bright where that is, the tail's is dark there.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from tasks.events.coin import coin_of_tilt
 from tasks.events.sums import sum_events
 from tasks.frames.counting import LEAST_LOSS, FrameLoss, frame_loss
 from tasks.frames.models import DirectBeams, Frame, FrameMasks
-from tasks.frames.packing import CountedFrame, measured_packing, packing_of_beam
+from tasks.frames.packing import CountedFrame, packing_of_beam
 from tasks.frames.settings import FrameSettings
 from tasks.frames.shifts import position_shifts
 from tasks.ingest import TiltSeries, camera_frames_per_position, open_events
@@ -21,8 +21,8 @@ LOST_COUNTS = 14.0
 """Electrons of a typical position from which an empty one is a lost camera frame: by chance once in a million."""
 SAME_SHARE = 1e-4
 """Masked shares that differ by less are said as one: the digits that are shown."""
-PACKING_FRAMES = 6
-"""Frames, from the fullest to those of small loss, that tell which electron survives: some 100 spots, 1 s."""
+PACKING_FRAMES = 12
+"""Frames, spread over those of some loss, that tell which electron survives: half of them have a full beam; 1 s."""
 NAMED = 5
 """Tilts named in a warning; others are counted. Chosen, not measured: a warning stays short enough to be read."""
 
@@ -117,7 +117,7 @@ def tilt_frames(series: TiltSeries, layout: Layout, beams: DirectBeams, settings
 
 
 def _packing(series: TiltSeries, layout: Layout, beams: DirectBeams, summed: Sequence[SummedFrame]) -> float:
-    """Return which electron of several survives, as a number (`tasks.frames.packing`), from the fullest frames."""
+    """Return which electron of several survives, as a number (`tasks.frames.packing`), from frames over the series."""
     lossy = [
         CountedFrame(
             frame.whole,
@@ -129,16 +129,14 @@ def _packing(series: TiltSeries, layout: Layout, beams: DirectBeams, summed: Seq
         for place, frame in zip(layout.placed, summed, strict=True)
         if frame.loss is not None and frame.loss.worst > LEAST_LOSS
     ]
-    if not lossy or beams.counting is None:
+    if not lossy or beams.counting is None or beams.disc is None:
         return 1.0
-    fullest = sorted(lossy, key=lambda each: -float(each.loss.worst))[:: max(1, len(lossy) // PACKING_FRAMES)]
-    chosen, columns, reach = fullest[:PACKING_FRAMES], series.detector.shape_px[1], beams.counting.reach_px
-    centre = layout.direct_beam_px
-    if beams.disc is None:
-        return measured_packing(
-            chosen, scan_columns=series.scan.shape[1], centre=centre, detector_columns=columns, reach=reach
-        )
-    return packing_of_beam(chosen, centre=centre, disc=beams.disc, detector_columns=columns, reach=reach) or 1.0
+    chosen, columns, reach = (
+        lossy[:: max(1, len(lossy) // PACKING_FRAMES)],
+        series.detector.shape_px[1],
+        beams.counting.reach_px,
+    )
+    return packing_of_beam(chosen, centre=layout.direct_beam_px, disc=beams.disc, detector_columns=columns, reach=reach)
 
 
 def _frame(
