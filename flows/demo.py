@@ -14,8 +14,8 @@ from flows.settings import Settings, apply_assignment
 from tasks.model import SettingsError
 from tasks.simulate import SimulationSettings, Structure, settings_of, uio66
 
-DEMO_INSTRUMENT = "ideal"
-"""The 4d-camera at its 0.5 mrad makes discs of UiO-66 that nearly touch: too few positions are found to solve it."""
+DEMO_INSTRUMENT = "4d-camera"
+"""Many-beam scattering, counted as local maxima with dead sectors and lost frames: what `apertura` is made for."""
 
 
 def run_demo(out: Path) -> Path:

@@ -104,7 +104,8 @@ def _damaged() -> RealismCase:
 
 
 def _everything(structure: str) -> RealismCase:
-    return RealismCase(structure, {"cluster": {"bad_fraction": 0.25}}, instrument="4d-camera")
+    values = {"cluster": {"bad_fraction": 0.25}, "scattering": {"model": "many-beam"}}
+    return RealismCase(structure, values, instrument="4d-camera")
 
 
 def _cases() -> dict[str, RealismCase]:

@@ -48,6 +48,7 @@ class Refined(NamedTuple):
     ``rotation_spread_deg`` of the frames' corrections. ``distance_esd`` is that of the camera length or, where the
     curvature was free, of the factor of that, relative; zero where neither moved. No esd of the cell holds the error of
     a camera length that did not move. ``turn_esd`` (3,): of the rotation vector of the crystal, radians.
+    ``ellipse_esd``: the larger of its two parts', zero where it did not move.
     """
 
     geometry: Geometry
@@ -60,6 +61,7 @@ class Refined(NamedTuple):
     shift_spread_px: float
     distance_esd: float = 0.0
     turn_esd: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    ellipse_esd: float = 0.0
 
 
 def refine_geometry(
@@ -153,12 +155,14 @@ def _figures(
     residual = residuals(state, spots, hkl)
     distance = np.hypot(residual[:, 0], residual[:, 1])
     inside = distance <= max(4 * float(np.median(distance)), 0.5)
-    esd, distance_esd = np.zeros(6), 0.0
+    esd, distance_esd, ellipse_esd = np.zeros(6), 0.0, 0.0
     for (kind, group), variance in zip(names, solution.shared_variance, strict=True):
         if kind == "cell":
             esd[list(group)] = np.sqrt(variance)
         elif kind in ("distance", "curvature"):
             distance_esd = float(np.sqrt(variance))
+        elif kind == "ellipse":
+            ellipse_esd = max(ellipse_esd, float(np.sqrt(variance)))
     return Refined(
         geometry=state.geometry,
         crystal=state.crystal(),
@@ -170,6 +174,7 @@ def _figures(
         shift_spread_px=spread_shift,
         distance_esd=distance_esd,
         turn_esd=_turn_esd(names, solution),
+        ellipse_esd=ellipse_esd,
     )
 
 

@@ -35,6 +35,11 @@ NOTICED = 0.003
 of the cell leave, and well below STRAINED_DEG, or the stretch would not have explained anything. 0.06 passes the tests
 of 2 % of ellipse too (tests/contract/test_builtin_distorted_frames.py)."""
 
+ELLIPSE_KNOWN = 0.002
+"""Esd of an ellipse beyond which it is not refined beside the cell: crystals that tell it have 0.0002 to 0.0005, those
+whose axes lie along and across the tilt axis 0.004 to 0.005, and are off by up to 5 esds then (natrolite, forsterite,
+seed 1 of `python -m tests.benchmarks.realism convergence everything`)."""
+
 
 class Stretch(NamedTuple):
     """By how much frames are stretched along the tilt axis, and the misfit in degrees of the lattice before, after."""
@@ -96,6 +101,11 @@ def stretched(geometry: Geometry, crystal: Crystal, stretch: float) -> tuple[Geo
 def ellipse_warnings(refined: Refined, *, known: bool) -> list[str]:
     """Say by how much the frames are elliptical, and what of it a cell without symmetry hides."""
     size = float(np.hypot(*refined.geometry.ellipse))
+    if refined.ellipse_esd > ELLIPSE_KNOWN:
+        return [
+            f"an ellipse of the frames is told from the cell to {refined.ellipse_esd:.1%} only: none is corrected; "
+            "lengths of axes may be off against each other by as much as the frames are elliptical"
+        ]
     if size < NOTICED:
         return []
     said = f"the frames are elliptical by {size:.1%} (long axis over the mean), which was corrected"

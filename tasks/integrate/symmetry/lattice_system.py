@@ -8,7 +8,7 @@ import numpy as np
 from tasks.integrate.geometry.mapping import Crystal
 from tasks.integrate.geometry.refinement import Refined, refine_geometry
 from tasks.integrate.geometry.state import CrystalSystem, Freedom
-from tasks.integrate.indexing.distortion import stretch_of, stretched
+from tasks.integrate.indexing.distortion import ELLIPSE_KNOWN, stretch_of, stretched
 from tasks.integrate.indexing.lattice_search import Solved, index_predicted, refine_lattice
 from tasks.integrate.spots.spot_search import Spots
 from tasks.integrate.symmetry.laue import LaueChoice
@@ -56,7 +56,8 @@ def length_by_curvature(spots: Spots, refined: Refined, freedom: Freedom) -> tup
     and make it look flat. None if the spots do not hold it.
     """
     hkl, indexed = index_predicted(refined, spots)
-    geometry, free = refined.geometry, freedom._replace(curvature=True)
+    ellipse = freedom.ellipse and refined.ellipse_esd <= ELLIPSE_KNOWN
+    geometry, free = refined.geometry, freedom._replace(curvature=True, ellipse=ellipse)
     q = hkl @ refined.crystal.basis.T
     from_axis = np.linalg.norm(np.cross(q, geometry.axis), axis=1)
     reach = CROSSING * refined.rms_excitation + geometry.wavelength * (q**2).sum(axis=1) / 2.0
@@ -73,12 +74,21 @@ def length_by_curvature(spots: Spots, refined: Refined, freedom: Freedom) -> tup
 
 
 def refine_in_system(spots: Spots, refined: Refined, choice: LaueChoice, freedom: Freedom) -> Refined:
-    """Refine again in the conventional cell with the constraints of its crystal system."""
+    """Refine again in the conventional cell with the constraints of its crystal system.
+
+    A cell whose axes lie along and across the tilt axis is strained as an ellipse would strain it: an ellipse that the
+    spots hardly tell from that stays as the search left it.
+    """
     basis = refined.crystal.basis @ np.linalg.inv(choice.basis).T
     hkl, indexed = index_predicted(refined, spots)
     conventional = np.rint(hkl[indexed] @ choice.basis).astype(np.int64)
     crystal = Crystal(basis, refined.crystal.correction)
-    return refine_geometry(refined.geometry, crystal, spots.where(indexed), conventional, freedom=freedom)
+    found = refine_geometry(refined.geometry, crystal, spots.where(indexed), conventional, freedom=freedom)
+    if found.ellipse_esd <= ELLIPSE_KNOWN:
+        return found
+    held = freedom._replace(ellipse=False)
+    kept = refine_geometry(refined.geometry, crystal, spots.where(indexed), conventional, freedom=held)
+    return kept._replace(ellipse_esd=found.ellipse_esd)
 
 
 def crystal_system(laue: gemmi.SpaceGroup) -> CrystalSystem:
