@@ -14,8 +14,8 @@ from flows.settings import Settings, apply_assignment
 from tasks.model import SettingsError
 from tasks.simulate import SimulationSettings, Structure, settings_of, uio66
 
-DEMO_INSTRUMENT = "4d-camera"
-"""Many-beam scattering, counted as local maxima with dead sectors and lost frames: what `apertura` is made for."""
+DEMO_INSTRUMENT = "ideal"
+"""With the 4d-camera, whose scattering is many-beam, no crystal of 170 nm of this series was solved, in 10 minutes."""
 
 
 def run_demo(out: Path) -> Path:

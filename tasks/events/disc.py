@@ -84,7 +84,7 @@ def spread_over(number: int) -> list[int]:
 
 
 def disc_of_scans(
-    patterns: Iterable[NDArray[np.uint32]],
+    patterns: Iterable[NDArray[np.floating | np.integer]],
     *,
     start: NDArray[np.float64] | PixelPosition,
     reach_px: float,

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         TiltSeriesManifest,
     )
     from tasks.ingest.counting import (
-        CountingFound,
         camera_frames_per_position,
         exposures_of,
         judge_counting,
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from tasks.ingest.growing import GrowingSeries, growing_series, ingest_scan, series_so_far
     from tasks.ingest.manifest import MANIFEST_NAMES, TILT_SERIES_NAME, completeness, listed_files, load_manifest
     from tasks.ingest.mask import stated_mask
-    from tasks.ingest.models import LostScan, MaskedPart, ScanGrid, TiltScan, TiltSeries, Validity
+    from tasks.ingest.models import CountingFound, LostScan, MaskedPart, ScanGrid, TiltScan, TiltSeries, Validity
     from tasks.ingest.ports import MaskReader, ScanData, ScanReader, StoredScan, StoreScan
     from tasks.ingest.settings import IngestSettings
     from tasks.ingest.source import SourceDocument, SourceFile, read_source

@@ -1,17 +1,13 @@
 """How the camera counted, by its word and by its events, and what a scan was before electrons were lost by it."""
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from tasks.events.coincidence import ArrivedCounts, arrived
 from tasks.events.pairs import EventPairs, count_pairs, exclusion_reach, no_pairs
 from tasks.events.store import ScanEvents, camera_frames, exposed_frames
 from tasks.ingest.events import open_events
-from tasks.ingest.models import TiltScan, TiltSeries
-from tasks.model import Document
+from tasks.ingest.models import CountingFound, TiltScan, TiltSeries
 from tasks.model.arrays import Floats
 
 SAMPLED_SCANS, SAMPLED_POSITIONS = 20, 300
@@ -19,20 +15,6 @@ SAMPLED_SCANS, SAMPLED_POSITIONS = 20, 300
 the direct beam alone makes 10 000 pairs."""
 METHODS = {"local-maxima-3x3": 1, "ideal": -1}
 """Reach in px of the ways of counting that a manifest may state: by its contract."""
-
-
-class CountingFound(Document):
-    """How the camera counted."""
-
-    stated: Literal["local-maxima-3x3", "ideal"] | None = Field(description="by the manifest; None = not stated")
-    reach_px: int = Field(ge=-1, description="up to which one electron hides another in a camera frame; -1: not at all")
-    known: bool = Field(description="False: neither is it stated nor are there enough pairs of electrons to tell")
-    frames_per_position: float = Field(ge=0, description="camera frames, on average")
-    pairs_found: tuple[int, ...] = Field(description="of electrons in one camera frame, 0, 1, 2, ... px apart, sampled")
-    pairs_expected: tuple[float, ...] = Field(description="the same if all electrons were counted")
-    note: str | None = Field(
-        default=None, description="what the events say against the manifest, or where it is silent"
-    )
 
 
 def judge_counting(series: TiltSeries) -> CountingFound:

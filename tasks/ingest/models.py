@@ -117,3 +117,17 @@ class TiltSeries(Document):
             return [np.ones(self.detector.shape_px, dtype=bool)] * len(self.scans)
         masks = self.validity.every_mask
         return [masks[number] for number in self.validity.mask_of_scan]
+
+
+class CountingFound(Document):
+    """How the camera counted."""
+
+    stated: Literal["local-maxima-3x3", "ideal"] | None = Field(description="by the manifest; None = not stated")
+    reach_px: int = Field(ge=-1, description="up to which one electron hides another in a camera frame; -1: not at all")
+    known: bool = Field(description="False: neither is it stated nor are there enough pairs of electrons to tell")
+    frames_per_position: float = Field(ge=0, description="camera frames, on average")
+    pairs_found: tuple[int, ...] = Field(description="of electrons in one camera frame, 0, 1, 2, ... px apart, sampled")
+    pairs_expected: tuple[float, ...] = Field(description="the same if all electrons were counted")
+    note: str | None = Field(
+        default=None, description="what the events say against the manifest, or where it is silent"
+    )

@@ -102,10 +102,8 @@ def ellipse_warnings(refined: Refined, *, known: bool) -> list[str]:
     """Say by how much the frames are elliptical, and what of it a cell without symmetry hides."""
     size = float(np.hypot(*refined.geometry.ellipse))
     if refined.ellipse_esd > ELLIPSE_KNOWN:
-        return [
-            f"an ellipse of the frames is told from the cell to {refined.ellipse_esd:.1%} only: none is corrected; "
-            "lengths of axes may be off against each other by as much as the frames are elliptical"
-        ]
+        said = f"an ellipse of the frames is told from the cell to {refined.ellipse_esd:.1%} only: none is corrected"
+        return [f"{said}; lengths of axes may be off against each other by as much as the frames are elliptical"]
     if size < NOTICED:
         return []
     said = f"the frames are elliptical by {size:.1%} (long axis over the mean), which was corrected"
